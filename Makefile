@@ -1,0 +1,70 @@
+# What a person does with this repository. `make` alone lists it.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+COMPILE := $(BIN)/python -m piptools compile --quiet --generate-hashes --strip-extras --allow-unsafe --all-build-deps \
+	--no-emit-index-url --no-emit-trusted-host --no-emit-find-links --no-emit-options --no-header
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check soak bench lock openapi migration clean
+
+help:  ## List what can be made
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
+
+demo: $(VENV)/.run  ## Play the whole journey, then keep the hub open (ARGS=--exit stops after the journey)
+	@$(BIN)/fireweed demo $(ARGS)
+
+test: $(VENV)/.dev  ## Every check and test, with real Kafka, PostgreSQL and Chromium
+	@$(BIN)/python deploy/testing/prepare.py
+	@$(MAKE) --no-print-directory rules
+	$(BIN)/python -m pytest --all-servers $(ARGS)
+
+check: $(VENV)/.dev rules  ## Rules, types and the tests that need no server: the inner loop
+	$(BIN)/python -m pytest -m "not server and not slow" -q $(ARGS)
+
+.PHONY: rules
+rules: $(VENV)/.dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
+	$(BIN)/mypy
+
+soak: $(VENV)/.dev  ## The long randomized runs
+	@$(BIN)/python deploy/testing/prepare.py
+	$(BIN)/python -m pytest --all-servers -m soak $(ARGS)
+
+bench: $(VENV)/.dev  ## Measured ratios against bare baselines, as a table
+	@$(BIN)/python deploy/testing/prepare.py
+	@$(BIN)/python -m bench $(ARGS)
+
+lock: $(VENV)/.dev  ## Write the lock files anew from pyproject.toml
+	$(COMPILE) --extra telemetry -o requirements.lock pyproject.toml
+	$(COMPILE) --extra telemetry --extra dev -c requirements.lock -o requirements-dev.lock pyproject.toml
+
+openapi: $(VENV)/.dev  ## Write schemas/openapi anew from the routes
+	$(BIN)/python -m services.openapi
+
+migration: $(VENV)/.dev  ## Write a migration step: make migration SERVICE=consent MESSAGE="what changes"
+	$(BIN)/python -m services.new_migration $(SERVICE) "$(MESSAGE)"
+
+clean:  ## Remove what was installed and made here
+	rm -rf $(VENV) data .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
+
+# The newest interpreter decides nothing: versions and hashes come from the lock files alone.
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "Python 3.11 or newer is needed. Install it, or say which to use: make PYTHON=/path/to/python3.11"; exit 1; }
+	@$(PYTHON) -m venv $(VENV) || \
+		{ echo "Python's venv module is needed (on Debian: apt-get install python3-venv)."; exit 1; }
+
+$(VENV)/.run: requirements.lock pyproject.toml | $(VENV)/bin/python
+	@echo "Installing what the hub needs into $(VENV) (once)."
+	@$(PIP) install --quiet --require-hashes -r requirements.lock
+	@$(PIP) install --quiet --no-deps --no-build-isolation --no-index -e .
+	@touch $@
+
+$(VENV)/.dev: requirements-dev.lock $(VENV)/.run
+	@echo "Installing what the tests need into $(VENV) (once)."
+	@$(PIP) install --quiet --require-hashes -r requirements-dev.lock
+	@touch $@

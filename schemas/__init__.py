@@ -1,0 +1,75 @@
+"""Reads the contract, which is the JSON beside this file; nothing here adds to it."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+_LABELS = {"en": "title", "fr": "x-title-fr"}
+
+
+@dataclass(frozen=True, slots=True)
+class Code:
+    """One code of a list; `extra` is whatever the list says of it beyond its labels, by the same names."""
+
+    code: str
+    en: str
+    fr: str
+    extra: Mapping[str, object]
+
+
+@cache
+def codes(name: str) -> tuple[Code, ...]:
+    """The codes of one list, in the order in which people see them; `KeyError` if there is no such list."""
+    return tuple(_code(choice) for choice in _folder("codes")[name]["oneOf"])
+
+
+@cache
+def code_set(name: str) -> frozenset[str]:
+    """The codes of one list, to ask whether something is among them."""
+    return frozenset(code.code for code in codes(name))
+
+
+def label(name: str, code: str, language: str) -> str:
+    """What people read in place of a code, in `en` or `fr`; `KeyError` if there is none."""
+    return _labels(name, language)[code]
+
+
+@cache
+def event_types(sender: str | None = None) -> tuple[str, ...]:
+    """Every event type, or those that one sender sends (`agency`, or a service's name), by name."""
+    events = _folder("events").items()
+    return tuple(sorted(type_ for type_, schema in events if sender in {None, schema["x-sender"]}))
+
+
+def event_schema(event_type: str) -> dict[str, object]:
+    """The schema of an event's data; `KeyError` if there is no such type."""
+    return _folder("events")[event_type]
+
+
+@cache
+def documents() -> Mapping[str, dict[str, object]]:
+    """Every schema by its `$id`, for a validator that must follow `$ref`."""
+    folders = (_folder(name) for name in ("codes", "events", "parts"))
+    return {schema["$id"]: schema for folder in folders for schema in folder.values()}
+
+
+@cache
+def _labels(name: str, language: str) -> Mapping[str, str]:
+    member = _LABELS[language]
+    return {choice["const"]: choice[member] for choice in _folder("codes")[name]["oneOf"]}
+
+
+def _code(choice: Mapping[str, Any]) -> Code:
+    known = {"const", *_LABELS.values()}
+    extra = {member: value for member, value in choice.items() if member not in known}
+    return Code(choice["const"], choice["title"], choice["x-title-fr"], extra)
+
+
+@cache
+def _folder(name: str) -> Mapping[str, dict[str, Any]]:
+    # Read whole, once: a name from outside is then looked up in memory and never becomes a path.
+    found = (entry for entry in files(__name__).joinpath(name).iterdir() if entry.name.endswith(".json"))
+    return {entry.name.removesuffix(".json"): json.loads(entry.read_text("utf-8")) for entry in found}

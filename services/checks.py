@@ -1,0 +1,93 @@
+"""Looks a hub over for `fireweed doctor`: each finding says whether it is well, and if not, what to do next."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from importlib.util import find_spec
+from stat import S_IMODE
+from typing import Any
+
+from sqlalchemy.exc import SQLAlchemyError
+
+from services import rooms
+from services.common.broker import BrokerUnavailable
+from services.common.service import Service
+from services.common.settings import Settings
+
+OUTBOX_SECONDS = 60
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that was looked at."""
+
+    what: str
+    well: bool
+    advice: str = ""
+
+    def as_line(self) -> str:
+        """The finding as a line for people."""
+        return f"ok    {self.what}" if self.well else f"ILL   {self.what}\n      -> {self.advice}"
+
+
+def look_over(settings: Settings) -> list[Finding]:
+    """Everything, in the order in which it would be mended."""
+    return [*_installation(), *_keys(settings), *_databases(settings), *_bus(settings)]
+
+
+def parked(settings: Settings) -> list[dict[str, Any]]:
+    """Every parked key of every service."""
+    return [line for name in rooms.NAMES for line in _parked_in(name, rooms.build_one(name, settings))]
+
+
+def _parked_in(name: str, service: Service) -> list[dict[str, Any]]:
+    with service.database.reading() as connection:
+        return [{"service": name, **asdict(item)} for item in service.plumbing.parking.summary(connection)]
+
+
+def _installation() -> Iterator[Finding]:
+    fast = find_spec("crc32c") is not None
+    yield Finding(
+        "the C checksum for Kafka is installed", fast, "pip install 'kafka-python[crc32c]': 3 to 8 times faster"
+    )
+
+
+def _keys(settings: Settings) -> Iterator[Finding]:
+    folder = settings.keys_folder
+    if not folder.exists():
+        yield Finding(f"the key folder {folder} exists", False, "start the hub or a service once; it makes its keys")
+        return
+    open_files = [path for path in folder.rglob("*") if path.is_file() and S_IMODE(path.stat().st_mode) & 0o077]
+    yield Finding("only their owner can read the keys", not open_files, f"chmod -R go= {folder}")
+
+
+def _databases(settings: Settings) -> Iterator[Finding]:
+    for name in rooms.NAMES:
+        try:
+            yield from _database(name, rooms.build_one(name, settings))
+        except SQLAlchemyError as error:
+            advice = f"check FIREWEED_DATABASE_URL and that the database runs ({type(error).__name__})"
+            yield Finding(f"the {name} database answers", False, advice)
+
+
+def _database(name: str, service: Service) -> Iterator[Finding]:
+    missing = rooms.missing(service)
+    yield Finding(f"the {name} database has its newest shape", not missing, f"fireweed migrate {name}")
+    if missing:
+        return
+    with service.database.reading() as connection:
+        oldest = service.plumbing.outbox.oldest_at(connection)
+        waiting = (service.clock.now() - oldest).total_seconds() if oldest else 0
+        stopped = service.plumbing.parking.summary(connection)
+    flows = f"fireweed serve {name} worker must be running and reach the bus; the oldest event waits {waiting:.0f} s"
+    yield Finding(f"events leave {name}", waiting < OUTBOX_SECONDS, flows)
+    yield Finding(f"{name} could handle every event", not stopped, "fireweed parked list")
+
+
+def _bus(settings: Settings) -> Iterator[Finding]:
+    look: Callable[[], Any] = rooms.broker(settings).missing_topics
+    try:
+        missing = look()
+    except BrokerUnavailable:
+        yield Finding("the bus answers", False, "check FIREWEED_KAFKA and that Kafka runs")
+        return
+    yield Finding("every topic exists", not missing, f"fireweed topics sync (missing: {', '.join(missing)})")

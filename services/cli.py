@@ -1,0 +1,157 @@
+"""The command line: `fireweed --help` is where to begin."""
+
+import signal
+import socket
+import sys
+from typing import Any
+
+import click
+
+from services import checks, hub, rooms
+from services.common import telemetry
+from services.common.cli import answer, hub_options
+from services.common.serve import ByPrefix, listen, origin, server
+from services.common.settings import Settings
+from services.common.worker import Worker
+from services.demo import play
+from services.intake.commands import agency
+from services.rooms import NAMES
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="fireweed")
+def main() -> None:
+    """Fireweed lets agencies help one person together while she decides who sees what.
+
+    \b
+    Begin with      fireweed demo        the whole journey, played before you
+    then try        fireweed up          a hub of your own on this machine
+                    fireweed agency add  let a partner in
+    If unsure       fireweed doctor      what is well and what is not
+
+    Settings are environment variables that start with FIREWEED_; the README lists them.
+    """
+
+
+main.add_command(agency)
+
+
+@main.command()
+@click.option("--exit", "stop", is_flag=True, help="Stop after the journey; the status tells whether every step held.")
+@click.option("--port", default=0, help="Port of the hub's pages; 0 takes a free one.")
+def demo(stop: bool, port: int) -> None:
+    """Play the journey of one event with synthetic people, then keep the hub open."""
+    sys.exit(play(port=port, stop=stop))
+
+
+@main.command()
+@click.option("--port", default=8080, show_default=True, help="Port on this machine.")
+@hub_options
+def up(settings: Settings, as_json: bool, port: int) -> None:  # noqa: ARG001 - click calls by name
+    """Run the embedded hub: one process, its data in one folder."""
+    listener = _listen(port, "127.0.0.1")
+    if "public_url" not in settings.model_fields_set:
+        settings = settings.model_copy(update={"public_url": origin(listener)})
+
+    def ready(url: str) -> None:
+        click.echo(f"The hub is at {url} and keeps its data in {settings.data}. Ctrl-C ends it.", err=True)
+
+    sys.exit(hub.run(settings, listener, ready))
+
+
+@main.command()
+@click.argument("service", type=click.Choice(NAMES))
+@click.argument("role", type=click.Choice(["api", "worker"]))
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on (api).")
+@click.option("--port", default=8080, show_default=True, help="Port to listen on (api).")
+@hub_options
+def serve(settings: Settings, as_json: bool, service: str, role: str, host: str, port: int) -> None:  # noqa: ARG001
+    """Run one process of a distributed hub. Start as many of each as you like."""
+    telemetry.start(settings, f"{service}-{role}")
+    made = rooms.build_one(service, settings)
+    if missing := rooms.missing(made):
+        raise click.ClickException(
+            f"The {service} database lacks: {', '.join(missing)}. Run: fireweed migrate {service}"
+        )
+    if role == "worker":
+        sys.exit(Worker(made.worker_loops(rooms.broker(settings))).run())
+    beside = Worker(made.api_loops)
+    beside.start()
+    apps = dict.fromkeys(made.prefixes, made.app)
+    door = ByPrefix(apps | ({"/internal": made.inner_app} if made.inner_app else {}))
+    server(door).run(sockets=[_listen(port, host)])
+    beside.stop()
+
+
+@main.command()
+@click.argument("services", nargs=-1, type=click.Choice(NAMES))
+@hub_options
+def migrate(settings: Settings, as_json: bool, services: tuple[str, ...]) -> None:
+    """Bring the databases to the newest shape; safe to repeat."""
+    taken = rooms.migrate_all(settings, services or NAMES)
+    answer(taken, as_json, lambda: [f"{name}: {', '.join(steps) or 'nothing to do'}" for name, steps in taken.items()])
+
+
+@main.group()
+def topics() -> None:
+    """The topics of the bus."""
+
+
+@topics.command()
+@hub_options
+def sync(settings: Settings, as_json: bool) -> None:
+    """Make every topic of schemas/asyncapi.yaml exist."""
+    done = dict(rooms.broker(settings).sync_topics())
+    answer(done, as_json, lambda: [f"{name}: {what}" for name, what in done.items()])
+
+
+@main.group()
+def parked() -> None:
+    """Events that could not be handled, with every later event of their key."""
+
+
+@parked.command("list")
+@hub_options
+def list_(settings: Settings, as_json: bool) -> None:
+    """List parked keys with what stopped them."""
+    found = checks.parked(settings)
+    answer(found, as_json, lambda: [_parked_line(item) for item in found] or ["Nothing is parked."])
+
+
+@parked.command()
+@click.argument("service", type=click.Choice(NAMES))
+@click.argument("key")
+@hub_options
+def release(settings: Settings, as_json: bool, service: str, key: str) -> None:
+    """Handle a parked key's events again, in order."""
+    made = rooms.build_one(service, settings)
+    done = made.consumer(rooms.broker(settings)).replay(key)
+    answer({"handled": done}, as_json, lambda: [f"{done} events were handled."])
+
+
+@main.command()
+@hub_options
+def doctor(settings: Settings, as_json: bool) -> None:
+    """Look the hub over; every finding says what to do next. The status is 1 if something is ill."""
+    found = checks.look_over(settings)
+    document = [{"what": item.what, "well": item.well, "next": item.advice} for item in found]
+    answer(document, as_json, lambda: [item.as_line() for item in found])
+    sys.exit(0 if all(item.well for item in found) else 1)
+
+
+def _listen(port: int, host: str) -> socket.socket:
+    try:
+        return listen(port, host)
+    except OSError as error:
+        raise click.ClickException(
+            f"Port {port} cannot be used ({error.strerror}). Choose another with --port."
+        ) from error
+
+
+def _parked_line(item: dict[str, Any]) -> str:
+    return f"{item['service']}  {item['key']}  {item['events']} events since {item['since']} ({item['reason']})"
+
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+    main()

@@ -1,0 +1,174 @@
+"""A small client for the public API, for partners' connectors, the demonstration and tests. Plain HTTP, nothing inside.
+
+partner = Partner.connect("https://hub.example", client_id, private_jwk)
+partner.post({"type": "capacity.declared.v1", "data": {...}})
+"""
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from hashlib import sha256
+from itertools import islice
+from typing import Any, Self
+from uuid import uuid4
+
+import httpx2
+from joserfc import jwt
+from joserfc.jwk import ECKey, Key, KeySet, import_key
+
+from services.common.event import BATCH_CONTENT_TYPE, CONTENT_TYPE
+from services.common.text import base64url
+
+ALGORITHM = "ES256"
+RENEW_SECONDS = 30
+
+
+class Refused(Exception):
+    """The hub answered with a problem."""
+
+    def __init__(self, response: httpx2.Response) -> None:
+        self.status = response.status_code
+        self.problem: dict[str, Any] = _json(response)
+        super().__init__(f"{self.status}: {self.problem.get('title', 'no problem document')}")
+
+
+def new_key() -> Key:
+    """A key pair for a partner (ES256)."""
+    key = ECKey.generate_key("P-256")
+    key.ensure_kid()
+    return key
+
+
+def public_jwks(key: Key) -> dict[str, Any]:
+    """The public half, as `fireweed agency add --jwks` takes it."""
+    return dict(KeySet([key]).as_dict(private=False))
+
+
+@dataclass(slots=True)
+class Partner:
+    """An agency's system. It keeps a token fresh, and proves with each request that it holds its key."""
+
+    base: str
+    client_id: str
+    key: Key
+    http: httpx2.Client
+    _token: str = ""
+    _renew_at: float = 0.0
+
+    @classmethod
+    def connect(cls, base: str, client_id: str, private_jwk: Mapping[str, Any], timeout: float = 30.0) -> Self:
+        """A partner of the hub at that origin."""
+        return cls(base, client_id, import_key(dict(private_jwk)), httpx2.Client(timeout=timeout))
+
+    def post(self, event: Mapping[str, Any]) -> dict[str, Any]:
+        """Post one event; `specversion`, `id` and `source` are filled in. What became of it."""
+        return dict(self.call("POST", "/intake/v1/events", self.event(event), CONTENT_TYPE))
+
+    def post_all(self, events: Iterator[Mapping[str, Any]], size: int = 100) -> Iterator[dict[str, Any]]:
+        """Post events in batches as they come, so that a long file never has to fit in memory."""
+        while batch := [self.event(event) for event in islice(events, size)]:
+            yield from self.call("POST", "/intake/v1/events", batch, BATCH_CONTENT_TYPE)
+
+    def event(self, event: Mapping[str, Any]) -> dict[str, Any]:
+        """A CloudEvent from its type, data and, if it is about one person, `subject`."""
+        return {"specversion": "1.0", "id": str(uuid4()), "source": self.client_id, **event}
+
+    def call(self, method: str, path: str, body: Any = None, content_type: str = "application/json") -> Any:
+        """One call with token and proof; raises `Refused`."""
+        response = self.request(method, path, body, content_type)
+        if response.is_error:
+            raise Refused(response)
+        return response.json() if response.content else None
+
+    def request(
+        self, method: str, path: str, body: Any = None, content_type: str = "application/json"
+    ) -> httpx2.Response:
+        """The same, with whatever the hub answered."""
+        token = self.token()
+        proof = self.proof(method, self.base + path.partition("?")[0], token)
+        headers = {"authorization": f"DPoP {token}", "dpop": proof}
+        if body is None:
+            return self.http.request(method, self.base + path, headers=headers)
+        return self.http.request(method, self.base + path, headers=headers | {"content-type": content_type}, json=body)
+
+    def token(self) -> str:
+        """A fresh access token."""
+        if time.monotonic() >= self._renew_at:
+            response = self.http.post(
+                f"{self.base}/intake/oauth/token", data=self.token_form(), headers=self._token_proof()
+            )
+            if response.is_error:
+                raise Refused(response)
+            answer = response.json()
+            self._token = str(answer["access_token"])
+            self._renew_at = time.monotonic() + int(answer["expires_in"]) - RENEW_SECONDS
+        return self._token
+
+    def token_form(self) -> dict[str, str]:
+        """The form for the token endpoint, with a new assertion."""
+        now = int(time.time())
+        claims = {"iss": self.client_id, "sub": self.client_id, "aud": f"{self.base}/intake", "jti": str(uuid4())}
+        assertion = self._sign({"typ": "JWT"}, {**claims, "iat": now, "exp": now + 60})
+        return {
+            "grant_type": "client_credentials",
+            "client_assertion_type": "urn:ietf:params:oauth:client-assertion-type:jwt-bearer",
+            "client_assertion": assertion,
+        }
+
+    def proof(self, method: str, url: str, token: str | None = None) -> str:
+        """A DPoP proof for one request."""
+        claims: dict[str, Any] = {"htm": method, "htu": url, "iat": int(time.time()), "jti": str(uuid4())}
+        if token:
+            claims["ath"] = base64url(sha256(token.encode()).digest())
+        public = {name: value for name, value in self.key.as_dict(private=False).items() if name != "kid"}
+        return self._sign({"typ": "dpop+jwt", "jwk": public}, claims)
+
+    def _token_proof(self) -> dict[str, str]:
+        return {"dpop": self.proof("POST", f"{self.base}/intake/oauth/token")}
+
+    def _sign(self, header: dict[str, Any], claims: dict[str, Any]) -> str:
+        return jwt.encode({"alg": ALGORITHM, **header}, claims, self.key, algorithms=[ALGORITHM])
+
+
+@dataclass(slots=True)
+class Survivor:
+    """Someone at her own page, over its JSON face."""
+
+    base: str
+    http: httpx2.Client = field(default_factory=lambda: httpx2.Client(timeout=30.0))
+
+    def claim(self, code: str) -> dict[str, str]:
+        """Come in with a claim code; the words and the PIN, shown once."""
+        return dict(self.call("POST", "/session", {"claim_code": code}))
+
+    def step_up(self, pin: str) -> None:
+        """Give the PIN."""
+        self.call("POST", "/session/step-up", {"pin": pin})
+
+    def allow(self, agency: str, purpose: str, categories: Sequence[str]) -> str:
+        """Give a grant; its id."""
+        body = {"agency": agency, "purpose": purpose, "categories": list(categories)}
+        return str(self.call("POST", "/grants", body)["id"])
+
+    def revoke(self, grant: str) -> None:
+        """Take a grant back."""
+        self.call("DELETE", f"/grants/{grant}")
+
+    def ledger(self) -> list[dict[str, Any]]:
+        """The newest lines of the ledger."""
+        return list(self.call("GET", "/ledger")["entries"])
+
+    def call(self, method: str, path: str, body: Any = None) -> Any:
+        """One call; raises `Refused`."""
+        response = self.http.request(method, f"{self.base}/my/v1{path}", json=body)
+        if response.is_error:
+            raise Refused(response)
+        return response.json() if response.content else None
+
+
+def _json(response: httpx2.Response) -> dict[str, Any]:
+    try:
+        document = response.json()
+    except ValueError:
+        return {}
+    return document if isinstance(document, dict) else {}

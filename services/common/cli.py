@@ -1,0 +1,46 @@
+"""How every command speaks: options that all share, answers for people or as JSON, problems in plain words."""
+
+import json
+from collections.abc import Callable, Mapping
+from functools import wraps
+from pathlib import Path
+from typing import Any
+
+import click
+
+from services.common.errors import Problem
+from services.common.settings import Settings
+
+Command = Callable[..., Any]
+
+
+def hub_options(command: Command) -> Command:
+    """Add `--data` and `--json`; the command is called with `settings` and `as_json`."""
+
+    @click.option("--data", type=click.Path(path_type=Path), help="Folder of an embedded hub (or FIREWEED_DATA).")
+    @click.option("--json", "as_json", is_flag=True, help="Answer as JSON.")
+    @wraps(command)
+    def with_settings(data: Path | None, as_json: bool, **options: Any) -> Any:
+        settings = Settings(data=data) if data else Settings()
+        try:
+            return command(settings=settings, as_json=as_json, **options)
+        except Problem as problem:
+            raise click.ClickException(told(problem)) from problem
+
+    return with_settings
+
+
+def answer(document: Mapping[str, Any] | list[Any], as_json: bool, lines: Callable[[], list[str]]) -> None:
+    """Print a result, as JSON or in lines."""
+    text = json.dumps(document, indent=2, ensure_ascii=False, default=str) if as_json else "\n".join(lines())
+    if text:
+        click.echo(text)
+
+
+def told(problem: Problem) -> str:
+    """A problem in a line or two, with what would have been accepted."""
+    lines = [problem.title]
+    for fault in problem.faults:
+        accepted = f" Accepted: {fault.accepted}." if fault.accepted else ""
+        lines.append(f"  {fault.member}: {fault.detail}{accepted}")
+    return "\n".join(lines)

@@ -1,0 +1,137 @@
+"""Takes events from the bus: inbox and handler in one transaction, then the offset; a key that fails is parked."""
+
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from datetime import timedelta
+
+from opentelemetry.trace import SpanKind
+from sqlalchemy import Connection
+from sqlalchemy.exc import OperationalError
+
+from services.common import metrics, telemetry
+from services.common.broker import Broker, Received
+from services.common.clock import Clock
+from services.common.database import Database
+from services.common.errors import Park, Transient
+from services.common.event import Event, from_record
+from services.common.inbox import Inbox
+from services.common.parking import BEHIND, Parking
+
+Handler = Callable[[Connection, Event], None]
+POLL_SECONDS = 0.5
+ATTEMPTS = 3
+# Longer than any topic keeps records, so an event can never come again after it was forgotten.
+INBOX_DAYS = timedelta(days=45)
+# A handler that fails on everything is a broken release, not a run of broken events: stop rather than park the world.
+MAX_PARKED_IN_A_ROW = 20
+
+
+class TooManyFailures(Exception):
+    """Event after event could not be handled; the consumer stops so that a person looks before more is parked."""
+
+
+@dataclass(slots=True)
+class EventConsumer:
+    """One service's reader: which event types it handles, and with what. Types without a handler are passed over."""
+
+    service: str
+    database: Database
+    inbox: Inbox
+    parking: Parking
+    broker: Broker
+    topics: Sequence[str]
+    handlers: Mapping[str, Handler]
+    clock: Clock
+    parked_in_a_row: int = 0
+
+    def run(self, stopping: threading.Event) -> None:
+        """Consume until told to stop; raises `BrokerUnavailable` while the bus is down, and is then run again."""
+        with closing(self.broker.consumer(f"fireweed-{self.service}", self.topics)) as consumer:
+            while not stopping.is_set():
+                received = consumer.poll(POLL_SECONDS)
+                if received:
+                    self.take(received)
+                    # The database first, then the offset: a crash in between brings events again, and the inbox knows them.
+                    consumer.commit()
+
+    def take(self, received: Sequence[Received]) -> None:
+        """Handle a batch in one transaction; if anything in it fails, handle its events one by one."""
+        try:
+            self._take_together(received)
+        except (OperationalError, Transient):
+            raise
+        except Exception:  # noqa: BLE001 - found again, event by event, just below
+            for item in received:
+                self._take_alone(item)
+
+    def replay(self, key: str) -> int:
+        """Handle the parked events of one key again, in order; stop at the first that still fails. How many went on."""
+        with self.database.reading() as connection:
+            parked = self.parking.of_key(connection, key)
+        for done, (row, item) in enumerate(parked):
+            try:
+                with self.database.transaction() as connection:
+                    self._handle(connection, [item])
+                    self.parking.release(connection, row)
+            except Exception as error:  # noqa: BLE001 - whatever it is, the rest of the key must stay parked
+                telemetry.log.warning("%s: a parked event still fails (%s)", self.service, type(error).__name__)
+                return done
+        return len(parked)
+
+    def forget_old(self) -> None:
+        """Drop inbox rows that no event can meet again."""
+        with self.database.transaction() as connection:
+            self.inbox.forget(connection, self.clock.now() - INBOX_DAYS)
+
+    def _take_together(self, received: Sequence[Received]) -> None:
+        with self.database.transaction() as connection:
+            parked = self.parking.keys(connection, sorted({item.record.key for item in received}))
+            for item in received:
+                if item.record.key in parked:
+                    self.parking.park(connection, item, BEHIND, self.clock.now())
+            self._handle(connection, [item for item in received if item.record.key not in parked])
+
+    def _take_alone(self, item: Received) -> None:
+        for attempt in range(1, ATTEMPTS + 1):
+            try:
+                self._take_together([item])
+            except (OperationalError, Transient):
+                raise
+            except Park as reason:
+                return self._park(item, reason)
+            except Exception as error:  # noqa: BLE001 - an unforeseen failure must not stop other keys
+                if attempt == ATTEMPTS:
+                    return self._park(item, error)
+            else:
+                self.parked_in_a_row = 0
+                return None
+        return None
+
+    def _park(self, item: Received, error: Exception) -> None:
+        reason = type(error.__cause__ or error).__name__
+        with self.database.transaction() as connection:
+            self.parking.park(connection, item, reason, self.clock.now())
+        telemetry.log.error("%s: parked an event of %s (%s)", self.service, item.record.topic, reason)
+        metrics.parked.add(1, {"service": self.service})
+        self.parked_in_a_row += 1
+        if self.parked_in_a_row >= MAX_PARKED_IN_A_ROW:
+            raise TooManyFailures(f"{self.parked_in_a_row} events in a row could not be handled")
+
+    def _handle(self, connection: Connection, received: Sequence[Received]) -> None:
+        wanted = [(event, item.record.headers) for item in received if (event := self._wanted(item))]
+        carried = {(event.source, event.id): headers for event, headers in wanted}
+        for event in self.inbox.take(connection, [event for event, _ in wanted], self.clock.now()):
+            with telemetry.span(f"process {event.type}", SpanKind.CONSUMER, carried[event.source, event.id]):
+                self.handlers[event.type](connection, event)
+        metrics.consumed.add(len(wanted), {"service": self.service})
+
+    def _wanted(self, item: Received) -> Event | None:
+        if item.record.value is None:
+            return None
+        try:
+            event = from_record(item.record.headers, item.record.value, item.record.key)
+        except (ValueError, TypeError, AttributeError) as error:
+            raise Park from error
+        return event if event.type in self.handlers else None

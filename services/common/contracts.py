@@ -1,0 +1,99 @@
+"""Checks an event's data against its schema in `schemas/`, and says what would have been accepted."""
+
+import re
+from collections.abc import Mapping
+from functools import cache
+from typing import Any
+
+from jsonschema_rs import Draft202012Validator, Registry, ValidationError
+
+import schemas
+from services.common.errors import Fault
+
+BASE = "https://fireweed.example/schemas"
+
+
+def faults(event_type: str, data: Mapping[str, Any]) -> list[Fault]:
+    """Every way in which the data breaks its schema, as faults under `/data`; no value is ever repeated."""
+    validator = _validator(event_type)
+    if validator.is_valid(data):
+        return []
+    return [_fault(error) for error in validator.iter_errors(data)]
+
+
+def topic(event_type: str) -> str:
+    """The topic on which events of this type travel."""
+    return str(schemas.event_schema(event_type)["x-topic"])
+
+
+def needs_subject(event_type: str) -> bool:
+    """Whether such an event is about one survivor, so that its `subject` must be her ppid."""
+    return schemas.event_schema(event_type)["x-subject"] == "ppid"
+
+
+@cache
+def posted_types() -> frozenset[str]:
+    """The types that agencies may post."""
+    return frozenset(schemas.event_types("agency"))
+
+
+@cache
+def _registry() -> Registry:
+    return Registry(list(schemas.documents().items()))
+
+
+@cache
+def _validator(event_type: str) -> Draft202012Validator:
+    return Draft202012Validator(schemas.event_schema(event_type), registry=_registry(), validate_formats=True)
+
+
+def _fault(error: ValidationError) -> Fault:
+    path = "".join(f"/{_escape(str(step))}" for step in error.instance_path)
+    return Fault(f"/data{path}", _REASONS.get(_keyword(error), "Not as the schema asks."), _accepted(error))
+
+
+def _keyword(error: ValidationError) -> str:
+    return str(error.schema_path[-1]) if error.schema_path else ""
+
+
+def _accepted(error: ValidationError) -> str | None:
+    keyword, schema = _keyword(error), _schema_at(error)
+    if keyword == "oneOf":
+        return ", ".join(str(choice["const"]) for choice in schema.get("oneOf", []))
+    if keyword in {"additionalProperties", "required"}:
+        return ", ".join(schema.get("properties", {}))
+    return str(schema[keyword]) if keyword in schema else None
+
+
+def _schema_at(error: ValidationError) -> Mapping[str, Any]:
+    """The schema object whose keyword failed: its address is absolute once a `$ref` was followed."""
+    location = error.absolute_keyword_location or ""
+    address, _, pointer = location.partition("#")
+    document: Any = schemas.documents().get(address, {})
+    for step in pointer.strip("/").split("/")[:-1]:
+        name = step.replace("~1", "/").replace("~0", "~")
+        document = document[int(name)] if isinstance(document, list) else document.get(name, {})
+    return document if isinstance(document, dict) else {}
+
+
+def _escape(step: str) -> str:
+    # A step can be a name that the sender invented; only what a schema could hold is repeated.
+    return step if re.fullmatch(r"[a-z_0-9]{1,32}", step) else "*"
+
+
+_REASONS = {
+    "additionalProperties": "There is a member too many here.",
+    "required": "A member is missing here.",
+    "oneOf": "Not one of the codes.",
+    "enum": "Not one of the values.",
+    "type": "Of the wrong JSON type.",
+    "pattern": "Not of the right form.",
+    "format": "Not of the right form.",
+    "maxLength": "Too long.",
+    "minLength": "Too short.",
+    "maximum": "Too large.",
+    "minimum": "Too small.",
+    "maxItems": "Too many.",
+    "minProperties": "Empty.",
+    "uniqueItems": "Given twice.",
+}

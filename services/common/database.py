@@ -1,0 +1,166 @@
+"""Connections and transactions on SQLite and PostgreSQL; the only module that commits."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Connection,
+    DateTime,
+    Dialect,
+    Engine,
+    Integer,
+    Table,
+    create_engine,
+    event,
+    text,
+)
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.engine import make_url
+from sqlalchemy.types import TypeDecorator
+
+WRITE = {"fireweed_write": True}
+Row = Mapping[str, Any]
+
+BigId = BigInteger().with_variant(Integer, "sqlite")
+"""A 64-bit key that both databases can number by themselves."""
+
+Json = JSON().with_variant(postgresql.JSONB(), "postgresql")
+
+
+class Instant(TypeDecorator[datetime]):
+    """An aware UTC datetime; SQLite keeps no zone, so it is put back on the way out."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, _dialect: Dialect) -> datetime | None:
+        """To the database: always UTC."""
+        return None if value is None else value.astimezone(UTC)
+
+    def process_result_value(self, value: datetime | None, _dialect: Dialect) -> datetime | None:
+        """From the database: always aware."""
+        if value is None or value.tzinfo is not None:
+            return value
+        return value.replace(tzinfo=UTC)
+
+
+class Database:
+    """One service's database: a pool of connections and the transactions on them."""
+
+    def __init__(self, url: str, *, pool_size: int = 10) -> None:
+        self.engine = _engine(url, pool_size)
+
+    @property
+    def is_postgresql(self) -> bool:
+        """Whether advisory locks and several writing processes are at hand."""
+        return self.engine.dialect.name == "postgresql"
+
+    @contextmanager
+    def transaction(self) -> Iterator[Connection]:
+        """One unit of work: everything in the block commits together, or nothing does."""
+        with self.engine.connect() as connection, transaction_on(connection):
+            yield connection
+
+    @contextmanager
+    def reading(self) -> Iterator[Connection]:
+        """A connection for reading; whatever was done on it is rolled back at the end."""
+        with self.engine.connect() as connection:
+            yield connection
+
+    def close(self) -> None:
+        """Close every pooled connection."""
+        self.engine.dispose()
+
+
+@contextmanager
+def transaction_on(connection: Connection) -> Iterator[None]:
+    """One unit of work on a connection that the caller keeps (a session-level lock may live on it)."""
+    with connection.execution_options(**WRITE).begin():
+        yield
+
+
+def insert_new(connection: Connection, table: Table, rows: Sequence[Row], *returning: str) -> list[tuple[Any, ...]]:
+    """Insert the rows whose key is not there yet; return the named columns of those that were inserted."""
+    if not rows:
+        return []
+    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
+    columns = [table.c[name] for name in returning]
+    statement = dialect.insert(table).on_conflict_do_nothing()
+    if not columns:
+        connection.execute(statement, list(rows))
+        return []
+    return [tuple(row) for row in connection.execute(statement.returning(*columns), list(rows))]
+
+
+def upsert(connection: Connection, table: Table, rows: Sequence[Row], *, newer: str | None = None) -> None:
+    """Insert rows or replace those with the same primary key; with `newer`, only by a greater value of that column."""
+    if not rows:
+        return
+    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
+    statement = dialect.insert(table)
+    keys = {column.name for column in table.primary_key}
+    changed = {name: statement.excluded[name] for name in rows[0] if name not in keys}
+    condition = table.c[newer] < statement.excluded[newer] if newer else None
+    connection.execute(
+        statement.on_conflict_do_update(index_elements=sorted(keys), set_=changed, where=condition), list(rows)
+    )
+
+
+@contextmanager
+def sole(database: Database, name: str) -> Iterator[Callable[[], bool]]:
+    """Yield a question: is this process (still) the only one that holds `name`?
+
+    PostgreSQL frees a session-level advisory lock when its connection dies, so a killed holder never blocks its
+    successor; and a holder that lost its connection must stop, which is why it asks again before each round. SQLite
+    belongs to one process, which is always alone.
+    """
+    if not database.is_postgresql:
+        yield lambda: True
+        return
+    # AUTOCOMMIT: the connection may stay open for days, and must not hold back vacuum with an open transaction.
+    with database.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        key = {"key": f"fireweed:{name}"}
+        held = bool(connection.scalar(text("SELECT pg_try_advisory_lock(hashtextextended(:key, 0))"), key))
+        try:
+            yield lambda: held and connection.scalar(text("SELECT true"))
+        finally:
+            # Closing the server's session frees the lock even when unlocking cannot be asked for.
+            connection.detach()
+
+
+def _engine(url: str, pool_size: int) -> Engine:
+    parsed = make_url(url)
+    # hide_parameters: an error message must never carry a row's values into a log.
+    if parsed.get_backend_name() != "sqlite":
+        return create_engine(
+            parsed,
+            pool_size=pool_size,
+            max_overflow=pool_size,
+            pool_timeout=5,
+            pool_pre_ping=False,
+            hide_parameters=True,
+        )
+    if parsed.database:
+        Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
+    engine = create_engine(parsed, pool_size=pool_size, max_overflow=-1, hide_parameters=True)
+    event.listen(engine, "connect", _prepare_sqlite)
+    event.listen(engine, "begin", _begin_sqlite)
+    return engine
+
+
+def _prepare_sqlite(connection: Any, _record: object) -> None:
+    # The driver's own transaction control is switched off; `_begin_sqlite` says BEGIN where SQLAlchemy means it.
+    connection.isolation_level = None
+    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "busy_timeout=15000"):
+        connection.execute(f"PRAGMA {pragma}")
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    # A write transaction takes the one write lock at once: a deferred one can fail half-way with SQLITE_BUSY.
+    write = connection.get_execution_options().get("fireweed_write", False)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")

@@ -1,0 +1,52 @@
+"""DPoP (RFC 9449): a proof with each request that the caller holds the key to which its token is bound."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from hashlib import sha256
+
+from services.common.errors import Fault
+from services.common.jose import (
+    ALGORITHMS,
+    Untrusted,
+    check_claims,
+    check_texts,
+    check_window,
+    header_of,
+    public_key,
+    verify,
+)
+from services.common.replay import ReplayGuard
+from services.common.text import base64url
+
+MAX_AGE_SECONDS = 60
+WHAT = "DPoP"
+CHALLENGE = f'DPoP algs="{" ".join(ALGORITHMS[:3])}"'
+
+
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """The request that a proof must be made for; `token` is None at the token endpoint."""
+
+    method: str
+    url: str
+    token: str | None = None
+
+
+def check_proof(proof: str | None, expected: Expected, replay: ReplayGuard, now: datetime) -> str:
+    """Check a `DPoP` header; return the thumbprint (RFC 7638) of its key. Raises `Untrusted`."""
+    if not proof:
+        raise Untrusted(Fault(WHAT, "A DPoP proof is needed with this request.", "a `DPoP` header (RFC 9449)"))
+    header = header_of(proof, WHAT)
+    check_claims(header, {"typ": "dpop+jwt"}, WHAT)
+    key = public_key(header.get("jwk"), WHAT)
+    claims = verify(proof, key, WHAT).claims
+    check_texts(claims, ["jti"], WHAT)
+    check_claims(claims, {"htm": expected.method, "htu": expected.url}, WHAT)
+    if expected.token is not None:
+        check_claims(claims, {"ath": base64url(sha256(expected.token.encode()).digest())}, WHAT)
+    check_window(claims, now, WHAT, max_age=MAX_AGE_SECONDS)
+    thumbprint = key.thumbprint()
+    # Last, so that a stranger cannot use up somebody's identifier with an unsigned copy.
+    if not replay.first_use(f"dpop:{thumbprint}:{claims['jti']}", now + timedelta(seconds=2 * MAX_AGE_SECONDS)):
+        raise Untrusted(Fault(f"{WHAT} jti", "This proof was used before.", "a new proof with each request"))
+    return thumbprint

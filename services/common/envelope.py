@@ -1,0 +1,103 @@
+"""The sealed box: its header, its written form, and how a part's key and context follow from them.
+
+An envelope is for one recipient under one grant and holds one part per data category. Sealing is intake's and opening is
+consent's; here is only what both must agree on. HPKE (RFC 9180) carries one random content key per envelope; each
+part is AES-256-GCM under a subkey of its own, bound to the header and its category, so that nothing can be moved from
+one envelope or category to another.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+from uuid import UUID
+
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.hpke import AEAD, KDF, KEM, Suite
+from cryptography.hazmat.primitives.kdf.hkdf import HKDFExpand
+
+from services.common.text import base64url, canonical, from_base64url
+
+SUITE = Suite(KEM.X25519, KDF.HKDF_SHA256, AEAD.AES_256_GCM)
+PREFIX = "fw1."
+MAX_LENGTH = 400_000
+CONTENT_KEY_BYTES = 32
+# A part's key is used for one message only (its content key is random per envelope), so its nonce need not vary.
+NONCE = bytes(12)
+# Parts are padded to this step, so that their length tells little of what is in them.
+PADDING = 256
+
+
+class NotAnEnvelope(ValueError):
+    """A text that is not a sealed box of this hub."""
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """What everybody may read on a box, and what its content is bound to."""
+
+    id: str
+    recipient: str
+    grant: str
+    epoch: int
+    type: str
+
+    @property
+    def context(self) -> bytes:
+        """The header's bytes, as HPKE `info` and as the first part of each AAD."""
+        return canonical(asdict(self))
+
+
+@dataclass(frozen=True, slots=True)
+class Envelope:
+    """A sealed box: header, wrapped content key, and a ciphertext for each category."""
+
+    header: Header
+    key: bytes
+    parts: Mapping[str, bytes]
+
+
+def part_key(content_key: bytes, category: str) -> bytes:
+    """The key of one category's part."""
+    return HKDFExpand(hashes.SHA256(), 32, f"fireweed/part/v1/{category}".encode()).derive(content_key)
+
+
+def part_context(header: Header, category: str) -> bytes:
+    """The AAD of one category's part: event, recipient, grant, epoch, type and category."""
+    return header.context + b"\x00" + category.encode()
+
+
+def pad(content: bytes) -> bytes:
+    """Fill up with spaces, which JSON ignores."""
+    return content.ljust(-(-len(content) // PADDING) * PADDING)
+
+
+def write(envelope: Envelope) -> str:
+    """The box as one opaque text, safe in JSON and URLs."""
+    document = {
+        "header": asdict(envelope.header),
+        "key": base64url(envelope.key),
+        "parts": {category: base64url(part) for category, part in envelope.parts.items()},
+    }
+    return PREFIX + base64url(json.dumps(document, separators=(",", ":")).encode())
+
+
+def read(text: object) -> Envelope:
+    """The box in a text; raises `NotAnEnvelope` for anything else."""
+    try:
+        if not isinstance(text, str) or not text.startswith(PREFIX) or len(text) > MAX_LENGTH:
+            raise NotAnEnvelope
+        return _build(json.loads(from_base64url(text.removeprefix(PREFIX))))
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        raise NotAnEnvelope from error
+
+
+def _build(document: Any) -> Envelope:
+    header = Header(**document["header"])
+    UUID(header.grant)
+    if not all(isinstance(value, str) for value in (header.id, header.recipient, header.grant, header.type)):
+        raise NotAnEnvelope
+    if isinstance(header.epoch, bool) or not isinstance(header.epoch, int):
+        raise NotAnEnvelope
+    parts = {str(category): from_base64url(part) for category, part in document["parts"].items()}
+    return Envelope(header, from_base64url(document["key"]), parts)

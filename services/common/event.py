@@ -1,0 +1,156 @@
+"""The event that travels between rooms, and its two CloudEvents 1.0 forms: binary on the bus, structured over HTTP."""
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from services.common.errors import Fault
+
+CONTENT_TYPE = "application/cloudevents+json"
+BATCH_CONTENT_TYPE = "application/cloudevents-batch+json"
+DATA_CONTENT_TYPE = "application/json"
+MAX_FUTURE = timedelta(minutes=1)
+
+# Only these attributes are let in: whatever else a sender invents would travel unsealed.
+ATTRIBUTES = frozenset(
+    {"specversion", "id", "source", "type", "subject", "time", "datacontenttype", "dataschema", "data", "traceparent"}
+)
+_ID = re.compile(r"[\x21-\x7e]{1,128}")
+_TYPE = re.compile(r"[a-z]+(\.[a-z]+)+\.v[0-9]+")
+_TRACEPARENT = re.compile(r"00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One fact or request. `source` and `id` together identify it; `key` orders it among its like on the bus.
+
+    `subject` is a survivor's pairwise pseudonym as a partner posts it; it never goes onto the bus. `traceparent` is the
+    *starting* trace of the whole way (CloudEvents distributed tracing extension), not of one hop.
+    """
+
+    id: str
+    source: str
+    type: str
+    time: datetime
+    data: Mapping[str, Any]
+    key: str = ""
+    subject: str | None = field(default=None, repr=False)
+    traceparent: str | None = None
+
+
+def to_headers(event: Event) -> dict[str, str]:
+    """The attributes as Kafka headers (CloudEvents Kafka binding, binary mode); `subject` stays behind."""
+    headers = {
+        "content-type": DATA_CONTENT_TYPE,
+        "ce_specversion": "1.0",
+        "ce_id": event.id,
+        "ce_source": event.source,
+        "ce_type": event.type,
+        "ce_time": event.time.isoformat(),
+    }
+    if event.traceparent:
+        headers["ce_traceparent"] = event.traceparent
+    return headers
+
+
+def to_value(event: Event) -> bytes:
+    """The data as the record's value."""
+    return json.dumps(event.data, separators=(",", ":"), ensure_ascii=False).encode()
+
+
+def from_record(headers: Mapping[str, str], value: bytes | None, key: str) -> Event:
+    """Read an event from a bus record of either mode; raises `ValueError` when it is not one."""
+    if value is None:
+        raise ValueError("a record without a value is a tombstone, not an event")
+    if headers.get("content-type", "").startswith(CONTENT_TYPE):
+        document = json.loads(value)
+        return _build({name: document.get(name) for name in ATTRIBUTES}, document.get("data"), key)
+    attributes = {name.removeprefix("ce_"): text for name, text in headers.items() if name.startswith("ce_")}
+    return _build(attributes, json.loads(value), key)
+
+
+def _build(attributes: Mapping[str, Any], data: Any, key: str) -> Event:
+    missing = [name for name in ("id", "source", "type", "time") if not attributes.get(name)]
+    if missing or attributes.get("specversion") != "1.0" or not isinstance(data, dict):
+        raise ValueError(f"not a CloudEvent: {', '.join(missing) or 'specversion or data'}")
+    return Event(
+        id=attributes["id"],
+        source=attributes["source"],
+        type=attributes["type"],
+        time=datetime.fromisoformat(attributes["time"]),
+        data=data,
+        key=key,
+        traceparent=attributes.get("traceparent"),
+    )
+
+
+def from_structured(document: object, now: datetime) -> Event | list[Fault]:
+    """Read what a partner posted; either the event or every fault of its envelope (its data is checked elsewhere)."""
+    if not isinstance(document, dict):
+        return [Fault("", "An event is a JSON object.", "CloudEvents 1.0, structured mode")]
+    faults = [*_unknown(document), *_malformed(document), *_mistimed(document, now)]
+    if faults:
+        return faults
+    return Event(
+        id=document["id"],
+        source=document["source"],
+        type=document["type"],
+        time=_instant(document.get("time")) or now,
+        data=document["data"],
+        subject=document.get("subject"),
+        traceparent=document.get("traceparent"),
+    )
+
+
+def _unknown(document: Mapping[str, Any]) -> list[Fault]:
+    accepted = ", ".join(sorted(ATTRIBUTES))
+    # The name itself is not repeated: a sender may have put anything there.
+    return (
+        [Fault("/", "The event has an attribute that is not known here.", accepted)]
+        if document.keys() - ATTRIBUTES
+        else []
+    )
+
+
+def _malformed(document: Mapping[str, Any]) -> list[Fault]:
+    rules = {
+        "specversion": (document.get("specversion") == "1.0", '"1.0"'),
+        "id": (_matches(_ID, document.get("id")), "1 to 128 printable ASCII characters, no spaces"),
+        "source": (isinstance(document.get("source"), str), "your client id"),
+        "type": (_matches(_TYPE, document.get("type")), "a type name such as referral.requested.v1"),
+        "subject": (isinstance(document.get("subject", ""), str), "a ppid that this hub gave you"),
+        "datacontenttype": (document.get("datacontenttype", DATA_CONTENT_TYPE) == DATA_CONTENT_TYPE, DATA_CONTENT_TYPE),
+        "dataschema": (isinstance(document.get("dataschema", ""), str), "a URI"),
+        "data": (isinstance(document.get("data"), dict), "a JSON object"),
+        "traceparent": (
+            "traceparent" not in document or _matches(_TRACEPARENT, document["traceparent"]),
+            "a W3C traceparent, version 00",
+        ),
+    }
+    return [Fault(f"/{name}", "Missing or malformed.", accepted) for name, (ok, accepted) in rules.items() if not ok]
+
+
+def _mistimed(document: Mapping[str, Any], now: datetime) -> list[Fault]:
+    if "time" not in document:
+        return []
+    time = _instant(document["time"])
+    if time is None:
+        return [Fault("/time", "Not a time that can be read.", "an RFC 3339 date-time with an offset")]
+    if time > now + MAX_FUTURE:
+        return [Fault("/time", "This lies in the future.", f"at most {MAX_FUTURE.seconds} seconds ahead of this hub")]
+    return []
+
+
+def _instant(value: object) -> datetime | None:
+    try:
+        instant = datetime.fromisoformat(value) if isinstance(value, str) else None
+    except ValueError:
+        return None
+    return instant.astimezone(UTC) if instant and instant.tzinfo else None
+
+
+def _matches(pattern: re.Pattern[str], value: object) -> bool:
+    return isinstance(value, str) and pattern.fullmatch(value) is not None

@@ -1,0 +1,117 @@
+"""Signed JSON (JWS) as this hub accepts it: an explicit list of algorithms, public keys only, clocks per FAPI 2.0."""
+
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from joserfc import jws, jwt
+from joserfc.errors import JoseError, SecurityWarning
+from joserfc.jwk import ECKey, Key, KeySet, OKPKey, RSAKey, import_key
+
+from services.common.errors import Fault
+
+# FAPI 2.0 Security Profile 5.4.1. `EdDSA` is the name that RFC 9864 replaces; many clients still send it.
+ALGORITHMS = ("ES256", "PS256", "Ed25519", "EdDSA")
+FUTURE_SECONDS = 10
+warnings.filterwarnings("ignore", message="EdDSA is deprecated", category=SecurityWarning)
+
+
+@dataclass(frozen=True, slots=True)
+class Signed:
+    """What a verified JWS says."""
+
+    header: Mapping[str, Any]
+    claims: Mapping[str, Any]
+
+
+class Untrusted(Exception):
+    """A signed object that cannot be believed; carries the one fault to tell its sender."""
+
+    def __init__(self, fault: Fault) -> None:
+        super().__init__(fault.detail)
+        self.fault = fault
+
+
+def header_of(token: str, what: str) -> Mapping[str, Any]:
+    """The header of a compact JWS, before anything of it is believed; the algorithm is already one of ours."""
+    try:
+        header: Mapping[str, Any] = jws.extract_compact(token.encode()).headers()
+    except (JoseError, ValueError) as error:
+        raise Untrusted(Fault(what, "Not a signed JWT.", "a compact JWS (RFC 7515)")) from error
+    if header.get("alg") not in ALGORITHMS:
+        raise Untrusted(Fault(f"{what} alg", "Not an accepted algorithm.", ", ".join(ALGORITHMS[:3])))
+    return header
+
+
+def verify(token: str, key: Key | KeySet, what: str) -> Signed:
+    """Check the signature; `what` names the object in faults."""
+    header = header_of(token, what)
+    try:
+        decoded = jwt.decode(token, key, algorithms=[header["alg"]])
+    except (JoseError, ValueError) as error:
+        raise Untrusted(
+            Fault(f"{what} signature", "The signature does not verify with the key that is known.")
+        ) from error
+    return Signed(decoded.header, decoded.claims)
+
+
+def public_key(document: object, what: str) -> Key:
+    """A JWK that holds no private or shared secret and fits an accepted algorithm."""
+    fault = Fault(
+        f"{what} jwk", "Not a public key that can be used here.", "a public JWK: EC P-256, OKP Ed25519 or RSA"
+    )
+    if not isinstance(document, dict):
+        raise Untrusted(fault)
+    try:
+        key = import_key({name: value for name, value in document.items() if name != "kid"})
+    except (JoseError, ValueError, TypeError) as error:
+        raise Untrusted(fault) from error
+    if not _usable(key):
+        raise Untrusted(fault)
+    return key
+
+
+def key_set(keys: Sequence[Mapping[str, Any]]) -> KeySet:
+    """A key set from JWKs; raises joserfc's `JoseError` or `ValueError`."""
+    return KeySet([import_key(dict(key)) for key in keys])
+
+
+def check_window(claims: Mapping[str, Any], now: datetime, what: str, *, max_age: int | None = None) -> None:
+    """Refuse what is expired, not yet valid, issued in the future (10 s are forgiven) or, with `max_age`, too old."""
+    present = now.timestamp()
+    times = {name: claims[name] for name in ("iat", "nbf", "exp") if name in claims}
+    for name, value in times.items():
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise Untrusted(Fault(f"{what} {name}", "Not a number of seconds.", "seconds since 1970"))
+    if times.get("exp", present + 1) <= present:
+        raise Untrusted(Fault(f"{what} exp", "It has expired.", "a time still to come"))
+    for name in ("iat", "nbf"):
+        if times.get(name, present) > present + FUTURE_SECONDS:
+            raise Untrusted(Fault(f"{what} {name}", "It lies in the future.", f"at most {FUTURE_SECONDS} s ahead"))
+    if max_age is not None and times.get("iat", float("-inf")) < present - max_age:
+        raise Untrusted(Fault(f"{what} iat", "Missing or too old.", f"at most {max_age} s ago"))
+
+
+def check_claims(actual: Mapping[str, Any], expected: Mapping[str, object], what: str) -> None:
+    """Refuse when a claim differs from what is expected here; expected values are public and may be named."""
+    for name, value in expected.items():
+        if actual.get(name) != value:
+            raise Untrusted(Fault(f"{what} {name}", "Missing or not the one expected.", str(value)))
+
+
+def check_texts(actual: Mapping[str, Any], names: Sequence[str], what: str) -> None:
+    """Refuse when one of these claims is not a text of 1 to 256 characters."""
+    for name in names:
+        value = actual.get(name)
+        if not isinstance(value, str) or not 1 <= len(value) <= 256:
+            raise Untrusted(Fault(f"{what} {name}", "Missing or malformed.", "1 to 256 characters"))
+
+
+def _usable(key: Key) -> bool:
+    if isinstance(key, ECKey):
+        return key.curve_name == "P-256" and not key.is_private
+    if isinstance(key, OKPKey):
+        return key.curve_name == "Ed25519" and not key.is_private
+    return isinstance(key, RSAKey) and not key.is_private and key.raw_value.key_size >= 2048

@@ -1,0 +1,80 @@
+"""Events wait here, committed together with what they tell of, until the relay has put them on the bus.
+
+Column names follow Debezium's outbox event router, so change data capture can replace the relay one day. Rows are
+inserted and deleted, never updated (https://debezium.io/documentation/reference/transformations/outbox-event-router).
+"""
+
+import json
+from collections.abc import Sequence
+from datetime import datetime
+
+from sqlalchemy import Column, Connection, LargeBinary, MetaData, RowMapping, String, Table, Text, delete, func, select
+
+from services.common import contracts, telemetry
+from services.common.database import BigId, Instant
+from services.common.event import Event, to_headers, to_value
+
+
+def define_outbox(metadata: MetaData) -> Table:
+    """The outbox table of one service. `id` is handed out in order, so one aggregate's rows leave in commit order."""
+    return Table(
+        "outbox",
+        metadata,
+        Column("id", BigId, primary_key=True, autoincrement=True),
+        Column("aggregatetype", String(64), nullable=False),
+        Column("aggregateid", String(64), nullable=False),
+        Column("type", String(64), nullable=False),
+        Column("payload", LargeBinary, nullable=False),
+        Column("headers", Text, nullable=False),
+        Column("created_at", Instant, nullable=False),
+    )
+
+
+class Outbox:
+    """Writes and removes the rows of one service's outbox."""
+
+    def __init__(self, table: Table) -> None:
+        self.table = table
+
+    def add(self, connection: Connection, events: Sequence[Event], now: datetime) -> None:
+        """Queue events in order; they exist for the world once the caller's transaction commits."""
+        if events:
+            carried = telemetry.outgoing_context()
+            rows = [_row(event, carried, now) for event in events]
+            connection.execute(self.table.insert(), rows)
+
+    def oldest(self, connection: Connection, after: int, limit: int) -> Sequence[RowMapping]:
+        """Up to `limit` rows beyond `after`, oldest first."""
+        query = select(self.table).where(self.table.c.id > after).order_by(self.table.c.id).limit(limit)
+        return connection.execute(query).mappings().all()
+
+    def remove(self, connection: Connection, ids: Sequence[int]) -> None:
+        """Delete exactly these rows; a range would also take a row that committed late in between."""
+        connection.execute(delete(self.table).where(self.table.c.id.in_(ids)))
+
+    def oldest_at(self, connection: Connection) -> datetime | None:
+        """When the longest-waiting row was queued: the one number that tells whether events flow."""
+        oldest: datetime | None = connection.scalar(select(func.min(self.table.c.created_at)))
+        return oldest
+
+
+def _row(event: Event, carried: dict[str, str], now: datetime) -> dict[str, object]:
+    headers = to_headers(event) | carried
+    # The starting trace of the whole way: the partner's if it sent one, otherwise the one in which this row is written.
+    if "traceparent" in carried:
+        headers.setdefault("ce_traceparent", carried["traceparent"])
+    return {
+        "aggregatetype": contracts.topic(event.type),
+        "aggregateid": event.key,
+        "type": event.type,
+        "payload": to_value(event),
+        "headers": json.dumps(headers),
+        "created_at": now,
+    }
+
+
+def vacuum_by_count(connection: Connection) -> None:
+    """Have PostgreSQL clean a queue-like table after a number of rows; the default share of a table defeats itself."""
+    if connection.dialect.name == "postgresql":
+        limits = "autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 2000"
+        connection.exec_driver_sql(f"ALTER TABLE outbox SET ({limits})")

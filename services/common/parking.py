@@ -1,0 +1,120 @@
+"""Events that could not be handled wait here with every later event of their key, until a person lets them go on."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import (
+    Column,
+    Connection,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+    delete,
+    func,
+    select,
+)
+
+from services.common.broker import Received, Record
+from services.common.database import BigId, Instant, insert_new
+
+BEHIND = "behind"
+
+
+def define_parking(metadata: MetaData) -> Table:
+    """The parked events of one service. What is parked is as sealed as it was on the bus."""
+    return Table(
+        "parked",
+        metadata,
+        Column("id", BigId, primary_key=True, autoincrement=True),
+        Column("topic", String(64), nullable=False),
+        Column("key", String(64), nullable=False, index=True),
+        Column("partition", Integer, nullable=False),
+        Column("offset", BigId, nullable=False),
+        Column("headers", Text, nullable=False),
+        Column("value", LargeBinary),
+        Column("reason", String(64), nullable=False),
+        Column("parked_at", Instant, nullable=False),
+        UniqueConstraint("topic", "partition", "offset"),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """One parked key: what stopped it, how many events wait behind, since when."""
+
+    topic: str
+    key: str
+    reason: str
+    events: int
+    since: datetime
+
+
+class Parking:
+    """Sets keys aside and lets them go on.
+
+    A retry topic or a dead-letter topic would let later events of the key overtake the failed one; parking the key keeps
+    their order.
+    """
+
+    def __init__(self, table: Table) -> None:
+        self.table = table
+
+    def keys(self, connection: Connection, keys: Sequence[str]) -> set[str]:
+        """Which of these keys are parked."""
+        query = select(self.table.c.key).where(self.table.c.key.in_(keys)).distinct()
+        return set(connection.scalars(query))
+
+    def park(self, connection: Connection, received: Received, reason: str, now: datetime) -> None:
+        """Set one event aside, once however often it comes; `reason` is an error's class or `behind`, never a message."""
+        record = received.record
+        row = {
+            "topic": record.topic,
+            "key": record.key,
+            "partition": received.partition,
+            "offset": received.offset,
+            "headers": json.dumps(dict(record.headers)),
+            "value": record.value,
+            "reason": reason,
+            "parked_at": now,
+        }
+        insert_new(connection, self.table, [row])
+
+    def summary(self, connection: Connection) -> list[Summary]:
+        """Every parked key, longest parked first."""
+        parked = self.table.c
+        query = (
+            select(
+                parked.topic,
+                parked.key,
+                func.max(parked.reason).filter(parked.reason != BEHIND).label("reason"),
+                func.count().label("events"),
+                func.min(parked.parked_at).label("since"),
+            )
+            .group_by(parked.topic, parked.key)
+            .order_by(func.min(parked.id))
+        )
+        return [
+            Summary(row.topic, row.key, row.reason or BEHIND, row.events, row.since)
+            for row in connection.execute(query)
+        ]
+
+    def of_key(self, connection: Connection, key: str) -> list[tuple[int, Received]]:
+        """The parked events of one key, oldest first, with their row ids."""
+        query = select(self.table).where(self.table.c.key == key).order_by(self.table.c.id)
+        return [
+            (
+                row.id,
+                Received(Record(row.topic, row.key, json.loads(row.headers), row.value), row.partition, row.offset),
+            )
+            for row in connection.execute(query)
+        ]
+
+    def release(self, connection: Connection, row: int) -> None:
+        """Forget one parked event, in the transaction that has handled it."""
+        connection.execute(delete(self.table).where(self.table.c.id == row))

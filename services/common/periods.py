@@ -1,0 +1,13 @@
+"""The periods in which the hub counts: fiscal years and quarters, April to March."""
+
+from datetime import date
+
+
+def fiscal_year(day: date) -> int:
+    """The calendar year in which that day's fiscal year begins: 2026 for 2026-04-01 to 2027-03-31."""
+    return day.year if day.month >= 4 else day.year - 1
+
+
+def fiscal_quarter(day: date) -> str:
+    """That day's quarter, `2026-Q1` for April to June 2026."""
+    return f"{fiscal_year(day)}-Q{(day.month - 4) % 12 // 3 + 1}"

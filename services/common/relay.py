@@ -1,0 +1,97 @@
+"""Carries outbox rows to the bus, oldest first, and deletes exactly those that the bus has acknowledged."""
+
+import json
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+
+from sqlalchemy import RowMapping
+
+from services.common import metrics, telemetry
+from services.common.broker import Broker, BrokerUnavailable, Pending, Producer, Record
+from services.common.database import Database, sole
+from services.common.outbox import Outbox
+
+BATCH = 1000
+ACKNOWLEDGE_SECONDS = 30.0
+STANDBY_SECONDS = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Relay:
+    """The one relay of one service; a second one stands by until the first is gone.
+
+    Only one may run: two would send rows of one key in the wrong order.
+    """
+
+    name: str
+    database: Database
+    outbox: Outbox
+    broker: Broker
+    interval: float
+
+    def run(self, stopping: threading.Event) -> None:
+        """Relay until told to stop; raises `BrokerUnavailable` while the bus is down, and is then run again."""
+        with sole(self.database, f"relay:{self.name}") as alone, closing(self.broker.producer()) as producer:
+            while not stopping.is_set():
+                if not alone():
+                    stopping.wait(STANDBY_SECONDS)
+                    return
+                if not self.pass_on(producer):
+                    stopping.wait(self.interval)
+
+    def pass_on(self, producer: Producer) -> int:
+        """Send everything that waits, one batch in flight while the next is read; return how many rows left."""
+        sent = 0
+        blocked: set[str] = set()
+        in_flight: tuple[Sequence[RowMapping], Pending] | None = None
+        for rows in self._batches():
+            free = [row for row in rows if row["aggregateid"] not in blocked]
+            following = free, _send(producer, free)
+            if in_flight:
+                sent += self._settle(*in_flight, blocked)
+            in_flight = following
+        if in_flight:
+            sent += self._settle(*in_flight, blocked)
+        return sent
+
+    def _batches(self) -> Iterator[Sequence[RowMapping]]:
+        after = 0
+        while True:
+            with self.database.reading() as connection:
+                rows = self.outbox.oldest(connection, after, BATCH)
+            if rows:
+                yield rows
+                after = rows[-1]["id"]
+            # A short page ends this pass. The next begins at the start again, and so sees rows that committed late.
+            if len(rows) < BATCH:
+                return
+
+    def _settle(self, rows: Sequence[RowMapping], pending: Pending, blocked: set[str]) -> int:
+        done: list[int] = []
+        for row, arrived in zip(rows, pending.acknowledged(ACKNOWLEDGE_SECONDS), strict=True):
+            # Once one row of a key has failed, every later one of that key stays too: order within a key holds.
+            if not arrived:
+                blocked.add(row["aggregateid"])
+            elif row["aggregateid"] not in blocked:
+                done.append(row["id"])
+        with self.database.transaction() as connection:
+            self.outbox.remove(connection, done)
+        metrics.relayed.add(len(done), {"service": self.name})
+        if len(done) < len(rows):
+            raise BrokerUnavailable("not every record was acknowledged")
+        return len(done)
+
+
+def _send(producer: Producer, rows: Sequence[RowMapping]) -> Pending:
+    records = [_record(row) for row in rows]
+    if not telemetry.recording():
+        return producer.send(records)
+    with telemetry.sending(records[0].topic if records else "nothing", [record.headers for record in records]):
+        return producer.send(records)
+
+
+def _record(row: RowMapping) -> Record:
+    # The stored `traceparent` is the context in which the event was made; it goes on unchanged, and only once.
+    return Record(row["aggregatetype"], row["aggregateid"], json.loads(row["headers"]), row["payload"])

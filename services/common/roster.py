@@ -1,0 +1,64 @@
+"""A service's own copy of who the agencies are, kept current by `agencies.v1`."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import Column, Connection, Integer, MetaData, String, Table, select
+
+from services.common.database import Database, upsert
+from services.common.event import Event
+
+
+@dataclass(frozen=True, slots=True)
+class Agency:
+    """A partner organisation as the other services need to know it."""
+
+    id: str
+    name: str
+    sector: str
+    standing: str
+
+
+def define_roster(metadata: MetaData) -> Table:
+    """The copy's table; `version` makes an old event harmless whenever it comes."""
+    return Table(
+        "agency",
+        metadata,
+        Column("id", String(64), primary_key=True),
+        Column("name", String(120), nullable=False),
+        Column("sector", String(32), nullable=False),
+        Column("standing", String(16), nullable=False),
+        Column("version", Integer, nullable=False),
+    )
+
+
+class Roster:
+    """Reads and updates the copy. An agency that is not in it yet counts as unknown, and so may do nothing."""
+
+    def __init__(self, table: Table) -> None:
+        self.table = table
+
+    def take(self, connection: Connection, event: Event) -> None:
+        """Handle `agency.changed.v1`."""
+        data = event.data
+        row = {"id": data["agency"], **{name: data[name] for name in ("name", "sector", "standing", "version")}}
+        upsert(connection, self.table, [row], newer="version")
+
+    def standing(self, database: Database, agency: str) -> str | None:
+        """The present standing of an agency, None if it is unknown."""
+        with database.reading() as connection:
+            return connection.scalar(select(self.table.c.standing).where(self.table.c.id == agency))
+
+    def find(self, connection: Connection, ids: Sequence[str]) -> Mapping[str, Agency]:
+        """Those of the agencies that are known."""
+        columns = self.table.c
+        query = select(columns.id, columns.name, columns.sector, columns.standing).where(columns.id.in_(ids))
+        return {row.id: Agency(*row) for row in connection.execute(query)}
+
+    def active(self, connection: Connection) -> list[Agency]:
+        """Every active agency, by name."""
+        columns = self.table.c
+        query = select(columns.id, columns.name, columns.sector, columns.standing)
+        return [
+            Agency(*row) for row in connection.execute(query.where(columns.standing == "active").order_by(columns.name))
+        ]

@@ -1,0 +1,35 @@
+"""Secrets as files: made once, readable by their owner only, never half written."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+
+def keep_secret(path: Path, content: bytes) -> bytes:
+    """Write a secret unless there is one already; return the one that is there afterwards.
+
+    Of two processes that start at once exactly one wins, and both get the same secret: a link to a finished file either
+    appears whole or not at all.
+    """
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    try:
+        os.link(draft, path)
+    except FileExistsError:
+        pass
+    finally:
+        draft.unlink()
+    return path.read_bytes()
+
+
+def secret(path: Path, make: Callable[[], bytes] = lambda: os.urandom(32)) -> bytes:
+    """The secret in a file, made on first use."""
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        return keep_secret(path, make())

@@ -1,0 +1,74 @@
+"""What a room is to the process that runs it: a database, an application, handlers of events, and chores."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+from sqlalchemy import MetaData
+from starlette.types import ASGIApp
+
+from services.common import metrics
+from services.common.broker import Broker
+from services.common.clock import Clock
+from services.common.consumer import EventConsumer, Handler
+from services.common.database import Database
+from services.common.plumbing import Plumbing
+from services.common.relay import Relay
+from services.common.replay import ReplayGuard
+from services.common.settings import Settings
+from services.common.topics import topics_read_by
+from services.common.worker import Loop, every
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """One service, put together by its `main`. `inner_app` answers other services only, apart from the public door."""
+
+    name: str
+    settings: Settings
+    clock: Clock
+    database: Database
+    metadata: MetaData
+    plumbing: Plumbing
+    handlers: Mapping[str, Handler]
+    app: ASGIApp
+    prefixes: tuple[str, ...]
+    inner_app: ASGIApp | None = None
+    api_loops: Mapping[str, Loop] = field(default_factory=dict)
+    chores: Mapping[str, Loop] = field(default_factory=dict)
+
+    def consumer(self, broker: Broker) -> EventConsumer:
+        """This service's reader of the bus."""
+        return EventConsumer(
+            service=self.name,
+            database=self.database,
+            inbox=self.plumbing.inbox,
+            parking=self.plumbing.parking,
+            broker=broker,
+            topics=topics_read_by(self.name),
+            handlers=self.handlers,
+            clock=self.clock,
+        )
+
+    def worker_loops(self, broker: Broker) -> Mapping[str, Loop]:
+        """Everything that runs beside the application: relay, consumer, chores."""
+        relay = Relay(self.name, self.database, self.plumbing.outbox, broker, self.settings.relay_interval)
+        consumer = self.consumer(broker)
+        return {
+            f"{self.name} relay": relay.run,
+            f"{self.name} consumer": consumer.run,
+            f"{self.name} tidying": every(600.0, lambda: self._tidy(consumer)),
+            f"{self.name} gauge": every(5.0, self._measure),
+            **self.chores,
+        }
+
+    def _tidy(self, consumer: EventConsumer) -> None:
+        consumer.forget_old()
+        # Identifiers are refused by their own age long before; the hour forgives clocks that disagree.
+        ReplayGuard(self.database, self.plumbing.replay).forget(self.clock.now() - timedelta(hours=1))
+
+    def _measure(self) -> None:
+        with self.database.reading() as connection:
+            oldest = self.plumbing.outbox.oldest_at(connection)
+        age = (self.clock.now() - oldest).total_seconds() if oldest else 0.0
+        metrics.outbox_age.set(age, {"service": self.name})

@@ -1,0 +1,65 @@
+"""Environment variables become one typed, frozen settings object; nothing else reads the environment."""
+
+from pathlib import Path
+from typing import Literal, Self
+
+from pydantic import Field, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
+
+
+class Settings(BaseSettings):
+    """Everything an operator may set, each as `FIREWEED_<NAME>`; the defaults run an embedded hub."""
+
+    model_config = SettingsConfigDict(env_prefix="FIREWEED_", frozen=True, hide_input_in_errors=True)
+
+    data: Path = Field(default=Path("data"), description="Folder of the embedded hub: databases, local log and keys.")
+    database_url: str = Field(
+        default="sqlite:///{data}/{service}.sqlite",
+        description="Where each service keeps its rows; `{service}` and `{data}` are filled in.",
+    )
+    kafka: str | None = Field(
+        default=None, description="Kafka bootstrap servers `host:port,...`; unset: a local log in `data`."
+    )
+    keys: Path | None = Field(
+        default=None, description="Folder of secret keys, outside every database; unset: `data`/keys."
+    )
+    public_url: str = Field(
+        default="http://127.0.0.1:8080", description="Origin at which partners and survivors reach this."
+    )
+    issuer: str | None = Field(default=None, description="Issuer of partner tokens; unset: `public_url`/intake.")
+    token_keys_url: str | None = Field(
+        default=None, description="Where token keys are read; unset: `issuer`/jwks.json."
+    )
+    consent_url: str | None = Field(default=None, description="Inner origin of the consent service, which intake asks.")
+    telemetry: str = Field(default="none", description="`none`, `otlp`, or `file:PATH` for JSON lines.")
+    relay_interval: float = Field(default=0.05, gt=0, description="Seconds between looks at an empty outbox.")
+    log_level: Literal["debug", "info", "warning", "error"] = Field(default="info", description="Least level logged.")
+
+    @model_validator(mode="after")
+    def _encrypted_unless_loopback(self) -> Self:
+        # Tokens and clear parts travel on these origins; plain HTTP may only be spoken inside one machine.
+        if self.public_url.startswith("http://") and not self.public_url[7:].startswith(LOOPBACK):
+            raise ValueError("FIREWEED_PUBLIC_URL must be https:// unless it names this machine (127.0.0.1)")
+        return self
+
+    def database(self, service: str) -> str:
+        """The SQLAlchemy URL of one service's database."""
+        url = self.database_url.format(service=service, data=self.data)
+        return url.replace("postgresql://", "postgresql+psycopg://", 1)
+
+    @property
+    def keys_folder(self) -> Path:
+        """The folder that holds secret keys."""
+        return self.keys or self.data / "keys"
+
+    @property
+    def token_issuer(self) -> str:
+        """The issuer that partner tokens carry and that their assertions must name as audience."""
+        return self.issuer or f"{self.public_url}/intake"
+
+    @property
+    def token_keys(self) -> str:
+        """The URL of the public keys that verify partner tokens."""
+        return self.token_keys_url or f"{self.token_issuer}/jwks.json"

@@ -1,0 +1,166 @@
+"""Builds a service's web application: problem documents for every error, a size limit, a trace, safe headers."""
+
+import json
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any
+
+from fastapi import APIRouter, FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse, Response
+from opentelemetry.trace import SpanKind
+from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from services.common import metrics, telemetry
+from services.common.clock import monotonic
+from services.common.errors import Fault, Problem, invalid, not_found, unavailable
+
+MAX_BODY = 256 * 1024
+PROBLEM_TYPE = "application/problem+json"
+# Nothing a hub answers may be kept by a browser or a proxy, shown inside another page, or found by a search engine.
+HEADERS: Mapping[str, str] = {
+    "cache-control": "no-store",
+    "content-security-policy": "default-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'self'",
+    "referrer-policy": "no-referrer",
+    "x-content-type-options": "nosniff",
+    "x-robots-tag": "noindex, nofollow",
+    "cross-origin-opener-policy": "same-origin",
+    "permissions-policy": "camera=(), geolocation=(), microphone=()",
+}
+
+
+def create_app(title: str, description: str, routers: Sequence[APIRouter], **kept: object) -> FastAPI:
+    """An application with these routers; `kept` is put on `app.state`. Add no middleware that buffers answers:
+    an opening's bytes must go straight to the socket while its lock is held."""
+    app = FastAPI(title=title, description=description, version="1", docs_url=None, redoc_url=None, openapi_url=None)
+    for router in routers:
+        app.include_router(router)
+    for name, value in kept.items():
+        setattr(app.state, name, value)
+    app.exception_handler(Problem)(_problem)
+    app.exception_handler(RequestValidationError)(_validation)
+    app.exception_handler(HTTPException)(_http)
+    app.exception_handler(OperationalError)(_database_down)
+    app.exception_handler(PoolTimeout)(_database_down)
+    app.exception_handler(Exception)(_unforeseen)
+    app.add_middleware(_Envelope)
+    return app
+
+
+def problem_response(problem: Problem) -> Response:
+    """The answer that carries a problem."""
+    return JSONResponse(problem.as_json(), problem.status, dict(problem.headers), PROBLEM_TYPE)
+
+
+async def raw_body(request: Request) -> bytes:
+    """The request's body as it came; use as a dependency of a plain `def` route."""
+    return await request.body()
+
+
+def json_body(raw: bytes) -> Any:
+    """The JSON document in a body; raises a 400 problem."""
+    try:
+        return json.loads(raw)
+    except ValueError as error:
+        raise invalid(Fault("", "The body is not JSON.", "a JSON document in UTF-8")) from error
+
+
+class _Envelope:
+    """What surrounds every request: span, duration, size limit, headers. Pure ASGI, so nothing is buffered."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        if _announced(scope) > MAX_BODY:
+            await problem_response(_too_large())(scope, receive, send)
+            return
+        began, status = monotonic(), 500
+
+        async def sending(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                message = {**message, "headers": _with_defaults(message.get("headers", []))}
+            await send(message)
+
+        carried = {name.decode(): value.decode("latin-1") for name, value in scope["headers"] if name == b"traceparent"}
+        with telemetry.span(scope["method"], SpanKind.SERVER, carried, http__request__method=scope["method"]) as span:
+            try:
+                await self._app(scope, _limited(receive), sending)
+            finally:
+                # The template, never the path: a path can hold an id that somebody could look up.
+                route = getattr(scope.get("route"), "path", "unknown")
+                span.update_name(f"{scope['method']} {route}")
+                span.set_attributes({"http.route": route, "http.response.status_code": status})
+                labels = {"route": route, "method": scope["method"], "status": status}
+                metrics.request_seconds.record(monotonic() - began, labels)
+
+
+def _limited(receive: Receive) -> Callable[[], Awaitable[Message]]:
+    read = 0
+
+    async def limited() -> Message:
+        nonlocal read
+        message = await receive()
+        read += len(message.get("body", b""))
+        if read > MAX_BODY:
+            raise _too_large()
+        return message
+
+    return limited
+
+
+def _announced(scope: Scope) -> int:
+    lengths = [value for name, value in scope["headers"] if name == b"content-length"]
+    return int(lengths[0]) if lengths and lengths[0].isdigit() else 0
+
+
+def _too_large() -> Problem:
+    return Problem(413, "too-large", "The body is too large.", [Fault("", "Too large.", f"at most {MAX_BODY} bytes")])
+
+
+def _with_defaults(headers: Sequence[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+    given = {name.lower() for name, _ in headers}
+    missing = [(name.encode(), value.encode()) for name, value in HEADERS.items() if name.encode() not in given]
+    return [*headers, *missing]
+
+
+async def _problem(_request: Request, problem: Exception) -> Response:
+    assert isinstance(problem, Problem)  # noqa: S101 - the handler is registered for this class only
+    return problem_response(problem)
+
+
+async def _validation(_request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)  # noqa: S101 - as above
+    # Only places and rules are told, never the input: it may be personal.
+    faults = [Fault(_pointer(item["loc"]), str(item["msg"])) for item in error.errors()]
+    return problem_response(invalid(*faults, status=422))
+
+
+async def _http(_request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)  # noqa: S101 - as above
+    if error.status_code == 404:
+        return problem_response(not_found())
+    return problem_response(
+        Problem(error.status_code, "http", "This cannot be asked here.", headers=error.headers or {})
+    )
+
+
+async def _database_down(_request: Request, error: Exception) -> Response:
+    telemetry.log.warning("the database cannot be reached (%s)", type(error).__name__)
+    return problem_response(unavailable("A part of the hub cannot be reached. Nothing was stored; please try again."))
+
+
+async def _unforeseen(_request: Request, _error: Exception) -> Response:
+    return problem_response(Problem(500, "internal", "Something went wrong in this hub. Nothing was changed."))
+
+
+def _pointer(location: Sequence[object]) -> str:
+    places = [str(step) for step in location]
+    return "/" + "/".join(places[1:]) if places[:1] == ["body"] else " ".join(places)

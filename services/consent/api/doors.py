@@ -1,0 +1,77 @@
+"""Who stands at the survivor's door, and what the routes are given: her session, the room, the PIN where it is needed."""
+
+from typing import Annotated
+
+from fastapi import Depends, Request, Response
+
+from services.common.errors import Fault, Problem
+from services.consent.handlers import accounts
+from services.consent.handlers.accounts import Session
+from services.consent.room import Room
+
+COOKIE = "s"
+
+
+class Door:
+    """Who comes to `/my`: finds the session, and asks for the PIN where an act widens what others may see."""
+
+    def __init__(self, room: Room, public_url: str) -> None:
+        self._room, self._origin = room, public_url
+        self.secure = public_url.startswith("https://")
+
+    def session(self, request: Request) -> Session:
+        """The present session; raises a 401 problem."""
+        self.same_site(request)
+        return accounts.find_session(self._room, request.cookies.get(COOKIE))
+
+    def stepped_up(self, request: Request) -> Session:
+        """The present session, if its PIN was given in the last minutes."""
+        session = self.session(request)
+        if not session.stepped_up:
+            raise Problem(
+                403, "pin-needed", "This needs your PIN first.", [Fault("/pin", "POST it to session/step-up.")]
+            )
+        return session
+
+    def same_site(self, request: Request) -> None:
+        """Refuse what another site's page sends in her name (browsers always name that page's origin)."""
+        origin = request.headers.get("origin")
+        if origin not in {None, self._origin} and request.method not in {"GET", "HEAD"}:
+            raise Problem(403, "other-site", "This did not come from here.")
+
+    def let_in(self, response: Response, token: str) -> None:
+        """Give the browser the session's token, for this site only and until it closes."""
+        response.set_cookie(COOKIE, token, path="/my", httponly=True, samesite="strict", secure=self.secure)
+
+    def show_out(self, response: Response) -> None:
+        """Take everything back from the browser."""
+        response.delete_cookie(COOKIE, path="/my", httponly=True, samesite="strict", secure=self.secure)
+        response.headers["Clear-Site-Data"] = '"*"'
+
+
+async def _room(request: Request) -> Room:
+    room: Room = request.app.state.room
+    return room
+
+
+async def _door(request: Request) -> Door:
+    door: Door = request.app.state.door
+    return door
+
+
+TheRoom = Annotated[Room, Depends(_room)]
+TheDoor = Annotated[Door, Depends(_door)]
+
+
+def _here(request: Request, door: TheDoor) -> Session:
+    return door.session(request)
+
+
+def _widening(request: Request, door: TheDoor) -> Session:
+    return door.stepped_up(request)
+
+
+Here = Annotated[Session, Depends(_here)]
+"""A session is enough: for looking, and for everything that takes away."""
+Widening = Annotated[Session, Depends(_widening)]
+"""The PIN was given in the last minutes: for everything that lets others see more, or that cannot be undone."""

@@ -1,0 +1,83 @@
+"""The inner door, for intake only: `/internal/consent`. No proxy leads here, and each call carries a signed token."""
+
+from fastapi import APIRouter, Depends, Request
+from pydantic import BaseModel, ConfigDict, Field
+
+from services.common.access import TokenKeys
+from services.common.clock import Clock
+from services.common.errors import Problem
+from services.common.jose import Untrusted, check_claims, check_window, verify
+from services.common.text import base64url
+from services.consent.api.doors import TheRoom
+from services.consent.handlers.decisions import Answer, Sending, decide_sendings
+
+routes = APIRouter(prefix="/internal/consent/v1", include_in_schema=False)
+TOKEN_TYPE = "service+jwt"
+AUDIENCE = "urn:fireweed:consent"
+
+
+class SendingBody(BaseModel):
+    """One event about to be sent."""
+
+    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
+    agency: str
+    ppid: str
+    to: str | None = None
+    purpose: str | None = None
+    categories: list[str] = []
+
+
+class SendingsBody(BaseModel):
+    """Events of one request."""
+
+    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
+    sendings: list[SendingBody] = Field(max_length=500)
+
+
+class ServiceGate:
+    """Lets in whoever holds a fresh token that intake has signed for this service."""
+
+    def __init__(self, keys: TokenKeys, clock: Clock) -> None:
+        self._keys, self._clock = keys, clock
+
+    def __call__(self, request: Request) -> None:
+        """Raise a 401 problem unless the call is intake's."""
+        token = request.headers.get("authorization", "").removeprefix("Bearer ")
+        try:
+            signed = verify(token, self._keys.current(), "service token")
+            check_claims(signed.header, {"typ": TOKEN_TYPE}, "service token")
+            check_claims(signed.claims, {"sub": "intake", "aud": AUDIENCE}, "service token")
+            check_window(signed.claims, self._clock.now(), "service token", max_age=120)
+        except Untrusted as reason:
+            raise Problem(
+                401, "not-authorized", "Only the hub's own services may ask this.", [reason.fault]
+            ) from reason
+
+
+def intake_only(request: Request) -> None:
+    """Raise a 401 problem unless the call is intake's."""
+    request.app.state.service_gate(request)
+
+
+@routes.post("/decisions", dependencies=[Depends(intake_only)])
+def decide(room: TheRoom, body: SendingsBody) -> list[dict[str, object]]:
+    """Decide for events about to be sent."""
+    sendings = [
+        Sending(item.agency, item.ppid, item.to, item.purpose, frozenset(item.categories)) for item in body.sendings
+    ]
+    return [_told(answer) for answer in decide_sendings(room, sendings)]
+
+
+def _told(answer: Answer) -> dict[str, object]:
+    seal = answer.seal
+    told = (
+        {
+            "grant": seal.grant,
+            "public_key": base64url(seal.public_key),
+            "categories": sorted(seal.categories),
+            "epoch": seal.epoch,
+        }
+        if seal
+        else None
+    )
+    return {"linked": answer.linked, "seal": told, "statistics": answer.statistics}

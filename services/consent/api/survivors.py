@@ -1,0 +1,272 @@
+"""Routes for survivors as JSON, under `/my/v1`; her pages do the same acts."""
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from fastapi import APIRouter, Request, Response
+from pydantic import BaseModel, ConfigDict, Field
+
+from services.common.errors import Fault, invalid
+from services.consent.api.doors import Here, TheDoor, TheRoom, Widening
+from services.consent.handlers import accounts, grants, rights
+from services.consent.room import Room
+
+routes = APIRouter(prefix="/my/v1", tags=["survivors"])
+
+
+class Body(BaseModel):
+    """A request body: closed, and never echoed in errors."""
+
+    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
+
+
+class Way(Body):
+    """A way in: her words, or once the claim code (with a PIN of her choice, if she likes)."""
+
+    passphrase: str | None = Field(None, max_length=200)
+    claim_code: str | None = Field(None, max_length=64)
+    pin: str | None = Field(None, max_length=6)
+
+
+class Pin(Body):
+    """Her PIN."""
+
+    pin: str = Field(max_length=6)
+
+
+class Card(Body):
+    """The code on her revoke card."""
+
+    revoke_code: str = Field(max_length=64)
+
+
+class NewGrant(Body):
+    """What she allows."""
+
+    agency: str = Field(max_length=64)
+    purpose: str = Field(max_length=32)
+    categories: list[str] = Field(max_length=16)
+    days: int | None = None
+
+
+class NewRestriction(Body):
+    """What she forbids; what is left out matches everything."""
+
+    agency: str | None = Field(None, max_length=64)
+    sector: str | None = Field(None, max_length=32)
+    category: str | None = Field(None, max_length=32)
+    purpose: str | None = Field(None, max_length=32)
+
+
+class RequestAnswer(Body):
+    """Her answer to what an agency asked for."""
+
+    accept: bool
+    days: int | None = None
+
+
+class Switch(Body):
+    """On or off."""
+
+    on: bool
+
+
+@routes.post("/session", status_code=201)
+def come_in(room: TheRoom, door: TheDoor, request: Request, response: Response, way: Way) -> dict[str, str]:
+    """Open a session. A claim code works once and answers with the words and the PIN, shown this one time."""
+    door.same_site(request)
+    if (way.passphrase is None) == (way.claim_code is None):
+        raise invalid(Fault("/", "One way in is needed.", "passphrase or claim_code"))
+    if way.passphrase is not None:
+        door.let_in(response, accounts.come_in(room, way.passphrase))
+        return {}
+    claimed = accounts.claim(room, way.claim_code or "", way.pin)
+    door.let_in(response, claimed.session)
+    return {"passphrase": claimed.passphrase, "pin": claimed.pin}
+
+
+@routes.post("/session/step-up", status_code=204)
+def step_up(room: TheRoom, session: Here, body: Pin) -> None:
+    """Give the PIN; for five minutes acts that widen are possible."""
+    accounts.step_up(room, session, body.pin)
+
+
+@routes.delete("/session", status_code=204)
+def leave(room: TheRoom, door: TheDoor, session: Here, response: Response) -> None:
+    """End the session and clear this site's data from the browser."""
+    accounts.leave(room, session)
+    door.show_out(response)
+
+
+@routes.post("/revoke-card", status_code=204)
+def revoke_card(room: TheRoom, door: TheDoor, request: Request, body: Card) -> None:
+    """End every grant with the code on the revoke card. Shows nothing, opens nothing."""
+    door.same_site(request)
+    grants.revoke_all(room, accounts.subject_of_card(room, body.revoke_code))
+
+
+@routes.get("/grants")
+def list_grants(room: TheRoom, session: Here) -> dict[str, Any]:
+    """Every grant, newest first."""
+    return {"grants": [grant_json(row) for row in rights.overview(room, session.subject)["grants"]]}
+
+
+@routes.post("/grants", status_code=201)
+def give(room: TheRoom, session: Widening, body: NewGrant) -> dict[str, str]:
+    """Allow one agency, for one purpose, some categories, for some days."""
+    wish = grants.Wish(body.agency, body.purpose, body.categories, body.days)
+    return {"id": str(grants.give_grant(room, session.subject, wish))}
+
+
+@routes.delete("/grants/{grant}", status_code=204)
+def revoke(room: TheRoom, session: Here, grant: UUID) -> None:
+    """Take a grant back. When this returns, nothing more leaves under it."""
+    grants.revoke_grant(room, session.subject, grant)
+
+
+@routes.post("/pause", status_code=204)
+def pause(room: TheRoom, session: Here) -> None:
+    """Stop everything until you resume."""
+    grants.pause(room, session.subject)
+
+
+@routes.post("/resume", status_code=204)
+def resume(room: TheRoom, session: Widening) -> None:
+    """Let your grants work again."""
+    grants.resume(room, session.subject)
+
+
+@routes.get("/restrictions")
+def list_restrictions(room: TheRoom, session: Here) -> dict[str, Any]:
+    """Everything you forbid, newest first."""
+    return {"restrictions": [_restriction_json(row) for row in rights.overview(room, session.subject)["restrictions"]]}
+
+
+@routes.post("/restrictions", status_code=201)
+def restrict(room: TheRoom, session: Here, body: NewRestriction) -> dict[str, str]:
+    """Forbid an agency, a kind of agency, a category or a purpose; it wins over every grant."""
+    rule = grants.Rule(body.agency, body.sector, body.category, body.purpose)
+    return {"id": str(grants.restrict(room, session.subject, rule))}
+
+
+@routes.delete("/restrictions/{restriction}", status_code=204)
+def lift(room: TheRoom, session: Widening, restriction: UUID) -> None:
+    """Lift a restriction."""
+    grants.lift_restriction(room, session.subject, restriction)
+
+
+@routes.get("/requests")
+def list_requests(room: TheRoom, session: Here) -> dict[str, Any]:
+    """What agencies asked for and you have not answered, oldest first."""
+    return {"requests": [_request_json(row) for row in rights.overview(room, session.subject)["requests"]]}
+
+
+@routes.post("/requests/{request_id}")
+def answer(
+    room: TheRoom, door: TheDoor, request: Request, session: Here, request_id: UUID, body: RequestAnswer
+) -> dict[str, str | None]:
+    """Say yes or no. Only a yes needs the PIN."""
+    if body.accept:
+        session = door.stepped_up(request)
+    made = grants.answer_request(room, session.subject, request_id, accept=body.accept, days=body.days)
+    return {"grant": str(made) if made else None}
+
+
+@routes.post("/link-codes", status_code=201)
+def link_code(room: TheRoom, session: Widening) -> dict[str, str]:
+    """Make a code to tell one agency, so that it may refer for you. Good once, for an hour."""
+    made = rights.make_link_code(room, session.subject)
+    return {"link_code": made.code, "expires_at": made.expires_at.isoformat()}
+
+
+@routes.put("/statistics", status_code=204)
+def statistics(room: TheRoom, door: TheDoor, request: Request, session: Here, body: Switch) -> None:
+    """Be counted in the reports, or not. Only a yes needs the PIN."""
+    if body.on:
+        session = door.stepped_up(request)
+    rights.set_statistics(room, session.subject, on=body.on)
+
+
+@routes.get("/ledger")
+def read_ledger(room: TheRoom, session: Here, before: int | None = None) -> dict[str, Any]:
+    """What happened, newest first; `next` is the `before` of the following page."""
+    rows, following = rights.read_ledger(room, session.subject, before)
+    return {"entries": [ledger_json(row) for row in rows], "next": following}
+
+
+@routes.get("/agencies")
+def list_agencies(room: TheRoom, session: Here) -> dict[str, Any]:
+    """The agencies that you could allow something."""
+    known = rights.overview(room, session.subject)["agencies"]
+    return {"agencies": [{"id": agency.id, "name": agency.name, "sector": agency.sector} for agency in known]}
+
+
+@routes.get("/export")
+def export(room: TheRoom, session: Widening) -> dict[str, Any]:
+    """A copy of everything the hub keeps about you."""
+    return export_json(room, session.subject)
+
+
+@routes.delete("", status_code=204)
+def erase(room: TheRoom, door: TheDoor, session: Widening, response: Response) -> None:
+    """Delete everything. There is no way back."""
+    rights.erase(room, session.subject)
+    door.show_out(response)
+
+
+def export_json(room: Room, subject: UUID) -> dict[str, Any]:
+    """Everything that is kept about a survivor, as JSON."""
+    seen = rights.overview(room, subject)
+    entries: list[Any] = []
+    before: int | None = None
+    while True:
+        rows, before = rights.read_ledger(room, subject, before)
+        entries += rows
+        if before is None:
+            break
+    return {
+        "state": seen["state"],
+        "language": seen["language"],
+        "statistics": seen["statistics"],
+        "agencies_that_know_you": sorted(seen["links"]),
+        "grants": [grant_json(row) for row in seen["grants"]],
+        "restrictions": [_restriction_json(row) for row in seen["restrictions"]],
+        "requests": [_request_json(row) for row in seen["requests"]],
+        "ledger": [ledger_json(row) for row in entries],
+    }
+
+
+def grant_json(row: Any) -> dict[str, Any]:
+    """A grant as its giver sees it."""
+    return {
+        "id": str(row.id),
+        "agency": row.agency,
+        "purpose": row.purpose,
+        "categories": row.categories,
+        "valid_from": _time(row.valid_from),
+        "valid_until": _time(row.valid_until),
+        "ended_at": _time(row.ended_at),
+        "end_reason": row.end_reason,
+        "notice_version": row.notice_version,
+        "notice_sha256": row.notice_sha256,
+    }
+
+
+def ledger_json(row: Any) -> dict[str, Any]:
+    """A line of the ledger."""
+    return {"position": row.position, "at": _time(row.at), "kind": row.kind, "agency": row.agency, "detail": row.detail}
+
+
+def _restriction_json(row: Any) -> dict[str, Any]:
+    names = ("agency", "sector", "category", "purpose")
+    return {"id": str(row.id), "since": _time(row.created_at), **{name: getattr(row, name) for name in names}}
+
+
+def _request_json(row: Any) -> dict[str, Any]:
+    names = ("asked_by", "agency", "purpose", "categories")
+    return {"id": str(row.id), "asked_at": _time(row.asked_at), **{name: getattr(row, name) for name in names}}
+
+
+def _time(value: datetime | None) -> str | None:
+    return value.isoformat() if value else None

@@ -1,0 +1,44 @@
+"""The events that the consent service sends; it reads only `agency.changed.v1`."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from uuid import UUID
+
+from services.common.clock import Clock
+from services.common.event import Event
+
+SOURCE = "consent"
+
+
+def grant_ended(clock: Clock, grant: UUID, agency: str, reason: str, epoch: int) -> Event:
+    """Tells that nothing under this grant may be used any more."""
+    data = {"grant": str(grant), "agency": agency, "reason": reason, "epoch": epoch}
+    return _event(clock, "grant.ended.v1", str(grant), data)
+
+
+def statistics_withdrawn(clock: Clock, pseudonyms: Sequence[str]) -> Event:
+    """Tells that these pseudonyms must be as if they had never been counted."""
+    return _event(clock, "statistics.withdrawn.v1", str(clock.new_id()), {"pseudonyms": list(pseudonyms)})
+
+
+@dataclass(frozen=True, slots=True)
+class Disclosure:
+    """What an opening disclosed: which categories to whom, never what they said."""
+
+    opening: UUID
+    referral: str
+    grant: str
+    agency: str
+    categories: frozenset[str]
+
+
+def disclosure_made(clock: Clock, made: Disclosure, outcome: str) -> Event:
+    """Tells that an agency has opened an envelope."""
+    data = {**asdict(made), "opening": str(made.opening), "categories": sorted(made.categories), "outcome": outcome}
+    return _event(clock, "disclosure.made.v1", made.referral, data)
+
+
+def _event(clock: Clock, event_type: str, key: str, data: Mapping[str, object]) -> Event:
+    now: datetime = clock.now()
+    return Event(str(clock.new_id()), SOURCE, event_type, now, data, key)

@@ -1,0 +1,166 @@
+"""Coming in: a survivor is registered by an agency, claims her account, and holds sessions that end by themselves."""
+
+from dataclasses import dataclass
+from datetime import timedelta
+from uuid import UUID
+
+from services.common.errors import Fault, Problem, invalid
+from services.common.text import random_name
+from services.consent import ledger
+from services.consent.ledger import Entry
+from services.consent.room import Room
+from services.consent.secrets import is_pin, new_code, new_passphrase, new_pin, new_session_token
+from services.consent.store import subjects
+
+CLAIM_TIME = timedelta(days=30)
+IDLE_TIME = timedelta(minutes=10)
+STEP_UP_TIME = timedelta(minutes=5)
+# Often enough for an idle limit of minutes, without a write on every click.
+SEEN_STEP = timedelta(seconds=30)
+PIN_TRIES = 5
+PPID_CHARACTERS = 26
+
+
+@dataclass(frozen=True, slots=True)
+class Registered:
+    """What an agency hands over, once: its own name for her, and two codes for her alone."""
+
+    ppid: str
+    claim_code: str
+    revoke_code: str
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """What she keeps: words and PIN, shown once, and a session that is open now."""
+
+    session: str
+    passphrase: str
+    pin: str
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """Who is here, and whether she has given her PIN in the last minutes."""
+
+    subject: UUID
+    digest: bytes
+    stepped_up: bool
+
+
+def register(room: Room, agency: str, language: str) -> Registered:
+    """Make a survivor known to the hub, linked to the agency that she is with."""
+    claim, revoke = new_code(), new_code()
+    subject, now = room.clock.new_id(), room.clock.now()
+    row = {
+        "id": subject,
+        "state": "active",
+        "epoch": 0,
+        "language": language,
+        "claim_digest": room.secrets.code_digest("claim", claim),
+        "claim_until": now + CLAIM_TIME,
+        "revoke_digest": room.secrets.code_digest("revoke", revoke),
+        "created_at": now,
+    }
+    with room.database.transaction() as connection:
+        subjects.add_subject(connection, row)
+        ppid = subjects.add_link(connection, agency, new_ppid(), subject)
+        ledger.append(connection, [Entry("registered", subject, agency)], now)
+    return Registered(ppid, claim, revoke)
+
+
+def claim(room: Room, code: str, pin: str | None) -> Claimed:
+    """Turn a claim code into words and a PIN, once."""
+    if pin is not None and not is_pin(pin):
+        raise invalid(Fault("/pin", "Not a PIN.", "six digits"))
+    digest, now = room.secrets.code_digest("claim", code), room.clock.now()
+    with room.database.reading() as connection:
+        subject = subjects.find_subject(connection, "claim_digest", digest)
+        row = subjects.get_subject(connection, subject) if subject else None
+    if row is None or row.claim_until <= now:
+        raise not_let_in()
+    # The slow hashes come before the transaction, which on SQLite holds up every other writer.
+    claimed = Claimed(new_session_token(), new_passphrase(row.language), pin or new_pin())
+    passphrase_digest = room.secrets.passphrase_digest(claimed.passphrase)
+    kept = {"passphrase_digest": passphrase_digest, "pin_hash": room.secrets.pin_hash(claimed.pin)}
+    with room.database.transaction() as connection:
+        if not subjects.use_claim(connection, digest, **kept):
+            raise not_let_in()
+        subjects.add_session(connection, room.secrets.session_digest(claimed.session), row.id, now)
+        ledger.append(connection, [Entry("claimed", row.id)], now)
+    return claimed
+
+
+def come_in(room: Room, passphrase: str) -> str:
+    """Open a session with her words; the session's token."""
+    digest = room.secrets.passphrase_digest(passphrase)
+    token = new_session_token()
+    with room.database.transaction() as connection:
+        subject = subjects.find_subject(connection, "passphrase_digest", digest)
+        if subject is None:
+            raise not_let_in()
+        subjects.add_session(connection, room.secrets.session_digest(token), subject, room.clock.now())
+    return token
+
+
+def find_session(room: Room, token: str | None) -> Session:
+    """The session behind a token; raises a 401 problem when there is none or it was idle too long."""
+    digest, now = room.secrets.session_digest(token or ""), room.clock.now()
+    with room.database.reading() as connection:
+        row = subjects.get_session(connection, digest)
+    if row is None or row.seen_at <= now - IDLE_TIME:
+        raise not_let_in()
+    if row.seen_at <= now - SEEN_STEP:
+        with room.database.transaction() as connection:
+            subjects.change_session(connection, digest, seen_at=now)
+    stepped_up = row.stepped_up_until is not None and row.stepped_up_until > now
+    return Session(row.subject_id, digest, stepped_up)
+
+
+def step_up(room: Room, session: Session, pin: str) -> None:
+    """Let the session widen for a few minutes. After five wrong PINs it ends; her words open another."""
+    with room.database.transaction() as connection:
+        # Counted before it is checked, so that guesses sent all at once are counted too.
+        tries = subjects.count_pin_try(connection, session.digest)
+        row = subjects.get_subject(connection, session.subject)
+        if tries > PIN_TRIES:
+            subjects.end_session(connection, session.digest)
+    if row is None or row.pin_hash is None or tries > PIN_TRIES or not room.secrets.pin_fits(pin, row.pin_hash):
+        raise Problem(
+            403, "wrong-pin", "That is not the PIN.", [Fault("/pin", "Not the one that was set.", "six digits")]
+        )
+    with room.database.transaction() as connection:
+        until = room.clock.now() + STEP_UP_TIME
+        subjects.change_session(connection, session.digest, stepped_up_until=until, pin_tries=0)
+
+
+def leave(room: Room, session: Session) -> None:
+    """End the session."""
+    with room.database.transaction() as connection:
+        subjects.end_session(connection, session.digest)
+
+
+def forget_idle(room: Room) -> None:
+    """End sessions that nobody will use again."""
+    with room.database.transaction() as connection:
+        subjects.end_stale_sessions(connection, room.clock.now() - IDLE_TIME)
+
+
+def subject_of_card(room: Room, code: str) -> UUID:
+    """The survivor whose revoke card this is; the code opens nothing else."""
+    digest = room.secrets.code_digest("revoke", code)
+    with room.database.reading() as connection:
+        subject = subjects.find_subject(connection, "revoke_digest", digest)
+    if subject is None:
+        raise not_let_in()
+    return subject
+
+
+def new_ppid() -> str:
+    """A random name by which one agency knows one survivor; it says nothing, and no two agencies share one."""
+    return random_name(PPID_CHARACTERS)
+
+
+def not_let_in() -> Problem:
+    """One answer for every wrong, used or unknown secret."""
+    return Problem(401, "not-let-in", "That did not work. Please check it and try again.")

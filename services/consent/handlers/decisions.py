@@ -1,0 +1,75 @@
+"""Deciding before sealing: which parts of an event may be sealed, under which grant, to which key."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from services.consent.domain import Decision, Request, best_grant, decide
+from services.consent.handlers.rights import statistics_pseudonym
+from services.consent.room import Room
+from services.consent.store.snapshots import read_snapshots
+from services.consent.store.subjects import linked
+
+
+@dataclass(frozen=True, slots=True)
+class Sending:
+    """An event about to be sent by an agency that knows her as `ppid`. Without `to` it only asks whether she is counted."""
+
+    agency: str
+    ppid: str
+    to: str | None
+    purpose: str | None
+    categories: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Seal:
+    """Under which grant, to which key, and which categories may be sealed."""
+
+    grant: str
+    public_key: bytes
+    categories: frozenset[str]
+    epoch: int
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """Whether the agency is linked to her, what may be sealed if anything, and her statistics pseudonym if she is counted."""
+
+    linked: bool
+    seal: Seal | None = None
+    statistics: str | None = None
+
+
+def decide_sendings(room: Room, sendings: Sequence[Sending]) -> list[Answer]:
+    """Answer for each sending, in order, all at one instant.
+
+    No lock is taken: what is sealed here can still not be opened once its grant has ended, since the grant's key is gone.
+    """
+    now = room.clock.now()
+    with room.database.reading() as connection:
+        pairs = linked(connection, sorted({(sending.agency, sending.ppid) for sending in sendings}))
+        recipients = {sending.to for sending in sendings if sending.to}
+        snapshots = read_snapshots(connection, room.roster, set(pairs.values()), recipients)
+
+    def answer(sending: Sending) -> Answer:
+        subject = pairs.get((sending.agency, sending.ppid))
+        row = snapshots.subjects.get(subject) if subject else None
+        if subject is None or row is None or row.state == "erased":
+            return Answer(linked=False)
+        statistics = statistics_pseudonym(row, now.date())
+        if sending.to is None or sending.purpose is None:
+            return Answer(linked=True, statistics=statistics)
+        snapshot = snapshots.of(subject, sending.to)
+        decision = decide(snapshot, Request(sending.to, sending.purpose, sending.categories), now, room.policy)
+        chosen = best_grant(decision, snapshot.grants)
+        if chosen is None:
+            return Answer(linked=True, statistics=statistics)
+        key = snapshots.public_key(subject, chosen.id)
+        seal = Seal(str(chosen.id), key, _under(decision, chosen.id), decision.epoch)
+        return Answer(linked=True, seal=seal, statistics=statistics)
+
+    return [answer(sending) for sending in sendings]
+
+
+def _under(decision: Decision, grant: object) -> frozenset[str]:
+    return frozenset(category for category, verdict in decision.verdicts.items() if grant in verdict.grants)

@@ -1,0 +1,170 @@
+"""Openings: the only way in which content leaves. Decided, recorded and sent under one shared lock on the survivor.
+
+The order is the point, and each step of it has a counter-example when it is left out (see docs/adr/0004): lock, decide
+for the very grant the envelope names, commit the ledger's intent, open, send, record the outcome, unlock.
+"""
+
+import json
+from collections.abc import Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from sqlalchemy import Connection
+
+from services.common import metrics
+from services.common.database import transaction_on
+from services.common.envelope import NONCE, SUITE, Envelope, NotAnEnvelope, part_context, part_key, read
+from services.common.errors import not_found, unavailable
+from services.consent import events, ledger
+from services.consent.domain import Decision, Request, decide
+from services.consent.keys import KeyGone
+from services.consent.ledger import Entry
+from services.consent.locks import Busy
+from services.consent.room import Room
+from services.consent.store import permissions, subjects
+from services.consent.store.snapshots import read_snapshots
+
+
+@dataclass(slots=True)
+class Opening:
+    """An opening under way: its content is ready to be sent, and its lock is held until `finish`."""
+
+    room: Room
+    held: ExitStack
+    connection: Connection
+    id: UUID
+    subject: UUID
+    envelope: Envelope
+    categories: frozenset[str]
+    answer: dict[str, Any]
+
+    @property
+    def content(self) -> bytes:
+        """The bytes that leave."""
+        return json.dumps(self.answer, ensure_ascii=False).encode()
+
+    def finish(self, outcome: str) -> None:
+        """Record what became of it, then let go of the lock; the lock goes even when recording fails."""
+        with self.held:
+            _record_outcome(self, outcome)
+        metrics.openings.add(1, {"outcome": outcome})
+
+
+def begin_opening(room: Room, agency: str, text: str) -> Opening:
+    """Do everything up to the first byte. Raises the one 404 for whatever may not be opened."""
+    try:
+        envelope = read(text)
+    except NotAnEnvelope as error:
+        raise not_found() from error
+    grant = UUID(envelope.header.grant)
+    with room.database.reading() as connection:
+        subject = permissions.subjects_of(connection, [grant]).get(grant)
+    if subject is None:
+        raise not_found()
+    with ExitStack() as held:
+        try:
+            connection = held.enter_context(room.locks.opening([subject]))
+        except Busy as error:
+            raise unavailable("Her permissions are just changing. Please try again in a moment.", 1) from error
+        opening = _decide_and_record(room, connection, agency, subject, envelope)
+        if opening is None:
+            metrics.openings.add(1, {"outcome": "refused"})
+            raise not_found()
+        opening.held = held.pop_all()
+    return _filled(opening)
+
+
+def _decide_and_record(
+    room: Room, connection: Connection, agency: str, subject: UUID, envelope: Envelope
+) -> Opening | None:
+    """Decide on the primary and commit the ledger's line; None after a refusal, which is recorded as well."""
+    header, now = envelope.header, room.clock.now()
+    grant, asked = UUID(header.grant), frozenset(envelope.parts)
+    with transaction_on(connection):
+        snapshot = read_snapshots(connection, room.roster, [subject], [agency]).of(subject, agency)
+        if snapshot.epoch < header.epoch:
+            # This database has not yet seen what the envelope was sealed after; to decide on it could revive a grant.
+            raise unavailable("The hub is catching up. Please try again in a moment.", 1)
+        request = Request(agency, _purpose(connection, grant), asked, grant)
+        decision = decide(snapshot, request, now, room.policy)
+        permitted = decision.permitted if header.recipient == agency else frozenset[str]()
+        name = room.clock.new_id()
+        facts = {"opening": str(name), "referral": header.id, "grant": header.grant, "epoch": decision.epoch}
+        facts |= {"policy": decision.policy_version, "rules": _rules(decision)}
+        if permitted:
+            entry = Entry("opening.intended", subject, agency, facts | {"categories": sorted(permitted)})
+        else:
+            foreign = {"foreign": True} if header.recipient != agency else {}
+            entry = Entry("opening.refused", subject, agency, facts | foreign)
+        position = ledger.append(connection, [entry], now)
+    if not permitted:
+        return None
+    answer = {"decision": _told(decision), "epoch": decision.epoch, "ledger": position}
+    return Opening(room, ExitStack(), connection, name, subject, envelope, permitted, answer)
+
+
+def _filled(opening: Opening) -> Opening:
+    """Unwrap the grant's key and open the parts; whatever cannot be opened is refused like what may not be."""
+    try:
+        with transaction_on(opening.connection):
+            ppid = subjects.links_of(opening.connection, opening.subject).get(opening.envelope.header.recipient)
+            wrapped = permissions.wrapped_keys(opening.connection, [UUID(opening.envelope.header.grant)])
+        parts = _open(opening.room, wrapped, opening.envelope, opening.categories)
+        opening.answer |= {"parts": parts, "ppid": ppid}
+    except (KeyGone, InvalidTag, ValueError) as error:
+        opening.finish("refused")
+        raise not_found() from error
+    except BaseException:
+        opening.finish("indeterminate")
+        raise
+    return opening
+
+
+def _open(
+    room: Room, wrapped: Mapping[UUID, tuple[int, bytes]], envelope: Envelope, categories: frozenset[str]
+) -> dict[str, Any]:
+    header = envelope.header
+    key = wrapped.get(UUID(header.grant))
+    if key is None:
+        raise KeyGone
+    private = X25519PrivateKey.from_private_bytes(room.keys.unwrap(*key))
+    content_key = SUITE.decrypt(envelope.key, private, info=header.context)
+    return {
+        category: json.loads(
+            AESGCM(part_key(content_key, category)).decrypt(
+                NONCE, envelope.parts[category], part_context(header, category)
+            )
+        )
+        for category in sorted(categories)
+    }
+
+
+def _record_outcome(opening: Opening, outcome: str) -> None:
+    room, header, now = opening.room, opening.envelope.header, opening.room.clock.now()
+    disclosed = events.Disclosure(opening.id, header.id, header.grant, header.recipient, opening.categories)
+    made = events.disclosure_made(room.clock, disclosed, outcome)
+    facts = {"opening": str(opening.id), "referral": header.id}
+    with transaction_on(opening.connection):
+        if outcome != "refused":
+            room.outbox.add(opening.connection, [made], now)
+        ledger.append(opening.connection, [Entry(f"opening.{outcome}", opening.subject, header.recipient, facts)], now)
+
+
+def _purpose(connection: Connection, grant: UUID) -> str:
+    row = permissions.get_grant(connection, grant)
+    return row.purpose if row else ""
+
+
+def _rules(decision: Decision) -> dict[str, str]:
+    return {category: verdict.rule for category, verdict in decision.verdicts.items()}
+
+
+def _told(decision: Decision) -> dict[str, object]:
+    """What the recipient learns of the decision: what it may have. Why it may not have the rest is not its business."""
+    until = decision.valid_until.isoformat() if decision.valid_until else None
+    return {"permitted": sorted(decision.permitted), "policy": decision.policy_version, "valid_until": until}

@@ -1,0 +1,102 @@
+"""Her other rights: link codes, statistics, who looked, a copy of everything, and to be forgotten."""
+
+import hmac
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from secrets import token_bytes
+from typing import Any
+from uuid import UUID
+
+from services.common.errors import not_found
+from services.common.periods import fiscal_year
+from services.common.text import base32
+from services.consent import events, ledger
+from services.consent.handlers.changes import Change, changing
+from services.consent.room import Room
+from services.consent.secrets import new_code
+from services.consent.store import permissions, subjects
+
+LINK_TIME = timedelta(hours=1)
+PAGE = 50
+
+
+@dataclass(frozen=True, slots=True)
+class LinkCode:
+    """A code she tells one agency, so that it may refer for her."""
+
+    code: str
+    expires_at: datetime
+
+
+def make_link_code(room: Room, subject: UUID) -> LinkCode:
+    """A new link code, good once and for an hour."""
+    made = LinkCode(new_code(), room.clock.now() + LINK_TIME)
+    with room.database.transaction() as connection:
+        digest = room.secrets.code_digest("link", made.code)
+        subjects.add_link_code(connection, digest, subject, made.expires_at)
+    return made
+
+
+def set_statistics(room: Room, subject: UUID, *, on: bool) -> None:
+    """Be counted, or as if never counted. Switching on again makes new pseudonyms: nothing old comes back."""
+    with changing(room, subject) as change:
+        if on and change.row.statistics_key is None:
+            values = {"statistics_key": token_bytes(32), "statistics_since": change.now}
+            subjects.change_subject(change.connection, subject, **values)
+        if not on:
+            _withdraw_statistics(change)
+            subjects.change_subject(change.connection, subject, statistics_key=None, statistics_since=None)
+        change.record("statistics.on" if on else "statistics.off")
+
+
+def statistics_pseudonym(row: Any, day: date) -> str | None:
+    """The name under which a survivor is counted in that day's fiscal year; None unless she said yes."""
+    if row.statistics_key is None:
+        return None
+    return base32(hmac.digest(row.statistics_key, f"statistics/{fiscal_year(day)}".encode(), "sha256"))[:26]
+
+
+def read_ledger(room: Room, subject: UUID, before: int | None) -> tuple[Sequence[Any], int | None]:
+    """A page of her ledger, newest first, and the position before which the next page begins."""
+    with room.database.reading() as connection:
+        rows = ledger.about(connection, subject, before, PAGE)
+    return rows, rows[-1].position if len(rows) == PAGE else None
+
+
+def overview(room: Room, subject: UUID) -> Mapping[str, Any]:
+    """Her present permissions: state, grants, restrictions, open requests, the agencies that know her, statistics."""
+    with room.database.reading() as connection:
+        row = subjects.get_subject(connection, subject)
+        if row is None:
+            raise not_found()
+        return {
+            "state": row.state,
+            "epoch": row.epoch,
+            "language": row.language,
+            "statistics": row.statistics_key is not None,
+            "grants": permissions.grants_of(connection, subject),
+            "restrictions": permissions.restrictions_of(connection, subject),
+            "requests": permissions.open_requests(connection, subject),
+            "links": subjects.links_of(connection, subject),
+            "agencies": room.roster.active(connection),
+        }
+
+
+def erase(room: Room, subject: UUID) -> None:
+    """Forget her: every grant ends, every key of hers is destroyed, every way to find her is removed. Final."""
+    with changing(room, subject) as change:
+        change.end(permissions.live_grants(change.connection, subject), "erased")
+        _withdraw_statistics(change)
+        permissions.forget_permissions(change.connection, subject)
+        subjects.forget_subject(change.connection, subject)
+        change.record("erased")
+
+
+def _withdraw_statistics(change: Change) -> None:
+    """Tell reporting every pseudonym under which she may have been counted."""
+    if change.row.statistics_key is None:
+        return
+    years = range(fiscal_year(change.row.statistics_since.date()), fiscal_year(change.now.date()) + 1)
+    names = [statistics_pseudonym(change.row, date(year, 4, 1)) for year in years]
+    change.events.append(events.statistics_withdrawn(change.room.clock, [name for name in names if name]))

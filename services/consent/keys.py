@@ -1,0 +1,72 @@
+"""Keys: the key-encryption key that lives outside the database, and the grants' private keys wrapped by it.
+
+A destroyed row is not a destroyed key, since its bytes stay in the write-ahead log and in backups: what makes them
+unreadable is that the key-encryption key they were wrapped with is destroyed too (`rotate`).
+"""
+
+import os
+from pathlib import Path
+from typing import Protocol
+
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+from cryptography.hazmat.primitives.keywrap import InvalidUnwrap, aes_key_unwrap, aes_key_wrap
+
+from services.common.secret_files import keep_secret
+
+
+class KeyGone(Exception):
+    """The key was destroyed, or never was."""
+
+
+class KeyEncryptionKeys(Protocol):
+    """What a key management service must offer. Numbers grow; only the newest wraps."""
+
+    def newest(self) -> int:
+        """The number of the key that wraps now; makes the first one if there is none."""
+        ...
+
+    def wrap(self, number: int, secret: bytes) -> bytes:
+        """Wrap 32 bytes (RFC 3394)."""
+        ...
+
+    def unwrap(self, number: int, wrapped: bytes) -> bytes:
+        """The wrapped bytes; raises `KeyGone` when key `number` was destroyed or does not fit."""
+        ...
+
+
+class KeyFiles:
+    """Key-encryption keys as files that only this service may read, in a folder that no backup of the database holds."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def newest(self) -> int:
+        """The greatest number in the folder."""
+        numbers = [int(path.stem) for path in self._folder.glob("*.key")]
+        if numbers:
+            return max(numbers)
+        keep_secret(self._folder / "1.key", os.urandom(32))
+        return 1
+
+    def wrap(self, number: int, secret: bytes) -> bytes:
+        """Wrap with key `number`."""
+        return aes_key_wrap(self._read(number), secret)
+
+    def unwrap(self, number: int, wrapped: bytes) -> bytes:
+        """Unwrap with key `number`."""
+        try:
+            return aes_key_unwrap(self._read(number), wrapped)
+        except InvalidUnwrap as error:
+            raise KeyGone from error
+
+    def _read(self, number: int) -> bytes:
+        try:
+            return (self._folder / f"{number}.key").read_bytes()
+        except FileNotFoundError as error:
+            raise KeyGone from error
+
+
+def new_grant_key() -> tuple[bytes, bytes]:
+    """A grant's key pair: the private and the public key, 32 bytes each (X25519)."""
+    private = X25519PrivateKey.generate()
+    return private.private_bytes_raw(), private.public_key().public_bytes_raw()

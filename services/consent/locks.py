@@ -1,0 +1,184 @@
+"""The lock on one survivor: shared while bytes about her leave, exclusive while she changes what may leave.
+
+When a change returns, no shared holder is left that decided before it; that is what makes revoking immediate
+(promise P2). Both kinds keep waiting writers ahead of new readers, so a flood of openings cannot starve a revoke.
+"""
+
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from hashlib import sha256
+from typing import Protocol
+from uuid import UUID
+from weakref import WeakValueDictionary
+
+from sqlalchemy import Connection, text
+from sqlalchemy.exc import OperationalError
+
+from services.common.clock import monotonic
+from services.common.database import Database, transaction_on
+
+SHARED_SECONDS = 2.0
+EXCLUSIVE_SECONDS = 10.0
+
+
+class Busy(Exception):
+    """The lock could not be had in time."""
+
+
+class SubjectLocks(Protocol):
+    """The two ways to hold a survivor still."""
+
+    def changing(self, subject: UUID) -> AbstractContextManager[Connection]:
+        """Hold her exclusively for one transaction, from before it reads until after it has committed."""
+        ...
+
+    def opening(self, subjects: Sequence[UUID]) -> AbstractContextManager[Connection]:
+        """Hold them shared on a connection without a transaction, for as long as the block runs."""
+        ...
+
+
+class PostgresLocks:
+    """Advisory locks: the database frees them when a process dies, and orders waiting writers before new readers.
+
+    They belong to a server session, so nothing that shares sessions between clients (a pooler in transaction mode) may
+    stand between this process and PostgreSQL.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    @contextmanager
+    def changing(self, subject: UUID) -> Iterator[Connection]:
+        """A transaction-level exclusive lock: PostgreSQL lets go of it just after the commit."""
+        with self._database.transaction() as connection:
+            with _as_busy():
+                _limit_wait(connection, EXCLUSIVE_SECONDS)
+                connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _key(subject)})
+            yield connection
+
+    @contextmanager
+    def opening(self, subjects: Sequence[UUID]) -> Iterator[Connection]:
+        """Session-level shared locks, taken in one order by everybody so that two holders cannot wait for each other."""
+        keys = {"keys": sorted(_key(subject) for subject in subjects)}
+        with self._database.engine.connect() as connection:
+            try:
+                with _as_busy(), transaction_on(connection):
+                    _limit_wait(connection, SHARED_SECONDS)
+                    connection.execute(
+                        text("SELECT pg_advisory_lock_shared(key) FROM unnest(CAST(:keys AS bigint[])) AS key"), keys
+                    )
+                yield connection
+            finally:
+                _unlock(connection)
+
+
+class ProcessLocks:
+    """The same inside one process, for the embedded hub: one fair readers-writer lock per survivor."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        # A lock nobody holds has no state worth keeping.
+        self._locks: WeakValueDictionary[UUID, _FairLock] = WeakValueDictionary()
+        self._guard = threading.Lock()
+
+    @contextmanager
+    def changing(self, subject: UUID) -> Iterator[Connection]:
+        """The lock first, then the transaction: SQLite has one write lock, which readers need to record outcomes."""
+        with self._of(subject).exclusive(EXCLUSIVE_SECONDS), self._database.transaction() as connection:
+            yield connection
+
+    @contextmanager
+    def opening(self, subjects: Sequence[UUID]) -> Iterator[Connection]:
+        """Shared locks, in one order."""
+        with ExitStack() as held:
+            for subject in sorted(set(subjects)):
+                held.enter_context(self._of(subject).shared(SHARED_SECONDS))
+            yield held.enter_context(self._database.reading())
+
+    def _of(self, subject: UUID) -> "_FairLock":
+        with self._guard:
+            lock = self._locks.get(subject)
+            if lock is None:
+                self._locks[subject] = lock = _FairLock()
+            return lock
+
+
+class _FairLock:
+    """Many readers or one writer; as soon as a writer waits, new readers wait behind it."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._readers = 0
+        self._writing = False
+        self._waiting_writers = 0
+
+    @contextmanager
+    def shared(self, seconds: float) -> Iterator[None]:
+        with self._changed:
+            self._wait(lambda: not self._writing and not self._waiting_writers, seconds)
+            self._readers += 1
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._readers -= 1
+                self._changed.notify_all()
+
+    @contextmanager
+    def exclusive(self, seconds: float) -> Iterator[None]:
+        with self._changed:
+            self._waiting_writers += 1
+            try:
+                self._wait(lambda: not self._writing and not self._readers, seconds)
+            finally:
+                self._waiting_writers -= 1
+                self._changed.notify_all()
+            self._writing = True
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._writing = False
+                self._changed.notify_all()
+
+    def _wait(self, free: Callable[[], bool], seconds: float) -> None:
+        deadline = monotonic() + seconds
+        while not free():
+            if not self._changed.wait(deadline - monotonic()) and not free():
+                raise Busy
+
+
+def _key(subject: UUID) -> int:
+    # 64 bits, apart from other uses of advisory locks; two survivors may share one, which costs only a wait.
+    return int.from_bytes(sha256(b"subject:" + subject.bytes).digest()[:8], "big", signed=True)
+
+
+def _limit_wait(connection: Connection, seconds: float) -> None:
+    connection.execute(text("SELECT set_config('lock_timeout', :limit, true)"), {"limit": f"{int(seconds * 1000)}ms"})
+
+
+def _unlock(connection: Connection) -> None:
+    """Let go of this session's locks; a session that cannot be told so is closed, which frees them as well."""
+    try:
+        with transaction_on(connection):
+            connection.execute(text("SELECT pg_advisory_unlock_all()"))
+    except Exception:
+        connection.invalidate()
+        raise
+
+
+@contextmanager
+def _as_busy() -> Iterator[None]:
+    try:
+        yield
+    except OperationalError as error:
+        # 55P03 lock_not_available (https://www.postgresql.org/docs/15/errcodes-appendix.html)
+        if getattr(error.orig, "sqlstate", None) == "55P03":
+            raise Busy from error
+        raise
+
+
+def subject_locks(database: Database) -> SubjectLocks:
+    """The locks that fit this database."""
+    return PostgresLocks(database) if database.is_postgresql else ProcessLocks(database)

@@ -1,0 +1,87 @@
+"""Puts the consent service together; nothing else happens here."""
+
+from fastapi import FastAPI
+
+from services.common import health
+from services.common.access import AccessGate, TokenKeys
+from services.common.clock import Clock, SystemClock
+from services.common.database import Database
+from services.common.replay import ReplayGuard
+from services.common.secret_files import secret
+from services.common.service import Service
+from services.common.settings import Settings
+from services.common.web import create_app
+from services.common.worker import every
+from services.consent import models
+from services.consent.api import agencies, inner, pages, survivors
+from services.consent.api.doors import Door
+from services.consent.handlers.accounts import forget_idle
+from services.consent.handlers.grants import end_lapsed
+from services.consent.keys import KeyFiles
+from services.consent.locks import SubjectLocks, subject_locks
+from services.consent.policy import policy
+from services.consent.room import Room
+from services.consent.secrets import Secrets
+
+NAME = "consent"
+PREFIXES = ("/consent", "/my")
+
+
+def build(
+    settings: Settings, token_keys: TokenKeys, clock: Clock | None = None, locks: SubjectLocks | None = None
+) -> Service:
+    """The service with everything it works with. `locks` is there for the test that shows what happens without them."""
+    clock = clock or SystemClock()
+    room = _room(settings, clock, locks)
+    return Service(
+        name=NAME,
+        settings=settings,
+        clock=clock,
+        database=room.database,
+        metadata=models.metadata,
+        plumbing=models.plumbing,
+        handlers={"agency.changed.v1": room.roster.take},
+        app=_app(room, settings, token_keys),
+        prefixes=PREFIXES,
+        inner_app=_inner_app(room, token_keys),
+        api_loops={"token keys": token_keys.loop()},
+        chores={
+            "consent ends": every(5.0, lambda: end_lapsed(room)),
+            "consent sessions": every(60.0, lambda: forget_idle(room)),
+        },
+    )
+
+
+def _room(settings: Settings, clock: Clock, locks: SubjectLocks | None) -> Room:
+    database = Database(settings.database(NAME), pool_size=20)
+    folder = settings.keys_folder / NAME
+    return Room(
+        database=database,
+        outbox=models.plumbing.outbox,
+        roster=models.roster,
+        locks=locks or subject_locks(database),
+        keys=KeyFiles(folder / "key-encryption"),
+        secrets=Secrets(secret(folder / "pepper.key")),
+        policy=policy(),
+        clock=clock,
+    )
+
+
+def _app(room: Room, settings: Settings, token_keys: TokenKeys) -> FastAPI:
+    gate = AccessGate(
+        keys=token_keys,
+        issuer=settings.token_issuer,
+        public_url=settings.public_url,
+        replay=ReplayGuard(room.database, models.plumbing.replay),
+        clock=room.clock,
+        standing=lambda agency: room.roster.standing(room.database, agency),
+    )
+    door = Door(room, settings.public_url)
+    routers = [agencies.routes, survivors.routes, pages.routes, health.router("/consent", room.database)]
+    title, description = "Fireweed consent", "She decides who sees what, and takes it back at once."
+    return create_app(title, description, routers, room=room, gate=gate, door=door)
+
+
+def _inner_app(room: Room, token_keys: TokenKeys) -> FastAPI:
+    gate = inner.ServiceGate(token_keys, room.clock)
+    return create_app("Fireweed consent, inner door", "For intake only.", [inner.routes], room=room, service_gate=gate)

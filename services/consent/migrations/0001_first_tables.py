@@ -1,0 +1,246 @@
+"""First tables."""
+
+import sqlalchemy as sa
+from alembic import op
+
+from services.common.database import BigId, Instant, Json
+
+revision = "0001"
+down_revision = None
+
+
+def upgrade() -> None:
+    """Take this step."""
+    op.create_table(
+        "agency",
+        sa.Column("id", sa.String(length=64), nullable=False),
+        sa.Column("name", sa.String(length=120), nullable=False),
+        sa.Column("sector", sa.String(length=32), nullable=False),
+        sa.Column("standing", sa.String(length=16), nullable=False),
+        sa.Column("version", sa.Integer(), nullable=False),
+        sa.PrimaryKeyConstraint("id"),
+    )
+    op.create_table(
+        "inbox",
+        sa.Column("source", sa.String(length=128), nullable=False),
+        sa.Column("id", sa.String(length=128), nullable=False),
+        sa.Column("seen_at", Instant(), nullable=False),
+        sa.PrimaryKeyConstraint("source", "id"),
+    )
+    op.create_index(op.f("ix_inbox_seen_at"), "inbox", ["seen_at"], unique=False)
+    op.create_table(
+        "ledger_entry",
+        sa.Column("position", BigId, autoincrement=False, nullable=False),
+        sa.Column("at", Instant(), nullable=False),
+        sa.Column("kind", sa.String(length=32), nullable=False),
+        sa.Column("subject_id", sa.Uuid(), nullable=True),
+        sa.Column("agency", sa.String(length=64), nullable=True),
+        sa.Column("detail", Json, nullable=False),
+        sa.PrimaryKeyConstraint("position"),
+    )
+    op.create_index(op.f("ix_ledger_entry_subject_id"), "ledger_entry", ["subject_id"], unique=False)
+    op.create_table(
+        "ledger_head",
+        sa.Column("id", sa.Integer(), nullable=False),
+        sa.Column("size", BigId, nullable=False),
+        sa.PrimaryKeyConstraint("id"),
+    )
+    op.create_table(
+        "outbox",
+        sa.Column("id", BigId, autoincrement=True, nullable=False),
+        sa.Column("aggregatetype", sa.String(length=64), nullable=False),
+        sa.Column("aggregateid", sa.String(length=64), nullable=False),
+        sa.Column("type", sa.String(length=64), nullable=False),
+        sa.Column("payload", sa.LargeBinary(), nullable=False),
+        sa.Column("headers", sa.Text(), nullable=False),
+        sa.Column("created_at", Instant(), nullable=False),
+        sa.PrimaryKeyConstraint("id"),
+    )
+    op.create_table(
+        "parked",
+        sa.Column("id", BigId, autoincrement=True, nullable=False),
+        sa.Column("topic", sa.String(length=64), nullable=False),
+        sa.Column("key", sa.String(length=64), nullable=False),
+        sa.Column("partition", sa.Integer(), nullable=False),
+        sa.Column("offset", BigId, nullable=False),
+        sa.Column("headers", sa.Text(), nullable=False),
+        sa.Column("value", sa.LargeBinary(), nullable=True),
+        sa.Column("reason", sa.String(length=64), nullable=False),
+        sa.Column("parked_at", Instant(), nullable=False),
+        sa.PrimaryKeyConstraint("id"),
+        sa.UniqueConstraint("topic", "partition", "offset"),
+    )
+    op.create_index(op.f("ix_parked_key"), "parked", ["key"], unique=False)
+    op.create_table(
+        "subject",
+        sa.Column("id", sa.Uuid(), nullable=False),
+        sa.Column("state", sa.String(length=16), nullable=False),
+        sa.Column("epoch", sa.Integer(), nullable=False),
+        sa.Column("language", sa.String(length=2), nullable=False),
+        sa.Column("claim_digest", sa.LargeBinary(length=32), nullable=True),
+        sa.Column("claim_until", Instant(), nullable=True),
+        sa.Column("revoke_digest", sa.LargeBinary(length=32), nullable=True),
+        sa.Column("passphrase_digest", sa.LargeBinary(length=32), nullable=True),
+        sa.Column("pin_hash", sa.Text(), nullable=True),
+        sa.Column("statistics_key", sa.LargeBinary(length=32), nullable=True),
+        sa.Column("statistics_since", Instant(), nullable=True),
+        sa.Column("created_at", Instant(), nullable=False),
+        sa.CheckConstraint("state IN ('active', 'paused', 'erased')", name="known_state"),
+        sa.PrimaryKeyConstraint("id"),
+        sa.UniqueConstraint("claim_digest"),
+        sa.UniqueConstraint("passphrase_digest"),
+        sa.UniqueConstraint("revoke_digest"),
+    )
+    op.create_table(
+        "used_once",
+        sa.Column("digest", sa.LargeBinary(length=32), nullable=False),
+        sa.Column("expires_at", Instant(), nullable=False),
+        sa.PrimaryKeyConstraint("digest"),
+    )
+    op.create_index(op.f("ix_used_once_expires_at"), "used_once", ["expires_at"], unique=False)
+    op.create_table(
+        "consent_grant",
+        sa.Column("id", sa.Uuid(), nullable=False),
+        sa.Column("subject_id", sa.Uuid(), nullable=False),
+        sa.Column("agency", sa.String(length=64), nullable=False),
+        sa.Column("purpose", sa.String(length=32), nullable=False),
+        sa.Column("categories", Json, nullable=False),
+        sa.Column("valid_from", Instant(), nullable=False),
+        sa.Column("valid_until", Instant(), nullable=False),
+        sa.Column("notice_version", sa.String(length=32), nullable=False),
+        sa.Column("notice_sha256", sa.String(length=64), nullable=False),
+        sa.Column("language", sa.String(length=2), nullable=False),
+        sa.Column("epoch", sa.Integer(), nullable=False),
+        sa.Column("public_key", sa.LargeBinary(length=32), nullable=False),
+        sa.Column("ended_at", Instant(), nullable=True),
+        sa.Column("ended_epoch", sa.Integer(), nullable=True),
+        sa.Column("end_reason", sa.String(length=32), nullable=True),
+        sa.CheckConstraint("(ended_at IS NULL) = (end_reason IS NULL)", name="an_end_has_a_reason"),
+        sa.CheckConstraint("valid_from < valid_until", name="ends_after_it_begins"),
+        sa.ForeignKeyConstraint(
+            ["subject_id"],
+            ["subject.id"],
+        ),
+        sa.PrimaryKeyConstraint("id"),
+    )
+    op.create_index(op.f("ix_consent_grant_subject_id"), "consent_grant", ["subject_id"], unique=False)
+    op.create_index(op.f("ix_consent_grant_valid_until"), "consent_grant", ["valid_until"], unique=False)
+    op.create_table(
+        "consent_request",
+        sa.Column("id", sa.Uuid(), nullable=False),
+        sa.Column("subject_id", sa.Uuid(), nullable=False),
+        sa.Column("asked_by", sa.String(length=64), nullable=False),
+        sa.Column("agency", sa.String(length=64), nullable=False),
+        sa.Column("purpose", sa.String(length=32), nullable=False),
+        sa.Column("categories", Json, nullable=False),
+        sa.Column("asked_at", Instant(), nullable=False),
+        sa.Column("answered_at", Instant(), nullable=True),
+        sa.Column("accepted", sa.Boolean(), nullable=True),
+        sa.ForeignKeyConstraint(
+            ["subject_id"],
+            ["subject.id"],
+        ),
+        sa.PrimaryKeyConstraint("id"),
+    )
+    op.create_index(op.f("ix_consent_request_subject_id"), "consent_request", ["subject_id"], unique=False)
+    op.create_table(
+        "link",
+        sa.Column("agency", sa.String(length=64), nullable=False),
+        sa.Column("ppid", sa.String(length=64), nullable=False),
+        sa.Column("subject_id", sa.Uuid(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["subject_id"],
+            ["subject.id"],
+        ),
+        sa.PrimaryKeyConstraint("agency", "ppid"),
+        sa.UniqueConstraint("agency", "subject_id"),
+    )
+    op.create_index(op.f("ix_link_subject_id"), "link", ["subject_id"], unique=False)
+    op.create_table(
+        "link_code",
+        sa.Column("digest", sa.LargeBinary(length=32), nullable=False),
+        sa.Column("subject_id", sa.Uuid(), nullable=False),
+        sa.Column("expires_at", Instant(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["subject_id"],
+            ["subject.id"],
+        ),
+        sa.PrimaryKeyConstraint("digest"),
+    )
+    op.create_index(op.f("ix_link_code_subject_id"), "link_code", ["subject_id"], unique=False)
+    op.create_table(
+        "restriction",
+        sa.Column("id", sa.Uuid(), nullable=False),
+        sa.Column("subject_id", sa.Uuid(), nullable=False),
+        sa.Column("agency", sa.String(length=64), nullable=True),
+        sa.Column("sector", sa.String(length=32), nullable=True),
+        sa.Column("category", sa.String(length=32), nullable=True),
+        sa.Column("purpose", sa.String(length=32), nullable=True),
+        sa.Column("created_at", Instant(), nullable=False),
+        sa.Column("lifted_at", Instant(), nullable=True),
+        sa.ForeignKeyConstraint(
+            ["subject_id"],
+            ["subject.id"],
+        ),
+        sa.PrimaryKeyConstraint("id"),
+    )
+    op.create_index(op.f("ix_restriction_subject_id"), "restriction", ["subject_id"], unique=False)
+    op.create_table(
+        "session",
+        sa.Column("digest", sa.LargeBinary(length=32), nullable=False),
+        sa.Column("subject_id", sa.Uuid(), nullable=False),
+        sa.Column("seen_at", Instant(), nullable=False),
+        sa.Column("stepped_up_until", Instant(), nullable=True),
+        sa.Column("pin_tries", sa.Integer(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["subject_id"],
+            ["subject.id"],
+        ),
+        sa.PrimaryKeyConstraint("digest"),
+    )
+    op.create_index(op.f("ix_session_subject_id"), "session", ["subject_id"], unique=False)
+    op.create_table(
+        "grant_key",
+        sa.Column("grant_id", sa.Uuid(), nullable=False),
+        sa.Column("subject_id", sa.Uuid(), nullable=False),
+        sa.Column("key_encryption_key", sa.Integer(), nullable=False),
+        sa.Column("wrapped", sa.LargeBinary(), nullable=True),
+        sa.Column("destroyed_at", Instant(), nullable=True),
+        sa.ForeignKeyConstraint(
+            ["grant_id"],
+            ["consent_grant.id"],
+        ),
+        sa.PrimaryKeyConstraint("grant_id"),
+    )
+    op.create_index(op.f("ix_grant_key_subject_id"), "grant_key", ["subject_id"], unique=False)
+
+
+def downgrade() -> None:
+    """Take it back."""
+    op.drop_index(op.f("ix_grant_key_subject_id"), table_name="grant_key")
+    op.drop_table("grant_key")
+    op.drop_index(op.f("ix_session_subject_id"), table_name="session")
+    op.drop_table("session")
+    op.drop_index(op.f("ix_restriction_subject_id"), table_name="restriction")
+    op.drop_table("restriction")
+    op.drop_index(op.f("ix_link_code_subject_id"), table_name="link_code")
+    op.drop_table("link_code")
+    op.drop_index(op.f("ix_link_subject_id"), table_name="link")
+    op.drop_table("link")
+    op.drop_index(op.f("ix_consent_request_subject_id"), table_name="consent_request")
+    op.drop_table("consent_request")
+    op.drop_index(op.f("ix_consent_grant_valid_until"), table_name="consent_grant")
+    op.drop_index(op.f("ix_consent_grant_subject_id"), table_name="consent_grant")
+    op.drop_table("consent_grant")
+    op.drop_index(op.f("ix_used_once_expires_at"), table_name="used_once")
+    op.drop_table("used_once")
+    op.drop_table("subject")
+    op.drop_index(op.f("ix_parked_key"), table_name="parked")
+    op.drop_table("parked")
+    op.drop_table("outbox")
+    op.drop_table("ledger_head")
+    op.drop_index(op.f("ix_ledger_entry_subject_id"), table_name="ledger_entry")
+    op.drop_table("ledger_entry")
+    op.drop_index(op.f("ix_inbox_seen_at"), table_name="inbox")
+    op.drop_table("inbox")
+    op.drop_table("agency")

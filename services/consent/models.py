@@ -1,0 +1,150 @@
+"""The tables of the consent service. No name, no contact: only codes, pseudonyms, digests and wrapped keys."""
+
+from sqlalchemy import (
+    Boolean,
+    CheckConstraint,
+    Column,
+    ForeignKey,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+    Uuid,
+)
+
+from services.common.database import BigId, Instant, Json
+from services.common.plumbing import define_plumbing
+from services.common.roster import Roster, define_roster
+
+metadata = MetaData()
+plumbing = define_plumbing(metadata)
+roster = Roster(define_roster(metadata))
+
+# One row is the lock and the version of everything about one survivor.
+subject = Table(
+    "subject",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("state", String(16), nullable=False),
+    Column("epoch", Integer, nullable=False),
+    Column("language", String(2), nullable=False),
+    Column("claim_digest", LargeBinary(32), unique=True),
+    Column("claim_until", Instant),
+    Column("revoke_digest", LargeBinary(32), unique=True),
+    Column("passphrase_digest", LargeBinary(32), unique=True),
+    Column("pin_hash", Text),
+    Column("statistics_key", LargeBinary(32)),
+    Column("statistics_since", Instant),
+    Column("created_at", Instant, nullable=False),
+    CheckConstraint("state IN ('active', 'paused', 'erased')", name="known_state"),
+)
+
+link = Table(
+    "link",
+    metadata,
+    Column("agency", String(64), primary_key=True),
+    Column("ppid", String(64), primary_key=True),
+    Column("subject_id", ForeignKey(subject.c.id), nullable=False, index=True),
+    UniqueConstraint("agency", "subject_id"),
+)
+
+link_code = Table(
+    "link_code",
+    metadata,
+    Column("digest", LargeBinary(32), primary_key=True),
+    Column("subject_id", ForeignKey(subject.c.id), nullable=False, index=True),
+    Column("expires_at", Instant, nullable=False),
+)
+
+session = Table(
+    "session",
+    metadata,
+    Column("digest", LargeBinary(32), primary_key=True),
+    Column("subject_id", ForeignKey(subject.c.id), nullable=False, index=True),
+    Column("seen_at", Instant, nullable=False),
+    Column("stepped_up_until", Instant),
+    Column("pin_tries", Integer, nullable=False),
+)
+
+# Never edited: a grant is replaced by another or ended. A permit names everything; there is no wildcard to store.
+grant = Table(
+    "consent_grant",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("subject_id", ForeignKey(subject.c.id), nullable=False, index=True),
+    Column("agency", String(64), nullable=False),
+    Column("purpose", String(32), nullable=False),
+    Column("categories", Json, nullable=False),
+    Column("valid_from", Instant, nullable=False),
+    Column("valid_until", Instant, nullable=False, index=True),
+    Column("notice_version", String(32), nullable=False),
+    Column("notice_sha256", String(64), nullable=False),
+    Column("language", String(2), nullable=False),
+    Column("epoch", Integer, nullable=False),
+    Column("public_key", LargeBinary(32), nullable=False),
+    Column("ended_at", Instant),
+    Column("ended_epoch", Integer),
+    Column("end_reason", String(32)),
+    CheckConstraint("valid_from < valid_until", name="ends_after_it_begins"),
+    CheckConstraint("(ended_at IS NULL) = (end_reason IS NULL)", name="an_end_has_a_reason"),
+)
+
+# Apart from the grant, so that reading grants never touches a key. `wrapped` is NULL once the key is destroyed.
+grant_key = Table(
+    "grant_key",
+    metadata,
+    Column("grant_id", ForeignKey(grant.c.id), primary_key=True),
+    Column("subject_id", Uuid, nullable=False, index=True),
+    Column("key_encryption_key", Integer, nullable=False),
+    Column("wrapped", LargeBinary),
+    Column("destroyed_at", Instant),
+)
+
+# A deny. NULL is a wildcard, and only here.
+restriction = Table(
+    "restriction",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("subject_id", ForeignKey(subject.c.id), nullable=False, index=True),
+    Column("agency", String(64)),
+    Column("sector", String(32)),
+    Column("category", String(32)),
+    Column("purpose", String(32)),
+    Column("created_at", Instant, nullable=False),
+    Column("lifted_at", Instant),
+)
+
+consent_request = Table(
+    "consent_request",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("subject_id", ForeignKey(subject.c.id), nullable=False, index=True),
+    Column("asked_by", String(64), nullable=False),
+    Column("agency", String(64), nullable=False),
+    Column("purpose", String(32), nullable=False),
+    Column("categories", Json, nullable=False),
+    Column("asked_at", Instant, nullable=False),
+    Column("answered_at", Instant),
+    Column("accepted", Boolean),
+)
+
+ledger_head = Table(
+    "ledger_head",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("size", BigId, nullable=False),
+)
+
+ledger_entry = Table(
+    "ledger_entry",
+    metadata,
+    Column("position", BigId, primary_key=True, autoincrement=False),
+    Column("at", Instant, nullable=False),
+    Column("kind", String(32), nullable=False),
+    Column("subject_id", Uuid, index=True),
+    Column("agency", String(64)),
+    Column("detail", Json, nullable=False),
+)

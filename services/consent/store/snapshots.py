@@ -1,0 +1,60 @@
+"""Reads everything that decisions rest on, for many survivors in a handful of queries, always from the primary."""
+
+from collections import defaultdict
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Connection, Row, select
+
+from services.common.roster import Agency, Roster
+from services.consent.domain import Grant, Recipient, Restriction, Snapshot
+from services.consent.models import grant, restriction, subject
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshots:
+    """What was read, from which the snapshot of any of the survivors towards any of the agencies follows."""
+
+    subjects: Mapping[UUID, Row[tuple[Any, ...]]]
+    grants: Mapping[UUID, list[Row[tuple[Any, ...]]]]
+    restrictions: Mapping[UUID, list[Restriction]]
+    agencies: Mapping[str, Agency]
+
+    def of(self, subject_id: UUID, agency: str) -> Snapshot:
+        """One survivor towards one agency; a survivor who is not there counts as erased."""
+        row, known = self.subjects.get(subject_id), self.agencies.get(agency)
+        return Snapshot(
+            state=row.state if row else "erased",
+            epoch=row.epoch if row else 0,
+            recipient=Recipient(known.id, known.sector, known.standing) if known else None,
+            grants=[_grant(line) for line in self.grants.get(subject_id, []) if line.agency == agency],
+            restrictions=self.restrictions.get(subject_id, []),
+        )
+
+    def public_key(self, subject_id: UUID, grant_id: UUID) -> bytes:
+        """The key to which parts are sealed under a grant."""
+        return next(bytes(row.public_key) for row in self.grants[subject_id] if row.id == grant_id)
+
+
+def read_snapshots(
+    connection: Connection, roster: Roster, subjects: Collection[UUID], agencies: Collection[str]
+) -> Snapshots:
+    """Read survivors, their grants that have not ended, their restrictions in force, and the agencies."""
+    rows = connection.execute(select(subject).where(subject.c.id.in_(subjects)))
+    open_grants = select(grant).where(grant.c.subject_id.in_(subjects), grant.c.ended_at.is_(None))
+    grants: dict[UUID, list[Row[tuple[Any, ...]]]] = defaultdict(list)
+    for row in connection.execute(open_grants.where(grant.c.agency.in_(agencies))):
+        grants[row.subject_id].append(row)
+    in_force = select(restriction).where(restriction.c.subject_id.in_(subjects), restriction.c.lifted_at.is_(None))
+    restrictions: dict[UUID, list[Restriction]] = defaultdict(list)
+    for row in connection.execute(in_force):
+        rule = Restriction(row.id, row.agency, row.sector, row.category, row.purpose)
+        restrictions[row.subject_id].append(rule)
+    return Snapshots({row.id: row for row in rows}, grants, restrictions, roster.find(connection, list(agencies)))
+
+
+def _grant(row: Row[tuple[Any, ...]]) -> Grant:
+    categories = frozenset(row.categories) if isinstance(row.categories, list) else frozenset[str]()
+    return Grant(row.id, row.agency, row.purpose, categories, row.valid_from, row.valid_until, row.ended_at is not None)

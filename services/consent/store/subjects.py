@@ -1,0 +1,119 @@
+"""Queries on survivors, their links to agencies, and their sessions."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Connection, Row, delete, select, tuple_, update
+
+from services.common.database import insert_new
+from services.consent.models import link, link_code, session, subject
+
+SubjectRow = Row[tuple[Any, ...]]
+
+
+def add_subject(connection: Connection, row: Mapping[str, object]) -> None:
+    """A new survivor."""
+    connection.execute(subject.insert(), dict(row))
+
+
+def get_subject(connection: Connection, subject_id: UUID) -> SubjectRow | None:
+    """One survivor's row."""
+    return connection.execute(select(subject).where(subject.c.id == subject_id)).one_or_none()
+
+
+def find_subject(connection: Connection, digest_column: str, digest: bytes) -> UUID | None:
+    """The survivor whose claim code, revoke code or passphrase has this digest."""
+    return connection.scalar(select(subject.c.id).where(subject.c[digest_column] == digest))
+
+
+def change_subject(connection: Connection, subject_id: UUID, **values: object) -> None:
+    """Change columns of a survivor's row."""
+    connection.execute(update(subject).where(subject.c.id == subject_id).values(**values))
+
+
+def use_claim(connection: Connection, digest: bytes, **kept: object) -> bool:
+    """Use a claim code up and keep what she claimed with it; whether the code was still there."""
+    values = {"claim_digest": None, "claim_until": None, **kept}
+    statement = update(subject).where(subject.c.claim_digest == digest).values(**values)
+    return connection.execute(statement).rowcount == 1
+
+
+def raise_epoch(connection: Connection, subject_id: UUID) -> int:
+    """Count one consent change; return the new epoch."""
+    statement = update(subject).where(subject.c.id == subject_id).values(epoch=subject.c.epoch + 1)
+    return int(connection.execute(statement.returning(subject.c.epoch)).scalar_one())
+
+
+def add_link(connection: Connection, agency: str, ppid: str, subject_id: UUID) -> str:
+    """Link an agency to a survivor; return the ppid by which that agency knows her, an earlier one if there is one."""
+    row = {"agency": agency, "ppid": ppid, "subject_id": subject_id}
+    insert_new(connection, link, [row])
+    query = select(link.c.ppid).where(link.c.agency == agency, link.c.subject_id == subject_id)
+    return str(connection.scalar(query))
+
+
+def linked(connection: Connection, pairs: Sequence[tuple[str, str]]) -> dict[tuple[str, str], UUID]:
+    """The survivors behind pairs of agency and ppid; a pair that is not linked is left out."""
+    query = select(link).where(tuple_(link.c.agency, link.c.ppid).in_(pairs))
+    return {(row.agency, row.ppid): row.subject_id for row in connection.execute(query)}
+
+
+def links_of(connection: Connection, subject_id: UUID) -> dict[str, str]:
+    """A survivor's ppids by agency."""
+    query = select(link.c.agency, link.c.ppid).where(link.c.subject_id == subject_id)
+    return {row.agency: row.ppid for row in connection.execute(query)}
+
+
+def add_link_code(connection: Connection, digest: bytes, subject_id: UUID, expires_at: datetime) -> None:
+    """A code by which one agency may link itself."""
+    connection.execute(link_code.insert(), {"digest": digest, "subject_id": subject_id, "expires_at": expires_at})
+
+
+def use_link_code(connection: Connection, digest: bytes, now: datetime) -> UUID | None:
+    """Use a code up; the survivor who gave it, None when it is unknown, used or too old."""
+    statement = delete(link_code).where(link_code.c.digest == digest, link_code.c.expires_at > now)
+    return connection.scalar(statement.returning(link_code.c.subject_id))
+
+
+def add_session(connection: Connection, digest: bytes, subject_id: UUID, now: datetime) -> None:
+    """A new session."""
+    row = {"digest": digest, "subject_id": subject_id, "seen_at": now, "pin_tries": 0}
+    connection.execute(session.insert(), row)
+
+
+def get_session(connection: Connection, digest: bytes) -> Row[tuple[Any, ...]] | None:
+    """A session's row."""
+    return connection.execute(select(session).where(session.c.digest == digest)).one_or_none()
+
+
+def change_session(connection: Connection, digest: bytes, **values: object) -> None:
+    """Change columns of a session's row."""
+    connection.execute(update(session).where(session.c.digest == digest).values(**values))
+
+
+def count_pin_try(connection: Connection, digest: bytes) -> int:
+    """Count one more try of a PIN since the last right one; how many that makes."""
+    statement = update(session).where(session.c.digest == digest).values(pin_tries=session.c.pin_tries + 1)
+    return int(connection.execute(statement.returning(session.c.pin_tries)).scalar_one())
+
+
+def end_session(connection: Connection, digest: bytes) -> None:
+    """End one session."""
+    connection.execute(delete(session).where(session.c.digest == digest))
+
+
+def end_stale_sessions(connection: Connection, seen_before: datetime) -> None:
+    """End every session that has been idle since."""
+    connection.execute(delete(session).where(session.c.seen_at < seen_before))
+
+
+def forget_subject(connection: Connection, subject_id: UUID) -> None:
+    """Remove everything by which a survivor could be found or could come in; her row stays as a tombstone."""
+    for table in (session, link_code, link):
+        connection.execute(delete(table).where(table.c.subject_id == subject_id))
+    emptied = dict.fromkeys(
+        ("claim_digest", "claim_until", "revoke_digest", "passphrase_digest", "pin_hash", "statistics_key")
+    )
+    change_subject(connection, subject_id, state="erased", **emptied)

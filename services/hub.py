@@ -1,0 +1,84 @@
+"""The embedded hub: all four services in one process, one origin, SQLite files and a local log."""
+
+import socket
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import uvicorn
+
+from services import rooms
+from services.common import telemetry
+from services.common.broker import Broker
+from services.common.local_log import LocalLog
+from services.common.serve import BackgroundServer, ByPrefix, listen, origin, server
+from services.common.service import Service
+from services.common.settings import Settings
+from services.common.worker import Loop, Worker, every
+
+
+@dataclass(slots=True)
+class Hub:
+    """A hub whose relays and consumers run; whoever started it serves `door` on a socket."""
+
+    door: ByPrefix
+    services: list[Service]
+    worker: Worker
+    inner: BackgroundServer
+
+    def close(self) -> None:
+        """Stop the loops and the inner door, and let go of the files."""
+        self.worker.stop()
+        self.inner.stop()
+        for service in self.services:
+            service.database.close()
+
+
+def start(settings: Settings) -> Hub:
+    """Migrate, open the inner door, start relays and consumers.
+
+    Intake asks consent over HTTP here too, through an inner door with its own threads: were it to come back in through
+    the public one, forty posts at once would wait for a forty-first thread.
+    """
+    listener, inner_apps = listen(0), ByPrefix({})
+    services = rooms.build_all(settings, origin(listener))
+    for service in services:
+        rooms.migrate(service)
+        if service.inner_app:
+            inner_apps.add("/internal", service.inner_app)
+    inner = BackgroundServer(inner_apps, listener)
+    inner.start()
+    worker = Worker(_loops(services, rooms.broker(settings)))
+    worker.start()
+    return Hub(
+        ByPrefix({prefix: service.app for service in services for prefix in service.prefixes}), services, worker, inner
+    )
+
+
+def run(settings: Settings, listener: socket.socket, ready: Callable[[str], None]) -> int:
+    """Run a hub until it is told to stop; `ready` is called with its address. Return the exit status."""
+    telemetry.start(settings, "hub")
+    hub = start(settings)
+    door = server(hub.door)
+    # A loop that fails takes the door with it: a hub that takes events in but moves none would look well and be ill.
+    threading.Thread(target=_close_on_failure, args=(hub, door), daemon=True).start()
+    ready(settings.public_url)
+    try:
+        door.run(sockets=[listener])
+    finally:
+        hub.close()
+    return 1 if hub.worker.failed else 0
+
+
+def _close_on_failure(hub: Hub, door: uvicorn.Server) -> None:
+    hub.worker.stopping.wait()
+    door.should_exit = True
+
+
+def _loops(services: list[Service], broker: Broker) -> dict[str, Loop]:
+    loops: dict[str, Loop] = {}
+    for service in services:
+        loops |= service.worker_loops(broker)
+    if isinstance(broker, LocalLog):
+        loops["log pruning"] = every(3600.0, broker.prune)
+    return loops

@@ -1,0 +1,121 @@
+"""Intake's routes for agencies, under `/intake`."""
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Form, Request, Response
+from fastapi.responses import JSONResponse
+
+from services.common.access import Caller
+from services.common.errors import Fault, invalid
+from services.common.event import BATCH_CONTENT_TYPE, CONTENT_TYPE
+from services.common.web import json_body, raw_body
+from services.intake import handlers
+from services.intake.posting import post, raise_if_rejected
+from services.intake.room import Room
+from services.intake.tokens import TokenEndpoint, TokenRequest
+
+MAX_BATCH = 500
+
+
+routes = APIRouter(tags=["agencies"])
+
+
+async def _room(request: Request) -> Room:
+    room: Room = request.app.state.room
+    return room
+
+
+async def _tokens(request: Request) -> TokenEndpoint:
+    tokens: TokenEndpoint = request.app.state.tokens
+    return tokens
+
+
+TheRoom = Annotated[Room, Depends(_room)]
+TheTokens = Annotated[TokenEndpoint, Depends(_tokens)]
+_EVENT = {
+    "type": "object",
+    "required": ["specversion", "id", "source", "type", "data"],
+    "properties": {
+        "specversion": {"const": "1.0"},
+        "id": {"type": "string"},
+        "source": {"type": "string", "description": "Your client id."},
+        "type": {"type": "string"},
+        "subject": {
+            "type": "string",
+            "description": "Your ppid for the person the event is about, if it is about one.",
+        },
+        "time": {"type": "string", "format": "date-time"},
+        "data": {"type": "object", "description": "As `schemas/events/<type>.json` says."},
+    },
+    "additionalProperties": False,
+}
+_BODIES = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            CONTENT_TYPE: {"schema": _EVENT},
+            BATCH_CONTENT_TYPE: {"schema": {"type": "array", "items": _EVENT, "minItems": 1, "maxItems": MAX_BATCH}},
+        },
+    }
+}
+
+
+# RFC 8414, section 3, puts the well-known step before an issuer's path; clients look in either place.
+@routes.get("/.well-known/oauth-authorization-server/intake", include_in_schema=False)
+@routes.get("/intake/.well-known/oauth-authorization-server")
+def metadata(tokens: TheTokens) -> dict[str, Any]:
+    """Where tokens are to be had, and how (RFC 8414)."""
+    return tokens.metadata()
+
+
+@routes.get("/intake/jwks.json")
+def keys(tokens: TheTokens) -> dict[str, Any]:
+    """The keys that verify access tokens."""
+    return tokens.public_keys()
+
+
+@routes.post("/intake/oauth/token")
+def token(
+    tokens: TheTokens,
+    request: Request,
+    grant_type: Annotated[str, Form()] = "",
+    client_assertion_type: Annotated[str, Form()] = "",
+    client_assertion: Annotated[str, Form()] = "",
+) -> dict[str, Any]:
+    """Client credentials with `private_key_jwt` and a DPoP proof: a token for 300 s, bound to the proof's key."""
+    form = {
+        "grant_type": grant_type,
+        "client_assertion_type": client_assertion_type,
+        "client_assertion": client_assertion,
+    }
+    return tokens.issue(TokenRequest(f"{tokens.issuer}/oauth/token", form, request.headers.get("dpop")))
+
+
+@routes.post("/intake/v1/events", status_code=202, openapi_extra=_BODIES)
+def post_events(room: TheRoom, request: Request, agency: Caller, raw: Annotated[bytes, Depends(raw_body)]) -> Response:
+    """Post one event, or up to 500 at once. The answer tells of each, in order, what became of it."""
+    batch, documents = _documents(request.headers.get("content-type", ""), raw)
+    results = post(room, agency, documents)
+    told = [result.as_json() for result in results] if batch else raise_if_rejected(results[0]).as_json()
+    return JSONResponse(told, 202)
+
+
+@routes.get("/intake/v1/events/{event_id}")
+def look_up(room: TheRoom, agency: Caller, event_id: str) -> dict[str, Any]:
+    """What became of an event you posted; a refusal further on is here with its reason."""
+    return handlers.look_up(room, agency, event_id).as_json()
+
+
+def _documents(content_type: str, raw: bytes) -> tuple[bool, list[Any]]:
+    kind = content_type.partition(";")[0].strip().lower()
+    if kind not in {CONTENT_TYPE, BATCH_CONTENT_TYPE}:
+        accepted = f"{CONTENT_TYPE} or {BATCH_CONTENT_TYPE}"
+        raise invalid(Fault("Content-Type", "Not a kind of body that is taken here.", accepted), status=415)
+    document = json_body(raw)
+    if kind == CONTENT_TYPE:
+        return False, [document]
+    if not isinstance(document, list):
+        raise invalid(Fault("", "A batch is an array.", "a JSON array of events"))
+    if not 1 <= len(document) <= MAX_BATCH:
+        raise invalid(Fault("", "Too few or too many events in one batch.", f"1 to {MAX_BATCH}"), status=413)
+    return True, document

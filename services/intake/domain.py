@@ -1,0 +1,62 @@
+"""What a posted event may look like and what it becomes; pure."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from services.common import contracts
+from services.common.errors import Fault
+from services.common.event import Event
+
+# Which member of the data names the thread (referral or offer) that an event carries on.
+THREAD_MEMBERS = ("referral", "offer")
+STARTS_A_THREAD = frozenset({"referral.requested.v1", "offer.opened.v1"})
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What a sender is told of one event."""
+
+    id: str | None
+    status: str
+    parts: Mapping[str, str] = field(default_factory=dict)
+    reason: str | None = None
+    thread: str | None = None
+    faults: tuple[Fault, ...] = ()
+
+    def as_json(self) -> dict[str, object]:
+        """The result as it stands in the answer."""
+        told: dict[str, object] = {"id": self.id, "status": self.status, "parts": dict(self.parts)}
+        if self.reason:
+            told["reason"] = self.reason
+        if self.thread:
+            told["thread"] = self.thread
+        if self.faults:
+            told["errors"] = [fault.as_json() for fault in self.faults]
+        return told
+
+
+def faults_of(event: Event, agency: str) -> list[Fault]:
+    """Everything that is wrong with an event from this agency, apart from its envelope's form."""
+    if event.type not in contracts.posted_types():
+        return [Fault("/type", "Not a type that agencies post.", ", ".join(sorted(contracts.posted_types())))]
+    faults = contracts.faults(event.type, event.data)
+    if event.source != agency:
+        faults.append(Fault("/source", "Not you.", "the client id with which you got your token"))
+    if contracts.needs_subject(event.type) and not event.subject:
+        faults.append(Fault("/subject", "This event is about one person.", "your ppid for her"))
+    if not contracts.needs_subject(event.type) and event.subject is not None:
+        faults.append(Fault("/subject", "This event is not about a person.", "no subject"))
+    if event.data.get("to") == agency:
+        faults.append(Fault("/data/to", "You cannot refer to yourself.", "another agency's id"))
+    return faults
+
+
+def thread_of(event: Event) -> str | None:
+    """The referral or offer that an event carries on, None if it begins one or belongs to none."""
+    return next((str(event.data[name]) for name in THREAD_MEMBERS if name in event.data), None)
+
+
+def parts_told(parts: Mapping[str, Any], sealed: frozenset[str]) -> dict[str, str]:
+    """Per category, whether it was sealed or withheld."""
+    return {category: "sealed" if category in sealed else "withheld" for category in sorted(parts)}

@@ -1,0 +1,44 @@
+"""The events that intake puts on the bus; it reads only `event.refused.v1`."""
+
+from dataclasses import replace
+from typing import Any
+
+from services.common.clock import Clock
+from services.common.event import Event
+from services.intake.gate import Seal
+
+SOURCE = "intake"
+
+
+def sealed_referral(event: Event, referral: str, seal: Seal, envelope: str, statistics: str | None) -> Event:
+    """A posted `referral.requested.v1` with its parts sealed; the person's ppid stays behind."""
+    routing = {name: event.data[name] for name in ("to", "purpose", "need", "stage", "region", "urgency")}
+    data: dict[str, object] = {
+        "referral": referral,
+        "from": event.source,
+        **routing,
+        "grant": seal.grant,
+        "epoch": seal.epoch,
+        "categories": sorted(seal.categories & event.data["parts"].keys()),
+        "envelope": envelope,
+    }
+    if statistics:
+        data["statistics"] = statistics
+    return replace(event, type="referral.sealed.v1", data=data, key=referral, subject=None)
+
+
+def counted_need(event: Event, key: str, statistics: str) -> Event:
+    """A posted `need.recorded.v1` of a survivor who agreed to be counted."""
+    data = {**event.data, "agency": event.source, "statistics": statistics}
+    return replace(event, type="need.counted.v1", data=data, key=key, subject=None)
+
+
+def passed_on(event: Event, key: str) -> Event:
+    """An event that says nothing about a person, as it was posted."""
+    return replace(event, key=key, subject=None)
+
+
+def agency_changed(clock: Clock, row: Any) -> Event:
+    """The whole present state of an agency, since its topic keeps only the latest record of each key."""
+    data = {"agency": row.id, **{name: getattr(row, name) for name in ("name", "sector", "standing", "version")}}
+    return Event(str(clock.new_id()), SOURCE, "agency.changed.v1", clock.now(), data, row.id)

@@ -1,0 +1,92 @@
+"""Asks the consent service what may be sealed; any doubt or delay is a 503, and then nothing is stored."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import httpx2
+from joserfc import jwt
+from joserfc.jwk import OKPKey
+from opentelemetry.trace import SpanKind
+
+from services.common import telemetry
+from services.common.clock import Clock
+from services.common.errors import unavailable
+from services.common.text import from_base64url
+
+TIMEOUT_SECONDS = 5.0
+TOKEN_SECONDS = 60
+
+
+@dataclass(frozen=True, slots=True)
+class Sending:
+    """An event about to be sent; without `to` it only asks whether she is counted."""
+
+    agency: str
+    ppid: str
+    to: str | None
+    purpose: str | None
+    categories: list[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Seal:
+    """Under which grant, to which key, and which categories may be sealed."""
+
+    grant: str
+    public_key: bytes
+    categories: frozenset[str]
+    epoch: int
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """Whether the agency is linked to her, what may be sealed, and her statistics pseudonym if she is counted."""
+
+    linked: bool
+    seal: Seal | None
+    statistics: str | None
+
+
+class ConsentGate:
+    """The consent service, as intake sees it. No answer is kept: each post is decided anew."""
+
+    def __init__(self, url: str, key: OKPKey, clock: Clock) -> None:
+        self._client = httpx2.Client(base_url=url, timeout=TIMEOUT_SECONDS)
+        self._key, self._clock = key, clock
+
+    def ask(self, sendings: Sequence[Sending]) -> list[Answer]:
+        """One answer for each sending, in order; raises a 503 problem when there is none to be had."""
+        if not sendings:
+            return []
+        with telemetry.span("decide", SpanKind.CLIENT):
+            headers = {"authorization": f"Bearer {self._token()}", **telemetry.outgoing_context()}
+            try:
+                body = {"sendings": [asdict(sending) for sending in sendings]}
+                response = self._client.post("/internal/consent/v1/decisions", json=body, headers=headers)
+                answers = [_answer(item) for item in response.raise_for_status().json()]
+                if len(answers) != len(sendings):
+                    raise ValueError("an answer is missing")
+            except (httpx2.HTTPError, ValueError, KeyError, TypeError) as error:
+                telemetry.log.warning("consent cannot be asked (%s)", type(error).__name__)
+                raise unavailable(
+                    "Consent cannot be checked just now. Nothing was stored; please try again."
+                ) from error
+        return answers
+
+    def _token(self) -> str:
+        now = int(self._clock.now().timestamp())
+        claims = {"sub": "intake", "aud": "urn:fireweed:consent", "iat": now, "exp": now + TOKEN_SECONDS}
+        header = {"alg": "Ed25519", "typ": "service+jwt", "kid": self._key.kid}
+        return jwt.encode(header, claims, self._key, algorithms=["Ed25519"])
+
+
+def _answer(item: dict[str, Any]) -> Answer:
+    seal = item["seal"]
+    return Answer(
+        linked=item["linked"] is True,
+        seal=Seal(seal["grant"], from_base64url(seal["public_key"]), frozenset(seal["categories"]), seal["epoch"])
+        if seal
+        else None,
+        statistics=item["statistics"],
+    )

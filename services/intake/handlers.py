@@ -1,0 +1,92 @@
+"""What intake does besides taking events in: agencies, and what became of an event. One transaction each."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from joserfc.errors import JoseError
+from sqlalchemy import Connection
+
+import schemas
+from services.common.errors import Fault, invalid, not_found
+from services.common.event import Event
+from services.common.jose import Untrusted, key_set, public_key
+from services.common.text import random_name
+from services.intake import events, store
+from services.intake.domain import Result
+from services.intake.posting import earlier
+from services.intake.room import Room
+
+AGENCY_CHARACTERS = 10
+
+
+def add_agency(room: Room, name: str, sector: str, jwks: object) -> store.AnyRow:
+    """Take a new agency in; raises a problem when its sector or its keys cannot be used."""
+    if sector not in schemas.code_set("sectors"):
+        raise invalid(Fault("sector", "Not one of the codes.", ", ".join(sorted(schemas.code_set("sectors")))))
+    row = {
+        "id": f"agency-{random_name(AGENCY_CHARACTERS)}",
+        "name": name,
+        "sector": sector,
+        "standing": "active",
+        "version": 1,
+        "jwks": _usable_keys(jwks),
+        "created_at": room.clock.now(),
+    }
+    with room.database.transaction() as connection:
+        store.add_agency(connection, row)
+        kept = store.get_agency(connection, str(row["id"]))
+        assert kept is not None  # noqa: S101 - inserted two lines above
+        _announce(room, connection, kept)
+    return kept
+
+
+def set_standing(room: Room, agency: str, standing: str) -> store.AnyRow:
+    """Suspend an agency or let it act again; every service follows within moments."""
+    with room.database.transaction() as connection:
+        row = store.change_standing(connection, agency, standing)
+        if row is None:
+            raise not_found()
+        _announce(room, connection, row)
+    return row
+
+
+def list_agencies(room: Room) -> Sequence[store.AnyRow]:
+    """Every agency."""
+    with room.database.reading() as connection:
+        return store.list_agencies(connection)
+
+
+def look_up(room: Room, agency: str, event_id: str) -> Result:
+    """What became of an event that this agency posted."""
+    with room.database.reading() as connection:
+        row = store.get_posted(connection, [(agency, event_id)]).get((agency, event_id))
+    if row is None:
+        raise not_found()
+    return earlier(row, row.status)
+
+
+def note_refusal(connection: Connection, event: Event) -> None:
+    """Handle `event.refused.v1`: an accepted event was refused further on, and its sender will want to know."""
+    store.reject_posted(connection, event.data["agency"], event.data["event"], event.data["reason"])
+
+
+def _announce(room: Room, connection: Connection, row: store.AnyRow) -> None:
+    changed = events.agency_changed(room.clock, row)
+    room.outbox.add(connection, [changed], room.clock.now())
+
+
+def _usable_keys(jwks: object) -> dict[str, Any]:
+    keys = jwks.get("keys") if isinstance(jwks, dict) else None
+    if not isinstance(keys, list) or not keys:
+        raise invalid(Fault("jwks", "Not a key set.", 'a JWK set: {"keys": [...]}'))
+    try:
+        kids = [key.get("kid") for key in keys]
+        if len(keys) > 1 and (None in kids or len(set(kids)) != len(kids)):
+            raise invalid(Fault("jwks kid", "Missing or given twice.", "a different kid for each key"))
+        for key in keys:
+            public_key(key, "jwks")
+        return dict(key_set(keys).as_dict())
+    except Untrusted as reason:
+        raise invalid(reason.fault) from reason
+    except (JoseError, ValueError, AttributeError) as error:
+        raise invalid(Fault("jwks", "Not a key set.", 'a JWK set: {"keys": [...]}')) from error

@@ -1,0 +1,35 @@
+"""The tables of intake: who the agencies are, and what became of each posted event; no part's content, clear or sealed."""
+
+from sqlalchemy import Column, Integer, LargeBinary, MetaData, String, Table
+
+from services.common.database import Instant, Json
+from services.common.plumbing import define_plumbing
+
+metadata = MetaData()
+plumbing = define_plumbing(metadata)
+
+agency = Table(
+    "agency",
+    metadata,
+    Column("id", String(64), primary_key=True),
+    Column("name", String(120), nullable=False),
+    Column("sector", String(32), nullable=False),
+    Column("standing", String(16), nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("jwks", Json, nullable=False),
+    Column("created_at", Instant, nullable=False),
+)
+
+posted = Table(
+    "posted_event",
+    metadata,
+    Column("source", String(64), primary_key=True),
+    Column("id", String(128), primary_key=True),
+    Column("type", String(64), nullable=False),
+    Column("status", String(16), nullable=False),
+    Column("reason", String(64)),
+    Column("parts", Json, nullable=False),
+    Column("thread", String(64)),  # the referral or offer it belongs to
+    Column("digest", LargeBinary(32), nullable=False),  # keyed, so that nobody can guess what was posted from it
+    Column("received_at", Instant, nullable=False),
+)

@@ -1,0 +1,172 @@
+"""Takes events in: checks them, asks consent once for all of them, seals, and keeps them in one transaction."""
+
+import hmac
+from collections.abc import Sequence
+from typing import Any
+
+from services.common import metrics
+from services.common.envelope import Header
+from services.common.errors import Fault, Problem
+from services.common.event import Event, from_structured
+from services.common.text import canonical
+from services.intake import events, store
+from services.intake.domain import STARTS_A_THREAD, Result, faults_of, parts_told, thread_of
+from services.intake.gate import Answer, Seal, Sending
+from services.intake.room import Room
+from services.intake.sealing import seal
+
+
+def post(room: Room, agency: str, documents: Sequence[object]) -> list[Result]:
+    """Take events in; one result for each, in order. Nothing is stored for what is withheld or rejected."""
+    posting = _Posting(room, agency, documents)
+    results = posting.run()
+    for result in results:
+        metrics.accepted.add(1, {"outcome": result.status})
+    return results
+
+
+class _Posting:
+    """One request's events on their way: checked, decided together, sealed, then kept in one transaction."""
+
+    def __init__(self, room: Room, agency: str, documents: Sequence[object]) -> None:
+        self.room, self.agency, self.documents = room, agency, documents
+        self.now = room.clock.now()
+        self.results: dict[int, Result] = {}
+        self.rows: dict[int, dict[str, Any]] = {}
+        self.outgoing: dict[int, Event] = {}
+
+    def run(self) -> list[Result]:
+        """Every event's result, in order."""
+        events = self._checked()
+        self._set_earlier_aside(events)
+        asking = {place: event for place, event in events.items() if place not in self.results and event.subject}
+        answers = self.room.consent.ask([_sending(event) for event in asking.values()])
+        decided = dict(zip(asking, answers, strict=True))
+        for place, event in events.items():
+            if place not in self.results:
+                self._prepare(place, event, decided.get(place))
+        self._keep()
+        return [self.results[place] for place in range(len(self.documents))]
+
+    def _checked(self) -> dict[int, Event]:
+        checked: dict[int, Event] = {}
+        for place, document in enumerate(self.documents):
+            event = from_structured(document, self.now)
+            faults = event if isinstance(event, list) else faults_of(event, self.agency)
+            if faults or isinstance(event, list):
+                self.results[place] = Result(_id_of(document), "rejected", reason="invalid", faults=tuple(faults))
+            else:
+                checked[place] = event
+        return checked
+
+    def _set_earlier_aside(self, events: dict[int, Event]) -> None:
+        with self.room.database.reading() as connection:
+            known = store.get_posted(connection, sorted({(event.source, event.id) for event in events.values()}))
+        seen: dict[str, bytes] = {}
+        for place, event in events.items():
+            digest = self._digest(place)
+            row = known.get((event.source, event.id))
+            if row is not None:
+                self.results[place] = earlier(row, "duplicate") if bytes(row.digest) == digest else _reused(event)
+            elif event.id in seen:
+                same = seen[event.id] == digest
+                self.results[place] = Result(event.id, "duplicate") if same else _reused(event)
+            seen.setdefault(event.id, digest)
+
+    def _prepare(self, place: int, event: Event, answer: Answer | None) -> None:
+        if answer is None:
+            thread = str(self.room.clock.new_id()) if event.type in STARTS_A_THREAD else thread_of(event)
+            self._accept(place, event, events.passed_on(event, thread or self.agency), thread=thread)
+        elif not answer.linked:
+            fault = Fault("/subject", "Your agency is not linked to anyone by this name.", "a ppid this hub gave you")
+            self.results[place] = Result(event.id, "rejected", reason="invalid", faults=(fault,))
+        elif event.type == "need.recorded.v1":
+            self._prepare_need(place, event, answer.statistics)
+        else:
+            self._prepare_referral(place, event, answer.seal, answer.statistics)
+
+    def _prepare_need(self, place: int, event: Event, statistics: str | None) -> None:
+        if statistics is None:
+            self.results[place] = Result(event.id, "withheld", reason="not-counted")
+            return
+        self._accept(place, event, events.counted_need(event, str(self.room.clock.new_id()), statistics))
+
+    def _prepare_referral(self, place: int, event: Event, permitted: Seal | None, statistics: str | None) -> None:
+        parts = event.data["parts"]
+        sealed = permitted.categories & parts.keys() if permitted else frozenset[str]()
+        told = parts_told(parts, frozenset(sealed))
+        if permitted is None or not sealed:
+            self.results[place] = Result(event.id, "withheld", told, "no-consent")
+            return
+        referral = str(self.room.clock.new_id())
+        header = Header(referral, event.data["to"], permitted.grant, permitted.epoch, event.type)
+        envelope = seal(header, permitted.public_key, {category: parts[category] for category in sealed})
+        outgoing = events.sealed_referral(event, referral, permitted, envelope, statistics)
+        self._accept(place, event, outgoing, told, referral)
+
+    def _accept(
+        self, place: int, event: Event, outgoing: Event, parts: dict[str, str] | None = None, thread: str | None = None
+    ) -> None:
+        self.results[place] = Result(event.id, "accepted", parts or {}, thread=thread)
+        self.outgoing[place] = outgoing
+        self.rows[place] = {
+            "source": event.source,
+            "id": event.id,
+            "type": event.type,
+            "status": "accepted",
+            "parts": parts or {},
+            "thread": thread,
+            "digest": self._digest(place),
+            "received_at": self.now,
+        }
+
+    def _keep(self) -> None:
+        if not self.rows:
+            return
+        with self.room.database.transaction() as connection:
+            new = store.add_posted(connection, list(self.rows.values()))
+            first = {place for place, row in self.rows.items() if (row["source"], row["id"]) in new}
+            self.room.outbox.add(connection, [self.outgoing[place] for place in sorted(first)], self.now)
+            for place in self.rows.keys() - first:
+                # Another request with the same id was a moment faster; its result is this one's as well.
+                key = (self.rows[place]["source"], self.rows[place]["id"])
+                row = store.get_posted(connection, [key])[key]
+                same = bytes(row.digest) == self.rows[place]["digest"]
+                self.results[place] = earlier(row, "duplicate") if same else _reused_id(row.id)
+
+    def _digest(self, place: int) -> bytes:
+        return hmac.digest(self.room.digest_key, canonical(self.documents[place]), "sha256")
+
+
+def raise_if_rejected(result: Result) -> Result:
+    """For a request of one event: a rejection is an error of the whole request."""
+    if result.status != "rejected":
+        return result
+    status = 409 if result.reason == "id-reused" else 422
+    raise Problem(status, result.reason or "rejected", "This event cannot be taken.", result.faults)
+
+
+def _sending(event: Event) -> Sending:
+    assert event.subject is not None  # noqa: S101 - only events with a subject are asked about
+    categories = sorted(event.data.get("parts", {}))
+    return Sending(event.source, event.subject, event.data.get("to"), event.data.get("purpose"), categories)
+
+
+def earlier(row: store.AnyRow, status: str) -> Result:
+    """What was kept of an event, as a result."""
+    return Result(row.id, status, row.parts, row.reason, row.thread)
+
+
+def _reused(event: Event) -> Result:
+    return _reused_id(event.id)
+
+
+def _reused_id(event_id: str) -> Result:
+    fault = Fault("/id", "This id was used before, for another event.", "a new id for each event")
+    return Result(event_id, "rejected", reason="id-reused", faults=(fault,))
+
+
+def _id_of(document: object) -> str | None:
+    """The id to answer with, if the sender gave one that is safe to repeat."""
+    given = document.get("id") if isinstance(document, dict) else None
+    return given if isinstance(given, str) and given.isascii() and given.isprintable() and len(given) <= 128 else None

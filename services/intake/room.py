@@ -1,0 +1,19 @@
+"""What intake's handlers work with, gathered in one value that `main` fills."""
+
+from dataclasses import dataclass
+
+from services.common.clock import Clock
+from services.common.database import Database
+from services.common.outbox import Outbox
+from services.intake.gate import ConsentGate
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """The furniture of the front door. `digest_key` makes digests of posted events that nobody can guess at."""
+
+    database: Database
+    outbox: Outbox
+    consent: ConsentGate
+    digest_key: bytes
+    clock: Clock

@@ -1,0 +1,34 @@
+"""Seals permitted parts to a grant's public key. This service has no key that would open them again."""
+
+import json
+import os
+from collections.abc import Mapping
+from typing import Any
+
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PublicKey
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from services.common.envelope import (
+    CONTENT_KEY_BYTES,
+    NONCE,
+    SUITE,
+    Envelope,
+    Header,
+    pad,
+    part_context,
+    part_key,
+    write,
+)
+
+
+def seal(header: Header, public_key: bytes, parts: Mapping[str, Mapping[str, Any]]) -> str:
+    """The envelope's text: each part under a key of its own, all of them under the grant's public key."""
+    content_key = os.urandom(CONTENT_KEY_BYTES)
+    wrapped = SUITE.encrypt(content_key, X25519PublicKey.from_public_bytes(public_key), info=header.context)
+    sealed = {category: _seal_part(content_key, header, category, part) for category, part in sorted(parts.items())}
+    return write(Envelope(header, wrapped, sealed))
+
+
+def _seal_part(content_key: bytes, header: Header, category: str, part: Mapping[str, Any]) -> bytes:
+    content = pad(json.dumps(part, ensure_ascii=False, separators=(",", ":")).encode())
+    return AESGCM(part_key(content_key, category)).encrypt(NONCE, content, part_context(header, category))

@@ -1,0 +1,50 @@
+"""Every query of intake."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import Connection, Row, select, tuple_, update
+
+from services.common.database import insert_new
+from services.intake.models import agency, posted
+
+AnyRow = Row[tuple[Any, ...]]
+
+
+def add_agency(connection: Connection, row: Mapping[str, object]) -> None:
+    """A new agency."""
+    connection.execute(agency.insert(), dict(row))
+
+
+def get_agency(connection: Connection, agency_id: str) -> AnyRow | None:
+    """One agency."""
+    return connection.execute(select(agency).where(agency.c.id == agency_id)).one_or_none()
+
+
+def list_agencies(connection: Connection) -> Sequence[AnyRow]:
+    """Every agency, oldest first."""
+    return connection.execute(select(agency).order_by(agency.c.created_at, agency.c.id)).all()
+
+
+def change_standing(connection: Connection, agency_id: str, standing: str) -> AnyRow | None:
+    """Change an agency's standing and count the change; the changed row, None if there is no such agency."""
+    statement = update(agency).where(agency.c.id == agency_id)
+    changed = statement.values(standing=standing, version=agency.c.version + 1).returning(agency)
+    return connection.execute(changed).one_or_none()
+
+
+def get_posted(connection: Connection, keys: Sequence[tuple[str, str]]) -> dict[tuple[str, str], AnyRow]:
+    """Those of the events, by source and id, that were posted before."""
+    query = select(posted).where(tuple_(posted.c.source, posted.c.id).in_(keys))
+    return {(row.source, row.id): row for row in connection.execute(query)}
+
+
+def add_posted(connection: Connection, rows: Sequence[Mapping[str, object]]) -> set[tuple[str, str]]:
+    """Keep events that are new; the source and id of those that were, since another request may have been first."""
+    return {(source, id_) for source, id_ in insert_new(connection, posted, rows, "source", "id")}
+
+
+def reject_posted(connection: Connection, source: str, event_id: str, reason: str) -> None:
+    """Note that an event that had been accepted was refused further on."""
+    mine = (posted.c.source == source, posted.c.id == event_id)
+    connection.execute(update(posted).where(*mine).values(status="rejected", reason=reason))

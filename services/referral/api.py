@@ -1,0 +1,139 @@
+"""The referral service's routes for agencies, under `/referral`."""
+
+from datetime import datetime
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Request
+from pydantic import BaseModel
+
+from services.common.access import Caller
+from services.referral import handlers
+from services.referral.domain import State, is_overdue
+from services.referral.events import ROUTING
+from services.referral.room import Room
+from services.referral.store import AnyRow
+
+routes = APIRouter(prefix="/referral/v1", tags=["agencies"])
+
+
+async def _room(request: Request) -> Room:
+    room: Room = request.app.state.room
+    return room
+
+
+TheRoom = Annotated[Room, Depends(_room)]
+
+
+class InboxItem(BaseModel):
+    """A referral that waits for you or that you have taken on. Bring its envelope to the consent service to open it."""
+
+    referral: str
+    envelope: str
+    sender: str
+    purpose: str
+    need: str
+    stage: str
+    region: str
+    urgency: str
+    state: str
+    requested_at: datetime
+    answer_by: datetime
+    overdue: bool
+
+
+class Inbox(BaseModel):
+    """A page, oldest first; `next` is the `cursor` of the following page, null on the last."""
+
+    items: list[InboxItem]
+    next: str | None
+
+
+class Step(BaseModel):
+    """One state in a referral's life."""
+
+    state: str
+    reason: str | None
+    at: datetime
+
+
+class Referral(BaseModel):
+    """A referral as its two sides see it."""
+
+    referral: str
+    sender: str
+    recipient: str
+    purpose: str
+    need: str
+    stage: str
+    region: str
+    urgency: str
+    state: str
+    requested_at: datetime
+    answer_by: datetime
+    opened_at: datetime | None
+    overdue: bool
+    history: list[Step]
+
+
+class Offer(BaseModel):
+    """A question without a person in it: who can take this need, here, now?"""
+
+    offer: str
+    need: str
+    stage: str
+    region: str
+    urgency: str
+    opened_at: datetime
+    answer_by: datetime
+    mine: bool
+    claimed_by: str | None
+
+
+class Offers(BaseModel):
+    """A page, oldest first."""
+
+    items: list[Offer]
+    next: str | None
+
+
+@routes.get("/inbox")
+def inbox(room: TheRoom, agency: Caller, cursor: str | None = None) -> Inbox:
+    """What waits for you, with sealed envelopes. What was withdrawn, declined or cancelled is no longer here."""
+    rows = handlers.read_inbox(room, agency, cursor)
+    return Inbox(items=[_item(room, row) for row in rows], next=_next(rows))
+
+
+@routes.get("/offers")
+def offers(room: TheRoom, agency: Caller, cursor: str | None = None) -> Offers:
+    """Open questions for agencies that offer this need in this region, and the ones you have asked."""
+    rows = handlers.read_offers(room, agency, cursor)
+    return Offers(items=[_offer(row, agency) for row in rows], next=_next(rows))
+
+
+@routes.get("/referrals/{referral}")
+def referral(room: TheRoom, agency: Caller, referral: str) -> Referral:
+    """A referral you sent or received, with its history."""
+    row, steps = handlers.read_referral(room, agency, referral)
+    history = [Step(state=step.state, reason=step.reason, at=step.at) for step in steps]
+    return Referral(**_common(room, row), recipient=row.recipient, opened_at=row.opened_at, history=history)
+
+
+def _item(room: Room, row: AnyRow) -> InboxItem:
+    return InboxItem(**_common(room, row), envelope=row.sealed)
+
+
+def _common(room: Room, row: AnyRow) -> dict[str, Any]:
+    named = {name: getattr(row, name) for name in (*ROUTING, "sender", "state", "requested_at", "answer_by")}
+    return {"referral": row.id, **named, "overdue": is_overdue(State(row.state), row.answer_by, room.clock.now())}
+
+
+def _offer(row: AnyRow, agency: str) -> Offer:
+    names = ("need", "stage", "region", "urgency", "opened_at", "answer_by")
+    mine = row.opened_by == agency
+    # Who took it is for who asked; the others only see that it is gone.
+    claimed = row.claimed_by if mine else None
+    return Offer(offer=row.id, **{name: getattr(row, name) for name in names}, mine=mine, claimed_by=claimed)
+
+
+def _next(rows: Any) -> str | None:
+    return rows[-1].id if len(rows) == handlers.PAGE else None

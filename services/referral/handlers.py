@@ -1,0 +1,122 @@
+"""What the referral service does with each event and question; one transaction each."""
+
+from collections.abc import Sequence
+
+from sqlalchemy import Connection
+
+from services.common.errors import not_found
+from services.common.event import Event
+from services.referral import events, store
+from services.referral.domain import ANSWERS, FINAL, Party, Refused, State, answer_by, move, party_of, wait_band
+from services.referral.room import Room
+
+PAGE = 100
+
+
+def open_referral(room: Room, connection: Connection, event: Event) -> None:
+    """Handle `referral.sealed.v1`: a referral begins, and its box waits for the recipient."""
+    data, now = event.data, room.clock.now()
+    gone = store.hold_grant(connection, data["grant"])
+    row = {
+        "id": data["referral"],
+        "sender": data["from"],
+        "recipient": data["to"],
+        **{name: data[name] for name in events.ROUTING},
+        "grant_id": data["grant"],
+        "state": State.WITHDRAWN if gone else State.REQUESTED,
+        "statistics": data.get("statistics"),
+        "requested_at": now,
+        "answer_by": answer_by(now, data["urgency"]),
+        "changed_at": now,
+    }
+    store.add_referral(connection, row, None if gone else data["envelope"])
+    kept = store.get_referral(connection, data["referral"])
+    room.outbox.add(connection, [events.updated(room.clock, kept, None)], now)
+
+
+def answer(room: Room, connection: Connection, event: Event) -> None:
+    """Handle `referral.accepted.v1` and its like; an answer that is not possible goes back to its sender."""
+    row = store.get_referral(connection, event.data["referral"], lock=True)
+    party = party_of(event.source, row.sender, row.recipient) if row else None
+    asked = ANSWERS[event.type]
+    outcome = move(State(row.state), asked, party) if row else Refused("unknown_referral")
+    if isinstance(outcome, Refused) or row is None:
+        reason = outcome.reason if isinstance(outcome, Refused) else "unknown_referral"
+        room.outbox.add(connection, [events.refused(room.clock, event, reason)], room.clock.now())
+        return
+    _enter(room, connection, row, outcome, event.data)
+
+
+def withdraw(room: Room, connection: Connection, event: Event) -> None:
+    """Handle `grant.ended.v1`: whatever is open under the grant is withdrawn, and its box thrown away."""
+    grant = event.data["grant"]
+    store.end_grant(connection, grant, room.clock.now())
+    for row in store.under_grant(connection, grant):
+        if not isinstance(move(State(row.state), State.WITHDRAWN, Party.HUB), Refused):
+            _enter(room, connection, row, State.WITHDRAWN, {})
+
+
+def note_disclosure(connection: Connection, event: Event) -> None:
+    """Handle `disclosure.made.v1`: both sides may see that the box has been opened."""
+    store.note_opened(connection, event.data["referral"], event.time)
+
+
+def keep_service(connection: Connection, event: Event) -> None:
+    """Handle `capacity.declared.v1`: who offers what, where."""
+    named = {name: event.data[name] for name in ("program", "need", "region", "available")}
+    store.keep_service(connection, {"agency": event.source, **named, "as_of": event.time})
+
+
+def open_offer(room: Room, connection: Connection, event: Event) -> None:
+    """Handle `offer.opened.v1`: a question without a person in it."""
+    now = room.clock.now()
+    asked = {name: event.data[name] for name in ("need", "stage", "region", "urgency")}
+    times = {"opened_at": now, "answer_by": answer_by(now, event.data["urgency"])}
+    store.add_offer(connection, {"id": event.key, "opened_by": event.source, **asked, **times})
+
+
+def claim_offer(room: Room, connection: Connection, event: Event) -> None:
+    """Handle `offer.claimed.v1`: the first that was asked and says yes has it."""
+    now = room.clock.now()
+    if not store.claim_offer(connection, event.data["offer"], event.source, now):
+        room.outbox.add(connection, [events.refused(room.clock, event, "offer_closed")], now)
+
+
+def read_inbox(room: Room, agency: str, after: str | None) -> Sequence[store.AnyRow]:
+    """A page of what waits for an agency."""
+    with room.database.reading() as connection:
+        return store.inbox(connection, agency, after, PAGE)
+
+
+def read_offers(room: Room, agency: str, after: str | None) -> Sequence[store.AnyRow]:
+    """A page of the offers an agency is asked or has opened."""
+    with room.database.reading() as connection:
+        return store.offers_for(connection, agency, after, PAGE)
+
+
+def read_referral(room: Room, agency: str, referral: str) -> tuple[store.AnyRow, Sequence[store.AnyRow]]:
+    """A referral and its history, for its two sides only."""
+    with room.database.reading() as connection:
+        row = store.get_referral(connection, referral)
+        if row is None or party_of(agency, row.sender, row.recipient) is None:
+            raise not_found()
+        return row, store.steps_of(connection, referral)
+
+
+def _enter(room: Room, connection: Connection, row: store.AnyRow, state: State, data: object) -> None:
+    """Bring a referral into a state that `move` has allowed, and tell the world."""
+    now = room.clock.now()
+    told = dict(data) if isinstance(data, dict) else {}
+    reason = told.get("reason")
+    if state in FINAL:
+        store.remove_envelope(connection, row.id)
+    changed = store.change_referral(connection, row.id, state=state, changed_at=now)
+    store.add_step(connection, row.id, state, reason, now)
+    why = {
+        "reason": reason if state is State.DECLINED else None,
+        "cancellation": reason if state is State.CANCELLED else None,
+        "wait": told.get("wait"),
+        "outcome": told.get("outcome"),
+        "waited": wait_band(now - row.requested_at) if state is State.STARTED else None,
+    }
+    room.outbox.add(connection, [events.updated(room.clock, changed, row.state, **why)], now)

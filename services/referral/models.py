@@ -1,0 +1,86 @@
+"""The tables of the referral service: routing facts and sealed envelopes, nothing that names or describes a person."""
+
+from sqlalchemy import Column, ForeignKey, Index, Integer, MetaData, String, Table, Text
+
+from services.common.database import Instant
+from services.common.plumbing import define_plumbing
+from services.common.roster import Roster, define_roster
+
+metadata = MetaData()
+plumbing = define_plumbing(metadata)
+roster = Roster(define_roster(metadata))
+
+referral = Table(
+    "referral",
+    metadata,
+    Column("id", String(36), primary_key=True),
+    Column("sender", String(64), nullable=False, index=True),
+    Column("recipient", String(64), nullable=False),
+    Column("purpose", String(32), nullable=False),
+    Column("need", String(8), nullable=False),
+    Column("stage", String(16), nullable=False),
+    Column("region", String(32), nullable=False),
+    Column("urgency", String(8), nullable=False),
+    Column("grant_id", String(36), nullable=False, index=True),
+    Column("state", String(16), nullable=False),
+    Column("statistics", String(26)),
+    Column("requested_at", Instant, nullable=False),
+    Column("answer_by", Instant, nullable=False),
+    Column("changed_at", Instant, nullable=False),
+    Column("opened_at", Instant),
+    Index("referral_inbox", "recipient", "id"),
+)
+
+# Apart from the referral, so that a withdrawn one can lose its box and keep its life.
+envelope = Table(
+    "envelope",
+    metadata,
+    Column("referral_id", ForeignKey(referral.c.id), primary_key=True),
+    Column("sealed", Text, nullable=False),
+)
+
+step = Table(
+    "step",
+    metadata,
+    Column("referral_id", ForeignKey(referral.c.id), primary_key=True),
+    Column("number", Integer, primary_key=True),
+    Column("state", String(16), nullable=False),
+    Column("reason", String(32)),
+    Column("at", Instant, nullable=False),
+)
+
+# A grant can end before a referral made under it arrives, since topics have no order among each other. The row is what
+# both handlers lock, so that neither misses the other.
+grant_seen = Table(
+    "grant_seen",
+    metadata,
+    Column("id", String(36), primary_key=True),
+    Column("ended_at", Instant),
+)
+
+# Who has said that it offers what, where: those are asked when an offer opens.
+offered_service = Table(
+    "offered_service",
+    metadata,
+    Column("agency", String(64), primary_key=True),
+    Column("program", String(64), primary_key=True),
+    Column("need", String(8), primary_key=True),
+    Column("region", String(32), primary_key=True),
+    Column("available", Integer, nullable=False),
+    Column("as_of", Instant, nullable=False),
+)
+
+offer = Table(
+    "offer",
+    metadata,
+    Column("id", String(36), primary_key=True),
+    Column("opened_by", String(64), nullable=False, index=True),
+    Column("need", String(8), nullable=False),
+    Column("stage", String(16), nullable=False),
+    Column("region", String(32), nullable=False),
+    Column("urgency", String(8), nullable=False),
+    Column("opened_at", Instant, nullable=False),
+    Column("answer_by", Instant, nullable=False),
+    Column("claimed_by", String(64)),
+    Column("claimed_at", Instant),
+)

@@ -1,0 +1,117 @@
+"""Every query of the referral service."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Row, delete, exists, func, or_, select, update
+
+from services.common.database import insert_new, upsert
+from services.referral.models import envelope, grant_seen, offer, offered_service, referral, step
+
+AnyRow = Row[tuple[Any, ...]]
+
+
+def add_referral(connection: Connection, row: Mapping[str, object], sealed: str | None) -> None:
+    """A new referral, with its box unless it is withdrawn already."""
+    connection.execute(referral.insert(), dict(row))
+    if sealed is not None:
+        connection.execute(envelope.insert(), {"referral_id": row["id"], "sealed": sealed})
+    add_step(connection, str(row["id"]), str(row["state"]), None, row["requested_at"])
+
+
+def get_referral(connection: Connection, referral_id: str, *, lock: bool = False) -> AnyRow | None:
+    """One referral; with `lock`, held against change until the transaction ends."""
+    query = select(referral).where(referral.c.id == referral_id)
+    return connection.execute(query.with_for_update() if lock else query).one_or_none()
+
+
+def change_referral(connection: Connection, referral_id: str, **values: object) -> AnyRow:
+    """Change columns of a referral; the changed row."""
+    statement = update(referral).where(referral.c.id == referral_id).values(**values).returning(referral)
+    return connection.execute(statement).one()
+
+
+def note_opened(connection: Connection, referral_id: str, at: datetime) -> None:
+    """Keep when a referral's box was opened first."""
+    statement = update(referral).where(referral.c.id == referral_id, referral.c.opened_at.is_(None))
+    connection.execute(statement.values(opened_at=at))
+
+
+def add_step(connection: Connection, referral_id: str, state: str, reason: str | None, at: object) -> None:
+    """Add to a referral's history."""
+    number = select(func.count()).where(step.c.referral_id == referral_id).scalar_subquery()
+    row = {"referral_id": referral_id, "state": state, "reason": reason, "at": at}
+    connection.execute(step.insert().values(**row, number=number))
+
+
+def steps_of(connection: Connection, referral_id: str) -> Sequence[AnyRow]:
+    """A referral's history, oldest first."""
+    query = select(step).where(step.c.referral_id == referral_id).order_by(step.c.number)
+    return connection.execute(query).all()
+
+
+def remove_envelope(connection: Connection, referral_id: str) -> None:
+    """Throw a box away."""
+    connection.execute(delete(envelope).where(envelope.c.referral_id == referral_id))
+
+
+def inbox(connection: Connection, recipient: str, after: str | None, limit: int) -> Sequence[AnyRow]:
+    """An agency's referrals that hold a box, oldest first, from just after an id (ids are in order of time)."""
+    query = select(referral, envelope.c.sealed).join(envelope).where(referral.c.recipient == recipient)
+    if after is not None:
+        query = query.where(referral.c.id > after)
+    return connection.execute(query.order_by(referral.c.id).limit(limit)).all()
+
+
+def under_grant(connection: Connection, grant: str) -> Sequence[AnyRow]:
+    """Every referral under a grant, held against change."""
+    query = select(referral).where(referral.c.grant_id == grant).order_by(referral.c.id)
+    return connection.execute(query.with_for_update()).all()
+
+
+def hold_grant(connection: Connection, grant: str) -> bool:
+    """Hold a grant still until the transaction ends; whether it is known to have ended."""
+    insert_new(connection, grant_seen, [{"id": grant, "ended_at": None}])
+    query = select(grant_seen.c.ended_at).where(grant_seen.c.id == grant).with_for_update()
+    return connection.execute(query).scalar_one() is not None
+
+
+def end_grant(connection: Connection, grant: str, at: datetime) -> None:
+    """Remember that a grant has ended, also for referrals under it that have yet to arrive."""
+    hold_grant(connection, grant)
+    connection.execute(update(grant_seen).where(grant_seen.c.id == grant).values(ended_at=at))
+
+
+def keep_service(connection: Connection, row: Mapping[str, object]) -> None:
+    """Keep what an agency says it offers; an older statement never replaces a newer one."""
+    upsert(connection, offered_service, [row], newer="as_of")
+
+
+def add_offer(connection: Connection, row: Mapping[str, object]) -> None:
+    """A new offer."""
+    connection.execute(offer.insert(), dict(row))
+
+
+def claim_offer(connection: Connection, offer_id: str, agency: str, at: datetime) -> bool:
+    """Claim an offer for an agency that was asked; whether it was still open to it."""
+    asked = exists().where(
+        offered_service.c.agency == agency,
+        offered_service.c.need == offer.c.need,
+        offered_service.c.region == offer.c.region,
+    )
+    statement = update(offer).where(offer.c.id == offer_id, offer.c.claimed_by.is_(None), asked)
+    return connection.execute(statement.values(claimed_by=agency, claimed_at=at)).rowcount == 1
+
+
+def offers_for(connection: Connection, agency: str, after: str | None, limit: int) -> Sequence[AnyRow]:
+    """Open offers that an agency is asked, and those it opened itself, oldest first."""
+    asked = exists().where(
+        offered_service.c.agency == agency,
+        offered_service.c.need == offer.c.need,
+        offered_service.c.region == offer.c.region,
+    )
+    query = select(offer).where(or_(offer.c.opened_by == agency, offer.c.claimed_by.is_(None) & asked))
+    if after is not None:
+        query = query.where(offer.c.id > after)
+    return connection.execute(query.order_by(offer.c.id).limit(limit)).all()

@@ -1,0 +1,117 @@
+"""First tables."""
+
+import sqlalchemy as sa
+from alembic import op
+
+from services.common.database import BigId, Instant
+
+revision = "0001"
+down_revision = None
+
+
+def upgrade() -> None:
+    """Take this step."""
+    op.create_table(
+        "capacity",
+        sa.Column("agency", sa.String(length=64), nullable=False),
+        sa.Column("program", sa.String(length=64), nullable=False),
+        sa.Column("need", sa.String(length=8), nullable=False),
+        sa.Column("region", sa.String(length=32), nullable=False),
+        sa.Column("unit", sa.String(length=16), nullable=False),
+        sa.Column("total", sa.Integer(), nullable=False),
+        sa.Column("available", sa.Integer(), nullable=False),
+        sa.Column("as_of", Instant(), nullable=False),
+        sa.PrimaryKeyConstraint("agency", "program", "need", "region"),
+    )
+    op.create_table(
+        "counted_need",
+        sa.Column("id", sa.String(length=36), nullable=False),
+        sa.Column("statistics", sa.String(length=26), nullable=False),
+        sa.Column("agency", sa.String(length=64), nullable=False),
+        sa.Column("need", sa.String(length=8), nullable=False),
+        sa.Column("stage", sa.String(length=16), nullable=False),
+        sa.Column("region", sa.String(length=32), nullable=False),
+        sa.Column("quarter", sa.String(length=8), nullable=False),
+        sa.PrimaryKeyConstraint("id"),
+    )
+    op.create_index(op.f("ix_counted_need_statistics"), "counted_need", ["statistics"], unique=False)
+    op.create_table(
+        "counted_referral",
+        sa.Column("referral", sa.String(length=36), nullable=False),
+        sa.Column("statistics", sa.String(length=26), nullable=False),
+        sa.Column("sender", sa.String(length=64), nullable=False),
+        sa.Column("recipient", sa.String(length=64), nullable=False),
+        sa.Column("need", sa.String(length=8), nullable=False),
+        sa.Column("stage", sa.String(length=16), nullable=False),
+        sa.Column("region", sa.String(length=32), nullable=False),
+        sa.Column("quarter", sa.String(length=8), nullable=False),
+        sa.Column("state", sa.String(length=16), nullable=False),
+        sa.Column("reason", sa.String(length=32), nullable=True),
+        sa.Column("waited", sa.String(length=16), nullable=True),
+        sa.Column("requested_on", sa.Date(), nullable=False),
+        sa.PrimaryKeyConstraint("referral"),
+    )
+    op.create_index(op.f("ix_counted_referral_statistics"), "counted_referral", ["statistics"], unique=False)
+    op.create_table(
+        "inbox",
+        sa.Column("source", sa.String(length=128), nullable=False),
+        sa.Column("id", sa.String(length=128), nullable=False),
+        sa.Column("seen_at", Instant(), nullable=False),
+        sa.PrimaryKeyConstraint("source", "id"),
+    )
+    op.create_index(op.f("ix_inbox_seen_at"), "inbox", ["seen_at"], unique=False)
+    op.create_table(
+        "outbox",
+        sa.Column("id", BigId, autoincrement=True, nullable=False),
+        sa.Column("aggregatetype", sa.String(length=64), nullable=False),
+        sa.Column("aggregateid", sa.String(length=64), nullable=False),
+        sa.Column("type", sa.String(length=64), nullable=False),
+        sa.Column("payload", sa.LargeBinary(), nullable=False),
+        sa.Column("headers", sa.Text(), nullable=False),
+        sa.Column("created_at", Instant(), nullable=False),
+        sa.PrimaryKeyConstraint("id"),
+    )
+    op.create_table(
+        "parked",
+        sa.Column("id", BigId, autoincrement=True, nullable=False),
+        sa.Column("topic", sa.String(length=64), nullable=False),
+        sa.Column("key", sa.String(length=64), nullable=False),
+        sa.Column("partition", sa.Integer(), nullable=False),
+        sa.Column("offset", BigId, nullable=False),
+        sa.Column("headers", sa.Text(), nullable=False),
+        sa.Column("value", sa.LargeBinary(), nullable=True),
+        sa.Column("reason", sa.String(length=64), nullable=False),
+        sa.Column("parked_at", Instant(), nullable=False),
+        sa.PrimaryKeyConstraint("id"),
+        sa.UniqueConstraint("topic", "partition", "offset"),
+    )
+    op.create_index(op.f("ix_parked_key"), "parked", ["key"], unique=False)
+    op.create_table(
+        "used_once",
+        sa.Column("digest", sa.LargeBinary(length=32), nullable=False),
+        sa.Column("expires_at", Instant(), nullable=False),
+        sa.PrimaryKeyConstraint("digest"),
+    )
+    op.create_index(op.f("ix_used_once_expires_at"), "used_once", ["expires_at"], unique=False)
+    op.create_table(
+        "withdrawn",
+        sa.Column("statistics", sa.String(length=26), nullable=False),
+        sa.PrimaryKeyConstraint("statistics"),
+    )
+
+
+def downgrade() -> None:
+    """Take it back."""
+    op.drop_table("withdrawn")
+    op.drop_index(op.f("ix_used_once_expires_at"), table_name="used_once")
+    op.drop_table("used_once")
+    op.drop_index(op.f("ix_parked_key"), table_name="parked")
+    op.drop_table("parked")
+    op.drop_table("outbox")
+    op.drop_index(op.f("ix_inbox_seen_at"), table_name="inbox")
+    op.drop_table("inbox")
+    op.drop_index(op.f("ix_counted_referral_statistics"), table_name="counted_referral")
+    op.drop_table("counted_referral")
+    op.drop_index(op.f("ix_counted_need_statistics"), table_name="counted_need")
+    op.drop_table("counted_need")
+    op.drop_table("capacity")

@@ -1,0 +1,109 @@
+"""The bus is described once: each event on its own topic, each service with what it sends and reads."""
+
+from typing import Any
+
+import pytest
+import yaml
+
+import schemas
+from tests.schemas.contract import FOLDER
+
+DOCUMENT: Any = yaml.safe_load((FOLDER / "asyncapi.yaml").read_text("utf-8"))
+CHANNELS: Any = DOCUMENT["channels"]
+OPERATIONS: Any = DOCUMENT["operations"]
+MESSAGES: Any = DOCUMENT["components"]["messages"]
+
+HOUR = 3_600_000
+KEPT = {"referrals.v1": 72, "consents.v1": 7 * 24, "services.v1": 30 * 24, "disclosures.v1": 7 * 24}
+READS = {
+    "intake": {"referrals.v1"},
+    "referral": {"referrals.v1", "consents.v1", "services.v1", "disclosures.v1", "agencies.v1"},
+    "consent": {"agencies.v1"},
+    "reporting": {"referrals.v1", "consents.v1", "services.v1", "agencies.v1"},
+}
+
+
+def on_the_bus(event_type: str) -> bool:
+    return "x-becomes" not in schemas.event_schema(event_type)
+
+
+def target(reference: dict[str, str]) -> Any:
+    found: Any = DOCUMENT
+    for step in reference["$ref"].removeprefix("#/").split("/"):
+        found = found[step]
+    return found
+
+
+def operations(service: str, action: str) -> list[Any]:
+    return [body for name, body in OPERATIONS.items() if name.split("-")[0] == service and body["action"] == action]
+
+
+def names(operation: Any) -> set[str]:
+    return {reference["$ref"].rsplit("/", 1)[-1] for reference in operation["messages"]}
+
+
+def test_each_event_type_is_one_message_with_its_own_schema() -> None:
+    assert sorted(MESSAGES) == sorted(schemas.event_types())
+    for event_type, message in MESSAGES.items():
+        assert message["name"] == event_type
+        assert message["payload"] == {"$ref": f"./events/{event_type}.json"}
+        assert message["title"] == schemas.event_schema(event_type)["title"]
+
+
+@pytest.mark.parametrize("event_type", schemas.event_types())
+def test_an_event_is_on_the_channel_of_its_topic_and_on_no_other(event_type: str) -> None:
+    found = [channel["address"] for channel in CHANNELS.values() if event_type in channel["messages"]]
+    assert found == ([schemas.event_schema(event_type)["x-topic"]] if on_the_bus(event_type) else [])
+
+
+def test_every_message_of_a_channel_is_the_one_of_its_name() -> None:
+    for channel in CHANNELS.values():
+        for name, reference in channel["messages"].items():
+            assert target(reference) is MESSAGES[name]
+
+
+@pytest.mark.parametrize("service", sorted(READS))
+def test_a_service_sends_what_the_schemas_say_and_nothing_else(service: str) -> None:
+    senders = {"intake", "agency"} if service == "intake" else {service}
+    expected = {type_ for sender in senders for type_ in schemas.event_types(sender) if on_the_bus(type_)}
+    sent = [name for operation in operations(service, "send") for name in names(operation)]
+    assert sorted(sent) == sorted(expected)
+
+
+@pytest.mark.parametrize(("service", "topics"), sorted(READS.items()))
+def test_a_service_reads_only_what_it_needs(service: str, topics: set[str]) -> None:
+    assert {target(operation["channel"])["address"] for operation in operations(service, "receive")} == topics
+
+
+def test_intake_reads_refusals_only() -> None:
+    [operation] = operations("intake", "receive")
+    assert names(operation) == {"event.refused.v1"}
+
+
+def test_an_operation_is_named_after_what_it_does() -> None:
+    verbs = {"send": "sends", "receive": "receives"}
+    for name, operation in OPERATIONS.items():
+        channel = operation["channel"]["$ref"].removeprefix("#/channels/")
+        assert name.split("-")[1:] == [verbs[operation["action"]], channel]
+        for reference in operation.get("messages", []):
+            assert reference["$ref"].startswith(f"#/channels/{channel}/messages/")
+            assert target(reference)
+
+
+@pytest.mark.parametrize(("topic", "hours"), sorted(KEPT.items()))
+def test_a_topic_forgets_in_time(topic: str, hours: int) -> None:
+    [channel] = [channel for channel in CHANNELS.values() if channel["address"] == topic]
+    kafka = channel["bindings"]["kafka"]
+    assert kafka["partitions"] == 6
+    assert kafka["topicConfiguration"] == {"cleanup.policy": ["delete"], "retention.ms": hours * HOUR}
+
+
+def test_the_topic_of_agencies_keeps_the_last_word_on_each() -> None:
+    kafka = CHANNELS["agencies"]["bindings"]["kafka"]
+    assert kafka["partitions"] == 1
+    assert kafka["topicConfiguration"] == {"cleanup.policy": ["compact"], "max.compaction.lag.ms": 24 * HOUR}
+
+
+def test_the_subject_is_never_a_header() -> None:
+    headers = DOCUMENT["components"]["messageTraits"]["cloudEvent"]["headers"]
+    assert "ce_subject" not in headers["properties"]
