@@ -44,11 +44,23 @@ def public_jwks(key: Key) -> dict[str, Any]:
     return dict(KeySet([key]).as_dict(private=False))
 
 
+@dataclass(frozen=True, slots=True)
+class Origins:
+    """Where a hub is reached: one origin for everything, or some services at origins of their own (`/intake`: ...)."""
+
+    default: str
+    own: Mapping[str, str] = field(default_factory=dict)
+
+    def url(self, path: str) -> str:
+        """The whole URL of a path."""
+        return self.own.get("/" + path.split("/")[1], self.default) + path
+
+
 @dataclass(slots=True)
 class Partner:
     """An agency's system. It keeps a token fresh, and proves with each request that it holds its key."""
 
-    base: str
+    origins: Origins
     client_id: str
     key: Key
     http: httpx2.Client
@@ -56,9 +68,10 @@ class Partner:
     _renew_at: float = 0.0
 
     @classmethod
-    def connect(cls, base: str, client_id: str, private_jwk: Mapping[str, Any], timeout: float = 30.0) -> Self:
-        """A partner of the hub at that origin."""
-        return cls(base, client_id, import_key(dict(private_jwk)), httpx2.Client(timeout=timeout))
+    def connect(cls, hub: str | Origins, client_id: str, private_jwk: Mapping[str, Any], timeout: float = 30.0) -> Self:
+        """A partner of the hub at that origin, or at those."""
+        origins = Origins(hub) if isinstance(hub, str) else hub
+        return cls(origins, client_id, import_key(dict(private_jwk)), httpx2.Client(timeout=timeout))
 
     def post(self, event: Mapping[str, Any]) -> dict[str, Any]:
         """Post one event; `specversion`, `id` and `source` are filled in. What became of it."""
@@ -85,18 +98,18 @@ class Partner:
     ) -> httpx2.Response:
         """The same, with whatever the hub answered."""
         token = self.token()
-        proof = self.proof(method, self.base + path.partition("?")[0], token)
+        url = self.origins.url(path)
+        proof = self.proof(method, url.partition("?")[0], token)
         headers = {"authorization": f"DPoP {token}", "dpop": proof}
         if body is None:
-            return self.http.request(method, self.base + path, headers=headers)
-        return self.http.request(method, self.base + path, headers=headers | {"content-type": content_type}, json=body)
+            return self.http.request(method, url, headers=headers)
+        return self.http.request(method, url, headers=headers | {"content-type": content_type}, json=body)
 
     def token(self) -> str:
         """A fresh access token."""
         if time.monotonic() >= self._renew_at:
-            response = self.http.post(
-                f"{self.base}/intake/oauth/token", data=self.token_form(), headers=self._token_proof()
-            )
+            url = self.origins.url("/intake/oauth/token")
+            response = self.http.post(url, data=self.token_form(), headers={"dpop": self.proof("POST", url)})
             if response.is_error:
                 raise Refused(response)
             answer = response.json()
@@ -107,7 +120,7 @@ class Partner:
     def token_form(self) -> dict[str, str]:
         """The form for the token endpoint, with a new assertion."""
         now = int(time.time())
-        claims = {"iss": self.client_id, "sub": self.client_id, "aud": f"{self.base}/intake", "jti": str(uuid4())}
+        claims = {"iss": self.client_id, "sub": self.client_id, "aud": self.origins.url("/intake"), "jti": str(uuid4())}
         assertion = self._sign({"typ": "JWT"}, {**claims, "iat": now, "exp": now + 60})
         return {
             "grant_type": "client_credentials",
@@ -123,8 +136,9 @@ class Partner:
         public = {name: value for name, value in self.key.as_dict(private=False).items() if name != "kid"}
         return self._sign({"typ": "dpop+jwt", "jwk": public}, claims)
 
-    def _token_proof(self) -> dict[str, str]:
-        return {"dpop": self.proof("POST", f"{self.base}/intake/oauth/token")}
+    def close(self) -> None:
+        """Let go of the connections."""
+        self.http.close()
 
     def _sign(self, header: dict[str, Any], claims: dict[str, Any]) -> str:
         return jwt.encode({"alg": ALGORITHM, **header}, claims, self.key, algorithms=[ALGORITHM])
@@ -134,7 +148,7 @@ class Partner:
 class Survivor:
     """Someone at her own page, over its JSON face."""
 
-    base: str
+    origins: Origins
     http: httpx2.Client = field(default_factory=lambda: httpx2.Client(timeout=30.0))
 
     def claim(self, code: str) -> dict[str, str]:
@@ -158,9 +172,13 @@ class Survivor:
         """The newest lines of the ledger."""
         return list(self.call("GET", "/ledger")["entries"])
 
+    def close(self) -> None:
+        """Let go of the connections."""
+        self.http.close()
+
     def call(self, method: str, path: str, body: Any = None) -> Any:
         """One call; raises `Refused`."""
-        response = self.http.request(method, f"{self.base}/my/v1{path}", json=body)
+        response = self.http.request(method, self.origins.url(f"/my/v1{path}"), json=body)
         if response.is_error:
             raise Refused(response)
         return response.json() if response.content else None

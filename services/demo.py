@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -16,7 +17,7 @@ import click
 import httpx2
 
 from services import hub
-from services.client import Partner, Refused, Survivor, new_key, public_jwks
+from services.client import Origins, Partner, Refused, Survivor, new_key, public_jwks
 from services.common import telemetry
 from services.common.clock import SystemClock
 from services.common.serve import BackgroundServer, listen, origin
@@ -57,7 +58,10 @@ def play(port: int, *, stop: bool) -> int:
     click.echo("Fireweed: one event's way, from a partner, through her consent, to another agency, to a count.")
     click.echo("Everyone here is made up. The hub is real: it runs in this process, on this machine only.\n")
     with tempfile.TemporaryDirectory(prefix="fireweed-demo-") as folder, _running(Path(folder), port) as settings:
-        held = _tell(_story(settings))
+        story = _story(settings)
+        held = _tell(story)
+        for person in (story.outreach, story.shelter, story.clinic, story.survivor):
+            person.close()
         if held and not stop:
             _stay_open(settings.public_url)
     return 0 if held else 1
@@ -269,11 +273,15 @@ def _story(settings: Settings) -> Story:
     base = settings.public_url
     agencies = {"Example Outreach": "ngo", "Example Shelter": "housing", "Example Clinic": "health"}
     outreach, shelter, clinic = (_join(settings, name, sector) for name, sector in agencies.items())
-    story = Story(base, outreach, shelter, clinic, Survivor(base))
+    story = Story(base, outreach, shelter, clinic, Survivor(Origins(base)))
     for partner in (outreach, shelter, clinic):
-        _wait(lambda partner=partner: partner.request("GET", "/referral/v1/inbox").status_code == 200)  # type: ignore[misc]
-        _wait(lambda partner=partner: _status(partner, "fw1.unknown") == 404)  # type: ignore[misc]
+        _wait(partial(_is_known, partner))
     return story
+
+
+def _is_known(partner: Partner) -> bool:
+    """Whether every service has heard of an agency that has just joined."""
+    return partner.request("GET", "/referral/v1/inbox").status_code == 200 and _status(partner, "fw1.unknown") == 404
 
 
 def _join(settings: Settings, name: str, sector: str) -> Partner:

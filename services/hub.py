@@ -31,7 +31,7 @@ class Hub:
         self.worker.stop()
         self.inner.stop()
         for service in self.services:
-            service.database.close()
+            service.close()
 
 
 def start(settings: Settings) -> Hub:

@@ -15,7 +15,7 @@ def main(service: str, message: str) -> None:
         made = rooms.build_one(service, Settings(data=Path(folder)))
         upgrade(service, made.database)
         write_step(service, made.database, made.metadata, message)
-        made.database.close()
+        made.close()
 
 
 if __name__ == "__main__":

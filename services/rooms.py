@@ -68,5 +68,5 @@ def migrate_all(settings: Settings, names: tuple[str, ...] = NAMES) -> Mapping[s
     for name in names:
         service = build_one(name, settings)
         taken[name] = migrate(service)
-        service.database.close()
+        service.close()
     return taken

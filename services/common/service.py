@@ -1,6 +1,6 @@
 """What a room is to the process that runs it: a database, an application, handlers of events, and chores."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 
@@ -36,6 +36,13 @@ class Service:
     inner_app: ASGIApp | None = None
     api_loops: Mapping[str, Loop] = field(default_factory=dict)
     chores: Mapping[str, Loop] = field(default_factory=dict)
+    on_close: tuple[Callable[[], None], ...] = ()
+
+    def close(self) -> None:
+        """Let go of connections and files."""
+        for close in self.on_close:
+            close()
+        self.database.close()
 
     def consumer(self, broker: Broker) -> EventConsumer:
         """This service's reader of the bus."""

@@ -74,6 +74,10 @@ class ConsentGate:
                 ) from error
         return answers
 
+    def close(self) -> None:
+        """Let go of the connections."""
+        self._client.close()
+
     def _token(self) -> str:
         now = int(self._clock.now().timestamp())
         claims = {"sub": "intake", "aud": "urn:fireweed:consent", "iat": now, "exp": now + TOKEN_SECONDS}

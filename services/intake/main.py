@@ -49,6 +49,7 @@ def build(settings: Settings, consent_url: str, clock: Clock | None = None) -> S
             "Fireweed intake", "Where partner systems post events.", routers, room=room, gate=gate, tokens=tokens
         ),
         prefixes=("/intake", "/.well-known"),
+        on_close=(room.consent.close,),
     )
 
 

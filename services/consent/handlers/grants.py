@@ -69,8 +69,8 @@ def restrict(room: Room, subject: UUID, rule: Rule) -> UUID:
     _check_codes(room, rule)
     with changing(room, subject) as change:
         name = room.clock.new_id()
-        parts = {"agency": rule.agency, "sector": rule.sector, "category": rule.category, "purpose": rule.purpose}
-        row = {"id": name, "subject_id": subject, "created_at": change.now, **parts}
+        parts = {"sector": rule.sector, "category": rule.category, "purpose": rule.purpose}
+        row = {"id": name, "subject_id": subject, "agency": rule.agency, "created_at": change.now, **parts}
         permissions.add_restriction(change.connection, row)
         change.record("restriction.added", rule.agency, restriction=str(name), **parts)
     metrics.revocations.add(1, {"kind": "restriction"})

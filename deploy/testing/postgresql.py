@@ -1,0 +1,123 @@
+"""Runs a real PostgreSQL on this machine: loopback only, data in a folder that goes with it, never as root."""
+
+import os
+import pwd
+import shutil
+import subprocess
+from itertools import count
+from pathlib import Path
+from typing import Self
+
+import psycopg
+
+from deploy.testing.ports import free_port
+
+HERE = Path(__file__).resolve().parent.parent / "postgres"
+SUPERUSER = "fireweed"
+SERVICES = ("intake", "consent", "referral", "reporting")
+
+
+class PostgresServer:
+    """One server with the roles and databases of deploy/postgres/roles.sql, and any number of empty databases."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.port = free_port()
+        self._numbers = count(1)
+
+    @classmethod
+    def create(cls, folder: Path) -> Self:
+        """Make a cluster in a folder, start it, and set it up as `deploy` says."""
+        made = cls(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        _give_away(folder)
+        made._run("initdb", "-A", "trust", "-U", SUPERUSER, "--no-sync", "-D", str(made.data))
+        shutil.copyfile(HERE / "postgresql.conf", made.data / "fireweed.conf")
+        _give_away(made.data / "fireweed.conf")
+        with (made.data / "postgresql.conf").open("a") as settings:
+            settings.write("include 'fireweed.conf'\n")
+        made.start()
+        made.execute((HERE / "roles.sql").read_text("utf-8"))
+        return made
+
+    @property
+    def data(self) -> Path:
+        """The cluster's data directory (PGDATA)."""
+        return self.folder / "data"
+
+    @property
+    def services_url(self) -> str:
+        """The four services' databases, as FIREWEED_DATABASE_URL takes them."""
+        return f"postgresql://fireweed_{{service}}@127.0.0.1:{self.port}/fireweed_{{service}}"
+
+    def url(self, database: str = "postgres", user: str = SUPERUSER) -> str:
+        """The URL of one database."""
+        return f"postgresql://{user}@127.0.0.1:{self.port}/{database}"
+
+    def start(self) -> None:
+        """Start and wait until connections are taken."""
+        options = f"-p {self.port} -k {self.folder} -c listen_addresses=127.0.0.1"
+        self._run("pg_ctl", "-D", str(self.data), "-l", str(self.folder / "server.log"), "-o", options, "-w", "start")
+
+    def kill(self) -> None:
+        """End without warning: no checkpoint, no clean close."""
+        self._run("pg_ctl", "-D", str(self.data), "-m", "immediate", "-w", "stop")
+
+    def stop(self) -> None:
+        """End and remove everything."""
+        self._run("pg_ctl", "-D", str(self.data), "-m", "fast", "-w", "stop")
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def empty_database(self) -> str:
+        """The URL of a new, empty database."""
+        name = f"empty_{next(self._numbers)}"
+        self.execute(f'CREATE DATABASE "{name}"')
+        return self.url(name)
+
+    def recreate_services(self) -> str:
+        """The four services' databases anew and empty; their URL."""
+        for service in SERVICES:
+            self.execute(f"DROP DATABASE fireweed_{service} WITH (FORCE)")
+            self.execute(f"CREATE DATABASE fireweed_{service} OWNER fireweed_{service}")
+            self.execute(f"REVOKE CONNECT ON DATABASE fireweed_{service} FROM PUBLIC")
+        return self.services_url
+
+    def execute(self, statements: str) -> None:
+        """Run statements as the superuser, each by itself (a database cannot be made inside a transaction)."""
+        with psycopg.connect(self.url(), autocommit=True) as connection:
+            owner = connection.execute("SHOW data_directory").fetchone()
+            if owner != (str(self.data),):
+                raise RuntimeError("another server answers on this port; nothing was done to it")
+            lines = (line for line in statements.splitlines() if not line.lstrip().startswith("--"))
+            for statement in "\n".join(lines).split(";"):
+                if statement.strip():
+                    connection.execute(statement.encode())
+
+    def _run(self, program: str, *arguments: str) -> None:
+        command = [str(binaries() / program), *arguments]
+        if os.geteuid() == 0:
+            command = ["runuser", "-u", "postgres", "--", *command]
+        # Output goes to a file of the server's own, since a pipe would stay open as long as the server runs.
+        with (self.folder / "commands.log").open("ab") as log:
+            done = subprocess.run(command, stdout=log, stderr=log, cwd="/", check=False)
+        if done.returncode:
+            raise RuntimeError(f"{program} failed; see {self.folder / 'commands.log'}")
+
+
+def binaries() -> Path:
+    """Where PostgreSQL's programs are; the newest of several versions."""
+    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), key=lambda path: int(path.parts[-3]))
+    on_path = shutil.which("initdb")
+    if found:
+        return found[-1].parent
+    if on_path:
+        return Path(on_path).parent
+    raise RuntimeError("PostgreSQL is not installed; run `make test` once, it says what is missing")
+
+
+def _give_away(path: Path) -> None:
+    """PostgreSQL refuses to run as root, so root gives the folder to the user it runs as."""
+    if os.geteuid() == 0:
+        owner = pwd.getpwnam("postgres")
+        os.chown(path, owner.pw_uid, owner.pw_gid)
+        path.chmod(0o755 if path.is_dir() else 0o644)

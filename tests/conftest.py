@@ -1,0 +1,130 @@
+"""What every test may ask for: real databases, real brokers, and a count of which ones were really used."""
+
+from collections import Counter
+from collections.abc import Generator, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from deploy.testing.kafka import KafkaServer
+from deploy.testing.postgresql import PostgresServer
+from services.common.broker import Broker
+from services.common.database import Database
+from services.common.kafka_broker import KafkaBroker
+from services.common.local_log import LocalLog
+
+BACKENDS = {"sqlite": "SQLite", "postgresql": "PostgreSQL", "local_log": "the local log", "kafka": "Apache Kafka"}
+SERVERS = {"postgres_server", "kafka_server", "chromium"}
+_used: Counter[str] = Counter()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--all-servers",
+        action="store_true",
+        help="Fail unless tests ran on every database and broker, and none was skipped.",
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "server: needs PostgreSQL, Kafka or Chromium")
+    config.addinivalue_line("markers", "slow: takes more than a few seconds")
+    config.addinivalue_line("markers", "soak: a long randomized run, only in `make soak`")
+    config.addinivalue_line(
+        "markers", "backend(*names): databases and brokers that a test uses without being parametrized"
+    )
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    for item in items:
+        names = set(getattr(item, "fixturenames", ()))
+        if names & SERVERS or set(_backends(item)) & {"postgresql", "kafka"}:
+            item.add_marker("server")
+    if "soak" not in (config.option.markexpr or ""):
+        kept = [item for item in items if not item.get_closest_marker("soak")]
+        config.hook.pytest_deselected(items=[item for item in items if item.get_closest_marker("soak")])
+        items[:] = kept
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, Any, Any]:
+    report = yield
+    if report.when == "call" and report.passed:
+        _used.update(_backends(item))
+    return report
+
+
+def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
+    told = ", ".join(f"{_used[name]} on {label}" for name, label in BACKENDS.items())
+    terminalreporter.write_line(f"Tests that ran on real backends: {told}.")
+    if config.option.all_servers and _shortfall(terminalreporter):
+        terminalreporter.write_line(f"FAILED: {_shortfall(terminalreporter)}", red=True)
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    if session.config.option.all_servers and session.exitstatus == 0 and _shortfall(reporter):
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def _shortfall(reporter: Any) -> str:
+    unused = [label for name, label in BACKENDS.items() if not _used[name]]
+    if unused:
+        return f"no test ran on {', '.join(unused)}"
+    skipped = len(reporter.stats.get("skipped", []))
+    return f"{skipped} tests were skipped" if skipped else ""
+
+
+def _backends(item: pytest.Item) -> list[str]:
+    """The backends of a test: the parameters of its fixtures, and those that a marker names."""
+    marked = [name for marker in item.iter_markers("backend") for name in marker.args]
+    parameters = getattr(getattr(item, "callspec", None), "params", {})
+    return [name for name in (*parameters.values(), *marked) if isinstance(name, str) and name in BACKENDS]
+
+
+@pytest.fixture(scope="session")
+def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgresServer]:
+    # PostgreSQL's user must be able to walk down to the folder, which pytest's own are closed to.
+    folder = tmp_path_factory.mktemp("postgres")
+    for parent in (folder, *folder.parents[:3]):
+        parent.chmod(parent.stat().st_mode | 0o055)
+    server = PostgresServer.create(folder / "server")
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def kafka_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaServer]:
+    server = KafkaServer.create(tmp_path_factory.mktemp("kafka") / "server")
+    yield server
+    server.stop()
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """An empty database, on each kind in turn."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / 'test.sqlite'}"
+    server: PostgresServer = request.getfixturevalue("postgres_server")
+    return server.empty_database().replace("postgresql://", "postgresql+psycopg://")
+
+
+@pytest.fixture
+def database(database_url: str) -> Iterator[Database]:
+    made = Database(database_url)
+    yield made
+    made.close()
+
+
+@pytest.fixture(params=["local_log", "kafka"])
+def broker(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Broker]:
+    """A broker whose topics are empty, of each kind in turn."""
+    if request.param == "local_log":
+        log = LocalLog(tmp_path / "log.sqlite")
+        yield log
+        log.close()
+        return
+    server: KafkaServer = request.getfixturevalue("kafka_server")
+    server.empty_topics()
+    yield KafkaBroker(server.bootstrap)

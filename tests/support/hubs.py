@@ -1,0 +1,204 @@
+"""Hubs for tests, both ways to run: embedded in this process, or distributed over real processes, Kafka and PostgreSQL."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+import httpx2
+
+from deploy.testing.kafka import KafkaServer
+from deploy.testing.ports import free_port
+from deploy.testing.postgresql import PostgresServer
+from services import hub, rooms
+from services.client import Origins, Partner, Survivor, new_key, public_jwks
+from services.common.serve import BackgroundServer, listen, origin
+from services.common.settings import Settings
+
+T = TypeVar("T")
+PATIENCE = 20.0
+PREFIXES = {
+    "intake": ["/intake"],
+    "consent": ["/consent", "/my"],
+    "referral": ["/referral"],
+    "reporting": ["/reporting"],
+}
+
+
+@dataclass(slots=True)
+class TestHub:
+    """A running hub, whichever way it runs. `settings` are those with which `fireweed agency` reaches its database."""
+
+    __test__ = False
+    origins: Origins
+    settings: Settings
+    processes: dict[str, "HubProcess"] = field(default_factory=dict)
+    clients: ExitStack = field(default_factory=ExitStack)
+
+    def join(self, name: str, sector: str) -> Partner:
+        """Take an agency in by the command line, and wait until every service knows it."""
+        key = new_key()
+        jwks = self.settings.data / f"{key.kid}.json"
+        jwks.write_text(json.dumps(public_jwks(key)))
+        added = json.loads(self.command("agency", "add", "--name", name, "--sector", sector, "--jwks", str(jwks)))
+        partner = Partner.connect(self.origins, added["client_id"], key.as_dict(private=True))
+        self.clients.callback(partner.close)
+        eventually(lambda: partner.request("GET", "/referral/v1/inbox").status_code == 200)
+        opening = {"envelope": "fw1.unknown"}
+        eventually(lambda: partner.request("POST", "/consent/v1/openings", opening).status_code == 404)
+        return partner
+
+    def survivor(self) -> Survivor:
+        """Somebody at her own page."""
+        survivor = Survivor(self.origins)
+        self.clients.callback(survivor.close)
+        return survivor
+
+    def command(self, *arguments: str) -> str:
+        """Run `fireweed` against this hub; its output."""
+        command = [sys.executable, "-m", "services.cli", *arguments]
+        done = subprocess.run(command, env=environment(self.settings), capture_output=True, text=True, check=False)
+        if done.returncode:
+            raise AssertionError(f"fireweed {' '.join(arguments)}: {done.stderr or done.stdout}")
+        return done.stdout
+
+
+@dataclass(slots=True)
+class HubProcess:
+    """One process of a distributed hub, which can be killed and started again."""
+
+    name: str
+    command: list[str]
+    settings: Settings
+    log: Path
+    ready_url: str | None
+    extra: Mapping[str, str] = field(default_factory=dict)
+    popen: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Start; `wait` tells when it serves."""
+        with self.log.open("ab") as log:
+            variables = environment(self.settings) | dict(self.extra)
+            self.popen = subprocess.Popen(self.command, env=variables, stdout=log, stderr=log)
+
+    def wait(self) -> None:
+        """Wait until it answers (a worker needs no waiting for: what it does is waited for instead)."""
+        if self.ready_url:
+            eventually(self._answers)
+
+    def kill(self) -> None:
+        """End without warning."""
+        if self.popen and self.popen.poll() is None:
+            self.popen.send_signal(signal.SIGKILL)
+            self.popen.wait(10)
+
+    def stop(self) -> None:
+        """End in good order."""
+        if self.popen and self.popen.poll() is None:
+            self.popen.terminate()
+            try:
+                self.popen.wait(15)
+            except subprocess.TimeoutExpired:
+                self.kill()
+
+    def _answers(self) -> bool:
+        if self.popen and self.popen.poll() is not None:
+            raise AssertionError(f"{self.name} ended with {self.popen.returncode}; see {self.log}: {tail(self.log)}")
+        try:
+            return httpx2.get(str(self.ready_url), timeout=2).status_code == 200
+        except httpx2.HTTPError:
+            return False
+
+
+@contextmanager
+def embedded_hub(folder: Path, **settings: Any) -> Iterator[TestHub]:
+    """A hub in this process, on SQLite and the local log."""
+    listener = listen(0)
+    chosen = Settings(data=folder, public_url=origin(listener), **settings)
+    running = hub.start(chosen)
+    door = BackgroundServer(running.door, listener)
+    door.start()
+    made = TestHub(Origins(chosen.public_url), chosen)
+    try:
+        yield made
+    finally:
+        made.clients.close()
+        door.stop()
+        running.close()
+
+
+@contextmanager
+def distributed_hub(
+    folder: Path,
+    postgres: PostgresServer,
+    kafka: KafkaServer,
+    launcher: list[str] | None = None,
+    extra: Callable[[str], Mapping[str, str]] = lambda _name: {},
+    **settings: Any,
+) -> Iterator[TestHub]:
+    """Eight processes on PostgreSQL and Kafka. `launcher` replaces `python -m services.cli`, for tests that crash it."""
+    kafka.empty_topics()
+    ports = {name: free_port() for name in rooms.NAMES}
+    urls = {name: f"http://127.0.0.1:{port}" for name, port in ports.items()}
+    common = {
+        "data": folder,
+        "database_url": postgres.recreate_services(),
+        "kafka": kafka.bootstrap,
+        "issuer": f"{urls['intake']}/intake",
+        "consent_url": urls["consent"],
+        **settings,
+    }
+    rooms.migrate_all(Settings(**common))
+    processes = {}
+    for name in rooms.NAMES:
+        for role in ("api", "worker"):
+            own = Settings(**{**common, "public_url": urls[name]})
+            arguments = ["serve", name, role, *(["--port", str(ports[name])] if role == "api" else [])]
+            command = [*(launcher or [sys.executable, "-m", "services.cli"]), *arguments]
+            ready = f"{urls[name]}/{name}/health/ready" if role == "api" else None
+            key = f"{name}-{role}"
+            processes[key] = HubProcess(key, command, own, folder / f"{key}.log", ready, extra(key))
+    made = TestHub(
+        Origins(urls["intake"], {prefix: urls[name] for name, prefixes in PREFIXES.items() for prefix in prefixes}),
+        Settings(**{**common, "public_url": urls["intake"]}),
+        processes,
+    )
+    try:
+        for process in processes.values():
+            process.start()
+        for process in processes.values():
+            process.wait()
+        yield made
+    finally:
+        made.clients.close()
+        for process in processes.values():
+            process.stop()
+
+
+def environment(settings: Settings) -> dict[str, str]:
+    """The environment variables that make these settings."""
+    given = {name: getattr(settings, name) for name in settings.model_fields_set}
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("FIREWEED_")}
+    return kept | {f"FIREWEED_{name.upper()}": str(value) for name, value in given.items() if value is not None}
+
+
+def eventually(look: Callable[[], T], patience: float = PATIENCE) -> T:
+    """What `look` finds, as soon as it finds something; fails when that takes too long."""
+    deadline = time.monotonic() + patience
+    while not (found := look()):
+        if time.monotonic() > deadline:
+            raise AssertionError(f"it did not come about within {patience:.0f} s")
+        time.sleep(0.02)
+    return found
+
+
+def tail(log: Path) -> str:
+    """The last lines of a log."""
+    return "\n".join(log.read_text("utf-8", "replace").splitlines()[-20:])
