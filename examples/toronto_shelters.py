@@ -35,8 +35,10 @@ def main() -> int:
     key = json.loads(wanted.key.read_text("utf-8"))
     partner = Partner.connect(wanted.hub, wanted.client_id, key)
     outcomes: Counter[str] = Counter()
-    with wanted.file.open(encoding="utf-8-sig", newline="") as file:
-        events = _events(csv.DictReader(file), outcomes)
+    # Names may be spelled in any encoding; nothing that is posted has a letter outside of ASCII.
+    with wanted.file.open(encoding="utf-8-sig", errors="replace", newline="") as file:
+        # A row that is cut off has empty cells, not none, and is then told from a whole one like any other.
+        events = _events(csv.DictReader(file, restval=""), outcomes)
         for count, result in enumerate(partner.post_all(events), start=1):
             outcomes[str(result["status"])] += 1
             if count % PROGRESS_EVERY == 0:
@@ -50,7 +52,7 @@ def _events(rows: Iterator[Mapping[str, str]], outcomes: Counter[str]) -> Iterat
     for row in rows:
         try:
             yield _event(row)
-        except (KeyError, ValueError):
+        except (KeyError, ValueError, OverflowError):
             # A row that lacks a number or a date says nothing about capacity; the others still count.
             outcomes["unreadable"] += 1
 

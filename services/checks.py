@@ -1,6 +1,6 @@
 """Looks a hub over for `fireweed doctor`: each finding says whether it is well, and if not, what to do next."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from importlib.util import find_spec
 from stat import S_IMODE
@@ -29,14 +29,14 @@ class Finding:
         return f"ok    {self.what}" if self.well else f"ILL   {self.what}\n      -> {self.advice}"
 
 
-def look_over(settings: Settings) -> list[Finding]:
-    """Everything, in the order in which it would be mended."""
-    return [*_installation(), *_keys(settings), *_databases(settings), *_bus(settings)]
+def look_over(settings: Settings, names: Sequence[str] = rooms.NAMES) -> list[Finding]:
+    """Everything about these services, in the order in which it would be mended."""
+    return [*_installation(), *_keys(settings), *_databases(settings, names), *_bus(settings)]
 
 
-def parked(settings: Settings) -> list[dict[str, Any]]:
-    """Every parked key of every service."""
-    return [line for name in rooms.NAMES for line in _parked_in(name, rooms.build_one(name, settings))]
+def parked(settings: Settings, names: Sequence[str] = rooms.NAMES) -> list[dict[str, Any]]:
+    """Every parked key of these services."""
+    return [line for name in names for line in _parked_in(name, rooms.build_one(name, settings))]
 
 
 def _parked_in(name: str, service: Service) -> list[dict[str, Any]]:
@@ -60,8 +60,8 @@ def _keys(settings: Settings) -> Iterator[Finding]:
     yield Finding("only their owner can read the keys", not open_files, f"chmod -R go= {folder}")
 
 
-def _databases(settings: Settings) -> Iterator[Finding]:
-    for name in rooms.NAMES:
+def _databases(settings: Settings, names: Sequence[str]) -> Iterator[Finding]:
+    for name in names:
         try:
             yield from _database(name, rooms.build_one(name, settings))
         except SQLAlchemyError as error:

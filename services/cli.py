@@ -8,10 +8,12 @@ from typing import Any
 import click
 
 from services import checks, hub, rooms
-from services.common import telemetry
+from services.common import health, telemetry
 from services.common.cli import answer, hub_options
-from services.common.serve import ByPrefix, listen, origin, server
+from services.common.serve import BackgroundServer, ByPrefix, listen, origin, run, server
+from services.common.service import Service
 from services.common.settings import Settings
+from services.common.web import create_app
 from services.common.worker import Worker
 from services.demo import play
 from services.intake.commands import agency
@@ -62,11 +64,14 @@ def up(settings: Settings, as_json: bool, port: int) -> None:  # noqa: ARG001 - 
 @main.command()
 @click.argument("service", type=click.Choice(NAMES))
 @click.argument("role", type=click.Choice(["api", "worker"]))
-@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on (api).")
-@click.option("--port", default=8080, show_default=True, help="Port to listen on (api).")
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option("--port", type=int, help="Port to listen on: 8080 for an api; a worker answers only if there is one.")
 @hub_options
-def serve(settings: Settings, as_json: bool, service: str, role: str, host: str, port: int) -> None:  # noqa: ARG001
-    """Run one process of a distributed hub. Start as many of each as you like."""
+def serve(settings: Settings, as_json: bool, service: str, role: str, host: str, port: int | None) -> None:  # noqa: ARG001
+    """Run one process of a distributed hub. Start as many of each as you like.
+
+    A worker with a port tells an orchestrator there how it is (/SERVICE/health/live and /ready), and nothing else.
+    """
     telemetry.start(settings, f"{service}-{role}")
     made = rooms.build_one(service, settings)
     if missing := rooms.missing(made):
@@ -74,12 +79,12 @@ def serve(settings: Settings, as_json: bool, service: str, role: str, host: str,
             f"The {service} database lacks: {', '.join(missing)}. Run: fireweed migrate {service}"
         )
     if role == "worker":
-        sys.exit(Worker(made.worker_loops(rooms.broker(settings))).run())
+        sys.exit(_work(made, settings, _listen(port, host) if port else None))
     beside = Worker(made.api_loops)
     beside.start()
     apps = dict.fromkeys(made.prefixes, made.app)
     door = ByPrefix(apps | ({"/internal": made.inner_app} if made.inner_app else {}))
-    server(door).run(sockets=[_listen(port, host)])
+    run(server(door), _listen(port or 8080, host))
     beside.stop()
 
 
@@ -111,10 +116,11 @@ def parked() -> None:
 
 
 @parked.command("list")
+@click.argument("services", nargs=-1, type=click.Choice(NAMES))
 @hub_options
-def list_(settings: Settings, as_json: bool) -> None:
-    """List parked keys with what stopped them."""
-    found = checks.parked(settings)
+def list_(settings: Settings, as_json: bool, services: tuple[str, ...]) -> None:
+    """List parked keys with what stopped them, of every service or of those you name."""
+    found = checks.parked(settings, services or NAMES)
     answer(found, as_json, lambda: [_parked_line(item) for item in found] or ["Nothing is parked."])
 
 
@@ -130,13 +136,28 @@ def release(settings: Settings, as_json: bool, service: str, key: str) -> None:
 
 
 @main.command()
+@click.argument("services", nargs=-1, type=click.Choice(NAMES))
 @hub_options
-def doctor(settings: Settings, as_json: bool) -> None:
-    """Look the hub over; every finding says what to do next. The status is 1 if something is ill."""
-    found = checks.look_over(settings)
+def doctor(settings: Settings, as_json: bool, services: tuple[str, ...]) -> None:
+    """Look the hub over, or the services you name; every finding says what to do next. The status is 1 if one is ill."""
+    found = checks.look_over(settings, services or NAMES)
     document = [{"what": item.what, "well": item.well, "next": item.advice} for item in found]
     answer(document, as_json, lambda: [item.as_line() for item in found])
     sys.exit(0 if all(item.well for item in found) else 1)
+
+
+def _work(service: Service, settings: Settings, listener: socket.socket | None) -> int:
+    """Run a service's worker, with its health told on the listener if there is one; the exit status."""
+    worker = Worker(service.worker_loops(rooms.broker(settings)))
+    if listener is None:
+        return worker.run()
+    routes = health.router(f"/{service.name}", service.database, ready=lambda: not worker.stopping.is_set())
+    door = BackgroundServer(create_app(f"Fireweed {service.name} worker", "Health only.", [routes]), listener)
+    door.start()
+    try:
+        return worker.run()
+    finally:
+        door.stop()
 
 
 def _listen(port: int, host: str) -> socket.socket:

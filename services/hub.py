@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import uvicorn
 
 from services import rooms
-from services.common import telemetry
+from services.common import serve, telemetry
 from services.common.broker import Broker
 from services.common.local_log import LocalLog
 from services.common.serve import BackgroundServer, ByPrefix, listen, origin, server
@@ -64,7 +64,7 @@ def run(settings: Settings, listener: socket.socket, ready: Callable[[str], None
     threading.Thread(target=_close_on_failure, args=(hub, door), daemon=True).start()
     ready(settings.public_url)
     try:
-        door.run(sockets=[listener])
+        serve.run(door, listener)
     finally:
         hub.close()
     return 1 if hub.worker.failed else 0

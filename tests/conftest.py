@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Generator, Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
@@ -84,14 +85,14 @@ def _backends(item: pytest.Item) -> list[str]:
 
 
 @pytest.fixture(scope="session")
-def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgresServer]:
-    # PostgreSQL's user must be able to walk down to the folder, which pytest's own are closed to.
-    folder = tmp_path_factory.mktemp("postgres")
-    for parent in (folder, *folder.parents[:3]):
-        parent.chmod(parent.stat().st_mode | 0o055)
-    server = PostgresServer.create(folder / "server")
-    yield server
-    server.stop()
+def postgres_server() -> Iterator[PostgresServer]:
+    # PostgreSQL's user must be able to walk down to the folder. Pytest's own are closed to it, and closed again each time
+    # that somebody on the same machine starts another run.
+    with TemporaryDirectory(prefix="fireweed-postgres-") as folder:
+        Path(folder).chmod(0o755)
+        server = PostgresServer.create(Path(folder) / "server")
+        yield server
+        server.stop()
 
 
 @pytest.fixture(scope="session")

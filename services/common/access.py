@@ -11,10 +11,12 @@ import httpx2
 from fastapi import Depends, Request
 from joserfc.errors import JoseError
 from joserfc.jwk import KeySet
+from starlette.datastructures import Headers
 
 from services.common import telemetry
 from services.common.clock import Clock
 from services.common.dpop import CHALLENGE, Expected, check_proof
+from services.common.dpop import WHAT as DPOP
 from services.common.errors import Fault, Problem, unavailable
 from services.common.jose import Signed, Untrusted, check_claims, check_texts, check_window, key_set, verify
 from services.common.replay import ReplayGuard
@@ -106,11 +108,14 @@ class AccessGate:
         if scheme.lower() != "dpop" or not token:
             raise Untrusted(Fault("Authorization", "An access token is needed here.", "`DPoP` and an access token"))
         claims = self._claims(token)
-        url = f"{self.public_url}{request.url.path}"
+        # The path as it came: decoded, `%2F` would look like a step of it.
+        url = f"{self.public_url}{request.scope['raw_path'].decode('latin-1')}"
         now = self.clock.now()
-        proof = request.headers.get("dpop")
-        thumbprint = check_proof(proof, Expected(request.method, url, token), self.replay, now)
-        check_claims(claims.get("cnf", {}), {"jkt": thumbprint}, f"{WHAT} cnf")
+        expected = Expected(request.method, url, token)
+        thumbprint = check_proof(proof_of(request.headers), expected, self.replay, now)
+        if claims.get("cnf", {}).get("jkt") != thumbprint:
+            asked = "a proof by the key with which you asked for the token"
+            raise Untrusted(Fault(f"{WHAT} cnf", "The token is bound to another key than this proof's.", asked))
         return str(claims["client_id"])
 
     def _claims(self, token: str) -> Mapping[str, Any]:
@@ -118,8 +123,14 @@ class AccessGate:
         check_claims(signed.header, {"typ": "at+jwt"}, WHAT)
         check_claims(signed.claims, {"iss": self.issuer, "aud": AUDIENCE}, WHAT)
         check_texts(signed.claims, ["client_id", "jti"], WHAT)
-        check_window(signed.claims, self.clock.now(), WHAT)
+        # A token that does not say when it ends has ended (RFC 9068, section 2.2, requires `exp`).
+        check_window({"exp": 0, **signed.claims}, self.clock.now(), WHAT)
         return signed.claims
+
+
+def proof_of(headers: Headers) -> str:
+    """The `DPoP` header. Given twice it is joined (RFC 9110, section 5.3), and then is no proof (RFC 9449, section 4.3)."""
+    return ", ".join(headers.getlist("dpop"))
 
 
 def _caller(request: Request) -> str:
@@ -132,7 +143,8 @@ Caller = Annotated[str, Depends(_caller)]
 
 
 def _unauthorized(fault: Fault) -> Problem:
-    challenge = f'{CHALLENGE}, error="invalid_token"'
+    error = "invalid_dpop_proof" if fault.member.startswith(DPOP) else "invalid_token"
+    challenge = f'{CHALLENGE}, error="{error}"'
     return Problem(
         401, "not-authorized", "This request does not prove who sends it.", [fault], {"WWW-Authenticate": challenge}
     )

@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import click
+from pydantic import ValidationError
+from sqlalchemy.exc import OperationalError, ProgrammingError
 
 from services.common.errors import Problem
 from services.common.settings import Settings
@@ -21,13 +23,23 @@ def hub_options(command: Command) -> Command:
     @click.option("--json", "as_json", is_flag=True, help="Answer as JSON.")
     @wraps(command)
     def with_settings(data: Path | None, as_json: bool, **options: Any) -> Any:
-        settings = Settings(data=data) if data else Settings()
         try:
+            settings = Settings(data=data) if data else Settings()
             return command(settings=settings, as_json=as_json, **options)
         except Problem as problem:
             raise click.ClickException(told(problem)) from problem
+        except ValidationError as error:
+            wrong = [": ".join([*_variable(item["loc"]), item["msg"]]) for item in error.errors()]
+            raise click.ClickException("\n  ".join(["These settings cannot be used.", *wrong])) from error
+        except (OperationalError, ProgrammingError) as error:
+            advice = "A new one needs `fireweed migrate`; `fireweed doctor` tells more."
+            raise click.ClickException(f"The database cannot be used ({type(error).__name__}). {advice}") from error
 
     return with_settings
+
+
+def _variable(location: tuple[int | str, ...]) -> list[str]:
+    return [f"FIREWEED_{step}".upper() for step in location]
 
 
 def answer(document: Mapping[str, Any] | list[Any], as_json: bool, lines: Callable[[], list[str]]) -> None:

@@ -9,6 +9,7 @@ from datetime import timedelta
 from opentelemetry.trace import SpanKind
 from sqlalchemy import Connection
 from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from services.common import metrics, telemetry
 from services.common.broker import Broker, Received
@@ -20,6 +21,8 @@ from services.common.inbox import Inbox
 from services.common.parking import BEHIND, Parking
 
 Handler = Callable[[Connection, Event], None]
+# Something outside is down and the events are fine: nothing is parked, and the worker begins again.
+OUTAGES = (OperationalError, PoolTimeout, Transient)
 POLL_SECONDS = 0.5
 ATTEMPTS = 3
 # Longer than any topic keeps records, so an event can never come again after it was forgotten.
@@ -60,7 +63,7 @@ class EventConsumer:
         """Handle a batch in one transaction; if anything in it fails, handle its events one by one."""
         try:
             self._take_together(received)
-        except (OperationalError, Transient):
+        except OUTAGES:
             raise
         except Exception:  # noqa: BLE001 - found again, event by event, just below
             for item in received:
@@ -91,13 +94,16 @@ class EventConsumer:
             for item in received:
                 if item.record.key in parked:
                     self.parking.park(connection, item, BEHIND, self.clock.now())
-            self._handle(connection, [item for item in received if item.record.key not in parked])
+            handled = self._handle(connection, [item for item in received if item.record.key not in parked])
+        # What was only put behind, passed over or known already says nothing about whether handlers work.
+        if handled:
+            self.parked_in_a_row = 0
 
     def _take_alone(self, item: Received) -> None:
         for attempt in range(1, ATTEMPTS + 1):
             try:
                 self._take_together([item])
-            except (OperationalError, Transient):
+            except OUTAGES:
                 raise
             except Park as reason:
                 return self._park(item, reason)
@@ -105,7 +111,6 @@ class EventConsumer:
                 if attempt == ATTEMPTS:
                     return self._park(item, error)
             else:
-                self.parked_in_a_row = 0
                 return None
         return None
 
@@ -119,13 +124,15 @@ class EventConsumer:
         if self.parked_in_a_row >= MAX_PARKED_IN_A_ROW:
             raise TooManyFailures(f"{self.parked_in_a_row} events in a row could not be handled")
 
-    def _handle(self, connection: Connection, received: Sequence[Received]) -> None:
+    def _handle(self, connection: Connection, received: Sequence[Received]) -> int:
         wanted = [(event, item.record.headers) for item in received if (event := self._wanted(item))]
         carried = {(event.source, event.id): headers for event, headers in wanted}
-        for event in self.inbox.take(connection, [event for event, _ in wanted], self.clock.now()):
+        new = self.inbox.take(connection, [event for event, _ in wanted], self.clock.now())
+        for event in new:
             with telemetry.span(f"process {event.type}", SpanKind.CONSUMER, carried[event.source, event.id]):
                 self.handlers[event.type](connection, event)
         metrics.consumed.add(len(wanted), {"service": self.service})
+        return len(new)
 
     def _wanted(self, item: Received) -> Event | None:
         if item.record.value is None:

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
-from jsonschema_rs import Draft202012Validator, Registry, ValidationError
+from jsonschema_rs import Draft202012Validator, Registry, ValidationError, ValidationErrorKind
 
 import schemas
 from services.common.errors import Fault
@@ -48,7 +48,10 @@ def _validator(event_type: str) -> Draft202012Validator:
 
 
 def _fault(error: ValidationError) -> Fault:
-    path = "".join(f"/{_escape(str(step))}" for step in error.instance_path)
+    steps: list[object] = [*error.instance_path]
+    if isinstance(error.kind, ValidationErrorKind.Required):
+        steps.append(error.kind.property)
+    path = "".join(f"/{_escape(str(step))}" for step in steps)
     return Fault(f"/data{path}", _REASONS.get(_keyword(error), "Not as the schema asks."), _accepted(error))
 
 
@@ -60,9 +63,11 @@ def _accepted(error: ValidationError) -> str | None:
     keyword, schema = _keyword(error), _schema_at(error)
     if keyword == "oneOf":
         return ", ".join(str(choice["const"]) for choice in schema.get("oneOf", []))
-    if keyword in {"additionalProperties", "required"}:
+    if keyword == "additionalProperties":
         return ", ".join(schema.get("properties", {}))
-    return str(schema[keyword]) if keyword in schema else None
+    if keyword == "required":
+        return f"every one of: {', '.join(schema.get('required', []))}"
+    return _ACCEPTED.get(keyword, "{}").format(schema[keyword]) if keyword in schema else None
 
 
 def _schema_at(error: ValidationError) -> Mapping[str, Any]:
@@ -83,7 +88,7 @@ def _escape(step: str) -> str:
 
 _REASONS = {
     "additionalProperties": "There is a member too many here.",
-    "required": "A member is missing here.",
+    "required": "Missing.",
     "oneOf": "Not one of the codes.",
     "enum": "Not one of the values.",
     "type": "Of the wrong JSON type.",
@@ -94,6 +99,20 @@ _REASONS = {
     "maximum": "Too large.",
     "minimum": "Too small.",
     "maxItems": "Too many.",
+    "minItems": "Too few.",
     "minProperties": "Empty.",
     "uniqueItems": "Given twice.",
+}
+_ACCEPTED = {
+    "type": "JSON {}",
+    "pattern": "what matches {}",
+    "format": "an RFC 3339 {}",
+    "maxLength": "at most {} characters",
+    "minLength": "{} or more characters",
+    "maximum": "at most {}",
+    "minimum": "at least {}",
+    "maxItems": "at most {} items",
+    "minItems": "{} or more items",
+    "minProperties": "{} or more members",
+    "uniqueItems": "each item once",
 }

@@ -17,6 +17,7 @@ from sqlalchemy import (
     Table,
     create_engine,
     event,
+    func,
     text,
 )
 from sqlalchemy.dialects import postgresql, sqlite
@@ -97,15 +98,25 @@ def insert_new(connection: Connection, table: Table, rows: Sequence[Row], *retur
     return [tuple(row) for row in connection.execute(statement.returning(*columns), list(rows))]
 
 
-def upsert(connection: Connection, table: Table, rows: Sequence[Row], *, newer: str | None = None) -> None:
-    """Insert rows or replace those with the same primary key; with `newer`, only by a greater value of that column."""
+def upsert(
+    connection: Connection, table: Table, rows: Sequence[Row], *, newer: str | None = None, kept: Sequence[str] = ()
+) -> None:
+    """Insert rows or replace those with the same primary key.
+
+    With `newer`, only by a greater value of that column. A NULL never replaces what a column named in `kept` holds.
+    """
     if not rows:
         return
     dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
     statement = dialect.insert(table)
+    new = statement.excluded
     keys = {column.name for column in table.primary_key}
-    changed = {name: statement.excluded[name] for name in rows[0] if name not in keys}
-    condition = table.c[newer] < statement.excluded[newer] if newer else None
+    changed = {
+        name: func.coalesce(new[name], table.c[name]) if name in kept else new[name]
+        for name in rows[0]
+        if name not in keys
+    }
+    condition = table.c[newer] < new[newer] if newer else None
     connection.execute(
         statement.on_conflict_do_update(index_elements=sorted(keys), set_=changed, where=condition), list(rows)
     )
@@ -129,8 +140,10 @@ def sole(database: Database, name: str) -> Iterator[Callable[[], bool]]:
         try:
             yield lambda: held and connection.scalar(text("SELECT true"))
         finally:
-            # Closing the server's session frees the lock even when unlocking cannot be asked for.
-            connection.detach()
+            # Closing the server's session frees the lock even when unlocking cannot be asked for. A connection that was
+            # lost has no session left, and the outage that it met must reach the caller as it is.
+            if not connection.invalidated:
+                connection.detach()
 
 
 def _engine(url: str, pool_size: int) -> Engine:
@@ -156,7 +169,7 @@ def _engine(url: str, pool_size: int) -> Engine:
 def _prepare_sqlite(connection: Any, _record: object) -> None:
     # The driver's own transaction control is switched off; `_begin_sqlite` says BEGIN where SQLAlchemy means it.
     connection.isolation_level = None
-    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "busy_timeout=15000"):
+    for pragma in ("busy_timeout=15000", "journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
         connection.execute(f"PRAGMA {pragma}")
 
 

@@ -95,9 +95,12 @@ def read(text: object) -> Envelope:
 def _build(document: Any) -> Envelope:
     header = Header(**document["header"])
     UUID(header.grant)
-    if not all(isinstance(value, str) for value in (header.id, header.recipient, header.grant, header.type)):
+    parts = {str(category): from_base64url(part) for category, part in document["parts"].items()}
+    texts = (header.id, header.recipient, header.grant, header.type, *parts)
+    # An unprintable one (NUL, half of a surrogate pair) could be neither looked up nor bound to a part; and what is no
+    # text at all raises here.
+    if not all(text.isprintable() for text in texts):
         raise NotAnEnvelope
     if isinstance(header.epoch, bool) or not isinstance(header.epoch, int):
         raise NotAnEnvelope
-    parts = {str(category): from_base64url(part) for category, part in document["parts"].items()}
     return Envelope(header, from_base64url(document["key"]), parts)

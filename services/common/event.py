@@ -19,6 +19,7 @@ ATTRIBUTES = frozenset(
     {"specversion", "id", "source", "type", "subject", "time", "datacontenttype", "dataschema", "data", "traceparent"}
 )
 _ID = re.compile(r"[\x21-\x7e]{1,128}")
+_SUBJECT = re.compile(r"[\x21-\x7e]{1,64}")
 _TYPE = re.compile(r"[a-z]+(\.[a-z]+)+\.v[0-9]+")
 _TRACEPARENT = re.compile(r"00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 
@@ -91,6 +92,8 @@ def from_structured(document: object, now: datetime) -> Event | list[Fault]:
     """Read what a partner posted; either the event or every fault of its envelope (its data is checked elsewhere)."""
     if not isinstance(document, dict):
         return [Fault("", "An event is a JSON object.", "CloudEvents 1.0, structured mode")]
+    # An attribute that is null counts as left out (CloudEvents JSON format, section 2.2).
+    document = {name: value for name, value in document.items() if value is not None}
     faults = [*_unknown(document), *_malformed(document), *_mistimed(document, now)]
     if faults:
         return faults
@@ -109,7 +112,7 @@ def _unknown(document: Mapping[str, Any]) -> list[Fault]:
     accepted = ", ".join(sorted(ATTRIBUTES))
     # The name itself is not repeated: a sender may have put anything there.
     return (
-        [Fault("/", "The event has an attribute that is not known here.", accepted)]
+        [Fault("", "The event has an attribute that is not known here.", accepted)]
         if document.keys() - ATTRIBUTES
         else []
     )
@@ -121,7 +124,10 @@ def _malformed(document: Mapping[str, Any]) -> list[Fault]:
         "id": (_matches(_ID, document.get("id")), "1 to 128 printable ASCII characters, no spaces"),
         "source": (isinstance(document.get("source"), str), "your client id"),
         "type": (_matches(_TYPE, document.get("type")), "a type name such as referral.requested.v1"),
-        "subject": (isinstance(document.get("subject", ""), str), "a ppid that this hub gave you"),
+        "subject": (
+            "subject" not in document or _matches(_SUBJECT, document["subject"]),
+            "a ppid that this hub gave you",
+        ),
         "datacontenttype": (document.get("datacontenttype", DATA_CONTENT_TYPE) == DATA_CONTENT_TYPE, DATA_CONTENT_TYPE),
         "dataschema": (isinstance(document.get("dataschema", ""), str), "a URI"),
         "data": (isinstance(document.get("data"), dict), "a JSON object"),
@@ -147,9 +153,9 @@ def _mistimed(document: Mapping[str, Any], now: datetime) -> list[Fault]:
 def _instant(value: object) -> datetime | None:
     try:
         instant = datetime.fromisoformat(value) if isinstance(value, str) else None
-    except ValueError:
+        return instant.astimezone(UTC) if instant and instant.tzinfo else None
+    except (ValueError, OverflowError):
         return None
-    return instant.astimezone(UTC) if instant and instant.tzinfo else None
 
 
 def _matches(pattern: re.Pattern[str], value: object) -> bool:

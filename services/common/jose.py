@@ -4,17 +4,29 @@ import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from math import inf
 from typing import Any
 
 from joserfc import jws, jwt
 from joserfc.errors import JoseError, SecurityWarning
 from joserfc.jwk import ECKey, Key, KeySet, OKPKey, RSAKey, import_key
+from joserfc.jws import JWSRegistry
 
 from services.common.errors import Fault
 
 # FAPI 2.0 Security Profile 5.4.1. `EdDSA` is the name that RFC 9864 replaces; many clients still send it.
 ALGORITHMS = ("ES256", "PS256", "Ed25519", "EdDSA")
 FUTURE_SECONDS = 10
+
+
+class _Registry(JWSRegistry):
+    """Leaves room in a header for an RSA key, which a DPoP proof carries there."""
+
+    max_header_length = 4096
+
+
+# Header members that are not known here are passed over (RFC 7515, section 4), unless `crit` names them.
+_REGISTRY = _Registry(algorithms=ALGORITHMS, strict_check_header=False)
 warnings.filterwarnings("ignore", message="EdDSA is deprecated", category=SecurityWarning)
 
 
@@ -37,8 +49,8 @@ class Untrusted(Exception):
 def header_of(token: str, what: str) -> Mapping[str, Any]:
     """The header of a compact JWS, before anything of it is believed; the algorithm is already one of ours."""
     try:
-        header: Mapping[str, Any] = jws.extract_compact(token.encode()).headers()
-    except (JoseError, ValueError) as error:
+        header: Mapping[str, Any] = jws.extract_compact(token.encode(), registry=_REGISTRY).headers()
+    except (JoseError, ValueError, RecursionError) as error:
         raise Untrusted(Fault(what, "Not a signed JWT.", "a compact JWS (RFC 7515)")) from error
     if header.get("alg") not in ALGORITHMS:
         raise Untrusted(Fault(f"{what} alg", "Not an accepted algorithm.", ", ".join(ALGORITHMS[:3])))
@@ -47,12 +59,13 @@ def header_of(token: str, what: str) -> Mapping[str, Any]:
 
 def verify(token: str, key: Key | KeySet, what: str) -> Signed:
     """Check the signature; `what` names the object in faults."""
-    header = header_of(token, what)
+    header_of(token, what)
     try:
-        decoded = jwt.decode(token, key, algorithms=[header["alg"]])
-    except (JoseError, ValueError) as error:
+        decoded = jwt.decode(token, key, registry=_REGISTRY)
+    except (JoseError, ValueError, RecursionError) as error:
+        accepted = "a signature over JSON claims, by that key and with its `kid` if there are several"
         raise Untrusted(
-            Fault(f"{what} signature", "The signature does not verify with the key that is known.")
+            Fault(f"{what} signature", "The signature does not verify with the key that is known.", accepted)
         ) from error
     return Signed(decoded.header, decoded.claims)
 
@@ -66,7 +79,7 @@ def public_key(document: object, what: str) -> Key:
         raise Untrusted(fault)
     try:
         key = import_key({name: value for name, value in document.items() if name != "kid"})
-    except (JoseError, ValueError, TypeError) as error:
+    except (JoseError, ValueError, TypeError, KeyError) as error:
         raise Untrusted(fault) from error
     if not _usable(key):
         raise Untrusted(fault)
@@ -83,7 +96,8 @@ def check_window(claims: Mapping[str, Any], now: datetime, what: str, *, max_age
     present = now.timestamp()
     times = {name: claims[name] for name in ("iat", "nbf", "exp") if name in claims}
     for name, value in times.items():
-        if isinstance(value, bool) or not isinstance(value, int | float):
+        # NaN is neither past nor future: whatever bore it would never expire.
+        if isinstance(value, bool) or not isinstance(value, int | float) or not -inf < value < inf:
             raise Untrusted(Fault(f"{what} {name}", "Not a number of seconds.", "seconds since 1970"))
     if times.get("exp", present + 1) <= present:
         raise Untrusted(Fault(f"{what} exp", "It has expired.", "a time still to come"))
@@ -102,11 +116,11 @@ def check_claims(actual: Mapping[str, Any], expected: Mapping[str, object], what
 
 
 def check_texts(actual: Mapping[str, Any], names: Sequence[str], what: str) -> None:
-    """Refuse when one of these claims is not a text of 1 to 256 characters."""
+    """Refuse when one of these claims is not a text of 1 to 256 printable characters."""
     for name in names:
         value = actual.get(name)
-        if not isinstance(value, str) or not 1 <= len(value) <= 256:
-            raise Untrusted(Fault(f"{what} {name}", "Missing or malformed.", "1 to 256 characters"))
+        if not isinstance(value, str) or not 1 <= len(value) <= 256 or not value.isprintable():
+            raise Untrusted(Fault(f"{what} {name}", "Missing or malformed.", "1 to 256 printable characters"))
 
 
 def _usable(key: Key) -> bool:

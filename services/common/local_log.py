@@ -61,7 +61,8 @@ class LocalLog:
         self.database = Database(f"sqlite:///{path}")
         self.clock = clock or SystemClock()
         self.grown = threading.Condition()
-        _metadata.create_all(self.database.engine)
+        with self.database.transaction() as connection:
+            _metadata.create_all(connection)
 
     def producer(self) -> "LocalSender":
         """A producer; sending is writing."""

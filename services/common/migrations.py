@@ -29,10 +29,10 @@ def upgrade(service: str, database: Database) -> list[str]:
 
 
 def missing_steps(service: str, database: Database) -> list[str]:
-    """What the steps that `upgrade` would take say they do."""
+    """What the steps that `upgrade` would take say they do, in the order in which it would take them."""
     with database.reading() as connection:
         heads = MigrationContext.configure(connection).get_current_heads()
-    return [step.doc for step in _script(service).iterate_revisions("head", heads or "base")]
+    return [step.doc for step in _script(service).iterate_revisions("head", heads or "base")][::-1]
 
 
 def differences(database: Database, metadata: MetaData) -> Sequence[Any]:

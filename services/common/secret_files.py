@@ -3,17 +3,18 @@
 import os
 from collections.abc import Callable
 from pathlib import Path
+from tempfile import mkstemp
 
 
 def keep_secret(path: Path, content: bytes) -> bytes:
     """Write a secret unless there is one already; return the one that is there afterwards.
 
-    Of two processes that start at once exactly one wins, and both get the same secret: a link to a finished file either
-    appears whole or not at all.
+    Of two processes or threads that come at once exactly one wins, and both get the same secret: a link to a finished
+    file either appears whole or not at all.
     """
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    # A draft of its own for each caller, readable by this user only: one that is linked must never be written again.
+    descriptor, draft = mkstemp(prefix=f".{path.name}.", dir=path.parent)
     with os.fdopen(descriptor, "wb") as file:
         file.write(content)
         file.flush()
@@ -23,7 +24,7 @@ def keep_secret(path: Path, content: bytes) -> bytes:
     except FileExistsError:
         pass
     finally:
-        draft.unlink()
+        Path(draft).unlink()
     return path.read_bytes()
 
 

@@ -1,10 +1,16 @@
 """Runs an application under uvicorn in such a way that a sent answer has really left this process."""
 
 import asyncio
+import fcntl
+import signal
 import socket
+import struct
+import sys
+import termios
 import threading
 from collections.abc import Mapping
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import uvicorn
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -15,12 +21,13 @@ from services.common.web import problem_response
 
 Address = tuple[str, int]
 _transports: dict[tuple[Address, Address], asyncio.Transport] = {}
+_kept_at_end: WeakKeyDictionary[asyncio.Transport, int | None] = WeakKeyDictionary()
+# Seconds between looks at what the kernel still keeps: short at first, for answers that are gone at once.
+FIRST_LOOK, LONGEST_LOOK = 0.0002, 0.01
 
 
 class StraightProtocol(HttpToolsProtocol):
-    """HTTP without a write buffer: as long as the kernel has not taken everything, the next `send` waits.
-
-    An opening's last, empty `send` therefore returns only when all its bytes are with the kernel
+    """HTTP without a write buffer: as long as the kernel has not taken everything, the next `send` waits
     (https://docs.python.org/3/library/asyncio-protocol.html#asyncio.WriteTransport.set_write_buffer_limits).
     """
 
@@ -32,8 +39,10 @@ class StraightProtocol(HttpToolsProtocol):
         _transports[self._place] = transport
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Forget the transport."""
+        """Forget the transport; what it kept at its end in good order is asked for a last time."""
         _transports.pop(self._place, None)
+        if exc is None:
+            _kept_at_end[self.transport] = _kept(self.transport)
         super().connection_lost(exc)
 
 
@@ -44,6 +53,43 @@ def transport_of(scope: Scope) -> asyncio.Transport | None:
     return _transports.get(_ends(scope["client"], scope["server"]))
 
 
+def discard_on_close(transport: asyncio.Transport, discard: bool) -> None:
+    """Say whether a connection that ends, for whatever reason, takes with it what the kernel still keeps to send.
+
+    Otherwise the kernel goes on sending after the connection was closed here, even after this process was killed
+    (socket(7), SO_LINGER).
+    """
+    connection = transport.get_extra_info("socket")
+    if connection.fileno() >= 0:  # otherwise it has ended already
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", discard, 0))
+
+
+async def has_left(transport: asyncio.Transport) -> bool:
+    """Wait until the receiver's side has acknowledged every byte; False when the connection is lost before.
+
+    A `send` that returned tells only that the kernel took the bytes. It may keep them for long: the receiver's window is
+    full, the line is slow, or the kernel paces what it sends.
+    """
+    pause = FIRST_LOOK
+    while kept := _kept(transport):
+        await asyncio.sleep(pause)
+        pause = min(2 * pause, LONGEST_LOOK)
+    # Whoever closes the connection as soon as everything is there has it all the same.
+    return (_kept_at_end.get(transport) if kept is None else kept) == 0
+
+
+def _kept(transport: asyncio.Transport) -> int | None:
+    """How many bytes are still to be sent or acknowledged; None when the connection is gone."""
+    descriptor = transport.get_extra_info("socket").fileno()
+    if descriptor < 0:
+        return None
+    waiting = transport.get_write_buffer_size()
+    # tcp(7), SIOCOUTQ, which is the same number. Other systems do not tell; there, with the kernel must be far enough.
+    if sys.platform == "linux":
+        waiting += int.from_bytes(fcntl.ioctl(descriptor, termios.TIOCOUTQ, bytes(4)), sys.byteorder)
+    return waiting
+
+
 def _ends(client: Any, server: Any) -> tuple[Address, Address]:
     return (client[0], client[1]), (server[0], server[1])
 
@@ -52,7 +98,11 @@ def listen(port: int, host: str = "127.0.0.1") -> socket.socket:
     """A listening socket; port 0 takes a free one. Raises `OSError` when the port is taken."""
     listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    listener.bind((host, port))
+    try:
+        listener.bind((host, port))
+    except OSError:
+        listener.close()
+        raise
     listener.listen(1024)
     return listener
 
@@ -78,6 +128,14 @@ def server(app: ASGIApp) -> uvicorn.Server:
         timeout_keep_alive=30,
     )
     return uvicorn.Server(config)
+
+
+def run(running: uvicorn.Server, listener: socket.socket) -> None:
+    """Serve in the main thread until a signal asks to end; then come back, so that everything else ends in good order."""
+    for number in (signal.SIGTERM, signal.SIGINT):
+        # uvicorn raises the signal again after its own good end; by default that would kill what has yet to be flushed.
+        signal.signal(number, lambda *_: None)
+    running.run(sockets=[listener])
 
 
 class BackgroundServer:

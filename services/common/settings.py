@@ -1,12 +1,13 @@
 """Environment variables become one typed, frozen settings object; nothing else reads the environment."""
 
 from pathlib import Path
-from typing import Literal, Self
+from typing import Literal
+from urllib.parse import urlsplit
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
 class Settings(BaseSettings):
@@ -37,12 +38,23 @@ class Settings(BaseSettings):
     relay_interval: float = Field(default=0.05, gt=0, description="Seconds between looks at an empty outbox.")
     log_level: Literal["debug", "info", "warning", "error"] = Field(default="info", description="Least level logged.")
 
-    @model_validator(mode="after")
-    def _encrypted_unless_loopback(self) -> Self:
-        # Tokens and clear parts travel on these origins; plain HTTP may only be spoken inside one machine.
-        if self.public_url.startswith("http://") and not self.public_url[7:].startswith(LOOPBACK):
-            raise ValueError("FIREWEED_PUBLIC_URL must be https:// unless it names this machine (127.0.0.1)")
-        return self
+    @field_validator("public_url", "issuer")
+    @classmethod
+    def _encrypted_unless_loopback(cls, url: str | None) -> str | None:
+        # Tokens and clear parts travel to these; plain HTTP may only be spoken inside one machine.
+        parts = urlsplit(url or "")
+        if url is not None and parts.scheme != "https" and (parts.scheme != "http" or parts.hostname not in LOOPBACK):
+            raise ValueError("must be https:// unless it names this machine (http://127.0.0.1)")
+        return url
+
+    @field_validator("public_url")
+    @classmethod
+    def _origin(cls, url: str) -> str:
+        # A step or slash too many would be in every URL that is built on it, and in no partner's proof.
+        parts = urlsplit(url)
+        if parts.path or parts.query or parts.fragment or "@" in parts.netloc:
+            raise ValueError("must be an origin, such as https://hub.example, with nothing after it")
+        return url
 
     def database(self, service: str) -> str:
         """The SQLAlchemy URL of one service's database."""

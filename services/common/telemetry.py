@@ -49,14 +49,8 @@ def span(name: str, kind: SpanKind, carried: Mapping[str, str] | None = None, **
     """A span that continues the carried trace; of an exception only its class is kept, never its message."""
     parent = _context.extract(carrier=dict(carried)) if carried else None
     attributes = {key.replace("__", "."): value for key, value in facts.items()}
-    with _tracer.start_as_current_span(
-        name, context=parent, kind=kind, attributes=attributes, record_exception=False, set_status_on_exception=False
-    ) as current:
-        try:
-            yield current
-        except Exception as error:
-            current.set_status(StatusCode.ERROR, type(error).__name__)
-            raise
+    with _begun(name, kind, context=parent, attributes=attributes) as current:
+        yield current
 
 
 @contextmanager
@@ -64,8 +58,20 @@ def sending(topic: str, carried: Sequence[Mapping[str, str]]) -> Iterator[None]:
     """A span around one batch on its way to the bus, linked to the traces in which its events were made."""
     contexts = [trace.get_current_span(_context.extract(carrier=dict(headers))) for headers in carried[:MAX_LINKS]]
     links = [Link(current.get_span_context()) for current in contexts if current.get_span_context().is_valid]
-    with _tracer.start_as_current_span(f"send {topic}", kind=SpanKind.PRODUCER, links=links, record_exception=False):
+    with _begun(f"send {topic}", SpanKind.PRODUCER, links=links):
         yield
+
+
+@contextmanager
+def _begun(name: str, kind: SpanKind, **more: Any) -> Iterator[Span]:
+    with _tracer.start_as_current_span(
+        name, kind=kind, record_exception=False, set_status_on_exception=False, **more
+    ) as current:
+        try:
+            yield current
+        except Exception as error:
+            current.set_status(StatusCode.ERROR, type(error).__name__)
+            raise
 
 
 def outgoing_context() -> dict[str, str]:

@@ -1,16 +1,20 @@
 """Builds a service's web application: problem documents for every error, a size limit, a trace, safe headers."""
 
 import json
+import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from math import isfinite
 from typing import Any
 
 from fastapi import APIRouter, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
+from fastapi.telemetry import TelemetryConfig
 from opentelemetry.trace import SpanKind
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DataError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from services.common import metrics, telemetry
@@ -18,6 +22,17 @@ from services.common.clock import monotonic
 from services.common.errors import Fault, Problem, invalid, not_found, unavailable
 
 MAX_BODY = 256 * 1024
+# Far deeper than anything in `schemas/`, far shallower than Python's own limit.
+MAX_DEPTH = 32
+# FastAPI's own spans and logs hold paths, queries, addresses and what a sender got wrong; `_Envelope` makes ours.
+SILENT: TelemetryConfig = {
+    "tracing": False,
+    "metrics": False,
+    "logs": False,
+    "operation_spans": False,
+    "auto_configure": False,
+}
+_NOT_JSON = Fault("", "The body is not JSON.", f"a JSON document in UTF-8, at most {MAX_DEPTH} levels deep")
 PROBLEM_TYPE = "application/problem+json"
 # Nothing a hub answers may be kept by a browser or a proxy, shown inside another page, or found by a search engine.
 HEADERS: Mapping[str, str] = {
@@ -34,7 +49,16 @@ HEADERS: Mapping[str, str] = {
 def create_app(title: str, description: str, routers: Sequence[APIRouter], **kept: object) -> FastAPI:
     """An application with these routers; `kept` is put on `app.state`. Add no middleware that buffers answers:
     an opening's bytes must go straight to the socket while its lock is held."""
-    app = FastAPI(title=title, description=description, version="1", docs_url=None, redoc_url=None, openapi_url=None)
+    app = FastAPI(
+        title=title,
+        description=description,
+        version="1",
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=None,
+        telemetry=SILENT,
+        redirect_slashes=False,  # it would tell apart what does not exist, and send whoever asks to the `Host` they named
+    )
     for router in routers:
         app.include_router(router)
     for name, value in kept.items():
@@ -42,6 +66,7 @@ def create_app(title: str, description: str, routers: Sequence[APIRouter], **kep
     app.exception_handler(Problem)(_problem)
     app.exception_handler(RequestValidationError)(_validation)
     app.exception_handler(HTTPException)(_http)
+    app.exception_handler(DataError)(_unstorable)
     app.exception_handler(OperationalError)(_database_down)
     app.exception_handler(PoolTimeout)(_database_down)
     app.exception_handler(Exception)(_unforeseen)
@@ -50,21 +75,40 @@ def create_app(title: str, description: str, routers: Sequence[APIRouter], **kep
 
 
 def problem_response(problem: Problem) -> Response:
-    """The answer that carries a problem."""
-    return JSONResponse(problem.as_json(), problem.status, dict(problem.headers), PROBLEM_TYPE)
+    """The answer that carries a problem; it brings its own safe headers, since not every one goes out through `_Envelope`."""
+    return JSONResponse(problem.as_json(), problem.status, {**HEADERS, **problem.headers}, PROBLEM_TYPE)
 
 
 async def raw_body(request: Request) -> bytes:
     """The request's body as it came; use as a dependency of a plain `def` route."""
-    return await request.body()
+    try:
+        return await request.body()
+    except ClientDisconnect as error:
+        # Nobody hears this; but a caller who hangs up is no failure of the hub, and belongs in no log.
+        raise invalid(Fault("", "The body ended too soon.", "as much as was announced")) from error
 
 
 def json_body(raw: bytes) -> Any:
-    """The JSON document in a body; raises a 400 problem."""
+    """The JSON document in a body; raises a 400 problem, also for what could not be written down again as JSON."""
     try:
-        return json.loads(raw)
-    except ValueError as error:
-        raise invalid(Fault("", "The body is not JSON.", "a JSON document in UTF-8")) from error
+        document = json.loads(raw.decode("utf-8-sig"))
+        _check_plain(document, MAX_DEPTH)
+    except (ValueError, RecursionError) as error:
+        raise invalid(_NOT_JSON) from error
+    return document
+
+
+def _check_plain(value: object, levels: int) -> None:
+    """Raise `ValueError` for what Python reads beyond JSON (NaN, half of a surrogate pair), or reads only just (depth)."""
+    if isinstance(value, str):
+        value.encode()
+    elif isinstance(value, float) and not isfinite(value):
+        raise ValueError("not a number in JSON")
+    elif isinstance(value, dict | list):
+        if levels == 0:
+            raise ValueError("too deep")
+        for item in (*value, *value.values()) if isinstance(value, dict) else value:
+            _check_plain(item, levels - 1)
 
 
 class _Envelope:
@@ -138,13 +182,13 @@ async def _problem(_request: Request, problem: Exception) -> Response:
 
 async def _validation(_request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)  # noqa: S101 - as above
-    # Only places and rules are told, never the input: it may be personal.
-    faults = [Fault(_pointer(item["loc"]), str(item["msg"])) for item in error.errors()]
-    return problem_response(invalid(*faults, status=422))
+    return problem_response(invalid(*map(_validation_fault, error.errors()), status=422))
 
 
 async def _http(_request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)  # noqa: S101 - as above
+    if isinstance(error.__cause__, Problem):  # FastAPI wraps what was raised while it read the body
+        return problem_response(error.__cause__)
     if error.status_code == 404:
         return problem_response(not_found())
     return problem_response(
@@ -157,10 +201,33 @@ async def _database_down(_request: Request, error: Exception) -> Response:
     return problem_response(unavailable("A part of the hub cannot be reached. Nothing was stored; please try again."))
 
 
+async def _unstorable(_request: Request, error: Exception) -> Response:
+    # Such as NUL, for which PostgreSQL has no place in a text: nothing can be kept or found under such a name.
+    telemetry.log.warning("the database has no place for a value (%s)", type(error).__name__)
+    fault = Fault("", "A text here is too long, or holds what cannot be stored.", "text without control characters")
+    return problem_response(invalid(fault))
+
+
 async def _unforeseen(_request: Request, _error: Exception) -> Response:
-    return problem_response(Problem(500, "internal", "Something went wrong in this hub. Nothing was changed."))
+    # The server closes this connection; a caller who is not told would lose the next request that it sends there.
+    headers = {"Connection": "close"}
+    return problem_response(
+        Problem(500, "internal", "Something went wrong in this hub. Nothing was changed.", headers=headers)
+    )
+
+
+def _validation_fault(item: Mapping[str, Any]) -> Fault:
+    """Only places and rules are told, never the input, nor a name that the sender made up: both may be personal."""
+    if item["type"] == "json_invalid":
+        return _NOT_JSON
+    if item["type"] == "extra_forbidden":
+        return Fault(_pointer(item["loc"][:-1]), "There is a member too many here.")
+    return Fault(_pointer(item["loc"]), str(item["msg"]))
 
 
 def _pointer(location: Sequence[object]) -> str:
     places = [str(step) for step in location]
-    return "/" + "/".join(places[1:]) if places[:1] == ["body"] else " ".join(places)
+    if places[:1] != ["body"]:
+        return " ".join(places)
+    # A step can be a name that the sender made up; only what a model could hold is repeated.
+    return "".join(f"/{step if re.fullmatch('[a-z_0-9]{1,32}', step) else '*'}" for step in places[1:])

@@ -11,6 +11,9 @@ from sqlalchemy import Connection, Row, select, update
 from services.common.database import insert_new
 from services.consent.models import ledger_entry, ledger_head
 
+# The databases have no place for a greater position; who asks for what lies before one asks for everything.
+_LAST = 2**63 - 1
+
 
 @dataclass(frozen=True, slots=True)
 class Entry:
@@ -53,5 +56,5 @@ def about(connection: Connection, subject: UUID, before: int | None, limit: int)
     """A survivor's entries, newest first, from just before a position."""
     query = select(ledger_entry).where(ledger_entry.c.subject_id == subject)
     if before is not None:
-        query = query.where(ledger_entry.c.position < before)
+        query = query.where(ledger_entry.c.position < max(0, min(before, _LAST)))
     return connection.execute(query.order_by(ledger_entry.c.position.desc()).limit(limit)).all()

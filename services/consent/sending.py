@@ -2,11 +2,10 @@
 
 import asyncio
 
-from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from services.common.serve import transport_of
+from services.common.serve import discard_on_close, has_left, transport_of
 from services.consent.handlers.openings import Opening
 
 SEND_SECONDS = 1.0
@@ -14,7 +13,7 @@ SEND_SECONDS = 1.0
 
 
 class OpeningResponse(Response):
-    """The answer to an opening. The lock goes only after the kernel has every byte, or the connection is dead."""
+    """The answer to an opening. The lock goes only after the receiver has every byte, or the connection is dead."""
 
     def __init__(self, opening: Opening) -> None:
         super().__init__(opening.content, 200, media_type="application/json")
@@ -26,16 +25,26 @@ class OpeningResponse(Response):
         transport = transport_of(scope)
         try:
             async with asyncio.timeout(SEND_SECONDS):
-                await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
-                await send({"type": "http.response.body", "body": self.body, "more_body": True})
-                # Waits until the write buffer is empty (`StraightProtocol`): only then has everything left.
-                await send({"type": "http.response.body", "body": b"", "more_body": False})
-            # A connection that was lost on the way is no longer known; one that closes in good order still is.
-            if transport_of(scope) is transport:
-                outcome = "delivered"
+                if await self._send(transport, send):
+                    outcome = "delivered"
         except TimeoutError:
             if transport is not None:
                 transport.abort()
+                # The loop closes the connection on its next turn; the lock must not go before.
+                await asyncio.sleep(0)
         finally:
-            # Shielded: a request that is cancelled must still give its lock back.
-            await asyncio.shield(run_in_threadpool(self._opening.finish, outcome))
+            # Shielded: a request that is cancelled must still give its lock back. And not among the threads of requests,
+            # which may all be waiting for exactly this lock, behind a change that waits for it too.
+            await asyncio.shield(asyncio.to_thread(self._opening.finish, outcome))
+
+    async def _send(self, transport: asyncio.Transport | None, send: Send) -> bool:
+        """Send; whether it is certain that everything arrived, which without a connection of ours it never is."""
+        if transport is not None:
+            discard_on_close(transport, True)
+        await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
+        await send({"type": "http.response.body", "body": self.body, "more_body": True})
+        left = transport is not None and await has_left(transport)
+        if transport is not None and left:
+            discard_on_close(transport, False)
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
+        return left

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Form, Request, Response
 from fastapi.responses import JSONResponse
 
-from services.common.access import Caller
+from services.common.access import Caller, proof_of
 from services.common.errors import Fault, invalid
 from services.common.event import BATCH_CONTENT_TYPE, CONTENT_TYPE
 from services.common.web import json_body, raw_body
@@ -49,6 +49,19 @@ _EVENT = {
     },
     "additionalProperties": False,
 }
+_RESULT = {
+    "type": "object",
+    "required": ["id", "status", "parts"],
+    "properties": {
+        "id": {"type": ["string", "null"], "description": "The event's id, if it had one that can be repeated."},
+        "status": {"enum": ["accepted", "withheld", "duplicate", "rejected"]},
+        "parts": {"type": "object", "additionalProperties": {"enum": ["sealed", "withheld"]}},
+        "reason": {"type": "string", "description": "Why it was withheld or rejected."},
+        "thread": {"type": "string", "description": "The referral or offer that it begins or carries on."},
+        "errors": {"type": "array", "items": {"$ref": "#/components/schemas/Fault"}},
+    },
+    "additionalProperties": False,
+}
 _BODIES = {
     "requestBody": {
         "required": True,
@@ -56,8 +69,15 @@ _BODIES = {
             CONTENT_TYPE: {"schema": _EVENT},
             BATCH_CONTENT_TYPE: {"schema": {"type": "array", "items": _EVENT, "minItems": 1, "maxItems": MAX_BATCH}},
         },
-    }
+    },
+    "responses": {
+        "202": {
+            "description": "One result for one event, an array of them for a batch.",
+            "content": {"application/json": {"schema": {"oneOf": [_RESULT, {"type": "array", "items": _RESULT}]}}},
+        }
+    },
 }
+_FOUND = {"responses": {"200": {"content": {"application/json": {"schema": _RESULT}}}}}
 
 
 # RFC 8414, section 3, puts the well-known step before an issuer's path; clients look in either place.
@@ -88,7 +108,7 @@ def token(
         "client_assertion_type": client_assertion_type,
         "client_assertion": client_assertion,
     }
-    return tokens.issue(TokenRequest(f"{tokens.issuer}/oauth/token", form, request.headers.get("dpop")))
+    return tokens.issue(TokenRequest(f"{tokens.issuer}/oauth/token", form, proof_of(request.headers)))
 
 
 @routes.post("/intake/v1/events", status_code=202, openapi_extra=_BODIES)
@@ -100,7 +120,8 @@ def post_events(room: TheRoom, request: Request, agency: Caller, raw: Annotated[
     return JSONResponse(told, 202)
 
 
-@routes.get("/intake/v1/events/{event_id}")
+# An id may hold slashes (a URN, a path), and servers decode `%2F` before a route sees it.
+@routes.get("/intake/v1/events/{event_id:path}", openapi_extra=_FOUND)
 def look_up(room: TheRoom, agency: Caller, event_id: str) -> dict[str, Any]:
     """What became of an event you posted; a refusal further on is here with its reason."""
     return handlers.look_up(room, agency, event_id).as_json()
@@ -117,5 +138,8 @@ def _documents(content_type: str, raw: bytes) -> tuple[bool, list[Any]]:
     if not isinstance(document, list):
         raise invalid(Fault("", "A batch is an array.", "a JSON array of events"))
     if not 1 <= len(document) <= MAX_BATCH:
-        raise invalid(Fault("", "Too few or too many events in one batch.", f"1 to {MAX_BATCH}"), status=413)
+        status, detail = (
+            (413, "Too many events in one batch.") if document else (400, "There is no event in this batch.")
+        )
+        raise invalid(Fault("", detail, f"1 to {MAX_BATCH} events"), status=status)
     return True, document

@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import httpx2
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PublicKey
 from joserfc import jwt
 from joserfc.jwk import OKPKey
 from opentelemetry.trace import SpanKind
@@ -86,11 +87,11 @@ class ConsentGate:
 
 
 def _answer(item: dict[str, Any]) -> Answer:
-    seal = item["seal"]
-    return Answer(
-        linked=item["linked"] is True,
-        seal=Seal(seal["grant"], from_base64url(seal["public_key"]), frozenset(seal["categories"]), seal["epoch"])
-        if seal
-        else None,
-        statistics=item["statistics"],
-    )
+    told = item["seal"]
+    return Answer(linked=item["linked"] is True, seal=_seal(told) if told else None, statistics=item["statistics"])
+
+
+def _seal(told: dict[str, Any]) -> Seal:
+    key = from_base64url(told["public_key"])
+    X25519PublicKey.from_public_bytes(key)  # raises `ValueError` for what nothing can be sealed to
+    return Seal(told["grant"], key, frozenset(told["categories"]), told["epoch"])

@@ -7,7 +7,7 @@ from joserfc.errors import JoseError
 from sqlalchemy import Connection
 
 import schemas
-from services.common.errors import Fault, invalid, not_found
+from services.common.errors import Fault, Problem, invalid, not_found
 from services.common.event import Event
 from services.common.jose import Untrusted, key_set, public_key
 from services.common.text import random_name
@@ -17,10 +17,13 @@ from services.intake.posting import earlier
 from services.intake.room import Room
 
 AGENCY_CHARACTERS = 10
+NAME_LENGTH = 120
 
 
 def add_agency(room: Room, name: str, sector: str, jwks: object) -> store.AnyRow:
-    """Take a new agency in; raises a problem when its sector or its keys cannot be used."""
+    """Take a new agency in; raises a problem when its name, sector or keys cannot be used."""
+    if not name.strip() or len(name) > NAME_LENGTH or not name.isprintable():
+        raise invalid(Fault("name", "Empty, too long, or not all printable.", f"1 to {NAME_LENGTH} characters"))
     if sector not in schemas.code_set("sectors"):
         raise invalid(Fault("sector", "Not one of the codes.", ", ".join(sorted(schemas.code_set("sectors")))))
     row = {
@@ -45,7 +48,7 @@ def set_standing(room: Room, agency: str, standing: str) -> store.AnyRow:
     with room.database.transaction() as connection:
         row = store.change_standing(connection, agency, standing)
         if row is None:
-            raise not_found()
+            raise Problem(404, "unknown-agency", "No agency has this client id. `fireweed agency list` shows them all.")
         _announce(room, connection, row)
     return row
 
@@ -80,11 +83,13 @@ def _usable_keys(jwks: object) -> dict[str, Any]:
     if not isinstance(keys, list) or not keys:
         raise invalid(Fault("jwks", "Not a key set.", 'a JWK set: {"keys": [...]}'))
     try:
-        kids = [key.get("kid") for key in keys]
-        if len(keys) > 1 and (None in kids or len(set(kids)) != len(kids)):
+        kids = {kid for key in keys if isinstance(kid := key.get("kid"), str)}
+        if len(keys) > 1 and len(kids) < len(keys):
             raise invalid(Fault("jwks kid", "Missing or given twice.", "a different kid for each key"))
         for key in keys:
             public_key(key, "jwks")
+            if key.get("use", "sig") != "sig":
+                raise invalid(Fault("jwks use", "Not a key for signatures.", "`sig`, or no `use` at all"))
         return dict(key_set(keys).as_dict())
     except Untrusted as reason:
         raise invalid(reason.fault) from reason

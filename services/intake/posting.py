@@ -2,6 +2,8 @@
 
 import hmac
 from collections.abc import Sequence
+from dataclasses import replace
+from operator import itemgetter
 from typing import Any
 
 from services.common import metrics
@@ -34,18 +36,22 @@ class _Posting:
         self.results: dict[int, Result] = {}
         self.rows: dict[int, dict[str, Any]] = {}
         self.outgoing: dict[int, Event] = {}
+        self.repeats: dict[int, int] = {}
 
     def run(self) -> list[Result]:
         """Every event's result, in order."""
         events = self._checked()
         self._set_earlier_aside(events)
-        asking = {place: event for place, event in events.items() if place not in self.results and event.subject}
+        settled = self.results.keys() | self.repeats.keys()
+        asking = {place: event for place, event in events.items() if place not in settled and event.subject}
         answers = self.room.consent.ask([_sending(event) for event in asking.values()])
         decided = dict(zip(asking, answers, strict=True))
         for place, event in events.items():
-            if place not in self.results:
+            if place not in self.results and place not in self.repeats:
                 self._prepare(place, event, decided.get(place))
         self._keep()
+        for place, first in self.repeats.items():
+            self.results[place] = _again(self.results[first])
         return [self.results[place] for place in range(len(self.documents))]
 
     def _checked(self) -> dict[int, Event]:
@@ -62,16 +68,19 @@ class _Posting:
     def _set_earlier_aside(self, events: dict[int, Event]) -> None:
         with self.room.database.reading() as connection:
             known = store.get_posted(connection, sorted({(event.source, event.id) for event in events.values()}))
-        seen: dict[str, bytes] = {}
+        seen: dict[str, int] = {}
         for place, event in events.items():
-            digest = self._digest(place)
             row = known.get((event.source, event.id))
+            first = seen.setdefault(event.id, place)
             if row is not None:
-                self.results[place] = earlier(row, "duplicate") if bytes(row.digest) == digest else _reused(event)
-            elif event.id in seen:
-                same = seen[event.id] == digest
-                self.results[place] = Result(event.id, "duplicate") if same else _reused(event)
-            seen.setdefault(event.id, digest)
+                same = bytes(row.digest) == self._digest(place)
+                self.results[place] = earlier(row, "duplicate") if same else _reused(event.id)
+            elif first == place:
+                continue
+            elif self._digest(first) == self._digest(place):
+                self.repeats[place] = first
+            else:
+                self.results[place] = _reused(event.id)
 
     def _prepare(self, place: int, event: Event, answer: Answer | None) -> None:
         if answer is None:
@@ -124,7 +133,8 @@ class _Posting:
         if not self.rows:
             return
         with self.room.database.transaction() as connection:
-            new = store.add_posted(connection, list(self.rows.values()))
+            # In one order for every request: two that post the same events must not wait for each other in a circle.
+            new = store.add_posted(connection, sorted(self.rows.values(), key=itemgetter("source", "id")))
             first = {place for place, row in self.rows.items() if (row["source"], row["id"]) in new}
             self.room.outbox.add(connection, [self.outgoing[place] for place in sorted(first)], self.now)
             for place in self.rows.keys() - first:
@@ -132,7 +142,7 @@ class _Posting:
                 key = (self.rows[place]["source"], self.rows[place]["id"])
                 row = store.get_posted(connection, [key])[key]
                 same = bytes(row.digest) == self.rows[place]["digest"]
-                self.results[place] = earlier(row, "duplicate") if same else _reused_id(row.id)
+                self.results[place] = earlier(row, "duplicate") if same else _reused(row.id)
 
     def _digest(self, place: int) -> bytes:
         return hmac.digest(self.room.digest_key, canonical(self.documents[place]), "sha256")
@@ -157,11 +167,12 @@ def earlier(row: store.AnyRow, status: str) -> Result:
     return Result(row.id, status, row.parts, row.reason, row.thread)
 
 
-def _reused(event: Event) -> Result:
-    return _reused_id(event.id)
+def _again(first: Result) -> Result:
+    """The same event once more in one batch: a duplicate of what was taken, and otherwise just as little taken."""
+    return replace(first, status="duplicate") if first.status == "accepted" else first
 
 
-def _reused_id(event_id: str) -> Result:
+def _reused(event_id: str) -> Result:
     fault = Fault("/id", "This id was used before, for another event.", "a new id for each event")
     return Result(event_id, "rejected", reason="id-reused", faults=(fault,))
 

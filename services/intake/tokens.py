@@ -85,7 +85,8 @@ class TokenEndpoint:
     def issue(self, request: TokenRequest) -> dict[str, Any]:
         """A token, or a problem that also carries OAuth's `error`."""
         if request.form.get("grant_type") != GRANT:
-            raise _refusal("unsupported_grant_type", 400, Fault("grant_type", "Not offered here.", GRANT))
+            accepted = f"{GRANT}, in a form (application/x-www-form-urlencoded)"
+            raise _refusal("unsupported_grant_type", 400, Fault("grant_type", "Missing or not offered here.", accepted))
         try:
             thumbprint = check_proof(request.dpop, Expected("POST", request.url), self.replay, self.clock.now())
         except Untrusted as reason:
@@ -141,7 +142,11 @@ class _Server(AuthorizationServer):  # type: ignore[misc]  # as above
         self.register_token_generator("default", self._generate)
 
     def query_client(self, client_id: str) -> Client | None:
-        return self.endpoint.find_client(client_id)
+        # Asked before the signature is checked, so this may be any text; a database has no place for some characters.
+        client = self.endpoint.find_client(client_id) if client_id.isprintable() else None
+        if client is None:
+            self.fault = Fault(f"{WHAT} sub", "Not a client of this hub.", "the client id that the operator gave you")
+        return client
 
     def save_token(self, token: object, request: object) -> None:
         """Tokens are self-contained; an agency's standing is looked up at each use instead."""
@@ -174,11 +179,19 @@ class _Assertion(JWTBearerClientAssertion):  # type: ignore[misc]  # as above
 
     def __call__(self, query_client: Any, request: Any) -> Any:
         try:
-            header_of(request.form.get("client_assertion", ""), WHAT)
+            if request.form.get("client_assertion_type") != self.CLIENT_ASSERTION_TYPE:
+                raise Untrusted(Fault(f"{WHAT}_type", "Missing or not offered here.", self.CLIENT_ASSERTION_TYPE))
+            header_of(request.form.get(WHAT, ""), WHAT)
+            return super().__call__(query_client, request)
         except Untrusted as reason:
             self._server.fault = reason.fault
             raise InvalidClientError(description=reason.fault.detail) from reason
-        return super().__call__(query_client, request)
+
+    def extract_assertion(self, assertion: str) -> Any:
+        try:
+            return super().extract_assertion(assertion)
+        except RecursionError as error:
+            raise InvalidClientError from error
 
     def resolve_client_public_key(self, client: Client) -> KeySet:
         return key_set(client.jwks["keys"])
@@ -186,22 +199,23 @@ class _Assertion(JWTBearerClientAssertion):  # type: ignore[misc]  # as above
     def process_assertion_claims(self, assertion: str, key: KeySet) -> Mapping[str, Any]:
         endpoint = self._server.endpoint
         now = endpoint.clock.now()
-        try:
-            claims = verify(assertion, key, WHAT).claims
-            check_texts(claims, ["iss", "sub", "jti"], WHAT)
-            check_claims(claims, {"aud": endpoint.issuer, "iss": claims["sub"]}, WHAT)
-            check_window(claims, now, WHAT)
-            if claims.get("exp", float("inf")) > now.timestamp() + ASSERTION_MAX_SECONDS:
-                raise Untrusted(
-                    Fault(f"{WHAT} exp", "Missing or too far ahead.", f"at most {ASSERTION_MAX_SECONDS} s ahead")
-                )
-            until = now + timedelta(seconds=ASSERTION_MAX_SECONDS + 60)
-            if not endpoint.replay.first_use(f"assertion:{claims['sub']}:{claims['jti']}", until):
-                raise Untrusted(Fault(f"{WHAT} jti", "This assertion was used before.", "a new one for each request"))
-        except Untrusted as reason:
-            self._server.fault = reason.fault
-            raise InvalidClientError(description=reason.fault.detail) from reason
+        claims = verify(assertion, key, WHAT).claims
+        check_texts(claims, ["iss", "sub", "jti"], WHAT)
+        check_claims(claims, {"aud": endpoint.issuer, "iss": claims["sub"]}, WHAT)
+        check_window(claims, now, WHAT)
+        if claims.get("exp", float("inf")) > now.timestamp() + ASSERTION_MAX_SECONDS:
+            accepted = f"at most {ASSERTION_MAX_SECONDS} s ahead"
+            raise Untrusted(Fault(f"{WHAT} exp", "Missing or too far ahead.", accepted))
+        until = now + timedelta(seconds=ASSERTION_MAX_SECONDS + 60)
+        if not endpoint.replay.first_use(f"assertion:{claims['sub']}:{claims['jti']}", until):
+            raise Untrusted(Fault(f"{WHAT} jti", "This assertion was used before.", "a new one for each request"))
         return claims
+
+    def authenticate_client(self, client: Client) -> Client:
+        if not client.active:
+            raise Untrusted(Fault(f"{WHAT} sub", "Your agency may not act here now.", "please ask the hub's operator"))
+        authenticated: Client = super().authenticate_client(client)
+        return authenticated
 
 
 def load_token_key(stored: bytes) -> OKPKey:
@@ -224,5 +238,5 @@ def _refusal(error: str, status: int, fault: Fault) -> Problem:
 
 def _default_fault(error: str) -> Fault:
     if error == "invalid_client":
-        return Fault(WHAT, "Unknown client, suspended agency, or not authenticated as agreed.", METHOD)
-    return Fault("/", "The request is not one for this endpoint.", f"{GRANT} with {METHOD}")
+        return Fault(WHAT, "Not a signed JSON object that names a client.", METHOD)
+    return Fault("", "The request is not one for this endpoint.", f"{GRANT} with {METHOD}")

@@ -64,11 +64,13 @@ TheRoom = Annotated[Room, Depends(_room)]
 
 
 @routes.get("", include_in_schema=False)
+@routes.get("/", include_in_schema=False)
 def start() -> Response:
     """Begin in English."""
     return RedirectResponse("/reporting/en/", 307)
 
 
+@routes.get("/{language}", include_in_schema=False)
 @routes.get("/{language}/", response_class=HTMLResponse)
 def overview(room: TheRoom, language: str) -> HTMLResponse:
     """Live capacity by region and need, in English (`en`) or French (`fr`)."""
@@ -84,7 +86,7 @@ def overview(room: TheRoom, language: str) -> HTMLResponse:
 
 @routes.get("/v1/capacity")
 def capacity(room: TheRoom) -> dict[str, Any]:
-    """The same as JSON."""
+    """Live capacity by region and need, as JSON."""
     names = ("region", "need", "unit", "available", "total", "programs", "as_of")
     return {
         "capacity": [{name: getattr(item, name) for name in names} for item in handlers.live_capacity(room.database)]

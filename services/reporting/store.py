@@ -44,7 +44,8 @@ def available(connection: Connection) -> list[Available]:
 def count_referral(connection: Connection, row: Mapping[str, object]) -> None:
     """Keep the present state of a counted survivor's referral."""
     if not _is_withdrawn(connection, str(row["statistics"])):
-        upsert(connection, counted_referral, [row])
+        # An update tells only what is new: what an earlier one said of the wait or the reason still holds.
+        upsert(connection, counted_referral, [row], kept=("reason", "waited"))
 
 
 def count_need(connection: Connection, row: Mapping[str, object]) -> None:

@@ -24,6 +24,8 @@ from services.common.settings import Settings
 
 T = TypeVar("T")
 PATIENCE = 20.0
+# Eight processes that start at once on two busy cores.
+START_PATIENCE = 90.0
 PREFIXES = {
     "intake": ["/intake"],
     "consent": ["/consent", "/my"],
@@ -91,7 +93,7 @@ class HubProcess:
     def wait(self) -> None:
         """Wait until it answers (a worker needs no waiting for: what it does is waited for instead)."""
         if self.ready_url:
-            eventually(self._answers)
+            eventually(self._answers, START_PATIENCE)
 
     def kill(self) -> None:
         """End without warning."""

@@ -21,6 +21,7 @@ routes = APIRouter(prefix=HERE, include_in_schema=False)
 
 
 @routes.get("")
+@routes.get("/")
 def home(room: TheRoom, door: TheDoor, request: Request) -> Response:
     """What she allows now, or the way in."""
     try:

@@ -217,7 +217,7 @@ def erase(room: TheRoom, door: TheDoor, session: Widening, response: Response) -
 
 def export_json(room: Room, subject: UUID) -> dict[str, Any]:
     """Everything that is kept about a survivor, as JSON."""
-    seen = rights.overview(room, subject)
+    seen = rights.overview(room, subject, past=True)
     entries: list[Any] = []
     before: int | None = None
     while True:
@@ -227,6 +227,7 @@ def export_json(room: Room, subject: UUID) -> dict[str, Any]:
             break
     return {
         "state": seen["state"],
+        "since": _time(seen["since"]),
         "language": seen["language"],
         "statistics": seen["statistics"],
         "agencies_that_know_you": sorted(seen["links"]),
@@ -260,12 +261,14 @@ def ledger_json(row: Any) -> dict[str, Any]:
 
 def _restriction_json(row: Any) -> dict[str, Any]:
     names = ("agency", "sector", "category", "purpose")
-    return {"id": str(row.id), "since": _time(row.created_at), **{name: getattr(row, name) for name in names}}
+    times = {"since": _time(row.created_at), "lifted_at": _time(row.lifted_at)}
+    return {"id": str(row.id), **times, **{name: getattr(row, name) for name in names}}
 
 
 def _request_json(row: Any) -> dict[str, Any]:
-    names = ("asked_by", "agency", "purpose", "categories")
-    return {"id": str(row.id), "asked_at": _time(row.asked_at), **{name: getattr(row, name) for name in names}}
+    names = ("asked_by", "agency", "purpose", "categories", "accepted")
+    times = {"asked_at": _time(row.asked_at), "answered_at": _time(row.answered_at)}
+    return {"id": str(row.id), **times, **{name: getattr(row, name) for name in names}}
 
 
 def _time(value: datetime | None) -> str | None:

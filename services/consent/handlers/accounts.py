@@ -123,15 +123,19 @@ def step_up(room: Room, session: Session, pin: str) -> None:
         # Counted before it is checked, so that guesses sent all at once are counted too.
         tries = subjects.count_pin_try(connection, session.digest)
         row = subjects.get_subject(connection, session.subject)
-        if tries > PIN_TRIES:
+    if tries is None or row is None:
+        raise not_let_in()
+    right = tries <= PIN_TRIES and row.pin_hash is not None and room.secrets.pin_fits(pin, row.pin_hash)
+    with room.database.transaction() as connection:
+        if right:
+            until = room.clock.now() + STEP_UP_TIME
+            subjects.change_session(connection, session.digest, stepped_up_until=until, pin_tries=0)
+        elif tries >= PIN_TRIES:
             subjects.end_session(connection, session.digest)
-    if row is None or row.pin_hash is None or tries > PIN_TRIES or not room.secrets.pin_fits(pin, row.pin_hash):
+    if not right:
         raise Problem(
             403, "wrong-pin", "That is not the PIN.", [Fault("/pin", "Not the one that was set.", "six digits")]
         )
-    with room.database.transaction() as connection:
-        until = room.clock.now() + STEP_UP_TIME
-        subjects.change_session(connection, session.digest, stepped_up_until=until, pin_tries=0)
 
 
 def leave(room: Room, session: Session) -> None:

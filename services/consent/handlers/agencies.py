@@ -34,6 +34,10 @@ def ask(room: Room, asking: str, ppid: str, wish: Wish) -> UUID:
         subject = subjects.linked(connection, [(asking, ppid)]).get((asking, ppid))
         if subject is None:
             raise not_found()
+        known = room.roster.find(connection, [wish.agency]).get(wish.agency)
+        if known is None or known.standing != "active":
+            # Also because she will read it: whoever asks must not be able to write to her in its place.
+            raise invalid(Fault("/agency", "No such agency is active here.", "the id of an active agency"))
         row = {
             "id": name,
             "subject_id": subject,

@@ -1,17 +1,20 @@
 """Giving and taking back: grants, restrictions, pause, resume, and revoking by card or on her word."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from services.common import metrics
-from services.common.errors import Fault, invalid, not_found
+from services.common.errors import Fault, Problem, invalid, not_found
 from services.consent.handlers.changes import Change, changing
 from services.consent.keys import new_grant_key
 from services.consent.policy import notice
 from services.consent.room import Room
 from services.consent.store import permissions, subjects
+
+SAME_GRANT = timedelta(minutes=10)
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,15 +121,19 @@ def end_lapsed(room: Room, limit: int = 100) -> int:
     with room.database.reading() as connection:
         lapsed = permissions.lapsed_grants(connection, room.clock.now(), limit)
     for subject in sorted({row.subject_id for row in lapsed}):
-        with changing(room, subject) as change:
+        # She may have been erased since, or be held; one of many must not keep the others. The next round sees to her.
+        with suppress(Problem), changing(room, subject) as change:
             live = permissions.live_grants(change.connection, subject)
             change.end([grant for grant in live if grant.valid_until <= change.now], "expired")
     return len(lapsed)
 
 
 def _give(change: Change, wish: Wish) -> UUID:
-    room, days = change.room, wish.days or change.room.policy.default_days
+    room, days = change.room, change.room.policy.default_days if wish.days is None else wish.days
     _check_wish(change, wish, days)
+    until, wanted = change.now + timedelta(days=days), sorted(set(wish.categories))
+    if same := _just_given(change, wish, wanted, until):
+        return same
     private, public = new_grant_key()
     number = room.keys.newest()
     shown = notice(change.row.language)
@@ -136,9 +143,9 @@ def _give(change: Change, wish: Wish) -> UUID:
         "subject_id": change.subject,
         "agency": wish.agency,
         "purpose": wish.purpose,
-        "categories": sorted(set(wish.categories)),
+        "categories": wanted,
         "valid_from": change.now,
-        "valid_until": change.now + timedelta(days=days),
+        "valid_until": until,
         "notice_version": shown.version,
         "notice_sha256": shown.sha256,
         "language": shown.language,
@@ -149,6 +156,19 @@ def _give(change: Change, wish: Wish) -> UUID:
     told = {name: row[name] for name in ("purpose", "categories", "notice_version", "notice_sha256")}
     change.record("grant.given", wish.agency, grant=str(name), days=days, **told)
     return name
+
+
+def _just_given(change: Change, wish: Wish, categories: list[str], until: datetime) -> UUID | None:
+    """The same grant, given a moment ago: an answer was lost on a bad line, or a button was pressed twice.
+
+    A second grant would outlive the taking back of the first, which she would not expect.
+    """
+    for grant in permissions.live_grants(change.connection, change.subject):
+        told_the_same = (grant.agency, grant.purpose, grant.categories) == (wish.agency, wish.purpose, categories)
+        if told_the_same and until - SAME_GRANT <= grant.valid_until <= until:
+            grant_id: UUID = grant.id
+            return grant_id
+    return None
 
 
 def _check_wish(change: Change, wish: Wish, days: int) -> None:

@@ -5,9 +5,10 @@ for the very grant the envelope names, commit the ledger's intent, open, send, r
 """
 
 import json
-from collections.abc import Mapping
-from contextlib import ExitStack
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from threading import BoundedSemaphore
 from typing import Any
 from uuid import UUID
 
@@ -28,6 +29,10 @@ from services.consent.locks import Busy
 from services.consent.room import Room
 from services.consent.store import permissions, subjects
 from services.consent.store.snapshots import read_snapshots
+
+AT_ONCE = 24
+"""Openings under way in one process: fewer than it has threads and connections, so that a revocation finds one free."""
+_places = BoundedSemaphore(AT_ONCE)
 
 
 @dataclass(slots=True)
@@ -57,16 +62,17 @@ class Opening:
 
 def begin_opening(room: Room, agency: str, text: str) -> Opening:
     """Do everything up to the first byte. Raises the one 404 for whatever may not be opened."""
-    try:
-        envelope = read(text)
-    except NotAnEnvelope as error:
-        raise not_found() from error
-    grant = UUID(envelope.header.grant)
-    with room.database.reading() as connection:
-        subject = permissions.subjects_of(connection, [grant]).get(grant)
-    if subject is None:
-        raise not_found()
     with ExitStack() as held:
+        held.enter_context(_place())
+        try:
+            envelope = read(text)
+            grant = _ids_of(envelope)
+        except ValueError as error:
+            raise not_found() from error
+        with room.database.reading() as connection:
+            subject = permissions.subjects_of(connection, [grant]).get(grant)
+        if subject is None:
+            raise not_found()
         try:
             connection = held.enter_context(room.locks.opening([subject]))
         except Busy as error:
@@ -79,18 +85,41 @@ def begin_opening(room: Room, agency: str, text: str) -> Opening:
     return _filled(opening)
 
 
+@contextmanager
+def _place() -> Iterator[None]:
+    if not _places.acquire(blocking=False):
+        raise unavailable("Too many boxes are being opened. Please try again in a moment.", 1)
+    try:
+        yield
+    finally:
+        _places.release()
+
+
+def _ids_of(envelope: Envelope) -> UUID:
+    """The grant that an envelope names; raises `ValueError` unless it names grant and event by ids and nothing else.
+
+    A refusal goes into her ledger before the header is proven, so that a forged one could otherwise write to her there.
+    """
+    ids = (envelope.header.grant, envelope.header.id)
+    if any(str(UUID(name)) != name for name in ids):
+        raise NotAnEnvelope
+    return UUID(envelope.header.grant)
+
+
 def _decide_and_record(
     room: Room, connection: Connection, agency: str, subject: UUID, envelope: Envelope
 ) -> Opening | None:
     """Decide on the primary and commit the ledger's line; None after a refusal, which is recorded as well."""
     header, now = envelope.header, room.clock.now()
-    grant, asked = UUID(header.grant), frozenset(envelope.parts)
+    grant, asked = UUID(header.grant), room.policy.categories & envelope.parts.keys()
     with transaction_on(connection):
         snapshot = read_snapshots(connection, room.roster, [subject], [agency]).of(subject, agency)
-        if snapshot.epoch < header.epoch:
+        recipient, purpose = _terms(connection, grant)
+        if snapshot.epoch < header.epoch and recipient == agency:
             # This database has not yet seen what the envelope was sealed after; to decide on it could revive a grant.
+            # Nobody else is told so: for them there is nothing here.
             raise unavailable("The hub is catching up. Please try again in a moment.", 1)
-        request = Request(agency, _purpose(connection, grant), asked, grant)
+        request = Request(agency, purpose, asked, grant)
         decision = decide(snapshot, request, now, room.policy)
         permitted = decision.permitted if header.recipient == agency else frozenset[str]()
         name = room.clock.new_id()
@@ -155,9 +184,10 @@ def _record_outcome(opening: Opening, outcome: str) -> None:
         ledger.append(opening.connection, [Entry(f"opening.{outcome}", opening.subject, header.recipient, facts)], now)
 
 
-def _purpose(connection: Connection, grant: UUID) -> str:
+def _terms(connection: Connection, grant: UUID) -> tuple[str, str]:
+    """To whom and what for a grant was given."""
     row = permissions.get_grant(connection, grant)
-    return row.purpose if row else ""
+    return (row.agency, row.purpose) if row else ("", "")
 
 
 def _rules(decision: Decision) -> dict[str, str]:

@@ -64,8 +64,11 @@ def read_ledger(room: Room, subject: UUID, before: int | None) -> tuple[Sequence
     return rows, rows[-1].position if len(rows) == PAGE else None
 
 
-def overview(room: Room, subject: UUID) -> Mapping[str, Any]:
-    """Her present permissions: state, grants, restrictions, open requests, the agencies that know her, statistics."""
+def overview(room: Room, subject: UUID, *, past: bool = False) -> Mapping[str, Any]:
+    """Her present permissions: state, grants, restrictions, open requests, the agencies that know her, statistics.
+
+    With `past`, also the restrictions that she lifted and the requests that she answered.
+    """
     with room.database.reading() as connection:
         row = subjects.get_subject(connection, subject)
         if row is None:
@@ -74,10 +77,11 @@ def overview(room: Room, subject: UUID) -> Mapping[str, Any]:
             "state": row.state,
             "epoch": row.epoch,
             "language": row.language,
+            "since": row.created_at,
             "statistics": row.statistics_key is not None,
             "grants": permissions.grants_of(connection, subject),
-            "restrictions": permissions.restrictions_of(connection, subject),
-            "requests": permissions.open_requests(connection, subject),
+            "restrictions": permissions.restrictions_of(connection, subject, lifted=past),
+            "requests": permissions.requests_to(connection, subject, answered=past),
             "links": subjects.links_of(connection, subject),
             "agencies": room.roster.active(connection),
         }

@@ -66,9 +66,11 @@ def add_restriction(connection: Connection, row: Mapping[str, object]) -> None:
     connection.execute(restriction.insert(), dict(row))
 
 
-def restrictions_of(connection: Connection, subject_id: UUID) -> Sequence[AnyRow]:
-    """A survivor's restrictions in force, newest first."""
-    query = select(restriction).where(restriction.c.subject_id == subject_id, restriction.c.lifted_at.is_(None))
+def restrictions_of(connection: Connection, subject_id: UUID, *, lifted: bool = False) -> Sequence[AnyRow]:
+    """A survivor's restrictions in force, newest first; with `lifted`, those that she lifted as well."""
+    query = select(restriction).where(restriction.c.subject_id == subject_id)
+    if not lifted:
+        query = query.where(restriction.c.lifted_at.is_(None))
     return connection.execute(query.order_by(restriction.c.id.desc())).all()
 
 
@@ -84,11 +86,11 @@ def add_request(connection: Connection, row: Mapping[str, object]) -> None:
     connection.execute(consent_request.insert(), dict(row))
 
 
-def open_requests(connection: Connection, subject_id: UUID) -> Sequence[AnyRow]:
-    """What waits for a survivor's answer, oldest first."""
-    query = select(consent_request).where(
-        consent_request.c.subject_id == subject_id, consent_request.c.answered_at.is_(None)
-    )
+def requests_to(connection: Connection, subject_id: UUID, *, answered: bool = False) -> Sequence[AnyRow]:
+    """What waits for a survivor's answer, oldest first; with `answered`, what she has answered as well."""
+    query = select(consent_request).where(consent_request.c.subject_id == subject_id)
+    if not answered:
+        query = query.where(consent_request.c.answered_at.is_(None))
     return connection.execute(query.order_by(consent_request.c.id)).all()
 
 

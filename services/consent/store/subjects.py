@@ -84,8 +84,9 @@ def add_session(connection: Connection, digest: bytes, subject_id: UUID, now: da
 
 
 def get_session(connection: Connection, digest: bytes) -> Row[tuple[Any, ...]] | None:
-    """A session's row."""
-    return connection.execute(select(session).where(session.c.digest == digest)).one_or_none()
+    """A session's row; none of an erased survivor, who may have come in in the very moment of erasing."""
+    query = select(session).join(subject).where(session.c.digest == digest, subject.c.state != "erased")
+    return connection.execute(query).one_or_none()
 
 
 def change_session(connection: Connection, digest: bytes, **values: object) -> None:
@@ -93,10 +94,11 @@ def change_session(connection: Connection, digest: bytes, **values: object) -> N
     connection.execute(update(session).where(session.c.digest == digest).values(**values))
 
 
-def count_pin_try(connection: Connection, digest: bytes) -> int:
-    """Count one more try of a PIN since the last right one; how many that makes."""
+def count_pin_try(connection: Connection, digest: bytes) -> int | None:
+    """Count one more try of a PIN since the last right one; how many that makes, None when the session has ended."""
     statement = update(session).where(session.c.digest == digest).values(pin_tries=session.c.pin_tries + 1)
-    return int(connection.execute(statement.returning(session.c.pin_tries)).scalar_one())
+    tries: int | None = connection.scalar(statement.returning(session.c.pin_tries))
+    return tries
 
 
 def end_session(connection: Connection, digest: bytes) -> None:

@@ -1,0 +1,117 @@
+"""Events accepted per second, one by one and a hundred at once, beside bare inserts of the very same rows."""
+
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import psycopg
+from psycopg import sql
+
+from bench.load import Prepared, prepare, rate, send
+from bench.report import Figure
+from bench.world import World
+from services.common.event import BATCH_CONTENT_TYPE, CONTENT_TYPE
+from tests.support.people import referral
+
+SINGLES, BATCHES, BATCH = 1000, 60, 100
+SINGLE_CLIENTS, BATCH_CLIENTS = 4, 2
+BARE_SECONDS = 2.0
+PATH = "/intake/v1/events"
+TABLES = ("posted_event", "outbox")
+Make = Callable[[World, int], dict[str, Any]]
+
+
+def figures(world: World) -> list[Figure]:
+    """Single and batch, for a fact about a service and for a referral (decided by consent, and sealed)."""
+    # Without its worker, so that rows stay in the outbox to be inserted again bare, and nothing else takes the processor.
+    world.hub.processes["intake-worker"].stop()
+    made = [figure for name, make in KINDS for figure in _kind(world, name, make)]
+    world.hub.processes["intake-worker"].start()
+    return made
+
+
+def _kind(world: World, name: str, make: Make) -> list[Figure]:
+    _warm(world, make)
+    single = rate(send(_singles(world, make), SINGLE_CLIENTS))
+    batch = rate(send(_batches(world, make), BATCH_CLIENTS), BATCH)
+    with psycopg.connect(world.hub.settings.database("intake").replace("+psycopg", "")) as connection:
+        rows = {table: _newest(connection, table, BATCH) for table in TABLES}
+        one, many = _bare(connection, rows, 1), _bare(connection, rows, BATCH)
+    return [
+        Figure(f"{name} accepted, one a request", single, "events/s", "bare inserts, one a commit", one),
+        Figure(f"{name} accepted, 100 a request", batch, "events/s", "bare inserts, 100 a commit", many, floor=0.30),
+    ]
+
+
+def _fact(_world: World, number: int) -> dict[str, Any]:
+    data = {"program": f"p{number % 50}", "need": "N02", "region": "toronto", "unit": "bed", "total": 20}
+    return {"type": "capacity.declared.v1", "data": {**data, "available": 5, "as_of": "2026-01-01T04:00:00+00:00"}}
+
+
+def _referral(world: World, _number: int) -> dict[str, Any]:
+    return referral(world.person, world.recipient)
+
+
+KINDS: tuple[tuple[str, Make], ...] = (("service facts", _fact), ("referrals", _referral))
+
+
+def _warm(world: World, make: Make) -> None:
+    for number in range(20):
+        world.sender.post(make(world, number))
+
+
+def _singles(world: World, make: Make) -> list[Prepared]:
+    events = [world.sender.event(make(world, number)) for number in range(SINGLES)]
+    return [prepare(world.sender, "POST", PATH, event, CONTENT_TYPE) for event in events]
+
+
+def _batches(world: World, make: Make) -> list[Prepared]:
+    batches = [[world.sender.event(make(world, number)) for number in range(BATCH)] for _ in range(BATCHES)]
+    return [prepare(world.sender, "POST", PATH, batch, BATCH_CONTENT_TYPE) for batch in batches]
+
+
+Rows = tuple[Sequence[str], Sequence[Sequence[Any]]]
+
+
+def _newest(connection: psycopg.Connection[Any], table: str, count: int) -> Rows:
+    """The newest rows that intake wrote, as the driver wants them back; an outbox numbers its rows by itself."""
+    order = "id" if table == "outbox" else "received_at"
+    query = sql.SQL("SELECT * FROM {} ORDER BY {} DESC LIMIT {}")
+    cursor = connection.execute(query.format(sql.Identifier(table), sql.Identifier(order), count))
+    names = [column.name for column in cursor.description or ()]
+    kept = [place for place, name in enumerate(names) if (table, name) != ("outbox", "id")]
+    rows = [[_adapted(row[place]) for place in kept] for row in cursor]
+    return [names[place] for place in kept], rows
+
+
+def _adapted(value: Any) -> Any:
+    return psycopg.types.json.Jsonb(value) if isinstance(value, dict) else value
+
+
+def _bare(connection: psycopg.Connection[Any], rows: dict[str, Rows], size: int) -> float:
+    """The same rows written into twins of the tables by the driver alone, `size` events a commit: events per second."""
+    statements = {}
+    for table, (names, _) in rows.items():
+        twin = sql.Identifier(f"bare_{table}")
+        connection.execute(sql.SQL("DROP TABLE IF EXISTS {}").format(twin))
+        like = sql.SQL("CREATE TABLE {} (LIKE {} INCLUDING DEFAULTS INCLUDING INDEXES)")
+        connection.execute(like.format(twin, sql.Identifier(table)))
+        places = sql.SQL(", ").join(sql.Placeholder() * len(names))
+        columns = sql.SQL(", ").join(map(sql.Identifier, names))
+        statements[table] = sql.SQL("INSERT INTO {} ({}) VALUES ({})").format(twin, columns, places)
+    connection.commit()
+    start, done = time.perf_counter(), 0
+    while (spent := time.perf_counter() - start) < BARE_SECONDS:
+        with connection.cursor() as cursor:
+            for table, (names, kept) in rows.items():
+                cursor.executemany(
+                    statements[table], [_renamed(names, row, done + n) for n, row in enumerate(kept[:size])]
+                )
+        connection.commit()
+        done += size
+    return done / spent
+
+
+def _renamed(names: Sequence[str], row: Sequence[Any], number: int) -> Sequence[Any]:
+    """The row under another id, since ids are unique."""
+    return [f"{number:036d}" if name == "id" else value for name, value in zip(names, row, strict=True)]

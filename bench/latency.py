@@ -1,0 +1,74 @@
+"""From a partner's post until the recipient can fetch it, beside one bare record's way from produce to poll."""
+
+import time
+from uuid import uuid4
+
+from kafka import KafkaConsumer, KafkaProducer
+
+from bench.report import Figure, middle, percentile
+from bench.world import World
+from tests.support.people import inbox, referral
+
+POSTS, RECORDS = 200, 300
+TIMES_BARE = 3
+
+
+def figures(world: World) -> list[Figure]:
+    """p50 and p99, with the promise: three bare round trips plus the relay's poll interval."""
+    bare = _bare(world)
+    posted = _posted(world)
+    interval = world.hub.settings.relay_interval * 1000
+    round_trip = percentile(bare, 0.99)
+    return [
+        Figure("post to fetchable, p50", middle(posted), "ms", "bare produce to poll, p50", middle(bare)),
+        Figure(
+            "post to fetchable, p99",
+            percentile(posted, 0.99),
+            "ms",
+            "bare produce to poll, p99",
+            round_trip,
+            ceiling=TIMES_BARE * round_trip + interval,
+        ),
+    ]
+
+
+def _posted(world: World) -> list[float]:
+    """Milliseconds from sending each post until the recipient's inbox shows it."""
+    seen: set[str] = {item["referral"] for item in inbox(world.recipient)}
+    taken = []
+    for _ in range(POSTS):
+        event = world.sender.event(referral(world.person, world.recipient, urgency="14d"))
+        start = time.perf_counter()
+        thread = world.sender.post(event)["thread"]
+        while thread not in seen:
+            seen |= {item["referral"] for item in _newest(world, thread)}
+        taken.append((time.perf_counter() - start) * 1000)
+    return taken
+
+
+def _newest(world: World, thread: str) -> list[dict[str, str]]:
+    """The part of the inbox in which the referral will be: from just before its id, which grows with time."""
+    before = thread[:8] + "-0000-7000-8000-000000000000"
+    items: list[dict[str, str]] = world.recipient.call("GET", f"/referral/v1/inbox?cursor={before}")["items"]
+    return items
+
+
+def _bare(world: World) -> list[float]:
+    """Milliseconds for one record at a time, kafka-python on both ends."""
+    topic, taken = "disclosures.v1", []
+    consumer = KafkaConsumer(
+        topic, bootstrap_servers=world.kafka.bootstrap, group_id=f"bare-{uuid4()}", auto_offset_reset="latest"
+    )
+    producer = KafkaProducer(bootstrap_servers=world.kafka.bootstrap, linger_ms=0)
+    while not consumer.assignment():
+        consumer.poll(timeout_ms=100)
+    consumer.poll(timeout_ms=500)
+    for number in range(RECORDS + 20):
+        start = time.perf_counter()
+        producer.send(topic, key=str(number).encode(), value=b"x" * 700)
+        while not consumer.poll(timeout_ms=1000):
+            pass
+        taken.append((time.perf_counter() - start) * 1000)
+    producer.close()
+    consumer.close()
+    return taken[20:]

@@ -1,0 +1,57 @@
+"""Openings per second over HTTP, beside the bare cryptography and the bare commits that an opening cannot do without."""
+
+import psycopg
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+
+from bench.load import prepare, rate, repeat, send
+from bench.report import Figure, middle, percentile
+from bench.world import World
+from services.common.envelope import SUITE
+from tests.support.people import meet, waiting
+from tests.support.people import send as refer
+
+OPENINGS, CLIENTS, PEOPLE = 1200, 4, 8
+
+
+def figures(world: World) -> list[Figure]:
+    """Openings of different people's envelopes, and of one person's, by several clients at once."""
+    spread = _load(world, [_envelope(world) for _ in range(PEOPLE)])
+    alone = _load(world, [_envelope(world)])
+    commits, crypto = _bare_commits(world), _bare_crypto()
+    return [
+        Figure(
+            "openings, many people", rate(spread, expected=200), "/s", "bare pairs of commits, one connection", commits
+        ),
+        Figure("openings, one person", rate(alone, expected=200), "/s", "bare HPKE decryptions, one core", crypto),
+        Figure("opening, p50", middle(spread.each) * 1000, "ms", "a bare pair of commits", 1000 / commits),
+        Figure("opening, p99", percentile(spread.each, 0.99) * 1000, "ms", "a bare pair of commits", 1000 / commits),
+    ]
+
+
+def _envelope(world: World) -> str:
+    person = meet(world.hub, world.sender)
+    person.page.allow(world.recipient.client_id, "referral", ["summary", "housing", "health"])
+    return str(waiting(world.recipient, refer(person, world.sender, world.recipient))["envelope"])
+
+
+def _load(world: World, envelopes: list[str]):  # type: ignore[no-untyped-def]  # the load's outcome
+    bodies = [{"envelope": envelopes[number % len(envelopes)]} for number in range(OPENINGS)]
+    return send([prepare(world.recipient, "POST", "/consent/v1/openings", body) for body in bodies], CLIENTS)
+
+
+def _bare_commits(world: World) -> float:
+    """What the protocol asks of the disk: an intent and an outcome, each durable before the next step."""
+    with psycopg.connect(world.hub.settings.database("consent").replace("+psycopg", ""), autocommit=True) as connection:
+        connection.execute("CREATE TABLE IF NOT EXISTS bare_entry (position bigserial PRIMARY KEY, detail jsonb)")
+
+        def pair() -> None:
+            for _ in range(2):
+                connection.execute("INSERT INTO bare_entry (detail) VALUES ('{}')")
+
+        return repeat(pair)
+
+
+def _bare_crypto() -> float:
+    private = X25519PrivateKey.generate()
+    sealed = SUITE.encrypt(bytes(32), private.public_key(), info=b"bench")
+    return repeat(lambda: SUITE.decrypt(sealed, private, info=b"bench"))

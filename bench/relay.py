@@ -1,0 +1,76 @@
+"""How fast the outbox goes onto the bus, beside kafka-python alone sending the same records to the same broker."""
+
+import time
+from uuid import uuid4
+
+from kafka import KafkaProducer
+
+from bench.report import Figure, middle
+from bench.world import World
+from services.common.clock import SystemClock
+from services.common.database import Database
+from services.common.event import Event, to_headers, to_value
+from services.common.kafka_broker import KafkaBroker
+from services.common.relay import Relay
+from services.intake import models
+
+ROWS, ROUNDS = 20_000, 3
+
+
+def figures(world: World) -> list[Figure]:
+    """Rows a second through the relay and a bare producer; rounds in turn, the median of each. Ends the hub's workers."""
+    for name, process in world.hub.processes.items():
+        if name.endswith("-worker"):
+            process.stop()
+    relayed, bare = [], []
+    for _ in range(ROUNDS):
+        bare.append(_bare(world))
+        relayed.append(_relayed(world))
+    return [
+        Figure(
+            "outbox rows relayed", middle(relayed), "rows/s", "bare pipelined kafka-python", middle(bare), floor=0.70
+        )
+    ]
+
+
+def _relayed(world: World) -> float:
+    database = Database(world.hub.settings.database("intake"))
+    broker, clock = KafkaBroker(world.kafka.bootstrap), SystemClock()
+    outbox = models.plumbing.outbox
+    with database.transaction() as connection:
+        outbox.add(connection, [_event(number) for number in range(ROWS)], clock.now())
+    relay = Relay("bench", database, outbox, broker, 0.05)
+    producer = broker.producer()
+    start = time.perf_counter()
+    sent = relay.pass_on(producer)
+    spent = time.perf_counter() - start
+    producer.close()
+    database.close()
+    if sent < ROWS:
+        raise AssertionError(f"only {sent} of {ROWS} rows left")
+    return sent / spent
+
+
+def _bare(world: World) -> float:
+    """The same topic, keys, headers and bytes, with the same producer settings; everything sent, then all waited for."""
+    events = [_event(number) for number in range(ROWS)]
+    records = [
+        (event.key.encode(), to_value(event), [(name, text.encode()) for name, text in to_headers(event).items()])
+        for event in events
+    ]
+    producer = KafkaProducer(bootstrap_servers=world.kafka.bootstrap, linger_ms=0, batch_size=256 * 1024)
+    producer.send("services.v1", key=b"warm", value=b"{}").get(10)
+    start = time.perf_counter()
+    futures = [producer.send("services.v1", key=key, value=value, headers=headers) for key, value, headers in records]
+    producer.flush()
+    spent = time.perf_counter() - start
+    if not all(future.succeeded() for future in futures):
+        raise AssertionError("not every record arrived")
+    producer.close()
+    return ROWS / spent
+
+
+def _event(number: int) -> Event:
+    # About 700 bytes, the size of a small sealed referral. Nobody reads it: the hub's workers have ended.
+    data = {"referral": str(uuid4()), "envelope": "fw1." + "x" * 600, "number": number}
+    return Event(str(uuid4()), "bench", "capacity.declared.v1", SystemClock().now(), data, key=f"key-{number % 500}")

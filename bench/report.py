@@ -1,0 +1,68 @@
+"""One line for each figure: what was measured, its rate, the limit it is measured against in the same run, the floor."""
+
+from dataclasses import asdict, dataclass
+from statistics import median
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """A measured figure beside its limit. `ratio` is figure over limit; `floor` (or, for times, `ceiling`) is promised."""
+
+    name: str
+    value: float
+    unit: str
+    against: str
+    limit: float
+    floor: float | None = None
+    ceiling: float | None = None
+
+    @property
+    def ratio(self) -> float:
+        """The figure as a share of its limit."""
+        return self.value / self.limit if self.limit else 0.0
+
+    @property
+    def kept(self) -> bool | None:
+        """Whether the promise is kept; None where none was made."""
+        if self.floor is not None:
+            return self.ratio >= self.floor
+        return self.value <= self.ceiling if self.ceiling is not None else None
+
+    def as_json(self) -> dict[str, object]:
+        """The figure for machines."""
+        return {**asdict(self), "ratio": self.ratio, "kept": self.kept}
+
+
+def table(figures: list[Figure]) -> str:
+    """All figures as a table for people."""
+    rows = [("figure", "measured", "limit in the same run", "ratio", "promised")]
+    for figure in figures:
+        limit = f"{_number(figure.limit)} {figure.unit} {figure.against}"
+        measured = f"{_number(figure.value)} {figure.unit}"
+        rows.append((figure.name, measured, limit, f"{figure.ratio:.2f}", _promise(figure)))
+    widths = [max(len(row[column]) for row in rows) for column in range(5)]
+    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    return "\n".join([lines[0], "-" * len(lines[0]), *lines[1:]])
+
+
+def percentile(values: list[float], share: float) -> float:
+    """The value below which that share of the values lies."""
+    return sorted(values)[min(int(len(values) * share), len(values) - 1)]
+
+
+def middle(values: list[float]) -> float:
+    """The median."""
+    return median(values)
+
+
+def _promise(figure: Figure) -> str:
+    if figure.kept is None:
+        return ""
+    promised = (
+        f">= {figure.floor:.2f}" if figure.floor is not None else f"<= {_number(figure.ceiling or 0)} {figure.unit}"
+    )
+    return f"{promised} {'kept' if figure.kept else 'BROKEN'}"
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if value >= 100 else f"{value:.2f}"

@@ -1,0 +1,97 @@
+"""How every command answers, and how it fails."""
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+from click.testing import CliRunner, Result
+from sqlalchemy.exc import OperationalError, ProgrammingError
+
+from services.common.cli import answer, hub_options, told
+from services.common.errors import Fault, Problem, invalid
+from services.common.settings import Settings
+
+CANARY = "canary-secret"
+
+
+def run(*arguments: str, error: Exception | None = None, **variables: str) -> Result:
+    @click.command()
+    @hub_options
+    def command(settings: Settings, as_json: bool) -> None:
+        if error:
+            raise error
+        document = {"data": settings.data, "at": datetime(2026, 1, 1, tzinfo=UTC), "nom": "Montréal"}
+        answer(document, as_json, lambda: [f"data in {settings.data}", "Montréal"])
+
+    cleared: dict[str, str | None] = {f"FIREWEED_{name.upper()}": None for name in Settings.model_fields}
+    return CliRunner().invoke(command, arguments, env=cleared | variables)
+
+
+def test_an_answer_is_in_lines_for_people() -> None:
+    assert run("--data", "elsewhere").output == "data in elsewhere\nMontréal\n"
+
+
+def test_an_answer_is_json_on_request() -> None:
+    document = json.loads(run("--data", "elsewhere", "--json").output)
+    assert document == {"data": "elsewhere", "at": "2026-01-01 00:00:00+00:00", "nom": "Montréal"}
+
+
+def test_the_folder_may_be_given_by_the_environment() -> None:
+    assert run(FIREWEED_DATA="from-environment").output.startswith("data in from-environment\n")
+    assert run("--data", "given", FIREWEED_DATA="from-environment").output.startswith("data in given\n")
+
+
+def test_nothing_to_say_is_no_empty_line() -> None:
+    @click.command()
+    def silent() -> None:
+        answer([], False, list)
+
+    assert CliRunner().invoke(silent).output == ""
+
+
+FAILURES: dict[str, tuple[Exception, str]] = {
+    "a problem": (invalid(Fault("/a", "Wrong.", "right")), "/a: Wrong. Accepted: right."),
+    "no database": (OperationalError("SELECT", {}, Exception(CANARY)), "The database cannot be used"),
+    "no table": (ProgrammingError("SELECT", {}, Exception(CANARY)), "fireweed migrate"),
+}
+
+
+@pytest.mark.parametrize(("error", "words"), FAILURES.values(), ids=FAILURES)
+def test_a_failure_is_told_in_plain_words(error: Exception, words: str) -> None:
+    result = run(error=error)
+    assert result.exit_code == 1
+    assert words in result.output
+    assert "Traceback" not in result.output
+    assert CANARY not in result.output
+
+
+def test_a_setting_that_cannot_be_used_is_named_and_its_value_not_repeated() -> None:
+    result = run(FIREWEED_LOG_LEVEL=CANARY)
+    assert result.exit_code == 1
+    assert "FIREWEED_LOG_LEVEL" in result.output
+    assert CANARY not in result.output
+    assert "FIREWEED_PUBLIC_URL" in run(FIREWEED_PUBLIC_URL="http://hub.example").output
+
+
+def test_a_bug_is_not_dressed_up() -> None:
+    assert isinstance(run(error=LookupError()).exception, LookupError)
+
+
+def problem(*faults: Fault, **more: Any) -> Problem:
+    return Problem(400, "test", "Something needs changing.", faults, **more)
+
+
+def test_a_problem_is_told_with_every_fault_and_what_would_be_accepted() -> None:
+    assert told(problem()) == "Something needs changing."
+    assert told(problem(Fault("/a", "Wrong.", "right"), Fault("/b", "Missing."))).splitlines() == [
+        "Something needs changing.",
+        "  /a: Wrong. Accepted: right.",
+        "  /b: Missing.",
+    ]
+
+
+def test_an_unknown_option_is_refused(tmp_path: Path) -> None:
+    assert run("--folder", str(tmp_path)).exit_code == 2

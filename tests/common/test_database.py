@@ -1,0 +1,318 @@
+"""Transactions, instants and conflicts, on SQLite and on PostgreSQL."""
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from datetime import UTC, datetime, timedelta, timezone
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+from sqlalchemy import Column, Connection, Integer, MetaData, String, Table, insert, select, text
+from sqlalchemy.exc import IntegrityError, OperationalError
+
+from deploy.testing.postgresql import PostgresServer
+from services.common.database import BigId, Database, Instant, Json, insert_new, sole, transaction_on, upsert
+from tests.support.clocks import NOON
+from tests.support.hubs import eventually
+from tests.support.servers import end_sessions
+
+PATIENCE = 20.0
+only_sqlite = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+only_postgresql = pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+metadata = MetaData()
+thing = Table(
+    "thing",
+    metadata,
+    Column("name", String(32), primary_key=True),
+    Column("version", Integer, nullable=False, default=1),
+    Column("note", String(32)),
+)
+moment = Table(
+    "moment",
+    metadata,
+    Column("id", BigId, primary_key=True, autoincrement=True),
+    Column("at", Instant),
+    Column("d", Json),
+)
+
+
+class Unforeseen(Exception):
+    """Something that goes wrong in the middle."""
+
+
+@pytest.fixture(autouse=True)
+def tables(database: Database) -> None:
+    metadata.create_all(database.engine)
+
+
+def names(database: Database) -> list[str]:
+    with database.reading() as connection:
+        return list(connection.scalars(select(thing.c.name).order_by(thing.c.name)))
+
+
+def versions(database: Database) -> dict[str, int]:
+    with database.reading() as connection:
+        return {row.name: row.version for row in connection.execute(select(thing))}
+
+
+def test_a_transaction_commits_everything_in_it(database: Database) -> None:
+    with database.transaction() as connection:
+        connection.execute(insert(thing), {"name": "a"})
+        connection.execute(insert(thing), {"name": "b"})
+    assert names(database) == ["a", "b"]
+
+
+def test_a_transaction_that_fails_commits_nothing(database: Database) -> None:
+    def fail() -> None:
+        with database.transaction() as connection:
+            connection.execute(insert(thing), {"name": "a"})
+            raise Unforeseen
+
+    with pytest.raises(Unforeseen):
+        fail()
+    assert names(database) == []
+
+
+def test_a_transaction_on_a_kept_connection_commits_or_not_by_itself(database: Database) -> None:
+    def insert_and_fail(connection: Connection) -> None:
+        with transaction_on(connection):
+            connection.execute(insert(thing), {"name": "b"})
+            raise Unforeseen
+
+    with database.engine.connect() as connection:
+        with transaction_on(connection):
+            connection.execute(insert(thing), {"name": "a"})
+        assert names(database) == ["a"]
+        with pytest.raises(Unforeseen):
+            insert_and_fail(connection)
+        with transaction_on(connection):
+            connection.execute(insert(thing), {"name": "c"})
+    assert names(database) == ["a", "c"]
+
+
+def test_what_is_done_while_reading_is_rolled_back(database: Database) -> None:
+    with database.reading() as connection:
+        connection.execute(insert(thing), {"name": "a"})
+    assert names(database) == []
+
+
+def test_nobody_sees_a_transaction_before_it_commits(database: Database) -> None:
+    with database.transaction() as connection:
+        connection.execute(insert(thing), {"name": "a"})
+        assert names(database) == []
+    assert names(database) == ["a"]
+
+
+@pytest.mark.parametrize(
+    "given",
+    [NOON, NOON.astimezone(timezone(timedelta(hours=-3, minutes=-30))), datetime(2026, 1, 1, 0, 0, 0, 123456, UTC)],
+)
+def test_an_instant_comes_back_as_the_same_instant_in_utc(database: Database, given: datetime) -> None:
+    with database.transaction() as connection:
+        connection.execute(insert(moment), {"at": given})
+    with database.reading() as connection:
+        found = connection.execute(select(moment.c.at)).scalar_one()
+    assert found == given
+    assert found.utcoffset() == timedelta(0)
+
+
+def test_instants_of_different_zones_compare_as_instants(database: Database) -> None:
+    west = timezone(timedelta(hours=-8))
+    with database.transaction() as connection:
+        connection.execute(insert(moment), [{"at": NOON.astimezone(west)}, {"at": NOON + timedelta(hours=1)}])
+    with database.reading() as connection:
+        before = connection.scalars(select(moment.c.at).where(moment.c.at < NOON + timedelta(minutes=30))).all()
+    assert before == [NOON]
+
+
+def test_no_instant_stays_none(database: Database) -> None:
+    with database.transaction() as connection:
+        connection.execute(insert(moment), {"at": None, "d": {"é": [1, None, "x"]}})
+    with database.reading() as connection:
+        assert tuple(connection.execute(select(moment.c.at, moment.c.d)).one()) == (None, {"é": [1, None, "x"]})
+
+
+def test_inserting_new_rows_tells_exactly_which_were_new(database: Database) -> None:
+    with database.transaction() as connection:
+        assert insert_new(connection, thing, [{"name": "a"}, {"name": "b"}], "name") == [("a",), ("b",)]
+        assert insert_new(connection, thing, [{"name": n} for n in "cab"], "name") == [("c",)]
+        assert insert_new(connection, thing, [{"name": "a"}], "name") == []
+        assert insert_new(connection, thing, [], "name") == []
+    assert names(database) == ["a", "b", "c"]
+
+
+def test_inserting_what_is_there_leaves_it_as_it_is(database: Database) -> None:
+    with database.transaction() as connection:
+        insert_new(connection, thing, [{"name": "a", "version": 1}])
+        insert_new(connection, thing, [{"name": "a", "version": 2}])
+    assert versions(database) == {"a": 1}
+
+
+def test_a_thousand_rows_at_once_tell_exactly_which_were_new(database: Database) -> None:
+    with database.transaction() as connection:
+        insert_new(connection, thing, [{"name": str(n)} for n in range(0, 3000, 3)])
+        new = insert_new(connection, thing, [{"name": str(n)} for n in range(3000)], "name")
+    assert sorted(new) == sorted((str(n),) for n in range(3000) if n % 3)
+
+
+def test_of_many_who_insert_the_same_row_one_is_told_that_it_was_new(database: Database) -> None:
+    def insert_it(_number: int) -> int:
+        with database.transaction() as connection:
+            return len(insert_new(connection, thing, [{"name": "same"}], "name"))
+
+    with ThreadPoolExecutor(8) as pool:
+        assert sum(pool.map(insert_it, range(16))) == 1
+
+
+def test_an_upsert_inserts_and_replaces(database: Database) -> None:
+    with database.transaction() as connection:
+        upsert(connection, thing, [{"name": "a", "version": 5}, {"name": "b", "version": 5}])
+        upsert(connection, thing, [{"name": "a", "version": 3}])
+        upsert(connection, thing, [])
+    assert versions(database) == {"a": 3, "b": 5}
+
+
+def test_an_upsert_by_version_never_goes_back(database: Database) -> None:
+    with database.transaction() as connection:
+        for version in (2, 5, 3, 5, 4):
+            row = {"name": "a", "version": version, "note": f"version {version}"}
+            upsert(connection, thing, [row], newer="version")
+    with database.reading() as connection:
+        assert tuple(connection.execute(select(thing)).one()) == ("a", 5, "version 5")
+
+
+def test_an_upsert_leaves_what_is_kept_when_the_new_row_has_nothing(database: Database) -> None:
+    with database.transaction() as connection:
+        upsert(connection, thing, [{"name": "a", "version": 1, "note": "first"}], kept=["note"])
+        upsert(connection, thing, [{"name": "a", "version": 2, "note": None}], kept=["note"])
+        upsert(connection, thing, [{"name": "b", "version": 1, "note": "second"}])
+        upsert(connection, thing, [{"name": "b", "version": 2, "note": None}])
+    with database.reading() as connection:
+        assert {row.name: (row.version, row.note) for row in connection.execute(select(thing))} == {
+            "a": (2, "first"),
+            "b": (2, None),
+        }
+
+
+def test_an_error_message_does_not_list_the_parameters(database: Database) -> None:
+    row = {"name": "a", "version": None, "note": "Sample Aspen"}
+
+    def insert_wrong() -> None:
+        with database.transaction() as connection:
+            connection.execute(insert(thing), row)
+
+    with pytest.raises(IntegrityError) as caught:
+        insert_wrong()
+    # The driver's own message is another matter: it is never logged, only its class is.
+    assert "Sample Aspen" not in str(caught.value).replace(str(caught.value.orig), "")
+
+
+@only_postgresql
+def test_the_servers_log_holds_no_value_of_a_row(database: Database, postgres_server: PostgresServer) -> None:
+    canary = f"Sample {uuid4().hex[:16]}"
+    with pytest.raises(IntegrityError) as caught, database.transaction() as connection:
+        connection.execute(insert(thing), {"name": "a", "version": None, "note": canary})
+    assert canary in str(caught.value.orig)
+    log = postgres_server.folder / "server.log"
+    eventually(lambda: "violates not-null constraint" in log.read_text())
+    assert canary not in log.read_text()
+
+
+@only_postgresql
+def test_only_one_holds_a_name_at_a_time(database: Database, database_url: str) -> None:
+    with closing(Database(database_url)) as another_process:
+        with sole(database, "relay:test") as first:
+            assert first()
+            with sole(another_process, "relay:test") as second:
+                assert not second()
+            with sole(another_process, "relay:other") as other:
+                assert other()
+            assert first()
+        with sole(another_process, "relay:test") as third:
+            assert third()
+
+
+@only_postgresql
+def test_a_name_is_free_as_soon_as_its_holder_fails(database: Database, database_url: str) -> None:
+    with pytest.raises(Unforeseen), sole(database, "relay:test"):
+        raise Unforeseen
+    with closing(Database(database_url)) as another_process, sole(another_process, "relay:test") as alone:
+        assert alone()
+
+
+@only_postgresql
+def test_a_holder_that_lost_its_connection_is_told_of_an_outage(database: Database, database_url: str) -> None:
+    def hold_on() -> None:
+        with sole(database, "relay:test") as alone:
+            assert alone()
+            end_sessions(database_url)
+            alone()
+
+    # An `OperationalError` is an outage to the worker, which then begins again; anything else would end the process.
+    with pytest.raises(OperationalError):
+        hold_on()
+
+
+@only_postgresql
+def test_the_name_of_a_holder_that_lost_its_connection_is_free(database: Database, database_url: str) -> None:
+    with closing(Database(database_url)) as another_process, sole(database, "relay:test") as alone:
+        assert alone()
+        end_sessions(database_url)
+        with sole(another_process, "relay:test") as successor:
+            assert successor()
+            with pytest.raises(OperationalError):
+                alone()
+
+
+@only_postgresql
+def test_waiting_to_be_the_only_one_holds_no_transaction_open(database: Database, database_url: str) -> None:
+    with sole(database, "relay:test") as alone, closing(Database(database_url)) as watcher:
+        assert alone()
+        with watcher.reading() as connection:
+            others = "SELECT state FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+            assert set(connection.scalars(text(others))) == {"idle"}
+
+
+@only_sqlite
+def test_one_process_is_always_alone_with_its_file(database: Database) -> None:
+    with sole(database, "relay:test") as first, sole(database, "relay:test") as second:
+        assert first()
+        assert second()
+
+
+@only_sqlite
+def test_many_writers_wait_for_each_other(database: Database) -> None:
+    def write(number: int) -> None:
+        for turn in range(10):
+            with database.transaction() as connection:
+                held = connection.scalar(select(thing.c.version).where(thing.c.name == "counter")) or 0
+                upsert(connection, thing, [{"name": "counter", "version": held + 1}])
+                connection.execute(insert(thing), {"name": f"{number}-{turn}"})
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(write, range(8)))
+    assert versions(database)["counter"] == 80
+
+
+@only_sqlite
+def test_a_reader_is_not_held_up_by_a_writer(database: Database) -> None:
+    done = threading.Event()
+    with database.transaction() as connection:
+        connection.execute(insert(thing), {"name": "a"})
+        reading = threading.Thread(target=lambda: done.set() if names(database) == [] else None)
+        reading.start()
+        assert done.wait(PATIENCE)
+        reading.join()
+
+
+@only_sqlite
+def test_what_is_committed_is_on_disk_before_the_commit_returns(database: Database) -> None:
+    with database.reading() as connection:
+        assert connection.scalar(text("PRAGMA synchronous")) == 2  # FULL
+        assert connection.scalar(text("PRAGMA journal_mode")) == "wal"
+
+
+def test_the_folder_of_a_database_file_is_made(tmp_path: Path) -> None:
+    with closing(Database(f"sqlite:///{tmp_path / 'a' / 'b' / 'c.sqlite'}")) as made, made.reading() as connection:
+        assert connection.scalar(text("SELECT 1")) == 1

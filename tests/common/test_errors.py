@@ -1,0 +1,43 @@
+"""Problems say what their caller needs, and nothing of what was sent."""
+
+from services.common.errors import Fault, Problem, invalid, not_found, unavailable
+
+
+def test_a_fault_has_no_empty_members() -> None:
+    assert Fault("/a", "Wrong.").as_json() == {"member": "/a", "detail": "Wrong."}
+    assert Fault("/a", "Wrong.", "right").as_json() == {"member": "/a", "detail": "Wrong.", "accepted": "right"}
+
+
+def test_a_problem_is_a_document_of_rfc_9457() -> None:
+    assert Problem(409, "conflict", "A title.").as_json() == {
+        "type": "urn:fireweed:problem:conflict",
+        "title": "A title.",
+        "status": 409,
+    }
+    assert Problem(400, "a", "T.", [Fault("/a", "Wrong.")], extra={"error": "x"}).as_json() == {
+        "type": "urn:fireweed:problem:a",
+        "title": "T.",
+        "status": 400,
+        "error": "x",
+        "errors": [{"member": "/a", "detail": "Wrong."}],
+    }
+
+
+def test_a_problem_in_a_log_is_its_status_and_code() -> None:
+    assert str(Problem(400, "invalid", "Title.", [Fault("/a", "Wrong.")])) == "400 invalid"
+
+
+def test_what_is_not_there_is_always_told_in_the_same_way() -> None:
+    assert not_found().as_json() == not_found().as_json()
+    assert not_found().status == 404
+
+
+def test_what_is_invalid_is_told_with_its_faults() -> None:
+    problem = invalid(Fault("/a", "Wrong."), Fault("/b", "Wrong."), status=415)
+    assert problem.status == 415
+    assert [fault.member for fault in problem.faults] == ["/a", "/b"]
+
+
+def test_what_is_down_says_when_to_come_again() -> None:
+    assert unavailable("Down.").headers == {"Retry-After": "2"}
+    assert unavailable("Down.", 30).headers == {"Retry-After": "30"}

@@ -1,0 +1,117 @@
+"""What an operator may set, and what is refused before anything starts."""
+
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from services.common.settings import Settings
+
+
+@pytest.fixture(autouse=True)
+def nothing_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in Settings.model_fields:
+        monkeypatch.delenv(f"FIREWEED_{name.upper()}", raising=False)
+
+
+def test_every_setting_says_what_it_is_for() -> None:
+    for name, field in Settings.model_fields.items():
+        assert field.description, name
+        assert field.description.endswith("."), name
+
+
+def test_the_defaults_are_an_embedded_hub_on_this_machine() -> None:
+    settings = Settings()
+    assert settings.kafka is None
+    assert settings.database("intake") == "sqlite:///data/intake.sqlite"
+    assert settings.public_url.startswith("http://127.0.0.1:")
+    assert settings.telemetry == "none"
+
+
+def test_environment_variables_are_read_with_their_prefix_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FIREWEED_KAFKA", "broker:9092")
+    monkeypatch.setenv("LOG_LEVEL", "debug")
+    assert (Settings().kafka, Settings().log_level) == ("broker:9092", "info")
+
+
+def test_settings_never_change() -> None:
+    with pytest.raises(ValidationError):
+        Settings().kafka = "other:9092"
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://hub.example",
+        "https://hub.example:8443",
+        "http://127.0.0.1",
+        "http://127.0.0.1:8080",
+        "http://localhost:8080",
+        "http://[::1]:8080",
+    ],
+)
+def test_a_public_origin_is_encrypted_or_on_this_machine(url: str) -> None:
+    assert Settings(public_url=url).public_url == url
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://hub.example",
+        "HTTP://hub.example",
+        "http://127.0.0.1.evil.example",
+        "http://localhost.evil.example:8080",
+        "http://127.0.0.1@evil.example",
+        "http://localhost@evil.example",
+        "http://0.0.0.0:8080",
+        "http://10.0.0.1",
+        "ftp://127.0.0.1",
+        "//hub.example",
+        "hub.example",
+        "",
+    ],
+)
+@pytest.mark.parametrize("name", ["public_url", "issuer"])
+def test_plain_http_is_refused_anywhere_else(name: str, url: str) -> None:
+    with pytest.raises(ValidationError, match="must be https://"):
+        Settings(**{name: url})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("rest", ["/", "/hub", "?a=1", "#a"])
+def test_a_public_url_is_an_origin_and_nothing_more(rest: str) -> None:
+    with pytest.raises(ValidationError, match="must be an origin"):
+        Settings(public_url=f"https://hub.example{rest}")
+
+
+def test_a_refusal_does_not_repeat_the_value(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FIREWEED_LOG_LEVEL", "canary-secret")
+    with pytest.raises(ValidationError) as caught:
+        Settings()
+    assert "canary-secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize("interval", [0, -1])
+def test_the_relay_always_pauses(interval: float) -> None:
+    with pytest.raises(ValidationError):
+        Settings(relay_interval=interval)
+
+
+def test_each_service_has_a_database_of_its_own() -> None:
+    settings = Settings(database_url="postgresql://fireweed_{service}@db/fireweed_{service}")
+    assert settings.database("consent") == "postgresql+psycopg://fireweed_consent@db/fireweed_consent"
+    assert Settings(data=Path("elsewhere")).database("consent") == "sqlite:///elsewhere/consent.sqlite"
+
+
+def test_what_is_not_set_follows_from_what_is() -> None:
+    settings = Settings(public_url="https://hub.example", data=Path("elsewhere"))
+    assert settings.token_issuer == "https://hub.example/intake"
+    assert settings.token_keys == "https://hub.example/intake/jwks.json"
+    assert settings.keys_folder == Path("elsewhere/keys")
+
+
+def test_what_is_set_comes_before_what_would_follow() -> None:
+    settings = Settings(issuer="https://a.example/i", token_keys_url="http://inner/k", keys=Path("keys"))
+    assert settings.token_issuer == "https://a.example/i"
+    assert settings.token_keys == "http://inner/k"
+    assert settings.keys_folder == Path("keys")
+    assert Settings(issuer="https://a.example/i").token_keys == "https://a.example/i/jwks.json"

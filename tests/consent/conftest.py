@@ -1,0 +1,40 @@
+"""The consent service on each database in turn, with its doors open."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.support.clocks import NOON
+from tests.support.consent import House
+from tests.support.consent import house as open_house
+
+
+@contextmanager
+def _house_on(kind: str, request: pytest.FixtureRequest, folder: Path) -> Iterator[House]:
+    url = f"sqlite:///{folder / 'consent.sqlite'}"
+    if kind == "postgresql":
+        url = request.getfixturevalue("postgres_server").empty_database()
+    with open_house(url, folder) as made:
+        yield made
+
+
+@pytest.fixture(scope="session", params=["sqlite", "postgresql"])
+def shared_house(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+    with _house_on(request.param, request, tmp_path_factory.mktemp("house")) as made:
+        yield made
+
+
+@pytest.fixture
+def house(shared_house: House) -> House:
+    """A house that other tests have used before: look only at people and agencies of your own."""
+    shared_house.clock.move(NOON - shared_house.clock.now())
+    return shared_house
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def own_house(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[House]:
+    """A house for one test alone, which may leave it in ruins."""
+    with _house_on(request.param, request, tmp_path) as made:
+        yield made

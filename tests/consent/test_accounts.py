@@ -1,0 +1,259 @@
+"""Only she comes in, once by her claim code and then by her words; the PIN is hers alone, and being away ends it all."""
+
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+
+import pytest
+
+from services.common.errors import Problem
+from services.consent.handlers import accounts, grants
+from services.consent.handlers.accounts import IDLE_TIME, PIN_TRIES, Claimed
+from services.consent.models import session, subject
+from services.consent.store import subjects
+from tests.support.consent import Agency, House, Person
+
+PIN = "271828"
+
+
+def test_she_claims_her_account_once_and_comes_in_by_her_words(house: House) -> None:
+    person = house.person()
+    claimed = accounts.claim(house.room, person.claim_code.upper().replace("-", " "), PIN)
+
+    assert accounts.find_session(house.room, claimed.session).subject == person.subject
+    assert claimed.pin == PIN
+    again = accounts.come_in(house.room, f"  {claimed.passphrase.upper()} ")
+    assert accounts.find_session(house.room, again).subject == person.subject
+    assert again != claimed.session
+    refused(lambda: accounts.claim(house.room, person.claim_code, None))
+    assert house.kinds(person) == ["registered", "claimed"]
+
+
+def test_her_words_come_in_her_language_and_are_kept_nowhere(house: House) -> None:
+    person = house.person(language="fr")
+    claimed = accounts.claim(house.room, person.claim_code, None)
+
+    kept = repr(house.rows(subject, subject.c.id == person.subject))
+    kept += repr(house.rows(session, session.c.subject_id == person.subject)) + repr(house.ledger(person))
+    for word in (*claimed.passphrase.split(), claimed.pin, claimed.session, person.claim_code, person.revoke_code):
+        assert word not in kept
+
+
+def test_of_many_who_claim_at_once_exactly_one_wins(house: House) -> None:
+    person, ready = house.person(), threading.Barrier(4)
+
+    def claim() -> Claimed | Problem:
+        ready.wait()
+        try:
+            return accounts.claim(house.room, person.claim_code, None)
+        except Problem as problem:
+            return problem
+
+    with ThreadPoolExecutor(4) as pool:
+        results = [future.result() for future in [pool.submit(claim) for _ in range(4)]]
+    won = [one for one in results if isinstance(one, Claimed)]
+    assert len(won) == 1
+    assert {one.status for one in results if isinstance(one, Problem)} == {401}
+    accounts.come_in(house.room, won[0].passphrase)
+    assert len(house.rows(session, session.c.subject_id == person.subject)) == 2
+    assert house.kinds(person) == ["registered", "claimed"]
+
+
+def test_a_claim_code_is_good_for_thirty_days(house: House) -> None:
+    on_time, too_late = house.person(), house.person()
+    house.clock.move(timedelta(days=30) - timedelta(seconds=1))
+    accounts.claim(house.room, on_time.claim_code, None)
+    house.clock.move(timedelta(seconds=1))
+
+    refused(lambda: accounts.claim(house.room, too_late.claim_code, None))
+
+
+@pytest.mark.parametrize("pin", ["12345", "1234567", "abcdef", ""])
+def test_a_pin_that_is_none_uses_no_claim_code_up(house: House, pin: str) -> None:
+    person = house.person()
+    with pytest.raises(Problem) as problem:
+        accounts.claim(house.room, person.claim_code, pin)
+
+    assert (problem.value.status, problem.value.faults[0].member) == (400, "/pin")
+    assert house.rows(subject, subject.c.id == person.subject)[0].claim_digest is not None
+
+
+def test_wrong_words_and_wrong_codes_get_one_answer(house: House) -> None:
+    person = house.person()
+    told = [
+        refused(lambda: accounts.come_in(house.room, "eight words that nobody was ever given here")),
+        refused(lambda: accounts.claim(house.room, "aaaa-bbbb-cccc", None)),
+        refused(lambda: accounts.claim(house.room, person.revoke_code, None)),
+        refused(lambda: accounts.subject_of_card(house.room, person.claim_code)),
+        refused(lambda: accounts.find_session(house.room, "no-such-token")),
+        refused(lambda: accounts.find_session(house.room, None)),
+    ]
+
+    assert all(problem.as_json() == told[0].as_json() for problem in told)
+
+
+def test_a_session_ends_after_ten_idle_minutes(house: House) -> None:
+    person = house.person()
+    token = house.session(person)
+    for _ in range(3):
+        house.clock.move(IDLE_TIME - timedelta(seconds=1))
+        accounts.find_session(house.room, token)
+    house.clock.move(IDLE_TIME)
+
+    refused(lambda: accounts.find_session(house.room, token))
+    accounts.forget_idle(house.room)
+    accounts.forget_idle(house.room)
+    house.clock.move(timedelta(seconds=1))
+    accounts.forget_idle(house.room)
+    assert house.rows(session, session.c.subject_id == person.subject) == []
+
+
+def test_leaving_ends_this_session_and_no_other(house: House) -> None:
+    person = house.person()
+    here, elsewhere = house.session(person), house.session(person)
+    accounts.leave(house.room, accounts.find_session(house.room, here))
+
+    refused(lambda: accounts.find_session(house.room, here))
+    accounts.find_session(house.room, elsewhere)
+
+
+def test_the_pin_widens_this_session_for_five_minutes(house: House) -> None:
+    _, token = claimed(house)
+    other = house.session(house.person())
+    assert not accounts.find_session(house.room, token).stepped_up
+    accounts.step_up(house.room, accounts.find_session(house.room, token), PIN)
+
+    house.clock.move(timedelta(minutes=5) - timedelta(seconds=1))
+    assert accounts.find_session(house.room, token).stepped_up
+    assert not accounts.find_session(house.room, other).stepped_up
+    house.clock.move(timedelta(seconds=1))
+    assert not accounts.find_session(house.room, token).stepped_up
+
+
+def test_five_wrong_pins_end_the_session_and_a_right_one_counts_anew(house: House) -> None:
+    person, token = claimed(house)
+    here = accounts.find_session(house.room, token)
+    for _ in range(PIN_TRIES - 1):
+        assert wrong_pin(house, token).code == "wrong-pin"
+    accounts.step_up(house.room, here, PIN)
+    for _ in range(PIN_TRIES):
+        assert wrong_pin(house, token).status == 403
+
+    refused(lambda: accounts.find_session(house.room, token))
+    refused(lambda: accounts.step_up(house.room, here, PIN))
+    assert house.rows(session, session.c.subject_id == person.subject) == []
+
+
+def test_wrong_pins_sent_all_at_once_end_the_session_too(house: House) -> None:
+    person, token = claimed(house)
+    here, ready = accounts.find_session(house.room, token), threading.Barrier(10)
+
+    def guess() -> Problem:
+        ready.wait()
+        with pytest.raises(Problem) as problem:
+            accounts.step_up(house.room, here, "000000")
+        return problem.value
+
+    with ThreadPoolExecutor(10) as pool:
+        told = [future.result() for future in [pool.submit(guess) for _ in range(10)]]
+    assert {problem.status for problem in told} <= {401, 403}
+    refused(lambda: accounts.step_up(house.room, here, PIN))
+    assert house.rows(session, session.c.subject_id == person.subject) == []
+
+
+def test_while_five_guesses_are_being_checked_not_even_the_right_pin_is_looked_at(house: House) -> None:
+    _, token = claimed(house)
+    here = accounts.find_session(house.room, token)
+    with house.room.database.transaction() as connection:
+        for _ in range(PIN_TRIES):
+            subjects.count_pin_try(connection, here.digest)
+
+    with pytest.raises(Problem, match="403"):
+        accounts.step_up(house.room, here, PIN)
+    refused(lambda: accounts.find_session(house.room, token))
+
+
+def test_the_revoke_card_ends_everything_and_opens_nothing(house: House) -> None:
+    agency = house.agency()
+    person = house.person(agency)
+    grant = house.allow(person, agency)
+    envelope = house.envelope(grant)
+    answer = house.http.post(f"{house.url}/my/v1/revoke-card", json={"revoke_code": person.revoke_code.upper()})
+
+    assert (answer.status_code, answer.content) == (204, b"")
+    assert "set-cookie" not in answer.headers
+    assert house.open(agency, envelope).status_code == 404
+    assert house.rows(session, session.c.subject_id == person.subject) == []
+    again = house.http.post(f"{house.url}/my/v1/revoke-card", json={"revoke_code": person.revoke_code})
+    assert (again.status_code, again.content) == (204, b""), "the answer tells whether there was something to end"
+
+
+def test_the_revoke_card_is_no_way_in(house: House) -> None:
+    person = house.person()
+    for body in ({"passphrase": person.revoke_code}, {"claim_code": person.revoke_code}):
+        assert house.my("POST", "/session", body=body).status_code == 401
+
+
+def test_a_session_of_an_erased_survivor_is_none(house: House) -> None:
+    person = house.person()
+    late = house.session(person)
+    with house.room.database.reading() as connection:
+        kept = dict(connection.execute(session.select().where(session.c.subject_id == person.subject)).one()._mapping)
+    assert house.my("DELETE", "", house.session(person, stepped_up=True)).status_code == 204
+    # Somebody came in with her words in the very moment of erasing.
+    with house.room.database.transaction() as connection:
+        connection.execute(session.insert(), kept)
+
+    refused(lambda: accounts.find_session(house.room, late))
+
+
+def test_two_agencies_never_share_a_name_for_her_and_linking_twice_gives_the_same(house: House) -> None:
+    first, second = house.agency(), house.agency()
+    person = house.person(first)
+    token = house.session(person, stepped_up=True)
+    names = [_linked(house, agency, token) for agency in (second, second, first)]
+
+    assert names[0] == names[1] != person.ppid
+    assert names[2] == person.ppid
+    assert len({house.person(first).ppid for _ in range(20)}) == 20
+
+
+def test_giving_needs_nothing_of_an_account_to_be_taken_back(house: House) -> None:
+    """Somebody who never claimed her account can still take everything back with her card."""
+    agency = house.agency()
+    person = house.person(agency)
+    house.allow(person, agency)
+
+    assert accounts.subject_of_card(house.room, person.revoke_code) == person.subject
+    assert grants.revoke_all(house.room, person.subject) == 1
+
+
+def claimed(house: House) -> tuple[Person, str]:
+    """Somebody whose PIN is `PIN`, without words: those are slow to make."""
+    person = house.person()
+    with house.room.database.transaction() as connection:
+        values = {"pin_hash": house.room.secrets.pin_hash(PIN)}
+        connection.execute(subject.update().where(subject.c.id == person.subject).values(**values))
+    return person, house.session(person)
+
+
+def wrong_pin(house: House, token: str) -> Problem:
+    with pytest.raises(Problem) as problem:
+        accounts.step_up(house.room, accounts.find_session(house.room, token), "000000")
+    return problem.value
+
+
+def refused(act: Callable[[], object]) -> Problem:
+    """What someone is told who is not let in."""
+    with pytest.raises(Problem) as problem:
+        act()
+    assert (problem.value.status, problem.value.code) == (401, "not-let-in")
+    return problem.value
+
+
+def _linked(house: House, agency: Agency, token: str) -> str:
+    code = house.my("POST", "/link-codes", token).json()["link_code"]
+    answer = house.call(agency, "/consent/v1/links", {"link_code": code})
+    assert answer.status_code == 200, answer.text
+    return str(answer.json()["ppid"])

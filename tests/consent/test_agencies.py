@@ -1,0 +1,143 @@
+"""What agencies may do at consent's doors: register, link, ask and pass on her word, and never write to her."""
+
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from services.consent.handlers.grants import Rule, restrict
+from services.consent.models import consent_request
+from tests.support.consent import House
+
+
+def test_an_agency_registers_a_survivor_and_gets_two_codes_for_her(house: House) -> None:
+    agency = house.agency()
+    made = house.call(agency, "/consent/v1/subjects", {"language": "fr"})
+
+    assert made.status_code == 201
+    assert made.json().keys() == {"ppid", "claim_code", "revoke_code"}
+    assert len(set(made.json().values())) == 3
+    claimed = house.my("POST", "/session", body={"claim_code": made.json()["claim_code"]})
+    assert claimed.status_code == 201
+
+
+@pytest.mark.parametrize("language", ["de", "", "EN", "e\x00", 5])
+def test_a_language_that_is_not_offered_is_refused(house: House, language: object) -> None:
+    assert house.call(house.agency(), "/consent/v1/subjects", {"language": language}).status_code == 422
+
+
+def test_a_request_waits_for_her_and_allows_nothing(house: House) -> None:
+    asking, agency = house.agency(), house.agency()
+    person = house.person(asking)
+    wish = {"ppid": person.ppid, "agency": agency.id, "purpose": "referral", "categories": ["summary", "contact"]}
+    made = house.call(asking, "/consent/v1/consent-requests", wish)
+
+    waiting = house.my("GET", "/requests", house.session(person)).json()["requests"]
+    assert [row["id"] for row in waiting] == [made.json()["request"]]
+    assert (waiting[0]["asked_by"], waiting[0]["agency"]) == (asking.id, agency.id)
+    assert waiting[0]["categories"] == ["contact", "summary"]
+    assert house.epoch(person) == 0
+    assert house.my("GET", "/grants", house.session(person)).json() == {"grants": []}
+
+
+@pytest.mark.parametrize(
+    ("changed", "status"),
+    [
+        ({"purpose": "other"}, 400),
+        ({"categories": ["summary", "everything"]}, 400),
+        ({"categories": []}, 422),
+        ({"agency": "nobody-we-know"}, 400),
+        ({"agency": "We know where you are."}, 400),
+        ({"agency": "nul\x00"}, 400),
+        ({"ppid": "somebody-else"}, 404),
+        ({"ppid": "nul\x00"}, 404),
+        ({"note": "Please call us."}, 422),
+    ],
+)
+def test_nobody_reaches_her_with_words_of_their_own(house: House, changed: dict[str, Any], status: int) -> None:
+    agency = house.agency()
+    person = house.person(agency)
+    wish = {"ppid": person.ppid, "agency": agency.id, "purpose": "referral", "categories": ["summary"], **changed}
+    answer = house.call(agency, "/consent/v1/consent-requests", wish)
+
+    # A text that the database has no place for is refused as such before anybody is looked for.
+    assert answer.status_code in {status, 400}, answer.text
+    assert house.rows(consent_request, consent_request.c.subject_id == person.subject) == []
+    assert house.kinds(person) == ["registered"]
+
+
+def test_the_inner_door_is_for_intake_only(house: House) -> None:
+    now = int(house.clock.now().timestamp())
+    right = {"sub": "intake", "aud": "urn:fireweed:consent", "iat": now, "exp": now + 60}
+    typ = {"typ": "service+jwt"}
+
+    def knock(header: dict[str, Any], claims: dict[str, Any]) -> int:
+        token = house.signer.sign(header, claims)
+        url = f"{house.url}/internal/consent/v1/decisions"
+        return house.http.post(url, json={"sendings": []}, headers={"authorization": f"Bearer {token}"}).status_code
+
+    assert knock(typ, right) == 200
+    for wrong in (
+        {"sub": "referral"},
+        {"aud": "urn:fireweed:hub"},
+        {"aud": ["urn:fireweed:consent"]},
+        {"iat": now - 121},
+        {"iat": now + 11},
+        {"exp": now},
+        {"iat": None},
+    ):
+        claims = {name: value for name, value in {**right, **wrong}.items() if value is not None}
+        assert knock(typ, claims) == 401, wrong
+    assert knock({"typ": "at+jwt"}, right) == 401
+    agency = house.agency()
+    url = f"{house.url}/internal/consent/v1/decisions"
+    for authorization in ("", "Bearer", "Bearer nonsense", f"Bearer {agency.token}", f"DPoP {agency.token}"):
+        answer = house.http.post(url, json={"sendings": []}, headers={"authorization": authorization})
+        assert answer.status_code == 401, authorization
+
+
+def test_intake_is_told_under_which_grant_to_which_key_and_what(house: House) -> None:
+    sender, recipient = house.agency(), house.agency()
+    person, other = house.person(sender), house.person(sender)
+    narrow, wide = house.allow(person, recipient, "summary"), house.allow(person, recipient, "summary", "health")
+    restrict(house.room, person.subject, Rule(category="health"))
+    third = house.allow(person, recipient, "contact", "housing", "summary")
+
+    def sending(**changed: Any) -> dict[str, Any]:
+        asked = {"to": recipient.id, "purpose": "referral", "categories": ["summary", "health", "contact"]}
+        return {"agency": sender.id, "ppid": person.ppid, **asked, **changed}
+
+    answers = decisions(
+        house,
+        [
+            sending(),
+            sending(categories=["health"]),
+            sending(ppid=other.ppid),
+            sending(ppid="nobody"),
+            sending(to="nobody"),
+            sending(purpose="court_support"),
+            sending(to=None, purpose=None, categories=[]),
+            sending(agency=recipient.id),
+        ],
+    )
+    seal = answers[0]["seal"]
+    assert (UUID(seal["grant"]), seal["categories"], seal["epoch"]) == (
+        third,
+        ["contact", "summary"],
+        house.epoch(person),
+    )
+    assert seal["grant"] not in {str(narrow), str(wide)}
+    assert [answer["linked"] for answer in answers] == [True, True, True, False, True, True, True, False]
+    assert [answer["seal"] for answer in answers[1:]] == [None] * 7
+
+
+def decisions(house: House, sendings: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """What intake is answered."""
+    now = int(house.clock.now().timestamp())
+    claims = {"sub": "intake", "aud": "urn:fireweed:consent", "iat": now, "exp": now + 60}
+    token = house.signer.sign({"typ": "service+jwt"}, claims)
+    url = f"{house.url}/internal/consent/v1/decisions"
+    answer = house.http.post(url, json={"sendings": sendings}, headers={"authorization": f"Bearer {token}"})
+    assert answer.status_code == 200, answer.text
+    told: list[dict[str, Any]] = answer.json()
+    return told

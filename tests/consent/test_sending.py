@@ -1,0 +1,321 @@
+"""While an opening's bytes leave: what is recorded is true, and who does not read holds nobody's revocation up for long."""
+
+import asyncio
+import json
+import signal
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import pytest
+from sqlalchemy import func, select
+
+from deploy.testing.postgresql import PostgresServer
+from services.common.clock import SystemClock
+from services.common.settings import Settings
+from services.consent import sending
+from services.consent.handlers import grants, openings
+from services.consent.handlers.openings import AT_ONCE, begin_opening
+from services.consent.locks import ProcessLocks
+from services.consent.models import ledger_entry, plumbing
+from services.consent.sending import OpeningResponse
+from tests.support.arrivals import Line, request
+from tests.support.consent import Agency, House, Person, TokenSigner, join, open_session, register, sealed
+from tests.support.consent_processes import own_room, serving
+from tests.support.hubs import eventually
+
+PATH = "/consent/v1/openings"
+# Far more than a small window takes in.
+WORDS = {"summary": {"text": "A quiet place. " * 5000}}
+SMALL_WINDOW = 4096
+PATIENCE = 20.0
+OUTCOMES = {"opening.delivered", "opening.indeterminate"}
+
+
+@pytest.fixture
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So much time for receivers that a test can look around meanwhile."""
+    monkeypatch.setattr(sending, "SEND_SECONDS", PATIENCE)
+
+
+@pytest.mark.usefixtures("patient")
+def test_the_intent_is_recorded_before_the_first_byte_and_the_outcome_after_the_last(house: House) -> None:
+    agency, person = house.agency(), house.person()
+    line = ask(house, agency, house.envelope(house.allow(person, agency), WORDS))
+    received = line.take()[0]
+
+    assert house.kinds(person)[-1] == "opening.intended"
+    assert house.ledger(person)[-1].detail["categories"] == ["summary"]
+    received += line.rest(received)
+    line.close()
+    assert json.loads(received.partition(b"\r\n\r\n")[2])["parts"] == WORDS
+    eventually(lambda: house.kinds(person)[-1] == "opening.delivered")
+
+
+@pytest.mark.usefixtures("patient")
+def test_a_revocation_waits_until_the_bytes_have_left_and_no_longer(house: House) -> None:
+    agency, person = house.agency(), house.person()
+    name = house.allow(person, agency)
+    line = ask(house, agency, house.envelope(name, WORDS))
+    received = line.take()[0]
+    revoking = Revoking(house, person, name)
+
+    assert not revoking.done.wait(0.3), "the revocation did not wait for bytes that were still leaving"
+    whole = received + line.rest(received)
+    line.close()
+    assert revoking.done.wait(PATIENCE)
+    assert revoking.error is None
+    assert json.loads(whole.partition(b"\r\n\r\n")[2])["parts"] == WORDS
+    order = ["opening.intended", "opening.delivered", "grant.ended", "key.destroyed"]
+    assert house.kinds(person)[-4:] == order
+
+
+def test_who_does_not_read_is_cut_off_and_gets_nothing_more_once_she_was_told_revoked(house: House) -> None:
+    """Also not what the kernel had taken in already: judged by the kernel's time of arrival."""
+    agency, person = house.agency(), house.person()
+    name, session = house.allow(person, agency), house.session(person)
+    slow = ask(house, agency, house.envelope(name, WORDS))
+    slow.take()
+    revoke = Line(house.port)
+    answer = revoke.ask(request("DELETE", f"/my/v1/grants/{name}", {"cookie": f"s={session}"}))
+    assert answer.status == 204
+
+    arrived, last = slow.until_cut()
+    assert last < answer.first, "bytes of a revoked grant arrived after the answer to the revocation"
+    assert b"quiet" in arrived
+    assert len(arrived) < len(json.dumps(WORDS))
+    order = ["opening.intended", "opening.indeterminate", "grant.ended", "key.destroyed"]
+    assert house.kinds(person)[-4:] == order
+    assert disclosures(house, name) == ["indeterminate"]
+    revoke.close()
+
+
+def test_who_has_gone_before_the_answer_is_not_said_to_have_it(house: House) -> None:
+    agency, person = house.agency(), house.person()
+    envelope = house.envelope(house.allow(person, agency))
+    before = proofs_used(house)
+    with held(house, person):
+        line = ask(house, agency, envelope)
+        eventually(lambda: proofs_used(house) > before)  # the request is past its gate, and waits for the lock
+        line.close()
+
+    eventually(lambda: house.kinds(person)[-1].startswith("opening.") and house.kinds(person)[-1] != "opening.intended")
+    assert house.kinds(person)[-1] == "opening.indeterminate"
+
+
+@pytest.mark.usefixtures("patient")
+def test_who_goes_away_half_way_is_not_said_to_have_it(house: House) -> None:
+    agency, person = house.agency(), house.person()
+    name = house.allow(person, agency)
+    line = ask(house, agency, house.envelope(name, WORDS))
+    line.take()
+    line.close()
+
+    eventually(lambda: house.kinds(person)[-1] == "opening.indeterminate")
+    grants.revoke_grant(house.room, person.subject, name)
+
+
+@pytest.mark.usefixtures("patient")
+def test_a_half_closed_connection_is_not_said_to_have_more_than_it_got(house: House) -> None:
+    agency, person = house.agency(), house.person()
+    line = ask(house, agency, house.envelope(house.allow(person, agency), WORDS))
+    line.socket.shutdown(1)  # nothing more to say, still listening
+    arrived, _ = line.until_cut()
+
+    outcome = eventually(lambda: next((kind for kind in house.kinds(person) if kind in OUTCOMES), None))
+    assert outcome == "opening.indeterminate" or b"quiet" in arrived[-40:]
+    assert outcome in OUTCOMES
+
+
+@pytest.mark.usefixtures("patient")
+@pytest.mark.parametrize("window", [SMALL_WINDOW, None])
+def test_a_connection_that_closes_in_good_order_has_its_answer(house: House, window: int | None) -> None:
+    agency, person = house.agency(), house.person()
+    headers = {"connection": "close"}
+    line = ask(house, agency, house.envelope(house.allow(person, agency), WORDS), window, headers)
+    arrived, _ = line.until_cut()
+
+    assert json.loads(arrived.partition(b"\r\n\r\n")[2])["parts"] == WORDS
+    eventually(lambda: house.kinds(person)[-1] == "opening.delivered")
+
+
+def test_one_connection_serves_opening_after_opening(house: House) -> None:
+    agency, person = house.agency(), house.person()
+    line = Watched(house.port)
+    for _ in range(20):
+        body = json.dumps({"envelope": house.envelope(house.allow(person, agency))}).encode()
+        answer = line.ask(request("POST", PATH, agency.headers("POST", house.url + PATH), body))
+        assert answer.status == 200
+    line.close()
+
+    eventually(lambda: house.kinds(person).count("opening.delivered") == 20)
+
+
+def test_without_a_connection_of_ours_nothing_is_said_to_have_arrived(house: House) -> None:
+    agency, person = house.agency(), house.person()
+    response = OpeningResponse(begin_opening(house.room, agency.id, house.envelope(house.allow(person, agency))))
+    sent: list[Any] = []
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    async def receive() -> Any:
+        raise AssertionError("nothing is read")
+
+    asyncio.run(response({"type": "http"}, receive, send))
+    assert b"quiet" in b"".join(message.get("body", b"") for message in sent)
+    assert house.kinds(person)[-1] == "opening.indeterminate"
+
+
+def test_a_crowd_that_does_not_read_leaves_room_for_her(house: House) -> None:
+    """More slow receivers than the process has threads and connections."""
+    agency, person = house.agency(), house.person()
+    name, session = house.allow(person, agency), house.session(person)
+    envelope = house.envelope(name, WORDS)
+    crowd = [ask(house, agency, envelope) for _ in range(3 * AT_ONCE)]
+    answers = {line.take()[0][:12] for line in crowd}
+    assert answers <= {b"HTTP/1.1 200", b"HTTP/1.1 503"}
+    answer = house.my("DELETE", f"/grants/{name}", session)
+
+    assert answer.status_code == 204
+    for line in crowd:
+        line.close()
+    eventually(lambda: not opening_now(house))
+    assert house.open(agency, envelope).status_code == 404
+
+
+def test_a_crowd_that_waits_for_her_change_does_not_keep_the_bytes_before_it_from_ending(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The change waits for an opening, and as many openings as may be wait behind the change."""
+    monkeypatch.setattr(sending, "SEND_SECONDS", 0.5)
+    agency, person = house.agency(), house.person()
+    name, session = house.allow(person, agency), house.session(person)
+    envelope = house.envelope(name, WORDS)
+    first = ask(house, agency, envelope)
+    first.take()
+    revoking = Revoking(house, person, name)
+    crowd = [ask(house, agency, envelope) for _ in range(2 * AT_ONCE)]
+
+    assert revoking.done.wait(PATIENCE)
+    assert revoking.error is None
+    statuses = {line.take()[0][9:12] for line in crowd}
+    assert statuses <= {b"404", b"503"}
+    assert session
+    first.close()
+    for line in crowd:
+        line.close()
+
+
+@pytest.mark.slow
+@pytest.mark.backend("postgresql")
+def test_a_killed_process_takes_its_bytes_and_its_lock_with_it(postgres_server: PostgresServer, tmp_path: Path) -> None:
+    settings = Settings(database_url=postgres_server.empty_database(), data=tmp_path)
+    signer = TokenSigner(settings.token_issuer, SystemClock())
+    with serving(settings, signer, 2) as processes, own_room(settings, signer) as room:
+        agency = join(room, signer, "housing")
+        person = register(room, agency.id)
+        name = grants.give_grant(room, person.subject, grants.Wish(agency.id, "referral", ["summary"]))
+        url = f"http://127.0.0.1:{processes[0].port}{PATH}"
+        line = Watched(processes[0].port, SMALL_WINDOW)
+        body = json.dumps({"envelope": sealed(room, name, WORDS)}).encode()
+        line.socket.sendall(request("POST", PATH, agency.headers("POST", url), body))
+        line.take()
+        processes[0].process.kill()
+        cookie = {"cookie": f"s={open_session(room, person.subject)}"}
+        revoke = Line(processes[1].port)
+        answer = revoke.ask(request("DELETE", f"/my/v1/grants/{name}", cookie))
+        revoke.close()
+
+        assert answer.status == 204
+        arrived, last = line.until_cut()
+        assert last < answer.first
+        assert len(arrived) < len(json.dumps(WORDS))
+        with room.database.reading() as connection:
+            query = select(ledger_entry.c.kind).where(ledger_entry.c.subject_id == person.subject)
+            kinds = list(connection.scalars(query.order_by(ledger_entry.c.position)))
+        assert kinds[-3:] == ["opening.intended", "grant.ended", "key.destroyed"]
+        assert processes[0].process.popen is not None
+        assert processes[0].process.popen.returncode == -signal.SIGKILL
+
+
+class Watched(Line):
+    """A line on which an answer can be read in pieces, or as far as it comes."""
+
+    def rest(self, received: bytes) -> bytes:
+        """What is still missing of an answer."""
+        head, _, content = received.partition(b"\r\n\r\n")
+        length = next(line for line in head.split(b"\r\n") if line.lower().startswith(b"content-length"))
+        missing = int(length.partition(b":")[2]) - len(content)
+        more = b""
+        while len(more) < missing:
+            more += self.take()[0]
+        return more
+
+    def until_cut(self) -> tuple[bytes, int]:
+        """Everything that arrives until the other side ends the connection, and when the last of it did."""
+        arrived, last = b"", 0
+        with suppress(ConnectionError):
+            while True:
+                chunk, last = self.take()
+                arrived += chunk
+        self.close()
+        return arrived, last
+
+
+class Revoking:
+    """A revocation under way in a thread of its own."""
+
+    def __init__(self, house: House, person: Person, grant: UUID) -> None:
+        self.done, self.error = threading.Event(), None
+        self._act: Callable[[], None] = lambda: grants.revoke_grant(house.room, person.subject, grant)
+        threading.Thread(target=self._run, daemon=True).start()
+
+    def _run(self) -> None:
+        try:
+            self._act()
+        except Exception as error:  # noqa: BLE001 - the test looks at it
+            self.error = error  # type: ignore[assignment]
+        self.done.set()
+
+
+def ask(
+    house: House,
+    agency: Agency,
+    envelope: str,
+    window: int | None = SMALL_WINDOW,
+    headers: dict[str, str] | None = None,
+) -> Watched:
+    """Ask for an opening and read nothing yet."""
+    line = Watched(house.port, window)
+    body = json.dumps({"envelope": envelope}).encode()
+    line.socket.sendall(request("POST", PATH, {**agency.headers("POST", house.url + PATH), **(headers or {})}, body))
+    return line
+
+
+def held(house: House, person: Person) -> Any:
+    """Hold a survivor exclusively. (In one process without a transaction, which would keep every other writer out.)"""
+    locks = house.room.locks
+    if isinstance(locks, ProcessLocks):
+        return locks._of(person.subject).exclusive(PATIENCE)
+    return locks.changing(person.subject)
+
+
+def proofs_used(house: House) -> int:
+    with house.room.database.reading() as connection:
+        return int(connection.scalar(select(func.count()).select_from(plumbing.replay)) or 0)
+
+
+def disclosures(house: House, grant: UUID) -> list[str]:
+    """The outcomes of a grant's disclosures, as the bus learns them."""
+    table = plumbing.outbox.table
+    told = [json.loads(row.payload) for row in house.rows(table, table.c.type == "disclosure.made.v1")]
+    return [one["outcome"] for one in told if one["grant"] == str(grant)]
+
+
+def opening_now(house: House) -> bool:
+    """Whether every place for openings can be had."""
+    return openings._places._value < AT_ONCE

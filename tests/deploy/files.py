@@ -1,0 +1,55 @@
+"""The files of `deploy/`, read as the programs that use them would."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+DEPLOY = ROOT / "deploy"
+PROCESSES = [
+    f"{service}-{role}" for service in ("intake", "consent", "referral", "reporting") for role in ("api", "worker")
+]
+
+
+def read(name: str) -> str:
+    """A file's text."""
+    return (DEPLOY / name).read_text("utf-8")
+
+
+def documents(name: str) -> list[Any]:
+    """Every document of a YAML file."""
+    return [document for document in yaml.safe_load_all(read(name)) if document]
+
+
+def compose() -> Any:
+    """The compose file, with variables as they are written."""
+    [document] = documents("compose.yaml")
+    return document
+
+
+def environment(service: str) -> dict[str, str]:
+    """A service's environment in the compose file."""
+    return dict(compose()["services"][service].get("environment", {}))
+
+
+def manifests() -> list[Any]:
+    """Every object that `kubectl apply -k` would send."""
+    [kustomization] = documents("kubernetes/kustomization.yaml")
+    return [found for name in kustomization["resources"] for found in documents(f"kubernetes/{name}")]
+
+
+def objects(kind: str) -> dict[str, Any]:
+    """Every object of one kind, by name."""
+    return {found["metadata"]["name"]: found for found in manifests() if found["kind"] == kind}
+
+
+def images() -> Iterator[str]:
+    """Every image that anything here starts from."""
+    yield from re.findall(r"^FROM (\S+)", read("Dockerfile"), re.MULTILINE)
+    yield from (service["image"] for service in compose()["services"].values())
+    for found in [*objects("Deployment").values(), *objects("Job").values()]:
+        pod = found["spec"]["template"]["spec"]
+        yield from (container["image"] for container in [*pod["containers"], *pod.get("initContainers", [])])

@@ -1,0 +1,51 @@
+"""A partner makes a key with one command; its private half stays with the partner."""
+
+import json
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from services.client import Partner
+from tests.schemas.contract import FOLDER
+from tests.support.hubs import embedded_hub, eventually
+
+SCRIPT = FOLDER.parent / "examples" / "join.py"
+
+
+def join(path: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, str(SCRIPT), str(path)], capture_output=True, text=True, check=False)
+
+
+def test_only_the_public_half_is_printed_and_only_the_owner_reads_the_private_one(tmp_path: Path) -> None:
+    made = join(tmp_path / "key.json")
+    assert made.returncode == 0, made.stderr
+    private = json.loads((tmp_path / "key.json").read_text())
+    [public] = json.loads(made.stdout)["keys"]
+    assert "d" in private
+    assert "d" not in public
+    assert public["x"] == private["x"]
+    assert stat.S_IMODE((tmp_path / "key.json").stat().st_mode) == 0o600
+
+
+def test_a_key_is_never_replaced(tmp_path: Path) -> None:
+    join(tmp_path / "key.json")
+    before = (tmp_path / "key.json").read_bytes()
+    again = join(tmp_path / "key.json")
+    assert again.returncode == 1
+    assert again.stdout == ""
+    assert (tmp_path / "key.json").read_bytes() == before
+
+
+@pytest.mark.backend("sqlite", "local_log")
+def test_the_hub_takes_the_printed_half_and_the_kept_half_opens_its_door(tmp_path: Path) -> None:
+    public = tmp_path / "public.json"
+    public.write_text(join(tmp_path / "key.json").stdout)
+    with embedded_hub(tmp_path / "hub") as hub:
+        added = hub.command("agency", "add", "--name", "Example", "--sector", "ngo", "--jwks", str(public))
+        key = json.loads((tmp_path / "key.json").read_text())
+        partner = Partner.connect(hub.origins, json.loads(added)["client_id"], key)
+        eventually(lambda: partner.request("GET", "/referral/v1/inbox").status_code == 200)
+        partner.close()

@@ -1,0 +1,202 @@
+"""Each process of a distributed hub is killed at each commit of a journey: nothing accepted is lost, nothing doubled."""
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeVar
+from uuid import uuid4
+
+import httpx2
+import pytest
+from sqlalchemy import text
+
+from deploy.testing.kafka import KafkaServer
+from deploy.testing.postgresql import PostgresServer
+from services import rooms
+from services.client import Partner, Refused
+from services.common.database import Database
+from tests.support.hubs import TestHub, distributed_hub
+from tests.support.people import Person, inbox, meet, referral, state
+
+pytestmark = [pytest.mark.slow, pytest.mark.backend("postgresql", "kafka")]
+T = TypeVar("T")
+PROCESSES = [f"{name}-{role}" for name in rooms.NAMES for role in ("api", "worker")]
+# Reporting's API only reads, so nothing of it can be between two states; it is killed in the middle all the same.
+READ_ONLY = "reporting-api"
+PATIENCE = 40.0
+MOST_COMMITS = 60
+
+
+@dataclass(slots=True)
+class World:
+    """A running hub that can be told to crash, its people, and what has been promised to them so far."""
+
+    hub: TestHub
+    orders: Path
+    sender: Partner
+    recipient: Partner
+    person: Person
+    threads: list[str] = field(default_factory=list)
+    deaths: int = 0
+
+    def order(self, process: str, order: str) -> None:
+        """Tell a process when to die; an empty order lets it live."""
+        (self.orders / process).write_text(order)
+
+    def tend(self, process: str) -> None:
+        """Start a process again that has died of its order, as an orchestrator would."""
+        running = self.hub.processes[process]
+        if running.popen is not None and running.popen.poll() is not None:
+            self.order(process, "")
+            self.deaths += 1
+            running.start()
+            running.wait()
+
+    def insist(self, process: str, act: Callable[[], T]) -> T:
+        """Try until it works, with the same ids, tending the process in between."""
+        deadline = time.monotonic() + PATIENCE
+        while time.monotonic() < deadline:
+            try:
+                if done := act():
+                    return done
+            except httpx2.HTTPError:
+                pass  # The process has just died, or is not back yet.
+            except Refused as refused:
+                self._help(process, refused)
+            self.tend(process)
+            time.sleep(0.02)
+        raise AssertionError("it did not come about")
+
+    def _help(self, process: str, refused: Refused) -> None:
+        if refused.status == 403:
+            self.insist(process, lambda: _done(self.person.page.step_up, self.person.pin))
+        elif refused.status == 401:
+            words = {"passphrase": self.person.passphrase}
+            self.insist(process, lambda: self.person.page.call("POST", "/session", words) is not None)
+        else:
+            assert refused.status >= 500, refused
+
+
+@pytest.fixture(scope="module")
+def world(
+    postgres_server: PostgresServer, kafka_server: KafkaServer, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[World]:
+    folder = tmp_path_factory.mktemp("faults")
+    launcher = [sys.executable, "-m", "tests.support.crashing"]
+
+    def order_of(name: str) -> dict[str, str]:
+        return {"CRASH_ORDER": str(folder / name)}
+
+    with distributed_hub(folder, postgres_server, kafka_server, launcher, order_of) as hub:
+        sender, recipient = hub.join("Sample Outreach", "ngo"), hub.join("Sample Shelter", "housing")
+        person = meet(hub, sender)
+        person.page.call("PUT", "/statistics", {"on": True})
+        yield World(hub, folder, sender, recipient, person)
+
+
+@pytest.mark.parametrize("side", ["before", "after"])
+@pytest.mark.parametrize("process", PROCESSES)
+def test_killed_at_each_commit_nothing_is_lost_and_nothing_doubled(world: World, process: str, side: str) -> None:
+    first = world.deaths
+    for number in range(1, MOST_COMMITS):
+        before = world.deaths
+        world.order(process, f"{side} {number} {uuid4()}")
+        _journey(world, process)
+        _settle(world, process)
+        world.order(process, "")
+        if world.deaths == before:
+            break
+    else:
+        pytest.fail("a journey with more commits than expected")
+    _check(world)
+    print(f"\n{process}: killed {world.deaths - first} times, {side} each of its commits")
+    assert world.deaths > first or process == READ_ONLY
+
+
+def _journey(world: World, process: str) -> None:
+    """Everything once, over HTTP; whatever fails because a process is down is tried again."""
+    shelter, outreach, page = world.recipient, world.sender, world.person.page
+    grant = world.insist(process, lambda: page.allow(shelter.client_id, "referral", ["summary"]))
+    event = outreach.event(referral(world.person, shelter))
+    thread = str(world.insist(process, lambda: outreach.post(event))["thread"])
+    world.threads.append(thread)
+    envelope = world.insist(process, lambda: _item(shelter, thread))["envelope"]
+    world.insist(process, lambda: shelter.call("POST", "/consent/v1/openings", {"envelope": envelope}))
+    for kind in ("accepted", "started"):
+        answer = shelter.event({"type": f"referral.{kind}.v1", "data": {"referral": thread}})
+        world.insist(process, partial(shelter.post, answer))
+        world.insist(process, partial(_is, outreach, thread, kind))
+    world.insist(process, lambda: page.call("DELETE", f"/grants/{grant}") is None)
+    world.insist(process, lambda: _closed(shelter, envelope))
+    world.insist(process, partial(_is, outreach, thread, "withdrawn"))
+
+
+def _settle(world: World, process: str) -> None:
+    """Wait until nothing is on its way any more."""
+
+    def quiet() -> bool:
+        waiting = sum(_number(world, name, "SELECT count(*) FROM outbox") for name in rooms.NAMES)
+        counted = _number(world, "reporting", "SELECT count(*) FROM counted_referral WHERE state = 'withdrawn'")
+        return waiting == 0 and counted == len(world.threads)
+
+    world.insist(process, quiet)
+
+
+def _check(world: World) -> None:
+    """What must hold however often anything was killed."""
+    assert [name for name in rooms.NAMES if _number(world, name, "SELECT count(*) FROM parked")] == []
+    steps = _rows(world, "referral", "SELECT referral_id, string_agg(state, ' ' ORDER BY number) FROM step GROUP BY 1")
+    assert dict(steps) == dict.fromkeys(world.threads, "requested accepted started withdrawn")
+    counted = _rows(world, "reporting", "SELECT referral, state, waited FROM counted_referral")
+    assert sorted(counted) == sorted((thread, "withdrawn", "under_24h") for thread in world.threads)
+    assert _number(world, "reporting", "SELECT count(DISTINCT statistics) FROM counted_referral") == 1
+
+    positions = [row[0] for row in _rows(world, "consent", "SELECT position FROM ledger_entry ORDER BY position")]
+    assert positions == list(range(len(positions)))
+    kinds = dict(_rows(world, "consent", "SELECT kind, count(*) FROM ledger_entry GROUP BY kind"))
+    assert kinds["grant.given"] == kinds["grant.ended"] == kinds["key.destroyed"] == len(world.threads)
+    assert _number(world, "consent", "SELECT count(*) FROM grant_key WHERE wrapped IS NOT NULL") == 0
+    intents = _rows(world, "consent", "SELECT detail->>'opening' FROM ledger_entry WHERE kind = 'opening.intended'")
+    outcomes = _rows(world, "consent", OUTCOMES)
+    assert len(set(outcomes)) == len(outcomes)
+    assert set(outcomes) <= set(intents)
+    # One that was killed between its bytes and its outcome stays an intent without an outcome, which she is shown as such.
+    assert len(intents) >= len(world.threads)
+
+
+OUTCOMES = "SELECT detail->>'opening' FROM ledger_entry WHERE kind IN ('opening.delivered', 'opening.indeterminate')"
+
+
+def _done(act: Callable[[str], None], given: str) -> bool:
+    act(given)
+    return True
+
+
+def _item(agency: Partner, thread: str) -> Any:
+    return next((item for item in inbox(agency) if item["referral"] == thread), None)
+
+
+def _is(agency: Partner, thread: str, wanted: str) -> bool:
+    return state(agency, thread) == wanted
+
+
+def _closed(agency: Partner, envelope: str) -> bool:
+    status = agency.request("POST", "/consent/v1/openings", {"envelope": envelope}).status_code
+    assert status != 200, "an envelope was opened after its grant was revoked"
+    return status == 404
+
+
+def _number(world: World, service: str, query: str) -> int:
+    return int(_rows(world, service, query)[0][0])
+
+
+def _rows(world: World, service: str, query: str) -> list[Any]:
+    database = Database(world.hub.settings.database(service), pool_size=1)
+    try:
+        with database.reading() as connection:
+            return [tuple(row) for row in connection.execute(text(query))]
+    finally:
+        database.close()

@@ -1,0 +1,164 @@
+"""Every path is gated: each route of each service is listed here with what a caller must show, and asks for just that."""
+
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, get_args
+
+import pytest
+from fastapi import FastAPI
+from fastapi.dependencies.models import Dependant
+from fastapi.routing import APIRoute, RouteContext, iter_route_contexts
+from starlette.middleware.base import BaseHTTPMiddleware
+from starlette.testclient import TestClient
+
+from services import rooms
+from services.common.access import Caller
+from services.common.service import Service
+from services.common.settings import Settings
+from services.consent.api.doors import Here, Widening
+from services.consent.api.inner import intake_only
+
+# What a caller must show.
+TOKEN = "an agency's token and proof"
+SESSION = "her session"
+PIN = "her session, and her PIN a moment ago"
+INTAKE = "intake's own signature"
+NOTHING = "nothing"
+
+GATES: Mapping[object, str] = {
+    get_args(Caller)[1].dependency: TOKEN,
+    get_args(Here)[1].dependency: SESSION,
+    get_args(Widening)[1].dependency: PIN,
+    intake_only: INTAKE,
+}
+
+# Each with the reason why anybody may call it.
+PUBLIC = {
+    "GET /.well-known/oauth-authorization-server/intake": "says where tokens are to be had",
+    "GET /intake/.well-known/oauth-authorization-server": "the same",
+    "GET /intake/jwks.json": "public keys",
+    "POST /intake/oauth/token": "checks the client's assertion and proof itself",
+    "POST /my/v1/session": "is the way in, and checks her words or code itself",
+    "POST /my/v1/revoke-card": "checks the card's code itself; shows nothing, only takes away",
+    "GET /my": "shows the way in, or what a session may see",
+    "GET /my/": "the same",
+    "POST /my/way-in": "is the way in, and checks her words itself",
+    "POST /my/leave": "must always work; shows nothing",
+    "GET /reporting": "leads to the page",
+    "GET /reporting/": "the same",
+    "GET /reporting/{language}": "facts about services",
+    "GET /reporting/{language}/": "the same",
+    "GET /reporting/v1/capacity": "facts about services",
+    **{f"GET /{name}/health/{kind}": "one word" for name in rooms.NAMES for kind in ("live", "ready")},
+}
+GATED = {
+    "POST /intake/v1/events": TOKEN,
+    "GET /intake/v1/events/{event_id}": TOKEN,
+    "POST /consent/v1/subjects": TOKEN,
+    "POST /consent/v1/links": TOKEN,
+    "POST /consent/v1/consent-requests": TOKEN,
+    "POST /consent/v1/revocations": TOKEN,
+    "POST /consent/v1/openings": TOKEN,
+    "GET /referral/v1/inbox": TOKEN,
+    "GET /referral/v1/offers": TOKEN,
+    "GET /referral/v1/referrals/{referral}": TOKEN,
+    "POST /my/v1/session/step-up": SESSION,
+    "DELETE /my/v1/session": SESSION,
+    "GET /my/v1/grants": SESSION,
+    "POST /my/v1/grants": PIN,
+    "DELETE /my/v1/grants/{grant}": SESSION,
+    "POST /my/v1/pause": SESSION,
+    "POST /my/v1/resume": PIN,
+    "GET /my/v1/restrictions": SESSION,
+    "POST /my/v1/restrictions": SESSION,
+    "DELETE /my/v1/restrictions/{restriction}": PIN,
+    "GET /my/v1/requests": SESSION,
+    # These two ask for the PIN inside, when the answer is yes; tests/consent shows it.
+    "POST /my/v1/requests/{request_id}": SESSION,
+    "PUT /my/v1/statistics": SESSION,
+    "POST /my/v1/link-codes": PIN,
+    "GET /my/v1/ledger": SESSION,
+    "GET /my/v1/agencies": SESSION,
+    "GET /my/v1/export": PIN,
+    "DELETE /my/v1": PIN,
+    "POST /my/grants/{grant}/revoke": SESSION,
+    "POST /my/pause": SESSION,
+    "POST /internal/consent/v1/decisions": INTAKE,
+}
+INVENTORY = {**GATED, **dict.fromkeys(PUBLIC, NOTHING)}
+SOME_ID = "00000000-0000-4000-8000-000000000000"
+
+
+@pytest.fixture(scope="module")
+def services(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Service]]:
+    folder: Path = tmp_path_factory.mktemp("hub")
+    built = rooms.build_all(Settings(data=folder), "http://127.0.0.1:1")
+    for service in built:
+        rooms.migrate(service)
+    yield built
+    for service in built:
+        service.close()
+
+
+def apps(services: list[Service]) -> list[FastAPI]:
+    found = [app for service in services for app in (service.app, service.inner_app) if app is not None]
+    assert all(isinstance(app, FastAPI) for app in found)
+    return [app for app in found if isinstance(app, FastAPI)]
+
+
+def routes(services: list[Service]) -> Iterator[tuple[str, RouteContext, FastAPI]]:
+    for app in apps(services):
+        for route in iter_route_contexts(app.routes):
+            # Anything else (a mount, a static folder) would answer without being listed.
+            assert isinstance(route.original_route, APIRoute), route
+            yield from ((f"{method} {route.path_format}", route, app) for method in sorted(route.methods or ()))
+
+
+def dependencies(dependant: Dependant) -> Iterator[Callable[..., Any] | None]:
+    for inner in dependant.dependencies:
+        yield inner.call
+        yield from dependencies(inner)
+
+
+def gate(route: RouteContext) -> str:
+    found = [GATES[call] for call in dependencies(route.dependant) if call in GATES]
+    assert len(found) <= 1, "a route has one gate"
+    return found[0] if found else NOTHING
+
+
+def test_the_inventory_lists_every_route_and_no_other(services: list[Service]) -> None:
+    assert sorted(name for name, _, _ in routes(services)) == sorted(INVENTORY)
+
+
+def test_every_path_is_gated_as_the_inventory_says(services: list[Service]) -> None:
+    assert {name: gate(route) for name, route, _ in routes(services)} == INVENTORY
+
+
+@pytest.mark.parametrize("name", GATED)
+def test_without_what_it_asks_for_a_route_answers_401_and_nothing_else(services: list[Service], name: str) -> None:
+    [(route, app)] = [(route, app) for found, route, app in routes(services) if found == name]
+    method, path = name.split(" ")
+    parameters = {parameter.name: SOME_ID for parameter in route.dependant.path_params}
+    with TestClient(app, base_url="http://127.0.0.1:8080") as client:
+        bare = client.request(method, path.format(**parameters))
+        dressed = client.request(
+            method,
+            path.format(**parameters),
+            headers={"authorization": "DPoP x", "dpop": "x", "cookie": "s=x", "x-forwarded-for": "127.0.0.1"},
+        )
+    for answer in (bare, dressed):
+        assert answer.status_code == 401
+        assert answer.headers["content-type"] == "application/problem+json"
+        assert set(answer.json()) <= {"type", "title", "status", "errors"}
+
+
+def test_no_application_has_a_middleware_that_buffers(services: list[Service]) -> None:
+    for app in apps(services):
+        for middleware in app.user_middleware:
+            assert isinstance(middleware.cls, type)
+            assert not issubclass(middleware.cls, BaseHTTPMiddleware)
+
+
+def test_no_application_serves_its_own_documentation(services: list[Service]) -> None:
+    for app in apps(services):
+        assert (app.docs_url, app.redoc_url, app.openapi_url) == (None, None, None)

@@ -1,0 +1,34 @@
+"""Intake by itself, on each database, asking a consent service that a test directs."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.clocks import StillClock
+from tests.support.front_door import Decider, FrontDoor, decider, front_door
+
+
+@pytest.fixture
+def consent() -> Iterator[Decider]:
+    with decider() as made:
+        yield made
+
+
+@pytest.fixture
+def clock() -> StillClock:
+    return StillClock()
+
+
+@pytest.fixture(scope="module")
+def shared_door(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FrontDoor]:
+    """One intake for those tests of a module that need no empty database; consent cannot be asked."""
+    with front_door(tmp_path_factory.mktemp("intake"), "http://127.0.0.1:1", StillClock()) as made:
+        yield made
+
+
+@pytest.fixture
+def door(database_url: str, tmp_path: Path, consent: Decider, clock: StillClock) -> Iterator[FrontDoor]:
+    """Intake on SQLite and on PostgreSQL; its clock stands still."""
+    with front_door(tmp_path, consent.url, clock, database_url) as made:
+        yield made

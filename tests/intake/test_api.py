@@ -1,0 +1,198 @@
+"""Intake's routes over HTTP: where tokens are to be had, which bodies are taken, and what became of one's own events."""
+
+import json
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import quote
+
+import httpx2
+import pytest
+
+from services.client import Partner
+from services.common.event import BATCH_CONTENT_TYPE, CONTENT_TYPE
+from services.intake.api import MAX_BATCH
+from tests.support.front_door import LINKED, Decider, FrontDoor, capacity, event, front_door, referral
+
+METADATA = ("/intake/.well-known/oauth-authorization-server", "/.well-known/oauth-authorization-server/intake")
+ALGORITHMS = ["ES256", "PS256", "Ed25519"]
+EVENTS = "/intake/v1/events"
+
+
+@pytest.fixture
+def door(database_url: str, tmp_path: Path, consent: Decider) -> Iterator[FrontDoor]:
+    """Intake by the machine's clock, since partners' clients go by it."""
+    with front_door(tmp_path, consent.url, database_url=database_url) as made:
+        yield made
+
+
+@pytest.fixture
+def partner(door: FrontDoor) -> Partner:
+    return door.join()
+
+
+def test_metadata_is_the_same_in_both_places_where_clients_look(shared_door: FrontDoor) -> None:
+    issuer = shared_door.origins.url("/intake")
+    for path in METADATA:
+        answer = httpx2.get(shared_door.origins.url(path))
+        assert answer.headers["content-type"] == "application/json"
+        assert answer.json() == {
+            "issuer": issuer,
+            "token_endpoint": f"{issuer}/oauth/token",
+            "jwks_uri": f"{issuer}/jwks.json",
+            "grant_types_supported": ["client_credentials"],
+            "response_types_supported": [],
+            "token_endpoint_auth_methods_supported": ["private_key_jwt"],
+            "token_endpoint_auth_signing_alg_values_supported": ALGORITHMS,
+            "dpop_signing_alg_values_supported": ALGORITHMS,
+        }
+
+
+def test_what_verifies_tokens_is_published_and_nothing_private_with_it(shared_door: FrontDoor) -> None:
+    [key] = httpx2.get(shared_door.origins.url("/intake/jwks.json")).json()["keys"]
+    assert (key["kty"], key["crv"], key["use"], key["alg"]) == ("OKP", "Ed25519", "sig", "Ed25519")
+    assert "d" not in key
+
+
+def test_a_single_event_is_told_of_by_itself_and_a_batch_in_order(
+    door: FrontDoor, consent: Decider, partner: Partner
+) -> None:
+    consent.decide = lambda _sending: consent.permit("summary")
+    recipient = door.agency("Sample Shelter", "housing")
+    single = partner.request("POST", EVENTS, partner.event(referral(recipient)), CONTENT_TYPE)
+    assert (single.status_code, single.headers["content-type"]) == (202, "application/json")
+    assert single.json()["parts"] == {"housing": "withheld", "summary": "sealed"}
+
+    documents = [partner.event(capacity()), partner.event(referral(recipient)), {"id": "e3"}]
+    batch = partner.request("POST", EVENTS, documents, BATCH_CONTENT_TYPE)
+    assert batch.status_code == 202
+    told = batch.json()
+    assert [result["status"] for result in told] == ["accepted", "accepted", "rejected"]
+    assert [result["id"] for result in told] == [documents[0]["id"], documents[1]["id"], "e3"]
+    assert [fault["member"] for fault in told[2]["errors"]] == ["/specversion", "/source", "/type", "/data"]
+
+
+def test_a_batch_of_one_is_answered_as_a_batch(partner: Partner) -> None:
+    answer = partner.request("POST", EVENTS, [partner.event(capacity())], BATCH_CONTENT_TYPE)
+    assert [result["status"] for result in answer.json()] == ["accepted"]
+
+
+def test_a_full_batch_is_taken(door: FrontDoor, partner: Partner) -> None:
+    documents = [partner.event(capacity()) for _ in range(MAX_BATCH)]
+    answer = partner.request("POST", EVENTS, documents, BATCH_CONTENT_TYPE)
+    assert {result["status"] for result in answer.json()} == {"accepted"}
+    assert len(door.sent()) == MAX_BATCH
+
+
+@pytest.mark.parametrize("content_type", [CONTENT_TYPE, f"{CONTENT_TYPE}; charset=utf-8", CONTENT_TYPE.upper()])
+def test_a_kind_of_body_may_be_spelled_as_http_allows(shared_partner: Partner, content_type: str) -> None:
+    event_ = shared_partner.event(capacity())
+    assert shared_partner.request("POST", EVENTS, event_, content_type).status_code == 202
+
+
+def test_an_attribute_that_is_null_counts_as_left_out(shared_partner: Partner) -> None:
+    # CloudEvents JSON format, section 2.2: several SDKs write every attribute that they know.
+    document = shared_partner.event(capacity()) | dict.fromkeys(("subject", "time", "dataschema", "traceparent"))
+    assert shared_partner.post(document)["status"] == "accepted"
+
+
+@pytest.mark.parametrize("name", ["e1", "urn:uuid:0192f0c1-5b7e", "2026/000123", "50%", "a?b#c", "a+b", "%2F", "~._-"])
+def test_what_became_of_an_event_can_be_asked_by_any_id_that_was_taken(shared_partner: Partner, name: str) -> None:
+    shared_partner.post(capacity() | {"id": name})
+    assert shared_partner.call("GET", f"{EVENTS}/{quote(name, safe='')}") == {
+        "id": name,
+        "status": "accepted",
+        "parts": {},
+    }
+
+
+def test_what_became_of_a_referral_is_told_with_its_parts_and_thread(
+    door: FrontDoor, consent: Decider, partner: Partner
+) -> None:
+    consent.decide = lambda _sending: consent.permit("housing")
+    posted = partner.post(referral(door.agency("Sample Shelter", "housing")))
+    found = partner.call("GET", f"{EVENTS}/{posted['id']}")
+    assert found == posted
+    assert found["parts"] == {"housing": "sealed", "summary": "withheld"}
+
+
+def test_an_event_of_another_agencys_looks_like_one_that_never_was(
+    door: FrontDoor, consent: Decider, partner: Partner
+) -> None:
+    posted = partner.post(capacity())
+    other = door.join("Sample Clinic", "health")
+    consent.decide = lambda _sending: LINKED
+    withheld = partner.post(referral(other.client_id))
+    asked = [(other, posted["id"]), (partner, "never-posted"), (partner, withheld["id"])]
+    answers = [agency.request("GET", f"{EVENTS}/{name}") for agency, name in asked]
+    assert {answer.status_code for answer in answers} == {404}
+    assert len({(answer.content, tuple(answer.headers.items())) for answer in answers}) == 1
+
+
+def test_an_id_that_no_database_can_hold_is_a_4xx(partner: Partner) -> None:
+    for name in ("%00", "a%00b", "%ED%A0%80"):
+        assert 400 <= partner.request("GET", f"{EVENTS}/{name}").status_code < 500
+
+
+def test_nothing_that_intake_answers_may_be_kept_by_a_cache(shared_partner: Partner) -> None:
+    answers = [shared_partner.request("GET", path) for path in (METADATA[0], f"{EVENTS}/x", "/intake/nowhere")]
+    assert {answer.headers["cache-control"] for answer in answers} == {"no-store"}
+
+
+@pytest.fixture(scope="module")
+def shared_partner(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Partner]:
+    with front_door(tmp_path_factory.mktemp("intake"), "http://127.0.0.1:1") as made:
+        yield made.join()
+
+
+@pytest.mark.parametrize(
+    "lengths",
+    [["x"], ["-1"], ["2", "3"], ["1" * 400], ["2, 2"], ["0x2"], ["9" * 5000]],
+    ids=["words", "negative", "two", "huge", "listed", "hexadecimal", "a number too long for Python"],
+)
+def test_a_content_length_that_is_none_is_refused(shared_partner: Partner, lengths: list[str]) -> None:
+    with talking_to(shared_partner) as line:
+        line.sendall(head(shared_partner, *(f"content-length: {length}" for length in lengths)) + b"{}")
+        assert line.recv(12) in {b"HTTP/1.1 400", b"HTTP/1.1 413", b"HTTP/1.1 422"}
+    assert shared_partner.post(capacity())["status"] == "accepted"
+
+
+def test_a_sender_who_hangs_up_half_way_is_no_failure_of_the_hub(
+    door: FrontDoor, partner: Partner, caplog: pytest.LogCaptureFixture
+) -> None:
+    body = json.dumps(partner.event(capacity())).encode()
+    with talking_to(partner) as line:
+        line.sendall(head(partner, f"content-length: {len(body)}") + body[:-1])
+    assert partner.post(capacity())["status"] == "accepted"
+    assert len(door.kept()) == 1
+    assert [record for record in caplog.records if record.levelname == "ERROR"] == []
+
+
+def head(partner: Partner, *more: str) -> bytes:
+    """The head of a request that posts an event."""
+    url, token = partner.origins.url(EVENTS), partner.token()
+    proof = f"dpop: {partner.proof('POST', url, token)}"
+    lines = [f"POST {EVENTS} HTTP/1.1", "host: hub", f"authorization: DPoP {token}", proof]
+    return "\r\n".join([*lines, f"content-type: {CONTENT_TYPE}", *more, "", ""]).encode()
+
+
+@contextmanager
+def talking_to(partner: Partner) -> Iterator[socket.socket]:
+    """A bare connection, on which anything can be said."""
+    address = httpx2.URL(partner.origins.default)
+    with socket.create_connection((address.host, address.port or 80), timeout=20) as line:
+        yield line
+
+
+def test_events_about_nobody_are_taken_while_consent_cannot_be_asked(shared_partner: Partner) -> None:
+    assert shared_partner.post(capacity())["status"] == "accepted"
+    answer = shared_partner.request("POST", EVENTS, shared_partner.event(referral("agency-bbbbbbbbbb")), CONTENT_TYPE)
+    assert answer.status_code == 503
+
+
+def test_an_id_is_echoed_only_if_it_could_be_one(shared_partner: Partner) -> None:
+    batch = [event(shared_partner.client_id, capacity(), id=name) for name in ("a\nb", "x" * 129, 7, "Straße", None)]
+    answer = shared_partner.request("POST", EVENTS, batch, BATCH_CONTENT_TYPE)
+    assert [result["id"] for result in answer.json()] == [None] * 5
+    assert {result["status"] for result in answer.json()} == {"rejected"}

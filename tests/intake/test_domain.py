@@ -1,0 +1,137 @@
+"""What a posted event may look like: every rule names its member, and no rule repeats what was sent."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import schemas
+from services.common import contracts
+from services.common.errors import Fault
+from services.common.event import Event
+from services.intake.domain import STARTS_A_THREAD, Result, faults_of, parts_told, thread_of
+from tests.support.clocks import NOON
+
+ME, OTHER = "agency-aaaaaaaaaa", "agency-bbbbbbbbbb"
+EXAMPLES = Path(schemas.__file__).parent / "examples"
+REFERRAL = "0192f0c1-5b7e-7a30-8c11-2f64d1a0b9e3"
+POSTED = sorted(contracts.posted_types())
+
+
+def valid_data(event_type: str) -> dict[str, Any]:
+    example = min((EXAMPLES / event_type).glob("valid-*.json"))
+    data: dict[str, Any] = json.loads(example.read_text("utf-8"))
+    return data
+
+
+def make(event_type: str, data: dict[str, Any] | None = None, source: str = ME, subject: str | None = "") -> Event:
+    """An event as its sender should write it, unless a test says otherwise; "" stands for what the type needs."""
+    needed = "ppid-of-sample-aspen" if contracts.needs_subject(event_type) else None
+    given = needed if subject == "" else subject
+    return Event("e1", source, event_type, NOON, valid_data(event_type) if data is None else data, subject=given)
+
+
+def members(faults: list[Fault]) -> list[str]:
+    return [fault.member for fault in faults]
+
+
+@pytest.mark.parametrize("event_type", POSTED)
+def test_the_example_of_each_posted_type_has_no_fault(event_type: str) -> None:
+    assert faults_of(make(event_type), ME) == []
+
+
+@pytest.mark.parametrize("event_type", sorted(set(schemas.event_types()) - set(POSTED)))
+def test_a_type_of_the_hubs_own_services_may_not_be_posted(event_type: str) -> None:
+    [fault] = faults_of(make(event_type, source="intake"), ME)
+    assert fault.member == "/type"
+    assert fault.accepted == ", ".join(POSTED)
+    assert event_type not in fault.detail
+
+
+@pytest.mark.parametrize("event_type", POSTED)
+def test_an_event_of_somebody_elses_is_refused_whatever_its_type(event_type: str) -> None:
+    assert members(faults_of(make(event_type, source=OTHER), ME)) == ["/source"]
+
+
+@pytest.mark.parametrize("event_type", [name for name in POSTED if contracts.needs_subject(name)])
+def test_an_event_about_a_person_must_say_about_whom(event_type: str) -> None:
+    assert members(faults_of(make(event_type, subject=None), ME)) == ["/subject"]
+
+
+@pytest.mark.parametrize("event_type", [name for name in POSTED if not contracts.needs_subject(name)])
+def test_an_event_about_nobody_may_not_name_anybody(event_type: str) -> None:
+    [fault] = faults_of(make(event_type, subject="ppid-of-sample-aspen"), ME)
+    assert fault.member == "/subject"
+    assert "ppid-of-sample-aspen" not in str(fault)
+
+
+def test_only_events_that_would_be_sealed_or_counted_name_a_person() -> None:
+    assert [name for name in POSTED if contracts.needs_subject(name)] == ["need.recorded.v1", "referral.requested.v1"]
+
+
+def test_an_agency_cannot_refer_to_itself() -> None:
+    data = valid_data("referral.requested.v1") | {"to": ME}
+    [fault] = faults_of(make("referral.requested.v1", data), ME)
+    assert (fault.member, fault.accepted) == ("/data/to", "another agency's id")
+
+
+def test_every_fault_of_an_event_is_told_at_once() -> None:
+    data = valid_data("referral.requested.v1") | {"to": ME, "need": "sleep", "stage": 7}
+    found = members(faults_of(make("referral.requested.v1", data, source=OTHER, subject=None), ME))
+    assert sorted(found) == ["/data/need", "/data/stage", "/data/to", "/source", "/subject"]
+
+
+def test_a_missing_member_is_named_and_all_that_are_needed_are_listed() -> None:
+    data = valid_data("referral.requested.v1")
+    del data["urgency"]
+    [fault] = faults_of(make("referral.requested.v1", data), ME)
+    assert fault == Fault("/data/urgency", "Missing.", "every one of: to, purpose, need, stage, region, urgency, parts")
+
+
+@pytest.mark.parametrize(
+    ("place", "part", "member"),
+    [
+        ("data", {"her_friends_name": "Sample Birch"}, "/data"),
+        ("parts", {"diary": {"text": "Sample Birch"}}, "/data/parts"),
+        ("summary", {"Sample Birch": "a name as a name"}, "/data/parts/summary"),
+    ],
+)
+def test_a_member_too_many_is_refused_without_repeating_its_name_or_value(
+    place: str, part: dict[str, Any], member: str
+) -> None:
+    data = valid_data("referral.requested.v1")
+    data["parts"]["summary"] = {"text": "Sample Aspen's words."}
+    {"data": data, "parts": data["parts"], "summary": data["parts"]["summary"]}[place].update(part)
+    [fault] = faults_of(make("referral.requested.v1", data), ME)
+    assert fault.member == member
+    assert fault.accepted
+    assert not [word for word in ("Birch", *part) if word in str(fault)]
+
+
+@pytest.mark.parametrize("event_type", POSTED)
+def test_what_an_event_carries_on_is_the_referral_or_offer_it_names(event_type: str) -> None:
+    data = valid_data(event_type)
+    named = [data[name] for name in ("referral", "offer") if name in data]
+    assert thread_of(make(event_type)) == (named[0] if named else None)
+    assert len(named) <= 1
+
+
+def test_what_begins_a_thread_carries_on_none() -> None:
+    assert {"referral.requested.v1", "offer.opened.v1"} == STARTS_A_THREAD
+    assert [thread_of(make(event_type)) for event_type in sorted(STARTS_A_THREAD)] == [None, None]
+
+
+def test_each_posted_category_is_told_of_and_only_sealed_ones_as_sealed() -> None:
+    parts: dict[str, Any] = {"summary": {}, "health": {}, "housing": {}}
+    told = parts_told(parts, frozenset({"summary", "housing", "legal"}))
+    assert told == {"health": "withheld", "housing": "sealed", "summary": "sealed"}
+
+
+def test_a_result_leaves_out_what_it_has_not() -> None:
+    assert Result("e1", "accepted").as_json() == {"id": "e1", "status": "accepted", "parts": {}}
+    fault = Fault("/type", "Not a type.")
+    full = Result("e1", "rejected", {"summary": "withheld"}, "invalid", REFERRAL, (fault,)).as_json()
+    assert full["reason"] == "invalid"
+    assert full["thread"] == REFERRAL
+    assert full["errors"] == [{"member": "/type", "detail": "Not a type."}]

@@ -1,0 +1,38 @@
+"""Looks for a text in files, in every spelling in which software tends to write bytes down."""
+
+import mmap
+from base64 import b64encode, urlsafe_b64encode
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from urllib.parse import quote
+
+
+def spellings(text: str) -> set[bytes]:
+    """The text as bytes, reversed, UTF-16, hex, URL-escaped, JSON-escaped, and base64 at each of its three alignments."""
+    raw = text.encode()
+    found = {
+        raw,
+        raw[::-1],
+        text.encode("utf-16-le"),
+        raw.hex().encode(),
+        raw.hex().upper().encode(),
+        quote(text).encode(),
+    }
+    for shift in range(3):
+        for encode in (b64encode, urlsafe_b64encode):
+            whole = encode(bytes(shift) + raw).rstrip(b"=")
+            # The first and last characters also depend on the neighbouring bytes, which are not known here.
+            found.add(whole[4:-4] if shift else whole[:-4])
+    return found
+
+
+def files_with(texts: Iterable[str], folders: Iterable[Path]) -> Iterator[tuple[str, Path]]:
+    """Each text with each file that holds it in any spelling."""
+    wanted = {text: spellings(text) for text in texts}
+    for folder in folders:
+        for path in sorted(folder.rglob("*")) if folder.is_dir() else [folder]:
+            if path.is_file() and path.stat().st_size:
+                with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+                    for text, forms in wanted.items():
+                        if any(content.find(form) >= 0 for form in forms):
+                            yield text, path

@@ -1,0 +1,257 @@
+"""The consent service by itself: its room on either database, its doors on a real socket, and people to stand at them."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import timedelta
+from hashlib import sha256
+from http.cookiejar import CookieJar, DefaultCookiePolicy
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import httpx2
+from joserfc import jwt
+from joserfc.jwk import Key, KeySet, OKPKey
+from sqlalchemy import ColumnElement, Table, select
+
+from services.client import new_key
+from services.common.access import AUDIENCE, TokenKeys
+from services.common.clock import Clock
+from services.common.envelope import Header
+from services.common.event import Event
+from services.common.migrations import upgrade
+from services.common.serve import BackgroundServer, ByPrefix, listen, origin
+from services.common.service import Service
+from services.common.settings import Settings
+from services.common.text import base64url, random_name
+from services.consent import main as consent
+from services.consent.handlers import accounts, grants
+from services.consent.handlers.accounts import Session
+from services.consent.handlers.grants import Wish
+from services.consent.models import ledger_entry
+from services.consent.room import Room
+from services.consent.store import permissions, subjects
+from services.intake.sealing import seal
+from tests.support.clocks import StillClock
+
+SUMMARY = {"text": "Sample Aspen would like a quiet place for some nights."}
+
+
+class TokenSigner:
+    """Signs access tokens as intake does, so that consent can be met without it."""
+
+    def __init__(self, issuer: str, clock: Clock) -> None:
+        self.key = OKPKey.generate_key("Ed25519")
+        self.key.ensure_kid()
+        self._issuer, self._clock = issuer, clock
+
+    @property
+    def public(self) -> KeySet:
+        """The keys by which its tokens are verified."""
+        return KeySet([OKPKey.import_key(self.key.as_dict(private=False))])
+
+    def token(self, agency: str, holder: Key) -> str:
+        """An hour's access token for an agency, bound to its key."""
+        now = int(self._clock.now().timestamp())
+        claims = {
+            "iss": self._issuer,
+            "aud": AUDIENCE,
+            "client_id": agency,
+            "jti": random_name(16),
+            "iat": now,
+            "exp": now + 3600,
+            "cnf": {"jkt": holder.thumbprint()},
+        }
+        return self.sign({"typ": "at+jwt"}, claims)
+
+    def sign(self, header: Mapping[str, Any], claims: Mapping[str, Any]) -> str:
+        """Any claims at all."""
+        full = {"alg": "Ed25519", "kid": self.key.kid, **header}
+        return jwt.encode(full, dict(claims), self.key, algorithms=["Ed25519"])
+
+
+@dataclass(slots=True)
+class Agency:
+    """An agency that consent knows, with a key and a token of its own."""
+
+    id: str
+    sector: str
+    clock: Clock
+    key: Key
+    token: str
+
+    def headers(self, method: str, url: str) -> dict[str, str]:
+        """Token and proof for one request."""
+        claims = {
+            "htm": method,
+            "htu": url,
+            "iat": int(self.clock.now().timestamp()),
+            "jti": random_name(24),
+            "ath": base64url(sha256(self.token.encode()).digest()),
+        }
+        public = {name: value for name, value in self.key.as_dict(private=False).items() if name != "kid"}
+        proof = jwt.encode({"alg": "ES256", "typ": "dpop+jwt", "jwk": public}, claims, self.key, algorithms=["ES256"])
+        return {"authorization": f"DPoP {self.token}", "dpop": proof, "content-type": "application/json"}
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """A survivor as one agency registered her."""
+
+    subject: UUID
+    ppid: str
+    claim_code: str
+    revoke_code: str
+
+
+def forgetful_client() -> httpx2.Client:
+    """A client that keeps no cookies, so that each request says itself who makes it."""
+    return httpx2.Client(timeout=20.0, cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])))
+
+
+@dataclass(slots=True)
+class House:
+    """The consent service with people in it. `clock` stands still until a test moves it."""
+
+    service: Service
+    room: Room
+    clock: StillClock
+    signer: TokenSigner
+    url: str
+    http: httpx2.Client = field(default_factory=forgetful_client)
+
+    @property
+    def port(self) -> int:
+        """The port of its doors."""
+        return int(self.url.rpartition(":")[2])
+
+    def agency(self, sector: str = "housing", standing: str = "active") -> Agency:
+        """An agency that was just taken in."""
+        return join(self.room, self.signer, sector, standing)
+
+    def person(self, agency: Agency | None = None, language: str = "en") -> Person:
+        """A survivor whom an agency (any) has registered."""
+        return register(self.room, (agency or self.agency()).id, language)
+
+    def session(self, person: Person, *, stepped_up: bool = False) -> str:
+        """The token of a session of hers, without the slow way in."""
+        return open_session(self.room, person.subject, stepped_up=stepped_up)
+
+    def here(self, person: Person, *, stepped_up: bool = False) -> Session:
+        """The same as handlers know it."""
+        return accounts.find_session(self.room, self.session(person, stepped_up=stepped_up))
+
+    def allow(self, person: Person, agency: Agency, *categories: str, days: int | None = None) -> UUID:
+        """A grant of these categories (the summary) for referrals."""
+        wish = Wish(agency.id, "referral", categories or ("summary",), days)
+        return grants.give_grant(self.room, person.subject, wish)
+
+    def envelope(self, grant: UUID, parts: Mapping[str, Mapping[str, Any]] | None = None, **header: Any) -> str:
+        """A sealed box under a grant, as intake makes them."""
+        return sealed(self.room, grant, parts or {"summary": SUMMARY}, **header)
+
+    def call(self, agency: Agency, path: str, body: Any, method: str = "POST") -> httpx2.Response:
+        """A request by an agency."""
+        return self.http.request(method, self.url + path, json=body, headers=agency.headers(method, self.url + path))
+
+    def open(self, agency: Agency, envelope: str) -> httpx2.Response:
+        """A request for an opening."""
+        return self.call(agency, "/consent/v1/openings", {"envelope": envelope})
+
+    def my(self, method: str, path: str, token: str | None = None, body: Any = None) -> httpx2.Response:
+        """A request by a survivor."""
+        headers = {"cookie": f"s={token}"} if token else {}
+        return self.http.request(method, f"{self.url}/my/v1{path}", json=body, headers=headers)
+
+    def ledger(self, person: Person) -> list[Any]:
+        """Her ledger, oldest first."""
+        return self.rows(ledger_entry, ledger_entry.c.subject_id == person.subject)
+
+    def kinds(self, person: Person) -> list[str]:
+        """What her ledger tells of, oldest first."""
+        return [row.kind for row in self.ledger(person)]
+
+    def epoch(self, person: Person) -> int:
+        """The number of her last consent change."""
+        with self.room.database.reading() as connection:
+            row = subjects.get_subject(connection, person.subject)
+        assert row is not None
+        return int(row.epoch)
+
+    def rows(self, table: Table, *conditions: ColumnElement[bool]) -> list[Any]:
+        """Rows of a table in the order of its key, read by a connection of its own."""
+        with self.room.database.reading() as connection:
+            return list(connection.execute(select(table).where(*conditions).order_by(*table.primary_key)))
+
+
+@contextmanager
+def house(database_url: str, folder: Path) -> Iterator[House]:
+    """The service on an empty database, its doors open."""
+    listener = listen(0)
+    settings = Settings(database_url=database_url, data=folder, public_url=origin(listener))
+    clock = StillClock()
+    signer = TokenSigner(settings.token_issuer, clock)
+    service = consent.build(settings, TokenKeys(keys=signer.public), clock)
+    upgrade(consent.NAME, service.database)
+    apps = dict.fromkeys(service.prefixes, service.app)
+    assert service.inner_app is not None
+    door = BackgroundServer(ByPrefix({**apps, "/internal": service.inner_app}), listener)
+    door.start()
+    made = House(service, service.app.state.room, clock, signer, settings.public_url)  # type: ignore[attr-defined]
+    try:
+        yield made
+    finally:
+        made.http.close()
+        door.stop()
+        service.close()
+
+
+def join(room: Room, signer: TokenSigner, sector: str, standing: str = "active") -> Agency:
+    """Put an agency on consent's roster, as `agency.changed.v1` does."""
+    name = f"agency-{random_name(10)}"
+    change_standing(room, name, sector, standing, 1)
+    key = new_key()
+    return Agency(name, sector, room.clock, key, signer.token(name, key))
+
+
+def change_standing(room: Room, name: str, sector: str, standing: str, version: int) -> None:
+    """Tell consent what became of an agency."""
+    data = {"agency": name, "name": f"Sample {name}", "sector": sector, "standing": standing, "version": version}
+    event = Event(str(room.clock.new_id()), "intake", "agency.changed.v1", room.clock.now(), data, name)
+    with room.database.transaction() as connection:
+        room.roster.take(connection, event)
+
+
+def register(room: Room, agency: str, language: str = "en") -> Person:
+    """A survivor whom an agency has registered."""
+    made = accounts.register(room, agency, language)
+    with room.database.reading() as connection:
+        subject = subjects.linked(connection, [(agency, made.ppid)])[agency, made.ppid]
+    return Person(subject, made.ppid, made.claim_code, made.revoke_code)
+
+
+def open_session(room: Room, subject: UUID, *, stepped_up: bool = False) -> str:
+    """A session's token, without the slow way in."""
+    token, now = random_name(32), room.clock.now()
+    digest = room.secrets.session_digest(token)
+    with room.database.transaction() as connection:
+        subjects.add_session(connection, digest, subject, now)
+        if stepped_up:
+            subjects.change_session(connection, digest, stepped_up_until=now + timedelta(minutes=5))
+    return token
+
+
+def sealed(room: Room, grant: UUID, parts: Mapping[str, Mapping[str, Any]], **header: Any) -> str:
+    """A sealed box under a grant; `header` replaces what intake would write on it."""
+    with room.database.reading() as connection:
+        row = permissions.get_grant(connection, grant)
+    assert row is not None
+    written = {
+        "id": str(room.clock.new_id()),
+        "recipient": row.agency,
+        "grant": str(grant),
+        "epoch": row.epoch,
+        "type": "referral.requested.v1",
+    }
+    return seal(Header(**{**written, **header}), bytes(row.public_key), parts)

@@ -1,0 +1,57 @@
+"""Runs the consent service's API as `fireweed serve consent api` does, and on wish without its locks.
+
+Only the test of the revocation race has such a wish: it must see violations then, or it could not see any at all.
+"""
+
+import argparse
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from uuid import UUID
+
+from sqlalchemy import Connection
+
+from services.common.access import TokenKeys
+from services.common.database import Database
+from services.common.jose import key_set
+from services.common.serve import ByPrefix, listen, server
+from services.common.settings import Settings
+from services.consent import main as consent
+
+
+class NoLocks:
+    """Connections as the locks give them, without the locks."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    @contextmanager
+    def changing(self, _subject: UUID) -> Iterator[Connection]:
+        """A transaction."""
+        with self._database.transaction() as connection:
+            yield connection
+
+    @contextmanager
+    def opening(self, _subjects: Sequence[UUID]) -> Iterator[Connection]:
+        """A connection."""
+        with self._database.reading() as connection:
+            yield connection
+
+
+def main() -> None:
+    """Serve until a signal comes."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--port", type=int, required=True)
+    parser.add_argument("--token-keys", type=Path, required=True)
+    parser.add_argument("--without-locks", action="store_true")
+    options = parser.parse_args()
+    settings = Settings()
+    keys = TokenKeys(keys=key_set(json.loads(options.token_keys.read_text())["keys"]))
+    locks = NoLocks(Database(settings.database(consent.NAME), pool_size=20)) if options.without_locks else None
+    made = consent.build(settings, keys, locks=locks)
+    server(ByPrefix(dict.fromkeys(made.prefixes, made.app))).run(sockets=[listen(options.port)])
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,61 @@
+"""The consent service as real processes on one PostgreSQL database, and its room in this process to set the scene."""
+
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+
+from deploy.testing.ports import free_port
+from services.common.access import TokenKeys
+from services.common.migrations import upgrade
+from services.common.settings import Settings
+from services.consent import main as consent
+from services.consent.room import Room
+from tests.support.consent import TokenSigner
+from tests.support.hubs import HubProcess
+
+
+@dataclass(frozen=True, slots=True)
+class ConsentProcess:
+    """One process of the consent API and the port on which it answers."""
+
+    process: HubProcess
+    port: int
+
+
+@contextmanager
+def serving(
+    settings: Settings, signer: TokenSigner, number: int, options: Sequence[str] = ()
+) -> Iterator[list[ConsentProcess]]:
+    """Processes of the consent API on one database; `options` are those of `tests.support.consent_api`."""
+    keys = settings.data / "token-keys.json"
+    keys.write_text(json.dumps(signer.public.as_dict(private=False)))
+    with own_room(settings, signer) as room:
+        upgrade(consent.NAME, room.database)
+    started = [_process(settings, free_port(), ["--token-keys", str(keys), *options]) for _ in range(number)]
+    with ExitStack() as running:
+        for one in started:
+            running.callback(one.process.stop)
+            one.process.start()
+        for one in started:
+            one.process.wait()
+        yield started
+
+
+@contextmanager
+def own_room(settings: Settings, signer: TokenSigner) -> Iterator[Room]:
+    """The room in this process, on the same database and keys as the processes that serve."""
+    made = consent.build(settings, TokenKeys(keys=signer.public))
+    try:
+        yield made.app.state.room  # type: ignore[attr-defined]
+    finally:
+        made.close()
+
+
+def _process(settings: Settings, port: int, options: Sequence[str]) -> ConsentProcess:
+    url = f"http://127.0.0.1:{port}"
+    own = Settings(database_url=settings.database_url, data=settings.data, public_url=url, issuer=settings.token_issuer)
+    command = [sys.executable, "-m", "tests.support.consent_api", "--port", str(port), *options]
+    log = settings.data / f"consent-{port}.log"
+    return ConsentProcess(HubProcess(f"consent-{port}", command, own, log, f"{url}/consent/health/ready"), port)

@@ -1,0 +1,201 @@
+"""Intake by itself, with a consent service of the test's own: a real HTTP server that decides as it is told to."""
+
+import json
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from sqlalchemy import select
+
+from services.client import Origins, Partner, new_key, public_jwks
+from services.common.clock import Clock
+from services.common.envelope import NONCE, SUITE, Envelope, part_context, part_key, read
+from services.common.migrations import upgrade
+from services.common.serve import BackgroundServer, listen, origin
+from services.common.service import Service
+from services.common.settings import Settings
+from services.common.text import base64url
+from services.intake import handlers, models
+from services.intake import main as intake
+from services.intake.room import Room
+
+Sending = dict[str, Any]
+Decision = dict[str, Any]
+UNLINKED: Decision = {"linked": False, "seal": None, "statistics": None}
+LINKED: Decision = {"linked": True, "seal": None, "statistics": None}
+CAPACITY = {
+    "program": "sample-house",
+    "need": "N02",
+    "region": "halifax",
+    "unit": "bed",
+    "total": 12,
+    "available": 7,
+    "as_of": "2026-01-01T04:00:00+00:00",
+}
+
+
+@dataclass(slots=True)
+class Decider:
+    """A consent service that decides as `decide` says of each sending, or answers `raw` whatever was asked."""
+
+    url: str = ""
+    key: X25519PrivateKey = field(default_factory=X25519PrivateKey.generate)
+    grant: str = field(default_factory=lambda: str(uuid4()))
+    decide: Callable[[Sending], Decision] = lambda _sending: UNLINKED
+    raw: Callable[[Sequence[Sending]], tuple[int, bytes]] | None = None
+    asked: list[list[Sending]] = field(default_factory=list)
+    tokens: list[str] = field(default_factory=list)
+
+    def permit(self, *categories: str, statistics: str | None = None, epoch: int = 3) -> Decision:
+        """She allows these categories."""
+        public = base64url(self.key.public_key().public_bytes_raw())
+        seal = {"grant": self.grant, "public_key": public, "categories": list(categories), "epoch": epoch}
+        return {"linked": True, "seal": seal, "statistics": statistics}
+
+    def answer(self, sendings: list[Sending], token: str) -> tuple[int, bytes]:
+        """The status and body of an answer."""
+        self.asked.append(sendings)
+        self.tokens.append(token)
+        if self.raw:
+            return self.raw(sendings)
+        return 200, json.dumps([self.decide(sending) for sending in sendings]).encode()
+
+    def open(self, envelope: str) -> dict[str, Any]:
+        """What is in an envelope, as the consent service would open it."""
+        return open_parts(self.key, read(envelope))
+
+
+def open_parts(key: X25519PrivateKey, envelope: Envelope) -> dict[str, Any]:
+    """Every part of an envelope; raises when the key or anything in it does not fit."""
+    header = envelope.header
+    content_key = SUITE.decrypt(envelope.key, key, info=header.context)
+    return {
+        category: json.loads(
+            AESGCM(part_key(content_key, category)).decrypt(NONCE, sealed, part_context(header, category))
+        )
+        for category, sealed in envelope.parts.items()
+    }
+
+
+@contextmanager
+def decider() -> Iterator[Decider]:
+    """A decider that listens."""
+    made = Decider()
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_POST(self) -> None:
+            body = json.loads(self.rfile.read(int(self.headers["content-length"])))
+            status, content = made.answer(body["sendings"], self.headers["authorization"])
+            self.send_response(status)
+            self.send_header("content-type", "application/json")
+            self.send_header("content-length", str(len(content)))
+            self.end_headers()
+            self.wfile.write(content)
+
+        def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the library's name
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
+    thread.start()
+    made.url = f"http://127.0.0.1:{server.server_port}"
+    try:
+        yield made
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+@dataclass(slots=True)
+class FrontDoor:
+    """Intake on its own database; nothing is relayed, so what was put out stays in the outbox to be looked at."""
+
+    service: Service
+    room: Room
+    origins: Origins
+    clients: ExitStack
+
+    def agency(self, name: str = "Sample Outreach", sector: str = "ngo") -> str:
+        """A new agency's id, for tests that call handlers."""
+        return str(handlers.add_agency(self.room, name, sector, public_jwks(new_key())).id)
+
+    def join(self, name: str = "Sample Outreach", sector: str = "ngo") -> Partner:
+        """A new agency's system, for tests that come over HTTP."""
+        key = new_key()
+        row = handlers.add_agency(self.room, name, sector, public_jwks(key))
+        partner = Partner.connect(self.origins, row.id, key.as_dict(private=True))
+        self.clients.callback(partner.close)
+        return partner
+
+    def kept(self) -> dict[str, Any]:
+        """Every event that was kept, by id."""
+        with self.room.database.reading() as connection:
+            return {row.id: row for row in connection.execute(select(models.posted))}
+
+    def sent(self) -> list[tuple[str, str, dict[str, Any]]]:
+        """Type, key and data of everything in the outbox but news of agencies, oldest first."""
+        return [row for row in outgoing(self.room) if row[0] != "agency.changed.v1"]
+
+
+def outgoing(room: Room) -> list[tuple[str, str, dict[str, Any]]]:
+    """Type, key and data of everything in the outbox, oldest first."""
+    with room.database.reading() as connection:
+        rows = room.outbox.oldest(connection, 0, 100_000)
+    return [(row["type"], row["aggregateid"], json.loads(row["payload"])) for row in rows]
+
+
+@contextmanager
+def front_door(
+    folder: Path, consent_url: str, clock: Clock | None = None, database_url: str | None = None
+) -> Iterator[FrontDoor]:
+    """Intake on an empty database, asking for decisions at that URL, its door open."""
+    listener = listen(0)
+    own: Mapping[str, Any] = {"database_url": database_url} if database_url else {}
+    settings = Settings(data=folder, public_url=origin(listener), **own)
+    service = intake.build(settings, consent_url, clock)
+    upgrade(intake.NAME, service.database)
+    server = BackgroundServer(service.app, listener)
+    server.start()
+    try:
+        with ExitStack() as clients:
+            yield FrontDoor(service, service.app.state.room, Origins(settings.public_url), clients)  # type: ignore[attr-defined]
+    finally:
+        server.stop()
+        service.close()
+
+
+def referral(to: str, subject: str = "ppid-of-sample-aspen", **changed: Any) -> dict[str, Any]:
+    """A referral to an agency as its sender would write it, without the members that its client adds."""
+    data = {
+        "to": to,
+        "purpose": "referral",
+        "need": "N02",
+        "stage": "crisis",
+        "region": "toronto",
+        "urgency": "24h",
+        "parts": {
+            "summary": {"text": "Sample Aspen would like a quiet place."},
+            "housing": {"needs": "A room of her own."},
+        },
+    }
+    return {"type": "referral.requested.v1", "subject": subject, "data": data | changed}
+
+
+def capacity(**changed: Any) -> dict[str, Any]:
+    """A declaration of capacity, which is about nobody."""
+    return {"type": "capacity.declared.v1", "data": CAPACITY | changed}
+
+
+def event(source: str, content: Mapping[str, Any], **changed: Any) -> dict[str, Any]:
+    """A whole event from an agency."""
+    return {"specversion": "1.0", "id": str(uuid4()), "source": source, **content, **changed}
