@@ -101,7 +101,7 @@ def from_structured(document: object, now: datetime) -> Event | list[Fault]:
         id=document["id"],
         source=document["source"],
         type=document["type"],
-        time=_instant(document.get("time")) or now,
+        time=instant(document.get("time")) or now,
         data=document["data"],
         subject=document.get("subject"),
         traceparent=document.get("traceparent"),
@@ -142,7 +142,7 @@ def _malformed(document: Mapping[str, Any]) -> list[Fault]:
 def _mistimed(document: Mapping[str, Any], now: datetime) -> list[Fault]:
     if "time" not in document:
         return []
-    time = _instant(document["time"])
+    time = instant(document["time"])
     if time is None:
         return [Fault("/time", "Not a time that can be read.", "an RFC 3339 date-time with an offset")]
     if time > now + MAX_FUTURE:
@@ -150,10 +150,11 @@ def _mistimed(document: Mapping[str, Any], now: datetime) -> list[Fault]:
     return []
 
 
-def _instant(value: object) -> datetime | None:
+def instant(value: object) -> datetime | None:
+    """The moment that an RFC 3339 date-time with an offset names; None for anything else."""
     try:
-        instant = datetime.fromisoformat(value) if isinstance(value, str) else None
-        return instant.astimezone(UTC) if instant and instant.tzinfo else None
+        moment = datetime.fromisoformat(value) if isinstance(value, str) else None
+        return moment.astimezone(UTC) if moment and moment.tzinfo else None
     except (ValueError, OverflowError):
         return None
 

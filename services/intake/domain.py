@@ -2,11 +2,12 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 from services.common import contracts
 from services.common.errors import Fault
-from services.common.event import Event
+from services.common.event import MAX_FUTURE, Event, instant
 
 # Which member of the data names the thread (referral or offer) that an event carries on.
 THREAD_MEMBERS = ("referral", "offer")
@@ -36,7 +37,7 @@ class Result:
         return told
 
 
-def faults_of(event: Event, agency: str) -> list[Fault]:
+def faults_of(event: Event, agency: str, now: datetime) -> list[Fault]:
     """Everything that is wrong with an event from this agency, apart from its envelope's form."""
     if event.type not in contracts.posted_types():
         return [Fault("/type", "Not a type that agencies post.", ", ".join(sorted(contracts.posted_types())))]
@@ -49,6 +50,19 @@ def faults_of(event: Event, agency: str) -> list[Fault]:
         faults.append(Fault("/subject", "This event is not about a person.", "no subject"))
     if event.data.get("to") == agency:
         faults.append(Fault("/data/to", "You cannot refer to yourself.", "another agency's id"))
+    return faults or _contradictions(event, now)
+
+
+def _contradictions(event: Event, now: datetime) -> list[Fault]:
+    """What no member is wrong about by itself: a schema cannot see it."""
+    faults = []
+    if event.type == "capacity.declared.v1":
+        # The latest statement stands, so one from the future would silence every later one.
+        as_of = instant(event.data["as_of"])
+        if as_of is None or as_of > now + MAX_FUTURE:
+            faults.append(Fault("/data/as_of", "Not a time that has been.", "when this was true, with an offset"))
+        if event.data["available"] > event.data["total"]:
+            faults.append(Fault("/data/available", "More is free than there is.", "at most the total"))
     return faults
 
 

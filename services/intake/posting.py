@@ -58,7 +58,7 @@ class _Posting:
         checked: dict[int, Event] = {}
         for place, document in enumerate(self.documents):
             event = from_structured(document, self.now)
-            faults = event if isinstance(event, list) else faults_of(event, self.agency)
+            faults = event if isinstance(event, list) else faults_of(event, self.agency, self.now)
             if faults or isinstance(event, list):
                 self.results[place] = Result(_id_of(document), "rejected", reason="invalid", faults=tuple(faults))
             else:

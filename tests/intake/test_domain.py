@@ -38,12 +38,12 @@ def members(faults: list[Fault]) -> list[str]:
 
 @pytest.mark.parametrize("event_type", POSTED)
 def test_the_example_of_each_posted_type_has_no_fault(event_type: str) -> None:
-    assert faults_of(make(event_type), ME) == []
+    assert faults_of(make(event_type), ME, NOON) == []
 
 
 @pytest.mark.parametrize("event_type", sorted(set(schemas.event_types()) - set(POSTED)))
 def test_a_type_of_the_hubs_own_services_may_not_be_posted(event_type: str) -> None:
-    [fault] = faults_of(make(event_type, source="intake"), ME)
+    [fault] = faults_of(make(event_type, source="intake"), ME, NOON)
     assert fault.member == "/type"
     assert fault.accepted == ", ".join(POSTED)
     assert event_type not in fault.detail
@@ -51,17 +51,17 @@ def test_a_type_of_the_hubs_own_services_may_not_be_posted(event_type: str) -> N
 
 @pytest.mark.parametrize("event_type", POSTED)
 def test_an_event_of_somebody_elses_is_refused_whatever_its_type(event_type: str) -> None:
-    assert members(faults_of(make(event_type, source=OTHER), ME)) == ["/source"]
+    assert members(faults_of(make(event_type, source=OTHER), ME, NOON)) == ["/source"]
 
 
 @pytest.mark.parametrize("event_type", [name for name in POSTED if contracts.needs_subject(name)])
 def test_an_event_about_a_person_must_say_about_whom(event_type: str) -> None:
-    assert members(faults_of(make(event_type, subject=None), ME)) == ["/subject"]
+    assert members(faults_of(make(event_type, subject=None), ME, NOON)) == ["/subject"]
 
 
 @pytest.mark.parametrize("event_type", [name for name in POSTED if not contracts.needs_subject(name)])
 def test_an_event_about_nobody_may_not_name_anybody(event_type: str) -> None:
-    [fault] = faults_of(make(event_type, subject="ppid-of-sample-aspen"), ME)
+    [fault] = faults_of(make(event_type, subject="ppid-of-sample-aspen"), ME, NOON)
     assert fault.member == "/subject"
     assert "ppid-of-sample-aspen" not in str(fault)
 
@@ -72,20 +72,20 @@ def test_only_events_that_would_be_sealed_or_counted_name_a_person() -> None:
 
 def test_an_agency_cannot_refer_to_itself() -> None:
     data = valid_data("referral.requested.v1") | {"to": ME}
-    [fault] = faults_of(make("referral.requested.v1", data), ME)
+    [fault] = faults_of(make("referral.requested.v1", data), ME, NOON)
     assert (fault.member, fault.accepted) == ("/data/to", "another agency's id")
 
 
 def test_every_fault_of_an_event_is_told_at_once() -> None:
     data = valid_data("referral.requested.v1") | {"to": ME, "need": "sleep", "stage": 7}
-    found = members(faults_of(make("referral.requested.v1", data, source=OTHER, subject=None), ME))
+    found = members(faults_of(make("referral.requested.v1", data, source=OTHER, subject=None), ME, NOON))
     assert sorted(found) == ["/data/need", "/data/stage", "/data/to", "/source", "/subject"]
 
 
 def test_a_missing_member_is_named_and_all_that_are_needed_are_listed() -> None:
     data = valid_data("referral.requested.v1")
     del data["urgency"]
-    [fault] = faults_of(make("referral.requested.v1", data), ME)
+    [fault] = faults_of(make("referral.requested.v1", data), ME, NOON)
     assert fault == Fault("/data/urgency", "Missing.", "every one of: to, purpose, need, stage, region, urgency, parts")
 
 
@@ -103,7 +103,7 @@ def test_a_member_too_many_is_refused_without_repeating_its_name_or_value(
     data = valid_data("referral.requested.v1")
     data["parts"]["summary"] = {"text": "Sample Aspen's words."}
     {"data": data, "parts": data["parts"], "summary": data["parts"]["summary"]}[place].update(part)
-    [fault] = faults_of(make("referral.requested.v1", data), ME)
+    [fault] = faults_of(make("referral.requested.v1", data), ME, NOON)
     assert fault.member == member
     assert fault.accepted
     assert not [word for word in ("Birch", *part) if word in str(fault)]
@@ -135,3 +135,14 @@ def test_a_result_leaves_out_what_it_has_not() -> None:
     assert full["reason"] == "invalid"
     assert full["thread"] == REFERRAL
     assert full["errors"] == [{"member": "/type", "detail": "Not a type."}]
+
+
+@pytest.mark.parametrize("as_of", ["2999-01-01T00:00:00Z", "2026-01-01T23:59:60Z"])
+def test_capacity_is_declared_of_a_time_that_has_been(as_of: str) -> None:
+    data = valid_data("capacity.declared.v1") | {"as_of": as_of}
+    assert members(faults_of(make("capacity.declared.v1", data), ME, NOON)) == ["/data/as_of"]
+
+
+def test_no_more_can_be_free_than_there_is() -> None:
+    data = valid_data("capacity.declared.v1") | {"total": 3, "available": 4}
+    assert members(faults_of(make("capacity.declared.v1", data), ME, NOON)) == ["/data/available"]
