@@ -3,13 +3,12 @@
 from collections import Counter
 from collections.abc import Generator, Iterator
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
 
 from deploy.testing.kafka import KafkaServer
-from deploy.testing.postgresql import PostgresServer
+from deploy.testing.postgresql import PostgresServer, temporary_postgres
 from services.common.broker import Broker
 from services.common.database import Database
 from services.common.kafka_broker import KafkaBroker
@@ -86,13 +85,8 @@ def _backends(item: pytest.Item) -> list[str]:
 
 @pytest.fixture(scope="session")
 def postgres_server() -> Iterator[PostgresServer]:
-    # PostgreSQL's user must be able to walk down to the folder. Pytest's own are closed to it, and closed again each time
-    # that somebody on the same machine starts another run.
-    with TemporaryDirectory(prefix="fireweed-postgres-") as folder:
-        Path(folder).chmod(0o755)
-        server = PostgresServer.create(Path(folder) / "server")
+    with temporary_postgres() as server:
         yield server
-        server.stop()
 
 
 @pytest.fixture(scope="session")
@@ -103,12 +97,15 @@ def kafka_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaServ
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
-def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     """An empty database, on each kind in turn."""
     if request.param == "sqlite":
-        return f"sqlite:///{tmp_path / 'test.sqlite'}"
+        yield f"sqlite:///{tmp_path / 'test.sqlite'}"
+        return
     server: PostgresServer = request.getfixturevalue("postgres_server")
-    return server.empty_database().replace("postgresql://", "postgresql+psycopg://")
+    url = server.empty_database()
+    yield url.replace("postgresql://", "postgresql+psycopg://")
+    server.drop(url)
 
 
 @pytest.fixture

@@ -4,8 +4,11 @@ import os
 import pwd
 import shutil
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Self
 
 import psycopg
@@ -74,6 +77,10 @@ class PostgresServer:
         self.execute(f'CREATE DATABASE "{name}"')
         return self.url(name)
 
+    def drop(self, url: str) -> None:
+        """Remove a database that `empty_database` made, with whatever is still connected to it."""
+        self.execute(f'DROP DATABASE "{url.rpartition("/")[2]}" WITH (FORCE)')
+
     def recreate_services(self) -> str:
         """The four services' databases anew and empty; their URL."""
         for service in SERVICES:
@@ -102,6 +109,19 @@ class PostgresServer:
             done = subprocess.run(command, stdout=log, stderr=log, cwd="/", check=False)
         if done.returncode:
             raise RuntimeError(f"{program} failed; see {self.folder / 'commands.log'}")
+
+
+@contextmanager
+def temporary_postgres() -> Iterator[PostgresServer]:
+    """A server for as long as it is needed."""
+    # PostgreSQL's user must be able to walk down to the folder, which a test runner's own folders are closed to.
+    with TemporaryDirectory(prefix="fireweed-postgres-") as folder:
+        Path(folder).chmod(0o755)
+        server = PostgresServer.create(Path(folder) / "server")
+        try:
+            yield server
+        finally:
+            server.stop()
 
 
 def binaries() -> Path:

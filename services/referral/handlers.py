@@ -58,7 +58,8 @@ def withdraw(room: Room, connection: Connection, event: Event) -> None:
 
 def note_disclosure(connection: Connection, event: Event) -> None:
     """Handle `disclosure.made.v1`: both sides may see that the box has been opened."""
-    store.note_opened(connection, event.data["referral"], event.time)
+    if event.data["outcome"] != "refused":
+        store.note_opened(connection, event.data["referral"], event.time)
 
 
 def keep_service(connection: Connection, event: Event) -> None:

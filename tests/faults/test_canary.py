@@ -11,7 +11,7 @@ import pytest
 
 import schemas
 from deploy.testing.kafka import KafkaServer
-from deploy.testing.postgresql import PostgresServer
+from deploy.testing.postgresql import PostgresServer, temporary_postgres
 from services.client import Partner
 from tests.support.canary import files_with, spellings
 from tests.support.hubs import TestHub, distributed_hub, embedded_hub, eventually
@@ -21,6 +21,13 @@ CANARY = "Canary-{}-Kq7wZx3vJ9"
 PUBLIC = "Public-Kq7wZx3vJ9"
 """Part of an agency's public name: it must be found, or the search finds nothing."""
 CATEGORIES = sorted(schemas.code_set("categories"))
+
+
+@pytest.fixture
+def own_postgres() -> Iterator[PostgresServer]:
+    """A server of this test's own: every byte of it is read, so it had better not hold what other tests left."""
+    with temporary_postgres() as server:
+        yield server
 
 
 @pytest.mark.backend("sqlite", "local_log")
@@ -34,18 +41,18 @@ def test_an_embedded_hub_keeps_what_is_personal_nowhere(tmp_path: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.backend("postgresql", "kafka")
 def test_a_distributed_hub_keeps_what_is_personal_nowhere(
-    postgres_server: PostgresServer, kafka_server: KafkaServer, tmp_path: Path
+    own_postgres: PostgresServer, kafka_server: KafkaServer, tmp_path: Path
 ) -> None:
     def telling(name: str) -> dict[str, str]:
         return {"FIREWEED_TELEMETRY": f"file:{tmp_path / name}.telemetry", "FIREWEED_LOG_LEVEL": "debug"}
 
-    with distributed_hub(tmp_path, postgres_server, kafka_server, extra=telling) as hub:
+    with distributed_hub(tmp_path, own_postgres, kafka_server, extra=telling) as hub:
         secrets = _live_a_day(hub)
     told = "".join(path.read_text("utf-8") for path in tmp_path.glob("*.telemetry"))
     assert "process referral.sealed.v1" in told, "no spans were written, so their silence proves nothing"
     assert "fireweed.events.accepted" in told, "no metrics were written, so their silence proves nothing"
-    with _quiet(postgres_server):
-        _check(secrets, [tmp_path, postgres_server.data, kafka_server.data])
+    with _quiet(own_postgres):
+        _check(secrets, [tmp_path, own_postgres.data, kafka_server.data])
 
 
 def test_the_search_finds_a_text_in_each_spelling(tmp_path: Path) -> None:

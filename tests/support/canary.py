@@ -1,6 +1,5 @@
 """Looks for a text in files, in every spelling in which software tends to write bytes down."""
 
-import mmap
 from base64 import b64encode, urlsafe_b64encode
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -31,8 +30,9 @@ def files_with(texts: Iterable[str], folders: Iterable[Path]) -> Iterator[tuple[
     wanted = {text: spellings(text) for text in texts}
     for folder in folders:
         for path in sorted(folder.rglob("*")) if folder.is_dir() else [folder]:
-            if path.is_file() and path.stat().st_size:
-                with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
-                    for text, forms in wanted.items():
-                        if any(content.find(form) >= 0 for form in forms):
-                            yield text, path
+            if path.is_file():
+                # Logs and indices are laid out ahead of use, with zeros; two of them end a text in UTF-16.
+                content = path.read_bytes().rstrip(b"\0") + b"\0\0"
+                for text, forms in wanted.items():
+                    if any(form in content for form in forms):
+                        yield text, path

@@ -1,0 +1,101 @@
+"""Referrals, answers and ends of grants in any order: a simple model and the sorting room agree at every step."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
+
+from services.common.database import Database
+from services.common.migrations import upgrade
+from services.referral import handlers, models
+from services.referral.room import Room
+from tests.support.clocks import StillClock
+from tests.support.sorting import RECIPIENT, SENDER, STRANGER, answered, ended, sealed, take
+
+KINDS = ("accepted", "declined", "waitlisted", "started", "completed", "cancelled")
+# Written out once more on purpose: who may bring a referral from where to where.
+NEXT = {
+    RECIPIENT: {
+        "requested": {"accepted", "declined", "waitlisted"},
+        "waitlisted": {"accepted", "declined"},
+        "accepted": {"started", "declined"},
+        "started": {"completed"},
+    },
+    SENDER: {state: {"cancelled"} for state in ("requested", "waitlisted", "accepted")},
+    STRANGER: {},
+}
+OVER = {"completed", "declined", "cancelled", "withdrawn"}
+
+
+class Life(RuleBasedStateMachine):
+    """The model: the history of each referral, and which grants have ended."""
+
+    room: Room
+    referrals, grants = Bundle("referrals"), Bundle("grants")
+
+    @initialize()
+    def begin(self) -> None:
+        self.histories: dict[str, list[str]] = {}
+        self.grant_of: dict[str, str] = {}
+        self.ended: set[str] = set()
+
+    @rule(target=grants)
+    def grant(self) -> str:
+        return str(uuid4())
+
+    @rule(target=referrals, grant=grants)
+    def refer(self, grant: str) -> str:
+        event = sealed(grant=grant)
+        take(self.room, event)
+        self.grant_of[event.key] = grant
+        self.histories[event.key] = ["withdrawn" if grant in self.ended else "requested"]
+        return event.key
+
+    @rule(referral=referrals, kind=st.sampled_from(KINDS), by=st.sampled_from((SENDER, RECIPIENT, STRANGER)))
+    def answer(self, referral: str, kind: str, by: str) -> None:
+        take(self.room, answered(kind, referral, by))
+        if kind in NEXT[by].get(self.histories[referral][-1], set()):
+            self.histories[referral].append(kind)
+
+    @rule(grant=grants)
+    def end(self, grant: str) -> None:
+        take(self.room, ended(grant))
+        self.ended.add(grant)
+        for referral, history in self.histories.items():
+            if self.grant_of[referral] == grant and history[-1] not in OVER:
+                history.append("withdrawn")
+
+    @invariant()
+    def both_agree(self) -> None:
+        for referral, history in self.histories.items():
+            row, steps = handlers.read_referral(self.room, SENDER, referral)
+            assert [step.state for step in steps] == history
+            assert row.state == history[-1]
+
+    @invariant()
+    def a_box_waits_exactly_while_its_referral_is_open(self) -> None:
+        with self.room.database.reading() as connection:
+            kept = set(connection.execute(models.envelope.select()).scalars())
+        mine = {name for name, history in self.histories.items() if history[-1] not in OVER}
+        assert kept & self.histories.keys() == mine
+
+
+@contextmanager
+def _room(url: str) -> Iterator[Room]:
+    database = Database(url)
+    upgrade("referral", database)
+    yield Room(database, models.plumbing.outbox, StillClock())
+    database.close()
+
+
+@pytest.mark.slow
+def test_in_any_order_of_events_the_room_follows_the_model(database_url: str, tmp_path: Path) -> None:
+    with _room(database_url) as room:
+        Life.room = room
+        few = settings(max_examples=30, stateful_step_count=20, deadline=None, suppress_health_check=list(HealthCheck))
+        run_state_machine_as_test(Life, settings=few)

@@ -1,0 +1,87 @@
+"""Events as the referral service receives them, and what it has sent."""
+
+import json
+from typing import Any
+from uuid import uuid4
+
+from services.common import contracts
+from services.common.event import Event
+from services.referral import handlers
+from services.referral.domain import ANSWERS
+from services.referral.room import Room
+from tests.support.clocks import NOON
+
+SENDER, RECIPIENT, STRANGER = "agency-samplesend", "agency-samplehome", "agency-sampleclin"
+ENVELOPE = "fw1.eyJzYW1wbGUiOiJub3QgYSByZWFsIGJveCJ9"
+NEEDED: dict[str, dict[str, str]] = {
+    "declined": {"reason": "no_capacity"},
+    "waitlisted": {"wait": "days_8_30"},
+    "completed": {"outcome": "needs_met"},
+    "cancelled": {"reason": "no_longer_needed"},
+}
+
+
+def sealed(referral: str | None = None, grant: str | None = None, **changed: Any) -> Event:
+    """A sealed referral as intake passes it on."""
+    data = {
+        "referral": referral or str(uuid4()),
+        "from": SENDER,
+        "to": RECIPIENT,
+        "purpose": "referral",
+        "need": "N02",
+        "stage": "crisis",
+        "region": "toronto",
+        "urgency": "24h",
+        "grant": grant or str(uuid4()),
+        "epoch": 4,
+        "categories": ["summary"],
+        "envelope": ENVELOPE,
+        **changed,
+    }
+    return made("referral.sealed.v1", "intake", data, data["referral"])
+
+
+def answered(kind: str, referral: str, by: str = RECIPIENT) -> Event:
+    """An agency's answer, with the member that its type needs."""
+    return made(f"referral.{kind}.v1", by, {"referral": referral, **NEEDED.get(kind, {})}, referral)
+
+
+def ended(grant: str) -> Event:
+    """The news that a grant has ended."""
+    return made(
+        "grant.ended.v1", "consent", {"grant": grant, "agency": RECIPIENT, "reason": "revoked", "epoch": 5}, grant
+    )
+
+
+def take(room: Room, event: Event) -> None:
+    """Have one event handled in a transaction, as the worker does."""
+    with room.database.transaction() as connection:
+        if event.type == "referral.sealed.v1":
+            handlers.open_referral(room, connection, event)
+        elif event.type == "grant.ended.v1":
+            handlers.withdraw(room, connection, event)
+        elif event.type in ANSWERS:
+            handlers.answer(room, connection, event)
+        elif event.type == "disclosure.made.v1":
+            handlers.note_disclosure(connection, event)
+        elif event.type == "capacity.declared.v1":
+            handlers.keep_service(connection, event)
+        elif event.type == "offer.opened.v1":
+            handlers.open_offer(room, connection, event)
+        else:
+            handlers.claim_offer(room, connection, event)
+
+
+def sent(room: Room) -> list[tuple[str, dict[str, Any]]]:
+    """Types and data of what waits in the outbox, oldest first; each of it keeps the contract."""
+    with room.database.reading() as connection:
+        rows = room.outbox.oldest(connection, 0, 100_000)
+    told = [(str(row["type"]), dict(json.loads(row["payload"]))) for row in rows]
+    for event_type, data in told:
+        assert contracts.faults(event_type, data) == [], (event_type, data)
+    return told
+
+
+def made(event_type: str, source: str, data: dict[str, Any], key: str) -> Event:
+    """Any event, of noon."""
+    return Event(str(uuid4()), source, event_type, NOON, data, key)
