@@ -50,7 +50,9 @@ def public_keys(settings: Settings) -> KeySet:
 
 def broker(settings: Settings) -> Broker:
     """The bus: Kafka if the settings name one, otherwise the local log in the data folder."""
-    return KafkaBroker(settings.kafka) if settings.kafka else LocalLog(settings.data / "log.sqlite")
+    if settings.kafka:
+        return KafkaBroker(settings.kafka, session=settings.kafka_session)
+    return LocalLog(settings.data / "log.sqlite")
 
 
 def migrate(service: Service) -> list[str]:

@@ -44,6 +44,8 @@ class KafkaServer:
             "listeners": f"PLAINTEXT://{made.bootstrap},CONTROLLER://127.0.0.1:{made._controller_port}",
             "advertised.listeners": f"PLAINTEXT://{made.bootstrap}",
             "log.dirs": str(made.data),
+            # Tests that kill consumers again and again do not want to wait long for each to be missed.
+            "group.min.session.timeout.ms": "1000",
         }
         lines = "".join(f"{name}={value}\n" for name, value in own.items())
         made._settings.write_text((HERE / "server.properties").read_text("utf-8") + lines, "utf-8")

@@ -17,11 +17,15 @@ BOOTSTRAP_SECONDS = 5
 
 
 class KafkaBroker:
-    """A cluster reached through `bootstrap`, a comma-separated list of `host:port`."""
+    """A cluster reached through `bootstrap`, a comma-separated list of `host:port`.
 
-    def __init__(self, bootstrap: str, *, replication: int = -1) -> None:
+    A consumer that is silent for `session` seconds loses its partitions to the others of its group.
+    """
+
+    def __init__(self, bootstrap: str, *, replication: int = -1, session: float = 10.0) -> None:
         self._servers = bootstrap.split(",")
         self._replication = replication
+        self._session = session
 
     def producer(self) -> "KafkaSender":
         """A new idempotent producer."""
@@ -29,7 +33,7 @@ class KafkaBroker:
 
     def consumer(self, group: str, topics: Sequence[str]) -> "KafkaReader":
         """A new member of a classic consumer group."""
-        return KafkaReader(self._servers, group, topics)
+        return KafkaReader(self._servers, group, topics, self._session)
 
     def sync_topics(self) -> Mapping[str, str]:
         """Create what is missing; existing topics keep their partitions (changing them would move keys)."""
@@ -130,7 +134,7 @@ class KafkaPending:
 class KafkaReader:
     """A consumer that commits only when told to, and only what was polled."""
 
-    def __init__(self, servers: Sequence[str], group: str, topics: Sequence[str]) -> None:
+    def __init__(self, servers: Sequence[str], group: str, topics: Sequence[str], session: float) -> None:
         with _connecting() as connect:
             self._consumer = KafkaConsumer(
                 *topics,
@@ -142,7 +146,8 @@ class KafkaReader:
                 auto_offset_reset="earliest",  # the default would skip what was sent before the first start
                 max_poll_records=1000,
                 allow_auto_create_topics=False,
-                session_timeout_ms=10_000,
+                session_timeout_ms=int(session * 1000),
+                heartbeat_interval_ms=int(session * 1000 / 3),
                 metadata_max_age_ms=30_000,
             )
         self._polled: dict[TopicPartition, OffsetAndMetadata] = {}

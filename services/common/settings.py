@@ -23,6 +23,9 @@ class Settings(BaseSettings):
     kafka: str | None = Field(
         default=None, description="Kafka bootstrap servers `host:port,...`; unset: a local log in `data`."
     )
+    kafka_session: float = Field(
+        default=10, ge=1, description="Seconds of silence after which a worker's share of Kafka goes to another."
+    )
     keys: Path | None = Field(
         default=None, description="Folder of secret keys, outside every database; unset: `data`/keys."
     )
