@@ -255,3 +255,10 @@ def test_one_origin_answers_for_several_applications() -> None:
 def test_a_server_says_nothing_of_itself() -> None:
     with served(hello) as url:
         assert set(httpx2.get(url).headers) == {"content-length", "content-type"}
+
+
+def test_no_answer_waits_for_the_other_side_to_acknowledge_its_first_half() -> None:
+    with closing(listen(0)) as listener, socket.create_connection(listener.getsockname()[:2]):
+        accepted, _ = listener.accept()
+        with closing(accepted):
+            assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
