@@ -1,30 +1,36 @@
 """Connections and transactions on SQLite and PostgreSQL; the only module that commits."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from psycopg import sql
 from sqlalchemy import (
     JSON,
     BigInteger,
+    ColumnElement,
     Connection,
     DateTime,
     Dialect,
     Engine,
     Integer,
+    Select,
     Table,
+    any_,
     create_engine,
     event,
     func,
+    literal,
+    select,
     text,
 )
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import make_url
 from sqlalchemy.types import TypeDecorator
 
-WRITE = {"fireweed_write": True}
+WRITE, READ = {"fireweed_write": True}, {"fireweed_read": True}
 Row = Mapping[str, Any]
 
 BigId = BigInteger().with_variant(Integer, "sqlite")
@@ -69,9 +75,22 @@ class Database:
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
-        """A connection for reading; whatever was done on it is rolled back at the end."""
+        """A connection for reading only; each statement sees what was committed when it began."""
         with self.engine.connect() as connection:
-            yield connection
+            if self.is_postgresql:
+                # No transaction around it, which would cost two more round trips for each reader.
+                connection.execution_options(isolation_level="AUTOCOMMIT")
+            yield connection.execution_options(**READ)
+
+    @contextmanager
+    def single(self) -> Iterator[Connection]:
+        """A connection on which each statement is a unit of work of its own, for those that need no other beside them."""
+        if not self.is_postgresql:
+            with self.transaction() as connection:
+                yield connection
+            return
+        with self.engine.connect() as connection:
+            yield connection.execution_options(isolation_level="AUTOCOMMIT")
 
     def close(self) -> None:
         """Close every pooled connection."""
@@ -89,13 +108,46 @@ def insert_new(connection: Connection, table: Table, rows: Sequence[Row], *retur
     """Insert the rows whose key is not there yet; return the named columns of those that were inserted."""
     if not rows:
         return []
-    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
     columns = [table.c[name] for name in returning]
-    statement = dialect.insert(table).on_conflict_do_nothing()
-    if not columns:
-        connection.execute(statement, list(rows))
-        return []
-    return [tuple(row) for row in connection.execute(statement.returning(*columns), list(rows))]
+    if connection.dialect.name == "postgresql":
+        statement = (
+            postgresql.insert(table).from_select(list(rows[0]), _as_arrays(table, rows)).on_conflict_do_nothing()
+        )
+        result = connection.execute(statement.returning(*columns) if columns else statement)
+    else:
+        plain = sqlite.insert(table).on_conflict_do_nothing()
+        result = connection.execute(plain.returning(*columns) if columns else plain, list(rows))
+    return [tuple(row) for row in result] if columns else []
+
+
+def insert_all(connection: Connection, table: Table, rows: Sequence[Row]) -> None:
+    """Insert rows in order; a key that is there already is an error."""
+    if connection.dialect.name != "postgresql":
+        connection.execute(table.insert(), list(rows))
+        return
+    # COPY, since the driver writes its rows in C; it goes through the same connection and so into the same transaction.
+    names = sql.SQL(", ").join(map(sql.Identifier, rows[0]))
+    statement = sql.SQL("COPY {} ({}) FROM STDIN").format(sql.Identifier(table.name), names)
+    driver: Any = connection.connection.driver_connection
+    with driver.cursor() as cursor, cursor.copy(statement) as copy:
+        for row in rows:
+            copy.write_row(tuple(row.values()))
+
+
+def _as_arrays(table: Table, rows: Sequence[Row]) -> Select[Any]:
+    """Rows as one array for each column: a statement whose text stays the same however many rows there are.
+
+    Statements that grow with their rows spent half of a batch's time on being written and split again.
+    """
+    arrays = [literal([row[name] for row in rows], postgresql.ARRAY(table.c[name].type)) for name in rows[0]]
+    return select(*[func.unnest(array) for array in arrays])
+
+
+def among(connection: Connection, column: ColumnElement[Any], values: Collection[Any]) -> ColumnElement[bool]:
+    """Whether a column holds one of the values; like `_as_arrays`, one text for any number of them."""
+    if connection.dialect.name == "postgresql":
+        return column == any_(literal(list(values), postgresql.ARRAY(column.type)))
+    return column.in_(values)
 
 
 def upsert(
@@ -150,7 +202,7 @@ def _engine(url: str, pool_size: int) -> Engine:
     parsed = make_url(url)
     # hide_parameters: an error message must never carry a row's values into a log.
     if parsed.get_backend_name() != "sqlite":
-        return create_engine(
+        engine = create_engine(
             parsed,
             pool_size=pool_size,
             max_overflow=pool_size,
@@ -158,12 +210,22 @@ def _engine(url: str, pool_size: int) -> Engine:
             pool_pre_ping=False,
             hide_parameters=True,
         )
+        event.listen(engine, "before_cursor_execute", _refuse_to_write_while_reading)
+        return engine
     if parsed.database:
         Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
     engine = create_engine(parsed, pool_size=pool_size, max_overflow=-1, hide_parameters=True)
     event.listen(engine, "connect", _prepare_sqlite)
     event.listen(engine, "begin", _begin_sqlite)
+    event.listen(engine, "before_cursor_execute", _refuse_to_write_while_reading)
     return engine
+
+
+def _refuse_to_write_while_reading(connection: Connection, _cursor: object, statement: str, *_: object) -> None:
+    # What is written outside a transaction would be there at once, and could not be taken back.
+    reading = connection.get_execution_options().get("fireweed_read")
+    if reading and not statement.lstrip().upper().startswith(("SELECT", "BEGIN", "PRAGMA")):
+        raise RuntimeError("this connection is for reading")
 
 
 def _prepare_sqlite(connection: Any, _record: object) -> None:

@@ -34,12 +34,21 @@ class Relay:
     def run(self, stopping: threading.Event) -> None:
         """Relay until told to stop; raises `BrokerUnavailable` while the bus is down, and is then run again."""
         with sole(self.database, f"relay:{self.name}") as alone, closing(self.broker.producer()) as producer:
+            if not alone():
+                stopping.wait(STANDBY_SECONDS)
+                return
             while not stopping.is_set():
-                if not alone():
-                    stopping.wait(STANDBY_SECONDS)
-                    return
-                if not self.pass_on(producer):
+                # Whether this is still the only one has to be asked only when there is something to send.
+                if not self._waiting():
                     stopping.wait(self.interval)
+                elif not alone():
+                    return
+                else:
+                    self.pass_on(producer)
+
+    def _waiting(self) -> bool:
+        with self.database.reading() as connection:
+            return self.outbox.waits(connection)
 
     def pass_on(self, producer: Producer) -> int:
         """Send everything that waits, one batch in flight while the next is read; return how many rows left."""
