@@ -45,7 +45,8 @@ class Outbox:
 
     def oldest(self, connection: Connection, after: int, limit: int) -> Sequence[RowMapping]:
         """Up to `limit` rows beyond `after`, oldest first."""
-        query = select(self.table).where(self.table.c.id > after).order_by(self.table.c.id).limit(limit)
+        columns = [column for column in self.table.c if column.name != "created_at"]
+        query = select(*columns).where(self.table.c.id > after).order_by(self.table.c.id).limit(limit)
         return connection.execute(query).mappings().all()
 
     def waits(self, connection: Connection) -> bool:

@@ -1,11 +1,11 @@
 """Carries outbox rows to the bus, oldest first, and deletes exactly those that the bus has acknowledged."""
 
-import json
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 
+from pydantic_core import from_json
 from sqlalchemy import RowMapping
 
 from services.common import metrics, telemetry
@@ -13,7 +13,7 @@ from services.common.broker import Broker, BrokerUnavailable, Pending, Producer,
 from services.common.database import Database, sole
 from services.common.outbox import Outbox
 
-BATCH = 1000
+BATCH = 2000
 ACKNOWLEDGE_SECONDS = 30.0
 STANDBY_SECONDS = 1.0
 
@@ -103,4 +103,4 @@ def _send(producer: Producer, rows: Sequence[RowMapping]) -> Pending:
 
 def _record(row: RowMapping) -> Record:
     # The stored `traceparent` is the context in which the event was made; it goes on unchanged, and only once.
-    return Record(row["aggregatetype"], row["aggregateid"], json.loads(row["headers"]), row["payload"])
+    return Record(row["aggregatetype"], row["aggregateid"], from_json(row["headers"]), row["payload"])
