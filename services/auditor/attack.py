@@ -4,18 +4,25 @@ A group is left alone only on proof: a whole point of the system, checked by pla
 found it, at which the group is empty, and another at which it is large.
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
 from services.auditor.engines import Costs, Engine
+from services.auditor.forms import Forms, Sheet
 from services.auditor.presolve import Part, parts
+from services.auditor.published import Doubt
 from services.auditor.system import Group, Numbers, System
 
 Maker = Callable[..., Engine]
+Choice = NDArray[np.bool_]
 NEAR = 1e-6
+# How much weight groups have that are not the one in question.
+ASIDE = 0.1
+# How often, and how hard, a point with fractions of people is pushed towards a whole one.
+NUDGES, NUDGE = 4, 1e-3
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,120 +35,157 @@ class Finding:
     safe: bool
 
 
-def attack(system: System, make: Maker, seconds: float, progress: Callable[[int, int], None]) -> list[Finding]:
-    """Everything that can be found out about the groups of a system."""
-    pieces, large = parts(system)
-    found = [Finding(group, group.floor, group.floor, safe=True) for group in large]
-    for at, piece in enumerate(pieces):
-        progress(at, len(pieces))
-        found += _Attack(piece, make, seconds).findings()
-    progress(len(pieces), len(pieces))
-    return found
+@dataclass(slots=True)
+class Attack:
+    """One solver's attack on one system. Its `points` prove what it leaves alone, and may serve for a similar system."""
+
+    system: System
+    make: Maker
+    seconds: float
+    points: list[Numbers] = field(default_factory=list)
+
+    def run(self, known: Iterable[Numbers], progress: Callable[[int, int], None]) -> list[Finding]:
+        """Everything that can be found out, beginning with points that are known from elsewhere and hold here as well."""
+        pieces, large = parts(self.system)
+        sheet, goals = Sheet(self.system.lower, self.system.upper, self.system.rows), _Goals(self.system.groups)
+        for point in known:
+            if sheet.holds(point) and goals.keep(point):
+                self.points.append(point)
+        at = {group.name: number for number, group in enumerate(self.system.groups)}
+        goals.large[[at[group.name] for group in large]] = True
+        goals.large |= [group.columns in self.system.claimed for group in self.system.groups]
+        base = self.points[0] if self.points else None
+        started = [self._begin(piece) for piece in pieces] if base is None else [_Hunt(p, self) for p in pieces]
+        whole = self.system.lower.copy() if base is None else base.copy()
+        for hunt in started if base is None else ():
+            whole[hunt.columns] = hunt.start
+        if not sheet.holds(whole):
+            raise Doubt("No whole point of the system was found.")
+        for number, hunt in enumerate(started):
+            progress(number, len(started))
+            hunt.go(goals, [at[group.name] for group in hunt.part.groups], whole)
+        progress(len(started), len(started))
+        return goals.findings()
+
+    def _begin(self, piece: Part) -> "_Hunt":
+        hunt = _Hunt(piece, self)
+        hunt.start = hunt.whole(np.zeros(len(piece.columns)))
+        return hunt
 
 
-class _Attack:
-    """The attack on one part."""
+class _Goals:
+    """What has been shown of each group of a system so far."""
 
-    def __init__(self, part: Part, make: Maker, seconds: float) -> None:
-        self.part = part
-        self.engine = make(part.lower, part.upper, part.rows, seconds)
-        self.check = _Check(part)
-        self.forms = _Forms(part.groups, len(part.columns))
-        self.aim_low = np.array([group.low for group in part.groups])
-        self.aim_high = np.array([group.high for group in part.groups])
-        self.low = np.full(len(part.groups), np.iinfo(np.int64).max)
-        self.high = np.full(len(part.groups), np.iinfo(np.int64).min)
-        # How far down a group could be brought at all, where it could not be brought low enough.
-        self.bottom = np.full(len(part.groups), -1)
+    def __init__(self, groups: Sequence[Group]) -> None:
+        self.groups = groups
+        self.forms = Forms(groups)
+        self.aim_low = np.array([group.low for group in groups])
+        self.aim_high = np.array([group.high for group in groups])
+        self.low = np.full(len(groups), np.iinfo(np.int64).max)
+        self.high = np.full(len(groups), np.iinfo(np.int64).min)
+        # Of these it is certain that they are not small.
+        self.large = np.zeros(len(groups), dtype=bool)
+
+    def left(self, sign: float) -> Choice:
+        """The groups that no point yet makes small enough (1.0), or large enough (-1.0)."""
+        missing = self.low > self.aim_low if sign > 0 else self.high < self.aim_high
+        return missing & ~self.large
+
+    def keep(self, point: Numbers) -> bool:
+        """Learn from a point; whether anything was new."""
+        before = self.left(1.0).sum() + self.left(-1.0).sum()
+        values = self.forms.at(point)
+        np.minimum(self.low, values, out=self.low)
+        np.maximum(self.high, values, out=self.high)
+        return bool(self.left(1.0).sum() + self.left(-1.0).sum() < before)
 
     def findings(self) -> list[Finding]:
-        self._sweep(lambda: self.low > self.aim_low, 1.0)
-        for at in np.flatnonzero(self.low > self.aim_low):
-            self._single(int(at), 1.0)
-        large = self.bottom >= [group.floor for group in self.part.groups]
-        self._sweep(lambda: (self.high < self.aim_high) & ~large, -1.0)
-        for at in np.flatnonzero((self.high < self.aim_high) & ~large):
-            self._single(int(at), -1.0)
-        safe = ((self.low <= self.aim_low) & (self.high >= self.aim_high)) | large
+        safe = ~(self.left(1.0) | self.left(-1.0))
+        rows = zip(self.groups, self.low, self.high, self.large, safe, strict=True)
         return [
-            Finding(group, int(low), int(high), bool(well))
-            for group, low, high, well in zip(self.part.groups, self.low, self.high, safe, strict=True)
+            Finding(group, max(int(low), group.floor) if sure else int(low), int(high), bool(well))
+            for group, low, high, sure, well in rows
         ]
 
-    def _sweep(self, left: Callable[[], NDArray[np.bool_]], sign: float) -> None:
-        """Push all that is left in one direction at once, as long as that settles a good many."""
-        while (todo := left()).any():
-            self._note(sign * self.forms.together(todo))
-            settled = int(todo.sum() - left().sum())
-            if settled < max(2, 0.1 * todo.sum()):
-                return
 
-    def _single(self, at: int, sign: float) -> None:
+class _Hunt:
+    """The attack on one part."""
+
+    def __init__(self, part: Part, attack: Attack) -> None:
+        self.part, self.attack = part, attack
+        self.columns = np.array(part.columns, dtype=np.int64)
+        self.sheet = Sheet(part.lower, part.upper, part.rows)
+        self.forms = Forms(part.groups)
+        self.start = part.lower
+        self._engine: Engine | None = None
+        # The same on every run: a doubtful audit can be looked into.
+        self._dice = np.random.default_rng(1)
+
+    @property
+    def engine(self) -> Engine:
+        """The solver, once it is needed."""
+        if self._engine is None:
+            self._engine = self.attack.make(self.part.lower, self.part.upper, self.part.rows, self.attack.seconds)
+        return self._engine
+
+    def go(self, goals: _Goals, at: Sequence[int], whole: Numbers) -> None:
+        """Attack every group of the part; `at` says where they stand among the goals."""
+        places = np.array(at, dtype=np.int64)
+        for sign in (1.0, -1.0) if at else ():
+            self._sweep(goals, places, whole, sign)
+            for one in np.flatnonzero(goals.left(sign)[places]):
+                if goals.left(sign)[places[one]]:
+                    self._single(goals, int(places[one]), int(one), whole, sign)
+
+    def whole(self, costs: Costs) -> Numbers:
+        """A whole point where these costs are least, or nearly so."""
+        found = self.sheet.whole(self.engine.least(costs))
+        return found if found is not None else self._must(self.engine.least_whole(costs))
+
+    def _must(self, point: Costs) -> Numbers:
+        found = self.sheet.whole(point)
+        if found is None:
+            raise Doubt("A solver's answer does not belong to the system.")
+        return found
+
+    def _sweep(self, goals: _Goals, places: NDArray[np.int64], whole: Numbers, sign: float) -> None:
+        """Push one group after another, and a little also all others that are left: most get where they must on the way."""
+        width = len(self.columns)
+        self._try(goals, whole, sign * self.forms.together(goals.left(sign)[places], width))
+        for one in np.flatnonzero(goals.left(sign)[places]):
+            todo = goals.left(sign)[places]
+            if todo[one]:
+                weights = todo * self._dice.random(len(todo)) * ASIDE
+                weights[one] = 1.0
+                self._try(goals, whole, sign * self.forms.together(weights, width))
+
+    def _single(self, goals: _Goals, place: int, one: int, whole: Numbers, sign: float) -> None:
         """Push one group as far as it goes."""
-        missing = self.low[at] > self.aim_low[at] if sign > 0 else self.high[at] < self.aim_high[at]
-        if not missing:
+        costs = sign * self.forms.together(np.arange(len(self.part.groups)) == one, len(self.columns))
+        best = float(costs @ self._try(goals, whole, costs))
+        if not goals.left(sign)[place]:
             return
-        costs = sign * self.forms.together(np.arange(len(self.low)) == at)
-        reached = self._note(costs)
-        done = self.low[at] <= self.aim_low[at] if sign > 0 else self.high[at] >= self.aim_high[at]
-        if not done and sign > 0:
-            self.bottom[at] = np.ceil(float(costs @ reached) - NEAR)
-        aim = self.aim_low[at] if sign > 0 else -self.aim_high[at]
-        if not done and float(costs @ reached) <= aim + NEAR:
-            # Only a point with fractions of people goes so far, as yet.
-            self._keep(self.check.whole(self.engine.least_whole(costs)))
+        group = goals.groups[place]
+        goals.large[place] = sign > 0 and np.ceil(best - NEAR) >= group.floor
+        if best <= (group.low if sign > 0 else -group.high) + NEAR:
+            # So far only a point with fractions of people goes there.
+            self._keep(goals, whole, self._must(self.engine.least_whole(costs)))
 
-    def _note(self, costs: Costs) -> Costs:
-        point = self.engine.least(costs)
-        self._keep(self.check.whole(point))
-        return point
+    def _try(self, goals: _Goals, whole: Numbers, costs: Costs) -> Costs:
+        """The point where these costs are least; what it or a whole one near by shows is kept."""
+        first = point = self.engine.least(costs)
+        for _ in range(NUDGES):
+            found = self.sheet.whole(point)
+            if found is not None:
+                self._keep(goals, whole, found)
+                break
+            # A corner in which nobody is pushing anything keeps its fractions for ever, unless somebody does.
+            split = np.abs(point - np.rint(point)) > NEAR
+            point = self.engine.least(costs + NUDGE * split * (self._dice.random(len(costs)) - 0.5))
+        return first
 
-    def _keep(self, point: Numbers | None) -> None:
-        if point is not None:
-            values = self.forms.at(point)
-            np.minimum(self.low, values, out=self.low)
-            np.maximum(self.high, values, out=self.high)
-
-
-class _Check:
-    """Whether a point belongs to a part, in whole numbers."""
-
-    def __init__(self, part: Part) -> None:
-        self.part = part
-        self.columns = np.array([column for row in part.rows for column in row.columns], dtype=np.int64)
-        self.signs = np.array([sign for row in part.rows for sign in row.signs], dtype=np.int64)
-        self.starts = np.cumsum([0, *(len(row.columns) for row in part.rows)])[:-1]
-        self.low = np.array([row.low for row in part.rows], dtype=np.int64)
-        self.high = np.array([row.high for row in part.rows], dtype=np.int64)
-
-    def whole(self, point: Costs) -> Numbers | None:
-        """The point as whole numbers if it is one of the system, else None."""
-        near = np.rint(point).astype(np.int64)
-        if (near < self.part.lower).any() or (near > self.part.upper).any():
-            return None
-        if len(self.starts):
-            sums = np.add.reduceat(near[self.columns] * self.signs, self.starts)
-            if (sums < self.low).any() or (sums > self.high).any():
-                return None
-        return near
-
-
-class _Forms:
-    """The groups of a part as linear forms."""
-
-    def __init__(self, groups: Sequence[Group], columns: int) -> None:
-        self.columns = np.array([column for group in groups for column in group.columns], dtype=np.int64)
-        self.signs = np.array([sign for group in groups for sign in (1, *(-1 for _ in group.inner))], dtype=np.int64)
-        self.lengths = np.array([len(group.columns) for group in groups])
-        self.starts = np.cumsum([0, *self.lengths])[:-1]
-        self.width = columns
-
-    def at(self, point: Numbers) -> Numbers:
-        """How many people each group has at a point."""
-        values: Numbers = np.add.reduceat(point[self.columns] * self.signs, self.starts)
-        return values
-
-    def together(self, chosen: NDArray[np.bool_]) -> Costs:
-        """The sum of the chosen groups, as one form."""
-        weights = self.signs * np.repeat(chosen, self.lengths)
-        return np.bincount(self.columns, weights=weights, minlength=self.width).astype(float)
+    def _keep(self, goals: _Goals, whole: Numbers, point: Numbers) -> None:
+        full = whole.copy()
+        full[self.columns] = point
+        if goals.keep(full):
+            self.attack.points.append(full)

@@ -39,8 +39,8 @@ class Highs:
     def __init__(self, lower: Numbers, upper: Numbers, rows: Sequence[Row], seconds: float) -> None:
         self._model: Any = highspy.Highs()  # type: ignore[no-untyped-call]
         # Primal simplex without presolve: what the last answer left is feasible still, since only the goal changes.
-        options = {"output_flag": False, "threads": 1, "presolve": "off", "solver": "simplex", "simplex_strategy": 4}
-        for option, value in options.items():
+        options: dict[str, Any] = {"output_flag": False, "threads": 1, "presolve": "off", "solver": "simplex"}
+        for option, value in {**options, "simplex_strategy": 4}.items():
             self._model.setOptionValue(option, value)
         self._model.passModel(_highs_program(lower, upper, rows))
         self._columns = np.arange(len(lower), dtype=np.int32)

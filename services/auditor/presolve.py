@@ -1,7 +1,7 @@
-"""Makes a system small before it is attacked: bounds that follow at once, rows that say nothing, parts with nothing in common."""
+"""Makes a system small before it is attacked: bounds that follow at once, idle rows left out, parts taken one by one."""
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -25,7 +25,12 @@ def parts(system: System) -> tuple[list[Part], list[Group]]:
     """The parts that must be attacked, and the groups that are seen to be large without any search."""
     lower, upper = system.lower.copy(), system.upper.copy()
     rows = _tighten(system.rows, lower, upper)
-    large = [group for group in system.groups if _surely(group, lower, upper) >= group.floor]
+    low, high = lower.tolist(), upper.tolist()
+    disjoint: dict[int, list[Row]] = defaultdict(list)
+    for row in system.rows:
+        if row.low == 0 and len(row.columns) > 2:
+            disjoint[row.columns[0]].append(row)
+    large = [group for group in system.groups if _surely(group, low, high, disjoint) >= group.floor]
     seen = set(map(id, large))
     left = [group for group in system.groups if id(group) not in seen]
     return list(_split(lower, upper, rows, left)), large
@@ -78,8 +83,14 @@ def _idle(row: Row, low: list[int], high: list[int]) -> bool:
     return row.low <= least and most <= row.high
 
 
-def _surely(group: Group, lower: Numbers, upper: Numbers) -> int:
-    return int(lower[group.outer] - sum(upper[inner] for inner in group.inner))
+def _surely(group: Group, low: Sequence[int], high: Sequence[int], disjoint: Mapping[int, list[Row]]) -> int:
+    """How many a group has at least, seen at once: what is left, or what its other parts have that share nobody with it."""
+    found = low[group.outer] - sum(high[inner] for inner in group.inner)
+    for row in disjoint.get(group.outer, ()):
+        parts_ = set(row.columns[1:])
+        if parts_.issuperset(group.inner):
+            found = max(found, sum(low[column] for column in parts_.difference(group.inner)))
+    return found
 
 
 class _Union:
@@ -107,16 +118,16 @@ class _Union:
 
 def _split(lower: Numbers, upper: Numbers, rows: Sequence[Row], groups: Sequence[Group]) -> Iterator[Part]:
     union = _Union(lower, upper)
-    for tied in (*rows, *groups):
-        union.join(tied.columns)
+    for columns in (*(row.columns for row in rows), *(group.columns for group in groups)):
+        union.join(columns)
     homes: dict[int, tuple[list[Row], list[Group]]] = defaultdict(lambda: ([], []))
     for row in rows:
         homes[union.home(row.columns)][0].append(row)
     for group in groups:
         homes[union.home(group.columns)][1].append(group)
     for own_rows, own_groups in homes.values():
-        if own_groups:
-            yield _part(lower, upper, own_rows, own_groups)
+        # A part without a group is looked at as well: it might contradict itself.
+        yield _part(lower, upper, own_rows, own_groups)
 
 
 def _part(lower: Numbers, upper: Numbers, rows: Sequence[Row], groups: Sequence[Group]) -> Part:

@@ -55,6 +55,40 @@ class System:
     rows: tuple[Row, ...]
     groups: tuple[Group, ...]
     shown: NDArray[np.bool_]
+    # Groups of which the publisher says that they are not small; each is a row as well.
+    claimed: frozenset[tuple[int, ...]]
+
+    def knowing(self, own: Numbers, outside: int, about: str | None = None) -> "System":
+        """The system as somebody sees it who knows `own` people of each cell: what is to be protected is the rest of it.
+
+        Of what is shown or claimed, the rules promise to each agency alone that at least `outside` others are in it. Two
+        agencies together (`about` one publication) are promised nothing, and only that publication is protected from them.
+        """
+        alone = about is None
+        promised = np.where(self.shown & (own > 0), outside, 0) if alone else 0
+        rest = {group.columns: _rest(group, own, outside) for group in self.groups}
+        claims = [rest[columns] for columns in self.claimed if alone]
+        return replace(
+            self,
+            lower=np.minimum(np.maximum(self.lower, own + promised), self.upper),
+            rows=(*self.rows, *(_at_least(group) for group in claims)),
+            groups=tuple(group for group in rest.values() if alone or self._is_about(group, f"{about}:")),
+            claimed=self.claimed if alone else frozenset(),
+        )
+
+    def _is_about(self, group: Group, start: str) -> bool:
+        return any(self.names[column].startswith(start) for column in group.columns)
+
+
+def _rest(group: Group, own: Numbers, outside: int) -> Group:
+    known = max(0, int(own[group.outer] - sum(own[inner] for inner in group.inner)))
+    if not known:
+        return group
+    return replace(group, low=max(group.low, known), high=known + group.floor - 1, floor=known + outside)
+
+
+def _at_least(group: Group) -> Row:
+    return Row(group.columns, (1, *(-1 for _ in group.inner)), group.floor, MANY)
 
 
 @dataclass(slots=True)
@@ -82,14 +116,15 @@ def build(publications: Sequence[Publication]) -> System:
     for earlier, later in _linked(publications):
         _between(draft, earlier, later, relations(later.plan, later.rules))
     _years(draft, publications)
-    _claims(draft, publications)
+    claimed = frozenset(_claims(draft, publications))
     return System(
         names=tuple(draft.names),
         lower=np.array(draft.lower, dtype=np.int64),
         upper=np.array(draft.upper, dtype=np.int64),
         rows=tuple(draft.rows),
-        groups=tuple(draft.groups),
+        groups=tuple(dict.fromkeys(draft.groups)),
         shown=np.array(draft.shown, dtype=bool),
+        claimed=claimed,
     )
 
 
@@ -212,14 +247,14 @@ def _years(draft: _Draft, publications: Sequence[Publication]) -> None:
                 draft.rows.append(Row(columns, (1, -1, -1, -1, -1), -MANY * 5, slack))
 
 
-def _claims(draft: _Draft, publications: Sequence[Publication]) -> None:
+def _claims(draft: _Draft, publications: Sequence[Publication]) -> Iterator[tuple[int, ...]]:
     """What the publisher says is not small is known to be so."""
     columns: Mapping[str, int] = {name: column for column, name in enumerate(draft.names)}
-    floor = {group.columns: group.floor for group in draft.groups}
+    groups = {group.columns: group for group in draft.groups}
     for publication in publications:
         for claim in sorted(publication.certain):
             cells = tuple(columns.get(name, -1) for name in claim)
-            if cells not in floor:
-                raise Doubt(f"{publication.id} makes a claim about no group.")
-            signs = (1, *(-1 for _ in cells[1:]))
-            draft.rows.append(Row(cells, signs, floor[cells], MANY))
+            if cells not in groups or len(cells) < 2:
+                raise Doubt(f"{publication.id} makes a claim about no difference.")
+            draft.rows.append(_at_least(groups[cells]))
+            yield cells
