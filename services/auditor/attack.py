@@ -52,8 +52,8 @@ class Attack:
             if sheet.holds(point) and goals.keep(point):
                 self.points.append(point)
         at = {group.name: number for number, group in enumerate(self.system.groups)}
-        goals.large[[at[group.name] for group in large]] = True
-        goals.large |= [group.columns in self.system.claimed for group in self.system.groups]
+        goals.large[np.array([at[group.name] for group in large], dtype=np.int64)] = True
+        goals.large |= np.array([group.columns in self.system.claimed for group in self.system.groups], dtype=bool)
         base = self.points[0] if self.points else None
         started = [self._begin(piece) for piece in pieces] if base is None else [_Hunt(p, self) for p in pieces]
         whole = self.system.lower.copy() if base is None else base.copy()

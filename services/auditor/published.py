@@ -91,9 +91,7 @@ def _publication(head: Mapping[str, Any], tables: Mapping[str, Mapping[str, Any]
         revises=head["revises"],
         drift={name: int(bound) for name, bound in head["drift"].items()},
         certain=frozenset(tuple(claim) for claim in head["certain"]),
-        tables={
-            name: {key: _value(value) for (table, key), value in rows.items() if table == name} for name in tables
-        },
+        tables={name: {key: _value(value) for (table, key), value in rows.items() if table == name} for name in tables},
         empty=frozenset(cell for cell, value in rows.items() if value == NONE),
     )
     if set(head["files"]) != {f"tables/{name}.json" for name in tables}:

@@ -80,7 +80,9 @@ def derive(wanted: Mapping[str, Any], rule: Mapping[str, Any]) -> Relations:
         nested=nested,
         tight=tight,
         parts=tuple(dict.fromkeys(_parts(numbers, slices, ones))),
-        lasting=frozenset(number for mask, number in numbers.items() if _lasts(mask, wanted["dimensions"], trees, roots)),
+        lasting=frozenset(
+            number for mask, number in numbers.items() if _lasts(mask, wanted["dimensions"], trees, roots)
+        ),
     )
 
 
@@ -156,7 +158,9 @@ def _levels(masks: Sequence[int]) -> Iterator[tuple[int, ...]]:
         yield tuple(m for m in masks if depth[m] == level or (m in childless and depth[m] < level))
 
 
-def _parts(numbers: Mapping[Mask, int], slices: Sequence[Any], ones: Sequence[Callable[[Mask], bool]]) -> Iterator[Parts]:
+def _parts(
+    numbers: Mapping[Mask, int], slices: Sequence[Any], ones: Sequence[Callable[[Mask], bool]]
+) -> Iterator[Parts]:
     for mask, outer in numbers.items():
         for part in slices:
             inside = [[m for m in level if m & ~own == 0] for level, own in zip(part, mask, strict=True)]

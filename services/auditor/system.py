@@ -104,18 +104,19 @@ class _Draft:
 
 
 def build(publications: Sequence[Publication]) -> System:
-    """What publications of one fiscal year say together. `Doubt` if they contradict the rules or each other."""
-    if len({publication.plan for publication in publications}) != 1:
-        raise Doubt("The publications of one year do not follow one plan.")
+    """What publications of one fiscal year say together. `Doubt` if they contradict the rules or each other.
+
+    All are read by the newest plan: what it says of a cell holds for earlier publications too.
+    """
+    known = relations(max(one.plan for one in publications), max(one.rules for one in publications))
     draft = _Draft()
     for publication in publications:
-        known = relations(publication.plan, publication.rules)
         draft.start[publication.id] = len(draft.names)
         _cells(draft, publication, known)
         _inside(draft, publication, known)
     for earlier, later in _linked(publications):
-        _between(draft, earlier, later, relations(later.plan, later.rules))
-    _years(draft, publications)
+        _between(draft, earlier, later, known)
+    _years(draft, publications, len(known.names))
     claimed = frozenset(_claims(draft, publications))
     return System(
         names=tuple(draft.names),
@@ -203,9 +204,7 @@ def _linked(publications: Sequence[Publication]) -> Iterator[tuple[Publication, 
     """A year with each of its quarters, and a revision with what it revises, the earlier one first."""
     for later in publications:
         for earlier in publications:
-            if earlier.number < later.number and (
-                earlier.id == later.revises or (earlier.kind, later.kind) == ("quarter", "year")
-            ):
+            if earlier.number < later.number and (earlier.period == later.period or earlier.kind != later.kind):
                 yield earlier, later
 
 
@@ -214,14 +213,15 @@ def _between(draft: _Draft, earlier: Publication, later: Publication, known: Rel
     if earlier.id not in later.drift:
         raise Doubt(f"{later.id} does not say how {earlier.id} may have changed.")
     drift, first, second = later.drift[earlier.id], draft.start[earlier.id], draft.start[later.id]
-    revised = earlier.id == later.revises
+    revised = earlier.period == later.period
     groups = {group.outer: at for at, group in enumerate(draft.groups) if not group.inner}
     for number in range(len(known.names)):
         old, new = first + number, second + number
         if not revised and number not in known.lasting:
             continue
-        draft.rows.append(Row((new, old), (1, -1), -drift, drift if revised else MANY))
-        if new in groups and draft.shown[old]:
+        wider, other = (old, new) if earlier.kind == "year" and not revised else (new, old)
+        draft.rows.append(Row((wider, other), (1, -1), -drift, drift if revised else MANY))
+        if new in groups and draft.shown[old] and wider == new:
             # What is out already cannot be taken back: the new publication must add nothing to it.
             group = draft.groups[groups[new]]
             low = max(group.low, draft.lower[old] - drift)
@@ -231,7 +231,7 @@ def _between(draft: _Draft, earlier: Publication, later: Publication, known: Rel
             draft.groups.append(_difference(draft, second + number, (first + number,), known.floors[number]))
 
 
-def _years(draft: _Draft, publications: Sequence[Publication]) -> None:
+def _years(draft: _Draft, publications: Sequence[Publication], width: int) -> None:
     """A year is nothing but its four quarters, once all of them are out."""
     for year in (publication for publication in publications if publication.kind == "year"):
         quarters = [
@@ -242,7 +242,7 @@ def _years(draft: _Draft, publications: Sequence[Publication]) -> None:
         if len(quarters) == 4:
             slack = sum(year.drift[quarter.id] for quarter in quarters)
             starts = [draft.start[quarter.id] for quarter in quarters]
-            for number in range(len(relations(year.plan, year.rules).names)):
+            for number in range(width):
                 columns = (draft.start[year.id] + number, *(start + number for start in starts))
                 draft.rows.append(Row(columns, (1, -1, -1, -1, -1), -MANY * 5, slack))
 

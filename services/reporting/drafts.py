@@ -1,5 +1,6 @@
 """A publication before it is one: true counts, what is hidden of them, and what the world would see."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -69,6 +70,17 @@ class Draft:
     def name(self, table: str, key: Key) -> str:
         """A cell's name in the attacker's system."""
         return f"{self.id}:{self.known.names[self.known.place[table, key]]}"
+
+    def agencies(self) -> Counter[str]:
+        """Every agency, with how much it has to do with what is counted."""
+        found: Counter[str] = Counter()
+        for _, _, count in self._counts():
+            found.update(count.by_agency)
+        return found
+
+    def after(self, drifts: Mapping[str, int], revises: str | None) -> "Draft":
+        """The same, as a publication that comes after others."""
+        return replace(self, drift=dict(drifts), revises=revises)
 
     def hiding(self, more: frozenset[int]) -> "Draft":
         """The same with more hidden, and without claims, which may have become needless."""

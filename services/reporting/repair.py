@@ -9,6 +9,7 @@ import numpy as np
 
 from services.auditor.attack import Attack, Finding
 from services.auditor.engines import Highs
+from services.auditor.insiders import Insider
 from services.auditor.published import Doubt, Publication, rules
 from services.auditor.system import MANY, Group, Numbers, System, build
 from services.reporting.drafts import Draft
@@ -17,18 +18,6 @@ ROUNDS = 12
 SECONDS = 30.0
 TINY = 1e-6
 Progress = Callable[[str, int, int], None]
-
-
-@dataclass(frozen=True, slots=True)
-class Insider:
-    """What an agency knows of each cell; or the two largest of a publication together, which is what it is `about` then."""
-
-    own: Mapping[str, int]
-    about: str | None = None
-
-    def of(self, names: Sequence[str]) -> Numbers:
-        """The same in the order of a system's columns."""
-        return np.array([self.own.get(name, 0) for name in names], dtype=np.int64)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +46,9 @@ class _Failure:
     insider: Insider | None
 
 
-def repair(draft: Draft, earlier: Sequence[Publication], inside: Inside, progress: Progress) -> Draft:
+def repair(draft: Draft, published: Sequence[Publication], inside: Inside, progress: Progress) -> Draft:
     """The draft with as much hidden as it takes; `Doubt` if that is not found."""
+    earlier = _concerned(draft.shown(), published)
     pools: list[list[Numbers]] = [[] for _ in range(len(inside.insiders) + 1)]
     outside = rules(draft.rules)["outside_largest"]
     plain = {group.name: group.floor for group in build([*earlier, draft.shown()]).groups}
@@ -83,6 +73,20 @@ def repair(draft: Draft, earlier: Sequence[Publication], inside: Inside, progres
     raise Doubt("Nothing was found that protects everybody.")
 
 
+def _concerned(new: Publication, published: Sequence[Publication]) -> list[Publication]:
+    """The earlier publications that a new one can say anything about: quarters meet in their year only."""
+    found = {new.id: new}
+    while True:
+        near = [one for one in published if one.id not in found and any(_meet(one, other) for other in found.values())]
+        if not near:
+            return [one for one in published if one.id in found]
+        found |= {one.id: one for one in near}
+
+
+def _meet(one: Publication, other: Publication) -> bool:
+    return one.year == other.year and (one.period == other.period or one.kind != other.kind)
+
+
 def _failures(
     draft: Draft, earlier: Sequence[Publication], inside: Inside, pools: Sequence[list[Numbers]]
 ) -> list[_Failure]:
@@ -90,7 +94,10 @@ def _failures(
     system = build([*earlier, draft.shown()])
     found: list[_Failure] = []
     for insider, pool in zip([None, *inside.insiders], pools, strict=True):
-        attack = Attack(_seen(system, insider, draft), Highs, SECONDS)
+        seen = _seen(system, insider, draft)
+        if seen is None:
+            continue
+        attack = Attack(seen, Highs, SECONDS)
         findings = attack.run(pool, lambda done, total: None)  # noqa: ARG005 - called by position
         found += [
             _Failure(finding, tuple(system.names[column] for column in finding.group.columns), insider)
@@ -103,10 +110,8 @@ def _failures(
     return found
 
 
-def _seen(system: System, insider: Insider | None, draft: Draft) -> System:
-    if insider is None:
-        return system
-    return system.knowing(insider.of(system.names), rules(draft.rules)["outside_largest"], insider.about)
+def _seen(system: System, insider: Insider | None, draft: Draft) -> System | None:
+    return system if insider is None else insider.view(system, rules(draft.rules)["outside_largest"])
 
 
 def _cheapest(draft: Draft, earlier: Sequence[Publication], failures: Sequence[_Failure]) -> frozenset[int]:
@@ -115,7 +120,7 @@ def _cheapest(draft: Draft, earlier: Sequence[Publication], failures: Sequence[_
     more: frozenset[int] = frozenset()
     for insider in dict.fromkeys(id(failure.insider) for failure in failures):
         own = [failure for failure in failures if id(failure.insider) == insider]
-        relaxed = _Relaxed(_seen(system, own[0].insider, draft), draft, more)
+        relaxed = _Relaxed(_seen(system, own[0].insider, draft) or system, draft, more)
         for failure in own:
             relaxed.free(failure.finding)
         more |= relaxed.hidden

@@ -15,7 +15,19 @@ from services.reporting.tables import Count, TrueTable
 # From well to ill: a year keeps the answer of the quarter that went worst.
 RESULTS = {"in_time": 5, "late": 2, "not_started": 3}
 DECLINES = {"not_declined": 12, "another_reason": 3, "mandate_mismatch": 3, "sobriety_rule": 2}
-FAMILIES = {"F2": 30, "F1": 12, "F3": 12, "F4": 10, "F8": 16, "F17": 18, "F9": 8, "F14": 8, "F16": 5, "F18": 5, "F15": 3}
+FAMILIES = {
+    "F2": 30,
+    "F1": 12,
+    "F3": 12,
+    "F4": 10,
+    "F8": 16,
+    "F17": 18,
+    "F9": 8,
+    "F14": 8,
+    "F16": 5,
+    "F18": 5,
+    "F15": 3,
+}
 STAGES = {"outreach": 4, "crisis": 6, "acute": 4, "stable": 4, "long_term": 2}
 Answer = Mapping[str, str]
 
@@ -88,7 +100,11 @@ def tables(rows: list[Asked], period: str) -> list[TrueTable]:
             for codes in product(*(above[name] for name in dimensions)):
                 members[tuple(zip(dimensions, codes, strict=True))][row.person] |= row.agencies
     return [
-        TrueTable(table["id"], period, {key: _count(members, table["cells"], key) for key in published.product(table["cells"])})
+        TrueTable(
+            table["id"],
+            period,
+            {key: _count(members, table["cells"], key) for key in published.product(table["cells"])},
+        )
         for table in plan["tables"]
         if kind in table["periods"]
     ]
@@ -97,7 +113,10 @@ def tables(rows: list[Asked], period: str) -> list[TrueTable]:
 def _merged(rows: list[Asked]) -> list[Asked]:
     """One row for each person and family, the worst; and what holds of a person in all her families together."""
     worst: dict[tuple[int, str], Asked] = {}
-    order = {name: {code: at for at, code in enumerate(codes)} for name, codes in (("result", RESULTS), ("decline", DECLINES))}
+    order = {
+        name: {code: at for at, code in enumerate(codes)}
+        for name, codes in (("result", RESULTS), ("decline", DECLINES))
+    }
     for row in rows:
         key = (row.person, row.family)
         held = worst.get(key)
@@ -112,7 +131,9 @@ def _merged(rows: list[Asked]) -> list[Asked]:
     for row in worst.values():
         agencies[row.person] |= row.agencies
     return [
-        Asked(row.person, row.quarter, row.family, {**row.answer, **_whole(row.person, families, agencies)}, row.agencies)
+        Asked(
+            row.person, row.quarter, row.family, {**row.answer, **_whole(row.person, families, agencies)}, row.agencies
+        )
         for row in worst.values()
     ]
 
