@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from services.auditor.engines import Costs, Engine
 from services.auditor.forms import Forms, Sheet
-from services.auditor.presolve import Part, parts
+from services.auditor.presolve import Part, parts, settle
 from services.auditor.published import Doubt
 from services.auditor.system import Group, Numbers, System
 
@@ -46,31 +46,36 @@ class Attack:
 
     def run(self, known: Iterable[Numbers], progress: Callable[[int, int], None]) -> list[Finding]:
         """Everything that can be found out, beginning with points that are known from elsewhere and hold here as well."""
-        pieces, large = parts(self.system)
         sheet, goals = Sheet(self.system.lower, self.system.upper, self.system.rows), _Goals(self.system.groups)
-        for point in known:
-            if sheet.holds(point) and goals.keep(point):
-                self.points.append(point)
-        at = {group.name: number for number, group in enumerate(self.system.groups)}
-        goals.large[np.array([at[group.name] for group in large], dtype=np.int64)] = True
         goals.large |= np.array([group.columns in self.system.claimed for group in self.system.groups], dtype=bool)
-        base = self.points[0] if self.points else None
-        started = [self._begin(piece) for piece in pieces] if base is None else [_Hunt(p, self) for p in pieces]
-        whole = self.system.lower.copy() if base is None else base.copy()
-        for hunt in started if base is None else ():
-            whole[hunt.columns] = hunt.start
-        if not sheet.holds(whole):
-            raise Doubt("No whole point of the system was found.")
-        for number, hunt in enumerate(started):
-            progress(number, len(started))
+        base: Numbers | None = None
+        for point in known:
+            if sheet.holds(point):
+                base = point
+                if goals.keep(point):
+                    self.points.append(point)
+        at = {group.name: number for number, group in enumerate(self.system.groups)}
+        left = np.flatnonzero(goals.left(1.0) | goals.left(-1.0))
+        settled = settle(self.system)
+        pieces, large = parts(settled, [self.system.groups[number] for number in left])
+        goals.large[np.array([at[group.name] for group in large], dtype=np.int64)] = True
+        hunts = [_Hunt(piece, self) for piece in pieces]
+        whole = base.copy() if base is not None else _begin(settled, hunts, sheet)
+        for number, hunt in enumerate(hunts):
+            progress(number, len(hunts))
             hunt.go(goals, [at[group.name] for group in hunt.part.groups], whole)
-        progress(len(started), len(started))
+        progress(len(hunts), len(hunts))
         return goals.findings()
 
-    def _begin(self, piece: Part) -> "_Hunt":
-        hunt = _Hunt(piece, self)
-        hunt.start = hunt.whole(np.zeros(len(piece.columns)))
-        return hunt
+
+def _begin(settled: System, hunts: Sequence["_Hunt"], sheet: Sheet) -> Numbers:
+    """Some whole point of the system: without one there would be nothing to attack."""
+    whole = settled.lower.copy()
+    for hunt in hunts:
+        whole[hunt.columns] = hunt.whole(np.zeros(len(hunt.columns)))
+    if not sheet.holds(whole):
+        raise Doubt("No whole point of the system was found.")
+    return whole
 
 
 class _Goals:
@@ -116,7 +121,6 @@ class _Hunt:
         self.columns = np.array(part.columns, dtype=np.int64)
         self.sheet = Sheet(part.lower, part.upper, part.rows)
         self.forms = Forms(part.groups)
-        self.start = part.lower
         self._engine: Engine | None = None
         # The same on every run: a doubtful audit can be looked into.
         self._dice = np.random.default_rng(1)

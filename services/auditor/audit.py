@@ -11,6 +11,7 @@ import numpy as np
 from services.auditor.attack import Attack, Finding
 from services.auditor.engines import ENGINES, Highs
 from services.auditor.insiders import Insider
+from services.auditor.presolve import settle
 from services.auditor.published import Doubt, Publication, read_all, rules
 from services.auditor.system import build
 
@@ -113,7 +114,7 @@ def _by_year(publications: Sequence[Publication]) -> Mapping[str, list[Publicati
 def _attacks(
     year: str, members: Sequence[Publication], insiders: Sequence[Insider], progress: Progress
 ) -> Iterator[tuple[str, list[Finding]]]:
-    system = build(members)
+    system = settle(build(members))
     for engine in ENGINES:
         yield engine.name, Attack(system, engine, SECONDS).run((), lambda at, of: progress(f"{year}, anybody", at, of))
     outside = rules(members[0].rules)["outside_largest"]

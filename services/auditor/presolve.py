@@ -21,28 +21,37 @@ class Part:
     groups: tuple[Group, ...]
 
 
-def parts(system: System) -> tuple[list[Part], list[Group]]:
-    """The parts that must be attacked, and the groups that are seen to be large without any search."""
+def settle(system: System) -> System:
+    """The same system with every bound that follows row by row, and without rows that say nothing beside the bounds."""
     lower, upper = system.lower.copy(), system.upper.copy()
-    rows = _tighten(system.rows, lower, upper)
-    low, high = lower.tolist(), upper.tolist()
+    rows = tuple(_tighten(system.rows, lower, upper, system.moved))
+    return replace(system, lower=lower, upper=upper, rows=rows, moved=frozenset())
+
+
+def parts(system: System, wanted: Sequence[Group]) -> tuple[list[Part], list[Group]]:
+    """The parts of a settled system in which the wanted groups must be attacked, and those that are seen to be large."""
+    low, high = system.lower.tolist(), system.upper.tolist()
     disjoint: dict[int, list[Row]] = defaultdict(list)
     for row in system.rows:
         if row.low == 0 and len(row.columns) > 2:
             disjoint[row.columns[0]].append(row)
-    large = [group for group in system.groups if _surely(group, low, high, disjoint) >= group.floor]
+    large = [group for group in wanted if _surely(group, low, high, disjoint) >= group.floor]
     seen = set(map(id, large))
-    left = [group for group in system.groups if id(group) not in seen]
-    return list(_split(lower, upper, rows, left)), large
+    left = [group for group in wanted if id(group) not in seen]
+    return list(_split(system.lower, system.upper, system.rows, left)), large
 
 
-def _tighten(rows: Sequence[Row], lower: Numbers, upper: Numbers) -> list[Row]:
-    """Draw every conclusion that one row allows by itself, until nothing follows; the rows that still say something."""
+def _tighten(rows: Sequence[Row], lower: Numbers, upper: Numbers, moved: frozenset[int] | None) -> list[Row]:
+    """Draw every conclusion that one row allows by itself, until nothing follows; the rows that still say something.
+
+    If only some columns have `moved` since nothing followed, only what touches them is looked at.
+    """
     touching: dict[int, list[int]] = defaultdict(list)
     for at, row in enumerate(rows):
         for column in row.columns:
             touching[column].append(at)
-    queue = dict.fromkeys(range(len(rows)))
+    first = range(len(rows)) if moved is None else (at for column in moved for at in touching[column])
+    queue = dict.fromkeys(first)
     low, high = lower.tolist(), upper.tolist()
     while queue:
         at = next(iter(queue))

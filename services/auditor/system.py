@@ -57,6 +57,8 @@ class System:
     shown: NDArray[np.bool_]
     # Groups of which the publisher says that they are not small; each is a row as well.
     claimed: frozenset[tuple[int, ...]]
+    # The columns that have changed since all that follows row by row was drawn; None if it never was.
+    moved: frozenset[int] | None = None
 
     def knowing(self, own: Numbers, outside: int, about: str | None = None) -> "System":
         """The system as somebody sees it who knows `own` people of each cell: what is to be protected is the rest of it.
@@ -67,11 +69,14 @@ class System:
         alone = about is None
         promised = np.where(self.shown & (own > 0), outside, 0) if alone else 0
         rest = {group.columns: _rest(group, own, outside) for group in self.groups}
-        claims = [rest[columns] for columns in self.claimed if alone]
+        claims = [_at_least(rest[columns]) for columns in self.claimed if alone and rest[columns].low]
+        lower = np.minimum(np.maximum(self.lower, own + promised), self.upper)
+        moved = {*np.flatnonzero(lower > self.lower).tolist(), *(column for row in claims for column in row.columns)}
         return replace(
             self,
-            lower=np.minimum(np.maximum(self.lower, own + promised), self.upper),
-            rows=(*self.rows, *(_at_least(group) for group in claims)),
+            lower=lower,
+            rows=(*self.rows, *claims),
+            moved=None if self.moved is None else self.moved | moved,
             groups=tuple(group for group in rest.values() if alone or self._is_about(group, f"{about}:")),
             claimed=self.claimed if alone else frozenset(),
         )

@@ -6,6 +6,7 @@ from services.common.cli import answer, hub_options, progress
 from services.common.settings import Settings
 from services.reporting import handlers
 from services.reporting.main import build_room
+from services.reporting.publication_commands import COMMANDS
 
 
 @click.group()
@@ -21,3 +22,7 @@ def rebuild(settings: Settings, as_json: bool) -> None:
     read = handlers.rebuild(room, progress("Threads read"))
     room.database.close()
     answer({"threads": read}, as_json, lambda: [f"{read} threads were counted anew."])
+
+
+for command in COMMANDS:
+    publication.add_command(command)

@@ -82,9 +82,15 @@ class Draft:
         """The same, as a publication that comes after others."""
         return replace(self, drift=dict(drifts), revises=revises)
 
-    def hiding(self, more: frozenset[int]) -> "Draft":
-        """The same with more hidden, and without claims, which may have become needless."""
-        return replace(self, hidden=self.hidden | more, certain=frozenset())
+    def hiding(self, more: frozenset[int], certain: frozenset[tuple[str, ...]] | None = None) -> "Draft":
+        """The same with more hidden, and with those claims only in which every cell is shown still."""
+        fresh = replace(self, hidden=self.hidden | more, certain=frozenset())
+        shown = fresh.shown()
+        hidden = {self.name(table, key) for table, cells in shown.tables.items() for key in cells if cells[key] is None}
+        kept = self.certain if certain is None else certain
+        return replace(
+            fresh, certain=frozenset(claim for claim in kept if not hidden.intersection(claim))
+        )
 
     def _counts(self) -> Sequence[tuple[str, Key, Count]]:
         return [(table, key, count) for table, cells in self.tables.items() for key, count in cells.items()]

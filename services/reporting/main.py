@@ -8,7 +8,7 @@ from services.common.database import Database
 from services.common.service import Service
 from services.common.settings import Settings
 from services.common.web import create_app
-from services.reporting import handlers, models, pages
+from services.reporting import handlers, models, pages, publications
 from services.reporting.contributors import contributors
 from services.reporting.room import Room
 
@@ -25,7 +25,7 @@ def build(settings: Settings, clock: Clock | None = None) -> Service:
     """The service with everything it works with."""
     room = build_room(settings, clock)
     fold = partial(handlers.fold, room.contributors)
-    routers = [pages.routes, health.router("/reporting", room.database)]
+    routers = [publications.routes, pages.routes, health.router("/reporting", room.database)]
     return Service(
         name=NAME,
         settings=settings,

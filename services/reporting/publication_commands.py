@@ -24,6 +24,7 @@ class Steps:
         self._show = progress("")
 
     def __call__(self, stage: str, done: int, total: int) -> None:
+        """Tell how far a stage has come."""
         if stage != self._stage:
             self._stage, self._show = stage, progress(stage)
         self._show(done, total)
@@ -119,7 +120,8 @@ def _lines(verdict: Verdict) -> list[str]:
     if verdict.doubt:
         return [f"Not safe, since it cannot be told: {verdict.doubt}"]
     told = [_line(who, finding) for who, finding in verdict.found]
-    summary = f"{verdict.hidden} hidden cells and {verdict.differences} differences in {len(verdict.publications)} publications"
+    groups = f"{verdict.hidden} hidden cells and {verdict.differences} differences"
+    summary = f"{groups} in {len(verdict.publications)} publications"
     solvers = " and ".join(verdict.solvers)
     if verdict.safe:
         return [

@@ -10,11 +10,13 @@ import numpy as np
 from services.auditor.attack import Attack, Finding
 from services.auditor.engines import Highs
 from services.auditor.insiders import Insider
+from services.auditor.presolve import settle
 from services.auditor.published import Doubt, Publication, rules
 from services.auditor.system import MANY, Group, Numbers, System, build
 from services.reporting.drafts import Draft
 
-ROUNDS = 12
+# After so many rounds small steps have had their chance; after so many more there is no hope.
+PATIENCE, ROUNDS = 40, 60
 SECONDS = 30.0
 TINY = 1e-6
 Progress = Callable[[str, int, int], None]
@@ -52,8 +54,8 @@ def repair(draft: Draft, published: Sequence[Publication], inside: Inside, progr
     pools: list[list[Numbers]] = [[] for _ in range(len(inside.insiders) + 1)]
     outside = rules(draft.rules)["outside_largest"]
     plain = {group.name: group.floor for group in build([*earlier, draft.shown()]).groups}
-    for round_ in range(2 * ROUNDS):
-        progress("protecting", round_, 2 * ROUNDS)
+    for round_ in range(ROUNDS):
+        progress("Protecting", round_, ROUNDS)
         failures = _failures(draft, earlier, inside, pools)
         if not failures:
             return draft
@@ -64,13 +66,23 @@ def repair(draft: Draft, published: Sequence[Publication], inside: Inside, progr
         )
         if claims - draft.certain:
             draft = replace(draft, certain=draft.certain | claims)
-            continue
-        more = _cheapest(draft, earlier, failures) if round_ < ROUNDS else frozenset[int]()
-        more = more - draft.hidden or _coarser(draft, failures) - draft.hidden
-        if not more:
-            raise Doubt(f"{failures[0].finding.group.name} cannot be protected.")
-        draft = draft.hiding(more)
+        else:
+            draft = draft.hiding(_more(draft, earlier, failures, patient=round_ < PATIENCE))
     raise Doubt("Nothing was found that protects everybody.")
+
+
+def _more(
+    draft: Draft, earlier: Sequence[Publication], failures: Sequence[_Failure], *, patient: bool
+) -> frozenset[int]:
+    """What to hide next: as little as it takes, or, if that leads nowhere, whole stretches."""
+    free = draft.hiding(frozenset(), frozenset())
+    steps = [free, draft] if patient else []
+    for step in steps:
+        if more := _cheapest(step, earlier, failures) - draft.hidden:
+            return more
+    if more := _coarser(draft, failures) - draft.hidden:
+        return more
+    raise Doubt(f"{failures[0].finding.group.name} cannot be protected.")
 
 
 def _concerned(new: Publication, published: Sequence[Publication]) -> list[Publication]:
@@ -91,10 +103,11 @@ def _failures(
     draft: Draft, earlier: Sequence[Publication], inside: Inside, pools: Sequence[list[Numbers]]
 ) -> list[_Failure]:
     """What an outsider finds, or, if that is nothing, what agencies find."""
-    system = build([*earlier, draft.shown()])
+    plain = settle(build([*earlier, draft.shown()]))
+    system = _cautious(plain, inside)
     found: list[_Failure] = []
     for insider, pool in zip([None, *inside.insiders], pools, strict=True):
-        seen = _seen(system, insider, draft)
+        seen = _seen(system if insider is None else plain, insider, draft)
         if seen is None:
             continue
         attack = Attack(seen, Highs, SECONDS)
@@ -110,13 +123,24 @@ def _failures(
     return found
 
 
+def _cautious(system: System, inside: Inside) -> System:
+    """The system with as much left open to an outsider as the best informed agency will need; it saves many rounds."""
+    own = [insider.of(system.names) for insider in inside.insiders if not insider.about]
+    most = np.max(own, axis=0) if own else np.zeros(len(system.names), dtype=np.int64)
+    groups = [
+        group if group.inner else replace(group, high=max(group.high, int(most[group.outer]) + group.floor - 1))
+        for group in system.groups
+    ]
+    return replace(system, groups=tuple(groups))
+
+
 def _seen(system: System, insider: Insider | None, draft: Draft) -> System | None:
     return system if insider is None else insider.view(system, rules(draft.rules)["outside_largest"])
 
 
 def _cheapest(draft: Draft, earlier: Sequence[Publication], failures: Sequence[_Failure]) -> frozenset[int]:
     """The least that must be hidden so that each group in turn might be as small, and as large, as it needs to be."""
-    system = build([*earlier, draft.hiding(frozenset()).shown()])
+    system = build([*earlier, draft.shown()])
     more: frozenset[int] = frozenset()
     for insider in dict.fromkeys(id(failure.insider) for failure in failures):
         own = [failure for failure in failures if id(failure.insider) == insider]

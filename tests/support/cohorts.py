@@ -57,10 +57,12 @@ class Cohort:
     def asked(self, quarter: str) -> Iterator[Asked]:
         """Everything that was asked for in a quarter by people who are counted still."""
         for number in range(self.size):
-            dice = random.Random(f"{self.seed}/{quarter}/{number}")
+            # Not for secrets: the point of this randomness is that it can be repeated.
+            dice = random.Random(f"{self.seed}/{quarter}/{number}")  # noqa: S311
             # Half of those who come in a quarter were here in the quarter before.
             person = number if number % 2 else int(f"{number}{quarter[:4]}{quarter[-1]}")
-            region = pick(random.Random(f"{self.seed}/{person}"), {c: w**self.skew for c, w in CITIES.items()})
+            home = random.Random(f"{self.seed}/{person}")  # noqa: S311
+            region = pick(home, {city: weight**self.skew for city, weight in CITIES.items()})
             for family in sorted({pick(dice, FAMILIES) for _ in range(dice.choice((1, 1, 2, 3)))}):
                 answer = {
                     "region": region if dice.random() < 0.95 else "other",
@@ -127,12 +129,12 @@ def _merged(rows: list[Asked]) -> list[Asked]:
         else:
             worst[key] = Asked(held.person, held.quarter, held.family, held.answer, held.agencies | row.agencies)
     families: Counter[int] = Counter(person for person, _ in worst)
-    agencies: dict[int, set[str]] = defaultdict(set)
+    knowing: dict[int, set[str]] = defaultdict(set)
     for row in worst.values():
-        agencies[row.person] |= row.agencies
+        knowing[row.person] |= row.agencies
     return [
         Asked(
-            row.person, row.quarter, row.family, {**row.answer, **_whole(row.person, families, agencies)}, row.agencies
+            row.person, row.quarter, row.family, {**row.answer, **_whole(row.person, families, knowing)}, row.agencies
         )
         for row in worst.values()
     ]
@@ -140,7 +142,7 @@ def _merged(rows: list[Asked]) -> list[Asked]:
 
 def _whole(person: int, families: Mapping[int, int], agencies: Mapping[int, set[str]]) -> Answer:
     joined = "joined_up" if len(agencies[person]) > 1 else "not_joined_up"
-    dice = random.Random(person)
+    dice = random.Random(person)  # noqa: S311
     police = "not_police" if dice.random() < 0.85 else pick(dice, {"taken_in_a_day": 2, "not_taken_in_a_day": 1})
     return {"coordination": joined if families[person] > 1 else "single", "police": police}
 

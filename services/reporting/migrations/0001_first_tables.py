@@ -3,7 +3,7 @@
 import sqlalchemy as sa
 from alembic import op
 
-from services.common.database import BigId, Instant
+from services.common.database import BigId, Instant, Json
 
 revision = "0001"
 down_revision = None
@@ -19,6 +19,15 @@ def upgrade() -> None:
         sa.Column("standing", sa.String(length=16), nullable=False),
         sa.Column("version", sa.Integer(), nullable=False),
         sa.PrimaryKeyConstraint("id"),
+    )
+    op.create_table(
+        "approval",
+        sa.Column("publication", sa.String(length=16), nullable=False),
+        sa.Column("role", sa.String(length=32), nullable=False),
+        sa.Column("bundle", sa.String(length=64), nullable=False),
+        sa.Column("name", sa.String(length=120), nullable=False),
+        sa.Column("at", Instant(), nullable=False),
+        sa.PrimaryKeyConstraint("publication", "role", "bundle"),
     )
     op.create_table(
         "capacity",
@@ -54,6 +63,24 @@ def upgrade() -> None:
         sa.Column("region", sa.String(length=32), nullable=False),
         sa.Column("stage", sa.String(length=16), nullable=False),
         sa.PrimaryKeyConstraint("statistics", "quarter", "family"),
+    )
+    op.create_table(
+        "decision",
+        sa.Column("id", sa.String(length=36), nullable=False),
+        sa.Column("switch", sa.String(length=32), nullable=False),
+        sa.Column("body", sa.String(length=120), nullable=False),
+        sa.Column("word", sa.String(length=16), nullable=False),
+        sa.Column("bundle", sa.String(length=64), nullable=True),
+        sa.Column("at", Instant(), nullable=False),
+        sa.PrimaryKeyConstraint("id"),
+    )
+    op.create_index(op.f("ix_decision_switch"), "decision", ["switch"], unique=False)
+    op.create_table(
+        "frozen_file",
+        sa.Column("publication", sa.String(length=16), nullable=False),
+        sa.Column("name", sa.String(length=64), nullable=False),
+        sa.Column("content", sa.LargeBinary(), nullable=False),
+        sa.PrimaryKeyConstraint("publication", "name"),
     )
     op.create_table(
         "inbox",
@@ -105,6 +132,21 @@ def upgrade() -> None:
     )
     op.create_index(op.f("ix_parked_key"), "parked", ["key"], unique=False)
     op.create_table(
+        "publication",
+        sa.Column("id", sa.String(length=16), nullable=False),
+        sa.Column("number", sa.Integer(), nullable=False),
+        sa.Column("period", sa.String(length=8), nullable=False),
+        sa.Column("state", sa.String(length=16), nullable=False),
+        sa.Column("head", Json, nullable=False),
+        sa.Column("bundle", sa.String(length=64), nullable=False),
+        sa.Column("verdict", Json, nullable=True),
+        sa.Column("truth", Json, nullable=False),
+        sa.Column("built_at", Instant(), nullable=False),
+        sa.Column("published_at", Instant(), nullable=True),
+        sa.PrimaryKeyConstraint("id"),
+        sa.UniqueConstraint("number"),
+    )
+    op.create_table(
         "rebuilding",
         sa.Column("id", sa.SmallInteger(), autoincrement=False, nullable=False),
         sa.Column("after", sa.String(length=512), nullable=False),
@@ -131,13 +173,18 @@ def downgrade() -> None:
     op.drop_index(op.f("ix_used_once_expires_at"), table_name="used_once")
     op.drop_table("used_once")
     op.drop_table("rebuilding")
+    op.drop_table("publication")
     op.drop_index(op.f("ix_parked_key"), table_name="parked")
     op.drop_table("parked")
     op.drop_table("outbox")
     op.drop_table("journal")
     op.drop_index(op.f("ix_inbox_seen_at"), table_name="inbox")
     op.drop_table("inbox")
+    op.drop_table("frozen_file")
+    op.drop_index(op.f("ix_decision_switch"), table_name="decision")
+    op.drop_table("decision")
     op.drop_table("contribution")
     op.drop_table("cell")
     op.drop_table("capacity")
+    op.drop_table("approval")
     op.drop_table("agency")
