@@ -14,6 +14,7 @@ from services.reporting.room import Room
 from services.reporting.store import capacity, counted
 from services.reporting.store.counted import HALF, Cell, Sum
 
+Progress = Callable[[int, int], None]
 MASK = (1 << HALF) - 1
 CHUNK = 10_000
 
@@ -51,7 +52,7 @@ def withdraw(keys: Contributors, connection: Connection, events: Sequence[Event]
     counted.forget(connection, names)
 
 
-def rebuild(room: Room, progress: Callable[[int, int], None], chunk: int = CHUNK) -> int:
+def rebuild(room: Room, progress: Progress, chunk: int = CHUNK) -> int:
     """Make everything that is counted anew from the journal, or go on where a rebuild was interrupted; threads read.
 
     It goes chunk by chunk, each in one transaction, and events may be folded in between: places only ever join.
