@@ -5,6 +5,7 @@ found it, at which the group is empty, and another at which it is large.
 """
 
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -22,7 +23,7 @@ NEAR = 1e-6
 # How much weight groups have that are not the one in question.
 ASIDE = 0.1
 # How often, and how hard, a point with fractions of people is pushed towards a whole one.
-NUDGES, NUDGE = 4, 1e-3
+NUDGES, NUDGE = 8, 1e-3
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,8 +173,9 @@ class _Hunt:
         group = goals.groups[place]
         goals.large[place] = sign > 0 and np.ceil(best - NEAR) >= group.floor
         if best <= (group.low if sign > 0 else -group.high) + NEAR:
-            # So far only a point with fractions of people goes there.
-            self._keep(goals, whole, self._must(self.engine.least_whole(costs)))
+            # So far only a point with fractions of people goes there. If no other is found soon, the group stays unsafe.
+            with suppress(Doubt):
+                self._keep(goals, whole, self._must(self.engine.least_whole(costs)))
 
     def _try(self, goals: _Goals, whole: Numbers, costs: Costs) -> Costs:
         """The point where these costs are least; what it or a whole one near by shows is kept."""

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from services.auditor.attack import Attack, Finding
-from services.auditor.engines import ENGINES, Highs
+from services.auditor.engines import ENGINES, Highs, Soplex
 from services.auditor.insiders import Insider
 from services.auditor.presolve import settle
 from services.auditor.published import Doubt, Publication, read_all, rules
@@ -122,7 +122,7 @@ def _attacks(
         progress(f"{year}, agencies", at, len(insiders))
         seen = insider.view(system, outside)
         if seen is not None:
-            yield f"{Highs.name}, agency {at + 1}", Attack(seen, Highs, SECONDS).run((), _quietly)
+            yield f"{Soplex.name}, agency {at + 1}", Attack(seen, Soplex, SECONDS).run((), _quietly)
 
 
 def _quietly(at: int, of: int) -> None:

@@ -14,6 +14,8 @@ from services.auditor.published import Doubt
 from services.auditor.system import Numbers, Row
 
 Costs = NDArray[np.float64]
+# Whole points are sought for so long at most: nearly always the first corner is one.
+PATIENCE = 3.0
 UNBOUNDED = 1e20
 
 
@@ -60,9 +62,11 @@ class Highs:
         """A whole point at which these costs are least."""
         kinds = np.full(len(costs), highspy.HighsVarType.kInteger)
         self._model.changeColsIntegrality(len(costs), self._columns, kinds)
+        seconds, self._seconds = self._seconds, min(PATIENCE, self._seconds)
         try:
             return self.least(costs)
         finally:
+            self._seconds = seconds
             kinds = np.full(len(costs), highspy.HighsVarType.kContinuous)
             self._model.changeColsIntegrality(len(costs), self._columns, kinds)
 
@@ -102,7 +106,7 @@ class Soplex:
         """A whole point at which these costs are least."""
         model: Any = pyscipopt.Model()
         model.hideOutput()
-        model.setParam("limits/time", self._seconds)
+        model.setParam("limits/time", min(PATIENCE, self._seconds))
         bounds = zip(self._lower, self._upper, costs, strict=True)
         columns = [model.addVar(vtype="I", lb=float(low), ub=float(high), obj=float(c)) for low, high, c in bounds]
         for row in self._rows:

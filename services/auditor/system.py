@@ -64,7 +64,7 @@ class System:
         """The system as somebody sees it who knows `own` people of each cell: what is to be protected is the rest of it.
 
         Of what is shown or claimed, the rules promise to each agency alone that at least `outside` others are in it. Two
-        agencies together (`about` one publication) are promised nothing, and only that publication is protected from them.
+        agencies together (`about` one publication) are promised nothing, and only its hidden cells are protected from them.
         """
         alone = about is None
         promised = np.where(self.shown & (own > 0), outside, 0) if alone else 0
@@ -82,7 +82,7 @@ class System:
         )
 
     def _is_about(self, group: Group, start: str) -> bool:
-        return any(self.names[column].startswith(start) for column in group.columns)
+        return not group.inner and self.names[group.outer].startswith(start)
 
 
 def _rest(group: Group, own: Numbers, outside: int) -> Group:

@@ -60,12 +60,9 @@ class Draft:
         """The true count of each group of people, by the name that it has in the attacker's system."""
         return {self.name(table, key): count.persons for table, key, count in self._counts()}
 
-    def own(self, agencies: Sequence[str]) -> dict[str, int]:
-        """Of each group, how many these agencies know at most."""
-        return {
-            self.name(table, key): min(count.persons, sum(count.by_agency.get(agency, 0) for agency in agencies))
-            for table, key, count in self._counts()
-        }
+    def own(self, agency: str) -> dict[str, int]:
+        """Of each group, how many this agency knows."""
+        return {self.name(table, key): count.by_agency.get(agency, 0) for table, key, count in self._counts()}
 
     def name(self, table: str, key: Key) -> str:
         """A cell's name in the attacker's system."""
@@ -88,9 +85,7 @@ class Draft:
         shown = fresh.shown()
         hidden = {self.name(table, key) for table, cells in shown.tables.items() for key in cells if cells[key] is None}
         kept = self.certain if certain is None else certain
-        return replace(
-            fresh, certain=frozenset(claim for claim in kept if not hidden.intersection(claim))
-        )
+        return replace(fresh, certain=frozenset(claim for claim in kept if not hidden.intersection(claim)))
 
     def _counts(self) -> Sequence[tuple[str, Key, Count]]:
         return [(table, key, count) for table, cells in self.tables.items() for key, count in cells.items()]

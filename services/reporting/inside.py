@@ -15,8 +15,8 @@ def truth(draft: Draft) -> Truth:
     """The truth about a draft, as it is kept."""
     agencies = draft.agencies()
     pair = [agency for agency, _ in agencies.most_common(2)]
-    own = {agency: _some(draft.own([agency])) for agency in sorted(agencies)}
-    return {"id": draft.id, "persons": draft.persons(), "own": own, "pair": pair, "pair_own": _some(draft.own(pair))}
+    own = {agency: _some(draft.own(agency)) for agency in sorted(agencies)}
+    return {"id": draft.id, "persons": draft.persons(), "own": own, "pair": pair}
 
 
 def persons(truths: Sequence[Truth]) -> dict[str, int]:
@@ -31,7 +31,7 @@ def insiders(truths: Sequence[Truth]) -> list[Insider]:
         for agency, sizes in one["own"].items():
             own[agency].update(sizes)
     singles = [Insider(own[agency]) for agency in sorted(own)]
-    return [*singles, *(_pair(one, own) for one in truths if len(one["pair"]) == 2)]
+    return [*singles, *(_pair(one, own, persons(truths)) for one in truths if len(one["pair"]) == 2)]
 
 
 def of(draft: Draft, earlier: Sequence[Truth]) -> Inside:
@@ -40,13 +40,12 @@ def of(draft: Draft, earlier: Sequence[Truth]) -> Inside:
     return Inside(persons(truths), insiders(truths))
 
 
-def _pair(one: Truth, own: Mapping[str, Mapping[str, int]]) -> Insider:
-    """What two agencies know together: in the publication in question each person once, as far as that can be told."""
+def _pair(one: Truth, own: Mapping[str, Mapping[str, int]], sizes: Mapping[str, int]) -> Insider:
+    """What two agencies know together at most: nobody is there more than once."""
     together: Counter[str] = Counter()
     for agency in one["pair"]:
         together.update(own.get(agency, {}))
-    sizes = {name: size for name, size in together.items() if not name.startswith(f"{one['id']}:")}
-    return Insider({**sizes, **one["pair_own"]}, one["id"])
+    return Insider({name: min(size, sizes[name]) for name, size in together.items()}, one["id"])
 
 
 def _some(sizes: Mapping[str, int]) -> dict[str, int]:

@@ -8,7 +8,7 @@ import highspy
 import numpy as np
 
 from services.auditor.attack import Attack, Finding
-from services.auditor.engines import Highs
+from services.auditor.engines import Soplex
 from services.auditor.insiders import Insider
 from services.auditor.presolve import settle
 from services.auditor.published import Doubt, Publication, rules
@@ -110,7 +110,7 @@ def _failures(
         seen = _seen(system if insider is None else plain, insider, draft)
         if seen is None:
             continue
-        attack = Attack(seen, Highs, SECONDS)
+        attack = Attack(seen, Soplex, SECONDS)
         findings = attack.run(pool, lambda done, total: None)  # noqa: ARG005 - called by position
         found += [
             _Failure(finding, tuple(system.names[column] for column in finding.group.columns), insider)

@@ -8,7 +8,8 @@ from hashlib import blake2b
 from itertools import product
 from typing import Any
 
-from examples.cohort_plan import CITIES
+import schemas
+from examples.cohort_plan import CITIES, SECTORS, Place, plans
 from services.auditor import published
 from services.reporting.tables import Count, TrueTable
 
@@ -52,6 +53,8 @@ class Cohort:
     skew: float = 1.0
     dominant: float = 0.0
     agencies: int = 4
+    # Whether each city has agencies of its own.
+    local: bool = True
     gone: set[int] = field(default_factory=set)
 
     def asked(self, quarter: str) -> Iterator[Asked]:
@@ -75,7 +78,30 @@ class Cohort:
                     yield Asked(person, quarter, family, answer, agencies)
 
     def _agency(self, dice: random.Random, region: str) -> str:
-        return f"{region}/0" if dice.random() < self.dominant else f"{region}/{dice.randrange(self.agencies)}"
+        place = region if self.local else "canada"
+        return f"{place}/0" if dice.random() < self.dominant else f"{place}/{dice.randrange(self.agencies)}"
+
+
+def shipped(size: int, seed: int, quarter: str) -> list[Asked]:
+    """The cohort of `examples/cohort.py`, as if all of it had happened in one quarter."""
+    places = [Place(f"{city}/{sector}", sector, city) for city in CITIES for sector in sorted(set(SECTORS.values()))]
+    families = {code.code: str(code.extra["x-family"]) for code in schemas.codes("needs")}
+    return [
+        Asked(
+            number,
+            quarter,
+            families[ask.need],
+            {
+                "region": plan.region,
+                "stage": ask.stage,
+                "result": "in_time" if "started" in ask.answers else "not_started",
+                "decline": "another_reason" if "declined" in ask.answers else "not_declined",
+            },
+            frozenset({plan.sender, ask.to}),
+        )
+        for number, plan in enumerate(plans(places, size, seed, 90))
+        for ask in plan.asks
+    ]
 
 
 def pick(dice: random.Random, weights: Mapping[str, float]) -> str:

@@ -8,7 +8,7 @@ from services.auditor.audit import Verdict, audit, sound
 from services.auditor.published import Publication, read_all
 from services.reporting import files, inside
 from services.reporting.drafts import Draft, begin, drift
-from services.reporting.repair import repair
+from services.reporting.repair import Inside, repair
 from services.reporting.tables import Count, TrueTable
 from tests.support.cohorts import Asked, Cohort, tables
 
@@ -29,6 +29,8 @@ class Press:
     known: list[Draft] = field(default_factory=list)
     # What is in the books of each quarter when it is closed; the rest comes late.
     late: float = 0.0
+    # How many of the largest agencies are attackers too; None: every one.
+    agencies: int | None = None
 
     def rows(self, period: str, now: int) -> list[Asked]:
         """What is known of a period at a given step: late events of earlier quarters have come in by then."""
@@ -61,7 +63,7 @@ class Press:
         near = [known for known in self.known if known.period[:4] == period[:4]]
         before = read_all(self.folder) if self.known else []
         before = [one for one in before if one.year == period[:4]]
-        done = repair(draft, before, inside.of(draft, [inside.truth(known) for known in near]), quietly)
+        done = repair(draft, before, self.inside([*near, draft]), quietly)
         self.write(done)
         self.known.append(done)
         return done
@@ -72,9 +74,16 @@ class Press:
 
     def verdict(self) -> Verdict:
         """What the auditor says of everything that is out, as outsiders and as agencies, and whether it hit the truth."""
-        truths = [inside.truth(draft) for draft in self.known]
-        verdict = audit(self.folder, quietly, inside.insiders(truths))
-        return sound(self.folder, inside.persons(truths), verdict)
+        known = self.inside(self.known)
+        return sound(self.folder, known.persons, audit(self.folder, quietly, known.insiders))
+
+    def inside(self, drafts: Sequence[Draft]) -> Inside:
+        """What only the hub knows of these."""
+        truths = [inside.truth(draft) for draft in drafts]
+        insiders = inside.insiders(truths)
+        singles = sorted((one for one in insiders if not one.about), key=lambda one: -sum(one.own.values()))
+        pairs = [one for one in insiders if one.about]
+        return Inside(inside.persons(truths), [*singles[: self.agencies], *pairs])
 
     def _drifts(self, draft: Draft) -> dict[str, int]:
         return {
