@@ -19,6 +19,7 @@ from sqlalchemy import (
     Executable,
     Integer,
     Table,
+    and_,
     bindparam,
     cast,
     create_engine,
@@ -183,7 +184,9 @@ def among(connection: Connection, columns: Sequence[Column[Any]], rows: Sequence
     if connection.dialect.name == "postgresql":
         lists = [literal([row[place] for row in rows], JSON) for place in range(len(columns))]
         return tuple_(*columns).in_(select(*map(_each, lists)))
-    return tuple_(*columns).in_(rows)
+    # SQLite finds rows by the first column's index, and would read the whole table for the tuple alone.
+    first = columns[0].in_(sorted({row[0] for row in rows}))
+    return first if len(columns) == 1 else and_(first, tuple_(*columns).in_(rows))
 
 
 def _each(values: ColumnElement[Any]) -> ColumnElement[Any]:

@@ -16,7 +16,8 @@ from services.reporting.store.counted import HALF, Cell, Sum
 
 Progress = Callable[[int, int], None]
 MASK = (1 << HALF) - 1
-CHUNK = 10_000
+# What is asked about at once; SQLite takes 32,766 values in one statement.
+CHUNK = 5_000
 
 
 def keep_capacity(connection: Connection, event: Event) -> None:
@@ -48,8 +49,10 @@ def withdraw(keys: Contributors, connection: Connection, events: Sequence[Event]
     """Handle `statistics.withdrawn.v1`: it is as if these survivors had never been counted, and so it will stay."""
     names = sorted({name for event in events for name in event.data["pseudonyms"]})
     counted.alone(connection)
-    counted.add_to_cells(connection, _sums(keys, counted.places_of(connection, names), {}))
-    counted.forget(connection, names)
+    for first in range(0, len(names), CHUNK):
+        some = names[first : first + CHUNK]
+        counted.add_to_cells(connection, _sums(keys, counted.places_of(connection, some), {}))
+        counted.forget(connection, some)
 
 
 def rebuild(room: Room, progress: Progress, chunk: int = CHUNK) -> int:

@@ -2,6 +2,8 @@
 
 from collections import Counter
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import date
 from random import Random
 
@@ -201,3 +203,14 @@ def test_an_event_that_cannot_be_counted_is_parked_and_holds_up_no_other(countin
     assert len(counting.state().journal) == 1
     with counting.database.reading() as connection:
         assert [item.key for item in counting.consumer.parking.summary(connection)] == ["r2"]
+
+
+def test_two_workers_at_once_lose_and_double_nothing(counting: CountingRoom) -> None:
+    asks = [replace(BED, who=who, states=("requested", "accepted", "started")) for who in range(1, 9)]
+    events = events_of(asks)
+    halves = (events[::2] + events[1::3], events[1::2] + events[::3])
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(lambda half: counting.take(half, 2), halves))
+    found = counting.state()
+    assert len(found.places) == 8
+    assert [sum_.persons for sum_ in found.sums.values()] == [8]
