@@ -97,6 +97,7 @@ def test_i5_what_is_left_of_a_cell_without_several_shown_parts_is_attacked() -> 
     assert any(group.count(" without ") == 2 for group in groups)
 
 
+@pytest.mark.slow
 def test_the_year_and_its_quarters_are_attacked_together() -> None:
     quarters = [publication({F2: 20} if number < 4 else {}, f"2027-Q{number}", number=number) for number in range(1, 5)]
     drift = {quarter.id: 0 for quarter in quarters}
