@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from bench import intake, latency, openings, relay
+from bench import counting, intake, latency, openings, relay
 from bench.report import Figure, table
 from bench.world import World, world
 
@@ -15,6 +15,7 @@ PARTS: dict[str, Callable[[World], list[Figure]]] = {
     "latency": latency.figures,
     "openings": openings.figures,
     "intake": intake.figures,
+    "counting": counting.figures,
     "relay": relay.figures,
 }
 

@@ -17,6 +17,7 @@ from services.common.web import create_app
 from services.common.worker import Worker
 from services.demo import play
 from services.intake.commands import agency
+from services.reporting.commands import publication
 from services.rooms import NAMES
 
 
@@ -36,6 +37,7 @@ def main() -> None:
 
 
 main.add_command(agency)
+main.add_command(publication)
 
 
 @main.command()

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -10,28 +11,37 @@ from psycopg import sql
 from sqlalchemy import (
     JSON,
     BigInteger,
+    Column,
     ColumnElement,
     Connection,
     DateTime,
     Dialect,
     Engine,
+    Executable,
     Integer,
     Select,
     Table,
+    and_,
     any_,
+    bindparam,
+    cast,
     create_engine,
     event,
     func,
     literal,
+    or_,
     select,
     text,
+    tuple_,
 )
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import make_url
+from sqlalchemy.sql.base import ReadOnlyColumnCollection
 from sqlalchemy.types import TypeDecorator
 
 WRITE, READ = {"fireweed_write": True}, {"fireweed_read": True}
 Row = Mapping[str, Any]
+Columns = ReadOnlyColumnCollection[str, Any]
 
 BigId = BigInteger().with_variant(Integer, "sqlite")
 """A 64-bit key that both databases can number by themselves."""
@@ -92,6 +102,13 @@ class Database:
         with self.engine.connect() as connection:
             yield connection.execution_options(isolation_level="AUTOCOMMIT")
 
+    @contextmanager
+    def snapshot(self) -> Iterator[Connection]:
+        """The same, but every statement sees the database as it was at the first."""
+        with self.engine.connect() as connection:
+            # SQLite's transactions are like this anyway.
+            yield connection.execution_options(isolation_level="REPEATABLE READ") if self.is_postgresql else connection
+
     def close(self) -> None:
         """Close every pooled connection."""
         self.engine.dispose()
@@ -143,7 +160,7 @@ def _as_arrays(table: Table, rows: Sequence[Row]) -> Select[Any]:
     return select(*[func.unnest(array) for array in arrays])
 
 
-def among(connection: Connection, column: ColumnElement[Any], values: Collection[Any]) -> ColumnElement[bool]:
+def one_of(connection: Connection, column: ColumnElement[Any], values: Collection[Any]) -> ColumnElement[bool]:
     """Whether a column holds one of the values; like `_as_arrays`, one text for any number of them."""
     if connection.dialect.name == "postgresql":
         return column == any_(literal(list(values), postgresql.ARRAY(column.type)))
@@ -172,6 +189,57 @@ def upsert(
     connection.execute(
         statement.on_conflict_do_update(index_elements=sorted(keys), set_=changed, where=condition), list(rows)
     )
+
+
+Joined = Callable[[Columns, Columns], Mapping[str, ColumnElement[Any]]]
+
+
+def merge(connection: Connection, table: Table, rows: Sequence[Sequence[Any]], joined: Joined) -> None:
+    """Insert rows, each a value for every column in order, or join them with those of the same primary key.
+
+    `joined` is given what is there and what is new. On PostgreSQL this is one statement however many rows there are; no
+    key may be among them twice.
+    """
+    if not rows:
+        return
+    names = [column.name for column in table.columns]
+    values: Any
+    if connection.dialect.name == "postgresql":
+        values = {f"{name}s": column for name, column in zip(names, zip(*rows, strict=True), strict=True)}
+    else:
+        values = [dict(zip(names, row, strict=True)) for row in rows]
+    connection.execute(_merging(connection.dialect.name, table, joined), values)
+
+
+@cache
+def _merging(dialect: str, table: Table, joined: Joined) -> Executable:
+    insert: Any
+    if dialect == "postgresql":
+        # One JSON list for each column: the driver writes an array item by item, which takes longer than the insert.
+        lists = [cast(_each(bindparam(f"{column.name}s", type_=JSON)), column.type) for column in table.columns]
+        insert = postgresql.insert(table).from_select(list(table.columns), select(*lists))
+    else:
+        insert = sqlite.insert(table)
+    changed = joined(table.c, insert.excluded)
+    # A row that the join leaves as it is must not be written again.
+    differs = or_(*(table.c[name] != value for name, value in changed.items()))
+    keys = list(table.primary_key)
+    statement: Executable = insert.on_conflict_do_update(index_elements=keys, set_=changed, where=differs)
+    return statement
+
+
+def among(connection: Connection, columns: Sequence[Column[Any]], rows: Sequence[Sequence[Any]]) -> ColumnElement[bool]:
+    """Whether some columns are as in one of many rows; on PostgreSQL it is one statement however many there are."""
+    if connection.dialect.name == "postgresql":
+        lists = [literal([row[place] for row in rows], JSON) for place in range(len(columns))]
+        return tuple_(*columns).in_(select(*map(_each, lists)))
+    # SQLite finds rows by the first column's index, and would read the whole table for the tuple alone.
+    first = columns[0].in_(sorted({row[0] for row in rows}))
+    return first if len(columns) == 1 else and_(first, tuple_(*columns).in_(rows))
+
+
+def _each(values: ColumnElement[Any]) -> ColumnElement[Any]:
+    return func.json_array_elements_text(values)
 
 
 @contextmanager

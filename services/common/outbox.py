@@ -11,7 +11,7 @@ from datetime import datetime
 from sqlalchemy import Column, Connection, LargeBinary, MetaData, RowMapping, String, Table, Text, delete, func, select
 
 from services.common import contracts, telemetry
-from services.common.database import BigId, Instant, among, insert_all
+from services.common.database import BigId, Instant, insert_all, one_of
 from services.common.event import Event, to_headers, to_value
 
 
@@ -55,7 +55,7 @@ class Outbox:
 
     def remove(self, connection: Connection, ids: Sequence[int]) -> None:
         """Delete exactly these rows; a range would also take a row that committed late in between."""
-        connection.execute(delete(self.table).where(among(connection, self.table.c.id, ids)))
+        connection.execute(delete(self.table).where(one_of(connection, self.table.c.id, ids)))
 
     def oldest_at(self, connection: Connection) -> datetime | None:
         """When the longest-waiting row was queued: the one number that tells whether events flow."""

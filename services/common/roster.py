@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import Column, Connection, Integer, MetaData, String, Table, select
 
-from services.common.database import Database, among, upsert
+from services.common.database import Database, one_of, upsert
 from services.common.event import Event
 
 
@@ -53,7 +53,7 @@ class Roster:
         """Those of the agencies that are known."""
         columns = self.table.c
         query = select(columns.id, columns.name, columns.sector, columns.standing).where(
-            among(connection, columns.id, ids)
+            one_of(connection, columns.id, ids)
         )
         return {row.id: Agency(*row) for row in connection.execute(query)}
 

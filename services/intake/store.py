@@ -5,7 +5,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, select, update
 
-from services.common.database import among, insert_new
+from services.common.database import insert_new, one_of
 from services.intake.models import agency, posted
 
 AnyRow = Row[tuple[Any, ...]]
@@ -35,7 +35,7 @@ def change_standing(connection: Connection, agency_id: str, standing: str) -> An
 
 def get_posted(connection: Connection, source: str, ids: Collection[str]) -> dict[str, AnyRow]:
     """Those of an agency's events, by id, that were posted before."""
-    query = select(posted).where(posted.c.source == source, among(connection, posted.c.id, ids))
+    query = select(posted).where(posted.c.source == source, one_of(connection, posted.c.id, ids))
     return {row.id: row for row in connection.execute(query)}
 
 

@@ -13,6 +13,7 @@ import httpx2
 import pytest
 from sqlalchemy import text
 
+import schemas
 from deploy.testing.kafka import KafkaServer
 from deploy.testing.postgresql import PostgresServer
 from services import rooms
@@ -116,7 +117,7 @@ def _journey(world: World) -> None:
     """Everything once, over HTTP; whatever fails because a process is down is tried again."""
     shelter, outreach, page = world.recipient, world.sender, world.person.page
     grant = world.insist(lambda: page.allow(shelter.client_id, "referral", ["summary"]))
-    event = outreach.event(referral(world.person, shelter))
+    event = outreach.event(referral(world.person, shelter, **_asked(len(world.threads))))
     thread = str(world.insist(lambda: outreach.post(event))["thread"])
     world.threads.append(thread)
     envelope = world.insist(lambda: _item(shelter, thread))["envelope"]
@@ -130,12 +131,21 @@ def _journey(world: World) -> None:
     world.insist(partial(_is, outreach, thread, "withdrawn"))
 
 
+def _asked(number: int) -> dict[str, str]:
+    """What a journey asks for: something else each time, so that each is told apart where they are counted."""
+    asked = {}
+    for name, codes in (("need", "needs"), ("stage", "stages"), ("region", "regions")):
+        number, place = divmod(number, len(schemas.codes(codes)))
+        asked[name] = schemas.codes(codes)[place].code
+    return asked
+
+
 def _settle(world: World) -> None:
     """Wait until nothing is on its way any more."""
 
     def quiet() -> bool:
         waiting = sum(_number(world, name, "SELECT count(*) FROM outbox") for name in rooms.NAMES)
-        counted = _number(world, "reporting", "SELECT count(*) FROM counted_referral WHERE state = 'withdrawn'")
+        counted = _number(world, "reporting", "SELECT count(*) FROM journal WHERE started_within = 24")
         return waiting == 0 and counted == len(world.threads)
 
     world.insist(quiet)
@@ -146,9 +156,12 @@ def _check(world: World) -> None:
     assert [name for name in rooms.NAMES if _number(world, name, "SELECT count(*) FROM parked")] == []
     steps = _rows(world, "referral", "SELECT referral_id, string_agg(state, ' ' ORDER BY number) FROM step GROUP BY 1")
     assert dict(steps) == dict.fromkeys(world.threads, "requested accepted started withdrawn")
-    counted = _rows(world, "reporting", "SELECT referral, state, waited FROM counted_referral")
-    assert sorted(counted) == sorted((thread, "withdrawn", "under_24h") for thread in world.threads)
-    assert _number(world, "reporting", "SELECT count(DISTINCT statistics) FROM counted_referral") == 1
+    counted = _rows(world, "reporting", "SELECT need, stage, region, at_work, started_within FROM journal")
+    asked = [_asked(number) for number in range(len(world.threads))]
+    assert sorted(counted) == sorted((*each.values(), 1, 24) for each in asked)
+    assert _number(world, "reporting", "SELECT count(DISTINCT statistics) FROM journal") == 1
+    families = _number(world, "reporting", "SELECT count(DISTINCT family) FROM contribution")
+    assert _number(world, "reporting", "SELECT sum(persons) FROM cell") == families
 
     positions = [row[0] for row in _rows(world, "consent", "SELECT position FROM ledger_entry ORDER BY position")]
     assert positions == list(range(len(positions)))

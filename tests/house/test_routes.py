@@ -49,6 +49,9 @@ PUBLIC = {
     "GET /reporting/{language}": "facts about services",
     "GET /reporting/{language}/": "the same",
     "GET /reporting/v1/capacity": "facts about services",
+    "GET /reporting/v1/publications": "what is published",
+    "GET /reporting/v1/publications/{publication}/certificate.json": "frozen, audited bytes",
+    "GET /reporting/v1/publications/{publication}/tables/{file}": "frozen, audited bytes",
     **{f"GET /{name}/health/{kind}": "one word" for name in rooms.NAMES for kind in ("live", "ready")},
 }
 GATED = {
