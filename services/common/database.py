@@ -93,6 +93,12 @@ class Database:
             yield connection.execution_options(**READ)
 
     @contextmanager
+    def connection(self) -> Iterator[Connection]:
+        """A connection for several units of work, each begun by `transaction_on`."""
+        with self.engine.connect() as connection:
+            yield connection
+
+    @contextmanager
     def single(self) -> Iterator[Connection]:
         """A connection on which each statement is a unit of work of its own, for those that need no other beside them."""
         if not self.is_postgresql:
@@ -117,6 +123,8 @@ class Database:
 @contextmanager
 def transaction_on(connection: Connection) -> Iterator[None]:
     """One unit of work on a connection that the caller keeps (a session-level lock may live on it)."""
+    if connection.get_execution_options().keys() & READ.keys():
+        raise RuntimeError("this connection is for reading")
     with connection.execution_options(**WRITE).begin():
         yield
 
