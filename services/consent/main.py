@@ -75,6 +75,7 @@ def build_room(settings: Settings, clock: Clock, locks: SubjectLocks | None = No
         ledger_key=LedgerKey(settings.ledger_name, Ed25519PrivateKey.from_private_bytes(secret(folder / "ledger.key"))),
         policy=policy(),
         clock=clock,
+        public_url=settings.public_url,
     )
 
 

@@ -73,6 +73,20 @@ def opened_record(halves: Halves, key: bytes) -> tuple[Record, bytes]:
     return Record(**content), salt
 
 
+def shown(record: Record, salt: bytes) -> dict[str, Any]:
+    """A line with its salt, for whoever she shows it to."""
+    return {**asdict(record), "detail": dict(record.detail), "salt": base64url(salt)}
+
+
+def leaf_shown(line: Mapping[str, Any]) -> bytes:
+    """The leaf that a line, as `shown`, must have in the tree; raises `ValueError` when it is not such a line."""
+    try:
+        record = Record(line["at"], line["kind"], line["agency"], line["detail"])
+        return committed_leaf(record, from_base64url(line["salt"]))
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ValueError("not a line of a ledger with its salt") from error
+
+
 def _commitment(salt: bytes, name: str, value: object) -> str:
     # Each member has a salt of its own, so that one can be shown without the others.
     return base64url(hmac.digest(hmac.digest(salt, name.encode(), "sha256"), canonical(value), "sha256"))

@@ -26,3 +26,4 @@ class Room:
     ledger_key: LedgerKey
     policy: Policy
     clock: Clock
+    public_url: str

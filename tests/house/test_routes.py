@@ -86,6 +86,7 @@ GATED = {
     "PUT /my/v1/statistics": SESSION,
     "POST /my/v1/link-codes": PIN,
     "GET /my/v1/ledger": SESSION,
+    "GET /my/v1/receipts/{grant}": SESSION,
     "GET /my/v1/agencies": SESSION,
     "GET /my/v1/export": PIN,
     "DELETE /my/v1": PIN,

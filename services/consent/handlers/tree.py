@@ -1,6 +1,6 @@
 """The ledger's tree: it takes in what was recorded, signs what it has become, and proves what it holds."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from functools import lru_cache
 
@@ -24,9 +24,12 @@ class HistoryChanged(Transient):
 
 def publish(room: Room) -> None:
     """Take in everything that waits, then sign. Any number of processes may do so at once."""
-    while integrate(room) == BATCH:
+    with room.database.reading() as connection:
+        waiting, unsigned = store.waits(connection), store.is_unsigned(connection)
+    while waiting and integrate(room) == BATCH:
         pass
-    sign(room)
+    if waiting or unsigned:
+        sign(room)
 
 
 def integrate(room: Room) -> int:
@@ -93,6 +96,13 @@ def prover(connection: Connection) -> Callable[[int | None], Proof | None]:
         return Proof(index, tuple(inclusion_proof(index, row.size, node)), _with_cosignatures(connection, row))
 
     return prove
+
+
+def proofs(room: Room, indexes: Sequence[int | None]) -> list[str | None]:
+    """Proofs for several lines, in order."""
+    with room.database.reading() as connection:
+        found = map(prover(connection), indexes)
+        return [str(proof) if proof else None for proof in found]
 
 
 def nodes(connection: Connection) -> Node:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, delete, func, select, update
+from sqlalchemy import Connection, Row, delete, exists, func, select, update
 
 from services.common.database import insert_new, upsert
 from services.common.merkle import Edge
@@ -12,6 +12,17 @@ from services.common.tiles import HASH, WIDTH
 from services.consent.models import ledger_checkpoint, ledger_entry, ledger_head, ledger_tile, ledger_witness
 
 AnyRow = Row[tuple[Any, ...]]
+
+
+def waits(connection: Connection) -> bool:
+    """Whether a line waits for its place."""
+    return bool(connection.scalar(select(exists().where(ledger_entry.c.leaf_index.is_(None)))))
+
+
+def is_unsigned(connection: Connection) -> bool:
+    """Whether the tree is another than the one that was signed last."""
+    last = select(func.max(ledger_checkpoint.c.size)).scalar_subquery()
+    return bool(connection.scalar(select(last.is_distinct_from(ledger_head.c.size))))
 
 
 def hold_edge(connection: Connection) -> Edge:
