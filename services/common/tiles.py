@@ -93,7 +93,7 @@ def unbundled(bundle: bytes) -> list[bytes]:
     entries, place = [], 0
     while place < len(bundle):
         end = place + 2 + int.from_bytes(bundle[place : place + 2], "big")
-        if len(bundle) < end or end - place < 2:
+        if len(bundle) < end:
             raise ValueError("the bundle breaks off")
         entries.append(bundle[place + 2 : end])
         place = end
