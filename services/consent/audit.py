@@ -182,8 +182,10 @@ def _difference(first: int, place: int, there: bytes | None, places: dict[bytes,
 def _check_roots(kept: Kept, heads: Sequence[Checkpoint], found: Findings) -> None:
     """Every signed root must be that of the same tree; where the first is not, the history changed before it."""
     node = reader(lambda level, number: b"".join(kept.get((level, number), [])))
-    sound = 0
+    sound = reached = 0
     for head in sorted(heads, key=lambda head: head.size):
+        if head.size > reached:
+            sound, reached = reached, head.size
         try:
             root = range_hash(0, head.size, node) if head.size else EMPTY_ROOT
         except LookupError:
@@ -195,4 +197,3 @@ def _check_roots(kept: Kept, heads: Sequence[Checkpoint], found: Findings) -> No
                 f"what was signed for {head.size} entries is another tree"
             )
             return
-        sound = head.size
