@@ -180,13 +180,12 @@ def _check(world: World) -> None:
 
 def _told(world: World) -> list[tuple[str, str]]:
     """What her own ledger tells of openings: kinds and names."""
-    lines, query = [], ""
-    while True:
-        page = world.insist("consent-api", partial(world.person.page.call, "GET", f"/ledger{query}"))
+    lines: list[Any] = []
+    query: str | None = ""
+    while query is not None:
+        page: Any = world.insist(partial(world.person.page.call, "GET", f"/ledger{query}"))
         lines += page["entries"]
-        if page["next"] is None:
-            break
-        query = f"?before={page['next']}"
+        query = page["next"] and f"?before={page['next']}"
     return [(line["kind"], line["detail"]["opening"]) for line in lines if line["kind"].startswith("opening.")]
 
 
