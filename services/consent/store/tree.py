@@ -19,6 +19,13 @@ def waits(connection: Connection) -> bool:
     return bool(connection.scalar(select(exists().where(ledger_entry.c.leaf_index.is_(None)))))
 
 
+def oldest_waiting(connection: Connection) -> datetime | None:
+    """Since when the line that waits longest for its place has waited."""
+    query = select(ledger_entry.c.at).where(ledger_entry.c.leaf_index.is_(None))
+    found: datetime | None = connection.scalar(query.order_by(ledger_entry.c.position).limit(1))
+    return found
+
+
 def is_unsigned(connection: Connection) -> bool:
     """Whether the tree is another than the one that was signed last."""
     last = select(func.max(ledger_checkpoint.c.size)).scalar_subquery()
