@@ -14,7 +14,7 @@ from services.common.tiles import ENTRIES, WIDTH, Tile, tiles_of
 from services.consent import audit
 from services.consent.audit import Broken, Findings
 from services.consent.handlers import tree
-from services.consent.handlers.rotation import KeyLost, rotate
+from services.consent.handlers.rotation import KeyLost, rotate_now
 from services.consent.main import build_room
 
 
@@ -33,7 +33,7 @@ def rotate_(settings: Settings, as_json: bool) -> None:
         click.echo(f"{done} of {of} keys are wrapped anew.", err=True)
 
     try:
-        done = rotate(room, told)
+        done = rotate_now(room, told)
     except KeyLost as lost:
         advice = "Nothing was destroyed. Bring the missing key file back, or end the grants that need it."
         raise click.ClickException(f"{lost}. {advice}") from lost

@@ -13,7 +13,7 @@ from uuid import UUID
 from sqlalchemy import Table
 
 from services.common.database import sole
-from services.common.errors import Transient
+from services.common.errors import Transient, unavailable
 from services.consent import ledger
 from services.consent.keys import KeyGone
 from services.consent.ledger import Entry
@@ -23,6 +23,7 @@ from services.consent.store import keys as store
 ROTATE_AFTER = timedelta(hours=23)
 """So that it is done within the day."""
 BATCH = 500
+_NAME = "consent key rotation"
 Told = Callable[[int, int], None]
 
 
@@ -43,8 +44,16 @@ def rotate_if_due(room: Room) -> Rotation | None:
     """Rotate once a day, soon after somebody was erased, and where an earlier rotation was cut short."""
     if not _due(room):
         return None
-    with sole(room.database, "consent key rotation") as alone:
+    with sole(room.database, _NAME) as alone:
         return rotate(room) if alone() and _due(room) else None
+
+
+def rotate_now(room: Room, told: Told) -> Rotation:
+    """Rotate whether or not it is due; raises a problem while another process does so."""
+    with sole(room.database, _NAME) as alone:
+        if not alone():
+            raise unavailable("Another process is rotating the keys just now.")
+        return rotate(room, told)
 
 
 def rotate(room: Room, told: Told = lambda _done, _of: None) -> Rotation:
