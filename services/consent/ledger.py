@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, select, update
+from sqlalchemy import Connection, select, text, update
 
 from services.common.database import Database, insert_new
 from services.consent.keys import KeyEncryptionKeys
@@ -22,8 +22,9 @@ ERASED = "erased"
 # The databases have no place for a greater position; who asks for what lies before one asks for everything.
 _LAST = 2**63 - 1
 _KEYS = "fireweed_ledger_keys"
+_ADD_ALL = ledger_entry.insert()
 _ADD_ONE = ledger_entry.insert().returning(ledger_entry.c.position)
-_ADD_MANY = ledger_entry.insert().returning(ledger_entry.c.position, sort_by_parameter_order=True)
+_NEXT = text("SELECT nextval(pg_get_serial_sequence('ledger_entry', 'position')) FROM generate_series(1, :count)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +61,7 @@ def seal_with(database: Database, keys: KeyEncryptionKeys) -> None:
 
 
 def append(connection: Connection, entries: Sequence[Entry], now: datetime) -> int:
-    """Record entries in order, with the act that the caller commits; return the position of the first."""
+    """Record entries with the act that the caller commits; return the position of the first, which the others follow."""
     secrets = _secrets(connection, entries)
     rows = []
     for entry in entries:
@@ -68,10 +69,7 @@ def append(connection: Connection, entries: Sequence[Entry], now: datetime) -> i
         halves = _halves(Record(instant(now), entry.kind, entry.agency, dict(entry.detail)), entry.subject, secret)
         known = None if secret is None else entry.subject  # Nothing ties a line to somebody who was erased.
         rows.append({"at": now, "kind": entry.kind, "subject_id": known, "leaf": halves.leaf, "sealed": halves.sealed})
-    if len(rows) == 1:
-        first = int(connection.execute(_ADD_ONE, rows[0]).scalar_one())
-    else:
-        first = int(connection.execute(_ADD_MANY, rows).scalars().all()[0])
+    first = _insert(connection, rows)
     for entry in entries:
         if entry.kind == ERASED and entry.subject:
             _forget(connection, entry.subject, now)
@@ -95,6 +93,26 @@ def about(
     rows = connection.execute(query.order_by(ledger_entry.c.position.desc()).limit(limit)).all()
     secret = key_store.audit_secrets(connection, _keys(connection), [subject]).get(subject)
     return [_line(row, secret) for row in rows]
+
+
+def _insert(connection: Connection, rows: list[dict[str, Any]]) -> int:
+    if len(rows) == 1:
+        return int(connection.execute(_ADD_ONE, rows[0]).scalar_one())
+    if connection.dialect.name == "postgresql":
+        for row, position in zip(rows, _neighbours(connection, len(rows)), strict=True):
+            row["position"] = position
+        connection.execute(_ADD_ALL, rows)
+        return int(rows[0]["position"])
+    # SQLite has one writer, so that nobody's rows come between these.
+    return min(connection.scalars(_ADD_ALL.returning(ledger_entry.c.position), rows))
+
+
+def _neighbours(connection: Connection, count: int) -> list[int]:
+    """Positions in a row. Others may take some at the same moment: then all are drawn again, since gaps do no harm."""
+    while True:
+        drawn = list(connection.scalars(_NEXT, {"count": count}))
+        if drawn[-1] - drawn[0] == count - 1:
+            return drawn
 
 
 def _line(row: Any, secret: bytes | None) -> Line:

@@ -1,5 +1,6 @@
 """No log, no act: every act and its line are one commit, lines have no gaps, and they say codes and ids only."""
 
+import json
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from services.common.errors import Problem
 from services.consent import ledger
 from services.consent.handlers import accounts, agencies, grants, rights, tree
 from services.consent.handlers.grants import Rule, Wish
+from services.consent.ledger import Entry
 from services.consent.models import ledger_entry, ledger_head, metadata
 from tests.support.consent import Agency, House, Person, forgetful_client, without_ledger
 
@@ -42,6 +44,28 @@ def test_the_tree_has_no_gap_however_many_write_at_once(own_house: House) -> Non
     for person in people:
         lines = house.ledger(person)
         assert [line.leaf_index for line in lines] == sorted(line.leaf_index or 0 for line in lines)
+
+
+def test_the_lines_of_one_act_have_positions_in_a_row_however_many_write_at_once(own_house: House) -> None:
+    room, now = own_house.room, own_house.clock.now()
+
+    def write(number: int) -> list[int]:
+        firsts = []
+        for _ in range(20):
+            with room.database.transaction() as connection:
+                entries = [Entry(f"sample.{number}", None, None, {"place": place}) for place in range(1 + number % 5)]
+                firsts.append(ledger.append(connection, entries, now))
+        return firsts
+
+    with ThreadPoolExecutor(6) as pool:
+        firsts = list(pool.map(write, range(6)))
+    rows = {row.position: json.loads(row.leaf) for row in own_house.rows(ledger_entry)}
+    for number, mine in enumerate(firsts):
+        for first in mine:
+            told = [rows[first + place] for place in range(1 + number % 5)]
+            assert [(line["kind"], line["detail"]["place"]) for line in told] == [
+                (f"sample.{number}", place) for place in range(1 + number % 5)
+            ]
 
 
 def test_a_persons_lines_stand_in_the_order_of_her_acts(house: House) -> None:
