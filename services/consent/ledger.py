@@ -104,7 +104,8 @@ def _insert(connection: Connection, rows: list[dict[str, Any]]) -> int:
         connection.execute(_ADD_ALL, rows)
         return int(rows[0]["position"])
     # SQLite has one writer, so that nobody's rows come between these.
-    return min(connection.scalars(_ADD_ALL.returning(ledger_entry.c.position), rows))
+    positions: list[int] = list(connection.scalars(_ADD_ALL.returning(ledger_entry.c.position), rows))
+    return min(positions)
 
 
 def _neighbours(connection: Connection, count: int) -> list[int]:
