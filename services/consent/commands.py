@@ -1,6 +1,8 @@
 """Commands of the consent service: `fireweed keys rotate`, `fireweed ledger verify|copy|key`."""
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,7 @@ from services.consent.audit import Broken, Findings
 from services.consent.handlers import tree
 from services.consent.handlers.rotation import KeyLost, rotate_now
 from services.consent.main import build_room
+from services.consent.room import Room
 
 
 @click.group()
@@ -27,13 +30,13 @@ def keys() -> None:
 @hub_options
 def rotate_(settings: Settings, as_json: bool) -> None:
     """Wrap every live key anew and destroy the old key: what was revoked or erased before can then never be opened."""
-    room = build_room(settings, SystemClock())
 
     def told(done: int, of: int) -> None:
         click.echo(f"{done} of {of} keys are wrapped anew.", err=True)
 
     try:
-        done = rotate_now(room, told)
+        with _room(settings) as room:
+            done = rotate_now(room, told)
     except KeyLost as lost:
         advice = "Nothing was destroyed. Bring the missing key file back, or end the grants that need it."
         raise click.ClickException(f"{lost}. {advice}") from lost
@@ -81,15 +84,15 @@ def verify(folder: Path | None, key: str, earlier: Any, receipt: Any, copy_: Any
 @hub_options
 def copy(settings: Settings, as_json: bool, folder: Path) -> None:
     """Write the ledger's checkpoint, tiles and entries to a FOLDER, as they are served; it holds commitments only."""
-    room = build_room(settings, SystemClock())
-    note = tree.checkpoint(room)
-    size = int(note.split("\n")[1])
-    entries = [Tile(ENTRIES, number, min(WIDTH, size - number * WIDTH)) for number in range(-(-size // WIDTH))]
-    tiles = [*tiles_of(size), *entries]
-    for tile in tiles:
-        path = folder / "tile" / tile.path
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(tree.tile(room, tile.path))
+    with _room(settings) as room:
+        note = tree.checkpoint(room)
+        size = int(note.split("\n")[1])
+        entries = [Tile(ENTRIES, number, min(WIDTH, size - number * WIDTH)) for number in range(-(-size // WIDTH))]
+        tiles = [*tiles_of(size), *entries]
+        for tile in tiles:
+            path = folder / "tile" / tile.path
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(tree.tile(room, tile.path))
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "checkpoint").write_text(note, "utf-8")
     document = {"entries": size, "files": len(tiles) + 1}
@@ -100,8 +103,18 @@ def copy(settings: Settings, as_json: bool, folder: Path) -> None:
 @hub_options
 def key_(settings: Settings, as_json: bool) -> None:
     """Print the ledger's verifier key, which whoever verifies must have from you."""
-    known = str(build_room(settings, SystemClock()).ledger_key.verifier)
+    with _room(settings) as room:
+        known = str(room.ledger_key.verifier)
     answer({"key": known}, as_json, lambda: [known])
+
+
+@contextmanager
+def _room(settings: Settings) -> Iterator[Room]:
+    room = build_room(settings, SystemClock())
+    try:
+        yield room
+    finally:
+        room.database.close()
 
 
 def _key(text: str) -> Verifier:

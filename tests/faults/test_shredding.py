@@ -16,8 +16,11 @@ from deploy.testing.kafka import KafkaServer
 from deploy.testing.postgresql import SUPERUSER, PostgresServer, temporary_postgres
 from services.cli import main
 from services.client import Partner
+from services.consent.handlers import rights
+from services.consent.handlers.rotation import rotate, rotate_if_due
 from services.consent.keys import KeyFiles, KeyGone
 from tests.support.canary import files_with
+from tests.support.consent import house
 from tests.support.hubs import TestHub, distributed_hub, environment, eventually
 from tests.support.people import Person, meet, open_status, referral, waiting
 
@@ -39,6 +42,33 @@ class Keys:
 
     wrapped: tuple[tuple[int, bytes], ...]
     plain: tuple[bytes, ...]
+
+
+@pytest.mark.backend("postgresql")
+def test_no_page_log_or_backup_of_the_database_holds_a_key_of_hers_that_can_be_used(
+    own_postgres: PostgresServer, tmp_path: Path
+) -> None:
+    with house(own_postgres.url("fireweed_consent"), tmp_path) as made:
+        agency = made.agency()
+        erased, kept = made.person(agency), made.person(agency)
+        envelopes = [
+            made.envelope(made.allow(person, agency), {"summary": {"text": CANARY}}) for person in (erased, kept)
+        ]
+        assert CANARY in made.open(agency, envelopes[0]).text
+        files = KeyFiles(tmp_path / "keys" / "consent" / "key-encryption")
+        before_rotation, old_keys = _keys_of_all(own_postgres, files), [_key_bytes(files)]
+        rotate(made.room)
+        lived = _keys_of_all(own_postgres, files)
+        old_keys.append(_key_bytes(files))
+        backup = _backup(own_postgres)
+        rights.erase(made.room, erased.subject)
+        assert rotate_if_due(made.room) is not None
+        _write_down(own_postgres)
+        hers = _of(before_rotation, lived, gone_from=_keys_of_all(own_postgres, files))
+
+        assert made.open(agency, envelopes[0]).status_code == 404
+        assert CANARY in made.open(agency, envelopes[1]).text
+    _check(hers, old_keys, files, [own_postgres.data, backup, tmp_path])
 
 
 @pytest.mark.slow
@@ -69,25 +99,34 @@ def test_after_erasing_and_rotation_nothing_that_was_ever_written_opens_anything
 
         assert open_status(recipient, envelopes[1]) == 200
         assert len(kept.page.ledger()) > 4
-        with psycopg.connect(own_postgres.url(), autocommit=True) as connection:
-            connection.execute("CHECKPOINT")
+        _write_down(own_postgres)
         eventually(lambda: _get(hub, "checkpoint") != signed)
         _the_ledger_still_verifies(hub, tmp_path, signed)
         hers = _of(before_rotation, lived, gone_from=_keys_of_all(own_postgres, files))
-    folders = [own_postgres.data, backup, kafka_server.data, tmp_path]
+    _check(hers, old_keys, files, [own_postgres.data, backup, kafka_server.data, tmp_path])
 
+
+def _check(hers: Keys, old_keys: list[bytes], files: KeyFiles, folders: list[Path]) -> None:
+    """Her wrapped keys are still about and cannot be opened; nothing else that opens is about, and no canary."""
+    data, backup = folders[:2]
     assert list(files_with([CANARY], folders)) == []
     assert len(hers.wrapped) == 4, "two keys, each as two key-encryption keys wrapped it"
-    left = {path for path in tmp_path.rglob("key-encryption/*") if path.is_file()}
+    left = {path for path in folders[-1].rglob("key-encryption/*") if path.is_file()}
     assert [path.name for path in left] == [f"{files.newest()}.key"]
     for number, wrapped in hers.wrapped:
-        assert _found(wrapped, [own_postgres.data]), "it was never written, so its end proves nothing"
+        assert _found(wrapped, [data]), "it was never written, so its end proves nothing"
         for each in {number, *files.numbers()}:
             with pytest.raises(KeyGone):
                 files.unwrap(each, wrapped)
     assert _found(hers.wrapped[-1][1], [backup])
     for secret in (*hers.plain, *old_keys):
         assert not _found(secret, folders)
+
+
+def _write_down(postgres: PostgresServer) -> None:
+    """Everything that PostgreSQL has in memory."""
+    with psycopg.connect(postgres.url(), autocommit=True) as connection:
+        connection.execute("CHECKPOINT")
 
 
 def _opened(person: Person, sender: Partner, recipient: Partner) -> str:
