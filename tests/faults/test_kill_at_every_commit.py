@@ -146,7 +146,8 @@ def _settle(world: World) -> None:
     def quiet() -> bool:
         waiting = sum(_number(world, name, "SELECT count(*) FROM outbox") for name in rooms.NAMES)
         counted = _number(world, "reporting", "SELECT count(*) FROM journal WHERE started_within = 24")
-        return waiting == 0 and counted == len(world.threads)
+        unplaced = _number(world, "consent", "SELECT count(*) FROM ledger_entry WHERE leaf_index IS NULL")
+        return waiting == unplaced == 0 and counted == len(world.threads)
 
     world.insist(quiet)
 
@@ -163,20 +164,29 @@ def _check(world: World) -> None:
     families = _number(world, "reporting", "SELECT count(DISTINCT family) FROM contribution")
     assert _number(world, "reporting", "SELECT sum(persons) FROM cell") == families
 
-    positions = [row[0] for row in _rows(world, "consent", "SELECT position FROM ledger_entry ORDER BY position")]
-    assert positions == list(range(len(positions)))
+    places = [row[0] for row in _rows(world, "consent", "SELECT leaf_index FROM ledger_entry ORDER BY 1")]
+    assert places == list(range(len(places)))
     kinds = dict(_rows(world, "consent", "SELECT kind, count(*) FROM ledger_entry GROUP BY kind"))
     assert kinds["grant.given"] == kinds["grant.ended"] == kinds["key.destroyed"] == len(world.threads)
     assert _number(world, "consent", "SELECT count(*) FROM grant_key WHERE wrapped IS NOT NULL") == 0
-    intents = _rows(world, "consent", "SELECT detail->>'opening' FROM ledger_entry WHERE kind = 'opening.intended'")
-    outcomes = _rows(world, "consent", OUTCOMES)
+    told = _told(world)
+    intents = [opening for kind, opening in told if kind == "opening.intended"]
+    outcomes = [opening for kind, opening in told if kind in {"opening.delivered", "opening.indeterminate"}]
     assert len(set(outcomes)) == len(outcomes)
     assert set(outcomes) <= set(intents)
     # One that was killed between its bytes and its outcome stays an intent without an outcome, which she is shown as such.
     assert len(intents) >= len(world.threads)
 
 
-OUTCOMES = "SELECT detail->>'opening' FROM ledger_entry WHERE kind IN ('opening.delivered', 'opening.indeterminate')"
+def _told(world: World) -> list[tuple[str, str]]:
+    """What her own ledger tells of openings: kinds and names."""
+    lines: list[Any] = []
+    query: str | None = ""
+    while query is not None:
+        page: Any = world.insist(partial(world.person.page.call, "GET", f"/ledger{query}"))
+        lines += page["entries"]
+        query = page["next"] and f"?before={page['next']}"
+    return [(line["kind"], line["detail"]["opening"]) for line in lines if line["kind"].startswith("opening.")]
 
 
 def _standing(world: World) -> str:

@@ -52,6 +52,10 @@ PUBLIC = {
     "GET /reporting/v1/publications": "what is published",
     "GET /reporting/v1/publications/{publication}/certificate.json": "frozen, audited bytes",
     "GET /reporting/v1/publications/{publication}/tables/{file}": "frozen, audited bytes",
+    "GET /consent/v1/ledger/key": "a public key",
+    "GET /consent/v1/ledger/checkpoint": "a size, a hash and signatures, which anybody may verify",
+    "GET /consent/v1/ledger/checkpoint/cosigned": "the same",
+    "GET /consent/v1/ledger/tile/{path}": "hashes and commitments, which anybody may verify",
     **{f"GET /{name}/health/{kind}": "one word" for name in rooms.NAMES for kind in ("live", "ready")},
 }
 GATED = {
@@ -62,6 +66,7 @@ GATED = {
     "POST /consent/v1/consent-requests": TOKEN,
     "POST /consent/v1/revocations": TOKEN,
     "POST /consent/v1/openings": TOKEN,
+    "POST /consent/v1/ledger/cosignatures": TOKEN,
     "GET /referral/v1/inbox": TOKEN,
     "GET /referral/v1/offers": TOKEN,
     "GET /referral/v1/referrals/{referral}": TOKEN,
@@ -81,6 +86,7 @@ GATED = {
     "PUT /my/v1/statistics": SESSION,
     "POST /my/v1/link-codes": PIN,
     "GET /my/v1/ledger": SESSION,
+    "GET /my/v1/receipts/{grant}": SESSION,
     "GET /my/v1/agencies": SESSION,
     "GET /my/v1/export": PIN,
     "DELETE /my/v1": PIN,

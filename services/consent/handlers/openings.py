@@ -27,6 +27,7 @@ from services.consent.keys import KeyGone
 from services.consent.ledger import Entry
 from services.consent.locks import Busy
 from services.consent.room import Room
+from services.consent.store import keys as key_store
 from services.consent.store import permissions, subjects
 from services.consent.store.snapshots import read_snapshots
 
@@ -142,8 +143,10 @@ def _filled(opening: Opening) -> Opening:
     try:
         with transaction_on(opening.connection):
             ppid = subjects.links_of(opening.connection, opening.subject).get(opening.envelope.header.recipient)
-            wrapped = permissions.wrapped_keys(opening.connection, [UUID(opening.envelope.header.grant)])
-        parts = _open(opening.room, wrapped, opening.envelope, opening.categories)
+            secrets = key_store.grant_secrets(
+                opening.connection, opening.room.keys, [UUID(opening.envelope.header.grant)]
+            )
+        parts = _open(secrets, opening.envelope, opening.categories)
         opening.answer |= {"parts": parts, "ppid": ppid}
     except (KeyGone, InvalidTag, ValueError) as error:
         opening.finish("refused")
@@ -154,14 +157,12 @@ def _filled(opening: Opening) -> Opening:
     return opening
 
 
-def _open(
-    room: Room, wrapped: Mapping[UUID, tuple[int, bytes]], envelope: Envelope, categories: frozenset[str]
-) -> dict[str, Any]:
+def _open(secrets: Mapping[UUID, bytes], envelope: Envelope, categories: frozenset[str]) -> dict[str, Any]:
     header = envelope.header
-    key = wrapped.get(UUID(header.grant))
-    if key is None:
+    secret = secrets.get(UUID(header.grant))
+    if secret is None:
         raise KeyGone
-    private = X25519PrivateKey.from_private_bytes(room.keys.unwrap(*key))
+    private = X25519PrivateKey.from_private_bytes(secret)
     content_key = SUITE.decrypt(envelope.key, private, info=header.context)
     return {
         category: json.loads(
