@@ -22,7 +22,7 @@ class Body(BaseModel):
 
 
 class Way(Body):
-    """A way in: her words, or once the claim code (with a PIN of her choice, if she likes)."""
+    """A way in: her words, or at first the claim code (with a PIN of her choice, if she likes)."""
 
     passphrase: str | None = Field(None, max_length=200)
     claim_code: str | None = Field(None, max_length=64)
@@ -74,10 +74,13 @@ class Switch(Body):
 
 @routes.post("/session", status_code=201)
 def come_in(room: TheRoom, door: TheDoor, request: Request, response: Response, way: Way) -> dict[str, str]:
-    """Open a session. A claim code works once and answers with the words and the PIN, shown this one time."""
+    """Open a session. A claim code answers with the words and the PIN, shown this one time.
+
+    If that answer is lost, claim again within the hour: until words or PIN are used, each claim makes new ones.
+    """
     door.same_site(request)
     if (way.passphrase is None) == (way.claim_code is None):
-        raise invalid(Fault("/", "One way in is needed.", "passphrase or claim_code"))
+        raise invalid(Fault("", "One way in is needed.", "passphrase or claim_code"))
     if way.passphrase is not None:
         door.let_in(response, accounts.come_in(room, way.passphrase))
         return {}

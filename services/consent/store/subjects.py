@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, Row, delete, select, tuple_, update
+from sqlalchemy import Connection, Row, case, delete, select, tuple_, update
 
 from services.common.database import insert_new
 from services.consent.models import link, link_code, session, subject
@@ -33,11 +33,19 @@ def change_subject(connection: Connection, subject_id: UUID, **values: object) -
     connection.execute(update(subject).where(subject.c.id == subject_id).values(**values))
 
 
-def use_claim(connection: Connection, digest: bytes, **kept: object) -> bool:
-    """Use a claim code up and keep what she claimed with it; whether the code was still there."""
-    values = {"claim_digest": None, "claim_until": None, **kept}
-    statement = update(subject).where(subject.c.claim_digest == digest).values(**values)
+def use_claim(connection: Connection, digest: bytes, until: datetime, **kept: object) -> bool:
+    """Keep what she claimed with a code, which works until then; whether the code was still there."""
+    # Of two claims at once, the second waits here for the first; a time that was set stays, since it only comes nearer.
+    sooner = case((subject.c.claim_until < until, subject.c.claim_until), else_=until)
+    statement = update(subject).where(subject.c.claim_digest == digest).values(claim_until=sooner, **kept)
     return connection.execute(statement).rowcount == 1
+
+
+def confirm_claim(connection: Connection, **known: object) -> UUID | None:
+    """Use her claim code up, since she has shown that what she claimed has reached her; None if there is nobody such."""
+    statement = update(subject).where(*(subject.c[name] == value for name, value in known.items()))
+    used_up = statement.values(claim_digest=None, claim_until=None)
+    return connection.scalar(used_up.returning(subject.c.id))
 
 
 def raise_epoch(connection: Connection, subject_id: UUID) -> int:
@@ -104,6 +112,11 @@ def count_pin_try(connection: Connection, digest: bytes) -> int | None:
 def end_session(connection: Connection, digest: bytes) -> None:
     """End one session."""
     connection.execute(delete(session).where(session.c.digest == digest))
+
+
+def end_sessions(connection: Connection, subject_id: UUID) -> None:
+    """End every session of a survivor."""
+    connection.execute(delete(session).where(session.c.subject_id == subject_id))
 
 
 def end_stale_sessions(connection: Connection, seen_before: datetime) -> None:
