@@ -219,7 +219,7 @@ def test_a_restriction_wins_at_once_and_lifting_it_gives_back(house: House) -> N
 @pytest.mark.parametrize(
     ("rule", "member"),
     [
-        (Rule(), "/"),
+        (Rule(), ""),
         (Rule(sector="everybody"), "/sector"),
         (Rule(category="everything"), "/category"),
         (Rule(purpose="other"), "/purpose"),

@@ -68,7 +68,7 @@ def revoke_all(room: Room, subject: UUID, *, told_to: str | None = None, only_to
 def restrict(room: Room, subject: UUID, rule: Rule) -> UUID:
     """Forbid something; it wins over every grant, at once."""
     if rule == Rule():
-        raise invalid(Fault("/", "A restriction must name something.", "agency, sector, category or purpose"))
+        raise invalid(Fault("", "A restriction must name something.", "agency, sector, category or purpose"))
     _check_codes(room, rule)
     with changing(room, subject) as change:
         name = room.clock.new_id()
