@@ -37,6 +37,9 @@ class Settings(BaseSettings):
         default=None, description="Where token keys are read; unset: `issuer`/jwks.json."
     )
     consent_url: str | None = Field(default=None, description="Inner origin of the consent service, which intake asks.")
+    push_to_loopback: bool = Field(
+        default=False, description="Whether notices may be pushed to this machine, without encryption; for tests."
+    )
     telemetry: str = Field(default="none", description="`none`, `otlp`, or `file:PATH` for JSON lines.")
     relay_interval: float = Field(default=0.05, gt=0, description="Seconds between looks at an empty outbox.")
     log_level: Literal["debug", "info", "warning", "error"] = Field(default="info", description="Least level logged.")

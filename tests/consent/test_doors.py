@@ -9,7 +9,7 @@ import httpx2
 import pytest
 from fastapi.routing import APIRoute
 
-from services.consent.api import pages, survivors
+from services.consent.api import pages, rights, survivors
 from services.consent.handlers import agencies
 from services.consent.handlers.grants import Rule, Wish, restrict
 from tests.support.consent import Agency, House, Person
@@ -55,6 +55,9 @@ ACTS = [
     Act("PUT", "/my/v1/statistics", SESSION, {"on": False}),
     Act("GET", "/my/v1/ledger", SESSION),
     Act("GET", "/my/v1/agencies", SESSION),
+    Act("GET", "/my/v1/notices", SESSION),
+    Act("GET", "/my/v1/waiting", SESSION),
+    Act("GET", "/my/v1/compelled", SESSION),
     Act("GET", "/my/v1/export", PIN),
     Act("DELETE", "/my/v1", PIN),
     Act("GET", "/my", NOTHING),
@@ -114,7 +117,7 @@ def scene(house: House) -> Scene:
 
 
 def test_every_route_of_hers_is_in_the_table() -> None:
-    routes = [route for router in (survivors.routes, pages.routes) for route in router.routes]
+    routes = [route for router in (survivors.routes, rights.routes, pages.routes) for route in router.routes]
     there = {(method, route.path) for route in routes if isinstance(route, APIRoute) for method in route.methods or ()}
     assert len(routes) == len(there)
 
@@ -122,7 +125,7 @@ def test_every_route_of_hers_is_in_the_table() -> None:
 
 
 def test_nothing_else_is_served_at_her_door(house: House) -> None:
-    """The table is checked against two routers; whoever adds a third must come by here."""
+    """The table is checked against three routers; whoever adds another must come by here."""
     for path in ("/my/v2", "/my/v1/", "/my/docs", "/my/openapi.json"):
         assert house.http.get(house.url + path, follow_redirects=False).status_code in {404, 307}, path
     served = {route.path for route in _routes(house.service.app.routes)}  # type: ignore[attr-defined]

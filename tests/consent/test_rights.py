@@ -5,12 +5,14 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from sqlalchemy import select
 
 from services.common.errors import Problem
 from services.consent.handlers import accounts, agencies, grants, rights
+from services.consent.handlers.compelled import Approver, Record, record
 from services.consent.handlers.decisions import Sending, decide_sendings
 from services.consent.handlers.grants import Rule, Wish
 from services.consent.models import (
@@ -26,6 +28,8 @@ from services.consent.models import (
     session,
     subject,
 )
+from services.consent.paperwork import compelled, notice, waiting_grant
+from services.consent.store.waiting import add_wait
 from tests.support.clocks import NOON
 from tests.support.consent import Agency, House, Person
 
@@ -139,7 +143,7 @@ def test_her_copy_holds_everything_also_what_is_over(house: House) -> None:
         agencies.ask(room, agency.id, person.ppid, Wish(agency.id, purpose, ["family"]))
         for purpose in ("court_support", "safety_planning")
     )
-    grants.answer_request(room, her, answered, accept=False, days=None)
+    grants.answer_request(room, her, answered, grants.Answer(accept=False))
     rights.set_statistics(room, her, on=True)
     for _ in range(rights.PAGE):
         grants.pause(room, her)
@@ -164,7 +168,7 @@ def test_her_copy_holds_everything_also_what_is_over(house: House) -> None:
 
 def test_every_table_about_her_is_either_in_her_copy_or_holds_nothing_to_copy(house: House) -> None:
     """Whoever adds a table with something about a survivor has to decide here."""
-    copied = {subject, grant, restriction, consent_request, link, ledger_entry}
+    copied = {subject, grant, restriction, consent_request, link, ledger_entry, notice, waiting_grant, compelled}
     secrets_or_passing = {grant_key, session, link_code}
     about_her = {table for table in metadata.sorted_tables if "subject_id" in table.c or table is subject}
 
@@ -231,14 +235,16 @@ def test_of_the_erased_only_a_tombstone_and_her_ledger_stay(house: House) -> Non
     name = house.allow(person, agency)
     rights.set_statistics(house.room, person.subject, on=True)
     house.session(person)
+    a_law_compelled(house, agency, person)
+    something_waits(house, agency, person)
     rights.erase(house.room, person.subject)
 
-    for table in (link, link_code, session, restriction, consent_request):
+    for table in (link, link_code, session, restriction, consent_request, waiting_grant, compelled):
         assert house.rows(table, table.c.subject_id == person.subject) == []
     row = house.rows(subject, subject.c.id == person.subject)[0]
     assert row.state == "erased"
-    digests = (row.claim_digest, row.revoke_digest, row.passphrase_digest, row.pin_hash, row.statistics_key)
-    assert set(digests) == {None}
+    tombstone = {"id", "state", "epoch", "language", "created_at", "statistics_since"}
+    assert {name for name, value in row._mapping.items() if value is not None} <= tombstone
     assert house.rows(grant, grant.c.id == name)[0].end_reason == "erased"
     assert house.rows(grant_key, grant_key.c.grant_id == name)[0].wrapped is None
     assert house.kinds(person)[-3:] == ["grant.ended", "key.destroyed", "erased"]
@@ -252,6 +258,19 @@ def test_after_erasing_her_grants_end_everywhere(house: House) -> None:
     table = plumbing.outbox.table
     told = house.rows(table, table.c.type == "grant.ended.v1", table.c.aggregateid == str(name))
     assert [json.loads(row.payload)["reason"] for row in told] == ["erased"]
+
+
+def a_law_compelled(house: House, agency: Agency, person: Person) -> None:
+    approvers = [Approver("AS", "director"), Approver("BT", "privacy_officer")]
+    made = Record("court_order", "court", ["summary"], NOON.date(), approvers)
+    record(house.room, agency.id, person.ppid, made)
+
+
+def something_waits(house: House, agency: Agency, person: Person) -> None:
+    with house.room.database.transaction() as connection:
+        row = {"agency": agency.id, "purpose": "referral", "categories": ["summary"], "days": 3}
+        who = {"id": uuid4(), "subject_id": person.subject, "second_look_by": agency.id}
+        add_wait(connection, {**row, **who, "asked_at": NOON, "open_until": NOON + timedelta(days=1)})
 
 
 def knows(house: House, agency: Agency, ppid: str) -> bool:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from uuid import UUID
 
+import schemas
 from services.common.errors import Fault, Problem, invalid
 from services.common.text import random_name
 from services.consent import ledger
@@ -49,8 +50,10 @@ class Session:
     stepped_up: bool
 
 
-def register(room: Room, agency: str, language: str) -> Registered:
-    """Make a survivor known to the hub, linked to the agency that she is with."""
+def register(room: Room, agency: str, language: str, age_band: str | None = None) -> Registered:
+    """Make a survivor known to the hub, linked to the agency that she is with. Her age as a group, if it matters."""
+    if age_band not in schemas.code_set("age_bands") | {None}:
+        raise invalid(Fault("/age_band", "Not one of the codes.", ", ".join(sorted(schemas.code_set("age_bands")))))
     claim, revoke = new_code(), new_code()
     subject, now = room.clock.new_id(), room.clock.now()
     row = {
@@ -58,6 +61,8 @@ def register(room: Room, agency: str, language: str) -> Registered:
         "state": "active",
         "epoch": 0,
         "language": language,
+        "age_band": age_band,
+        "advocate": agency,
         "claim_digest": room.secrets.code_digest("claim", claim),
         "claim_until": now + CLAIM_TIME,
         "revoke_digest": room.secrets.code_digest("revoke", revoke),

@@ -33,6 +33,11 @@ def change_subject(connection: Connection, subject_id: UUID, **values: object) -
     connection.execute(update(subject).where(subject.c.id == subject_id).values(**values))
 
 
+def hold(connection: Connection, subject_id: UUID) -> None:
+    """Let others who want to hold her row wait until the caller's transaction ends; SQLite lets one write anyway."""
+    connection.execute(select(subject.c.id).where(subject.c.id == subject_id).with_for_update())
+
+
 def use_claim(connection: Connection, digest: bytes, until: datetime, **kept: object) -> bool:
     """Keep what she claimed with a code, which works until then; whether the code was still there."""
     # Of two claims at once, the second waits here for the first; a time that was set stays, since it only comes nearer.
@@ -45,7 +50,8 @@ def confirm_claim(connection: Connection, **known: object) -> UUID | None:
     """Use her claim code up, since she has shown that what she claimed has reached her; None if there is nobody such."""
     statement = update(subject).where(*(subject.c[name] == value for name, value in known.items()))
     used_up = statement.values(claim_digest=None, claim_until=None)
-    return connection.scalar(used_up.returning(subject.c.id))
+    confirmed: UUID | None = connection.scalar(used_up.returning(subject.c.id))
+    return confirmed
 
 
 def raise_epoch(connection: Connection, subject_id: UUID) -> int:
@@ -129,6 +135,15 @@ def forget_subject(connection: Connection, subject_id: UUID) -> None:
     for table in (session, link_code, link):
         connection.execute(delete(table).where(table.c.subject_id == subject_id))
     emptied = dict.fromkeys(
-        ("claim_digest", "claim_until", "revoke_digest", "passphrase_digest", "pin_hash", "statistics_key")
+        (
+            "claim_digest",
+            "claim_until",
+            "revoke_digest",
+            "passphrase_digest",
+            "pin_hash",
+            "statistics_key",
+            "age_band",
+            "advocate",
+        )
     )
     change_subject(connection, subject_id, state="erased", **emptied)
