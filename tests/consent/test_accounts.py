@@ -255,6 +255,29 @@ def test_the_revoke_card_ends_everything_and_opens_nothing(house: House) -> None
     assert (again.status_code, again.content) == (204, b""), "the answer tells whether there was something to end"
 
 
+def test_revoke_card_reveals_nothing(house: House) -> None:
+    """Invariant 32: whoever holds the card learns nothing, whether there was much to end, nothing, or no account at all."""
+    agency = house.agency()
+    people = {name: house.person(agency) for name in ("nothing", "much", "paused", "claimed", "twice")}
+    for _ in range(2):
+        house.allow(people["much"], agency, "health", "summary")
+        house.allow(people["twice"], agency)
+    grants.pause(house.room, people["paused"].subject)
+    claimed = accounts.claim(house.room, people["claimed"].claim_code, None)
+    grants.revoke_all(house.room, people["twice"].subject)
+
+    answers = []
+    for person in people.values():
+        answer = house.http.post(f"{house.url}/my/v1/revoke-card", json={"revoke_code": person.revoke_code})
+        headers = {name: value for name, value in answer.headers.items() if name != "date"}
+        answers.append((answer.status_code, headers, answer.content))
+    assert answers == [answers[0]] * len(people)
+    assert (answers[0][0], answers[0][2]) == (204, b"")
+    accounts.come_in(house.room, claimed.passphrase)
+    card = {"cookie": f"s={people['much'].revoke_code}"}
+    assert house.http.get(f"{house.url}/my/v1/grants", headers=card).status_code == 401
+
+
 def test_the_revoke_card_is_no_way_in(house: House) -> None:
     person = house.person()
     for body in ({"passphrase": person.revoke_code}, {"claim_code": person.revoke_code}):

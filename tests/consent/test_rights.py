@@ -2,6 +2,7 @@
 
 import json
 import threading
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -32,6 +33,7 @@ from services.consent.paperwork import compelled, notice, waiting_grant
 from services.consent.store.waiting import add_wait
 from tests.support.clocks import NOON
 from tests.support.consent import Agency, House, Person
+from tests.support.receiver import catch_up
 
 
 def test_a_link_code_is_good_once(house: House) -> None:
@@ -248,6 +250,43 @@ def test_of_the_erased_only_a_tombstone_and_her_ledger_stay(house: House) -> Non
     assert house.rows(grant, grant.c.id == name)[0].end_reason == "erased"
     assert house.rows(grant_key, grant_key.c.grant_id == name)[0].wrapped is None
     assert house.kinds(person)[-3:] == ["grant.ended", "key.destroyed", "erased"]
+
+
+def test_erased_is_terminal(house: House) -> None:
+    """Invariant 22: no act of anybody, in any order, brings anything of hers back, and nothing more is written of her."""
+    agency = house.agency()
+    person = house.person(agency)
+    name = house.allow(person, agency)
+    restricted = grants.restrict(house.room, person.subject, Rule(category="health"))
+    asked = agencies.ask(house.room, agency.id, person.ppid, Wish(agency.id, "referral", ["contact"]))
+    rights.erase(house.room, person.subject)
+    before = house.rows(subject, subject.c.id == person.subject), house.ledger(person)
+
+    room, her = house.room, person.subject
+    acts: list[Callable[[], object]] = [
+        lambda: house.allow(person, agency),
+        lambda: grants.revoke_grant(room, her, name),
+        lambda: grants.revoke_all(room, her),
+        lambda: grants.restrict(room, her, Rule(category="legal")),
+        lambda: grants.lift_restriction(room, her, restricted),
+        lambda: grants.pause(room, her),
+        lambda: grants.resume(room, her),
+        lambda: grants.answer_request(room, her, asked, grants.Answer(accept=True)),
+        lambda: rights.set_statistics(room, her, on=True),
+        lambda: rights.erase(room, her),
+        lambda: agencies.revoke_on_her_word(room, agency.id, person.ppid, None),
+        lambda: agencies.ask(room, agency.id, person.ppid, Wish(agency.id, "referral", ["contact"])),
+        lambda: a_law_compelled(house, agency, person),
+        lambda: accounts.claim(room, person.claim_code, None),
+        lambda: accounts.subject_of_card(room, person.revoke_code),
+    ]
+    for act in acts:
+        with pytest.raises(Problem):
+            act()
+    grants.end_lapsed(room)
+    for claims in catch_up(house, agency):
+        house.call(agency, f"/consent/v1/notices/{claims['jti']}/attestation", {"done": "deleted"})
+    assert (house.rows(subject, subject.c.id == person.subject), house.ledger(person)) == before
 
 
 def test_after_erasing_her_grants_end_everywhere(house: House) -> None:
