@@ -153,12 +153,5 @@ class History(RuleBasedStateMachine):
 
 
 def test_notices_agree_with_a_simple_model(house: House) -> None:
-    run_state_machine_as_test(  # type: ignore[no-untyped-call]
-        partial(History, house),
-        settings=settings(
-            max_examples=12,
-            stateful_step_count=18,
-            deadline=None,
-            suppress_health_check=list(HealthCheck),
-        ),
-    )
+    quick = settings(max_examples=12, stateful_step_count=18, deadline=None, suppress_health_check=list(HealthCheck))
+    run_state_machine_as_test(partial(History, house), settings=quick)  # type: ignore[arg-type]

@@ -80,6 +80,7 @@ def test_five_questions_in_two_weeks_are_enough_whatever_she_answers(house: Hous
     person = house.person(agency)
     known_as = agencies.link(house.room, other.id, rights.make_link_code(house.room, person.subject).code)
     wishes = ["contact", "summary", "health", "legal", "housing"]
+    first = ask(house, agency, person, wishes[0])
     for number, category in enumerate(wishes):
         name = ask(house, agency, person, category)
         if number % 2:
@@ -88,7 +89,7 @@ def test_five_questions_in_two_weeks_are_enough_whatever_she_answers(house: Hous
     with pytest.raises(Problem) as problem:
         ask(house, agency, person, "family")
     assert (problem.value.status, problem.value.code) == (429, "asked-enough")
-    assert ask(house, agency, person, "contact"), "the same again is no new question"
+    assert ask(house, agency, person, "contact") == first, "the same again is no new question"
     agencies.ask(house.room, other.id, known_as, Wish(other.id, "referral", ["family"]))
     house.clock.move(OPEN)
     ask(house, agency, person, "family")

@@ -86,10 +86,14 @@ class Told(BaseModel):
 
 
 class Opened(BaseModel):
-    """The parts you may see, your name for her if you have one, and the line this made in her ledger."""
+    """The parts you may see, your name for her if you have one, and the line this made in her ledger.
+
+    Keep the grant's name beside what you keep of the parts: notices say by it what to stop using.
+    """
 
     parts: dict[str, dict[str, object]]
     ppid: str | None
+    grant: str
     decision: Told
     epoch: int
     ledger: int
