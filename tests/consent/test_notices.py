@@ -227,6 +227,8 @@ def test_however_a_grant_ends_its_agency_is_told_to_delete(house: House, how: st
     [claims] = catch_up(house, agency)
     assert (said(claims)["grant"], said(claims)["action"]) == (str(name), "delete")
     assert claims["sub_id"]["id"] == person.ppid
+    if how == "erased":
+        return  # her lines cannot be read any more
     ended = [row for row in house.ledger(person) if row.kind == "grant.ended"]
     assert [(row.detail["reason"], row.detail["notice"]) for row in ended] == [(how, claims["jti"])]
 
