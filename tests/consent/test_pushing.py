@@ -242,7 +242,11 @@ def test_without_the_setting_nothing_goes_to_this_machine(house: House) -> None:
         [],
     ],
 )
-def test_no_name_leads_into_a_network_that_is_not_public(found: list[str]) -> None:
+def test_no_name_leads_into_a_network_that_is_not_public(found: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    def called(**_: object) -> None:
+        raise AssertionError("somebody was called")
+
+    monkeypatch.setattr("services.consent.push.httpx2.Client", called)
     pusher = Pusher(resolve=lambda _host, _port: found)
     assert pusher.fault("https://agency.example/notices") is None
     with pytest.raises(Unreachable):
