@@ -6,6 +6,7 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+from sqlalchemy.exc import IntegrityError
 
 from services.common.jose import Untrusted, key_set, verify
 from services.consent.handlers import grants, rights
@@ -86,7 +87,7 @@ def test_one_change_makes_one_notice_for_a_grant(house: House) -> None:
     for _ in range(3):
         grants.revoke_grant(house.room, person.subject, name)
     [row] = told(house, person)
-    with house.room.database.transaction() as connection:
+    with pytest.raises(IntegrityError), house.room.database.transaction() as connection:
         add_notices(connection, [{**row._mapping, "id": uuid4()}])
 
     assert told(house, person) == [row]

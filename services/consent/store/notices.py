@@ -7,7 +7,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection, Row, delete, func, select, update
 
-from services.common.database import insert_new, upsert
+from services.common.database import upsert
 from services.consent.models import subject
 from services.consent.paperwork import notice, push_place
 
@@ -15,8 +15,9 @@ AnyRow = Row[tuple[Any, ...]]
 
 
 def add_notices(connection: Connection, rows: Sequence[Mapping[str, object]]) -> None:
-    """New notices; one that is there for its grant and epoch stays as it is."""
-    insert_new(connection, notice, rows)
+    """New notices; a second one for the same grant and epoch is an error."""
+    if rows:
+        connection.execute(notice.insert(), [dict(row) for row in rows])
 
 
 def waiting_for(connection: Connection, agency: str, limit: int) -> Sequence[AnyRow]:
