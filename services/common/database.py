@@ -117,7 +117,8 @@ class Database:
 @contextmanager
 def transaction_on(connection: Connection) -> Iterator[None]:
     """One unit of work on a connection that the caller keeps (a session-level lock may live on it)."""
-    with connection.execution_options(**WRITE).begin():
+    # An opening holds its lock on a connection for reading, and writes its lines in transactions on it.
+    with connection.execution_options(**WRITE, fireweed_read=False).begin():
         yield
 
 
