@@ -1,5 +1,6 @@
 """Signed JSON (JWS) as this hub accepts it: an explicit list of algorithms, public keys only, clocks per FAPI 2.0."""
 
+import json
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -44,6 +45,35 @@ class Untrusted(Exception):
     def __init__(self, fault: Fault) -> None:
         super().__init__(fault.detail)
         self.fault = fault
+
+
+@dataclass(frozen=True, slots=True)
+class Signer:
+    """Signs in the name of one of the hub's services (Ed25519, RFC 9864)."""
+
+    issuer: str
+    key: OKPKey
+
+    def sign(self, kind: str, claims: Mapping[str, Any]) -> str:
+        """A JWT of that `typ`, with this issuer."""
+        header = {"alg": "Ed25519", "typ": kind, "kid": self.key.kid}
+        return jwt.encode(header, {"iss": self.issuer, **claims}, self.key, algorithms=["Ed25519"])
+
+    def public_keys(self) -> dict[str, Any]:
+        """The keys that verify what it signs (RFC 7517)."""
+        return {"keys": [self.key.as_dict(private=False, kid=self.key.kid, alg="Ed25519", use="sig")]}
+
+
+def load_signing_key(stored: bytes) -> OKPKey:
+    """A signing key from its file."""
+    key = OKPKey.import_key(json.loads(stored))
+    key.ensure_kid()
+    return key
+
+
+def new_signing_key() -> bytes:
+    """A new Ed25519 key as it is stored."""
+    return json.dumps(OKPKey.generate_key("Ed25519").as_dict(private=True)).encode()
 
 
 def header_of(token: str, what: str) -> Mapping[str, Any]:

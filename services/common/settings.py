@@ -41,6 +41,9 @@ class Settings(BaseSettings):
         default=None,
         description="Name of the ledger in its checkpoints, for good; unset: `public_url`/consent/v1/ledger.",
     )
+    push_to_loopback: bool = Field(
+        default=False, description="Whether notices may be pushed to this machine, without encryption; for tests."
+    )
     telemetry: str = Field(default="none", description="`none`, `otlp`, or `file:PATH` for JSON lines.")
     relay_interval: float = Field(default=0.05, gt=0, description="Seconds between looks at an empty outbox.")
     log_level: Literal["debug", "info", "warning", "error"] = Field(default="info", description="Least level logged.")

@@ -7,6 +7,7 @@ from services.common import health
 from services.common.access import AccessGate, TokenKeys
 from services.common.clock import Clock, SystemClock
 from services.common.database import Database
+from services.common.jose import Signer, load_signing_key, new_signing_key
 from services.common.replay import ReplayGuard
 from services.common.secret_files import secret
 from services.common.service import Service
@@ -14,19 +15,24 @@ from services.common.settings import Settings
 from services.common.web import create_app
 from services.common.worker import every
 from services.consent import ledger, models
-from services.consent.api import agencies, inner, pages, survivors
+from services.consent.api import agencies, compelled, inner, looks, notices, pages, rights, survivors
 from services.consent.api import ledger as ledger_routes
 from services.consent.api.doors import Door
+from services.consent.duties import duties
+from services.consent.handlers import pushing
 from services.consent.handlers.accounts import forget_idle
+from services.consent.handlers.compelled import unseal_due
 from services.consent.handlers.grants import end_lapsed
 from services.consent.handlers.rotation import rotate_if_due
 from services.consent.handlers.tree import publish
 from services.consent.keys import KeyFiles
 from services.consent.locks import SubjectLocks, subject_locks
 from services.consent.policy import policy
+from services.consent.push import Pusher
 from services.consent.room import Room
 from services.consent.secrets import Secrets
 from services.consent.signing import LedgerKey
+from services.consent.store.standing import Recipients
 
 NAME = "consent"
 PREFIXES = ("/consent", "/my")
@@ -52,6 +58,8 @@ def build(
         api_loops={"token keys": token_keys.loop()},
         chores={
             "consent ends": every(5.0, lambda: end_lapsed(room)),
+            "consent notices": pushing.loop(room),
+            "consent unsealing": every(60.0, lambda: unseal_due(room)),
             "consent sessions": every(60.0, lambda: forget_idle(room)),
             "consent ledger": every(1.0, lambda: publish(room)),
             "consent keys": every(5.0, lambda: rotate_if_due(room)),
@@ -68,12 +76,17 @@ def build_room(settings: Settings, clock: Clock, locks: SubjectLocks | None = No
     return Room(
         database=database,
         outbox=models.plumbing.outbox,
-        roster=models.roster,
+        roster=Recipients(models.roster.table, clock),
         locks=locks or subject_locks(database),
         keys=keys,
         secrets=Secrets(secret(folder / "pepper.key")),
         ledger_key=LedgerKey(settings.ledger_name, Ed25519PrivateKey.from_private_bytes(secret(folder / "ledger.key"))),
+        pusher=Pusher(settings.push_to_loopback),
         policy=policy(),
+        duties=duties(),
+        signer=Signer(
+            f"{settings.public_url}/consent", load_signing_key(secret(folder / "signing.jwk", new_signing_key))
+        ),
         clock=clock,
         public_url=settings.public_url,
     )
@@ -89,13 +102,9 @@ def _app(room: Room, settings: Settings, token_keys: TokenKeys) -> FastAPI:
         standing=lambda agency: room.roster.standing(room.database, agency),
     )
     door = Door(room, settings.public_url)
-    routers = [
-        agencies.routes,
-        ledger_routes.routes,
-        survivors.routes,
-        pages.routes,
-        health.router("/consent", room.database),
-    ]
+    for_agencies = [agencies.routes, notices.routes, looks.routes, compelled.routes, ledger_routes.routes]
+    for_her = [survivors.routes, rights.routes, pages.routes]
+    routers = [*for_agencies, *for_her, health.router("/consent", room.database)]
     title, description = "Fireweed consent", "She decides who sees what, and takes it back at once."
     return create_app(title, description, routers, room=room, gate=gate, door=door)
 

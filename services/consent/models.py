@@ -33,6 +33,8 @@ subject = Table(
     Column("state", String(16), nullable=False),
     Column("epoch", Integer, nullable=False),
     Column("language", String(2), nullable=False),
+    Column("age_band", String(32)),
+    Column("advocate", String(64)),
     Column("claim_digest", LargeBinary(32), unique=True),
     Column("claim_until", Instant),
     Column("revoke_digest", LargeBinary(32), unique=True),
@@ -115,6 +117,7 @@ restriction = Table(
     Column("sector", String(32)),
     Column("category", String(32)),
     Column("purpose", String(32)),
+    Column("reason", String(32)),
     Column("created_at", Instant, nullable=False),
     Column("lifted_at", Instant),
 )
@@ -129,6 +132,7 @@ consent_request = Table(
     Column("purpose", String(32), nullable=False),
     Column("categories", Json, nullable=False),
     Column("asked_at", Instant, nullable=False),
+    Column("open_until", Instant, nullable=False),
     Column("answered_at", Instant),
     Column("accepted", Boolean),
 )

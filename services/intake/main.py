@@ -6,7 +6,7 @@ from services.common import health
 from services.common.access import AccessGate, TokenKeys
 from services.common.clock import Clock, SystemClock
 from services.common.database import Database
-from services.common.jose import key_set
+from services.common.jose import key_set, load_signing_key, new_signing_key
 from services.common.replay import ReplayGuard
 from services.common.secret_files import secret
 from services.common.service import Service
@@ -16,7 +16,7 @@ from services.intake import api, models, store
 from services.intake.gate import ConsentGate
 from services.intake.handlers import note_refusal
 from services.intake.room import Room
-from services.intake.tokens import Client, TokenEndpoint, load_token_key, new_token_key
+from services.intake.tokens import Client, TokenEndpoint
 
 NAME = "intake"
 
@@ -70,7 +70,7 @@ def public_token_keys(settings: Settings) -> KeySet:
 
 
 def _token_key(settings: Settings) -> OKPKey:
-    return load_token_key(secret(settings.keys_folder / NAME / "token-key.json", new_token_key))
+    return load_signing_key(secret(settings.keys_folder / NAME / "token-key.json", new_signing_key))
 
 
 def _client(room: Room, client_id: str) -> Client | None:

@@ -4,7 +4,6 @@ Rules for algorithms, audience and clocks follow the FAPI 2.0 Security Profile: 
 the one audience (a single string), 300 s tokens that are bound to the caller's key, no refresh tokens.
 """
 
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
@@ -216,18 +215,6 @@ class _Assertion(JWTBearerClientAssertion):  # type: ignore[misc]  # as above
             raise Untrusted(Fault(f"{WHAT} sub", "Your agency may not act here now.", "please ask the hub's operator"))
         authenticated: Client = super().authenticate_client(client)
         return authenticated
-
-
-def load_token_key(stored: bytes) -> OKPKey:
-    """The key that signs tokens, from its file."""
-    key = OKPKey.import_key(json.loads(stored))
-    key.ensure_kid()
-    return key
-
-
-def new_token_key() -> bytes:
-    """A new Ed25519 key as it is stored."""
-    return json.dumps(OKPKey.generate_key("Ed25519").as_dict(private=True)).encode()
 
 
 def _refusal(error: str, status: int, fault: Fault) -> Problem:

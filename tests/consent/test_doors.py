@@ -9,9 +9,10 @@ import httpx2
 import pytest
 from fastapi.routing import APIRoute
 
-from services.consent.api import pages, survivors
+from services.consent.api import pages, rights, survivors
 from services.consent.handlers import agencies
 from services.consent.handlers.grants import Rule, Wish, restrict
+from services.consent.store import permissions
 from tests.support.consent import Agency, House, Person
 
 NOTHING, SESSION, PIN = "nothing", "session", "pin"
@@ -55,6 +56,9 @@ ACTS = [
     Act("PUT", "/my/v1/statistics", SESSION, {"on": False}),
     Act("GET", "/my/v1/ledger", SESSION),
     Act("GET", "/my/v1/agencies", SESSION),
+    Act("GET", "/my/v1/notices", SESSION),
+    Act("GET", "/my/v1/waiting", SESSION),
+    Act("GET", "/my/v1/compelled", SESSION),
     Act("GET", "/my/v1/export", PIN),
     Act("DELETE", "/my/v1", PIN),
     Act("GET", "/my", NOTHING),
@@ -64,6 +68,8 @@ ACTS = [
     Act("POST", "/my/pause", SESSION),
     Act("POST", "/my/leave", NOTHING),
 ]
+# By an agency's word alone: only what takes away. Whatever else an agency posts about her changes nothing that flows.
+ON_HER_WORD = ["/consent/v1/revocations"]
 # What takes away, beside what gives the same back (the assurance asymmetry).
 PAIRS = [
     (("DELETE", "/my/v1/grants/{grant}"), ("POST", "/my/v1/grants")),
@@ -114,7 +120,7 @@ def scene(house: House) -> Scene:
 
 
 def test_every_route_of_hers_is_in_the_table() -> None:
-    routes = [route for router in (survivors.routes, pages.routes) for route in router.routes]
+    routes = [route for router in (survivors.routes, rights.routes, pages.routes) for route in router.routes]
     there = {(method, route.path) for route in routes if isinstance(route, APIRoute) for method in route.methods or ()}
     assert len(routes) == len(there)
 
@@ -122,7 +128,7 @@ def test_every_route_of_hers_is_in_the_table() -> None:
 
 
 def test_nothing_else_is_served_at_her_door(house: House) -> None:
-    """The table is checked against two routers; whoever adds a third must come by here."""
+    """The table is checked against three routers; whoever adds another must come by here."""
     for path in ("/my/v2", "/my/v1/", "/my/docs", "/my/openapi.json"):
         assert house.http.get(house.url + path, follow_redirects=False).status_code in {404, 307}, path
     served = {route.path for route in _routes(house.service.app.routes)}  # type: ignore[attr-defined]
@@ -130,14 +136,44 @@ def test_nothing_else_is_served_at_her_door(house: House) -> None:
 
 
 @pytest.mark.parametrize(("take", "give"), PAIRS)
-def test_taking_away_never_needs_more_than_looking_and_giving_always_does(
-    take: tuple[str, str], give: tuple[str, str]
-) -> None:
+def test_assurance_asymmetry(take: tuple[str, str], give: tuple[str, str]) -> None:
+    """Invariant 31: taking away never needs more than looking, and giving always does."""
     rank = [NOTHING, SECRET, SESSION, PIN]
     needed = {act.route: rank.index(act.needs) for act in ACTS}
 
     looking = needed["GET", "/my/v1/grants"]
     assert needed[take] <= looking < needed[give]
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/consent/v1/revocations", {}),
+        ("/consent/v1/consent-requests", {"agency": "{agency}", "purpose": "referral", "categories": ["health"]}),
+        (
+            "/consent/v1/compelled-disclosures",
+            {
+                "basis": "court_order",
+                "authority": "court",
+                "categories": ["health"],
+                "disclosed_on": "2026-05-01",
+                "approvers": [{"initials": "AS", "role": "director"}, {"initials": "BT", "role": "clinician"}],
+            },
+        ),
+    ],
+)
+def test_an_agencys_word_takes_away_and_never_gives(scene: Scene, path: str, body: dict[str, Any]) -> None:
+    """Invariant 31 as well: the lowest assurance there is. (The second look is her own act with her PIN, looked at.)"""
+    before = _live(scene)
+    filled = {name: _filled(value, scene.names) for name, value in body.items()}
+    answer = scene.house.call(scene.agency, path, {"ppid": scene.person.ppid, **filled})
+
+    assert answer.status_code in {201, 204}, answer.text
+    after = _live(scene)
+    assert after < before if path in ON_HER_WORD else after == before
+    with scene.house.room.database.reading() as connection:
+        kept = permissions.restrictions_of(connection, scene.person.subject)
+    assert [str(row.id) for row in kept] == [scene.names["restriction"]], "only she lifts what she forbade"
 
 
 @pytest.mark.parametrize("act", WITH_SESSION)
@@ -224,6 +260,11 @@ def _picture(scene: Scene) -> tuple[object, ...]:
     """Everything about her permissions."""
     seen = scene.house.my("GET", "/export", scene.session(stepped_up=True))
     return scene.house.epoch(scene.person), seen.json()
+
+
+def _live(scene: Scene) -> set[str]:
+    with scene.house.room.database.reading() as connection:
+        return {str(row.id) for row in permissions.live_grants(connection, scene.person.subject)}
 
 
 def _filled(value: Any, names: dict[str, str]) -> Any:

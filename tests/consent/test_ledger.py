@@ -12,10 +12,13 @@ from sqlalchemy.exc import DBAPIError
 
 from services.common.errors import Problem
 from services.consent import ledger
-from services.consent.handlers import accounts, agencies, grants, rights, tree
-from services.consent.handlers.grants import Rule, Wish
+from services.consent.handlers import accounts, agencies, compelled, grants, notices, rights, tree
+from services.consent.handlers.compelled import Approver, Record
+from services.consent.handlers.grants import Answer, Rule, Wish
 from services.consent.ledger import Entry
 from services.consent.models import ledger_entry, ledger_head, metadata
+from services.consent.paperwork import notice
+from tests.support.clocks import NOON
 from tests.support.consent import Agency, House, Person, forgetful_client, without_ledger
 
 
@@ -112,6 +115,9 @@ class Scene:
     code: str
 
 
+COURT_ORDER = Record(
+    "court_order", "court", ["summary"], NOON.date(), [Approver("AS", "director"), Approver("BT", "legal_counsel")]
+)
 ACTS: dict[str, Callable[[Scene], object]] = {
     "register": lambda here: accounts.register(here.house.room, here.agency.id, "en"),
     "claim": lambda here: accounts.claim(here.house.room, here.unclaimed.claim_code, None),
@@ -130,10 +136,16 @@ ACTS: dict[str, Callable[[Scene], object]] = {
     "pause": lambda here: grants.pause(here.house.room, here.person.subject),
     "resume": lambda here: grants.resume(here.house.room, here.person.subject),
     "say yes": lambda here: grants.answer_request(
-        here.house.room, here.person.subject, here.requests[0], accept=True, days=None
+        here.house.room, here.person.subject, here.requests[0], Answer(accept=True)
     ),
     "say no": lambda here: grants.answer_request(
-        here.house.room, here.person.subject, here.requests[1], accept=False, days=None
+        here.house.room, here.person.subject, here.requests[1], Answer(accept=False)
+    ),
+    "acknowledge and attest": lambda here: notices.attest(
+        here.house.room, here.agency.id, here.house.rows(notice, notice.c.agency == here.agency.id)[0].id, "deleted"
+    ),
+    "record what a law compelled": lambda here: compelled.record(
+        here.house.room, here.agency.id, here.person.ppid, COURT_ORDER
     ),
     "be counted": lambda here: rights.set_statistics(here.house.room, here.person.subject, on=True),
     "erase": lambda here: rights.erase(here.house.room, here.person.subject),
@@ -144,7 +156,8 @@ ACTS: dict[str, Callable[[Scene], object]] = {
 def scene(own_house: House) -> Scene:
     house, agency = own_house, own_house.agency()
     person, unclaimed = house.person(agency), house.person(agency)
-    wish = Wish(agency.id, "referral", ["legal"])
+    yes, no = (Wish(agency.id, purpose, ["legal"]) for purpose in ("referral", "court_support"))
+    grants.revoke_grant(house.room, person.subject, house.allow(person, agency, "culture"))
     return Scene(
         house,
         agency,
@@ -153,8 +166,8 @@ def scene(own_house: House) -> Scene:
         house.allow(person, agency),
         grants.restrict(house.room, person.subject, Rule(sector="health")),
         (
-            agencies.ask(house.room, agency.id, person.ppid, wish),
-            agencies.ask(house.room, agency.id, person.ppid, wish),
+            agencies.ask(house.room, agency.id, person.ppid, yes),
+            agencies.ask(house.room, agency.id, person.ppid, no),
         ),
         rights.make_link_code(house.room, person.subject).code,
     )

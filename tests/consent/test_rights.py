@@ -2,15 +2,18 @@
 
 import json
 import threading
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from sqlalchemy import select
 
 from services.common.errors import Problem
 from services.consent.handlers import accounts, agencies, grants, rights
+from services.consent.handlers.compelled import Approver, Record, record
 from services.consent.handlers.decisions import Sending, decide_sendings
 from services.consent.handlers.grants import Rule, Wish
 from services.consent.models import (
@@ -27,8 +30,11 @@ from services.consent.models import (
     session,
     subject,
 )
+from services.consent.paperwork import compelled, notice, waiting_grant
+from services.consent.store.waiting import add_wait
 from tests.support.clocks import NOON
 from tests.support.consent import Agency, House, Person
+from tests.support.receiver import catch_up
 
 
 def test_a_link_code_is_good_once(house: House) -> None:
@@ -140,7 +146,7 @@ def test_her_copy_holds_everything_also_what_is_over(house: House) -> None:
         agencies.ask(room, agency.id, person.ppid, Wish(agency.id, purpose, ["family"]))
         for purpose in ("court_support", "safety_planning")
     )
-    grants.answer_request(room, her, answered, accept=False, days=None)
+    grants.answer_request(room, her, answered, grants.Answer(accept=False))
     rights.set_statistics(room, her, on=True)
     for _ in range(rights.PAGE):
         grants.pause(room, her)
@@ -165,7 +171,7 @@ def test_her_copy_holds_everything_also_what_is_over(house: House) -> None:
 
 def test_every_table_about_her_is_either_in_her_copy_or_holds_nothing_to_copy(house: House) -> None:
     """Whoever adds a table with something about a survivor has to decide here."""
-    copied = {subject, grant, restriction, consent_request, link, ledger_entry}
+    copied = {subject, grant, restriction, consent_request, link, ledger_entry, notice, waiting_grant, compelled}
     secrets_or_passing = {grant_key, audit_key, session, link_code}
     about_her = {table for table in metadata.sorted_tables if "subject_id" in table.c or table is subject}
 
@@ -232,20 +238,59 @@ def test_of_the_erased_only_a_tombstone_and_what_nobody_can_read_stay(house: Hou
     name = house.allow(person, agency)
     rights.set_statistics(house.room, person.subject, on=True)
     house.session(person)
+    a_law_compelled(house, agency, person)
+    something_waits(house, agency, person)
     rights.erase(house.room, person.subject)
 
-    for table in (link, link_code, session, restriction, consent_request):
+    for table in (link, link_code, session, restriction, consent_request, waiting_grant, compelled):
         assert house.rows(table, table.c.subject_id == person.subject) == []
     row = house.rows(subject, subject.c.id == person.subject)[0]
     assert row.state == "erased"
-    digests = (row.claim_digest, row.revoke_digest, row.passphrase_digest, row.pin_hash, row.statistics_key)
-    assert set(digests) == {None}
+    tombstone = {"id", "state", "epoch", "language", "created_at", "statistics_since"}
+    assert {name for name, value in row._mapping.items() if value is not None} <= tombstone
     assert house.rows(grant, grant.c.id == name)[0].end_reason == "erased"
     assert house.rows(grant_key, grant_key.c.grant_id == name)[0].wrapped is None
     assert house.rows(audit_key, audit_key.c.subject_id == person.subject)[0].wrapped is None
     assert house.rows(ledger_entry, ledger_entry.c.subject_id == person.subject) == []
     assert [row.kind for row in house.rows(ledger_entry)][-3:] == ["grant.ended", "key.destroyed", "erased"]
     assert {row.sealed for row in house.rows(ledger_entry)[-3:]} == {None}
+
+
+def test_erased_is_terminal(house: House) -> None:
+    """Invariant 22: no act of anybody, in any order, brings anything of hers back, and nothing more is written of her."""
+    agency = house.agency()
+    person = house.person(agency)
+    name = house.allow(person, agency)
+    restricted = grants.restrict(house.room, person.subject, Rule(category="health"))
+    asked = agencies.ask(house.room, agency.id, person.ppid, Wish(agency.id, "referral", ["contact"]))
+    rights.erase(house.room, person.subject)
+    before = house.rows(subject, subject.c.id == person.subject), house.ledger(person)
+
+    room, her = house.room, person.subject
+    acts: list[Callable[[], object]] = [
+        lambda: house.allow(person, agency),
+        lambda: grants.revoke_grant(room, her, name),
+        lambda: grants.revoke_all(room, her),
+        lambda: grants.restrict(room, her, Rule(category="legal")),
+        lambda: grants.lift_restriction(room, her, restricted),
+        lambda: grants.pause(room, her),
+        lambda: grants.resume(room, her),
+        lambda: grants.answer_request(room, her, asked, grants.Answer(accept=True)),
+        lambda: rights.set_statistics(room, her, on=True),
+        lambda: rights.erase(room, her),
+        lambda: agencies.revoke_on_her_word(room, agency.id, person.ppid, None),
+        lambda: agencies.ask(room, agency.id, person.ppid, Wish(agency.id, "referral", ["contact"])),
+        lambda: a_law_compelled(house, agency, person),
+        lambda: accounts.claim(room, person.claim_code, None),
+        lambda: accounts.subject_of_card(room, person.revoke_code),
+    ]
+    for act in acts:
+        with pytest.raises(Problem):
+            act()
+    grants.end_lapsed(room)
+    for claims in catch_up(house, agency):
+        house.call(agency, f"/consent/v1/notices/{claims['jti']}/attestation", {"done": "deleted"})
+    assert (house.rows(subject, subject.c.id == person.subject), house.ledger(person)) == before
 
 
 def test_after_erasing_her_grants_end_everywhere(house: House) -> None:
@@ -256,6 +301,19 @@ def test_after_erasing_her_grants_end_everywhere(house: House) -> None:
     table = plumbing.outbox.table
     told = house.rows(table, table.c.type == "grant.ended.v1", table.c.aggregateid == str(name))
     assert [json.loads(row.payload)["reason"] for row in told] == ["erased"]
+
+
+def a_law_compelled(house: House, agency: Agency, person: Person) -> None:
+    approvers = [Approver("AS", "director"), Approver("BT", "privacy_officer")]
+    made = Record("court_order", "court", ["summary"], NOON.date(), approvers)
+    record(house.room, agency.id, person.ppid, made)
+
+
+def something_waits(house: House, agency: Agency, person: Person) -> None:
+    with house.room.database.transaction() as connection:
+        row = {"agency": agency.id, "purpose": "referral", "categories": ["summary"], "days": 3}
+        who = {"id": uuid4(), "subject_id": person.subject, "second_look_by": agency.id}
+        add_wait(connection, {**row, **who, "asked_at": NOON, "open_until": NOON + timedelta(days=1)})
 
 
 def knows(house: House, agency: Agency, ppid: str) -> bool:

@@ -28,7 +28,7 @@ TIME_MODULES = {"time", "uuid", "uuid_utils", "uuid_utils.compat"}
 # An event loop must not be held up by a thread's pause; a server that waits for its own socket says so itself.
 LOOP_SLEEPS = {"services/consent/sending.py", "services/common/serve.py"}
 
-CALLS_OUT = {"services/intake/gate.py", "services/common/access.py", *OUTSIDE}
+CALLS_OUT = {"services/intake/gate.py", "services/common/access.py", "services/consent/push.py", *OUTSIDE}
 OTHER_CLIENTS = {"httpx", "requests", "aiohttp", "urllib.request", "urllib3", "http.client"}
 
 

@@ -12,10 +12,10 @@ from joserfc import jwt
 from joserfc.jwk import OKPKey
 
 from services.common.errors import Problem
+from services.common.jose import load_signing_key, new_signing_key
 from services.common.text import base64url
 from services.intake import gate
 from services.intake.gate import Answer, ConsentGate, Seal, Sending
-from services.intake.tokens import load_token_key, new_token_key
 from tests.support.clocks import StillClock
 from tests.support.front_door import LINKED, UNLINKED, Decider
 
@@ -24,7 +24,7 @@ SENDING = Sending("agency-aaaaaaaaaa", "ppid-of-sample-aspen", "agency-bbbbbbbbb
 
 @contextmanager
 def asking(url: str, key: OKPKey | None = None) -> Iterator[ConsentGate]:
-    made = ConsentGate(url, key or load_token_key(new_token_key()), StillClock())
+    made = ConsentGate(url, key or load_signing_key(new_signing_key()), StillClock())
     with closing(made):
         yield made
 
@@ -62,7 +62,7 @@ def test_nothing_is_asked_when_there_is_nothing_to_ask(consent: Decider) -> None
 
 
 def test_each_question_proves_that_intake_asks(consent: Decider) -> None:
-    key = load_token_key(new_token_key())
+    key = load_signing_key(new_signing_key())
     with asking(consent.url, key) as made:
         made.ask([SENDING])
     scheme, _, token = consent.tokens[0].partition(" ")

@@ -24,11 +24,11 @@ import schemas
 from services.client import Partner
 from services.common.database import Database
 from services.common.event import BATCH_CONTENT_TYPE, CONTENT_TYPE
+from services.common.jose import load_signing_key
 from services.common.text import base64url, from_base64url
 from services.common.web import MAX_BODY
 from services.intake import gate
 from services.intake.models import plumbing, posted
-from services.intake.tokens import load_token_key
 from tests.support.front_door import capacity, decider, front_door
 from tests.support.hubs import TestHub, embedded_hub, eventually
 from tests.support.people import Person, meet, referral, send, waiting
@@ -82,7 +82,7 @@ class World:
 
     def token_key(self) -> OKPKey:
         """The key with which this hub signs its tokens."""
-        return load_token_key((self.hub.settings.keys_folder / "intake" / "token-key.json").read_bytes())
+        return load_signing_key((self.hub.settings.keys_folder / "intake" / "token-key.json").read_bytes())
 
 
 @pytest.fixture(scope="module")

@@ -123,6 +123,7 @@ def test_an_operation_says_who_may_call_it(method: str, path: str, operation: Ma
     public = {
         "/intake/.well-known/oauth-authorization-server",
         "/intake/jwks.json",
+        "/consent/jwks.json",
         "/intake/oauth/token",
         "/consent/v1/ledger/key",
         "/consent/v1/ledger/checkpoint",

@@ -22,6 +22,11 @@ class NewSubject(Body):
     """A survivor who is here and has no account."""
 
     language: str = Field("en", pattern="^(en|fr)$", description="The language she wants to read.")
+    age_band: str | None = Field(
+        None,
+        max_length=32,
+        description="Her age as a group, if she is young: some of what she allows then waits for a second look.",
+    )
 
 
 class Registered(BaseModel):
@@ -66,12 +71,6 @@ class OralRevocation(Body):
     agency: str | None = Field(None, max_length=64)
 
 
-class Ended(BaseModel):
-    """How many grants ended."""
-
-    ended: int
-
-
 class SealedEnvelope(Body):
     """An envelope from your inbox, as it came."""
 
@@ -87,10 +86,14 @@ class Told(BaseModel):
 
 
 class Opened(BaseModel):
-    """The parts you may see, your name for her if you have one, and the line this made in her ledger."""
+    """The parts you may see, your name for her if you have one, and the line this made in her ledger.
+
+    Keep the grant's name beside what you keep of the parts: notices say by it what to stop using.
+    """
 
     parts: dict[str, dict[str, object]]
     ppid: str | None
+    grant: str
     decision: Told
     epoch: int
     ledger: int
@@ -99,7 +102,8 @@ class Opened(BaseModel):
 @routes.post("/subjects", status_code=201)
 def register(room: TheRoom, agency: Caller, body: NewSubject | None = None) -> Registered:
     """A survivor is here and has no account: get two codes for her and your ppid."""
-    made = accounts.register(room, agency, body.language if body else "en")
+    asked = body or NewSubject()  # type: ignore[call-arg]
+    made = accounts.register(room, agency, asked.language, asked.age_band)
     return Registered(ppid=made.ppid, claim_code=made.claim_code, revoke_code=made.revoke_code)
 
 
@@ -116,10 +120,10 @@ def ask(room: TheRoom, agency: Caller, body: Ask) -> Asked:
     return Asked(request=str(agencies.ask(room, agency, body.ppid, wish)))
 
 
-@routes.post("/revocations")
-def revoke(room: TheRoom, agency: Caller, body: OralRevocation) -> Ended:
-    """Pass on her spoken no. It holds when this returns."""
-    return Ended(ended=agencies.revoke_on_her_word(room, agency, body.ppid, body.agency))
+@routes.post("/revocations", status_code=204)
+def revoke(room: TheRoom, agency: Caller, body: OralRevocation) -> None:
+    """Pass on her spoken no. It holds when this returns, and tells nothing of what there was."""
+    agencies.revoke_on_her_word(room, agency, body.ppid, body.agency)
 
 
 @routes.post("/openings", response_model=Opened)

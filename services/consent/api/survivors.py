@@ -10,7 +10,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from services.common.errors import Fault, invalid
 from services.consent.api.doors import Here, TheDoor, TheRoom, Widening
-from services.consent.handlers import accounts, grants, rights, tree
+from services.consent.api.rights import told_json, wait_json
+from services.consent.handlers import accounts, compelled, grants, notices, rights, tree, waiting
 from services.consent.handlers.receipts import receipts_of
 from services.consent.ledger import Line
 from services.consent.records import shown
@@ -26,7 +27,7 @@ class Body(BaseModel):
 
 
 class Way(Body):
-    """A way in: her words, or once the claim code (with a PIN of her choice, if she likes)."""
+    """A way in: her words, or at first the claim code (with a PIN of her choice, if she likes)."""
 
     passphrase: str | None = Field(None, max_length=200)
     claim_code: str | None = Field(None, max_length=64)
@@ -52,6 +53,9 @@ class NewGrant(Body):
     purpose: str = Field(max_length=32)
     categories: list[str] = Field(max_length=16)
     days: int | None = None
+    second_look_by: str | None = Field(
+        None, max_length=64, description="Where somebody must look at it with you first: the agency that does."
+    )
 
 
 class NewRestriction(Body):
@@ -61,13 +65,17 @@ class NewRestriction(Body):
     sector: str | None = Field(None, max_length=32)
     category: str | None = Field(None, max_length=32)
     purpose: str | None = Field(None, max_length=32)
+    reason: str | None = Field(
+        None, max_length=32, description="Why, for you alone. `someone_works_there` closes one agency altogether."
+    )
 
 
 class RequestAnswer(Body):
-    """Her answer to what an agency asked for."""
+    """Her answer to what an agency asked for: yes, or "not now"."""
 
     accept: bool
     days: int | None = None
+    second_look_by: str | None = Field(None, max_length=64)
 
 
 class Switch(Body):
@@ -78,10 +86,13 @@ class Switch(Body):
 
 @routes.post("/session", status_code=201)
 def come_in(room: TheRoom, door: TheDoor, request: Request, response: Response, way: Way) -> dict[str, str]:
-    """Open a session. A claim code works once and answers with the words and the PIN, shown this one time."""
+    """Open a session. A claim code answers with the words and the PIN, shown this one time.
+
+    If that answer is lost, claim again within the hour: until words or PIN are used, each claim makes new ones.
+    """
     door.same_site(request)
     if (way.passphrase is None) == (way.claim_code is None):
-        raise invalid(Fault("/", "One way in is needed.", "passphrase or claim_code"))
+        raise invalid(Fault("", "One way in is needed.", "passphrase or claim_code"))
     if way.passphrase is not None:
         door.let_in(response, accounts.come_in(room, way.passphrase))
         return {}
@@ -117,10 +128,10 @@ def list_grants(room: TheRoom, session: Here) -> dict[str, Any]:
 
 
 @routes.post("/grants", status_code=201)
-def give(room: TheRoom, session: Widening, body: NewGrant) -> dict[str, str]:
-    """Allow one agency, for one purpose, some categories, for some days."""
-    wish = grants.Wish(body.agency, body.purpose, body.categories, body.days)
-    return {"id": str(grants.give_grant(room, session.subject, wish))}
+def give(room: TheRoom, session: Widening, body: NewGrant) -> dict[str, Any]:
+    """Allow one agency, for one purpose, some categories, for some days. With `waits_for`, it is not live until then."""
+    wish = grants.Wish(body.agency, body.purpose, body.categories, body.days, body.second_look_by)
+    return _given(room, session.subject, grants.give_grant(room, session.subject, wish))
 
 
 @routes.delete("/grants/{grant}", status_code=204)
@@ -150,7 +161,7 @@ def list_restrictions(room: TheRoom, session: Here) -> dict[str, Any]:
 @routes.post("/restrictions", status_code=201)
 def restrict(room: TheRoom, session: Here, body: NewRestriction) -> dict[str, str]:
     """Forbid an agency, a kind of agency, a category or a purpose; it wins over every grant."""
-    rule = grants.Rule(body.agency, body.sector, body.category, body.purpose)
+    rule = grants.Rule(body.agency, body.sector, body.category, body.purpose, body.reason)
     return {"id": str(grants.restrict(room, session.subject, rule))}
 
 
@@ -169,12 +180,16 @@ def list_requests(room: TheRoom, session: Here) -> dict[str, Any]:
 @routes.post("/requests/{request_id}")
 def answer(
     room: TheRoom, door: TheDoor, request: Request, session: Here, request_id: UUID, body: RequestAnswer
-) -> dict[str, str | None]:
-    """Say yes or no. Only a yes needs the PIN."""
+) -> dict[str, Any]:
+    """Say yes, or "not now". Only a yes needs the PIN."""
     if body.accept:
         session = door.stepped_up(request)
-    made = grants.answer_request(room, session.subject, request_id, accept=body.accept, days=body.days)
-    return {"grant": str(made) if made else None}
+    said = grants.Answer(body.accept, body.days, body.second_look_by)
+    made = grants.answer_request(room, session.subject, request_id, said)
+    if made is None:
+        return {"grant": None}
+    given = _given(room, session.subject, made)
+    return {"grant": given.pop("id"), **given}
 
 
 @routes.post("/link-codes", status_code=201)
@@ -225,6 +240,13 @@ def erase(room: TheRoom, door: TheDoor, session: Widening, response: Response) -
     door.show_out(response)
 
 
+def _given(room: Room, subject: UUID, name: UUID) -> dict[str, Any]:
+    """What she gave: live, or waiting for somebody and why."""
+    waits = [(row, why) for row, why in waiting.waits_of(room, subject) if row.id == name]
+    told = {"waits_for": waits[0][0].second_look_by, "why": waits[0][1]} if waits else {}
+    return {"id": str(name), **told}
+
+
 def export_json(room: Room, subject: UUID) -> dict[str, Any]:
     """Everything that is kept about a survivor, as JSON."""
     seen = rights.overview(room, subject, past=True)
@@ -239,11 +261,15 @@ def export_json(room: Room, subject: UUID) -> dict[str, Any]:
         "state": seen["state"],
         "since": _time(seen["since"]),
         "language": seen["language"],
+        "age_band": seen["age_band"],
         "statistics": seen["statistics"],
         "agencies_that_know_you": sorted(seen["links"]),
         "grants": [grant_json(row) for row in seen["grants"]],
         "restrictions": [_restriction_json(row) for row in seen["restrictions"]],
         "requests": [_request_json(row) for row in seen["requests"]],
+        "waiting": [wait_json(row, why) for row, why in waiting.waits_of(room, subject, past=True)],
+        "notices": [told_json(one) for one in notices.told_about(room, subject)],
+        "compelled": compelled.records_about(room, subject),
         "ledger": proven(room, entries),
     }
 
@@ -277,14 +303,14 @@ def proven(room: Room, lines: Sequence[Line]) -> list[dict[str, Any]]:
 
 
 def _restriction_json(row: Any) -> dict[str, Any]:
-    names = ("agency", "sector", "category", "purpose")
+    names = ("agency", "sector", "category", "purpose", "reason")
     times = {"since": _time(row.created_at), "lifted_at": _time(row.lifted_at)}
     return {"id": str(row.id), **times, **{name: getattr(row, name) for name in names}}
 
 
 def _request_json(row: Any) -> dict[str, Any]:
     names = ("asked_by", "agency", "purpose", "categories", "accepted")
-    times = {"asked_at": _time(row.asked_at), "answered_at": _time(row.answered_at)}
+    times = {name: _time(getattr(row, name)) for name in ("asked_at", "open_until", "answered_at")}
     return {"id": str(row.id), **times, **{name: getattr(row, name) for name in names}}
 
 

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from uuid import UUID
 
+import schemas
 from services.common.errors import Fault, Problem, invalid
 from services.common.text import random_name
 from services.consent import ledger
@@ -13,6 +14,7 @@ from services.consent.secrets import is_pin, new_code, new_passphrase, new_pin, 
 from services.consent.store import subjects
 
 CLAIM_TIME = timedelta(days=30)
+CLAIM_AGAIN_TIME = timedelta(hours=1)
 IDLE_TIME = timedelta(minutes=10)
 STEP_UP_TIME = timedelta(minutes=5)
 # Often enough for an idle limit of minutes, without a write on every click.
@@ -48,8 +50,10 @@ class Session:
     stepped_up: bool
 
 
-def register(room: Room, agency: str, language: str) -> Registered:
-    """Make a survivor known to the hub, linked to the agency that she is with."""
+def register(room: Room, agency: str, language: str, age_band: str | None = None) -> Registered:
+    """Make a survivor known to the hub, linked to the agency that she is with. Her age as a group, if it matters."""
+    if age_band not in schemas.code_set("age_bands") | {None}:
+        raise invalid(Fault("/age_band", "Not one of the codes.", ", ".join(sorted(schemas.code_set("age_bands")))))
     claim, revoke = new_code(), new_code()
     subject, now = room.clock.new_id(), room.clock.now()
     row = {
@@ -57,6 +61,8 @@ def register(room: Room, agency: str, language: str) -> Registered:
         "state": "active",
         "epoch": 0,
         "language": language,
+        "age_band": age_band,
+        "advocate": agency,
         "claim_digest": room.secrets.code_digest("claim", claim),
         "claim_until": now + CLAIM_TIME,
         "revoke_digest": room.secrets.code_digest("revoke", revoke),
@@ -70,7 +76,12 @@ def register(room: Room, agency: str, language: str) -> Registered:
 
 
 def claim(room: Room, code: str, pin: str | None) -> Claimed:
-    """Turn a claim code into words and a PIN, once."""
+    """Turn a claim code into words and a PIN.
+
+    The answer may be lost on a bad line after all is kept, and she must not be locked out by it. So the code works again,
+    each time with new words that void the earlier ones, until words or PIN are used for the first time: then she has
+    them, and whoever finds the slip later holds a piece of paper. It ends an hour after the first claim in any case.
+    """
     if pin is not None and not is_pin(pin):
         raise invalid(Fault("/pin", "Not a PIN.", "six digits"))
     digest, now = room.secrets.code_digest("claim", code), room.clock.now()
@@ -84,19 +95,21 @@ def claim(room: Room, code: str, pin: str | None) -> Claimed:
     passphrase_digest = room.secrets.passphrase_digest(claimed.passphrase)
     kept = {"passphrase_digest": passphrase_digest, "pin_hash": room.secrets.pin_hash(claimed.pin)}
     with room.database.transaction() as connection:
-        if not subjects.use_claim(connection, digest, **kept):
+        until = min(row.claim_until, now + CLAIM_AGAIN_TIME)
+        if not subjects.use_claim(connection, digest, until, **kept):
             raise not_let_in()
+        subjects.end_sessions(connection, row.id)
         subjects.add_session(connection, room.secrets.session_digest(claimed.session), row.id, now)
         ledger.append(connection, [Entry("claimed", row.id)], now)
     return claimed
 
 
 def come_in(room: Room, passphrase: str) -> str:
-    """Open a session with her words; the session's token."""
+    """Open a session with her words; the session's token. Words that were used can no longer be claimed anew."""
     digest = room.secrets.passphrase_digest(passphrase)
     token = new_session_token()
     with room.database.transaction() as connection:
-        subject = subjects.find_subject(connection, "passphrase_digest", digest)
+        subject = subjects.confirm_claim(connection, passphrase_digest=digest)
         if subject is None:
             raise not_let_in()
         subjects.add_session(connection, room.secrets.session_digest(token), subject, room.clock.now())
@@ -128,6 +141,9 @@ def step_up(room: Room, session: Session, pin: str) -> None:
     right = tries <= PIN_TRIES and row.pin_hash is not None and room.secrets.pin_fits(pin, row.pin_hash)
     with room.database.transaction() as connection:
         if right:
+            # Her row before her session's, as everybody takes them; the PIN may have been replaced by a claim since.
+            if subjects.confirm_claim(connection, id=session.subject, pin_hash=row.pin_hash) is None:
+                raise not_let_in()
             until = room.clock.now() + STEP_UP_TIME
             subjects.change_session(connection, session.digest, stepped_up_until=until, pin_tries=0)
         elif tries >= PIN_TRIES:

@@ -1,8 +1,12 @@
 """What an agency may do about a survivor it is linked to: link itself, ask for consent, pass on her spoken no."""
 
+from collections.abc import Mapping
+from typing import Any
 from uuid import UUID
 
-from services.common.errors import Fault, invalid, not_found
+from sqlalchemy import Connection
+
+from services.common.errors import Fault, Problem, invalid, not_found
 from services.consent import ledger
 from services.consent.handlers.accounts import new_ppid, not_let_in
 from services.consent.handlers.grants import Wish, revoke_all
@@ -24,7 +28,11 @@ def link(room: Room, agency: str, code: str) -> str:
 
 
 def ask(room: Room, asking: str, ppid: str, wish: Wish) -> UUID:
-    """Put a request before her; she answers when it is safe. The request's id."""
+    """Put a request before her; she answers when it is safe, or not at all. The request's id.
+
+    Asking the same again within the time a request is open, also after a "not now", shows her nothing and gives the same
+    id: nobody can press her by asking, nor learn from the answer whether she has said no.
+    """
     policy, now, name = room.policy, room.clock.now(), room.clock.new_id()
     if wish.purpose not in policy.purposes:
         raise invalid(Fault("/purpose", "Not one of the codes.", ", ".join(sorted(policy.purposes))))
@@ -46,7 +54,11 @@ def ask(room: Room, asking: str, ppid: str, wish: Wish) -> UUID:
             "purpose": wish.purpose,
             "categories": sorted(set(wish.categories)),
             "asked_at": now,
+            "open_until": now + room.duties.request_time,
         }
+        subjects.hold(connection, subject)
+        if (same := _asked_before(connection, room, row)) is not None:
+            return same
         permissions.add_request(connection, row)
         ledger.append(
             connection, [Entry("request.made", subject, asking, {"request": str(name), "for": wish.agency})], now
@@ -54,10 +66,28 @@ def ask(room: Room, asking: str, ppid: str, wish: Wish) -> UUID:
     return name
 
 
-def revoke_on_her_word(room: Room, told: str, ppid: str, only_to: str | None) -> int:
-    """End her grants because she said so to a linked agency: taking away never needs more than her word."""
+def _asked_before(connection: Connection, room: Room, row: Mapping[str, Any]) -> UUID | None:
+    """The same question that she need not be shown again; raises a 429 problem when this agency asks too much."""
+    since = row["asked_at"] - room.duties.request_time
+    recent = permissions.requests_by(connection, row["subject_id"], row["asked_by"], since)
+    for asked in recent:
+        same = all(getattr(asked, member) == row[member] for member in ("agency", "purpose", "categories"))
+        if same and not asked.accepted:
+            found: UUID = asked.id
+            return found
+    # Counted whatever she answered, or this would tell that she did.
+    if len(recent) >= room.duties.requests_at_most:
+        raise Problem(429, "asked-enough", "You have asked her enough for now. She answers when it is safe.")
+    return None
+
+
+def revoke_on_her_word(room: Room, told: str, ppid: str, only_to: str | None) -> None:
+    """End her grants because she said so to a linked agency: taking away never needs more than her word.
+
+    The agency does not learn whether there was anything to end, or with whom.
+    """
     with room.database.reading() as connection:
         subject = subjects.linked(connection, [(told, ppid)]).get((told, ppid))
     if subject is None:
         raise not_found()
-    return revoke_all(room, subject, told_to=told, only_to=only_to)
+    revoke_all(room, subject, told_to=told, only_to=only_to)

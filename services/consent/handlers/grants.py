@@ -2,55 +2,72 @@
 
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from uuid import UUID
 
+import schemas
 from services.common import metrics
 from services.common.errors import Fault, Problem, invalid, not_found
+from services.common.roster import Agency
+from services.consent.handlers import waiting
 from services.consent.handlers.changes import Change, changing
 from services.consent.keys import new_grant_key
 from services.consent.policy import notice
 from services.consent.room import Room
 from services.consent.store import permissions, subjects
+from services.consent.store import waiting as waits
 from services.consent.store.keys import newest_for
 
 SAME_GRANT = timedelta(minutes=10)
+CONFLICT = "someone_works_there"
 
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """What she would allow: one agency, one purpose, some categories, for a number of days (None: the default)."""
+    """What she would allow: one agency, one purpose, some categories, for a number of days (None: the default).
+
+    `second_look_by` names the agency that looks at it with her first, where one must.
+    """
 
     agency: str
     purpose: str
     categories: Sequence[str]
     days: int | None = None
+    second_look_by: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """What she forbids; None matches everything."""
+    """What she forbids; None matches everything. Why is for her alone, and a code: it has no room for a name."""
 
     agency: str | None = None
     sector: str | None = None
     category: str | None = None
     purpose: str | None = None
+    reason: str | None = None
 
 
 def give_grant(room: Room, subject: UUID, wish: Wish) -> UUID:
-    """Make a grant with a key pair of its own."""
+    """Make a grant with a key pair of its own, or let it wait for a second look; its id, which stays the same."""
     with changing(room, subject) as change:
         return _give(change, wish)
 
 
+def give_looked_at(change: Change, wish: Wish, name: UUID) -> None:
+    """Make the grant that has waited for a second look under this name."""
+    _check_wish(change, wish)
+    _make(change, wish, name)
+
+
 def revoke_grant(room: Room, subject: UUID, grant: UUID) -> None:
-    """End one grant; ending an ended one changes nothing and succeeds."""
+    """End one grant, or what waits to become it; ending an ended one changes nothing and succeeds."""
     with changing(room, subject) as change:
         row = permissions.get_grant(change.connection, grant)
-        if row is None or row.subject_id != subject:
+        if row is not None and row.subject_id == subject:
+            change.end([row] if row.ended_at is None else [], "revoked")
+        elif not waiting.take_back(change, waits.named(grant)):
             raise not_found()
-        change.end([row] if row.ended_at is None else [], "revoked")
     metrics.revocations.add(1, {"kind": "grant"})
 
 
@@ -60,7 +77,9 @@ def revoke_all(room: Room, subject: UUID, *, told_to: str | None = None, only_to
         live = permissions.live_grants(change.connection, subject)
         ending = [grant for grant in live if only_to in {None, grant.agency}]
         change.end(ending, "revoked", **({"told_to": told_to} if told_to else {}))
-        if not ending:
+        # What waits would otherwise become a grant after she has taken everything back.
+        waited = waiting.take_back(change, *([waits.to(only_to)] if only_to else []))
+        if not ending and not waited:
             change.record("nothing.to.end", told_to)
     metrics.revocations.add(1, {"kind": "word" if told_to else "card"})
     return len(ending)
@@ -68,15 +87,17 @@ def revoke_all(room: Room, subject: UUID, *, told_to: str | None = None, only_to
 
 def restrict(room: Room, subject: UUID, rule: Rule) -> UUID:
     """Forbid something; it wins over every grant, at once."""
-    if rule == Rule():
-        raise invalid(Fault("/", "A restriction must name something.", "agency, sector, category or purpose"))
+    if replace(rule, reason=None) == Rule():
+        raise invalid(Fault("", "A restriction must name something.", "agency, sector, category or purpose"))
     _check_codes(room, rule)
     with changing(room, subject) as change:
+        _check_agency(change, rule)
         name = room.clock.new_id()
-        parts = {"sector": rule.sector, "category": rule.category, "purpose": rule.purpose}
+        parts = {"sector": rule.sector, "category": rule.category, "purpose": rule.purpose, "reason": rule.reason}
         row = {"id": name, "subject_id": subject, "agency": rule.agency, "created_at": change.now, **parts}
-        permissions.add_restriction(change.connection, row)
-        change.record("restriction.added", rule.agency, restriction=str(name), **parts)
+        with change.telling_what_flows() as told:
+            permissions.add_restriction(change.connection, row)
+        change.record("restriction.added", rule.agency, restriction=str(name), notices=told, **parts)
     metrics.revocations.add(1, {"kind": "restriction"})
     return name
 
@@ -84,34 +105,47 @@ def restrict(room: Room, subject: UUID, rule: Rule) -> UUID:
 def lift_restriction(room: Room, subject: UUID, restriction: UUID) -> None:
     """Allow again what grants allow."""
     with changing(room, subject) as change:
-        if not permissions.lift_restriction(change.connection, subject, restriction, change.now):
-            raise not_found()
-        change.record("restriction.lifted", restriction=str(restriction))
+        with change.telling_what_flows() as told:
+            if not permissions.lift_restriction(change.connection, subject, restriction, change.now):
+                raise not_found()
+        change.record("restriction.lifted", restriction=str(restriction), notices=told)
 
 
 def pause(room: Room, subject: UUID) -> None:
     """Stop everything until she resumes; grants and keys stay."""
     with changing(room, subject) as change:
-        subjects.change_subject(change.connection, subject, state="paused")
-        change.record("paused")
+        with change.telling_what_flows() as told:
+            subjects.change_subject(change.connection, subject, state="paused")
+        change.record("paused", notices=told)
     metrics.revocations.add(1, {"kind": "pause"})
 
 
 def resume(room: Room, subject: UUID) -> None:
     """Let her grants work again."""
     with changing(room, subject) as change:
-        subjects.change_subject(change.connection, subject, state="active")
-        change.record("resumed")
+        with change.telling_what_flows() as told:
+            subjects.change_subject(change.connection, subject, state="active")
+        change.record("resumed", notices=told)
 
 
-def answer_request(room: Room, subject: UUID, request: UUID, *, accept: bool, days: int | None) -> UUID | None:
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """Yes (for how long, and who looks at it with her if somebody must) or "not now" to what an agency asked for."""
+
+    accept: bool
+    days: int | None = None
+    second_look_by: str | None = None
+
+
+def answer_request(room: Room, subject: UUID, request: UUID, answer: Answer) -> UUID | None:
     """Answer what an agency asked for; saying yes makes the grant. The grant, None after a no."""
     with changing(room, subject) as change:
-        row = permissions.answer_request(change.connection, subject, request, accepted=accept, now=change.now)
+        row = permissions.answer_request(change.connection, subject, request, accepted=answer.accept, now=change.now)
         if row is None:
             raise not_found()
-        change.record("request.answered", row.asked_by, request=str(request), accepted=accept)
-        return _give(change, Wish(row.agency, row.purpose, row.categories, days)) if accept else None
+        change.record("request.answered", row.asked_by, request=str(request), accepted=answer.accept)
+        wish = Wish(row.agency, row.purpose, row.categories, answer.days, answer.second_look_by)
+        return _give(change, wish) if answer.accept else None
 
 
 def end_lapsed(room: Room, limit: int = 100) -> int:
@@ -130,15 +164,22 @@ def end_lapsed(room: Room, limit: int = 100) -> int:
 
 
 def _give(change: Change, wish: Wish) -> UUID:
-    room, days = change.room, change.room.policy.default_days if wish.days is None else wish.days
-    _check_wish(change, wish, days)
+    recipient, wanted = _check_wish(change, wish), sorted(set(wish.categories))
+    if not change.room.duties.needs_look(change.row.age_band, recipient.sector, wanted):
+        return _make(change, wish, change.room.clock.new_id())
+    days = _days(change.room, wish)
+    row = {"agency": wish.agency, "purpose": wish.purpose, "categories": wanted, "days": days}
+    return waiting.wait(change, row, wish.second_look_by)
+
+
+def _make(change: Change, wish: Wish, name: UUID) -> UUID:
+    room, days = change.room, _days(change.room, wish)
     until, wanted = change.now + timedelta(days=days), sorted(set(wish.categories))
     if same := _just_given(change, wish, wanted, until):
         return same
     private, public = new_grant_key()
     number = newest_for(change.connection, room.keys)
     shown = notice(change.row.language)
-    name = room.clock.new_id()
     row = {
         "id": name,
         "subject_id": change.subject,
@@ -172,8 +213,13 @@ def _just_given(change: Change, wish: Wish, categories: list[str], until: dateti
     return None
 
 
-def _check_wish(change: Change, wish: Wish, days: int) -> None:
-    policy = change.room.policy
+def _days(room: Room, wish: Wish) -> int:
+    return room.policy.default_days if wish.days is None else wish.days
+
+
+def _check_wish(change: Change, wish: Wish) -> Agency:
+    """The agency that it would go to; raises a 400 problem with everything that is wrong."""
+    policy, days = change.room.policy, _days(change.room, wish)
     known = change.room.roster.find(change.connection, [wish.agency]).get(wish.agency)
     faults = []
     if known is None or known.standing != "active":
@@ -187,8 +233,15 @@ def _check_wish(change: Change, wish: Wish, days: int) -> None:
         faults.append(Fault("/days", "Too short or too long.", f"1 to {policy.maximum_days}"))
     if known and any((known.sector, category) in policy.floors for category in wish.categories):
         faults.append(Fault("/categories", "One of these is never shared with this kind of agency, for your safety."))
-    if faults:
+    if faults or known is None:
         raise invalid(*faults)
+    return known
+
+
+def _check_agency(change: Change, rule: Rule) -> None:
+    """Only an agency's id fits there, never the name of somebody who works there."""
+    if rule.agency is not None and not change.room.roster.find(change.connection, [rule.agency]):
+        raise invalid(Fault("/agency", "No such agency is known here.", "the id of an agency"))
 
 
 def _check_codes(room: Room, rule: Rule) -> None:
@@ -196,11 +249,14 @@ def _check_codes(room: Room, rule: Rule) -> None:
         ("sector", rule.sector, room.policy.sectors),
         ("category", rule.category, room.policy.categories),
         ("purpose", rule.purpose, room.policy.purposes),
+        ("reason", rule.reason, schemas.code_set("restriction_reasons")),
     )
     wrong = [
         Fault(f"/{name}", "Not one of the codes.", ", ".join(sorted(known)))
         for name, code, known in codes
         if code not in known | {None}
     ]
+    if rule.reason == CONFLICT and rule != Rule(agency=rule.agency or "", reason=CONFLICT):
+        wrong.append(Fault("", "Where somebody works who must not know, nothing goes at all.", "agency and reason"))
     if wrong:
         raise invalid(*wrong)

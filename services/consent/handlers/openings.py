@@ -134,7 +134,7 @@ def _decide_and_record(
         position = ledger.append(connection, [entry], now)
     if not permitted:
         return None
-    answer = {"decision": _told(decision), "epoch": decision.epoch, "ledger": position}
+    answer = {"grant": header.grant, "decision": _told(decision), "epoch": decision.epoch, "ledger": position}
     return Opening(room, ExitStack(), connection, name, subject, envelope, permitted, answer)
 
 

@@ -67,7 +67,7 @@ def read_ledger(room: Room, subject: UUID, before: int | None) -> tuple[Sequence
 def overview(room: Room, subject: UUID, *, past: bool = False) -> Mapping[str, Any]:
     """Her present permissions: state, grants, restrictions, open requests, the agencies that know her, statistics.
 
-    With `past`, also the restrictions that she lifted and the requests that she answered.
+    With `past`, also the restrictions that she lifted, and the requests that she answered or let pass.
     """
     with room.database.reading() as connection:
         row = subjects.get_subject(connection, subject)
@@ -77,11 +77,12 @@ def overview(room: Room, subject: UUID, *, past: bool = False) -> Mapping[str, A
             "state": row.state,
             "epoch": row.epoch,
             "language": row.language,
+            "age_band": row.age_band,
             "since": row.created_at,
             "statistics": row.statistics_key is not None,
             "grants": permissions.grants_of(connection, subject),
             "restrictions": permissions.restrictions_of(connection, subject, lifted=past),
-            "requests": permissions.requests_to(connection, subject, answered=past),
+            "requests": permissions.requests_to(connection, subject, None if past else room.clock.now()),
             "links": subjects.links_of(connection, subject),
             "agencies": room.roster.active(connection),
         }

@@ -11,6 +11,7 @@ down_revision = None
 
 def upgrade() -> None:
     """Take this step."""
+
     op.create_table(
         "agency",
         sa.Column("id", sa.String(length=64), nullable=False),
@@ -113,11 +114,19 @@ def upgrade() -> None:
     )
     op.create_index(op.f("ix_parked_key"), "parked", ["key"], unique=False)
     op.create_table(
+        "push_place",
+        sa.Column("agency", sa.String(length=64), nullable=False),
+        sa.Column("url", sa.String(length=512), nullable=False),
+        sa.PrimaryKeyConstraint("agency"),
+    )
+    op.create_table(
         "subject",
         sa.Column("id", sa.Uuid(), nullable=False),
         sa.Column("state", sa.String(length=16), nullable=False),
         sa.Column("epoch", sa.Integer(), nullable=False),
         sa.Column("language", sa.String(length=2), nullable=False),
+        sa.Column("age_band", sa.String(length=32), nullable=True),
+        sa.Column("advocate", sa.String(length=64), nullable=True),
         sa.Column("claim_digest", sa.LargeBinary(length=32), nullable=True),
         sa.Column("claim_until", Instant(), nullable=True),
         sa.Column("revoke_digest", sa.LargeBinary(length=32), nullable=True),
@@ -139,6 +148,25 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("digest"),
     )
     op.create_index(op.f("ix_used_once_expires_at"), "used_once", ["expires_at"], unique=False)
+    op.create_table(
+        "compelled",
+        sa.Column("id", sa.Uuid(), nullable=False),
+        sa.Column("subject_id", sa.Uuid(), nullable=False),
+        sa.Column("agency", sa.String(length=64), nullable=False),
+        sa.Column("content", Json, nullable=False),
+        sa.Column("sha256", sa.String(length=64), nullable=False),
+        sa.Column("recorded_at", Instant(), nullable=False),
+        sa.Column("sealed_until", Instant(), nullable=True),
+        sa.Column("unsealed_at", Instant(), nullable=True),
+        sa.ForeignKeyConstraint(
+            ["subject_id"],
+            ["subject.id"],
+        ),
+        sa.PrimaryKeyConstraint("id"),
+    )
+    op.create_index(op.f("ix_compelled_sealed_until"), "compelled", ["sealed_until"], unique=False)
+    op.create_index(op.f("ix_compelled_sha256"), "compelled", ["sha256"], unique=False)
+    op.create_index(op.f("ix_compelled_subject_id"), "compelled", ["subject_id"], unique=False)
     op.create_table(
         "consent_grant",
         sa.Column("id", sa.Uuid(), nullable=False),
@@ -175,6 +203,7 @@ def upgrade() -> None:
         sa.Column("purpose", sa.String(length=32), nullable=False),
         sa.Column("categories", Json, nullable=False),
         sa.Column("asked_at", Instant(), nullable=False),
+        sa.Column("open_until", Instant(), nullable=False),
         sa.Column("answered_at", Instant(), nullable=True),
         sa.Column("accepted", sa.Boolean(), nullable=True),
         sa.ForeignKeyConstraint(
@@ -230,6 +259,7 @@ def upgrade() -> None:
         sa.Column("sector", sa.String(length=32), nullable=True),
         sa.Column("category", sa.String(length=32), nullable=True),
         sa.Column("purpose", sa.String(length=32), nullable=True),
+        sa.Column("reason", sa.String(length=32), nullable=True),
         sa.Column("created_at", Instant(), nullable=False),
         sa.Column("lifted_at", Instant(), nullable=True),
         sa.ForeignKeyConstraint(
@@ -254,6 +284,27 @@ def upgrade() -> None:
     )
     op.create_index(op.f("ix_session_subject_id"), "session", ["subject_id"], unique=False)
     op.create_table(
+        "waiting_grant",
+        sa.Column("id", sa.Uuid(), nullable=False),
+        sa.Column("subject_id", sa.Uuid(), nullable=False),
+        sa.Column("agency", sa.String(length=64), nullable=False),
+        sa.Column("purpose", sa.String(length=32), nullable=False),
+        sa.Column("categories", Json, nullable=False),
+        sa.Column("days", sa.Integer(), nullable=False),
+        sa.Column("second_look_by", sa.String(length=64), nullable=False),
+        sa.Column("asked_at", Instant(), nullable=False),
+        sa.Column("open_until", Instant(), nullable=False),
+        sa.Column("ended_at", Instant(), nullable=True),
+        sa.Column("outcome", sa.String(length=16), nullable=True),
+        sa.ForeignKeyConstraint(
+            ["subject_id"],
+            ["subject.id"],
+        ),
+        sa.PrimaryKeyConstraint("id"),
+    )
+    op.create_index(op.f("ix_waiting_grant_second_look_by"), "waiting_grant", ["second_look_by"], unique=False)
+    op.create_index(op.f("ix_waiting_grant_subject_id"), "waiting_grant", ["subject_id"], unique=False)
+    op.create_table(
         "grant_key",
         sa.Column("grant_id", sa.Uuid(), nullable=False),
         sa.Column("subject_id", sa.Uuid(), nullable=False),
@@ -267,12 +318,53 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("grant_id"),
     )
     op.create_index(op.f("ix_grant_key_subject_id"), "grant_key", ["subject_id"], unique=False)
+    op.create_table(
+        "notice",
+        sa.Column("id", sa.Uuid(), nullable=False),
+        sa.Column("subject_id", sa.Uuid(), nullable=False),
+        sa.Column("agency", sa.String(length=64), nullable=False),
+        sa.Column("ppid", sa.String(length=64), nullable=True),
+        sa.Column("grant_id", sa.Uuid(), nullable=False),
+        sa.Column("epoch", sa.Integer(), nullable=False),
+        sa.Column("purpose", sa.String(length=32), nullable=False),
+        sa.Column("categories", Json, nullable=False),
+        sa.Column("action", sa.String(length=16), nullable=False),
+        sa.Column("made_at", Instant(), nullable=False),
+        sa.Column("act_by", Instant(), nullable=False),
+        sa.Column("acknowledge_by", Instant(), nullable=False),
+        sa.Column("told_at", Instant(), nullable=True),
+        sa.Column("acknowledged_at", Instant(), nullable=True),
+        sa.Column("error", sa.String(length=32), nullable=True),
+        sa.Column("attested_at", Instant(), nullable=True),
+        sa.Column("attested", sa.String(length=16), nullable=True),
+        sa.Column("push_after", Instant(), nullable=False),
+        sa.Column("push_tries", sa.Integer(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["grant_id"],
+            ["consent_grant.id"],
+        ),
+        sa.ForeignKeyConstraint(
+            ["subject_id"],
+            ["subject.id"],
+        ),
+        sa.PrimaryKeyConstraint("id"),
+        sa.UniqueConstraint("grant_id", "epoch"),
+    )
+    op.create_index("ix_notice_agency_acknowledged_at", "notice", ["agency", "acknowledged_at"], unique=False)
+    op.create_index(op.f("ix_notice_subject_id"), "notice", ["subject_id"], unique=False)
 
 
 def downgrade() -> None:
     """Take it back."""
+
+    op.drop_index(op.f("ix_notice_subject_id"), table_name="notice")
+    op.drop_index("ix_notice_agency_acknowledged_at", table_name="notice")
+    op.drop_table("notice")
     op.drop_index(op.f("ix_grant_key_subject_id"), table_name="grant_key")
     op.drop_table("grant_key")
+    op.drop_index(op.f("ix_waiting_grant_subject_id"), table_name="waiting_grant")
+    op.drop_index(op.f("ix_waiting_grant_second_look_by"), table_name="waiting_grant")
+    op.drop_table("waiting_grant")
     op.drop_index(op.f("ix_session_subject_id"), table_name="session")
     op.drop_table("session")
     op.drop_index(op.f("ix_restriction_subject_id"), table_name="restriction")
@@ -288,9 +380,14 @@ def downgrade() -> None:
     op.drop_index(op.f("ix_consent_grant_valid_until"), table_name="consent_grant")
     op.drop_index(op.f("ix_consent_grant_subject_id"), table_name="consent_grant")
     op.drop_table("consent_grant")
+    op.drop_index(op.f("ix_compelled_subject_id"), table_name="compelled")
+    op.drop_index(op.f("ix_compelled_sha256"), table_name="compelled")
+    op.drop_index(op.f("ix_compelled_sealed_until"), table_name="compelled")
+    op.drop_table("compelled")
     op.drop_index(op.f("ix_used_once_expires_at"), table_name="used_once")
     op.drop_table("used_once")
     op.drop_table("subject")
+    op.drop_table("push_place")
     op.drop_index(op.f("ix_parked_key"), table_name="parked")
     op.drop_table("parked")
     op.drop_table("outbox")

@@ -8,6 +8,7 @@ from uuid import UUID
 from sqlalchemy import Connection, Row, delete, select, update
 
 from services.consent.models import consent_request, grant, grant_key, restriction
+from services.consent.paperwork import compelled, waiting_grant
 
 AnyRow = Row[tuple[Any, ...]]
 
@@ -80,11 +81,18 @@ def add_request(connection: Connection, row: Mapping[str, object]) -> None:
     connection.execute(consent_request.insert(), dict(row))
 
 
-def requests_to(connection: Connection, subject_id: UUID, *, answered: bool = False) -> Sequence[AnyRow]:
-    """What waits for a survivor's answer, oldest first; with `answered`, what she has answered as well."""
+def requests_by(connection: Connection, subject_id: UUID, asking: str, since: datetime) -> Sequence[AnyRow]:
+    """What an agency has asked a survivor since then, answered or not, newest first."""
+    mine = (consent_request.c.subject_id == subject_id, consent_request.c.asked_by == asking)
+    query = select(consent_request).where(*mine, consent_request.c.asked_at > since)
+    return connection.execute(query.order_by(consent_request.c.id.desc())).all()
+
+
+def requests_to(connection: Connection, subject_id: UUID, open_at: datetime | None) -> Sequence[AnyRow]:
+    """What waits for a survivor's answer at an instant, oldest first; without one, everything she was ever asked."""
     query = select(consent_request).where(consent_request.c.subject_id == subject_id)
-    if not answered:
-        query = query.where(consent_request.c.answered_at.is_(None))
+    if open_at is not None:
+        query = query.where(consent_request.c.answered_at.is_(None), consent_request.c.open_until > open_at)
     return connection.execute(query.order_by(consent_request.c.id)).all()
 
 
@@ -93,12 +101,13 @@ def answer_request(
 ) -> AnyRow | None:
     """Answer a request once; the request, None when there is none that waits."""
     mine = (consent_request.c.id == request_id, consent_request.c.subject_id == subject_id)
-    statement = update(consent_request).where(*mine, consent_request.c.answered_at.is_(None))
+    waits = (consent_request.c.answered_at.is_(None), consent_request.c.open_until > now)
+    statement = update(consent_request).where(*mine, *waits)
     answered = statement.values(answered_at=now, accepted=accepted).returning(consent_request)
     return connection.execute(answered).one_or_none()
 
 
 def forget_permissions(connection: Connection, subject_id: UUID) -> None:
-    """Remove what she wished and was asked; ended grants stay, since they hold only codes and her ledger names them."""
-    for table in (restriction, consent_request):
+    """Remove what she wished, was asked and what was compelled; ended grants stay: codes only, and her ledger names them."""
+    for table in (restriction, consent_request, waiting_grant, compelled):
         connection.execute(delete(table).where(table.c.subject_id == subject_id))

@@ -8,9 +8,10 @@ from uuid import UUID
 
 from sqlalchemy import Connection, Row, select
 
-from services.common.roster import Agency, Roster
+from services.common.roster import Agency
 from services.consent.domain import Grant, Recipient, Restriction, Snapshot
 from services.consent.models import grant, restriction, subject
+from services.consent.store.standing import Recipients
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +40,7 @@ class Snapshots:
 
 
 def read_snapshots(
-    connection: Connection, roster: Roster, subjects: Collection[UUID], agencies: Collection[str]
+    connection: Connection, roster: Recipients, subjects: Collection[UUID], agencies: Collection[str]
 ) -> Snapshots:
     """Read survivors, their grants that have not ended, their restrictions in force, and the agencies."""
     rows = connection.execute(select(subject).where(subject.c.id.in_(subjects)))
@@ -52,7 +53,9 @@ def read_snapshots(
     for row in connection.execute(in_force):
         rule = Restriction(row.id, row.agency, row.sector, row.category, row.purpose)
         restrictions[row.subject_id].append(rule)
-    return Snapshots({row.id: row for row in rows}, grants, restrictions, roster.find(connection, list(agencies)))
+    return Snapshots(
+        {row.id: row for row in rows}, grants, restrictions, roster.as_recipients(connection, list(agencies))
+    )
 
 
 def _grant(row: Row[tuple[Any, ...]]) -> Grant:

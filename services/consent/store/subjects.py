@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, Row, delete, select, tuple_, update
+from sqlalchemy import Connection, Row, case, delete, select, tuple_, update
 
 from services.common.database import insert_new
 from services.consent.models import link, link_code, session, subject
@@ -33,11 +33,25 @@ def change_subject(connection: Connection, subject_id: UUID, **values: object) -
     connection.execute(update(subject).where(subject.c.id == subject_id).values(**values))
 
 
-def use_claim(connection: Connection, digest: bytes, **kept: object) -> bool:
-    """Use a claim code up and keep what she claimed with it; whether the code was still there."""
-    values = {"claim_digest": None, "claim_until": None, **kept}
-    statement = update(subject).where(subject.c.claim_digest == digest).values(**values)
+def hold(connection: Connection, subject_id: UUID) -> None:
+    """Let others who want to hold her row wait until the caller's transaction ends; SQLite lets one write anyway."""
+    connection.execute(select(subject.c.id).where(subject.c.id == subject_id).with_for_update())
+
+
+def use_claim(connection: Connection, digest: bytes, until: datetime, **kept: object) -> bool:
+    """Keep what she claimed with a code, which works until then; whether the code was still there."""
+    # Of two claims at once, the second waits here for the first; a time that was set stays, since it only comes nearer.
+    sooner = case((subject.c.claim_until < until, subject.c.claim_until), else_=until)
+    statement = update(subject).where(subject.c.claim_digest == digest).values(claim_until=sooner, **kept)
     return connection.execute(statement).rowcount == 1
+
+
+def confirm_claim(connection: Connection, **known: object) -> UUID | None:
+    """Use her claim code up, since she has shown that what she claimed has reached her; None if there is nobody such."""
+    statement = update(subject).where(*(subject.c[name] == value for name, value in known.items()))
+    used_up = statement.values(claim_digest=None, claim_until=None)
+    confirmed: UUID | None = connection.scalar(used_up.returning(subject.c.id))
+    return confirmed
 
 
 def raise_epoch(connection: Connection, subject_id: UUID) -> int:
@@ -106,6 +120,11 @@ def end_session(connection: Connection, digest: bytes) -> None:
     connection.execute(delete(session).where(session.c.digest == digest))
 
 
+def end_sessions(connection: Connection, subject_id: UUID) -> None:
+    """End every session of a survivor."""
+    connection.execute(delete(session).where(session.c.subject_id == subject_id))
+
+
 def end_stale_sessions(connection: Connection, seen_before: datetime) -> None:
     """End every session that has been idle since."""
     connection.execute(delete(session).where(session.c.seen_at < seen_before))
@@ -116,6 +135,15 @@ def forget_subject(connection: Connection, subject_id: UUID) -> None:
     for table in (session, link_code, link):
         connection.execute(delete(table).where(table.c.subject_id == subject_id))
     emptied = dict.fromkeys(
-        ("claim_digest", "claim_until", "revoke_digest", "passphrase_digest", "pin_hash", "statistics_key")
+        (
+            "claim_digest",
+            "claim_until",
+            "revoke_digest",
+            "passphrase_digest",
+            "pin_hash",
+            "statistics_key",
+            "age_band",
+            "advocate",
+        )
     )
     change_subject(connection, subject_id, state="erased", **emptied)

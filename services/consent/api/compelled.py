@@ -1,0 +1,55 @@
+"""The route by which agencies record what a law compelled them to share; apart from every route that opens."""
+
+from datetime import date
+
+from fastapi import APIRouter
+from pydantic import BaseModel, ConfigDict, Field
+
+from services.common.access import Caller
+from services.consent.api.doors import TheRoom
+from services.consent.handlers import compelled
+
+routes = APIRouter(prefix="/consent/v1", tags=["agencies"])
+
+
+class Body(BaseModel):
+    """A request body: closed, and never echoed in errors."""
+
+    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
+
+
+class Approver(Body):
+    """Somebody of your agency who approved this, by initials. You keep the names."""
+
+    initials: str = Field(pattern="^[A-Z]{2,4}$")
+    role: str = Field(max_length=32, description="A code of `schemas/codes/approver_roles.json`.")
+
+
+class Compelled(Body):
+    """What you shared because a law made you. It permits nothing and opens nothing."""
+
+    ppid: str = Field(max_length=64)
+    basis: str = Field(max_length=32, description="A code of `schemas/codes/legal_bases.json`.")
+    authority: str = Field(max_length=32, description="A code of `schemas/codes/authorities.json`.")
+    categories: list[str] = Field(min_length=1, max_length=16)
+    disclosed_on: date
+    approvers: list[Approver] = Field(min_length=2, max_length=2)
+    sealed_until: date | None = Field(
+        None, description="Only if the law forbids that she knows: the day on which she is shown what is in it."
+    )
+
+
+class Recorded(BaseModel):
+    """The record's id."""
+
+    record: str
+
+
+@routes.post("/compelled-disclosures", status_code=201)
+def record(room: TheRoom, agency: Caller, body: Compelled) -> Recorded:
+    """Record what you shared under your own legal duty. She sees it, or at once that something is sealed and until when."""
+    approvers = [compelled.Approver(one.initials, one.role) for one in body.approvers]
+    made = compelled.Record(
+        body.basis, body.authority, body.categories, body.disclosed_on, approvers, body.sealed_until
+    )
+    return Recorded(record=str(compelled.record(room, agency, body.ppid, made)))

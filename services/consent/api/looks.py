@@ -1,0 +1,43 @@
+"""Routes for the second look of an agency that a young person has named."""
+
+from typing import Any
+from uuid import UUID
+
+from fastapi import APIRouter
+from pydantic import BaseModel, ConfigDict
+
+from services.common.access import Caller
+from services.consent.api.doors import TheRoom
+from services.consent.handlers import looks
+
+routes = APIRouter(prefix="/consent/v1/second-looks", tags=["agencies"])
+
+
+class Look(BaseModel):
+    """What came of the second look."""
+
+    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
+    agree: bool
+
+
+@routes.get("")
+def waiting(room: TheRoom, agency: Caller) -> dict[str, Any]:
+    """What waits for you to look at it with her, oldest first."""
+    return {
+        "waiting": [
+            {
+                "id": str(row.id),
+                "ppid": ppid,
+                **{name: getattr(row, name) for name in ("agency", "purpose", "categories", "days")},
+                "asked_at": row.asked_at.isoformat(),
+                "open_until": row.open_until.isoformat(),
+            }
+            for row, ppid in looks.looks_for(room, agency)
+        ]
+    }
+
+
+@routes.post("/{name}", status_code=204)
+def look(room: TheRoom, agency: Caller, name: UUID, body: Look) -> None:
+    """Say yes, after you have looked at it with her, or no. Only a yes makes her grant."""
+    looks.look(room, agency, name, agree=body.agree)

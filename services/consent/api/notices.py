@@ -1,0 +1,87 @@
+"""Routes for notices, under `/consent`: polled as RFC 8936 says, acknowledged by the next poll, attested one by one."""
+
+from typing import Annotated, Any
+from uuid import UUID
+
+from fastapi import APIRouter
+from pydantic import BaseModel, ConfigDict, Field
+
+from services.common.access import Caller
+from services.consent.api.doors import TheRoom
+from services.consent.handlers import notices, pushing
+from services.consent.handlers.notices import ERRORS, Poll
+
+routes = APIRouter(tags=["notices"])
+
+
+class Body(BaseModel):
+    """A request body: closed, and never echoed in errors."""
+
+    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
+
+
+class SetError(Body):
+    """Why a SET could not be read (RFC 8935, section 2.4). The description is read by nobody, and kept nowhere."""
+
+    err: str = Field(max_length=32, description=f"One of: {', '.join(ERRORS)}.")
+    description: str | None = Field(None, max_length=1000)
+
+
+class PollBody(Body):
+    """A poll as RFC 8936 defines it. The answer never waits: `returnImmediately` may say anything."""
+
+    max_events: int | None = Field(None, ge=0, alias="maxEvents")
+    return_immediately: bool = Field(False, alias="returnImmediately")
+    ack: list[UUID] = Field([], max_length=1000)
+    set_errors: dict[UUID, SetError] = Field({}, max_length=1000, alias="setErrs")
+
+
+class PollAnswer(BaseModel):
+    """Signed SETs by `jti`. Whatever you do not acknowledge, you get again."""
+
+    sets: dict[str, str]
+    more: bool = Field(serialization_alias="moreAvailable")
+
+
+class PushPlace(Body):
+    """Where you want notices sent as soon as they are made (RFC 8935). You need not poll then, but you may."""
+
+    url: str = Field(max_length=512)
+
+
+class Attestation(Body):
+    """What you did about a notice: a code of `schemas/codes/attestations.json`."""
+
+    done: Annotated[str, Field(max_length=32)]
+
+
+@routes.get("/consent/jwks.json")
+def public_keys(room: TheRoom) -> dict[str, Any]:
+    """The keys that verify what this service signs."""
+    return room.signer.public_keys()
+
+
+@routes.post("/consent/v1/notices/poll")
+def poll(room: TheRoom, agency: Caller, body: PollBody) -> PollAnswer:
+    """Acknowledge the notices that you have, and get those that wait."""
+    errors = {name: error.err for name, error in body.set_errors.items()}
+    polled = notices.poll(room, agency, Poll(body.ack, errors, body.max_events))
+    return PollAnswer(sets=dict(polled.sets), more=polled.more)
+
+
+@routes.put("/consent/v1/notices/push", status_code=204)
+def push(room: TheRoom, agency: Caller, body: PushPlace) -> None:
+    """Have your notices pushed. What you accept with 202 is acknowledged."""
+    pushing.set_place(room, agency, body.url)
+
+
+@routes.delete("/consent/v1/notices/push", status_code=204)
+def push_no_more(room: TheRoom, agency: Caller) -> None:
+    """Have nothing pushed any more; poll instead."""
+    pushing.forget_place(room, agency)
+
+
+@routes.post("/consent/v1/notices/{jti}/attestation", status_code=204)
+def attest(room: TheRoom, agency: Caller, jti: UUID, body: Attestation) -> None:
+    """Declare what you did. Saying the same again changes nothing; saying something else replaces it."""
+    notices.attest(room, agency, jti, body.done)

@@ -1,0 +1,37 @@
+"""The second look itself: an agency sees what waits for it, and says yes or no; a yes makes the grant."""
+
+from typing import Any
+from uuid import UUID
+
+from services.common.errors import not_found
+from services.consent.handlers import grants
+from services.consent.handlers.changes import changing
+from services.consent.handlers.grants import Wish
+from services.consent.room import Room
+from services.consent.store import subjects, waiting
+
+
+def looks_for(room: Room, agency: str) -> list[tuple[Any, str]]:
+    """What waits for an agency's look, each with its own name for the survivor."""
+    with room.database.reading() as connection:
+        rows = waiting.waits_for(connection, agency, room.clock.now())
+        names = {row.subject_id: subjects.links_of(connection, row.subject_id).get(agency) for row in rows}
+    return [(row, name) for row in rows if (name := names[row.subject_id])]
+
+
+def look(room: Room, agency: str, name: UUID, *, agree: bool) -> None:
+    """Say what came of the second look. Only a yes makes a grant, of exactly what she wished, under the same name."""
+    with room.database.reading() as connection:
+        seen = waiting.get_wait(connection, name, agency, room.clock.now())
+    if seen is None:
+        raise not_found()
+    with changing(room, seen.subject_id) as change:
+        # Again under her lock: she may have taken it back, or another may have answered, while this one was reading.
+        if waiting.get_wait(change.connection, name, agency, change.now) is None:
+            raise not_found()
+        outcome = "agreed" if agree else "declined"
+        waiting.end_waits(change.connection, change.subject, outcome, change.now, waiting.named(name))
+        change.record("look.ended", agency, waiting=str(name), outcome=outcome)
+        if agree:
+            wish = Wish(seen.agency, seen.purpose, seen.categories, seen.days)
+            grants.give_looked_at(change, wish, name)

@@ -1,0 +1,71 @@
+"""Pushes notices to the agencies that asked for it, again and again with longer and longer pauses, until they have them."""
+
+import threading
+from datetime import timedelta
+
+from services.common.database import sole
+from services.common.errors import invalid
+from services.common.worker import Loop
+from services.consent.handlers.notices import ERRORS, acknowledge
+from services.consent.push import Unreachable
+from services.consent.room import Room
+from services.consent.sets import as_set
+from services.consent.store import notices
+
+LOOK_SECONDS, STANDBY_SECONDS = 0.5, 1.0
+FIRST_PAUSE, LONGEST_PAUSE = timedelta(seconds=5), timedelta(hours=1)
+
+
+def set_place(room: Room, agency: str, url: str) -> None:
+    """Push an agency's notices to this URL from now on; it may still poll."""
+    if fault := room.pusher.fault(url):
+        raise invalid(fault)
+    with room.database.transaction() as connection:
+        notices.set_push_place(connection, agency, url)
+
+
+def forget_place(room: Room, agency: str) -> None:
+    """Push no more to an agency."""
+    with room.database.transaction() as connection:
+        notices.forget_push_place(connection, agency)
+
+
+def push_due(room: Room, limit: int = 100) -> int:
+    """Push what waits; how many notices arrived. An agency that cannot be reached is left alone for the round."""
+    with room.database.reading() as connection:
+        due = notices.to_push(connection, room.clock.now(), limit)
+    arrived, away = 0, set[str]()
+    for row in due:
+        if row.agency in away:
+            continue
+        try:
+            error = room.pusher.send(row.url, as_set(room.signer, row))
+        except Unreachable:
+            error = ""
+        now = room.clock.now()
+        with room.database.transaction() as connection:
+            if error is None:
+                acknowledge(connection, row.agency, [row.id], now)
+                arrived += 1
+                continue
+            away.add(row.agency)
+            pause = min(FIRST_PAUSE * 2 ** min(row.push_tries, 16), LONGEST_PAUSE)
+            notices.push_again(connection, row.id, now + pause)
+            if error in ERRORS:
+                notices.keep_error(connection, row.agency, row.id, error)
+    return arrived
+
+
+def loop(room: Room) -> Loop:
+    """The one loop that pushes; a second one stands by until the first is gone."""
+
+    def run(stopping: threading.Event) -> None:
+        with sole(room.database, "push:consent") as alone:
+            while not stopping.is_set():
+                if not alone():
+                    stopping.wait(STANDBY_SECONDS)
+                    return
+                push_due(room)
+                stopping.wait(LOOK_SECONDS)
+
+    return run

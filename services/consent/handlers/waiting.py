@@ -1,0 +1,62 @@
+"""Waiting for a second look: what a young person would allow is kept aside, and is no grant until then."""
+
+from collections.abc import Sequence
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import ColumnElement
+
+from services.common.errors import Fault, invalid
+from services.consent.handlers.changes import Change
+from services.consent.room import Room
+from services.consent.store import subjects, waiting
+
+
+def wait(change: Change, row: dict[str, Any], named: str | None) -> UUID:
+    """Keep aside what she would allow until the agency that she named, or that registered her, has looked at it."""
+    looks = named or change.row.advocate
+    _check(change, looks, row["agency"])
+    name, now = change.room.clock.new_id(), change.now
+    for same in waiting.waits_of(change.connection, change.subject):
+        told = {column: getattr(same, column) for column in row}
+        if told == row and same.second_look_by == looks and same.open_until > now:
+            waits: UUID = same.id
+            return waits
+    times = {"asked_at": now, "open_until": now + change.room.duties.look_time}
+    waiting.add_wait(
+        change.connection, {**row, **times, "id": name, "subject_id": change.subject, "second_look_by": looks}
+    )
+    change.record("look.asked", looks, waiting=str(name), **{"for": row["agency"]})
+    return name
+
+
+def take_back(change: Change, *only: ColumnElement[bool]) -> Sequence[Any]:
+    """Let nothing wait any more, or nothing of what is meant; what waited."""
+    ended = waiting.end_waits(change.connection, change.subject, "taken_back", change.now, *only)
+    for row in ended:
+        change.record("look.ended", row.second_look_by, waiting=str(row.id), outcome="taken_back")
+    return ended
+
+
+def waits_of(room: Room, subject: UUID, *, past: bool = False) -> list[tuple[Any, str]]:
+    """What waits, each with the reason in words of her language."""
+    with room.database.reading() as connection:
+        row = subjects.get_subject(connection, subject)
+        found = waiting.waits_of(connection, subject, past=past)
+    why = room.duties.look_why[row.language] if row else ""
+    return [(one, why) for one in found if past or one.open_until > room.clock.now()]
+
+
+def _check(change: Change, looks: str | None, recipient: str) -> None:
+    """Whoever looks knows her, is there for people like her, and is not whom it would go to."""
+    known = change.room.roster.find(change.connection, [looks or ""]).get(looks or "")
+    linked = looks in subjects.links_of(change.connection, change.subject)
+    fits = known is not None and known.standing == "active" and known.sector in change.room.duties.look_sectors
+    if not fits or not linked or looks == recipient:
+        raise invalid(
+            Fault(
+                "/second_look_by",
+                "An agency that knows you must look at this with you first.",
+                "the id of such an agency, and not the one that would see it",
+            )
+        )

@@ -1,0 +1,183 @@
+"""What a law compelled an agency to share: she sees it, or that it is sealed and until when; it opens and permits nothing."""
+
+from datetime import timedelta
+from hashlib import sha256
+from typing import Any
+
+import pytest
+
+from services.common.text import canonical
+from services.consent.handlers.compelled import unseal_due
+from services.consent.models import grant
+from services.consent.paperwork import compelled
+from tests.support.clocks import NOON
+from tests.support.consent import Agency, House, Person
+
+APPROVERS = [{"initials": "AS", "role": "director"}, {"initials": "BT", "role": "privacy_officer"}]
+TODAY = NOON.date()
+
+
+def body(person: Person, **changed: Any) -> dict[str, Any]:
+    told = {
+        "ppid": person.ppid,
+        "basis": "court_order",
+        "authority": "court",
+        "categories": ["health", "identity"],
+        "disclosed_on": TODAY.isoformat(),
+        "approvers": APPROVERS,
+    }
+    return {name: value for name, value in {**told, **changed}.items() if value is not None}
+
+
+def record(house: House, agency: Agency, person: Person, **changed: Any) -> Any:
+    return house.call(agency, "/consent/v1/compelled-disclosures", body(person, **changed))
+
+
+def days(number: int) -> str:
+    return (TODAY + timedelta(days=number)).isoformat()
+
+
+def seen(house: House, person: Person) -> list[dict[str, Any]]:
+    told: list[dict[str, Any]] = house.my("GET", "/compelled", house.session(person)).json()["records"]
+    return told
+
+
+def test_she_sees_what_was_shared_by_which_law_with_whom_and_who_approved(house: House) -> None:
+    agency = house.agency()
+    person = house.person(agency)
+    made = record(house, agency, person)
+
+    assert made.status_code == 201
+    [shown] = seen(house, person)
+    expected = {
+        "id": made.json()["record"],
+        "agency": agency.id,
+        "basis": "court_order",
+        "authority": "court",
+        "categories": ["health", "identity"],
+        "disclosed_on": TODAY.isoformat(),
+        "approvers": ["AS director", "BT privacy_officer"],
+        "sealed_until": None,
+        "recorded_at": NOON.isoformat(),
+    }
+    assert {name: value for name, value in shown.items() if name != "salt"} == expected
+    line = house.ledger(person)[-1]
+    assert (line.kind, line.agency, line.detail["record"]) == ("compelled.recorded", agency.id, shown["id"])
+    assert line.detail["approvers"] == expected["approvers"]
+
+
+def test_of_a_sealed_record_she_sees_at_once_that_it_is_there_and_until_when_and_nothing_else(house: House) -> None:
+    agency = house.agency()
+    person = house.person(agency)
+    name = record(house, agency, person, sealed_until=days(10)).json()["record"]
+
+    sealed = {"id": name, "recorded_at": NOON.isoformat(), "sealed_until": days(10)}
+    assert seen(house, person) == [sealed]
+    line = house.ledger(person)[-1]
+    assert (line.kind, line.agency) == ("compelled.sealed", None)
+    assert line.detail.keys() == {"record", "sealed_until", "sha256"}
+    copy = house.my("GET", "/export", house.session(person, stepped_up=True)).text
+    assert "court_order" not in copy
+    assert copy.count(agency.id) == 2, "only that it knows her and registered her"
+    house.clock.move(timedelta(days=10) - timedelta(hours=12, seconds=1))
+    assert seen(house, person) == [sealed]
+    assert unseal_due(house.room) == 0
+    house.clock.move(timedelta(seconds=1))
+    assert seen(house, person)[0]["basis"] == "court_order"
+
+
+def test_what_is_unsealed_is_what_was_sealed(house: House) -> None:
+    agency = house.agency()
+    person = house.person(agency)
+    record(house, agency, person, sealed_until=days(1))
+    house.clock.move(timedelta(days=1))
+    unseal_due(house.room)
+    unseal_due(house.room)
+
+    sealed, shown = house.ledger(person)[-2:]
+    assert (sealed.kind, shown.kind) == ("compelled.sealed", "compelled.unsealed")
+    content = {name: value for name, value in shown.detail.items() if name != "record"}
+    assert sha256(canonical([shown.agency, content])).hexdigest() == sealed.detail["sha256"]
+    assert len(content["salt"]) == 32, "or whoever sees the line could try out the few things it can say"
+    assert house.kinds(person).count("compelled.unsealed") == 1
+
+
+@pytest.mark.parametrize(
+    ("changed", "member"),
+    [
+        ({"basis": "we_wanted_to"}, "/basis"),
+        ({"authority": "a friend"}, "/authority"),
+        ({"categories": ["everything"]}, "/categories"),
+        ({"disclosed_on": days(1)}, "/disclosed_on"),
+        ({"approvers": [APPROVERS[0], APPROVERS[0]]}, "/approvers"),
+        ({"approvers": [APPROVERS[0], {"initials": "AS", "role": "legal_counsel"}]}, "/approvers"),
+        ({"approvers": [APPROVERS[0], {"initials": "BT", "role": "friend"}]}, "/approvers"),
+        ({"sealed_until": days(0)}, "/sealed_until"),
+        ({"sealed_until": days(91)}, "/sealed_until"),
+        ({"basis": "child_protection_duty", "sealed_until": days(5)}, "/sealed_until"),
+    ],
+)
+def test_a_record_that_does_not_stand_is_refused_and_says_why(
+    house: House, changed: dict[str, Any], member: str
+) -> None:
+    agency = house.agency()
+    person = house.person(agency)
+    answer = record(house, agency, person, **changed)
+
+    assert (answer.status_code, [fault["member"] for fault in answer.json()["errors"]]) == (400, [member])
+    assert house.rows(compelled, compelled.c.subject_id == person.subject) == []
+    assert house.kinds(person) == ["registered"]
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"approvers": APPROVERS[:1]},
+        {"approvers": [*APPROVERS, {"initials": "CM", "role": "director"}]},
+        {"approvers": [APPROVERS[0], {"initials": "We know where you are", "role": "director"}]},
+        {"approvers": None},
+        {"categories": []},
+        {"note": "Please call us."},
+    ],
+)
+def test_nobody_reaches_her_with_words_of_their_own(house: House, changed: dict[str, Any]) -> None:
+    agency = house.agency()
+    assert record(house, agency, house.person(agency), **changed).status_code == 422
+
+
+def test_only_an_agency_that_she_is_linked_to_records_about_her(house: House) -> None:
+    agency, other = house.agency(), house.agency()
+    person = house.person(agency)
+    foreign = record(house, other, person)
+    absent = house.call(other, "/consent/v1/compelled-disclosures", body(person, ppid="nobody"))
+
+    assert (foreign.status_code, foreign.content) == (404, absent.content)
+    assert seen(house, person) == []
+
+
+def test_the_same_record_sent_again_is_one(house: House) -> None:
+    agency = house.agency()
+    person = house.person(agency)
+    first, again = record(house, agency, person), record(house, agency, person)
+
+    assert first.json() == again.json()
+    assert record(house, agency, person, sealed_until=days(3)).json() != first.json()
+    assert house.kinds(person) == ["registered", "compelled.recorded", "compelled.sealed"]
+
+
+@pytest.mark.parametrize("basis", ["court_order", "warrant", "child_protection_duty", "imminent_harm_duty"])
+def test_it_opens_nothing_and_permits_nothing(house: House, basis: str) -> None:
+    agency, receiving = house.agency(), house.agency("police")
+    person, other = house.person(agency), house.person(agency)
+    ended = house.allow(person, receiving, "health", "identity", "summary")
+    box = house.envelope(ended)
+    house.my("DELETE", f"/grants/{ended}", house.session(person))
+    before = house.epoch(person)
+    assert record(house, agency, person, basis=basis, authority="police").status_code == 201
+
+    for one in (agency, receiving):
+        assert house.open(one, box).status_code == 404
+    assert house.epoch(person) == before, "it is no change of her consent"
+    assert [row.ended_at is None for row in house.rows(grant, grant.c.subject_id == person.subject)] == [False]
+    assert record(house, agency, other, basis=basis).status_code == 201
+    assert house.rows(grant, grant.c.subject_id == other.subject) == []

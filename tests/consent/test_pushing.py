@@ -1,0 +1,298 @@
+"""Push: an agency that asked for it gets its notices at once, over TLS, at a public address, until it has them."""
+
+import ssl
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from services.common.jose import key_set, verify
+from services.consent.handlers import grants
+from services.consent.handlers.pushing import push_due
+from services.consent.paperwork import notice
+from services.consent.push import Pusher, Unreachable
+from services.consent.room import Room
+from tests.support.consent import Agency, House, Person
+from tests.support.receiver import poll, said
+
+
+@dataclass(slots=True)
+class Ear:
+    """A receiver at an agency, which answers as it is told and keeps what it got."""
+
+    url: str
+    status: int = 202
+    body: bytes = b""
+    headers: dict[str, str] = field(default_factory=dict)
+    got: list[tuple[dict[str, str], str]] = field(default_factory=list)
+
+
+@contextmanager
+def ear(tls: ssl.SSLContext | None = None, host: str = "127.0.0.1") -> Iterator[Ear]:
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["content-length"])).decode()
+            made.got.append(({name.lower(): value for name, value in self.headers.items()}, body))
+            self.send_response(made.status)
+            for name, value in {"content-length": str(len(made.body)), **made.headers}.items():
+                self.send_header(name, value)
+            self.end_headers()
+            self.wfile.write(made.body)
+
+        def log_message(self, *_: object) -> None:
+            """Say nothing."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    if tls:
+        server.socket = tls.wrap_socket(server.socket, server_side=True)
+    made = Ear(f"{'https' if tls else 'http'}://{host}:{server.server_port}/notices")
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
+    thread.start()
+    try:
+        yield made
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+@pytest.fixture
+def near(house: House) -> Iterator[House]:
+    """A house that may push to this machine, as its setting says."""
+    strict, state = house.room, house.service.app.state  # type: ignore[attr-defined]
+    house.room = state.room = replace(strict, pusher=Pusher(to_loopback=True))
+    yield house
+    house.room = state.room = strict
+
+
+def listen_at(house: House, agency: Agency, url: str) -> int:
+    return house.call(agency, "/consent/v1/notices/push", {"url": url}, "PUT").status_code
+
+
+def something_to_tell(house: House, agency: Agency) -> Person:
+    person = house.person(agency)
+    grants.revoke_grant(house.room, person.subject, house.allow(person, agency))
+    return person
+
+
+def row(house: House, person: Person) -> Any:
+    return house.rows(notice, notice.c.subject_id == person.subject)[0]
+
+
+def push(room: Room) -> int:
+    return push_due(room, 10_000)
+
+
+def test_what_is_pushed_and_accepted_is_acknowledged(near: House) -> None:
+    agency = near.agency()
+    with ear() as receiver:
+        assert listen_at(near, agency, receiver.url) == 204
+        person = something_to_tell(near, agency)
+        assert push(near.room) == 1
+        assert push(near.room) == 0
+
+    [(headers, token)] = receiver.got
+    assert headers["content-type"] == "application/secevent+jwt"
+    keys = key_set(near.http.get(f"{near.url}/consent/jwks.json").json()["keys"])
+    claims = verify(token, keys, "notice").claims
+    assert (claims["jti"], said(claims)["action"]) == (str(row(near, person).id), "delete")
+    assert row(near, person).acknowledged_at is not None
+    assert near.kinds(person)[-1] == "notice.acknowledged"
+    assert poll(near, agency) == ({}, False)
+
+
+@pytest.mark.parametrize("status", [200, 204, 301, 302, 307, 404, 500, 503])
+def test_nothing_but_202_is_an_acknowledgement_and_no_redirect_is_followed(near: House, status: int) -> None:
+    agency = near.agency()
+    with ear() as elsewhere, ear() as receiver:
+        receiver.status, receiver.headers = status, {"location": elsewhere.url}
+        listen_at(near, agency, receiver.url)
+        person = something_to_tell(near, agency)
+        assert push(near.room) == 0
+
+    assert len(receiver.got) == 1
+    assert elsewhere.got == []
+    assert row(near, person).acknowledged_at is None
+    assert list(poll(near, agency)[0]) == [str(row(near, person).id)], "it can still be polled"
+
+
+def test_it_is_tried_again_with_longer_and_longer_pauses_and_polling_ends_it(near: House) -> None:
+    agency = near.agency()
+    with ear() as receiver:
+        receiver.status = 500
+        listen_at(near, agency, receiver.url)
+        person = something_to_tell(near, agency)
+        pauses = []
+        for _ in range(12):
+            push(near.room)
+            tries = len(receiver.got)
+            pauses.append(row(near, person).push_after - near.clock.now())
+            near.clock.move(pauses[-1] - timedelta(seconds=1))
+            push(near.room)
+            assert len(receiver.got) == tries, "too soon"
+            near.clock.move(timedelta(seconds=1))
+        assert pauses[:4] == [timedelta(seconds=number) for number in (5, 10, 20, 40)]
+        assert pauses[-1] == timedelta(hours=1)
+        tries = len(receiver.got)
+        agency.token = near.signer.token(agency.id, agency.key)
+        poll(near, agency, ack=[str(row(near, person).id)])
+        push(near.room)
+        assert len(receiver.got) == tries
+
+
+def test_an_agency_that_is_away_keeps_nobody_elses_notices(near: House) -> None:
+    gone, there = near.agency(), near.agency()
+    with ear() as closed:
+        pass
+    with ear() as receiver:
+        listen_at(near, gone, closed.url)
+        listen_at(near, there, receiver.url)
+        missed = [something_to_tell(near, gone) for _ in range(2)]
+        something_to_tell(near, there)
+        assert push(near.room) == 1
+
+    assert len(receiver.got) == 1
+    assert [row(near, person).push_tries for person in missed] == [1, 0], "one try a round is enough"
+
+
+def test_a_receiver_that_cannot_read_it_says_why_and_she_sees_it(near: House) -> None:
+    agency = near.agency()
+    with ear() as receiver:
+        receiver.status, receiver.body = 400, b'{"err": "invalid_key", "description": "Sample words"}'
+        listen_at(near, agency, receiver.url)
+        person = something_to_tell(near, agency)
+        push(near.room)
+        assert (row(near, person).error, row(near, person).acknowledged_at) == ("invalid_key", None)
+        receiver.body = b'{"err": "We know where you are"}'
+        other = something_to_tell(near, agency)
+        push(near.room)
+
+    assert row(near, other).error is None, "only codes are kept"
+    assert row(near, other).push_tries == 1
+
+
+def test_an_answer_without_end_is_not_read(near: House) -> None:
+    agency = near.agency()
+    with ear() as receiver:
+        receiver.status, receiver.body = 400, b" " * 100_000
+        listen_at(near, agency, receiver.url)
+        person = something_to_tell(near, agency)
+        assert push(near.room) == 0
+    assert row(near, person).push_tries == 1
+
+
+def test_no_more_is_pushed_to_who_does_not_want_it(near: House) -> None:
+    agency = near.agency()
+    with ear() as receiver:
+        listen_at(near, agency, receiver.url)
+        assert near.call(agency, "/consent/v1/notices/push", None, "DELETE").status_code == 204
+        something_to_tell(near, agency)
+        push(near.room)
+    assert receiver.got == []
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://agency.example/notices",
+        "ftp://agency.example/notices",
+        "https://user:words@agency.example/",
+        "https://agency.example/#part",
+        "https://",
+        "agency.example",
+        "https://agency.example:0/",
+        "https://agency.example:99999/",
+        "https://[agency/",
+        "https://agency.example/\n",
+    ],
+)
+def test_a_place_that_is_none_is_refused(house: House, url: str) -> None:
+    answer = house.call(house.agency(), "/consent/v1/notices/push", {"url": url}, "PUT")
+    assert (answer.status_code, answer.json()["errors"][0]["member"]) == (400, "/url")
+
+
+def test_without_the_setting_nothing_goes_to_this_machine(house: House) -> None:
+    with ear() as receiver:
+        assert listen_at(house, house.agency(), receiver.url) == 400
+        with pytest.raises(Unreachable):
+            house.room.pusher.send(receiver.url, "token")
+    assert receiver.got == []
+
+
+@pytest.mark.parametrize(
+    "found",
+    [
+        ["127.0.0.1"],
+        ["10.0.0.7"],
+        ["169.254.169.254"],
+        ["::1"],
+        ["fd00::1"],
+        ["::ffff:10.0.0.7"],
+        ["0.0.0.0"],
+        ["93.184.215.14", "192.168.1.1"],
+        [],
+    ],
+)
+def test_no_name_leads_into_a_network_that_is_not_public(found: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    def called(**_: object) -> None:
+        raise AssertionError("somebody was called")
+
+    monkeypatch.setattr("services.consent.push.httpx2.Client", called)
+    pusher = Pusher(resolve=lambda _host, _port: found)
+    assert pusher.fault("https://agency.example/notices") is None
+    with pytest.raises(Unreachable):
+        pusher.send("https://agency.example/notices", "token")
+
+
+def test_the_certificate_is_checked_against_the_name_not_the_address(tmp_path: Path) -> None:
+    """The address was looked up beforehand, so the name reaches the server in the handshake and in the header only."""
+    own, trust = certificate(tmp_path, "agency.example")
+    with ear(own, "agency.example") as receiver:
+        pusher = Pusher(to_loopback=True, resolve=lambda _host, _port: ["127.0.0.1"], trust=trust)
+        assert pusher.send(receiver.url, "token") is None
+        for changed in (replace(pusher, trust=ssl.create_default_context()), pusher):
+            url = receiver.url if changed is not pusher else receiver.url.replace("agency.example", "other.example")
+            with pytest.raises(Unreachable):
+                changed.send(url, "token")
+
+    [(headers, body)] = receiver.got
+    assert headers["host"].startswith("agency.example:")
+    assert body == "token"
+
+
+def certificate(folder: Path, name: str) -> tuple[ssl.SSLContext, ssl.SSLContext]:
+    """A server's side and a client's side that trusts only it."""
+    key, subject = (
+        ec.generate_private_key(ec.SECP256R1()),
+        x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)]),
+    )
+    now = datetime.now(UTC)
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(subject)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - timedelta(minutes=5))
+        .not_valid_after(now + timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName(name)]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    pem = made.public_bytes(serialization.Encoding.PEM)
+    (folder / "server.pem").write_bytes(
+        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+        + pem
+    )
+    own = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    own.load_cert_chain(folder / "server.pem")
+    return own, ssl.create_default_context(cadata=pem.decode())
