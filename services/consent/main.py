@@ -13,7 +13,7 @@ from services.common.settings import Settings
 from services.common.web import create_app
 from services.common.worker import every
 from services.consent import models
-from services.consent.api import agencies, inner, pages, survivors
+from services.consent.api import agencies, authzen, inner, pages, survivors
 from services.consent.api.doors import Door
 from services.consent.handlers.accounts import forget_idle
 from services.consent.handlers.grants import end_lapsed
@@ -24,7 +24,7 @@ from services.consent.room import Room
 from services.consent.secrets import Secrets
 
 NAME = "consent"
-PREFIXES = ("/consent", "/my")
+PREFIXES = ("/consent", "/my", "/.well-known/authzen-configuration")
 
 
 def build(
@@ -77,9 +77,11 @@ def _app(room: Room, settings: Settings, token_keys: TokenKeys) -> FastAPI:
         standing=lambda agency: room.roster.standing(room.database, agency),
     )
     door = Door(room, settings.public_url)
-    routers = [agencies.routes, survivors.routes, pages.routes, health.router("/consent", room.database)]
+    routers = [agencies.routes, authzen.routes, survivors.routes, pages.routes]
+    routers.append(health.router("/consent", room.database))
     title, description = "Fireweed consent", "She decides who sees what, and takes it back at once."
-    return create_app(title, description, routers, room=room, gate=gate, door=door)
+    kept = {"room": room, "gate": gate, "door": door, "public_url": settings.public_url}
+    return create_app(title, description, routers, agencies.LARGER, **kept)
 
 
 def _inner_app(room: Room, token_keys: TokenKeys) -> FastAPI:

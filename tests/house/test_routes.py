@@ -38,6 +38,8 @@ PUBLIC = {
     "GET /intake/.well-known/oauth-authorization-server": "the same",
     "GET /intake/jwks.json": "public keys",
     "POST /intake/oauth/token": "checks the client's assertion and proof itself",
+    "GET /.well-known/authzen-configuration/consent": "says where decisions are to be had",
+    "GET /consent/.well-known/authzen-configuration": "the same",
     "POST /my/v1/session": "is the way in, and checks her words or code itself",
     "POST /my/v1/revoke-card": "checks the card's code itself; shows nothing, only takes away",
     "GET /my": "shows the way in, or what a session may see",
@@ -62,6 +64,8 @@ GATED = {
     "POST /consent/v1/consent-requests": TOKEN,
     "POST /consent/v1/revocations": TOKEN,
     "POST /consent/v1/openings": TOKEN,
+    "POST /consent/access/v1/evaluation": TOKEN,
+    "POST /consent/access/v1/evaluations": TOKEN,
     "GET /referral/v1/inbox": TOKEN,
     "GET /referral/v1/offers": TOKEN,
     "GET /referral/v1/referrals/{referral}": TOKEN,
@@ -124,9 +128,9 @@ def dependencies(dependant: Dependant) -> Iterator[Callable[..., Any] | None]:
 
 
 def gate(route: RouteContext) -> str:
-    found = [GATES[call] for call in dependencies(route.dependant) if call in GATES]
+    found = {GATES[call] for call in dependencies(route.dependant) if call in GATES}
     assert len(found) <= 1, "a route has one gate"
-    return found[0] if found else NOTHING
+    return found.pop() if found else NOTHING
 
 
 def test_the_inventory_lists_every_route_and_no_other(services: list[Service]) -> None:
