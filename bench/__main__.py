@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from bench import counting, intake, latency, openings, relay
+from bench import decisions, growth, intake, latency, openings, relay, revocations
 from bench.report import Figure, table
 from bench.world import World, world
 
@@ -14,6 +15,9 @@ from bench.world import World, world
 PARTS: dict[str, Callable[[World], list[Figure]]] = {
     "latency": latency.figures,
     "openings": openings.figures,
+    "decisions": decisions.figures,
+    "revocations": revocations.figures,
+    "growth": growth.figures,
     "intake": intake.figures,
     "counting": counting.figures,
     "relay": relay.figures,
