@@ -25,7 +25,7 @@ from tests.support.consent import TokenSigner, join, register
 from tests.support.consent_api import NoLocks
 from tests.support.interleavings import PARTS, Life, Stage, Story, play, sealed
 
-IN_TEST, IN_SOAK, WITHOUT_LOCKS = 200, 100_000, 150
+IN_TEST, IN_SOAK, WITHOUT_LOCKS = 2_000, 100_000, 150
 PROCESSES, SHARE, EACH_PERSON = 2, 100, 10
 # A database that forgets its last moments when its machine fails; processes die here, machines do not.
 QUICK = quote("-c synchronous_commit=off")
