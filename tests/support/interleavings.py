@@ -27,7 +27,7 @@ from services.consent.room import Room
 from services.intake.sealing import seal
 from tests.support.consent import Person
 
-PATIENCE, A_WHILE = 20.0, 0.02
+PATIENCE, A_WHILE = 120.0, 0.02
 CHUNKS = 3
 PARTS = {"summary": {"text": "Sample Aspen would like a quiet place."}, "housing": {"needs": "A room of her own."}}
 ACTS = ("revoke", "revoke", "revoke", "pause", "restrict", "grant")
