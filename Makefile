@@ -7,7 +7,7 @@ COMPILE := $(BIN)/python -m piptools compile --quiet --generate-hashes --strip-e
 	--no-emit-index-url --no-emit-trusted-host --no-emit-find-links --no-emit-options --no-header
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check soak bench lock openapi migration clean
+.PHONY: help demo test check soak mutants bench lock openapi migration clean
 
 help:  ## List what can be made
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -33,6 +33,9 @@ rules: $(VENV)/.dev
 soak: $(VENV)/.dev  ## The long randomized runs
 	@$(BIN)/python deploy/testing/prepare.py
 	$(BIN)/python -m pytest --all-servers -m soak $(ARGS)
+
+mutants: $(VENV)/.dev  ## Change the deciding and opening code one thing at a time; a change that no test notices is listed
+	$(BIN)/python -m tests.support.mutants $(ARGS)
 
 bench: $(VENV)/.dev  ## Measured ratios against bare baselines, as a table
 	@$(BIN)/python deploy/testing/prepare.py

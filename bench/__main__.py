@@ -6,17 +6,20 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from bench import counting, intake, latency, ledger, openings, relay
+from bench import counting, decisions, growth, intake, latency, ledger, openings, relay, revocations
 from bench.report import Figure, table
 from bench.world import World, world
 
-# The relay comes last, since it ends the hub's workers.
+# Growth fills the hub with a million survivors; the relay comes last, since it ends the hub's workers.
 PARTS: dict[str, Callable[[World], list[Figure]]] = {
     "latency": latency.figures,
     "openings": openings.figures,
     "ledger": ledger.figures,
+    "decisions": decisions.figures,
+    "revocations": revocations.figures,
     "intake": intake.figures,
     "counting": counting.figures,
+    "growth": growth.figures,
     "relay": relay.figures,
 }
 

@@ -3,14 +3,17 @@
 import psycopg
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
+from bench.consent import allowed, room
 from bench.load import prepare, rate, repeat, send
 from bench.report import Figure, middle, percentile
 from bench.world import World
 from services.common.envelope import SUITE
-from tests.support.people import meet, waiting
+from tests.support.people import PARTS, meet, waiting
 from tests.support.people import send as refer
 
 OPENINGS, CLIENTS, PEOPLE = 1200, 4, 8
+BATCHES, BATCH = 40, 100
+PARTS_ASKED_FOR = 2000.0
 
 
 def figures(world: World) -> list[Figure]:
@@ -23,6 +26,9 @@ def figures(world: World) -> list[Figure]:
             "openings, many people", rate(spread, expected=200), "/s", "bare pairs of commits, one connection", commits
         ),
         Figure("openings, one person", rate(alone, expected=200), "/s", "bare HPKE decryptions, one core", crypto),
+        Figure(
+            "parts opened, 100 boxes a request", _in_batches(world), "parts/s", "asked for", PARTS_ASKED_FOR, floor=1.0
+        ),
         Figure("opening, p50", middle(spread.each) * 1000, "ms", "a bare pair of commits", 1000 / commits),
         Figure("opening, p99", percentile(spread.each, 0.99) * 1000, "ms", "a bare pair of commits", 1000 / commits),
     ]
@@ -37,6 +43,15 @@ def _envelope(world: World) -> str:
 def _load(world: World, envelopes: list[str]):  # type: ignore[no-untyped-def]  # the load's outcome
     bodies = [{"envelope": envelopes[number % len(envelopes)]} for number in range(OPENINGS)]
     return send([prepare(world.recipient, "POST", "/consent/v1/openings", body) for body in bodies], CLIENTS)
+
+
+def _in_batches(world: World) -> float:
+    """Batches of different people's boxes of three parts each."""
+    with room(world) as made:
+        envelopes = [envelope for _, envelope in allowed(made, world, BATCH)]
+    body = {"envelopes": envelopes}
+    done = send([prepare(world.recipient, "POST", "/consent/v1/openings", body) for _ in range(BATCHES)], 2)
+    return rate(done, BATCH * len(PARTS), expected=200)
 
 
 def _bare_commits(world: World) -> float:

@@ -4,6 +4,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from hashlib import sha256
 from typing import Annotated, Any
 
@@ -108,6 +109,7 @@ class AccessGate:
         if scheme.lower() != "dpop" or not token:
             raise Untrusted(Fault("Authorization", "An access token is needed here.", "`DPoP` and an access token"))
         claims = self._claims(token)
+        request.state.token_end = datetime.fromtimestamp(claims["exp"], UTC)
         # The path as it came: decoded, `%2F` would look like a step of it.
         url = f"{self.public_url}{request.scope['raw_path'].decode('latin-1')}"
         now = self.clock.now()
@@ -140,6 +142,15 @@ def _caller(request: Request) -> str:
 
 Caller = Annotated[str, Depends(_caller)]
 """The id of the calling agency: a route that asks for it is behind the application's `AccessGate`."""
+
+
+def _token_end(request: Request, _agency: Caller) -> datetime:
+    end: datetime = request.state.token_end
+    return end
+
+
+TokenEnd = Annotated[datetime, Depends(_token_end)]
+"""When the caller's token ends."""
 
 
 def _unauthorized(fault: Fault) -> Problem:

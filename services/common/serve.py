@@ -166,7 +166,7 @@ class BackgroundServer:
 
 
 class ByPrefix:
-    """One origin for several applications, chosen by the first step of the path, which stays as it is."""
+    """One origin for several applications, chosen by the first steps of the path, which stays as it is."""
 
     def __init__(self, apps: Mapping[str, ASGIApp]) -> None:
         self._apps = dict(apps)
@@ -176,7 +176,8 @@ class ByPrefix:
         self._apps[prefix] = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Hand the request to the application of its prefix."""
-        first = "/" + scope.get("path", "/").lstrip("/").split("/", 1)[0]
-        app: ASGIApp = self._apps.get(first) or problem_response(not_found())
+        """Hand the request to the application of its longest prefix."""
+        path = "/" + scope.get("path", "/").lstrip("/")
+        fitting = [prefix for prefix in self._apps if path == prefix or path.startswith(f"{prefix}/")]
+        app: ASGIApp = self._apps[max(fitting, key=len)] if fitting else problem_response(not_found())
         await app(scope, receive, send)

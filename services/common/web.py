@@ -46,9 +46,13 @@ HEADERS: Mapping[str, str] = {
 }
 
 
-def create_app(title: str, description: str, routers: Sequence[APIRouter], **kept: object) -> FastAPI:
-    """An application with these routers; `kept` is put on `app.state`. Add no middleware that buffers answers:
-    an opening's bytes must go straight to the socket while its lock is held."""
+def create_app(
+    title: str, description: str, routers: Sequence[APIRouter], larger: Mapping[str, int] | None = None, **kept: object
+) -> FastAPI:
+    """An application with these routers; `kept` is put on `app.state`; `larger` are paths with a size limit of their own.
+
+    Add no middleware that buffers answers: an opening's bytes must go straight to the socket while its lock is held.
+    """
     app = FastAPI(
         title=title,
         description=description,
@@ -70,7 +74,7 @@ def create_app(title: str, description: str, routers: Sequence[APIRouter], **kep
     app.exception_handler(OperationalError)(_database_down)
     app.exception_handler(PoolTimeout)(_database_down)
     app.exception_handler(Exception)(_unforeseen)
-    app.add_middleware(_Envelope)
+    app.add_middleware(_Envelope, larger=larger or {})
     return app
 
 
@@ -114,15 +118,16 @@ def _check_plain(value: object, levels: int) -> None:
 class _Envelope:
     """What surrounds every request: span, duration, size limit, headers. Pure ASGI, so nothing is buffered."""
 
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
+    def __init__(self, app: ASGIApp, larger: Mapping[str, int]) -> None:
+        self._app, self._larger = app, larger
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        if _announced(scope) > MAX_BODY:
-            await problem_response(_too_large())(scope, receive, send)
+        most = self._larger.get(scope["path"], MAX_BODY)
+        if _announced(scope) > most:
+            await problem_response(_too_large(most))(scope, receive, send)
             return
         began, status = monotonic(), 500
 
@@ -136,7 +141,7 @@ class _Envelope:
         carried = {name.decode(): value.decode("latin-1") for name, value in scope["headers"] if name == b"traceparent"}
         with telemetry.span(scope["method"], SpanKind.SERVER, carried, http__request__method=scope["method"]) as span:
             try:
-                await self._app(scope, _limited(receive), sending)
+                await self._app(scope, _limited(receive, most), sending)
             finally:
                 # The template, never the path: a path can hold an id that somebody could look up.
                 route = getattr(scope.get("route"), "path", "unknown")
@@ -146,15 +151,15 @@ class _Envelope:
                 metrics.request_seconds.record(monotonic() - began, labels)
 
 
-def _limited(receive: Receive) -> Callable[[], Awaitable[Message]]:
+def _limited(receive: Receive, most: int) -> Callable[[], Awaitable[Message]]:
     read = 0
 
     async def limited() -> Message:
         nonlocal read
         message = await receive()
         read += len(message.get("body", b""))
-        if read > MAX_BODY:
-            raise _too_large()
+        if read > most:
+            raise _too_large(most)
         return message
 
     return limited
@@ -165,8 +170,8 @@ def _announced(scope: Scope) -> int:
     return int(lengths[0]) if lengths and lengths[0].isdigit() else 0
 
 
-def _too_large() -> Problem:
-    return Problem(413, "too-large", "The body is too large.", [Fault("", "Too large.", f"at most {MAX_BODY} bytes")])
+def _too_large(most: int) -> Problem:
+    return Problem(413, "too-large", "The body is too large.", [Fault("", "Too large.", f"at most {most} bytes")])
 
 
 def _with_defaults(headers: Sequence[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
@@ -180,9 +185,11 @@ async def _problem(_request: Request, problem: Exception) -> Response:
     return problem_response(problem)
 
 
-async def _validation(_request: Request, error: Exception) -> Response:
+async def _validation(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)  # noqa: S101 - as above
-    return problem_response(invalid(*map(_validation_fault, error.errors()), status=422))
+    # A route that follows another's standard may say that it answers 400.
+    status = 400 if 400 in getattr(request.scope.get("route"), "responses", {}) else 422
+    return problem_response(invalid(*map(_validation_fault, error.errors()), status=status))
 
 
 async def _http(_request: Request, error: Exception) -> Response:

@@ -1,6 +1,7 @@
 """Deciding: from what a survivor allows and forbids to a permit or deny for each category; pure, total, order-free.
 
-Nothing here reads a clock, a database or a setting. Whatever is unknown, malformed or unreadable denies.
+Nothing here reads a clock, a database or a setting. Whatever is unknown, malformed or unreadable denies. The rules by
+name, with a sentence for her about each, are in `schemas/codes/rules.json`.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -56,12 +57,16 @@ class Snapshot:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What is asked: may this agency, for this purpose, have these categories (under this very grant, if one is named)?"""
+    """What is asked: may this agency, for this purpose, have these categories (under this very grant, if one is named)?
+
+    `until` is when the token ends by which it is asked, if it is asked by one.
+    """
 
     agency: str
     purpose: str
     categories: frozenset[str]
     grant: UUID | None = None
+    until: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +81,8 @@ class Policy:
     """Pairs of sector and category that no grant can open."""
     default_days: int
     maximum_days: int
+    until: datetime | None = None
+    """When this version stops to hold; None: when another takes its place."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +96,7 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """The answer for every category asked for; `valid_until` is the earliest end of the grants it rests on."""
+    """The answer for every category asked for; `valid_until` is the earliest end of all that a permit rests on."""
 
     verdicts: Mapping[str, Verdict]
     epoch: int
@@ -103,16 +110,14 @@ class Decision:
 
 
 def decide(snapshot: Snapshot, request: Request, now: datetime, policy: Policy) -> Decision:
-    """Decide each category by itself; the first rule that denies is named, and a permit needs every rule to pass."""
-    barred = _barred(snapshot, request, policy)
-    live = [grant for grant in snapshot.grants if _is_live(grant, request, now)]
-    verdicts = {
-        category: barred or _on_category(category, snapshot, request, live, policy)
-        for category in sorted(request.categories)
-    }
-    used = {grant for verdict in verdicts.values() for grant in verdict.grants}
-    ends = [grant.valid_until for grant in live if grant.id in used]
-    return Decision(verdicts, snapshot.epoch, policy.version, min(ends, default=None))
+    """Decide each category by itself; the first rule that denies is named, and a permit needs every rule to pass.
+
+    Total: where reading its input goes wrong in any way, everything that was asked for is denied.
+    """
+    try:
+        return _decide(snapshot, request, now, policy)
+    except Exception:  # noqa: BLE001 - whoever got no answer could go on without one
+        return Decision(dict.fromkeys(_asked(request), _deny("unreadable")), 0, "", None)
 
 
 def best_grant(decision: Decision, grants: Iterable[Grant]) -> Grant | None:
@@ -126,7 +131,21 @@ def best_grant(decision: Decision, grants: Iterable[Grant]) -> Grant | None:
     return max((grant for grant in grants if grant.id in used), key=worth, default=None)
 
 
-def _barred(snapshot: Snapshot, request: Request, policy: Policy) -> Verdict | None:
+def _decide(snapshot: Snapshot, request: Request, now: datetime, policy: Policy) -> Decision:
+    barred = _barred(snapshot, request, now, policy)
+    if barred is not None:
+        verdicts = dict.fromkeys(sorted(request.categories), barred)
+        return Decision(verdicts, snapshot.epoch, policy.version, None)
+    sector = snapshot.recipient.sector if snapshot.recipient else ""
+    forbidden = _forbidden(snapshot.restrictions, sector, request, policy)
+    live = [grant for grant in snapshot.grants if _is_live(grant, request, now)]
+    verdicts = {
+        category: _on_category(category, sector, forbidden, live, policy) for category in sorted(request.categories)
+    }
+    return Decision(verdicts, snapshot.epoch, policy.version, _until(verdicts, live, request, policy))
+
+
+def _barred(snapshot: Snapshot, request: Request, now: datetime, policy: Policy) -> Verdict | None:
     """A reason that denies every category alike, None if there is none."""
     recipient = snapshot.recipient
     if snapshot.state == "paused":
@@ -137,52 +156,88 @@ def _barred(snapshot: Snapshot, request: Request, policy: Policy) -> Verdict | N
         return _deny("unknown-purpose")
     if recipient is None or recipient.id != request.agency or recipient.sector not in policy.sectors:
         return _deny("unknown-agency")
-    if recipient.standing != "active":
-        return _deny("agency-not-active")
+    return _deny("agency-not-active") if recipient.standing != "active" else _over(request, now, policy)
+
+
+def _over(request: Request, now: datetime, policy: Policy) -> Verdict | None:
+    """Whether the time has run out of the token by which it is asked, or of the policy."""
+    if request.until is not None and request.until <= now:
+        return _deny("token-over")
+    if policy.until is not None and policy.until <= now:
+        return _deny("policy-over")
     return None
 
 
-def _on_category(category: str, snapshot: Snapshot, request: Request, live: Sequence[Grant], policy: Policy) -> Verdict:
-    recipient = snapshot.recipient
-    if category not in policy.categories or recipient is None:
+def _forbidden(restrictions: Iterable[Restriction], sector: str, request: Request, policy: Policy) -> set[str | None]:
+    """The categories that restrictions forbid here; None among them stands for every one."""
+    forbidden: set[str | None] = set()
+    for rule in restrictions:
+        if not _readable(rule, policy):
+            forbidden.add(None)
+        elif _matches(rule, sector, request):
+            forbidden.add(rule.category)
+    return forbidden
+
+
+def _on_category(
+    category: str, sector: str, forbidden: set[str | None], live: Sequence[Grant], policy: Policy
+) -> Verdict:
+    if category not in policy.categories:
         return _deny("unknown-category")
-    if (recipient.sector, category) in policy.floors:
+    if (sector, category) in policy.floors:
         return _deny("policy-floor")
-    for restriction in snapshot.restrictions:
-        if not _readable(restriction, policy) or _matches(restriction, recipient, request.purpose, category):
-            return _deny("restriction")
-    allowing = frozenset(grant.id for grant in live if category in grant.categories)
+    if category in forbidden or None in forbidden:
+        return _deny("restriction")
+    allowing = frozenset([grant.id for grant in live if category in grant.categories])
     return Verdict(True, "grant", allowing) if allowing else _deny("no-grant")
 
 
 def _is_live(grant: Grant, request: Request, now: datetime) -> bool:
     return (
-        not grant.ended
-        and grant.agency == request.agency
+        grant.agency == request.agency
         and grant.purpose == request.purpose
+        and grant.ended is False
         and grant.valid_from <= now < grant.valid_until
-        and request.grant in {None, grant.id}
+        and (request.grant is None or request.grant == grant.id)
+        # In a text, `in` would find a category inside of another one's name.
+        and isinstance(grant.categories, frozenset)
     )
 
 
-def _readable(restriction: Restriction, policy: Policy) -> bool:
+def _readable(rule: Restriction, policy: Policy) -> bool:
     """A restriction in codes that are not known here may mean anything, and so forbids everything."""
-    codes = (
-        (restriction.sector, policy.sectors),
-        (restriction.category, policy.categories),
-        (restriction.purpose, policy.purposes),
+    return (
+        rule.readable is True
+        and (rule.category is None or rule.category in policy.categories)
+        and (rule.sector is None or rule.sector in policy.sectors)
+        and (rule.purpose is None or rule.purpose in policy.purposes)
+        and (rule.agency is None or isinstance(rule.agency, str))
     )
-    return restriction.readable and all(code is None or code in known for code, known in codes)
 
 
-def _matches(restriction: Restriction, recipient: Recipient, purpose: str, category: str) -> bool:
-    pairs = (
-        (restriction.agency, recipient.id),
-        (restriction.sector, recipient.sector),
-        (restriction.purpose, purpose),
-        (restriction.category, category),
+def _matches(rule: Restriction, sector: str, request: Request) -> bool:
+    return (
+        (rule.agency is None or rule.agency == request.agency)
+        and (rule.sector is None or rule.sector == sector)
+        and (rule.purpose is None or rule.purpose == request.purpose)
     )
-    return all(rule is None or rule == actual for rule, actual in pairs)
+
+
+def _until(verdicts: Mapping[str, Verdict], live: Sequence[Grant], request: Request, policy: Policy) -> datetime | None:
+    """The first end of the grants that are used, of the policy and of the token; None when nothing is permitted."""
+    used = {grant for verdict in verdicts.values() for grant in verdict.grants}
+    if not used:
+        return None
+    ends = (*(grant.valid_until for grant in live if grant.id in used), request.until, policy.until)
+    return min(end for end in ends if end is not None)
+
+
+def _asked(request: Request) -> list[str]:
+    """What was asked for, as far as that can be read."""
+    try:
+        return sorted(request.categories)
+    except Exception:  # noqa: BLE001 - then there is nothing that could be permitted either
+        return []
 
 
 def _deny(rule: str) -> Verdict:

@@ -5,8 +5,8 @@ When a change returns, no shared holder is left that decided before it; that is 
 """
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from hashlib import sha256
 from typing import Protocol
 from uuid import UUID
@@ -15,11 +15,13 @@ from weakref import WeakValueDictionary
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import OperationalError
 
-from services.common.clock import monotonic
+from services.common.clock import monotonic, pause
 from services.common.database import Database, transaction_on
 
 SHARED_SECONDS = 2.0
 EXCLUSIVE_SECONDS = 10.0
+BATCH_SECONDS, BATCH_STEP = 0.2, 0.01
+Free = tuple[Connection, frozenset[UUID]]
 
 
 class Busy(Exception):
@@ -35,6 +37,13 @@ class SubjectLocks(Protocol):
 
     def opening(self, subjects: Sequence[UUID]) -> AbstractContextManager[Connection]:
         """Hold them shared on a connection without a transaction, for as long as the block runs."""
+        ...
+
+    def opening_free(self, subjects: Collection[UUID]) -> AbstractContextManager[Free]:
+        """The same for those who can be had almost at once, and who these are.
+
+        Whoever waited for one survivor's lock would meanwhile hold up the revocations of all the others.
+        """
         ...
 
 
@@ -72,6 +81,21 @@ class PostgresLocks:
             finally:
                 _unlock(connection)
 
+    @contextmanager
+    def opening_free(self, subjects: Collection[UUID]) -> Iterator[Free]:
+        """Session-level shared locks; a lock that somebody waits for to change something counts as taken."""
+        keys = {_key(subject) for subject in subjects}
+        with self._database.engine.connect() as connection:
+            try:
+                had = _try(connection, keys)
+                deadline = monotonic() + BATCH_SECONDS
+                while had != keys and monotonic() < deadline:
+                    pause(BATCH_STEP)
+                    had |= _try(connection, keys - had)
+                yield connection, frozenset(subject for subject in subjects if _key(subject) in had)
+            finally:
+                _unlock(connection)
+
 
 class ProcessLocks:
     """The same inside one process, for the embedded hub: one fair readers-writer lock per survivor."""
@@ -95,6 +119,17 @@ class ProcessLocks:
             for subject in sorted(set(subjects)):
                 held.enter_context(self._of(subject).shared(SHARED_SECONDS))
             yield held.enter_context(self._database.connection())
+
+    @contextmanager
+    def opening_free(self, subjects: Collection[UUID]) -> Iterator[Free]:
+        """Shared locks, in one order, all within one short time."""
+        deadline, had = monotonic() + BATCH_SECONDS, set[UUID]()
+        with ExitStack() as held:
+            for subject in sorted(set(subjects)):
+                with suppress(Busy):
+                    held.enter_context(self._of(subject).shared(max(0.0, deadline - monotonic())))
+                    had.add(subject)
+            yield held.enter_context(self._database.connection()), frozenset(had)
 
     def _of(self, subject: UUID) -> "_FairLock":
         with self._guard:
@@ -152,6 +187,13 @@ class _FairLock:
 def _key(subject: UUID) -> int:
     # 64 bits, apart from other uses of advisory locks; two survivors may share one, which costs only a wait.
     return int.from_bytes(sha256(b"subject:" + subject.bytes).digest()[:8], "big", signed=True)
+
+
+def _try(connection: Connection, keys: set[int]) -> set[int]:
+    """Take what can be had at once; which these are."""
+    asked = "SELECT key, pg_try_advisory_lock_shared(key) FROM unnest(CAST(:keys AS bigint[])) AS key"
+    with transaction_on(connection):
+        return {key for key, had in connection.execute(text(asked), {"keys": sorted(keys)}) if had}
 
 
 def _limit_wait(connection: Connection, seconds: float) -> None:

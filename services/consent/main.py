@@ -15,7 +15,7 @@ from services.common.settings import Settings
 from services.common.web import create_app
 from services.common.worker import every
 from services.consent import ledger, models
-from services.consent.api import agencies, compelled, inner, looks, notices, pages, rights, survivors
+from services.consent.api import agencies, authzen, compelled, inner, looks, notices, pages, rights, survivors
 from services.consent.api import ledger as ledger_routes
 from services.consent.api.doors import Door
 from services.consent.duties import duties
@@ -35,7 +35,7 @@ from services.consent.signing import LedgerKey
 from services.consent.store.standing import Recipients
 
 NAME = "consent"
-PREFIXES = ("/consent", "/my")
+PREFIXES = ("/consent", "/my", "/.well-known/authzen-configuration")
 
 
 def build(
@@ -102,11 +102,19 @@ def _app(room: Room, settings: Settings, token_keys: TokenKeys) -> FastAPI:
         standing=lambda agency: room.roster.standing(room.database, agency),
     )
     door = Door(room, settings.public_url)
-    for_agencies = [agencies.routes, notices.routes, looks.routes, compelled.routes, ledger_routes.routes]
+    for_agencies = [
+        agencies.routes,
+        authzen.routes,
+        notices.routes,
+        looks.routes,
+        compelled.routes,
+        ledger_routes.routes,
+    ]
     for_her = [survivors.routes, rights.routes, pages.routes]
     routers = [*for_agencies, *for_her, health.router("/consent", room.database)]
     title, description = "Fireweed consent", "She decides who sees what, and takes it back at once."
-    return create_app(title, description, routers, room=room, gate=gate, door=door)
+    kept = {"room": room, "gate": gate, "door": door, "public_url": settings.public_url}
+    return create_app(title, description, routers, agencies.LARGER, **kept)
 
 
 def _inner_app(room: Room, token_keys: TokenKeys) -> FastAPI:

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import dataclass
+from datetime import datetime
 from functools import cache
 from hashlib import sha256
 from importlib.resources import files
@@ -39,7 +40,13 @@ def policy(version: str = POLICY) -> Policy:
         floors=frozenset((floor["sector"], floor["category"]) for floor in document["floors"]),
         default_days=document["grant_days"]["default"],
         maximum_days=document["grant_days"]["maximum"],
+        until=datetime.fromisoformat(document["until"]) if document["until"] else None,
     )
+
+
+def reason(rule: str, language: str) -> str:
+    """What a rule of a decision means, in words for her."""
+    return schemas.label("rules", rule, language)
 
 
 @cache

@@ -1,9 +1,12 @@
 """`decide` keeps its promises for whatever it is given, and agrees with an oracle that thinks in another way."""
 
+import json
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from itertools import product
+from pathlib import Path
 from random import Random
 from typing import Any
 from uuid import UUID
@@ -12,6 +15,9 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+import schemas
+from services.consent import domain
+from services.consent import policy as policy_module
 from services.consent.domain import (
     Decision,
     Grant,
@@ -23,92 +29,20 @@ from services.consent.domain import (
     best_grant,
     decide,
 )
-from services.consent.policy import policy
+from services.consent.policy import reason
 from tests.support.clocks import NOON
-
-POLICY = policy()
-AGENCIES = ("shelter", "clinic")
-SECTORS = ("police", "housing", "health")
-PURPOSES = ("referral", "court_support")
-CATEGORIES = ("summary", "health", "immigration")
-# What a newer or a broken hub may have written: codes that this one does not know.
-STRANGE = ("", "*", "other", "SUMMARY")
-PERMITTED = Snapshot(
-    "active",
-    7,
-    Recipient("shelter", "housing", "active"),
-    [Grant(UUID(int=1), "shelter", "referral", frozenset(CATEGORIES), NOON, NOON + timedelta(days=30))],
+from tests.support.decisions import (
+    ASKED,
+    CATEGORIES,
+    PERMITTED,
+    POLICY,
+    STRANGE,
+    decided,
+    grants,
+    requests,
+    restrictions,
+    snapshots,
 )
-ASKED = Request("shelter", "referral", frozenset(CATEGORIES))
-
-
-# Most of what is made up is near to a permit, where every single rule decides; the rest is anything.
-def mostly(usual: Any, *unusual: Any) -> st.SearchStrategy[Any]:
-    return st.sampled_from((*([usual] * (15 * len(unusual))), *unusual))
-
-
-def ids() -> st.SearchStrategy[UUID]:
-    return st.integers(1, 9).map(lambda number: UUID(int=number))
-
-
-def instants(usual: int, *unusual: int) -> st.SearchStrategy[Any]:
-    return mostly(usual, *unusual).map(lambda number: NOON + timedelta(minutes=number))
-
-
-def grants() -> st.SearchStrategy[Grant]:
-    return st.builds(
-        Grant,
-        id=ids(),
-        agency=mostly("shelter", "clinic"),
-        purpose=mostly("referral", "court_support", *STRANGE),
-        categories=st.frozensets(st.sampled_from((*CATEGORIES, *CATEGORIES, "other")), min_size=1),
-        valid_from=instants(-1, 0, 1),
-        valid_until=instants(2, 3, 1, 0, -2),
-        ended=mostly(False, True),
-    )
-
-
-def restrictions() -> st.SearchStrategy[Restriction]:
-    return st.builds(
-        Restriction,
-        id=ids(),
-        agency=st.sampled_from((None, *AGENCIES)),
-        sector=st.sampled_from((None, *SECTORS)),
-        category=st.sampled_from((*CATEGORIES, *CATEGORIES, None, "other")),
-        purpose=st.sampled_from((None, *PURPOSES)),
-        readable=mostly(True, False),
-    )
-
-
-def snapshots() -> st.SearchStrategy[Snapshot]:
-    recipients = st.builds(
-        Recipient,
-        id=mostly("shelter", "clinic"),
-        sector=mostly("housing", "police", "health", "other"),
-        standing=mostly("active", "suspended", "other"),
-    )
-    return st.builds(
-        Snapshot,
-        state=mostly("active", "paused", "erased", "other"),
-        epoch=st.integers(0, 9),
-        recipient=st.one_of([recipients] * 9 + [st.none()]),
-        grants=st.lists(grants(), min_size=2, max_size=5, unique_by=lambda grant: grant.id),
-        restrictions=st.one_of(st.just([]), st.lists(restrictions(), max_size=2)),
-    )
-
-
-def requests() -> st.SearchStrategy[Request]:
-    return st.builds(
-        Request,
-        agency=mostly("shelter", "clinic"),
-        purpose=mostly("referral", "court_support", "other"),
-        categories=st.frozensets(st.sampled_from((*CATEGORIES, *CATEGORIES, "other")), min_size=1),
-        grant=st.one_of(st.none(), st.none(), st.none(), ids()),
-    )
-
-
-def decided(snapshot: Snapshot, request: Request) -> Decision:
-    return decide(snapshot, request, NOON, POLICY)
 
 
 def oracle(snapshot: Snapshot, request: Request) -> dict[str, set[UUID]]:
@@ -389,3 +323,161 @@ def test_a_box_is_only_sealed_under_a_grant_that_opens_something(snapshot: Snaps
     assert (best is None) is (not decision.permitted)
     if best is not None:
         assert any(best.id in verdict.grants for verdict in decision.verdicts.values())
+
+
+class Broken:
+    """What cannot be read in any way: whatever is done with it raises."""
+
+    def __getattribute__(self, name: str) -> Any:
+        if name == "__class__":
+            return object
+        raise RuntimeError(name)
+
+    def __eq__(self, other: object) -> bool:
+        raise RuntimeError
+
+    def __hash__(self) -> int:
+        raise RuntimeError
+
+
+WHOLE = replace(
+    PERMITTED,
+    grants=[PERMITTED.grants[0], replace(PERMITTED.grants[0], id=UUID(int=2))],
+    restrictions=[Restriction(UUID(int=3), "clinic", "health", "health", "court_support")],
+)
+GARBAGE: list[Any] = [Broken(), object(), [], {}, 5, b"x", "x", None, True, float("nan")]
+
+
+@pytest.mark.parametrize("value", GARBAGE, ids=lambda value: type(value).__name__)
+@pytest.mark.parametrize("part", ["snapshot", "recipient", "grant", "restriction", "request", "policy"])
+def test_nothing_unreadable_in_any_place_widens_or_escapes(part: str, value: Any) -> None:
+    """Exception injection: every single value that a decision reads is replaced by one that raises, and by other rubbish."""
+    whole: Any = WHOLE
+    targets: dict[str, Any] = {
+        "snapshot": whole,
+        "recipient": whole.recipient,
+        "grant": whole.grants[0],
+        "restriction": whole.restrictions[0],
+        "request": ASKED,
+        "policy": POLICY,
+    }
+    before = decided(WHOLE, ASKED).permitted
+    assert before == set(CATEGORIES)
+    for name in type(targets[part]).__slots__:
+        broken = replace(targets[part], **{name: value})
+        snapshots_ = {
+            "snapshot": broken,
+            "recipient": replace(whole, recipient=broken),
+            "grant": replace(whole, grants=[broken, *whole.grants[1:]]),
+            "restriction": replace(whole, restrictions=[broken]),
+        }
+        request, policy = (broken if part == kind else targets[kind] for kind in ("request", "policy"))
+        assert decide(snapshots_.get(part, whole), request, NOON, policy).permitted <= before
+
+
+@pytest.mark.parametrize("place", range(4))
+def test_an_argument_that_is_rubbish_altogether_denies(place: int) -> None:
+    for value in GARBAGE:
+        arguments: list[Any] = [WHOLE, ASKED, NOON, POLICY]
+        arguments[place] = value
+        assert not decide(*arguments).permitted
+
+
+def test_what_cannot_be_read_is_a_denial_of_everything_that_was_asked_for() -> None:
+    grant: Any = WHOLE.grants[0]
+    decision = decided(replace(WHOLE, grants=[replace(grant, valid_until=None)]), ASKED)
+
+    assert {verdict.rule for verdict in decision.verdicts.values()} == {"unreadable"}
+    assert decision.verdicts.keys() == ASKED.categories
+    assert decision.epoch == 0
+
+
+def test_a_text_in_place_of_categories_opens_nothing_though_it_contains_their_names() -> None:
+    grant = replace(PERMITTED.grants[0], categories="summary,mental_health")  # type: ignore[arg-type]
+
+    assert not decided(replace(PERMITTED, grants=[grant]), ASKED).permitted
+
+
+@pytest.mark.parametrize("ended", [None, 0, "", [], "false"])
+def test_a_grant_is_live_only_if_it_plainly_has_not_ended(ended: Any) -> None:
+    grant = replace(PERMITTED.grants[0], ended=ended)
+
+    assert not decided(replace(PERMITTED, grants=[grant]), ASKED).permitted
+
+
+@pytest.mark.parametrize("readable", [None, 1, "yes", 0])
+def test_a_deny_counts_as_read_only_if_it_plainly_was(readable: Any) -> None:
+    rule = Restriction(UUID(int=9), agency="somebody-else", readable=readable)
+
+    assert not decided(replace(PERMITTED, restrictions=[rule]), ASKED).permitted
+
+
+def with_ends(policy_end: timedelta | None, token_end: timedelta | None) -> Decision:
+    policy = replace(POLICY, until=None if policy_end is None else NOON + policy_end)
+    request = replace(ASKED, until=None if token_end is None else NOON + token_end)
+    return decide(PERMITTED, request, NOON, policy)
+
+
+def test_a_decision_holds_no_longer_than_its_grants_its_policy_and_its_token() -> None:
+    hour, day, month = timedelta(hours=1), timedelta(days=1), timedelta(days=30)
+
+    assert with_ends(None, None).valid_until == NOON + month
+    assert with_ends(day, None).valid_until == NOON + day
+    assert with_ends(day, hour).valid_until == with_ends(None, hour).valid_until == NOON + hour
+    assert with_ends(hour, day).valid_until == NOON + hour
+    assert with_ends(2 * month, 2 * month).valid_until == NOON + month
+
+
+@pytest.mark.parametrize("over", [timedelta(0), timedelta(microseconds=-1)])
+def test_a_policy_or_a_token_that_is_over_permits_nothing(over: timedelta) -> None:
+    for decision, rule in ((with_ends(over, None), "policy-over"), (with_ends(None, over), "token-over")):
+        assert {verdict.rule for verdict in decision.verdicts.values()} == {rule}
+        assert decision.valid_until is None
+    assert with_ends(timedelta(microseconds=1), timedelta(microseconds=1)).permitted
+
+
+def test_every_rule_that_a_decision_can_name_is_explained_to_her_in_both_languages() -> None:
+    source = Path(domain.__file__).read_text("utf-8")
+    named = set(re.findall(r'_deny\("([a-z-]+)"\)', source)) | set(re.findall(r'Verdict\(True, "([a-z-]+)"', source))
+
+    assert named == schemas.code_set("rules")
+    for rule in named:
+        assert reason(rule, "en") != reason(rule, "fr")
+    permitting = {code.code for code in schemas.codes("rules") if code.extra["x-permits"]}
+    assert permitting == {"grant"}
+
+
+def test_policies_are_numbered_files_and_the_newest_is_the_one_in_force() -> None:
+    numbers = [int(path.stem) for path in (Path(schemas.__file__).parent / "policies").glob("*.json")]
+
+    assert sorted(numbers) == list(range(1, len(numbers) + 1))
+    assert int(policy_module.POLICY) == max(numbers)
+    for number in numbers:
+        assert policy_module.policy(str(number)).version == str(number)
+
+
+def test_every_policy_is_made_of_known_codes_and_says_why() -> None:
+    for path in (Path(schemas.__file__).parent / "policies").glob("*.json"):
+        document = json.loads(path.read_text("utf-8"))
+        assert 1 <= document["grant_days"]["default"] <= document["grant_days"]["maximum"] <= 90
+        for floor in document["floors"]:
+            assert floor["sector"] in schemas.code_set("sectors")
+            assert floor["category"] in schemas.code_set("categories")
+            assert floor["why"].endswith(".")
+            assert floor["x-why-fr"].endswith(".")
+        assert ("police", "immigration") in policy_module.policy(document["version"]).floors
+
+
+def test_a_decision_made_again_by_its_own_policy_is_the_same_after_a_newer_one_came(tmp_path: Path) -> None:
+    newer = replace(POLICY, version="2", floors=POLICY.floors | {("housing", "health")})
+
+    before = repr(decide(PERMITTED, ASKED, NOON, POLICY))
+    assert "health" not in decide(PERMITTED, ASKED, NOON, newer).permitted
+    assert repr(decide(PERMITTED, ASKED, NOON, policy_module.policy("1"))) == before
+
+
+@given(snapshots(), requests(), st.sampled_from(sorted(POLICY.categories)), st.sampled_from(sorted(POLICY.sectors)))
+def test_a_stricter_policy_never_widens(snapshot: Snapshot, request: Request, category: str, sector: str) -> None:
+    stricter = replace(POLICY, floors=POLICY.floors | {(sector, category)})
+
+    assert decide(snapshot, request, NOON, stricter).permitted <= decided(snapshot, request).permitted

@@ -231,6 +231,56 @@ def test_openings_of_several_survivors_in_any_order_never_wait_in_a_circle(
         each.result(PATIENCE)
 
 
+def test_a_batch_takes_whom_it_can_have_and_waits_for_nobody_for_long(
+    locks: SubjectLocks, threads: ThreadPoolExecutor
+) -> None:
+    free, read, changed = uuid4(), uuid4(), uuid4()
+    reading = Holder(threads, lambda: locks.opening([read]))
+    changing = Holder(threads, lambda: locks.changing(changed))
+    assert reading.got_in()
+    assert changing.got_in()
+
+    start = time.monotonic()
+    with locks.opening_free([free, changed, read]) as (connection, had):
+        assert time.monotonic() - start < WHILE * 10
+        assert had == {free, read}
+        assert connection.scalar(text("SELECT 1")) == 1
+        connection.rollback()
+        changing.leave()
+        other = Holder(threads, lambda: locks.changing(free))
+        assert other.stays_out(), "what a batch has taken is not held"
+    assert other.got_in()
+    for holder in (other, reading):
+        holder.leave()
+    with locks.opening_free([free, changed, read]) as (_, had):
+        assert had == {free, read, changed}
+
+
+def test_a_batch_does_not_slip_in_before_a_change_that_waits(
+    database: Database, locks: SubjectLocks, threads: ThreadPoolExecutor
+) -> None:
+    subject, other = uuid4(), uuid4()
+    reading = Holder(threads, lambda: locks.opening([subject]))
+    assert reading.got_in()
+    changing = Holder(threads, lambda: locks.changing(subject))
+    eventually(lambda: _writers_waiting(database, locks, subject) == 1)
+
+    with locks.opening_free([subject, other]) as (_, had):
+        assert had == {other}
+    reading.leave()
+    assert changing.got_in()
+    changing.leave()
+
+
+def test_a_batch_that_fails_lets_everybody_go(locks: SubjectLocks) -> None:
+    subjects = [uuid4() for _ in range(5)]
+    with pytest.raises(ZeroDivisionError), locks.opening_free(subjects):
+        _ = 1 / 0
+    for subject in subjects:
+        with locks.changing(subject):
+            pass
+
+
 @only_postgresql
 def test_connections_go_back_to_the_pool_without_locks(database: Database) -> None:
     locks = PostgresLocks(database)

@@ -21,6 +21,7 @@ PUBLIC = [
     for path in document["paths"]
 ] + [
     pytest.param("/.well-known/oauth-authorization-server/intake", "intake"),
+    pytest.param("/.well-known/authzen-configuration/consent", "consent"),
     pytest.param("/my", "consent"),
     pytest.param("/my/way-in", "consent"),
     pytest.param("/reporting", "reporting"),

@@ -39,6 +39,8 @@ PUBLIC = {
     "GET /intake/jwks.json": "public keys",
     "GET /consent/jwks.json": "public keys",
     "POST /intake/oauth/token": "checks the client's assertion and proof itself",
+    "GET /.well-known/authzen-configuration/consent": "says where decisions are to be had",
+    "GET /consent/.well-known/authzen-configuration": "the same",
     "POST /my/v1/session": "is the way in, and checks her words or code itself",
     "POST /my/v1/revoke-card": "checks the card's code itself; shows nothing, only takes away",
     "GET /my": "shows the way in, or what a session may see",
@@ -75,6 +77,8 @@ GATED = {
     "GET /consent/v1/second-looks": TOKEN,
     "POST /consent/v1/second-looks/{name}": TOKEN,
     "POST /consent/v1/compelled-disclosures": TOKEN,
+    "POST /consent/access/v1/evaluation": TOKEN,
+    "POST /consent/access/v1/evaluations": TOKEN,
     "GET /referral/v1/inbox": TOKEN,
     "GET /referral/v1/offers": TOKEN,
     "GET /referral/v1/referrals/{referral}": TOKEN,
@@ -141,9 +145,9 @@ def dependencies(dependant: Dependant) -> Iterator[Callable[..., Any] | None]:
 
 
 def gate(route: RouteContext) -> str:
-    found = [GATES[call] for call in dependencies(route.dependant) if call in GATES]
+    found = {GATES[call] for call in dependencies(route.dependant) if call in GATES}
     assert len(found) <= 1, "a route has one gate"
-    return found[0] if found else NOTHING
+    return found.pop() if found else NOTHING
 
 
 def test_the_inventory_lists_every_route_and_no_other(services: list[Service]) -> None:
@@ -170,6 +174,31 @@ def test_without_what_it_asks_for_a_route_answers_401_and_nothing_else(services:
         assert answer.status_code == 401
         assert answer.headers["content-type"] == "application/problem+json"
         assert set(answer.json()) <= {"type", "title", "status", "errors"}
+
+
+# How much a caller must show, from nothing on. What an agency passes on of her spoken word is its own token's business.
+ASSURANCE = {NOTHING: 0, SESSION: 1, PIN: 2}
+TAKES_AWAY = (
+    "DELETE /my/v1/grants/{grant}",
+    "POST /my/v1/pause",
+    "POST /my/v1/restrictions",
+    "POST /my/v1/revoke-card",
+    "POST /my/grants/{grant}/revoke",
+    "POST /my/pause",
+)
+SHOWS = ("GET /my/v1/grants", "GET /my/v1/restrictions", "GET /my/v1/requests", "GET /my/v1/ledger")
+GIVES = (
+    "POST /my/v1/grants",
+    "POST /my/v1/resume",
+    "DELETE /my/v1/restrictions/{restriction}",
+    "POST /my/v1/link-codes",
+)
+
+
+def test_what_takes_away_never_asks_for_more_than_what_shows_and_less_than_what_gives() -> None:
+    taking, showing, giving = ({ASSURANCE[INVENTORY[name]] for name in names} for names in (TAKES_AWAY, SHOWS, GIVES))
+
+    assert max(taking) <= min(showing) <= max(showing) < min(giving)
 
 
 def test_no_application_has_a_middleware_that_buffers(services: list[Service]) -> None:

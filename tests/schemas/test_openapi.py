@@ -122,6 +122,7 @@ def test_an_operation_refuses_with_the_shared_problem(method: str, path: str, op
 def test_an_operation_says_who_may_call_it(method: str, path: str, operation: Mapping[str, Any]) -> None:
     public = {
         "/intake/.well-known/oauth-authorization-server",
+        "/consent/.well-known/authzen-configuration",
         "/intake/jwks.json",
         "/consent/jwks.json",
         "/intake/oauth/token",

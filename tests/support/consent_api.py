@@ -5,7 +5,7 @@ Only the test of the revocation race has such a wish: it must see violations the
 
 import argparse
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from uuid import UUID
@@ -19,6 +19,7 @@ from services.common.jose import key_set
 from services.common.serve import ByPrefix, listen, server
 from services.common.settings import Settings
 from services.consent import main as consent
+from services.consent.locks import Free
 
 
 class NoLocks:
@@ -38,6 +39,12 @@ class NoLocks:
         """A connection."""
         with self._database.reading() as connection:
             yield connection
+
+    @contextmanager
+    def opening_free(self, subjects: Collection[UUID]) -> Iterator[Free]:
+        """A connection, and everybody."""
+        with self._database.reading() as connection:
+            yield connection, frozenset(subjects)
 
 
 def main() -> None:

@@ -1,15 +1,22 @@
 """Routes for agencies, under `/consent`."""
 
-from fastapi import APIRouter
+from typing import Annotated
+
+from fastapi import APIRouter, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from services.common.access import Caller
-from services.consent.api.doors import TheRoom
+from services.common.envelope import MAX_LENGTH
+from services.common.errors import Fault, invalid
+from services.consent.api.doors import Presented, TheRoom
 from services.consent.handlers import accounts, agencies, openings
 from services.consent.handlers.grants import Wish
 from services.consent.sending import OpeningResponse
 
 routes = APIRouter(prefix="/consent/v1", tags=["agencies"])
+BATCH = 200
+LARGER = {"/consent/v1/openings": 4 * 1024 * 1024}
+"""Paths whose bodies may be larger than others'."""
 
 
 class Body(BaseModel):
@@ -44,9 +51,10 @@ class LinkCode(Body):
 
 
 class Linked(BaseModel):
-    """Your name for her; no other agency has the same."""
+    """Your name for her; no other agency has the same. Present the token with what you ask later."""
 
     ppid: str
+    consent_epoch: str
 
 
 class Ask(Body):
@@ -71,10 +79,11 @@ class OralRevocation(Body):
     agency: str | None = Field(None, max_length=64)
 
 
-class SealedEnvelope(Body):
-    """An envelope from your inbox, as it came."""
+class Envelopes(Body):
+    """One envelope from your inbox, as it came, or several: one of the two members."""
 
-    envelope: str = Field(max_length=400_000)
+    envelope: str | None = Field(None, max_length=MAX_LENGTH)
+    envelopes: list[Annotated[str, Field(max_length=MAX_LENGTH)]] | None = Field(None, min_length=1, max_length=BATCH)
 
 
 class Told(BaseModel):
@@ -96,7 +105,28 @@ class Opened(BaseModel):
     grant: str
     decision: Told
     epoch: int
+    consent_epoch: str
     ledger: int
+
+
+class OneOpened(Opened):
+    """An envelope that was opened."""
+
+    status: int
+
+
+class NotOpened(BaseModel):
+    """An envelope that was not: 404 for whatever may not be opened, 503 for what may be asked again in a moment."""
+
+    type: str
+    title: str
+    status: int
+
+
+class AllOpened(BaseModel):
+    """One result for each envelope, in order."""
+
+    openings: list[OneOpened | NotOpened]
 
 
 @routes.post("/subjects", status_code=201)
@@ -110,7 +140,8 @@ def register(room: TheRoom, agency: Caller, body: NewSubject | None = None) -> R
 @routes.post("/links")
 def link(room: TheRoom, agency: Caller, body: LinkCode) -> Linked:
     """Link your agency to a survivor by a code that she told you."""
-    return Linked(ppid=agencies.link(room, agency, body.link_code))
+    ppid = agencies.link(room, agency, body.link_code)
+    return Linked(ppid=ppid, consent_epoch=agencies.epoch_token(room, agency, ppid))
 
 
 @routes.post("/consent-requests", status_code=201)
@@ -126,7 +157,12 @@ def revoke(room: TheRoom, agency: Caller, body: OralRevocation) -> None:
     agencies.revoke_on_her_word(room, agency, body.ppid, body.agency)
 
 
-@routes.post("/openings", response_model=Opened)
-def open_envelope(room: TheRoom, agency: Caller, body: SealedEnvelope) -> OpeningResponse:
-    """Open an envelope. Whatever may not be opened, for whichever reason, is the same 404."""
-    return OpeningResponse(openings.begin_opening(room, agency, body.envelope))
+@routes.post("/openings", response_model=Opened | AllOpened)
+def open_envelopes(room: TheRoom, agency: Caller, seen: Presented, body: Envelopes) -> Response:
+    """Open an envelope, or up to 200 at once. Whatever may not be opened, for whichever reason, is the same 404."""
+    if (body.envelope is None) == (body.envelopes is None):
+        raise invalid(Fault("", "Either one envelope or several.", "`envelope` or `envelopes`"), status=422)
+    if body.envelope is not None:
+        return OpeningResponse(openings.begin_opening(room, agency, body.envelope, seen))
+    opening = openings.begin_openings(room, agency, body.envelopes or [], seen)
+    return OpeningResponse(opening) if opening.opened else Response(opening.content, media_type="application/json")

@@ -4,7 +4,9 @@ from typing import Annotated
 
 from fastapi import Depends, Request, Response
 
+from services.common.access import Caller
 from services.common.errors import Fault, Problem
+from services.consent import epochs
 from services.consent.handlers import accounts
 from services.consent.handlers.accounts import Session
 from services.consent.room import Room
@@ -61,6 +63,15 @@ async def _door(request: Request) -> Door:
 
 TheRoom = Annotated[Room, Depends(_room)]
 TheDoor = Annotated[Door, Depends(_door)]
+
+
+def _presented(request: Request, room: TheRoom, _agency: Caller) -> epochs.Seen:
+    headers = request.headers.getlist(epochs.HEADER)
+    return epochs.read(room, headers) if headers else epochs.NOTHING
+
+
+Presented = Annotated[epochs.Seen, Depends(_presented)]
+"""What the caller has seen of survivors' consent, by the tokens it presents."""
 
 
 def _here(request: Request, door: TheDoor) -> Session:

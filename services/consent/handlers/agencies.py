@@ -7,7 +7,8 @@ from uuid import UUID
 from sqlalchemy import Connection
 
 from services.common.errors import Fault, Problem, invalid, not_found
-from services.consent import ledger
+from services.consent import epochs, ledger
+from services.consent.epochs import Known
 from services.consent.handlers.accounts import new_ppid, not_let_in
 from services.consent.handlers.grants import Wish, revoke_all
 from services.consent.ledger import Entry
@@ -25,6 +26,16 @@ def link(room: Room, agency: str, code: str) -> str:
         ppid = subjects.add_link(connection, agency, new_ppid(), subject)
         ledger.append(connection, [Entry("linked", subject, agency)], now)
     return ppid
+
+
+def epoch_token(room: Room, agency: str, ppid: str) -> str:
+    """The token of a survivor's present epoch, for an agency that is linked to her."""
+    with room.database.reading() as connection:
+        subject = subjects.linked(connection, [(agency, ppid)]).get((agency, ppid))
+        row = subjects.get_subject(connection, subject) if subject else None
+    if row is None:
+        raise not_found()
+    return epochs.issue(room, Known(agency, row.id, row.epoch))
 
 
 def ask(room: Room, asking: str, ppid: str, wish: Wish) -> UUID:

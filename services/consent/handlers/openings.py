@@ -1,29 +1,27 @@
-"""Openings: the only way in which content leaves. Decided, recorded and sent under one shared lock on the survivor.
+"""Openings: the only way in which content leaves. Decided, recorded and sent under a shared lock on each survivor.
 
 The order is the point, and each step of it has a counter-example when it is left out (see docs/adr/0004): lock, decide
-for the very grant the envelope names, commit the ledger's intent, open, send, record the outcome, unlock.
+for the very grant the envelope names, commit the ledger's intent, open, send, record the outcome, unlock. A batch goes
+the same way all together; one box is a batch of one.
 """
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from threading import BoundedSemaphore
-from typing import Any
 from uuid import UUID
 
-from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from sqlalchemy import Connection
 
 from services.common import metrics
 from services.common.database import transaction_on
-from services.common.envelope import NONCE, SUITE, Envelope, NotAnEnvelope, part_context, part_key, read
-from services.common.errors import not_found, unavailable
-from services.consent import events, ledger
-from services.consent.domain import Decision, Request, decide
-from services.consent.keys import KeyGone
+from services.common.errors import unavailable
+from services.consent import epochs, events, ledger
+from services.consent.boxes import Box, Unopenable, open_box, read_box
+from services.consent.domain import Decision, Request, Snapshot, decide
+from services.consent.epochs import Seen
 from services.consent.ledger import Entry
 from services.consent.locks import Busy
 from services.consent.room import Room
@@ -33,162 +31,203 @@ from services.consent.store.snapshots import read_snapshots
 
 AT_ONCE = 24
 """Openings under way in one process: fewer than it has threads and connections, so that a revocation finds one free."""
-_places = BoundedSemaphore(AT_ONCE)
+BATCHES_AT_ONCE = 4
+"""Of these, batches: each may hold many survivors still, and much content in memory."""
+_places, _batch_places = BoundedSemaphore(AT_ONCE), BoundedSemaphore(BATCHES_AT_ONCE)
 
 
 @dataclass(slots=True)
 class Opening:
-    """An opening under way: its content is ready to be sent, and its lock is held until `finish`."""
+    """Boxes under way: what may leave is ready to be sent, and the locks are held until `finish`."""
 
     room: Room
     held: ExitStack
-    connection: Connection
-    id: UUID
-    subject: UUID
-    envelope: Envelope
-    categories: frozenset[str]
-    answer: dict[str, Any]
+    agency: str
+    boxes: Sequence[Box]
+    connection: Connection | None = None
+    whole: bool = True
+    """Whether this is one box asked for by itself, of which the answer is the whole answer."""
 
     @property
     def content(self) -> bytes:
         """The bytes that leave."""
-        return json.dumps(self.answer, ensure_ascii=False).encode()
+        told = [_result(box) for box in self.boxes]
+        return json.dumps(self.boxes[0].answer if self.whole else {"openings": told}, ensure_ascii=False).encode()
+
+    @property
+    def opened(self) -> bool:
+        """Whether any content is about to leave."""
+        return any(box.opened for box in self.boxes)
 
     def finish(self, outcome: str) -> None:
-        """Record what became of it, then let go of the lock; the lock goes even when recording fails."""
+        """Record what became of it, then let go of the locks; they go even when recording fails."""
         with self.held:
-            _record_outcome(self, outcome)
-        metrics.openings.add(1, {"outcome": outcome})
+            _record_outcomes(self, outcome)
+        for box in self.boxes:
+            metrics.openings.add(1, {"outcome": outcome if box.opened else "refused"})
 
 
-def begin_opening(room: Room, agency: str, text: str) -> Opening:
+def begin_opening(room: Room, agency: str, text: str, seen: Seen = epochs.NOTHING) -> Opening:
     """Do everything up to the first byte. Raises the one 404 for whatever may not be opened."""
+    opening = _begin(room, agency, [text], seen)
+    if not opening.opened:
+        raise opening.boxes[0].refusal
+    return opening
+
+
+def begin_openings(room: Room, agency: str, texts: Sequence[str], seen: Seen = epochs.NOTHING) -> Opening:
+    """The same for several boxes; each has its own result, in order, and one that stays closed keeps no other back."""
+    opening = _begin(room, agency, texts, seen)
+    opening.whole = False
+    return opening
+
+
+def _begin(room: Room, agency: str, texts: Sequence[str], seen: Seen) -> Opening:
     with ExitStack() as held:
-        held.enter_context(_place())
-        try:
-            envelope = read(text)
-            grant = _ids_of(envelope)
-        except ValueError as error:
-            raise not_found() from error
-        with room.database.reading() as connection:
-            subject = permissions.subjects_of(connection, [grant]).get(grant)
-        if subject is None:
-            raise not_found()
-        try:
-            connection = held.enter_context(room.locks.opening([subject]))
-        except Busy as error:
-            raise unavailable("Her permissions are just changing. Please try again in a moment.", 1) from error
-        opening = _decide_and_record(room, connection, agency, subject, envelope)
-        if opening is None:
-            metrics.openings.add(1, {"outcome": "refused"})
-            raise not_found()
+        held.enter_context(_place(_places))
+        if len(texts) > 1:
+            held.enter_context(_place(_batch_places))
+        opening = Opening(room, held, agency, [read_box(text) for text in texts])
+        _find_subjects(opening)
+        free = _lock(opening)
+        _decide_and_record(opening, [box for box in opening.boxes if box.subject in free], seen)
         opening.held = held.pop_all()
-    return _filled(opening)
+    _fill(opening)
+    if not opening.opened:
+        opening.finish("refused")
+    return opening
 
 
 @contextmanager
-def _place() -> Iterator[None]:
-    if not _places.acquire(blocking=False):
+def _place(places: BoundedSemaphore) -> Iterator[None]:
+    if not places.acquire(blocking=False):
         raise unavailable("Too many boxes are being opened. Please try again in a moment.", 1)
     try:
         yield
     finally:
-        _places.release()
+        places.release()
 
 
-def _ids_of(envelope: Envelope) -> UUID:
-    """The grant that an envelope names; raises `ValueError` unless it names grant and event by ids and nothing else.
-
-    A refusal goes into her ledger before the header is proven, so that a forged one could otherwise write to her there.
-    """
-    ids = (envelope.header.grant, envelope.header.id)
-    if any(str(UUID(name)) != name for name in ids):
-        raise NotAnEnvelope
-    return UUID(envelope.header.grant)
+def _find_subjects(opening: Opening) -> None:
+    with opening.room.database.reading() as connection:
+        owners = permissions.subjects_of(connection, [box.grant for box in opening.boxes])
+    for box in opening.boxes:
+        box.subject = owners.get(box.grant)
 
 
-def _decide_and_record(
-    room: Room, connection: Connection, agency: str, subject: UUID, envelope: Envelope
-) -> Opening | None:
-    """Decide on the primary and commit the ledger's line; None after a refusal, which is recorded as well."""
-    header, now = envelope.header, room.clock.now()
-    grant, asked = UUID(header.grant), room.policy.categories & envelope.parts.keys()
+def _lock(opening: Opening) -> Collection[UUID | None]:
+    """Take everybody's lock; who could be locked. Boxes of those who are just changing something may be asked for again."""
+    wanted = {box.subject for box in opening.boxes if box.subject}
+    locks, held = opening.room.locks, opening.held
+    free: Collection[UUID] = wanted
+    if len(wanted) > 1:
+        opening.connection, free = held.enter_context(locks.opening_free(wanted))
+    elif wanted:
+        try:
+            opening.connection = held.enter_context(locks.opening(list(wanted)))
+        except Busy:
+            free = ()
+    for box in opening.boxes:
+        if box.subject and box.subject not in free:
+            box.problem = unavailable("Her permissions are just changing. Please try again in a moment.", 1)
+    return free
+
+
+def _decide_and_record(opening: Opening, boxes: Sequence[Box], seen: Seen) -> None:
+    """Decide on the primary and commit the ledger's lines, of intents and of refusals, in one transaction."""
+    room, connection = opening.room, opening.connection
+    if connection is None or not boxes:
+        return
+    now = room.clock.now()
     with transaction_on(connection):
-        snapshot = read_snapshots(connection, room.roster, [subject], [agency]).of(subject, agency)
-        recipient, purpose = _terms(connection, grant)
-        if snapshot.epoch < header.epoch and recipient == agency:
-            # This database has not yet seen what the envelope was sealed after; to decide on it could revive a grant.
-            # Nobody else is told so: for them there is nothing here.
-            raise unavailable("The hub is catching up. Please try again in a moment.", 1)
-        request = Request(agency, purpose, asked, grant)
-        decision = decide(snapshot, request, now, room.policy)
-        permitted = decision.permitted if header.recipient == agency else frozenset[str]()
-        name = room.clock.new_id()
-        facts = {"opening": str(name), "referral": header.id, "grant": header.grant, "epoch": decision.epoch}
-        facts |= {"policy": decision.policy_version, "rules": _rules(decision)}
-        if permitted:
-            entry = Entry("opening.intended", subject, agency, facts | {"categories": sorted(permitted)})
-        else:
-            foreign = {"foreign": True} if header.recipient != agency else {}
-            entry = Entry("opening.refused", subject, agency, facts | foreign)
-        position = ledger.append(connection, [entry], now)
-    if not permitted:
-        return None
-    answer = {"grant": header.grant, "decision": _told(decision), "epoch": decision.epoch, "ledger": position}
-    return Opening(room, ExitStack(), connection, name, subject, envelope, permitted, answer)
+        owners = {box.subject for box in boxes if box.subject}
+        snapshots = read_snapshots(connection, room.roster, owners, [opening.agency])
+        terms = permissions.terms_of(connection, [box.grant for box in boxes])
+        entries = {}
+        for place, box in enumerate(boxes):
+            recipient, purpose = terms.get(box.grant, ("", ""))
+            snapshot = snapshots.of(box.owner, opening.agency)
+            if recipient == opening.agency and _is_behind(opening, box, snapshot, seen):
+                # Nobody else is told so: for them there is nothing here.
+                box.problem = epochs.catching_up()
+                continue
+            request = Request(opening.agency, purpose, room.policy.categories & box.parts, box.grant)
+            entries[place] = _entry(opening, box, decide(snapshot, request, now, room.policy))
+        first = ledger.append(connection, list(entries.values()), now) if entries else 0
+    for position, place in enumerate(entries, first):
+        if (answer := boxes[place].answer) is not None:
+            answer["ledger"] = position
 
 
-def _filled(opening: Opening) -> Opening:
-    """Unwrap the grant's key and open the parts; whatever cannot be opened is refused like what may not be."""
+def _is_behind(opening: Opening, box: Box, snapshot: Snapshot, seen: Seen) -> bool:
+    """Whether this database has not yet seen what the box was sealed after, or what the agency has seen.
+
+    To decide on it could revive a grant that has ended.
+    """
+    known = epochs.Known(opening.agency, box.owner, snapshot.epoch)
+    return snapshot.epoch < box.header.epoch or seen.is_ahead_of(opening.room, known)
+
+
+def _entry(opening: Opening, box: Box, decision: Decision) -> Entry:
+    """The ledger's line, of an intent or of a refusal; the box knows from here on which it is."""
+    header, agency = box.header, opening.agency
+    box.opening = opening.room.clock.new_id()
+    facts = {"opening": str(box.opening), "referral": header.id, "grant": header.grant, "epoch": decision.epoch}
+    facts |= {"policy": decision.policy_version, "rules": _rules(decision)}
+    foreign = header.recipient != agency
+    if foreign or not decision.permitted:
+        return Entry("opening.refused", box.subject, agency, facts | ({"foreign": True} if foreign else {}))
+    box.categories = decision.permitted
+    token = epochs.issue(opening.room, epochs.Known(agency, box.owner, decision.epoch))
+    box.answer = {"grant": header.grant, "decision": _told(decision), "epoch": decision.epoch, "consent_epoch": token}
+    return Entry("opening.intended", box.subject, agency, facts | {"categories": sorted(box.categories)})
+
+
+def _fill(opening: Opening) -> None:
+    """Unwrap the grants' keys and open the parts; whatever cannot be opened is refused like what may not be."""
+    boxes = [box for box in opening.boxes if box.answer is not None]
+    if opening.connection is None or not boxes:
+        return
     try:
         with transaction_on(opening.connection):
-            ppid = subjects.links_of(opening.connection, opening.subject).get(opening.envelope.header.recipient)
-            secrets = key_store.grant_secrets(
-                opening.connection, opening.room.keys, [UUID(opening.envelope.header.grant)]
-            )
-        parts = _open(secrets, opening.envelope, opening.categories)
-        opening.answer |= {"parts": parts, "ppid": ppid}
-    except (KeyGone, InvalidTag, ValueError) as error:
-        opening.finish("refused")
-        raise not_found() from error
+            ppids = subjects.ppids(opening.connection, opening.agency, {box.owner for box in boxes})
+            secrets = key_store.grant_secrets(opening.connection, opening.room.keys, [box.grant for box in boxes])
+        privates = {grant: X25519PrivateKey.from_private_bytes(secret) for grant, secret in secrets.items()}
+        for box in boxes:
+            _fill_one(box, privates.get(box.grant), ppids.get(box.owner))
     except BaseException:
         opening.finish("indeterminate")
         raise
-    return opening
 
 
-def _open(secrets: Mapping[UUID, bytes], envelope: Envelope, categories: frozenset[str]) -> dict[str, Any]:
-    header = envelope.header
-    secret = secrets.get(UUID(header.grant))
-    if secret is None:
-        raise KeyGone
-    private = X25519PrivateKey.from_private_bytes(secret)
-    content_key = SUITE.decrypt(envelope.key, private, info=header.context)
-    return {
-        category: json.loads(
-            AESGCM(part_key(content_key, category)).decrypt(
-                NONCE, envelope.parts[category], part_context(header, category)
-            )
-        )
-        for category in sorted(categories)
-    }
+def _fill_one(box: Box, private: X25519PrivateKey | None, ppid: str | None) -> None:
+    try:
+        box.answer = {"parts": open_box(box, private), "ppid": ppid, **(box.answer or {})}
+    except Unopenable:
+        box.answer = None
 
 
-def _record_outcome(opening: Opening, outcome: str) -> None:
-    room, header, now = opening.room, opening.envelope.header, opening.room.clock.now()
-    disclosed = events.Disclosure(opening.id, header.id, header.grant, header.recipient, opening.categories)
-    made = events.disclosure_made(room.clock, disclosed, outcome)
-    facts = {"opening": str(opening.id), "referral": header.id}
+def _record_outcomes(opening: Opening, outcome: str) -> None:
+    room, now = opening.room, opening.room.clock.now()
+    intended = [box for box in opening.boxes if box.categories]
+    if opening.connection is None or not intended:
+        return
+    entries, made = [], []
+    for box in intended:
+        header, became = box.header, outcome if box.opened else "refused"
+        facts = {"opening": str(box.opening), "referral": header.id}
+        entries.append(Entry(f"opening.{became}", box.subject, header.recipient, facts))
+        if became != "refused":
+            disclosed = events.Disclosure(box.opening, header.id, header.grant, header.recipient, box.categories)
+            made.append(events.disclosure_made(room.clock, disclosed, became))
     with transaction_on(opening.connection):
-        if outcome != "refused":
-            room.outbox.add(opening.connection, [made], now)
-        ledger.append(opening.connection, [Entry(f"opening.{outcome}", opening.subject, header.recipient, facts)], now)
+        room.outbox.add(opening.connection, made, now)
+        ledger.append(opening.connection, entries, now)
 
 
-def _terms(connection: Connection, grant: UUID) -> tuple[str, str]:
-    """To whom and what for a grant was given."""
-    row = permissions.get_grant(connection, grant)
-    return (row.agency, row.purpose) if row else ("", "")
+def _result(box: Box) -> dict[str, object]:
+    """One box's result among those of a batch."""
+    return {"status": 200, **box.answer} if box.answer is not None else box.refusal.as_json()
 
 
 def _rules(decision: Decision) -> dict[str, str]:

@@ -36,6 +36,12 @@ def subjects_of(connection: Connection, grant_ids: Iterable[UUID]) -> dict[UUID,
     return {row.id: row.subject_id for row in connection.execute(query)}
 
 
+def terms_of(connection: Connection, grant_ids: Iterable[UUID]) -> dict[UUID, tuple[str, str]]:
+    """To whom and what for grants were given, ended ones included."""
+    query = select(grant.c.id, grant.c.agency, grant.c.purpose).where(grant.c.id.in_(set(grant_ids)))
+    return {row.id: (row.agency, row.purpose) for row in connection.execute(query)}
+
+
 def live_grants(connection: Connection, subject_id: UUID) -> Sequence[AnyRow]:
     """A survivor's grants that have not ended, oldest first."""
     query = select(grant).where(grant.c.subject_id == subject_id, grant.c.ended_at.is_(None))

@@ -59,5 +59,8 @@ def read_snapshots(
 
 
 def _grant(row: Row[tuple[Any, ...]]) -> Grant:
-    categories = frozenset(row.categories) if isinstance(row.categories, list) else frozenset[str]()
+    # Of what is not a list of texts, nobody can say what it permits: then it permits nothing.
+    listed: Any = row.categories
+    readable = isinstance(listed, list) and all(isinstance(category, str) for category in listed)
+    categories = frozenset(listed) if readable else frozenset[str]()
     return Grant(row.id, row.agency, row.purpose, categories, row.valid_from, row.valid_until, row.ended_at is not None)

@@ -1,6 +1,6 @@
 """Queries on survivors, their links to agencies, and their sessions."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -78,6 +78,14 @@ def links_of(connection: Connection, subject_id: UUID) -> dict[str, str]:
     """A survivor's ppids by agency."""
     query = select(link.c.agency, link.c.ppid).where(link.c.subject_id == subject_id)
     return {row.agency: row.ppid for row in connection.execute(query)}
+
+
+def ppids(connection: Connection, agency: str, subject_ids: Iterable[UUID]) -> dict[UUID, str]:
+    """One agency's names for survivors; those it is not linked to are left out."""
+    query = select(link.c.subject_id, link.c.ppid).where(
+        link.c.agency == agency, link.c.subject_id.in_(set(subject_ids))
+    )
+    return {row.subject_id: row.ppid for row in connection.execute(query)}
 
 
 def add_link_code(connection: Connection, digest: bytes, subject_id: UUID, expires_at: datetime) -> None:

@@ -1,0 +1,199 @@
+"""The OpenID AuthZEN 1.0 face of `decide`, under `/consent/access/v1`: for the calling agency's own access only."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Depends, Request, Response
+from pydantic import BaseModel, ConfigDict, Field
+
+from services.common.access import Caller, TokenEnd
+from services.common.errors import Fault, invalid
+from services.consent.api.doors import Presented, TheRoom
+from services.consent.epochs import Seen
+from services.consent.handlers.evaluations import Evaluation, Question, evaluate
+from services.consent.room import Room
+
+routes = APIRouter(tags=["agencies"])
+BATCH = 100
+PATH = "/consent/access/v1"
+AGENCY, SURVIVOR = "agency", "survivor"
+# What the standard asks for, in place of 422.
+BAD_REQUEST: dict[int | str, dict[str, Any]] = {400: {"$ref": "#/components/responses/Problem"}}
+
+
+class Open(BaseModel):
+    """A part of a question; the standard lets callers say more than is asked, which is passed over."""
+
+    model_config = ConfigDict(extra="ignore", hide_input_in_errors=True)
+
+
+class Subject(Open):
+    """Who would have it: your agency."""
+
+    type: str = Field(max_length=64, description="`agency`.")
+    id: str = Field(max_length=64, description="Your client id. For any other the answer is no.")
+
+
+class Action(Open):
+    """What for."""
+
+    name: str = Field(max_length=64, description="A purpose.")
+
+
+class Properties(Open):
+    """What of it."""
+
+    categories: list[str] = Field(min_length=1, max_length=16, description="Data categories.")
+
+
+class Resource(Open):
+    """About whom."""
+
+    type: str = Field(max_length=64, description="`survivor`.")
+    id: str = Field(max_length=64, description="Your ppid for her.")
+    properties: Properties
+
+
+class EvaluationBody(Open):
+    """One question."""
+
+    subject: Subject
+    action: Action
+    resource: Resource
+
+
+class Item(Open):
+    """One question of several; what it leaves out is as above it."""
+
+    subject: Subject | None = None
+    action: Action | None = None
+    resource: Resource | None = None
+
+
+class Options(Open):
+    """How far to answer."""
+
+    evaluations_semantic: Literal["execute_all", "deny_on_first_deny", "permit_on_first_permit"] = "execute_all"
+
+
+class EvaluationsBody(Item):
+    """Several questions; with none listed, one."""
+
+    evaluations: list[Item] = Field([], max_length=BATCH)
+    options: Options = Options()
+
+
+class Context(BaseModel):
+    """What of it may be had, by which policy, until when; `consent_epoch` only where something may be had."""
+
+    permitted: list[str]
+    policy: str
+    valid_until: str | None
+    consent_epoch: str | None = None
+
+
+class Decided(BaseModel):
+    """`decision`: whether everything that was asked for may be had. A name that is not yours is a no like any other."""
+
+    decision: bool
+    context: Context
+
+
+class AllDecided(BaseModel):
+    """One answer for each question, in order."""
+
+    evaluations: list[Decided]
+
+
+@dataclass(frozen=True, slots=True)
+class Asker:
+    """Who asks, until when it may, and what it has seen before."""
+
+    room: Room
+    agency: str
+    until: datetime
+    seen: Seen
+
+    def ask(self, bodies: Sequence[EvaluationBody]) -> list[Decided]:
+        """Answer questions, in order."""
+        questions = [self._question(body) for body in bodies]
+        return [_told(answer) for answer in evaluate(self.room, self.agency, questions, self.until, self.seen)]
+
+    def _question(self, body: EvaluationBody) -> Question:
+        # About somebody else's access there is no more to be learned than about nobody.
+        own = (body.subject.type, body.subject.id, body.resource.type) == (AGENCY, self.agency, SURVIVOR)
+        return Question(
+            body.resource.id if own else "", body.action.name, frozenset(body.resource.properties.categories)
+        )
+
+
+def _asking(
+    room: TheRoom, agency: Caller, until: TokenEnd, seen: Presented, request: Request, response: Response
+) -> Asker:
+    name = request.headers.get("x-request-id", "")
+    if re.fullmatch(r"[A-Za-z0-9._-]{1,128}", name):
+        response.headers["x-request-id"] = name
+    return Asker(room, agency, until, seen)
+
+
+Asking = Annotated[Asker, Depends(_asking)]
+
+
+def _told(answer: Evaluation) -> Decided:
+    decision = answer.decision
+    context = Context(
+        permitted=sorted(decision.permitted),
+        policy=decision.policy_version,
+        valid_until=decision.valid_until.isoformat() if decision.valid_until else None,
+        consent_epoch=answer.consent_epoch,
+    )
+    return Decided(decision=answer.whole, context=context)
+
+
+@routes.get("/consent/.well-known/authzen-configuration")
+@routes.get("/.well-known/authzen-configuration/consent", include_in_schema=False)
+def discover(request: Request) -> dict[str, str]:
+    """Where decisions are to be had (AuthZEN 1.0, section 9)."""
+    base = f"{request.app.state.public_url}/consent"
+    return {
+        "policy_decision_point": base,
+        "access_evaluation_endpoint": f"{base}/access/v1/evaluation",
+        "access_evaluations_endpoint": f"{base}/access/v1/evaluations",
+    }
+
+
+@routes.post(f"{PATH}/evaluation", responses=BAD_REQUEST)
+def evaluation(caller: Asking, body: EvaluationBody) -> Decided:
+    """May your agency have this about her, now? Keep nothing of the answer: ask again, or open."""
+    [answer] = caller.ask([body])
+    return answer
+
+
+@routes.post(f"{PATH}/evaluations", responses=BAD_REQUEST)
+def evaluations(caller: Asking, body: EvaluationsBody) -> AllDecided | Decided:
+    """The same for up to 100 questions, all at one instant."""
+    if not body.evaluations:
+        return caller.ask([_whole(body, body, "")])[0]
+    questions = [_whole(item, body, f"/evaluations/{place}") for place, item in enumerate(body.evaluations)]
+    return AllDecided(evaluations=_as_far_as(caller.ask(questions), body.options.evaluations_semantic))
+
+
+def _whole(item: Item, above: Item, place: str) -> EvaluationBody:
+    """A question with what it leaves out taken from above it."""
+    parts = {name: getattr(item, name) or getattr(above, name) for name in ("subject", "action", "resource")}
+    missing = [Fault(f"{place}/{name}", "Missing.", "here or above") for name, part in parts.items() if part is None]
+    if missing:
+        raise invalid(*missing)
+    return EvaluationBody(**parts)
+
+
+def _as_far_as(answers: list[Decided], semantic: str) -> list[Decided]:
+    """The answers up to the first that ends the questioning, that one included."""
+    last = {"deny_on_first_deny": False, "permit_on_first_permit": True}.get(semantic)
+    for place, answer in enumerate(answers):
+        if answer.decision is last:
+            return answers[: place + 1]
+    return answers

@@ -1,0 +1,77 @@
+"""Two authorization engines that know nothing of our code agree with `decide` on everything they are asked."""
+
+from dataclasses import replace
+from pathlib import Path
+from random import Random
+from uuid import UUID
+
+import cedarpy
+import pytest
+from hypothesis import HealthCheck, Phase, example, given, settings
+
+from services.consent.domain import Request, Restriction, Snapshot
+from tests.support.clocks import NOON
+from tests.support.decisions import ASKED, PERMITTED, POLICY, decided, requests, snapshots
+from tests.support.engines import Case, cedar_permits, fga_agrees
+
+CASES = 400
+
+
+@settings(max_examples=300, deadline=None)
+@given(snapshots(), requests())
+@example(PERMITTED, ASKED)
+def test_cedar_agrees(snapshot: Snapshot, request: Request) -> None:
+    assert decided(snapshot, request).permitted == cedar_permits(snapshot, request, NOON, POLICY)
+
+
+def cases() -> list[Case]:
+    made = [Case(PERMITTED, ASKED, decided(PERMITTED, ASKED).permitted)]
+
+    @settings(max_examples=CASES, database=None, phases=[Phase.generate], suppress_health_check=list(HealthCheck))
+    @given(snapshots(), requests())
+    def gather(snapshot: Snapshot, request: Request) -> None:
+        made.append(Case(snapshot, request, decided(snapshot, request).permitted))
+
+    gather()
+    return made
+
+
+@pytest.mark.slow
+def test_openfga_agrees(tmp_path: Path) -> None:
+    asked = cases()
+    assert len(asked) > CASES / 2
+    assert sum(bool(case.permitted) for case in asked) > CASES / 20, "hardly anything was permitted"
+
+    agreed, said = fga_agrees(asked, NOON, POLICY, tmp_path)
+    assert agreed, said
+
+
+@pytest.mark.parametrize("permitted", [frozenset[str](), ASKED.categories - {"health"}])
+def test_openfga_would_say_so_if_it_did_not_agree(permitted: frozenset[str], tmp_path: Path) -> None:
+    agreed, said = fga_agrees([Case(PERMITTED, ASKED, permitted)], NOON, POLICY, tmp_path)
+
+    assert not agreed
+    assert "FAILING" in said or "failed" in said.lower()
+
+
+def test_an_engine_that_skips_a_rule_it_cannot_evaluate_would_have_permitted() -> None:
+    """Why any word of an engine beside its answer counts as a denial, and why no engine decides here."""
+    policies = (
+        'permit(principal, action, resource);\nforbid(principal, action, resource) when { context.missing == "x" };'
+    )
+    answer = cedarpy.is_authorized(
+        {"principal": 'Agency::"a"', "action": 'Action::"b"', "resource": 'Category::"c"', "context": {}}, policies, []
+    )
+    assert answer.allowed
+    assert answer.diagnostics.errors
+
+    unreadable = Restriction(UUID(int=9), category="health", readable=False)
+    assert not decided(replace(PERMITTED, restrictions=[unreadable]), ASKED).permitted
+
+
+def test_the_engines_see_the_rules_in_any_order() -> None:
+    rules = [Restriction(UUID(int=number), category=name) for number, name in enumerate(("health", "summary"), 1)]
+    for seed in range(5):
+        shuffled = Random(seed).sample(rules, len(rules))  # noqa: S311 - nothing here is a secret
+        snapshot = replace(PERMITTED, restrictions=shuffled)
+        assert cedar_permits(snapshot, ASKED, NOON, POLICY) == decided(snapshot, ASKED).permitted == {"immigration"}

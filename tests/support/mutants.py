@@ -1,0 +1,272 @@
+"""`make mutants`: changes one thing at a time in what must not be wrong, and tells which changes no test notices.
+
+Each mutant lives in a process of its own, forked from one that has everything else imported; the changed module is handed
+to Python's import in place of the file, which stays as it is. `docs/mutants.md` lists every survivor with its reason,
+and a survivor that is not in it makes the status 1.
+"""
+
+import argparse
+import ast
+import copy
+import os
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from importlib import import_module
+from importlib.abc import Loader, MetaPathFinder
+from importlib.machinery import ModuleSpec
+from importlib.util import spec_from_loader
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+REASONS = ROOT / "docs" / "mutants.md"
+CONSENT = "tests/consent"
+PROTOCOL = [f"{CONSENT}/test_{name}.py" for name in ("openings", "batches", "protocol", "sending", "epochs", "locks")]
+TARGETS: dict[str, Sequence[str]] = {
+    "services/consent/domain.py": [f"{CONSENT}/test_domain.py"],
+    "services/consent/epochs.py": [f"{CONSENT}/test_epochs.py", f"{CONSENT}/test_authzen.py"],
+    "services/consent/boxes.py": PROTOCOL,
+    "services/consent/handlers/openings.py": PROTOCOL,
+    "services/consent/locks.py": [f"{CONSENT}/test_locks.py", *PROTOCOL[:2]],
+    "services/consent/sending.py": [f"{CONSENT}/test_sending.py", *PROTOCOL[:2]],
+}
+# A change that makes the tests hang has been noticed as well.
+LONGEST = 300
+SWAPS: dict[type[ast.AST], type[ast.AST]] = {
+    ast.Eq: ast.NotEq,
+    ast.NotEq: ast.Eq,
+    ast.Lt: ast.LtE,
+    ast.LtE: ast.Lt,
+    ast.Gt: ast.GtE,
+    ast.GtE: ast.Gt,
+    ast.Is: ast.IsNot,
+    ast.IsNot: ast.Is,
+    ast.In: ast.NotIn,
+    ast.NotIn: ast.In,
+    ast.And: ast.Or,
+    ast.Or: ast.And,
+    ast.BitAnd: ast.BitOr,
+    ast.BitOr: ast.BitAnd,
+    ast.Add: ast.Sub,
+    ast.Sub: ast.Add,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Mutant:
+    """One change: where, what it does, and the whole changed source."""
+
+    module: str
+    line: int
+    what: str
+    source: str
+
+    @property
+    def name(self) -> str:
+        """As it stands in the list of survivors: the changed line may move, its text may not."""
+        return f"{self.module}: {self.what}"
+
+
+def mutants(module: str) -> Iterator[Mutant]:
+    """Every mutant of a module."""
+    tree = ast.parse((ROOT / module).read_text("utf-8"))
+    for number, node in enumerate(ast.walk(tree)):
+        for what, change in enumerate(_changes(node)):
+            changed = copy.deepcopy(tree)
+            target = next(found for place, found in enumerate(ast.walk(changed)) if place == number)
+            before = _told(target)
+            list(_changes(target))[what](target)
+            after = _told(target)
+            if before != after and not _is_words(tree, node):
+                ast.fix_missing_locations(changed)
+                line = getattr(node, "lineno", 0)
+                yield Mutant(module, line, f"`{before}` -> `{after}`", ast.unparse(changed))
+            del change
+
+
+def _told(node: ast.AST) -> str:
+    return " ".join(ast.unparse(node).split())[:160]
+
+
+def _is_words(tree: ast.Module, node: ast.AST) -> bool:
+    """Docstrings, and what stands in annotations and decorators, do nothing that a test could notice."""
+    kept = _words.get(id(tree))
+    if kept is None:
+        kept = _words[id(tree)] = {id(inner) for found in _wordy(tree) for inner in ast.walk(found)}
+    return id(node) in kept
+
+
+_words: dict[int, set[int]] = {}
+
+
+def _wordy(tree: ast.Module) -> Iterator[ast.AST]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
+            yield node
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            yield from [inner for inner in (node.returns, *node.decorator_list) if inner]
+        if isinstance(node, ast.ClassDef):
+            yield from node.decorator_list
+        if isinstance(node, ast.arg | ast.AnnAssign) and node.annotation:
+            yield node.annotation
+        if isinstance(node, ast.Assert | ast.Import | ast.ImportFrom):
+            yield node
+
+
+def _changes(node: ast.AST) -> Iterator[Any]:
+    if isinstance(node, ast.Compare):
+        yield from (_swap_compare(place) for place, found in enumerate(node.ops) if type(found) in SWAPS)
+    if isinstance(node, ast.BoolOp | ast.BinOp) and type(node.op) in SWAPS:
+        yield lambda found: setattr(found, "op", SWAPS[type(found.op)]())
+    if isinstance(node, ast.BoolOp):
+        yield from (_drop_operand(place) for place in range(len(node.values)))
+    if isinstance(node, ast.IfExp | ast.If | ast.While) and not isinstance(node.test, ast.Compare | ast.BoolOp):
+        yield lambda found: setattr(found, "test", ast.UnaryOp(ast.Not(), found.test))
+    if isinstance(node, ast.Constant) and isinstance(node.value, bool | str | int | float):
+        yield lambda found: setattr(found, "value", _other(found.value))
+    if isinstance(node, ast.comprehension) and node.ifs:
+        yield lambda found: setattr(found, "ifs", [])
+    if hasattr(node, "body") and isinstance(node.body, list) and not isinstance(node, ast.Module):
+        yield from (_drop_statement(place) for place, inner in enumerate(node.body) if _can_go(inner))
+
+
+def _can_go(statement: ast.stmt) -> bool:
+    calls = isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Call | ast.Await | ast.YieldFrom)
+    return calls or isinstance(statement, ast.Raise | ast.AugAssign | ast.Continue)
+
+
+def _other(value: Any) -> Any:
+    if isinstance(value, bool):
+        return not value
+    return value + "x" if isinstance(value, str) else value + 1
+
+
+def _swap_compare(place: int) -> Any:
+    def change(node: ast.Compare) -> None:
+        node.ops[place] = SWAPS[type(node.ops[place])]()  # type: ignore[call-overload]  # comparisons swap with comparisons
+
+    return change
+
+
+def _drop_operand(place: int) -> Any:
+    def change(node: ast.BoolOp) -> None:
+        node.values = [*node.values[:place], *node.values[place + 1 :]]
+
+    return change
+
+
+def _drop_statement(place: int) -> Any:
+    def change(node: Any) -> None:
+        node.body[place] = ast.Pass()
+
+    return change
+
+
+class _Changed(MetaPathFinder, Loader):
+    """Gives Python the mutant where it asks for the module."""
+
+    def __init__(self, mutant: Mutant) -> None:
+        self._mutant = mutant
+        self._name = mutant.module.removesuffix(".py").replace("/", ".")
+
+    def find_spec(self, fullname: str, *_: object) -> ModuleSpec | None:
+        """Only for the one module."""
+        file = str(ROOT / self._mutant.module)
+        return spec_from_loader(fullname, self, origin=file) if fullname == self._name else None
+
+    def exec_module(self, module: ModuleType) -> None:
+        """Run the changed source in its place."""
+        module.__file__ = str(ROOT / self._mutant.module)
+        exec(compile(self._mutant.source, module.__file__, "exec"), module.__dict__)  # noqa: S102 - our own source, changed
+
+
+def survives(mutant: Mutant, tests: Sequence[str]) -> bool:
+    """Whether no test notices."""
+    process = os.fork()
+    if process == 0:
+        _run(mutant, tests)
+    deadline = time.monotonic() + LONGEST
+    while time.monotonic() < deadline:
+        done, status = os.waitpid(process, os.WNOHANG)
+        if done:
+            return os.waitstatus_to_exitcode(status) == 0
+        time.sleep(0.05)
+    os.kill(process, 9)
+    os.waitpid(process, 0)
+    return False
+
+
+def _run(mutant: Mutant | None, tests: Sequence[str]) -> None:
+    """In the child: the tests that need no server, quietly, until the first that fails."""
+    silent = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(silent, 1)
+    os.dup2(silent, 2)
+    if mutant:
+        sys.meta_path.insert(0, _Changed(mutant))
+    quiet = ["-x", "-q", "-m", "not server and not soak", "-p", "no:cacheprovider", "--tb=no"]
+    # Hypothesis is here already, and its own asserts need no rewriting.
+    quiet += ["-W", "ignore::pytest.PytestAssertRewriteWarning"]
+    status = 1
+    try:
+        status = int(pytest.main([*quiet, *tests]))
+    finally:
+        os._exit(status)
+
+
+def _known() -> set[str]:
+    """The survivors that are listed with a reason."""
+    lines = REASONS.read_text("utf-8").splitlines() if REASONS.exists() else []
+    return {line.removeprefix("- ").rpartition(" : ")[0] for line in lines if line.startswith("- services/")}
+
+
+def _passes_unchanged(tests: Sequence[str]) -> bool:
+    process = os.fork()
+    if process == 0:
+        _run(None, tests)
+    return os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]) == 0
+
+
+def main() -> int:
+    """Try every mutant of what was asked for; 1 if one survives that is not in the list."""
+    parser = argparse.ArgumentParser(prog="make mutants ARGS=...")
+    parser.add_argument("modules", nargs="*", default=list(TARGETS), help="what to change; everything if left out")
+    parser.add_argument("--processes", type=int, default=2)
+    options = parser.parse_args()
+    _import_everything_else()
+    for module in options.modules:
+        if not _passes_unchanged(TARGETS[module]):
+            print(f"the tests of {module} fail without any change")
+            return 1
+    made = [mutant for module in options.modules for mutant in mutants(module)]
+    with ThreadPoolExecutor(options.processes) as pool:
+        survived = []
+        for mutant, alive in zip(made, pool.map(lambda one: survives(one, TARGETS[one.module]), made), strict=True):
+            if alive:
+                survived.append(mutant)
+            print(f"{'SURVIVED' if alive else 'noticed '} {mutant.name} (line {mutant.line})", flush=True)
+    unexplained = [mutant for mutant in survived if mutant.name not in _known()]
+    print(
+        f"{len(made)} mutants, {len(survived)} survived, {len(unexplained)} of these without a reason in {REASONS.name}"
+    )
+    return 1 if unexplained else 0
+
+
+def _import_everything_else() -> None:
+    """What no mutant touches, so that the children need not."""
+    import hypothesis  # noqa: PLC0415
+
+    for name in ("fastapi.testclient", "joserfc.jwt", "sqlalchemy.dialects.postgresql", "uvicorn"):
+        import_module(name)
+    phases = [hypothesis.Phase.explicit, hypothesis.Phase.generate]
+    hypothesis.settings.register_profile("mutants", database=None, phases=phases, deadline=None)
+    hypothesis.settings.load_profile("mutants")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
