@@ -19,7 +19,7 @@ from services.client import Partner
 from services.consent.handlers import rights
 from services.consent.handlers.rotation import rotate, rotate_if_due
 from services.consent.keys import KeyFiles, KeyGone
-from tests.support.canary import files_with
+from tests.support.canary import contents, files_with
 from tests.support.consent import house
 from tests.support.hubs import TestHub, distributed_hub, environment, eventually
 from tests.support.people import Person, meet, open_status, referral, waiting
@@ -114,13 +114,13 @@ def _check(hers: Keys, old_keys: list[bytes], files: KeyFiles, folders: list[Pat
     left = {path for path in folders[-1].rglob("key-encryption/*") if path.is_file()}
     assert [path.name for path in left] == [f"{files.newest()}.key"]
     for number, wrapped in hers.wrapped:
-        assert _found(wrapped, [data]), "it was never written, so its end proves nothing"
         for each in {number, *files.numbers()}:
             with pytest.raises(KeyGone):
                 files.unwrap(each, wrapped)
-    assert _found(hers.wrapped[-1][1], [backup])
-    for secret in (*hers.plain, *old_keys):
-        assert not _found(secret, folders)
+    was_written = {wrapped for _, wrapped in hers.wrapped}
+    assert _found(list(was_written), [data]) == was_written, "what was never written proves nothing by its end"
+    assert _found([hers.wrapped[-1][1]], [backup]) == {hers.wrapped[-1][1]}
+    assert _found([*hers.plain, *old_keys], folders) == set()
 
 
 def _write_down(postgres: PostgresServer) -> None:
@@ -186,8 +186,7 @@ def _the_ledger_still_verifies(hub: TestHub, folder: Path, signed: str) -> None:
     assert json.loads(told.output)["entries"] > int(signed.splitlines()[1])
 
 
-def _found(content: bytes, folders: list[Path]) -> bool:
-    """Whether bytes are in a file, as they are or in hexadecimal."""
-    forms = (content, content.hex().encode())
-    files = (path for folder in folders for path in folder.rglob("*") if path.is_file())
-    return any(form in data for data in (path.read_bytes() for path in files) for form in forms)
+def _found(wanted: list[bytes], folders: list[Path]) -> set[bytes]:
+    """Which bytes are in a file, as they are or in hexadecimal."""
+    forms = {form: content for content in wanted for form in (content, content.hex().encode())}
+    return {content for _, data in contents(folders) for form, content in forms.items() if form in data}

@@ -1,7 +1,9 @@
 """Looks for a text in files, in every spelling in which software tends to write bytes down."""
 
+import os
 from base64 import b64encode, urlsafe_b64encode
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from urllib.parse import quote
 
@@ -28,11 +30,19 @@ def spellings(text: str) -> set[bytes]:
 def files_with(texts: Iterable[str], folders: Iterable[Path]) -> Iterator[tuple[str, Path]]:
     """Each text with each file that holds it in any spelling."""
     wanted = {text: spellings(text) for text in texts}
+    for path, content in contents(folders):
+        # Logs and indices are laid out ahead of use, with zeros; two of them end a text in UTF-16.
+        cut = content.rstrip(b"\0") + b"\0\0"
+        for text, forms in wanted.items():
+            if any(form in cut for form in forms):
+                yield text, path
+
+
+def contents(folders: Iterable[Path]) -> Iterator[tuple[Path, bytes]]:
+    """Every file below these folders, or the files themselves. What a server tidies away meanwhile is passed over."""
     for folder in folders:
-        for path in sorted(folder.rglob("*")) if folder.is_dir() else [folder]:
-            if path.is_file():
-                # Logs and indices are laid out ahead of use, with zeros; two of them end a text in UTF-16.
-                content = path.read_bytes().rstrip(b"\0") + b"\0\0"
-                for text, forms in wanted.items():
-                    if any(form in content for form in forms):
-                        yield text, path
+        below = (Path(place, name) for place, _, names in os.walk(folder) for name in sorted(names))
+        for path in below if folder.is_dir() else [folder]:
+            with suppress(FileNotFoundError):
+                if path.is_file():
+                    yield path, path.read_bytes()
