@@ -55,6 +55,7 @@ ACTS = [
     Act("PUT", "/my/v1/statistics", PIN, {"on": True}),
     Act("PUT", "/my/v1/statistics", SESSION, {"on": False}),
     Act("GET", "/my/v1/ledger", SESSION),
+    Act("GET", "/my/v1/receipts/{grant}", SESSION),
     Act("GET", "/my/v1/agencies", SESSION),
     Act("GET", "/my/v1/notices", SESSION),
     Act("GET", "/my/v1/waiting", SESSION),
