@@ -1,5 +1,6 @@
 """Environment variables become one typed, frozen settings object; nothing else reads the environment."""
 
+import re
 from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit
@@ -37,6 +38,9 @@ class Settings(BaseSettings):
         default=None, description="Where token keys are read; unset: `issuer`/jwks.json."
     )
     consent_url: str | None = Field(default=None, description="Inner origin of the consent service, which intake asks.")
+    leave_to: str = Field(
+        default="/my/today", description="Where *Leave now* leads: a neutral https:// page, or one of this hub's own."
+    )
     telemetry: str = Field(default="none", description="`none`, `otlp`, or `file:PATH` for JSON lines.")
     relay_interval: float = Field(default=0.05, gt=0, description="Seconds between looks at an empty outbox.")
     log_level: Literal["debug", "info", "warning", "error"] = Field(default="info", description="Least level logged.")
@@ -57,6 +61,14 @@ class Settings(BaseSettings):
         parts = urlsplit(url)
         if parts.path or parts.query or parts.fragment or "@" in parts.netloc:
             raise ValueError("must be an origin, such as https://hub.example, with nothing after it")
+        return url
+
+    @field_validator("leave_to")
+    @classmethod
+    def _neutral(cls, url: str) -> str:
+        # It stands in a header of each page: an address and nothing else.
+        if not re.fullmatch(r"/[\w./-]*|https://[\w.-]+(:\d+)?(/[\w./%?=&+-]*)?", url):
+            raise ValueError("must be https://... or a path of this hub such as /my/today")
         return url
 
     def database(self, service: str) -> str:

@@ -12,8 +12,8 @@ from services.common.service import Service
 from services.common.settings import Settings
 from services.common.web import create_app
 from services.common.worker import every
-from services.consent import models
-from services.consent.api import agencies, inner, pages, survivors
+from services.consent import models, pages
+from services.consent.api import agencies, inner, survivors
 from services.consent.api.doors import Door
 from services.consent.handlers.accounts import forget_idle
 from services.consent.handlers.grants import end_lapsed
@@ -76,8 +76,8 @@ def _app(room: Room, settings: Settings, token_keys: TokenKeys) -> FastAPI:
         clock=room.clock,
         standing=lambda agency: room.roster.standing(room.database, agency),
     )
-    door = Door(room, settings.public_url)
-    routers = [agencies.routes, survivors.routes, pages.routes, health.router("/consent", room.database)]
+    door = Door(room, settings.public_url, settings.leave_to)
+    routers = [agencies.routes, survivors.routes, *pages.ROUTERS, health.router("/consent", room.database)]
     title, description = "Fireweed consent", "She decides who sees what, and takes it back at once."
     return create_app(title, description, routers, room=room, gate=gate, door=door)
 

@@ -9,7 +9,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from services.common.errors import Fault, invalid
 from services.consent.api.doors import Here, TheDoor, TheRoom, Widening
-from services.consent.handlers import accounts, grants, rights
+from services.consent.api.papers import papers_json
+from services.consent.handlers import accounts, cautions, grants, rights
 from services.consent.room import Room
 
 routes = APIRouter(prefix="/my/v1", tags=["survivors"])
@@ -79,7 +80,7 @@ def come_in(room: TheRoom, door: TheDoor, request: Request, response: Response, 
     if (way.passphrase is None) == (way.claim_code is None):
         raise invalid(Fault("/", "One way in is needed.", "passphrase or claim_code"))
     if way.passphrase is not None:
-        door.let_in(response, accounts.come_in(room, way.passphrase))
+        door.let_in(response, door.come_in(request, way.passphrase))
         return {}
     claimed = accounts.claim(room, way.claim_code or "", way.pin)
     door.let_in(response, claimed.session)
@@ -89,7 +90,7 @@ def come_in(room: TheRoom, door: TheDoor, request: Request, response: Response, 
 @routes.post("/session/step-up", status_code=204)
 def step_up(room: TheRoom, session: Here, body: Pin) -> None:
     """Give the PIN; for five minutes acts that widen are possible."""
-    accounts.step_up(room, session, body.pin)
+    cautions.step_up(room, session, body.pin)
 
 
 @routes.delete("/session", status_code=204)
@@ -234,6 +235,7 @@ def export_json(room: Room, subject: UUID) -> dict[str, Any]:
         "grants": [grant_json(row) for row in seen["grants"]],
         "restrictions": [_restriction_json(row) for row in seen["restrictions"]],
         "requests": [_request_json(row) for row in seen["requests"]],
+        **papers_json(room, subject, [row.id for row in seen["grants"]]),
         "ledger": [ledger_json(row) for row in entries],
     }
 

@@ -9,7 +9,7 @@ from services.common.text import random_name
 from services.consent import ledger
 from services.consent.ledger import Entry
 from services.consent.room import Room
-from services.consent.secrets import is_pin, new_code, new_passphrase, new_pin, new_session_token
+from services.consent.secrets import is_pin, new_code, new_pin, new_session_token
 from services.consent.store import subjects
 
 CLAIM_TIME = timedelta(days=30)
@@ -69,7 +69,7 @@ def register(room: Room, agency: str, language: str) -> Registered:
     return Registered(ppid, claim, revoke)
 
 
-def claim(room: Room, code: str, pin: str | None) -> Claimed:
+def claim(room: Room, code: str, pin: str | None, language: str | None = None) -> Claimed:
     """Turn a claim code into words and a PIN, once."""
     if pin is not None and not is_pin(pin):
         raise invalid(Fault("/pin", "Not a PIN.", "six digits"))
@@ -80,9 +80,14 @@ def claim(room: Room, code: str, pin: str | None) -> Claimed:
     if row is None or row.claim_until <= now:
         raise not_let_in()
     # The slow hashes come before the transaction, which on SQLite holds up every other writer.
-    claimed = Claimed(new_session_token(), new_passphrase(row.language), pin or new_pin())
+    language = language or row.language
+    claimed = Claimed(new_session_token(), room.secrets.new_passphrase(language), pin or new_pin())
     passphrase_digest = room.secrets.passphrase_digest(claimed.passphrase)
-    kept = {"passphrase_digest": passphrase_digest, "pin_hash": room.secrets.pin_hash(claimed.pin)}
+    kept = {
+        "passphrase_digest": passphrase_digest,
+        "pin_hash": room.secrets.pin_hash(claimed.pin),
+        "language": language,
+    }
     with room.database.transaction() as connection:
         if not subjects.use_claim(connection, digest, **kept):
             raise not_let_in()

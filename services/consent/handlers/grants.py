@@ -8,6 +8,7 @@ from uuid import UUID
 
 from services.common import metrics
 from services.common.errors import Fault, Problem, invalid, not_found
+from services.consent.handlers import words
 from services.consent.handlers.changes import Change, changing
 from services.consent.keys import new_grant_key
 from services.consent.policy import notice
@@ -19,12 +20,24 @@ SAME_GRANT = timedelta(minutes=10)
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """What she would allow: one agency, one purpose, some categories, for a number of days (None: the default)."""
+    """What she would allow: one agency, one purpose, some categories, for a number of days (None: the default).
+
+    `words` are hers for this agency: if she gives some, they are the `summary` that it reads, whatever was sent.
+    """
 
     agency: str
     purpose: str
     categories: Sequence[str]
     days: int | None = None
+    words: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """What she allows of what was asked for, and her own words for it."""
+
+    categories: Sequence[str]
+    words: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,14 +116,24 @@ def resume(room: Room, subject: UUID) -> None:
         change.record("resumed")
 
 
-def answer_request(room: Room, subject: UUID, request: UUID, *, accept: bool, days: int | None) -> UUID | None:
-    """Answer what an agency asked for; saying yes makes the grant. The grant, None after a no."""
+def answer_request(
+    room: Room, subject: UUID, request: UUID, *, accept: bool, days: int | None, chosen: Chosen | None = None
+) -> UUID | None:
+    """Answer what an agency asked for; saying yes makes the grant. The grant, None after a no.
+
+    She may have `chosen` less than was asked for, never more.
+    """
     with changing(room, subject) as change:
         row = permissions.answer_request(change.connection, subject, request, accepted=accept, now=change.now)
         if row is None:
             raise not_found()
         change.record("request.answered", row.asked_by, request=str(request), accepted=accept)
-        return _give(change, Wish(row.agency, row.purpose, row.categories, days)) if accept else None
+        if not accept:
+            return None
+        chosen = chosen or Chosen(row.categories)
+        if not set(chosen.categories) <= set(row.categories):
+            raise invalid(Fault("/categories", "More than was asked for.", ", ".join(row.categories)))
+        return _give(change, Wish(row.agency, row.purpose, chosen.categories, days, chosen.words))
 
 
 def end_lapsed(room: Room, limit: int = 100) -> int:
@@ -153,6 +176,7 @@ def _give(change: Change, wish: Wish) -> UUID:
         "public_key": public,
     }
     permissions.add_grant(change.connection, row, number, room.keys.wrap(number, private))
+    words.keep(change.connection, name, change.subject, public, wish.words)
     told = {name: row[name] for name in ("purpose", "categories", "notice_version", "notice_sha256")}
     change.record("grant.given", wish.agency, grant=str(name), days=days, **told)
     return name
@@ -184,6 +208,10 @@ def _check_wish(change: Change, wish: Wish, days: int) -> None:
         faults.append(Fault("/categories", "Empty, or not all of them codes.", accepted))
     if not 1 <= days <= policy.maximum_days:
         faults.append(Fault("/days", "Too short or too long.", f"1 to {policy.maximum_days}"))
+    if wish.words and ("summary" not in wish.categories or len(wish.words) > words.LONGEST):
+        faults.append(
+            Fault("/words", "Too long, or without the category that they are of.", f"{words.LONGEST} letters")
+        )
     if known and any((known.sector, category) in policy.floors for category in wish.categories):
         faults.append(Fault("/categories", "One of these is never shared with this kind of agency, for your safety."))
     if faults:

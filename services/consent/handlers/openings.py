@@ -23,6 +23,7 @@ from services.common.envelope import NONCE, SUITE, Envelope, NotAnEnvelope, part
 from services.common.errors import not_found, unavailable
 from services.consent import events, ledger
 from services.consent.domain import Decision, Request, decide
+from services.consent.handlers import words
 from services.consent.keys import KeyGone
 from services.consent.ledger import Entry
 from services.consent.locks import Busy
@@ -143,7 +144,7 @@ def _filled(opening: Opening) -> Opening:
         with transaction_on(opening.connection):
             ppid = subjects.links_of(opening.connection, opening.subject).get(opening.envelope.header.recipient)
             wrapped = permissions.wrapped_keys(opening.connection, [UUID(opening.envelope.header.grant)])
-        parts = _open(opening.room, wrapped, opening.envelope, opening.categories)
+            parts = _open(opening, wrapped)
         opening.answer |= {"parts": parts, "ppid": ppid}
     except (KeyGone, InvalidTag, ValueError) as error:
         opening.finish("refused")
@@ -154,23 +155,24 @@ def _filled(opening: Opening) -> Opening:
     return opening
 
 
-def _open(
-    room: Room, wrapped: Mapping[UUID, tuple[int, bytes]], envelope: Envelope, categories: frozenset[str]
-) -> dict[str, Any]:
-    header = envelope.header
+def _open(opening: Opening, wrapped: Mapping[UUID, tuple[int, bytes]]) -> dict[str, Any]:
+    envelope, header = opening.envelope, opening.envelope.header
     key = wrapped.get(UUID(header.grant))
     if key is None:
         raise KeyGone
-    private = X25519PrivateKey.from_private_bytes(room.keys.unwrap(*key))
-    content_key = SUITE.decrypt(envelope.key, private, info=header.context)
-    return {
+    private = opening.room.keys.unwrap(*key)
+    content_key = SUITE.decrypt(envelope.key, X25519PrivateKey.from_private_bytes(private), info=header.context)
+    parts = {
         category: json.loads(
             AESGCM(part_key(content_key, category)).decrypt(
                 NONCE, envelope.parts[category], part_context(header, category)
             )
         )
-        for category in sorted(categories)
+        for category in sorted(opening.categories)
     }
+    hers = words.approved(opening.connection, UUID(header.grant), private) if "summary" in parts else None
+    # What she wrote for this agency herself stands in place of what somebody sent as her words.
+    return parts if hers is None else {**parts, "summary": {"text": hers}}
 
 
 def _record_outcome(opening: Opening, outcome: str) -> None:
