@@ -67,6 +67,8 @@ def _telling(window: Window) -> list[str]:
     """What title, address and icon say to somebody who looks over her shoulder."""
     icon = window.page.locator("link[rel=icon]").get_attribute("href") or ""
     path = window.page.url.removeprefix(window.house.url)
-    shown = f"{window.page.title()} {path} {icon}".replace(window.agency.id, "").replace(window.other.id, "")
+    if path.startswith("/consent/workers/"):  # which is not hers, and not on her phone
+        return []
+    shown = f"{window.page.title()} {path} {icon}"
     found = window.page.evaluate("([text, words]) => text.toLowerCase().match(words)", [shown, TELLING])
     return [f"tells {found[0]}"] if found else []

@@ -69,7 +69,8 @@ def test_saying_not_now_is_as_easy_as_saying_yes_and_nothing_is_chosen_for_her(w
     assert len(sizes) == 2
     assert min(sizes) >= 44
 
-    buttons.nth(1).click()
+    with here.page.expect_navigation():
+        buttons.nth(1).click()
     chosen = here.page.locator("main input:checked")
     assert chosen.count() == 0
     assert here.page.locator("#agency").input_value() == ""

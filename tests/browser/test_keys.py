@@ -20,7 +20,7 @@ PHONE = {
 def here(window: NewWindow) -> Window:
     made = window()
     claimed = accounts.claim(made.house.room, made.person.claim_code, PIN)
-    made.page.context.add_cookies([{"name": "s", "value": claimed.session, "url": made.house.url + "/my"}])
+    made.sit_down(claimed.session)
     return made
 
 

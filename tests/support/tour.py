@@ -64,8 +64,12 @@ class Window:
     def come_in(self, *, stepped_up: bool = False) -> str:
         """Sit down with a session; its token."""
         token = self.house.session(self.person, stepped_up=stepped_up)
-        self.page.context.add_cookies([{"name": "s", "value": token, "url": self.house.url + "/my"}])
+        self.sit_down(token)
         return token
+
+    def sit_down(self, token: str) -> None:
+        """Take a session's token."""
+        self.page.context.add_cookies([{"name": "s", "value": token, "domain": "localhost", "path": "/my"}])
 
     def _fill(self, fields: Any, value: str) -> None:
         kind = fields.first.evaluate("field => field.type || field.tagName")

@@ -57,10 +57,11 @@ class Visit:
 
     def show(self, template: str, status: int = 200, **values: object) -> HTMLResponse:
         """A page."""
-        page = templates(self.language).get_template(template)
-        response = HTMLResponse(page.render(visit=self, home=HOME, **values), status)
+        page = templates(self.language).get_template(template).render(visit=self, home=HOME, **values)
+        response = HTMLResponse(page, status)
         response.headers["content-security-policy"] = policy(self.door.leave_to)
-        if self.request.url.path.startswith(HOME) and self.request.cookies.get(self.door.cookie) != self.token:
+        if self.form in page and self.request.cookies.get(self.door.cookie) != self.token:
+            # Her form needs the cookie that its token was made from; a page without a form leaves nothing behind.
             self.door.let_in(response, self.token)
         return response
 
