@@ -1,16 +1,25 @@
-"""Visitors of her pages, whose connections end with their test."""
+"""Her pages over one database, since no query is theirs; and visitors whose connections end with their test."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
+from pathlib import Path
 
 import pytest
 
 from tests.support.consent import House
-from tests.support.visitor import Visitor
+from tests.support.consent import house as open_house
+from tests.support.visitor import NewVisitor, Visitor
+
+
+@pytest.fixture(scope="session")
+def shared_house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+    folder: Path = tmp_path_factory.mktemp("pages")
+    with open_house(f"sqlite:///{folder / 'consent.sqlite'}", folder) as made:
+        yield made
 
 
 @pytest.fixture
-def arrive(house: House) -> Iterator[Callable[..., Visitor]]:
+def arrive(house: House) -> Iterator[NewVisitor]:
     """Somebody new at her pages, reading in a language, with a session if one is named."""
     with ExitStack() as leaving:
 
