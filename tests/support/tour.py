@@ -92,8 +92,8 @@ def a_window(chromium: Browser, house: House, language: str, **wishes: Any) -> W
         _rename(house, named, name)
     page = chromium.new_context(locale=f"{language}-CA", **{**PHONE, **wishes}).new_page()
     made = Window(house, page, language, agency, other, house.person(agency, language))
-    page.on("request", made.asked.append)
-    page.on("response", made.answered.append)
+    page.on("request", lambda request: made.asked.append(request))  # noqa: PLW0108 - it takes no method of a list
+    page.on("response", lambda answer: made.answered.append(answer))  # noqa: PLW0108
     return made
 
 
