@@ -67,7 +67,7 @@ class Settings(BaseSettings):
     @classmethod
     def _neutral(cls, url: str) -> str:
         # It stands in a header of each page: an address and nothing else.
-        if not re.fullmatch(r"/[\w./-]*|https://[\w.-]+(:\d+)?(/[\w./%?=&+-]*)?", url):
+        if not re.fullmatch(r"/(?!/)[\w./-]*|https://[\w.-]+(:\d+)?(/[\w./%?=&+-]*)?", url):
             raise ValueError("must be https://... or a path of this hub such as /my/today")
         return url
 

@@ -1,4 +1,4 @@
-"""*Never*: what she forbids, in plain words; it wins over every yes."""
+"""What is never to be: what she forbids, in plain words; it wins over every yes."""
 
 from typing import Annotated
 from uuid import UUID
