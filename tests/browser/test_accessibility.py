@@ -49,9 +49,9 @@ def _too_wide(window: Window) -> list[str]:
 
 
 def _too_hard(window: Window) -> list[str]:
-    """The text as it stands, but for what is kept word for word, and codes that are long by nature."""
+    """The text as it stands, but for what is kept word for word, names to choose from, and codes that are long by nature."""
     text = window.page.evaluate(
-        """() => [...document.querySelectorAll('h1, h2, p, li, label, legend, button, option, dt')]
+        """() => [...document.querySelectorAll('h1, h2, p, li, label, legend, button, dt')]
               .filter(mark => !mark.closest('[lang=en] dl, .secret, .number') && !mark.querySelector('p, li'))
               .map(mark => mark.textContent.trim()).filter(text => text)"""
     )
