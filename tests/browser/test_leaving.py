@@ -97,14 +97,13 @@ def test_while_the_line_is_dead_the_view_is_empty_all_the_same(window: NewWindow
     here.open("/my")
     assert here.page.inner_text("body")
 
-    def never_answer(_route: Route) -> None:
-        """The request goes out, and nothing comes back."""
-
-    here.page.route("**/my/leave", never_answer)
+    held: list[Route] = []
+    here.page.route("**/my/leave", lambda route: held.append(route))  # noqa: PLW0108 - nothing comes back for a while
     with here.page.expect_request("**/my/leave"):
         for _ in range(3):
             here.page.keyboard.press("Shift")
     assert here.page.evaluate("[document.body.innerText, document.title]") == ["", "…"]
+    held[0].abort()
 
 
 def test_after_ten_minutes_alone_the_page_goes_and_while_she_types_it_stays(window: NewWindow) -> None:
