@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from bench import intake, latency, openings, relay
+from bench import counting, intake, latency, ledger, openings, relay
 from bench.report import Figure, table
 from bench.world import World, world
 
@@ -14,7 +14,9 @@ from bench.world import World, world
 PARTS: dict[str, Callable[[World], list[Figure]]] = {
     "latency": latency.figures,
     "openings": openings.figures,
+    "ledger": ledger.figures,
     "intake": intake.figures,
+    "counting": counting.figures,
     "relay": relay.figures,
 }
 

@@ -14,7 +14,7 @@ from services.common.event import BATCH_CONTENT_TYPE, CONTENT_TYPE
 from tests.support.people import referral
 
 SINGLES, BATCHES, BATCH = 1000, 60, 100
-SINGLE_CLIENTS, BATCH_CLIENTS = 4, 2
+SINGLE_CLIENTS, BATCH_CLIENTS = 4, 4
 BARE_SECONDS = 2.0
 PATH = "/intake/v1/events"
 TABLES = ("posted_event", "outbox")

@@ -56,6 +56,22 @@ def documents() -> Mapping[str, dict[str, object]]:
     return {schema["$id"]: schema for folder in folders for schema in folder.values()}
 
 
+def plan(version: int) -> Mapping[str, Any]:
+    """The tables that a publication may hold, and what relates their cells; `KeyError` if there is no such version."""
+    return _folder("plans")[str(version)]
+
+
+def rules(version: int) -> Mapping[str, Any]:
+    """How small a published cell may be, and when a period closes; `KeyError` if there is no such version."""
+    return _folder("rules")[str(version)]
+
+
+@cache
+def indicators() -> tuple[Mapping[str, Any], ...]:
+    """The catalogue of indicators, in the order of the recommendations that they are for."""
+    return tuple(entry for _, group in sorted(_folder("indicators").items()) for entry in group["indicators"])
+
+
 @cache
 def _labels(name: str, language: str) -> Mapping[str, str]:
     member = _LABELS[language]

@@ -10,8 +10,11 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from services import rooms
 from services.common.broker import BrokerUnavailable
+from services.common.clock import SystemClock
 from services.common.service import Service
 from services.common.settings import Settings
+from services.consent import main as consent
+from services.consent.handlers.standing import standing
 
 OUTBOX_SECONDS = 60
 
@@ -63,7 +66,10 @@ def _keys(settings: Settings) -> Iterator[Finding]:
 def _databases(settings: Settings, names: Sequence[str]) -> Iterator[Finding]:
     for name in names:
         try:
-            yield from _database(name, rooms.build_one(name, settings))
+            made = rooms.build_one(name, settings)
+            yield from _database(name, made)
+            if name == consent.NAME and not rooms.missing(made):
+                yield from _ledger(settings)
         except SQLAlchemyError as error:
             advice = f"check FIREWEED_DATABASE_URL and that the database runs ({type(error).__name__})"
             yield Finding(f"the {name} database answers", False, advice)
@@ -81,6 +87,17 @@ def _database(name: str, service: Service) -> Iterator[Finding]:
     flows = f"fireweed serve {name} worker must be running and reach the bus; the oldest event waits {waiting:.0f} s"
     yield Finding(f"events leave {name}", waiting < OUTBOX_SECONDS, flows)
     yield Finding(f"{name} could handle every event", not stopped, "fireweed parked list")
+
+
+def _ledger(settings: Settings) -> Iterator[Finding]:
+    room = consent.build_room(settings, SystemClock())
+    try:
+        found = standing(room)
+    finally:
+        room.database.close()
+    worker = "fireweed serve consent worker must be running; if it is, its log says why it"
+    yield Finding("every line of the ledger is in a signed tree", found.ledger_is_signed, f"{worker} does not sign")
+    yield Finding("the key-encryption key is young", found.keys_are_young, f"{worker} does not rotate the keys")
 
 
 def _bus(settings: Settings) -> Iterator[Finding]:

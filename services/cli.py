@@ -15,8 +15,10 @@ from services.common.service import Service
 from services.common.settings import Settings
 from services.common.web import create_app
 from services.common.worker import Worker
+from services.consent.commands import keys, ledger
 from services.demo import play
 from services.intake.commands import agency
+from services.reporting.commands import publication
 from services.rooms import NAMES
 
 
@@ -35,7 +37,8 @@ def main() -> None:
     """
 
 
-main.add_command(agency)
+for commands in (agency, keys, ledger, publication):
+    main.add_command(commands)
 
 
 @main.command()

@@ -49,6 +49,19 @@ def answer(document: Mapping[str, Any] | list[Any], as_json: bool, lines: Callab
         click.echo(text)
 
 
+def progress(label: str) -> Callable[[int, int], None]:
+    """What long work calls with how much is done, and of how much; it is told on stderr in steps of 5 %."""
+    steps: set[int] = set()
+
+    def show(done: int, total: int) -> None:
+        step = 100 * done // max(total, 1) // 5 * 5
+        if step not in steps:
+            steps.add(step)
+            click.echo(f"{label}: {step} % ({done} of {total})", err=True)
+
+    return show
+
+
 def told(problem: Problem) -> str:
     """A problem in a line or two, with what would have been accepted."""
     lines = [problem.title]

@@ -3,7 +3,7 @@
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 
 from opentelemetry.trace import SpanKind
@@ -21,6 +21,8 @@ from services.common.inbox import Inbox
 from services.common.parking import BEHIND, Parking
 
 Handler = Callable[[Connection, Event], None]
+# Takes many events at once. What it does must not depend on their order, nor on how often each comes: it has no inbox.
+Fold = Callable[[Connection, Sequence[Event]], None]
 # Something outside is down and the events are fine: nothing is parked, and the worker begins again.
 OUTAGES = (OperationalError, PoolTimeout, Transient)
 POLL_SECONDS = 0.5
@@ -47,6 +49,7 @@ class EventConsumer:
     topics: Sequence[str]
     handlers: Mapping[str, Handler]
     clock: Clock
+    folds: Mapping[str, Fold] = field(default_factory=dict)
     parked_in_a_row: int = 0
 
     def run(self, stopping: threading.Event) -> None:
@@ -125,14 +128,25 @@ class EventConsumer:
             raise TooManyFailures(f"{self.parked_in_a_row} events in a row could not be handled")
 
     def _handle(self, connection: Connection, received: Sequence[Received]) -> int:
-        wanted = [(event, item.record.headers) for item in received if (event := self._wanted(item))]
+        taken = [(event, item.record.headers) for item in received if (event := self._wanted(item))]
+        wanted = [(event, headers) for event, headers in taken if event.type in self.handlers]
         carried = {(event.source, event.id): headers for event, headers in wanted}
         new = self.inbox.take(connection, [event for event, _ in wanted], self.clock.now())
         for event in new:
             with telemetry.span(f"process {event.type}", SpanKind.CONSUMER, carried[event.source, event.id]):
                 self.handlers[event.type](connection, event)
-        metrics.consumed.add(len(wanted), {"service": self.service})
-        return len(new)
+        folded = self._fold(connection, [event for event, _ in taken if event.type in self.folds])
+        metrics.consumed.add(len(taken), {"service": self.service})
+        return len(new) + folded
+
+    def _fold(self, connection: Connection, events: Sequence[Event]) -> int:
+        by_fold: dict[Fold, list[Event]] = {}
+        for event in events:
+            by_fold.setdefault(self.folds[event.type], []).append(event)
+        for fold, batch in by_fold.items():
+            with telemetry.span(f"fold {batch[0].type}", SpanKind.CONSUMER):
+                fold(connection, batch)
+        return len(events)
 
     def _wanted(self, item: Received) -> Event | None:
         if item.record.value is None:
@@ -141,4 +155,4 @@ class EventConsumer:
             event = from_record(item.record.headers, item.record.value, item.record.key)
         except (ValueError, TypeError, AttributeError) as error:
             raise Park from error
-        return event if event.type in self.handlers else None
+        return event if event.type in self.handlers or event.type in self.folds else None

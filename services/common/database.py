@@ -1,31 +1,47 @@
 """Connections and transactions on SQLite and PostgreSQL; the only module that commits."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 from typing import Any
 
+from psycopg import sql
 from sqlalchemy import (
     JSON,
     BigInteger,
+    Column,
+    ColumnElement,
     Connection,
     DateTime,
     Dialect,
     Engine,
+    Executable,
     Integer,
+    Select,
     Table,
+    and_,
+    any_,
+    bindparam,
+    cast,
     create_engine,
     event,
     func,
+    literal,
+    or_,
+    select,
     text,
+    tuple_,
 )
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import make_url
+from sqlalchemy.sql.base import ReadOnlyColumnCollection
 from sqlalchemy.types import TypeDecorator
 
-WRITE = {"fireweed_write": True}
+WRITE, READ = {"fireweed_write": True}, {"fireweed_read": True}
 Row = Mapping[str, Any]
+Columns = ReadOnlyColumnCollection[str, Any]
 
 BigId = BigInteger().with_variant(Integer, "sqlite")
 """A 64-bit key that both databases can number by themselves."""
@@ -69,9 +85,35 @@ class Database:
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
-        """A connection for reading; whatever was done on it is rolled back at the end."""
+        """A connection for reading only; each statement sees what was committed when it began."""
+        with self.engine.connect() as connection:
+            if self.is_postgresql:
+                # No transaction around it, which would cost two more round trips for each reader.
+                connection.execution_options(isolation_level="AUTOCOMMIT")
+            yield connection.execution_options(**READ)
+
+    @contextmanager
+    def connection(self) -> Iterator[Connection]:
+        """A connection for several units of work, each begun by `transaction_on`."""
         with self.engine.connect() as connection:
             yield connection
+
+    @contextmanager
+    def single(self) -> Iterator[Connection]:
+        """A connection on which each statement is a unit of work of its own, for those that need no other beside them."""
+        if not self.is_postgresql:
+            with self.transaction() as connection:
+                yield connection
+            return
+        with self.engine.connect() as connection:
+            yield connection.execution_options(isolation_level="AUTOCOMMIT")
+
+    @contextmanager
+    def snapshot(self) -> Iterator[Connection]:
+        """The same, but every statement sees the database as it was at the first."""
+        with self.engine.connect() as connection:
+            # SQLite's transactions are like this anyway.
+            yield connection.execution_options(isolation_level="REPEATABLE READ") if self.is_postgresql else connection
 
     def close(self) -> None:
         """Close every pooled connection."""
@@ -81,6 +123,8 @@ class Database:
 @contextmanager
 def transaction_on(connection: Connection) -> Iterator[None]:
     """One unit of work on a connection that the caller keeps (a session-level lock may live on it)."""
+    if connection.get_execution_options().keys() & READ.keys():
+        raise RuntimeError("this connection is for reading")
     with connection.execution_options(**WRITE).begin():
         yield
 
@@ -89,13 +133,46 @@ def insert_new(connection: Connection, table: Table, rows: Sequence[Row], *retur
     """Insert the rows whose key is not there yet; return the named columns of those that were inserted."""
     if not rows:
         return []
-    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
     columns = [table.c[name] for name in returning]
-    statement = dialect.insert(table).on_conflict_do_nothing()
-    if not columns:
-        connection.execute(statement, list(rows))
-        return []
-    return [tuple(row) for row in connection.execute(statement.returning(*columns), list(rows))]
+    if connection.dialect.name == "postgresql":
+        statement = (
+            postgresql.insert(table).from_select(list(rows[0]), _as_arrays(table, rows)).on_conflict_do_nothing()
+        )
+        result = connection.execute(statement.returning(*columns) if columns else statement)
+    else:
+        plain = sqlite.insert(table).on_conflict_do_nothing()
+        result = connection.execute(plain.returning(*columns) if columns else plain, list(rows))
+    return [tuple(row) for row in result] if columns else []
+
+
+def insert_all(connection: Connection, table: Table, rows: Sequence[Row]) -> None:
+    """Insert rows in order; a key that is there already is an error."""
+    if connection.dialect.name != "postgresql":
+        connection.execute(table.insert(), list(rows))
+        return
+    # COPY, since the driver writes its rows in C; it goes through the same connection and so into the same transaction.
+    names = sql.SQL(", ").join(map(sql.Identifier, rows[0]))
+    statement = sql.SQL("COPY {} ({}) FROM STDIN").format(sql.Identifier(table.name), names)
+    driver: Any = connection.connection.driver_connection
+    with driver.cursor() as cursor, cursor.copy(statement) as copy:
+        for row in rows:
+            copy.write_row(tuple(row.values()))
+
+
+def _as_arrays(table: Table, rows: Sequence[Row]) -> Select[Any]:
+    """Rows as one array for each column: a statement whose text stays the same however many rows there are.
+
+    Statements that grow with their rows spent half of a batch's time on being written and split again.
+    """
+    arrays = [literal([row[name] for row in rows], postgresql.ARRAY(table.c[name].type)) for name in rows[0]]
+    return select(*[func.unnest(array) for array in arrays])
+
+
+def one_of(connection: Connection, column: ColumnElement[Any], values: Collection[Any]) -> ColumnElement[bool]:
+    """Whether a column holds one of the values; like `_as_arrays`, one text for any number of them."""
+    if connection.dialect.name == "postgresql":
+        return column == any_(literal(list(values), postgresql.ARRAY(column.type)))
+    return column.in_(values)
 
 
 def upsert(
@@ -120,6 +197,57 @@ def upsert(
     connection.execute(
         statement.on_conflict_do_update(index_elements=sorted(keys), set_=changed, where=condition), list(rows)
     )
+
+
+Joined = Callable[[Columns, Columns], Mapping[str, ColumnElement[Any]]]
+
+
+def merge(connection: Connection, table: Table, rows: Sequence[Sequence[Any]], joined: Joined) -> None:
+    """Insert rows, each a value for every column in order, or join them with those of the same primary key.
+
+    `joined` is given what is there and what is new. On PostgreSQL this is one statement however many rows there are; no
+    key may be among them twice.
+    """
+    if not rows:
+        return
+    names = [column.name for column in table.columns]
+    values: Any
+    if connection.dialect.name == "postgresql":
+        values = {f"{name}s": column for name, column in zip(names, zip(*rows, strict=True), strict=True)}
+    else:
+        values = [dict(zip(names, row, strict=True)) for row in rows]
+    connection.execute(_merging(connection.dialect.name, table, joined), values)
+
+
+@cache
+def _merging(dialect: str, table: Table, joined: Joined) -> Executable:
+    insert: Any
+    if dialect == "postgresql":
+        # One JSON list for each column: the driver writes an array item by item, which takes longer than the insert.
+        lists = [cast(_each(bindparam(f"{column.name}s", type_=JSON)), column.type) for column in table.columns]
+        insert = postgresql.insert(table).from_select(list(table.columns), select(*lists))
+    else:
+        insert = sqlite.insert(table)
+    changed = joined(table.c, insert.excluded)
+    # A row that the join leaves as it is must not be written again.
+    differs = or_(*(table.c[name] != value for name, value in changed.items()))
+    keys = list(table.primary_key)
+    statement: Executable = insert.on_conflict_do_update(index_elements=keys, set_=changed, where=differs)
+    return statement
+
+
+def among(connection: Connection, columns: Sequence[Column[Any]], rows: Sequence[Sequence[Any]]) -> ColumnElement[bool]:
+    """Whether some columns are as in one of many rows; on PostgreSQL it is one statement however many there are."""
+    if connection.dialect.name == "postgresql":
+        lists = [literal([row[place] for row in rows], JSON) for place in range(len(columns))]
+        return tuple_(*columns).in_(select(*map(_each, lists)))
+    # SQLite finds rows by the first column's index, and would read the whole table for the tuple alone.
+    first = columns[0].in_(sorted({row[0] for row in rows}))
+    return first if len(columns) == 1 else and_(first, tuple_(*columns).in_(rows))
+
+
+def _each(values: ColumnElement[Any]) -> ColumnElement[Any]:
+    return func.json_array_elements_text(values)
 
 
 @contextmanager
@@ -150,7 +278,7 @@ def _engine(url: str, pool_size: int) -> Engine:
     parsed = make_url(url)
     # hide_parameters: an error message must never carry a row's values into a log.
     if parsed.get_backend_name() != "sqlite":
-        return create_engine(
+        engine = create_engine(
             parsed,
             pool_size=pool_size,
             max_overflow=pool_size,
@@ -158,12 +286,22 @@ def _engine(url: str, pool_size: int) -> Engine:
             pool_pre_ping=False,
             hide_parameters=True,
         )
+        event.listen(engine, "before_cursor_execute", _refuse_to_write_while_reading)
+        return engine
     if parsed.database:
         Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
     engine = create_engine(parsed, pool_size=pool_size, max_overflow=-1, hide_parameters=True)
     event.listen(engine, "connect", _prepare_sqlite)
     event.listen(engine, "begin", _begin_sqlite)
+    event.listen(engine, "before_cursor_execute", _refuse_to_write_while_reading)
     return engine
+
+
+def _refuse_to_write_while_reading(connection: Connection, _cursor: object, statement: str, *_: object) -> None:
+    # What is written outside a transaction would be there at once, and could not be taken back.
+    reading = connection.get_execution_options().get("fireweed_read")
+    if reading and not statement.lstrip().upper().startswith(("SELECT", "BEGIN", "PRAGMA")):
+        raise RuntimeError("this connection is for reading")
 
 
 def _prepare_sqlite(connection: Any, _record: object) -> None:

@@ -8,7 +8,7 @@ one envelope or category to another.
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
@@ -45,7 +45,11 @@ class Header:
     @property
     def context(self) -> bytes:
         """The header's bytes, as HPKE `info` and as the first part of each AAD."""
-        return canonical(asdict(self))
+        return canonical(self.as_json())
+
+    def as_json(self) -> dict[str, object]:
+        """The header's members."""
+        return {name: getattr(self, name) for name in ("id", "recipient", "grant", "epoch", "type")}
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +79,7 @@ def pad(content: bytes) -> bytes:
 def write(envelope: Envelope) -> str:
     """The box as one opaque text, safe in JSON and URLs."""
     document = {
-        "header": asdict(envelope.header),
+        "header": envelope.header.as_json(),
         "key": base64url(envelope.key),
         "parts": {category: base64url(part) for category, part in envelope.parts.items()},
     }

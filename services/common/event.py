@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from pydantic_core import from_json
+
 from services.common.errors import Fault
 
 CONTENT_TYPE = "application/cloudevents+json"
@@ -67,10 +69,9 @@ def from_record(headers: Mapping[str, str], value: bytes | None, key: str) -> Ev
     if value is None:
         raise ValueError("a record without a value is a tombstone, not an event")
     if headers.get("content-type", "").startswith(CONTENT_TYPE):
-        document = json.loads(value)
+        document = from_json(value)
         return _build({name: document.get(name) for name in ATTRIBUTES}, document.get("data"), key)
-    attributes = {name.removeprefix("ce_"): text for name, text in headers.items() if name.startswith("ce_")}
-    return _build(attributes, json.loads(value), key)
+    return _build({name[3:]: text for name, text in headers.items() if name.startswith("ce_")}, from_json(value), key)
 
 
 def _build(attributes: Mapping[str, Any], data: Any, key: str) -> Event:

@@ -11,7 +11,7 @@ from datetime import datetime
 from sqlalchemy import Column, Connection, LargeBinary, MetaData, RowMapping, String, Table, Text, delete, func, select
 
 from services.common import contracts, telemetry
-from services.common.database import BigId, Instant
+from services.common.database import BigId, Instant, insert_all, one_of
 from services.common.event import Event, to_headers, to_value
 
 
@@ -41,16 +41,21 @@ class Outbox:
         if events:
             carried = telemetry.outgoing_context()
             rows = [_row(event, carried, now) for event in events]
-            connection.execute(self.table.insert(), rows)
+            insert_all(connection, self.table, rows)
 
     def oldest(self, connection: Connection, after: int, limit: int) -> Sequence[RowMapping]:
         """Up to `limit` rows beyond `after`, oldest first."""
-        query = select(self.table).where(self.table.c.id > after).order_by(self.table.c.id).limit(limit)
+        columns = [column for column in self.table.c if column.name != "created_at"]
+        query = select(*columns).where(self.table.c.id > after).order_by(self.table.c.id).limit(limit)
         return connection.execute(query).mappings().all()
+
+    def waits(self, connection: Connection) -> bool:
+        """Whether any row is here."""
+        return connection.execute(select(self.table.c.id).limit(1)).first() is not None
 
     def remove(self, connection: Connection, ids: Sequence[int]) -> None:
         """Delete exactly these rows; a range would also take a row that committed late in between."""
-        connection.execute(delete(self.table).where(self.table.c.id.in_(ids)))
+        connection.execute(delete(self.table).where(one_of(connection, self.table.c.id, ids)))
 
     def oldest_at(self, connection: Connection) -> datetime | None:
         """When the longest-waiting row was queued: the one number that tells whether events flow."""

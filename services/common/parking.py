@@ -21,7 +21,7 @@ from sqlalchemy import (
 )
 
 from services.common.broker import Received, Record
-from services.common.database import BigId, Instant, insert_new
+from services.common.database import BigId, Instant, insert_new, one_of
 
 BEHIND = "behind"
 
@@ -67,7 +67,7 @@ class Parking:
 
     def keys(self, connection: Connection, keys: Sequence[str]) -> set[str]:
         """Which of these keys are parked."""
-        query = select(self.table.c.key).where(self.table.c.key.in_(keys)).distinct()
+        query = select(self.table.c.key).where(one_of(connection, self.table.c.key, keys)).distinct()
         return set(connection.scalars(query))
 
     def park(self, connection: Connection, received: Received, reason: str, now: datetime) -> None:

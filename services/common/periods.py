@@ -11,3 +11,8 @@ def fiscal_year(day: date) -> int:
 def fiscal_quarter(day: date) -> str:
     """That day's quarter, `2026-Q1` for April to June 2026."""
     return f"{fiscal_year(day)}-Q{(day.month - 4) % 12 // 3 + 1}"
+
+
+def quarters_of(period: str) -> tuple[str, ...]:
+    """The quarters of a fiscal year (`2026`), or a quarter (`2026-Q1`) alone."""
+    return (period,) if "-" in period else tuple(f"{period}-Q{number}" for number in range(1, 5))

@@ -1,11 +1,11 @@
 """Carries outbox rows to the bus, oldest first, and deletes exactly those that the bus has acknowledged."""
 
-import json
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 
+from pydantic_core import from_json
 from sqlalchemy import RowMapping
 
 from services.common import metrics, telemetry
@@ -13,7 +13,7 @@ from services.common.broker import Broker, BrokerUnavailable, Pending, Producer,
 from services.common.database import Database, sole
 from services.common.outbox import Outbox
 
-BATCH = 1000
+BATCH = 2000
 ACKNOWLEDGE_SECONDS = 30.0
 STANDBY_SECONDS = 1.0
 
@@ -34,12 +34,21 @@ class Relay:
     def run(self, stopping: threading.Event) -> None:
         """Relay until told to stop; raises `BrokerUnavailable` while the bus is down, and is then run again."""
         with sole(self.database, f"relay:{self.name}") as alone, closing(self.broker.producer()) as producer:
+            if not alone():
+                stopping.wait(STANDBY_SECONDS)
+                return
             while not stopping.is_set():
-                if not alone():
-                    stopping.wait(STANDBY_SECONDS)
-                    return
-                if not self.pass_on(producer):
+                # Whether this is still the only one has to be asked only when there is something to send.
+                if not self._waiting():
                     stopping.wait(self.interval)
+                elif not alone():
+                    return
+                else:
+                    self.pass_on(producer)
+
+    def _waiting(self) -> bool:
+        with self.database.reading() as connection:
+            return self.outbox.waits(connection)
 
     def pass_on(self, producer: Producer) -> int:
         """Send everything that waits, one batch in flight while the next is read; return how many rows left."""
@@ -94,4 +103,4 @@ def _send(producer: Producer, rows: Sequence[RowMapping]) -> Pending:
 
 def _record(row: RowMapping) -> Record:
     # The stored `traceparent` is the context in which the event was made; it goes on unchanged, and only once.
-    return Record(row["aggregatetype"], row["aggregateid"], json.loads(row["headers"]), row["payload"])
+    return Record(row["aggregatetype"], row["aggregateid"], from_json(row["headers"]), row["payload"])

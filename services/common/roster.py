@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import Column, Connection, Integer, MetaData, String, Table, select
 
-from services.common.database import Database, upsert
+from services.common.database import Database, one_of, upsert
 from services.common.event import Event
 
 
@@ -52,7 +52,9 @@ class Roster:
     def find(self, connection: Connection, ids: Sequence[str]) -> Mapping[str, Agency]:
         """Those of the agencies that are known."""
         columns = self.table.c
-        query = select(columns.id, columns.name, columns.sector, columns.standing).where(columns.id.in_(ids))
+        query = select(columns.id, columns.name, columns.sector, columns.standing).where(
+            one_of(connection, columns.id, ids)
+        )
         return {row.id: Agency(*row) for row in connection.execute(query)}
 
     def active(self, connection: Connection) -> list[Agency]:

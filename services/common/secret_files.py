@@ -25,7 +25,31 @@ def keep_secret(path: Path, content: bytes) -> bytes:
         pass
     finally:
         Path(draft).unlink()
+    _settle(path.parent)
     return path.read_bytes()
+
+
+def destroy_secret(path: Path) -> None:
+    """Overwrite a secret where it lies, then remove it, both durably; raises `FileNotFoundError`.
+
+    A disk or file system that writes elsewhere than where it was told to may keep the old bytes: there, keys belong into a
+    key management service.
+    """
+    with path.open("r+b") as file:
+        file.write(os.urandom(path.stat().st_size))
+        file.flush()
+        os.fsync(file.fileno())
+    path.unlink()
+    _settle(path.parent)
+
+
+def _settle(folder: Path) -> None:
+    """Make what was linked and unlinked in a folder durable."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def secret(path: Path, make: Callable[[], bytes] = lambda: os.urandom(32)) -> bytes:

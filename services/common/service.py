@@ -10,7 +10,7 @@ from starlette.types import ASGIApp
 from services.common import metrics
 from services.common.broker import Broker
 from services.common.clock import Clock
-from services.common.consumer import EventConsumer, Handler
+from services.common.consumer import EventConsumer, Fold, Handler
 from services.common.database import Database
 from services.common.plumbing import Plumbing
 from services.common.relay import Relay
@@ -33,6 +33,7 @@ class Service:
     handlers: Mapping[str, Handler]
     app: ASGIApp
     prefixes: tuple[str, ...]
+    folds: Mapping[str, Fold] = field(default_factory=dict)
     inner_app: ASGIApp | None = None
     api_loops: Mapping[str, Loop] = field(default_factory=dict)
     chores: Mapping[str, Loop] = field(default_factory=dict)
@@ -55,6 +56,7 @@ class Service:
             topics=topics_read_by(self.name),
             handlers=self.handlers,
             clock=self.clock,
+            folds=self.folds,
         )
 
     def worker_loops(self, broker: Broker) -> Mapping[str, Loop]:

@@ -38,6 +38,10 @@ class Settings(BaseSettings):
         default=None, description="Where token keys are read; unset: `issuer`/jwks.json."
     )
     consent_url: str | None = Field(default=None, description="Inner origin of the consent service, which intake asks.")
+    ledger_origin: str | None = Field(
+        default=None,
+        description="Name of the ledger in its checkpoints, for good; unset: `public_url`/consent/v1/ledger.",
+    )
     leave_to: str = Field(
         default="/my/today", description="Where *Leave now* leads: a neutral https:// page, or one of this hub's own."
     )
@@ -85,6 +89,11 @@ class Settings(BaseSettings):
     def token_issuer(self) -> str:
         """The issuer that partner tokens carry and that their assertions must name as audience."""
         return self.issuer or f"{self.public_url}/intake"
+
+    @property
+    def ledger_name(self) -> str:
+        """The name under which the ledger signs: like a URL, but without the scheme."""
+        return self.ledger_origin or f"{self.public_url.partition('://')[2]}/consent/v1/ledger"
 
     @property
     def token_keys(self) -> str:

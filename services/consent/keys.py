@@ -1,17 +1,19 @@
 """Keys: the key-encryption key that lives outside the database, and the grants' private keys wrapped by it.
 
 A destroyed row is not a destroyed key, since its bytes stay in the write-ahead log and in backups: what makes them
-unreadable is that the key-encryption key they were wrapped with is destroyed too (`rotate`).
+unreadable is that the key-encryption key they were wrapped with is destroyed too (handlers/rotation).
 """
 
 import os
+from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Protocol
 
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from cryptography.hazmat.primitives.keywrap import InvalidUnwrap, aes_key_unwrap, aes_key_wrap
 
-from services.common.secret_files import keep_secret
+from services.common.secret_files import destroy_secret, keep_secret
 
 
 class KeyGone(Exception):
@@ -23,6 +25,18 @@ class KeyEncryptionKeys(Protocol):
 
     def newest(self) -> int:
         """The number of the key that wraps now; makes the first one if there is none."""
+        ...
+
+    def numbers(self) -> Sequence[int]:
+        """The keys that are there, the oldest first."""
+        ...
+
+    def make_next(self) -> int:
+        """Make a key newer than every other, which from now on wraps; it is durable when this returns."""
+        ...
+
+    def destroy(self, number: int) -> None:
+        """Destroy a key for good, and with it all that it alone wrapped; one that is not there is destroyed already."""
         ...
 
     def wrap(self, number: int, secret: bytes) -> bytes:
@@ -42,11 +56,23 @@ class KeyFiles:
 
     def newest(self) -> int:
         """The greatest number in the folder."""
-        numbers = [int(path.stem) for path in self._folder.glob("*.key")]
-        if numbers:
-            return max(numbers)
-        keep_secret(self._folder / "1.key", os.urandom(32))
-        return 1
+        return max(self.numbers(), default=0) or self.make_next()
+
+    def numbers(self) -> Sequence[int]:
+        """The numbers in the folder."""
+        return sorted(int(path.stem) for path in self._folder.glob("*.key"))
+
+    def make_next(self) -> int:
+        """A file with the next number. Two that come at once make one key, and both get its number."""
+        number = max(self.numbers(), default=0) + 1
+        keep_secret(self._folder / f"{number}.key", os.urandom(32))
+        return number
+
+    def destroy(self, number: int) -> None:
+        """Overwrite the file, then remove it, and any draft of it that a killed process left behind."""
+        for path in [*self._folder.glob(f".{number}.key.*"), self._folder / f"{number}.key"]:
+            with suppress(FileNotFoundError):
+                destroy_secret(path)
 
     def wrap(self, number: int, secret: bytes) -> bytes:
         """Wrap with key `number`."""

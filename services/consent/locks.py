@@ -61,7 +61,7 @@ class PostgresLocks:
     def opening(self, subjects: Sequence[UUID]) -> Iterator[Connection]:
         """Session-level shared locks, taken in one order by everybody so that two holders cannot wait for each other."""
         keys = {"keys": sorted(_key(subject) for subject in subjects)}
-        with self._database.engine.connect() as connection:
+        with self._database.connection() as connection:
             try:
                 with _as_busy(), transaction_on(connection):
                     _limit_wait(connection, SHARED_SECONDS)
@@ -94,7 +94,7 @@ class ProcessLocks:
         with ExitStack() as held:
             for subject in sorted(set(subjects)):
                 held.enter_context(self._of(subject).shared(SHARED_SECONDS))
-            yield held.enter_context(self._database.reading())
+            yield held.enter_context(self._database.connection())
 
     def _of(self, subject: UUID) -> "_FairLock":
         with self._guard:

@@ -1,5 +1,6 @@
 """Puts the consent service together; nothing else happens here."""
 
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from fastapi import FastAPI
 
 from services.common import health
@@ -12,16 +13,20 @@ from services.common.service import Service
 from services.common.settings import Settings
 from services.common.web import create_app
 from services.common.worker import every
-from services.consent import models, pages
+from services.consent import ledger, models, pages
 from services.consent.api import agencies, inner, survivors
+from services.consent.api import ledger as ledger_routes
 from services.consent.api.doors import Door
 from services.consent.handlers.accounts import forget_idle
 from services.consent.handlers.grants import end_lapsed
+from services.consent.handlers.rotation import rotate_if_due
+from services.consent.handlers.tree import publish
 from services.consent.keys import KeyFiles
 from services.consent.locks import SubjectLocks, subject_locks
 from services.consent.policy import policy
 from services.consent.room import Room
 from services.consent.secrets import Secrets
+from services.consent.signing import LedgerKey
 
 NAME = "consent"
 PREFIXES = ("/consent", "/my")
@@ -32,7 +37,7 @@ def build(
 ) -> Service:
     """The service with everything it works with. `locks` is there for the test that shows what happens without them."""
     clock = clock or SystemClock()
-    room = _room(settings, clock, locks)
+    room = build_room(settings, clock, locks)
     return Service(
         name=NAME,
         settings=settings,
@@ -48,22 +53,29 @@ def build(
         chores={
             "consent ends": every(5.0, lambda: end_lapsed(room)),
             "consent sessions": every(60.0, lambda: forget_idle(room)),
+            "consent ledger": every(1.0, lambda: publish(room)),
+            "consent keys": every(5.0, lambda: rotate_if_due(room)),
         },
     )
 
 
-def _room(settings: Settings, clock: Clock, locks: SubjectLocks | None) -> Room:
+def build_room(settings: Settings, clock: Clock, locks: SubjectLocks | None = None) -> Room:
+    """What the handlers work with."""
     database = Database(settings.database(NAME), pool_size=20)
     folder = settings.keys_folder / NAME
+    keys = KeyFiles(folder / "key-encryption")
+    ledger.seal_with(database, keys)
     return Room(
         database=database,
         outbox=models.plumbing.outbox,
         roster=models.roster,
         locks=locks or subject_locks(database),
-        keys=KeyFiles(folder / "key-encryption"),
+        keys=keys,
         secrets=Secrets(secret(folder / "pepper.key")),
+        ledger_key=LedgerKey(settings.ledger_name, Ed25519PrivateKey.from_private_bytes(secret(folder / "ledger.key"))),
         policy=policy(),
         clock=clock,
+        public_url=settings.public_url,
     )
 
 
@@ -77,7 +89,13 @@ def _app(room: Room, settings: Settings, token_keys: TokenKeys) -> FastAPI:
         standing=lambda agency: room.roster.standing(room.database, agency),
     )
     door = Door(room, settings.public_url, settings.leave_to)
-    routers = [agencies.routes, survivors.routes, *pages.ROUTERS, health.router("/consent", room.database)]
+    routers = [
+        agencies.routes,
+        ledger_routes.routes,
+        survivors.routes,
+        *pages.ROUTERS,
+        health.router("/consent", room.database),
+    ]
     title, description = "Fireweed consent", "She decides who sees what, and takes it back at once."
     return create_app(title, description, routers, room=room, gate=gate, door=door)
 

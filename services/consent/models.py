@@ -5,6 +5,7 @@ from sqlalchemy import (
     CheckConstraint,
     Column,
     ForeignKey,
+    Index,
     Integer,
     LargeBinary,
     MetaData,
@@ -20,6 +21,7 @@ from services.common.plumbing import define_plumbing
 from services.common.roster import Roster, define_roster
 
 metadata = MetaData()
+
 plumbing = define_plumbing(metadata)
 roster = Roster(define_roster(metadata))
 
@@ -131,22 +133,76 @@ consent_request = Table(
     Column("accepted", Boolean),
 )
 
+# Her key for the sealed half of her ledger's lines. `wrapped` is NULL once she is erased: nothing is readable any more.
+audit_key = Table(
+    "audit_key",
+    metadata,
+    Column("subject_id", Uuid, primary_key=True),
+    Column("key_encryption_key", Integer, nullable=False),
+    Column("wrapped", LargeBinary),
+    Column("destroyed_at", Instant),
+)
+
+# When each key-encryption key was first seen, and when its file was destroyed; the keys themselves lie elsewhere.
+key_encryption_key = Table(
+    "key_encryption_key",
+    metadata,
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("seen_at", Instant, nullable=False),
+    Column("destroyed_at", Instant),
+)
+
+# In the order in which acts recorded themselves. `leaf` is public and holds commitments only; `sealed` is for her alone.
+# Erasing takes `subject_id` and `sealed` away, never the row. `leaf_index` is NULL until the tree has taken the leaf in.
+ledger_entry = Table(
+    "ledger_entry",
+    metadata,
+    Column("position", BigId, primary_key=True),
+    Column("leaf_index", BigId, unique=True),
+    Column("at", Instant, nullable=False),
+    Column("kind", String(32), nullable=False),
+    Column("subject_id", Uuid, index=True),
+    Column("leaf", LargeBinary, nullable=False),
+    Column("sealed", LargeBinary),
+)
+_waits = ledger_entry.c.leaf_index.is_(None)
+Index("ledger_entry_waiting", ledger_entry.c.position, postgresql_where=_waits, sqlite_where=_waits)
+
+# The tree's right edge: whoever holds this row's lock is the one that grows the tree.
 ledger_head = Table(
     "ledger_head",
     metadata,
     Column("id", Integer, primary_key=True),
     Column("size", BigId, nullable=False),
+    Column("edge", LargeBinary, nullable=False),
 )
 
-ledger_entry = Table(
-    "ledger_entry",
+# The tree's hashes by 256; the last tile of each level grows until it is full.
+ledger_tile = Table(
+    "ledger_tile",
     metadata,
-    Column("position", BigId, primary_key=True, autoincrement=False),
-    Column("at", Instant, nullable=False),
-    Column("kind", String(32), nullable=False),
-    Column("subject_id", Uuid, index=True),
-    Column("agency", String(64)),
-    Column("detail", Json, nullable=False),
+    Column("level", Integer, primary_key=True, autoincrement=False),
+    Column("number", BigId, primary_key=True, autoincrement=False),
+    Column("hashes", LargeBinary, nullable=False),
+)
+
+ledger_checkpoint = Table(
+    "ledger_checkpoint",
+    metadata,
+    Column("size", BigId, primary_key=True, autoincrement=False),
+    Column("root", LargeBinary(32), nullable=False),
+    Column("note", Text, nullable=False),
+    Column("made_at", Instant, nullable=False),
+)
+
+# What each witness has cosigned last, and with which key.
+ledger_witness = Table(
+    "ledger_witness",
+    metadata,
+    Column("agency", String(64), primary_key=True),
+    Column("key", Text, nullable=False),
+    Column("size", ForeignKey(ledger_checkpoint.c.size), nullable=False, index=True),
+    Column("line", Text, nullable=False),
 )
 
 # How often her PIN was tried since it was last right, over all sessions.

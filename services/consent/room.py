@@ -10,6 +10,7 @@ from services.consent.domain import Policy
 from services.consent.keys import KeyEncryptionKeys
 from services.consent.locks import SubjectLocks
 from services.consent.secrets import Secrets
+from services.consent.signing import LedgerKey
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,5 +23,7 @@ class Room:
     locks: SubjectLocks
     keys: KeyEncryptionKeys
     secrets: Secrets
+    ledger_key: LedgerKey
     policy: Policy
     clock: Clock
+    public_url: str

@@ -62,7 +62,7 @@ def list_agencies(room: Room) -> Sequence[store.AnyRow]:
 def look_up(room: Room, agency: str, event_id: str) -> Result:
     """What became of an event that this agency posted."""
     with room.database.reading() as connection:
-        row = store.get_posted(connection, [(agency, event_id)]).get((agency, event_id))
+        row = store.get_posted(connection, agency, [event_id]).get(event_id)
     if row is None:
         raise not_found()
     return earlier(row, row.status)

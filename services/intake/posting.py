@@ -67,10 +67,10 @@ class _Posting:
 
     def _set_earlier_aside(self, events: dict[int, Event]) -> None:
         with self.room.database.reading() as connection:
-            known = store.get_posted(connection, sorted({(event.source, event.id) for event in events.values()}))
+            known = store.get_posted(connection, self.agency, {event.id for event in events.values()})
         seen: dict[str, int] = {}
         for place, event in events.items():
-            row = known.get((event.source, event.id))
+            row = known.get(event.id)
             first = seen.setdefault(event.id, place)
             if row is not None:
                 same = bytes(row.digest) == self._digest(place)
@@ -134,13 +134,13 @@ class _Posting:
             return
         with self.room.database.transaction() as connection:
             # In one order for every request: two that post the same events must not wait for each other in a circle.
-            new = store.add_posted(connection, sorted(self.rows.values(), key=itemgetter("source", "id")))
-            first = {place for place, row in self.rows.items() if (row["source"], row["id"]) in new}
+            new = store.add_posted(connection, sorted(self.rows.values(), key=itemgetter("id")))
+            first = {place for place, row in self.rows.items() if row["id"] in new}
             self.room.outbox.add(connection, [self.outgoing[place] for place in sorted(first)], self.now)
             for place in self.rows.keys() - first:
                 # Another request with the same id was a moment faster; its result is this one's as well.
-                key = (self.rows[place]["source"], self.rows[place]["id"])
-                row = store.get_posted(connection, [key])[key]
+                name = self.rows[place]["id"]
+                row = store.get_posted(connection, self.agency, [name])[name]
                 same = bytes(row.digest) == self.rows[place]["digest"]
                 self.results[place] = earlier(row, "duplicate") if same else _reused(row.id)
 

@@ -1,11 +1,11 @@
 """Every query of intake."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Row, select, tuple_, update
+from sqlalchemy import Connection, Row, select, update
 
-from services.common.database import insert_new
+from services.common.database import insert_new, one_of
 from services.intake.models import agency, posted
 
 AnyRow = Row[tuple[Any, ...]]
@@ -33,15 +33,15 @@ def change_standing(connection: Connection, agency_id: str, standing: str) -> An
     return connection.execute(changed).one_or_none()
 
 
-def get_posted(connection: Connection, keys: Sequence[tuple[str, str]]) -> dict[tuple[str, str], AnyRow]:
-    """Those of the events, by source and id, that were posted before."""
-    query = select(posted).where(tuple_(posted.c.source, posted.c.id).in_(keys))
-    return {(row.source, row.id): row for row in connection.execute(query)}
+def get_posted(connection: Connection, source: str, ids: Collection[str]) -> dict[str, AnyRow]:
+    """Those of an agency's events, by id, that were posted before."""
+    query = select(posted).where(posted.c.source == source, one_of(connection, posted.c.id, ids))
+    return {row.id: row for row in connection.execute(query)}
 
 
-def add_posted(connection: Connection, rows: Sequence[Mapping[str, object]]) -> set[tuple[str, str]]:
-    """Keep events that are new; the source and id of those that were, since another request may have been first."""
-    return {(source, id_) for source, id_ in insert_new(connection, posted, rows, "source", "id")}
+def add_posted(connection: Connection, rows: Sequence[Mapping[str, object]]) -> set[str]:
+    """Keep one agency's events that are new; the ids of those that were, since another request may have been first."""
+    return {name for (name,) in insert_new(connection, posted, rows, "id")}
 
 
 def reject_posted(connection: Connection, source: str, event_id: str, reason: str) -> None:

@@ -43,6 +43,8 @@ _MOVES: Mapping[State, Mapping[State, Party]] = {
     State.ACCEPTED: {State.STARTED: _R, State.DECLINED: _R, State.CANCELLED: _S},
     State.STARTED: {State.COMPLETED: _R},
 }
+# What the asked agency may say first.
+ANSWERED = frozenset(to for to, party in _MOVES[State.REQUESTED].items() if party is _R)
 ANSWERS: Mapping[str, State] = {
     f"referral.{state}.v1": state for state in State if state not in {State.REQUESTED, State.WITHDRAWN}
 }

@@ -12,7 +12,7 @@ ROUTING = ("purpose", "need", "stage", "region", "urgency")
 
 
 def updated(clock: Clock, row: Any, previous: str | None, **why: str | None) -> Event:
-    """A referral has a new state. `why` holds whichever of reason, cancellation, wait, outcome, waited applies."""
+    """A referral has a new state. `why` holds whichever of reason, cancellation, wait, outcome, answered, waited applies."""
     data: dict[str, object] = {
         "referral": row.id,
         "from": row.sender,

@@ -7,7 +7,18 @@ from sqlalchemy import Connection
 from services.common.errors import not_found
 from services.common.event import Event
 from services.referral import events, store
-from services.referral.domain import ANSWERS, FINAL, Party, Refused, State, answer_by, move, party_of, wait_band
+from services.referral.domain import (
+    ANSWERED,
+    ANSWERS,
+    FINAL,
+    Party,
+    Refused,
+    State,
+    answer_by,
+    move,
+    party_of,
+    wait_band,
+)
 from services.referral.room import Room
 
 PAGE = 100
@@ -118,6 +129,7 @@ def _enter(room: Room, connection: Connection, row: store.AnyRow, state: State, 
         "cancellation": reason if state is State.CANCELLED else None,
         "wait": told.get("wait"),
         "outcome": told.get("outcome"),
+        "answered": wait_band(now - row.requested_at) if row.state == State.REQUESTED and state in ANSWERED else None,
         "waited": wait_band(now - row.requested_at) if state is State.STARTED else None,
     }
     room.outbox.add(connection, [events.updated(room.clock, changed, row.state, **why)], now)

@@ -1,56 +1,101 @@
-"""What reporting does with each event: the latest statement and the present state stand, so order and repeats do no harm."""
+"""What reporting does with events: facts about services stand until a newer one comes, facts about survivors are folded."""
 
-from collections.abc import Sequence
-from datetime import date, datetime
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import datetime
 
 from sqlalchemy import Connection
 
 from services.common.database import Database
 from services.common.event import Event
-from services.common.periods import fiscal_quarter
-from services.reporting import store
+from services.reporting.contributors import Contributors
+from services.reporting.counting import Group, Place, Seen, Thread, best_places, threads
+from services.reporting.room import Room
+from services.reporting.store import capacity, counted
+from services.reporting.store.counted import HALF, Cell, Sum
+
+Progress = Callable[[int, int], None]
+MASK = (1 << HALF) - 1
+# What is asked about at once; SQLite takes 32,766 values in one statement.
+CHUNK = 5_000
 
 
 def keep_capacity(connection: Connection, event: Event) -> None:
     """Handle `capacity.declared.v1`."""
     named = {name: event.data[name] for name in ("program", "need", "region", "unit", "total", "available")}
     as_of = datetime.fromisoformat(event.data["as_of"])
-    store.keep_capacity(connection, {"agency": event.source, **named, "as_of": as_of})
+    capacity.keep_capacity(connection, {"agency": event.source, **named, "as_of": as_of})
 
 
-def count_referral(connection: Connection, event: Event) -> None:
-    """Handle `referral.updated.v1`; without a statistics pseudonym nobody is counted."""
-    data = event.data
-    if "statistics" not in data:
-        return
-    asked = date.fromisoformat(data["requested_on"])
-    row = {
-        "referral": data["referral"],
-        "statistics": data["statistics"],
-        "sender": data["from"],
-        "recipient": data["to"],
-        **{name: data[name] for name in ("need", "stage", "region", "state")},
-        "quarter": fiscal_quarter(asked),
-        "reason": data.get("reason"),
-        "waited": data.get("waited"),
-        "requested_on": asked,
-    }
-    store.count_referral(connection, row)
-
-
-def count_need(connection: Connection, event: Event) -> None:
-    """Handle `need.counted.v1`."""
-    named = {name: event.data[name] for name in ("statistics", "agency", "need", "stage", "region")}
-    row = {"id": event.key, **named, "quarter": fiscal_quarter(event.time.date())}
-    store.count_need(connection, row)
-
-
-def withdraw(connection: Connection, event: Event) -> None:
-    """Handle `statistics.withdrawn.v1`."""
-    store.withdraw(connection, event.data["pseudonyms"])
-
-
-def live_capacity(database: Database) -> Sequence[store.Available]:
+def live_capacity(database: Database) -> Sequence[capacity.Available]:
     """What services say they can take, now."""
     with database.reading() as connection:
-        return store.available(connection)
+        return capacity.available(connection)
+
+
+def fold(keys: Contributors, connection: Connection, events: Sequence[Event]) -> None:
+    """Handle `referral.updated.v1` and `need.counted.v1`, many at once; in any order and however often they come."""
+    found = threads(events)
+    if not found:
+        return
+    counted.alone(connection)
+    gone = counted.withdrawn_among(connection, sorted({thread.statistics for thread in found}))
+    found = {thread: seen for thread, seen in found.items() if thread.statistics not in gone}
+    counted.keep_threads(connection, found)
+    _place(keys, connection, found.items())
+
+
+def withdraw(keys: Contributors, connection: Connection, events: Sequence[Event]) -> None:
+    """Handle `statistics.withdrawn.v1`: it is as if these survivors had never been counted, and so it will stay."""
+    names = sorted({name for event in events for name in event.data["pseudonyms"]})
+    counted.alone(connection)
+    for first in range(0, len(names), CHUNK):
+        some = names[first : first + CHUNK]
+        counted.add_to_cells(connection, _sums(keys, counted.places_of(connection, some), {}))
+        counted.forget(connection, some)
+
+
+def rebuild(room: Room, progress: Progress, chunk: int = CHUNK) -> int:
+    """Make everything that is counted anew from the journal, or go on where a rebuild was interrupted; threads read.
+
+    It goes chunk by chunk, each in one transaction, and events may be folded in between: places only ever join.
+    """
+    with room.database.transaction() as connection:
+        counted.alone(connection)
+        done = counted.rebuilt(connection)
+        if done is None:
+            done = 0
+            counted.begin_rebuild(connection)
+        total = counted.journal_size(connection)
+    while True:
+        progress(done, max(done, total))
+        with room.database.transaction() as connection:
+            counted.alone(connection)
+            found = counted.next_threads(connection, chunk)
+            _place(room.contributors, connection, found)
+        if not found:
+            return done
+        done += len(found)
+
+
+def _place(keys: Contributors, connection: Connection, found: Iterable[tuple[Thread, Seen]]) -> None:
+    """Let each group count where its best thread says, and each cell know."""
+    best = best_places(found, keys)
+    old = counted.places(connection, list(best))
+    moved = {group: place for group, place in best.items() if group not in old or place > old[group]}
+    counted.put(connection, moved)
+    left = {group: old[group] for group in moved if group in old}
+    counted.add_to_cells(connection, _sums(keys, left, moved))
+
+
+def _sums(keys: Contributors, left: Mapping[Group, Place], entered: Mapping[Group, Place]) -> dict[Cell, Sum]:
+    """What changes in each cell when groups leave places and enter others."""
+    sums: defaultdict[Cell, list[int]] = defaultdict(lambda: [0, 0, 0])
+    for sign, placed in ((-1, left), (1, entered)):
+        for group, place in placed.items():
+            key = keys(group.statistics, group.quarter)
+            of_cell = sums[Cell(group.quarter, group.family, place.region, place.stage, place.result)]
+            of_cell[0] += sign
+            of_cell[1] += sign * (key & MASK)
+            of_cell[2] += sign * (key >> HALF)
+    return {base: Sum(*of_cell) for base, of_cell in sums.items()}

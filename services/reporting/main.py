@@ -1,34 +1,43 @@
 """Puts reporting together; nothing else happens here."""
 
+from functools import partial
+
 from services.common import health
 from services.common.clock import Clock, SystemClock
 from services.common.database import Database
 from services.common.service import Service
 from services.common.settings import Settings
 from services.common.web import create_app
-from services.reporting import handlers, models, pages
+from services.reporting import handlers, models, pages, publications
+from services.reporting.contributors import contributors
 from services.reporting.room import Room
 
 NAME = "reporting"
 
 
+def build_room(settings: Settings, clock: Clock | None = None) -> Room:
+    """What reporting works with."""
+    keys = contributors(settings.keys_folder / NAME)
+    return Room(Database(settings.database(NAME)), clock or SystemClock(), keys)
+
+
 def build(settings: Settings, clock: Clock | None = None) -> Service:
     """The service with everything it works with."""
-    clock = clock or SystemClock()
-    room = Room(Database(settings.database(NAME)), clock)
-    routers = [pages.routes, health.router("/reporting", room.database)]
+    room = build_room(settings, clock)
+    fold = partial(handlers.fold, room.contributors)
+    routers = [publications.routes, pages.routes, health.router("/reporting", room.database)]
     return Service(
         name=NAME,
         settings=settings,
-        clock=clock,
+        clock=room.clock,
         database=room.database,
         metadata=models.metadata,
         plumbing=models.plumbing,
-        handlers={
-            "capacity.declared.v1": handlers.keep_capacity,
-            "referral.updated.v1": handlers.count_referral,
-            "need.counted.v1": handlers.count_need,
-            "statistics.withdrawn.v1": handlers.withdraw,
+        handlers={"agency.changed.v1": models.roster.take, "capacity.declared.v1": handlers.keep_capacity},
+        folds={
+            "referral.updated.v1": fold,
+            "need.counted.v1": fold,
+            "statistics.withdrawn.v1": partial(handlers.withdraw, room.contributors),
         },
         app=create_app("Fireweed reporting", "What services can take, and which needs go unmet.", routers, room=room),
         prefixes=("/reporting",),

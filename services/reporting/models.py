@@ -1,12 +1,15 @@
 """The tables of reporting: what services declare (live), and routing facts of survivors who agreed to be counted."""
 
-from sqlalchemy import Column, Date, Integer, MetaData, String, Table
+from sqlalchemy import BigInteger, Column, Integer, MetaData, SmallInteger, String, Table
 
 from services.common.database import Instant
 from services.common.plumbing import define_plumbing
+from services.common.roster import Roster, define_roster
 
 metadata = MetaData()
 plumbing = define_plumbing(metadata)
+# Reporting knows agencies for their sector only.
+roster = Roster(define_roster(metadata))
 
 # Tier S: facts about services. The latest statement of each programme stands.
 capacity = Table(
@@ -22,36 +25,61 @@ capacity = Table(
     Column("as_of", Instant, nullable=False),
 )
 
-# Tier D: one row for each referral of a survivor who agreed to be counted. It leaves this database only through a
+# Tier D: what survivors who agreed to be counted asked of whom, in codes, and what is known of it. Facts are added and
+# sharpened, never taken back, until she withdraws. All below is made from it. It leaves this database only through a
 # publication that protects it; no route reads it.
-counted_referral = Table(
-    "counted_referral",
+journal = Table(
+    "journal",
     metadata,
-    Column("referral", String(36), primary_key=True),
-    Column("statistics", String(26), nullable=False, index=True),
-    Column("sender", String(64), nullable=False),
-    Column("recipient", String(64), nullable=False),
-    Column("need", String(8), nullable=False),
-    Column("stage", String(16), nullable=False),
-    Column("region", String(32), nullable=False),
-    Column("quarter", String(8), nullable=False),
-    Column("state", String(16), nullable=False),
-    Column("reason", String(32)),
-    Column("waited", String(16)),
-    Column("requested_on", Date, nullable=False),
+    Column("statistics", String(26), primary_key=True),
+    Column("quarter", String(8), primary_key=True),
+    Column("need", String(8), primary_key=True),
+    Column("region", String(32), primary_key=True),
+    Column("stage", String(16), primary_key=True),
+    Column("sender", String(64), primary_key=True),
+    Column("recipient", String(64), primary_key=True),
+    Column("reason", String(32), primary_key=True),
+    Column("started_within", SmallInteger, nullable=False),
+    Column("answered_within", SmallInteger, nullable=False),
+    Column("at_work", SmallInteger, nullable=False),
 )
 
-counted_need = Table(
-    "counted_need",
+# The one cell in which a survivor counts, for each family of needs in each quarter: what a withdrawal takes out again.
+contribution = Table(
+    "contribution",
     metadata,
-    Column("id", String(36), primary_key=True),
-    Column("statistics", String(26), nullable=False, index=True),
-    Column("agency", String(64), nullable=False),
-    Column("need", String(8), nullable=False),
-    Column("stage", String(16), nullable=False),
+    Column("statistics", String(26), primary_key=True),
+    Column("quarter", String(8), primary_key=True),
+    Column("family", String(8), primary_key=True),
+    Column("result", SmallInteger, nullable=False),
+    Column("draw", BigInteger, nullable=False),
     Column("region", String(32), nullable=False),
-    Column("quarter", String(8), nullable=False),
+    Column("stage", String(16), nullable=False),
+)
+
+# How many contribute to each cell, and the sum of their keys. In two halves: SQLite would turn a sum beyond 63 bits into
+# a float, and PostgreSQL refuse it.
+cell = Table(
+    "cell",
+    metadata,
+    Column("quarter", String(8), primary_key=True),
+    Column("family", String(8), primary_key=True),
+    Column("region", String(32), primary_key=True),
+    Column("stage", String(16), primary_key=True),
+    Column("result", SmallInteger, primary_key=True),
+    Column("persons", BigInteger, nullable=False),
+    Column("low", BigInteger, nullable=False),
+    Column("high", BigInteger, nullable=False),
 )
 
 # A withdrawal can overtake what it withdraws, since topics have no order among each other.
 withdrawn = Table("withdrawn", metadata, Column("statistics", String(26), primary_key=True))
+
+# How far a rebuild has come: the last row of the journal that it has read, as JSON. No row: none is under way.
+rebuilding = Table(
+    "rebuilding",
+    metadata,
+    Column("id", SmallInteger, primary_key=True, autoincrement=False),
+    Column("after", String(512), nullable=False),
+    Column("done", BigInteger, nullable=False),
+)

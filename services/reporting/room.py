@@ -1,9 +1,10 @@
-"""What reporting's pages work with, gathered in one value that `main` fills."""
+"""What reporting works with, gathered in one value that `main` fills."""
 
 from dataclasses import dataclass
 
 from services.common.clock import Clock
 from services.common.database import Database
+from services.reporting.contributors import Contributors
 
 
 @dataclass(frozen=True, slots=True)
@@ -12,3 +13,4 @@ class Room:
 
     database: Database
     clock: Clock
+    contributors: Contributors

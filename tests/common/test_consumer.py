@@ -429,3 +429,42 @@ def test_a_consumer_goes_on_where_the_one_before_it_stopped(database: Database, 
 def test_a_consumer_says_so_when_the_bus_is_down(database: Database) -> None:
     with pytest.raises(BrokerUnavailable):
         make_consumer(database, NoBus()).run(threading.Event())
+
+
+def test_a_fold_gets_a_batch_at_once_and_needs_no_inbox(database: Database) -> None:
+    batches: list[list[str]] = []
+
+    def fold(connection: Connection, events: Sequence[Event]) -> None:
+        batches.append([event.id for event in events])
+        for event in events:
+            add_effect(connection, event)
+
+    consumer = make_consumer(database, NoBus())
+    consumer.folds, consumer.handlers = {TYPE: fold}, {}
+    events = [make_event("a", 1), make_event("b", 1), make_event("a", 2)]
+    consumer.take(received(events))
+    consumer.take(received(events[:1]))
+    # What comes again is folded again: that it does no harm is the fold's own promise.
+    assert batches == [["a-1", "b-1", "a-2"], ["a-1"]]
+    assert effects(database) == ["a-1", "b-1", "a-2", "a-1"]
+
+
+def test_events_are_folded_and_handled_in_one_transaction_and_one_that_cannot_be_folded_is_parked(
+    database: Database,
+) -> None:
+    def fold(connection: Connection, events: Sequence[Event]) -> None:
+        for event in events:
+            add_effect(connection, event)
+            if event.key == "bad":
+                raise Unforeseen
+
+    consumer = make_consumer(database, NoBus())
+    consumer.folds = {"need.counted.v1": fold}
+    handled, good, bad = (
+        make_event("a", 1),
+        make_event("b", 1, "need.counted.v1"),
+        make_event("bad", 1, "need.counted.v1"),
+    )
+    consumer.take(received([handled, good, bad]))
+    assert sorted(effects(database)) == ["a-1", "b-1"]
+    assert parked(database) == [("bad", "Unforeseen")]

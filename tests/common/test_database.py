@@ -91,10 +91,18 @@ def test_a_transaction_on_a_kept_connection_commits_or_not_by_itself(database: D
     assert names(database) == ["a", "c"]
 
 
-def test_what_is_done_while_reading_is_rolled_back(database: Database) -> None:
-    with database.reading() as connection:
+def test_nothing_can_be_written_while_reading(database: Database) -> None:
+    with database.reading() as connection, pytest.raises(RuntimeError, match="for reading"):
         connection.execute(insert(thing), {"name": "a"})
     assert names(database) == []
+
+
+def test_a_connection_that_was_read_on_can_be_written_on_later(database: Database) -> None:
+    for name in ("a", "b"):
+        assert name not in names(database)
+        with database.transaction() as connection:
+            connection.execute(insert(thing), {"name": name})
+    assert names(database) == ["a", "b"]
 
 
 def test_nobody_sees_a_transaction_before_it_commits(database: Database) -> None:

@@ -14,6 +14,7 @@ from services.consent.handlers import accounts, agencies, contacts, corrections,
 from services.consent.handlers.contacts import GOOD_FOR, SafeContact
 from services.consent.handlers.grants import Chosen, Wish
 from services.consent.handlers.letters import LETTER_TIME
+from services.consent.handlers.rotation import rotate
 from services.consent.models import approved_words, correction, letter, passkey, pin_turn, safe_contact
 from tests.support.consent import Agency, House, Person, change_standing
 
@@ -89,6 +90,18 @@ def test_no_file_of_the_database_holds_her_contact_or_her_words(own_house: House
 
 def _files(folder: Path) -> Iterator[bytes]:
     yield from (path.read_bytes() for path in folder.rglob("*") if path.is_file())
+
+
+@pytest.mark.parametrize("own_house", ["sqlite"], indirect=True)
+def test_a_rotation_of_keys_takes_what_she_wrote_along(own_house: House) -> None:
+    person, agency = own_house.person(), own_house.agency()
+    contacts.save(own_house.room, person.subject, WISH)
+    grant = give(own_house, person, agency)
+    done = rotate(own_house.room)
+
+    assert done.destroyed == (1,)
+    assert contacts.read(own_house.room, person.subject) == SafeContact(WISH, fresh=True)
+    assert words.show(own_house.room, person.subject, grant) == HERS
 
 
 def test_her_words_stand_in_place_of_what_was_sent_as_hers(house: House, person: Person, agency: Agency) -> None:

@@ -15,6 +15,7 @@ from services.consent.handlers.decisions import Sending, decide_sendings
 from services.consent.handlers.grants import Rule, Wish
 from services.consent.models import (
     approved_words,
+    audit_key,
     consent_request,
     correction,
     grant,
@@ -172,7 +173,7 @@ def test_every_table_about_her_is_either_in_her_copy_or_holds_nothing_to_copy(ho
     """Whoever adds a table with something about a survivor has to decide here."""
     copied = {subject, grant, restriction, consent_request, link, ledger_entry}
     copied |= {approved_words, safe_contact, letter, correction, passkey}
-    secrets_or_passing = {grant_key, session, link_code, pin_turn}
+    secrets_or_passing = {grant_key, audit_key, session, link_code, pin_turn}
     about_her = {table for table in metadata.sorted_tables if "subject_id" in table.c or table is subject}
 
     assert about_her == copied | secrets_or_passing
@@ -232,7 +233,7 @@ def test_erasing_leaves_no_way_to_her_and_nothing_that_opens(house: House) -> No
     assert withdrawn(house, counted) == [counted]
 
 
-def test_of_the_erased_only_a_tombstone_and_her_ledger_stay(house: House) -> None:
+def test_of_the_erased_only_a_tombstone_and_what_nobody_can_read_stay(house: House) -> None:
     agency = house.agency()
     person = house.person(agency)
     name = house.allow(person, agency)
@@ -248,7 +249,10 @@ def test_of_the_erased_only_a_tombstone_and_her_ledger_stay(house: House) -> Non
     assert set(digests) == {None}
     assert house.rows(grant, grant.c.id == name)[0].end_reason == "erased"
     assert house.rows(grant_key, grant_key.c.grant_id == name)[0].wrapped is None
-    assert house.kinds(person)[-3:] == ["grant.ended", "key.destroyed", "erased"]
+    assert house.rows(audit_key, audit_key.c.subject_id == person.subject)[0].wrapped is None
+    assert house.rows(ledger_entry, ledger_entry.c.subject_id == person.subject) == []
+    assert [row.kind for row in house.rows(ledger_entry)][-3:] == ["grant.ended", "key.destroyed", "erased"]
+    assert {row.sealed for row in house.rows(ledger_entry)[-3:]} == {None}
 
 
 def test_after_erasing_her_grants_end_everywhere(house: House) -> None:

@@ -13,6 +13,7 @@ import httpx2
 import pytest
 from sqlalchemy import text
 
+import schemas
 from deploy.testing.kafka import KafkaServer
 from deploy.testing.postgresql import PostgresServer
 from services import rooms
@@ -116,7 +117,7 @@ def _journey(world: World) -> None:
     """Everything once, over HTTP; whatever fails because a process is down is tried again."""
     shelter, outreach, page = world.recipient, world.sender, world.person.page
     grant = world.insist(lambda: page.allow(shelter.client_id, "referral", ["summary"]))
-    event = outreach.event(referral(world.person, shelter))
+    event = outreach.event(referral(world.person, shelter, **_asked(len(world.threads))))
     thread = str(world.insist(lambda: outreach.post(event))["thread"])
     world.threads.append(thread)
     envelope = world.insist(lambda: _item(shelter, thread))["envelope"]
@@ -130,13 +131,23 @@ def _journey(world: World) -> None:
     world.insist(partial(_is, outreach, thread, "withdrawn"))
 
 
+def _asked(number: int) -> dict[str, str]:
+    """What a journey asks for: something else each time, so that each is told apart where they are counted."""
+    asked = {}
+    for name, codes in (("need", "needs"), ("stage", "stages"), ("region", "regions")):
+        number, place = divmod(number, len(schemas.codes(codes)))
+        asked[name] = schemas.codes(codes)[place].code
+    return asked
+
+
 def _settle(world: World) -> None:
     """Wait until nothing is on its way any more."""
 
     def quiet() -> bool:
         waiting = sum(_number(world, name, "SELECT count(*) FROM outbox") for name in rooms.NAMES)
-        counted = _number(world, "reporting", "SELECT count(*) FROM counted_referral WHERE state = 'withdrawn'")
-        return waiting == 0 and counted == len(world.threads)
+        counted = _number(world, "reporting", "SELECT count(*) FROM journal WHERE started_within = 24")
+        unplaced = _number(world, "consent", "SELECT count(*) FROM ledger_entry WHERE leaf_index IS NULL")
+        return waiting == unplaced == 0 and counted == len(world.threads)
 
     world.insist(quiet)
 
@@ -146,24 +157,36 @@ def _check(world: World) -> None:
     assert [name for name in rooms.NAMES if _number(world, name, "SELECT count(*) FROM parked")] == []
     steps = _rows(world, "referral", "SELECT referral_id, string_agg(state, ' ' ORDER BY number) FROM step GROUP BY 1")
     assert dict(steps) == dict.fromkeys(world.threads, "requested accepted started withdrawn")
-    counted = _rows(world, "reporting", "SELECT referral, state, waited FROM counted_referral")
-    assert sorted(counted) == sorted((thread, "withdrawn", "under_24h") for thread in world.threads)
-    assert _number(world, "reporting", "SELECT count(DISTINCT statistics) FROM counted_referral") == 1
+    counted = _rows(world, "reporting", "SELECT need, stage, region, at_work, started_within FROM journal")
+    asked = [_asked(number) for number in range(len(world.threads))]
+    assert sorted(counted) == sorted((*each.values(), 1, 24) for each in asked)
+    assert _number(world, "reporting", "SELECT count(DISTINCT statistics) FROM journal") == 1
+    families = _number(world, "reporting", "SELECT count(DISTINCT family) FROM contribution")
+    assert _number(world, "reporting", "SELECT sum(persons) FROM cell") == families
 
-    positions = [row[0] for row in _rows(world, "consent", "SELECT position FROM ledger_entry ORDER BY position")]
-    assert positions == list(range(len(positions)))
+    places = [row[0] for row in _rows(world, "consent", "SELECT leaf_index FROM ledger_entry ORDER BY 1")]
+    assert places == list(range(len(places)))
     kinds = dict(_rows(world, "consent", "SELECT kind, count(*) FROM ledger_entry GROUP BY kind"))
     assert kinds["grant.given"] == kinds["grant.ended"] == kinds["key.destroyed"] == len(world.threads)
     assert _number(world, "consent", "SELECT count(*) FROM grant_key WHERE wrapped IS NOT NULL") == 0
-    intents = _rows(world, "consent", "SELECT detail->>'opening' FROM ledger_entry WHERE kind = 'opening.intended'")
-    outcomes = _rows(world, "consent", OUTCOMES)
+    told = _told(world)
+    intents = [opening for kind, opening in told if kind == "opening.intended"]
+    outcomes = [opening for kind, opening in told if kind in {"opening.delivered", "opening.indeterminate"}]
     assert len(set(outcomes)) == len(outcomes)
     assert set(outcomes) <= set(intents)
     # One that was killed between its bytes and its outcome stays an intent without an outcome, which she is shown as such.
     assert len(intents) >= len(world.threads)
 
 
-OUTCOMES = "SELECT detail->>'opening' FROM ledger_entry WHERE kind IN ('opening.delivered', 'opening.indeterminate')"
+def _told(world: World) -> list[tuple[str, str]]:
+    """What her own ledger tells of openings: kinds and names."""
+    lines: list[Any] = []
+    query: str | None = ""
+    while query is not None:
+        page: Any = world.insist(partial(world.person.page.call, "GET", f"/ledger{query}"))
+        lines += page["entries"]
+        query = page["next"] and f"?before={page['next']}"
+    return [(line["kind"], line["detail"]["opening"]) for line in lines if line["kind"].startswith("opening.")]
 
 
 def _standing(world: World) -> str:

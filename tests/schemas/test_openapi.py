@@ -124,6 +124,10 @@ def test_an_operation_says_who_may_call_it(method: str, path: str, operation: Ma
         "/intake/.well-known/oauth-authorization-server",
         "/intake/jwks.json",
         "/intake/oauth/token",
+        "/consent/v1/ledger/key",
+        "/consent/v1/ledger/checkpoint",
+        "/consent/v1/ledger/checkpoint/cosigned",
+        "/consent/v1/ledger/tile/{path}",
         "/my/v1/session",
         "/my/v1/revoke-card",
     }

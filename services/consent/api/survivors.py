@@ -1,5 +1,6 @@
 """Routes for survivors as JSON, under `/my/v1`; her pages do the same acts."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -10,7 +11,10 @@ from pydantic import BaseModel, ConfigDict, Field
 from services.common.errors import Fault, invalid
 from services.consent.api.doors import Here, TheDoor, TheRoom, Widening
 from services.consent.api.papers import papers_json
-from services.consent.handlers import accounts, cautions, grants, rights
+from services.consent.handlers import accounts, cautions, grants, rights, tree
+from services.consent.handlers.receipts import receipts_of
+from services.consent.ledger import Line
+from services.consent.records import shown
 from services.consent.room import Room
 
 routes = APIRouter(prefix="/my/v1", tags=["survivors"])
@@ -196,6 +200,12 @@ def read_ledger(room: TheRoom, session: Here, before: int | None = None) -> dict
     return {"entries": [ledger_json(row) for row in rows], "next": following}
 
 
+@routes.get("/receipts/{grant}")
+def receipts(room: TheRoom, session: Here, grant: UUID) -> dict[str, Any]:
+    """Receipts of one grant: that you gave it and, if so, that it ended. Keep them; anybody can verify them offline."""
+    return {"receipts": [made.as_json() for made in receipts_of(room, session.subject, grant)]}
+
+
 @routes.get("/agencies")
 def list_agencies(room: TheRoom, session: Here) -> dict[str, Any]:
     """The agencies that you could allow something."""
@@ -236,7 +246,7 @@ def export_json(room: Room, subject: UUID) -> dict[str, Any]:
         "restrictions": [_restriction_json(row) for row in seen["restrictions"]],
         "requests": [_request_json(row) for row in seen["requests"]],
         **papers_json(room, subject, [row.id for row in seen["grants"]]),
-        "ledger": [ledger_json(row) for row in entries],
+        "ledger": proven(room, entries),
     }
 
 
@@ -258,7 +268,14 @@ def grant_json(row: Any) -> dict[str, Any]:
 
 def ledger_json(row: Any) -> dict[str, Any]:
     """A line of the ledger."""
-    return {"position": row.position, "at": _time(row.at), "kind": row.kind, "agency": row.agency, "detail": row.detail}
+    place = {"position": row.position, "leaf_index": row.leaf_index}
+    return {**place, **shown(row.record, row.salt)}
+
+
+def proven(room: Room, lines: Sequence[Line]) -> list[dict[str, Any]]:
+    """Lines of the ledger, each with the proof that it stands there; none for one that was recorded a moment ago."""
+    proofs = tree.proofs(room, [line.leaf_index if line.salt else None for line in lines])
+    return [{**ledger_json(line), "proof": proof} for line, proof in zip(lines, proofs, strict=True)]
 
 
 def _restriction_json(row: Any) -> dict[str, Any]:

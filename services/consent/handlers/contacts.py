@@ -14,6 +14,7 @@ from services.common.envelope import pad
 from services.common.errors import Fault, invalid
 from services.consent.keys import KeyGone
 from services.consent.room import Room
+from services.consent.store import keys as key_store
 from services.consent.store import papers
 
 GOOD_FOR = timedelta(days=30)
@@ -35,16 +36,12 @@ def save(room: Room, subject: UUID, wish: Mapping[str, str]) -> None:
     if wrong:
         raise invalid(*wrong)
     key, nonce = os.urandom(32), os.urandom(_NONCE_BYTES)
-    number, content = room.keys.newest(), pad(json.dumps(dict(wish), ensure_ascii=False).encode())
-    row = {
-        "subject_id": subject,
-        "key_encryption_key": number,
-        "wrapped": room.keys.wrap(number, key),
-        "sealed": nonce + AESGCM(key).encrypt(nonce, content, subject.bytes),
-        "confirmed_at": room.clock.now(),
-    }
+    content = pad(json.dumps(dict(wish), ensure_ascii=False).encode())
+    sealed = nonce + AESGCM(key).encrypt(nonce, content, subject.bytes)
     with room.database.transaction() as connection:
-        papers.save_contact(connection, row)
+        number = key_store.newest_for(connection, room.keys)
+        row = {"subject_id": subject, "key_encryption_key": number, "wrapped": room.keys.wrap(number, key)}
+        papers.save_contact(connection, {**row, "sealed": sealed, "confirmed_at": room.clock.now()})
 
 
 def confirm(room: Room, subject: UUID) -> None:
@@ -63,11 +60,14 @@ def read(room: Room, subject: UUID) -> SafeContact | None:
     """Her wish; None if she has none, or it can no longer be opened."""
     with room.database.reading() as connection:
         row = papers.contact_of(connection, subject)
-    if row is None or row.wrapped is None:
+        try:
+            key = key_store.contact_secrets(connection, room.keys, [subject]).get(subject)
+        except KeyGone:
+            return None
+    if row is None or key is None:
         return None
     try:
-        key = room.keys.unwrap(row.key_encryption_key, row.wrapped)
         content = AESGCM(key).decrypt(row.sealed[:_NONCE_BYTES], row.sealed[_NONCE_BYTES:], subject.bytes)
-    except (KeyGone, InvalidTag):
+    except InvalidTag:
         return None
     return SafeContact(json.loads(content), row.confirmed_at > room.clock.now() - GOOD_FOR)

@@ -14,6 +14,7 @@ from services.consent.keys import new_grant_key
 from services.consent.policy import notice
 from services.consent.room import Room
 from services.consent.store import permissions, subjects
+from services.consent.store.keys import newest_for
 
 SAME_GRANT = timedelta(minutes=10)
 
@@ -158,7 +159,7 @@ def _give(change: Change, wish: Wish) -> UUID:
     if same := _just_given(change, wish, wanted, until):
         return same
     private, public = new_grant_key()
-    number = room.keys.newest()
+    number = newest_for(change.connection, room.keys)
     shown = notice(change.row.language)
     name = room.clock.new_id()
     row = {

@@ -5,7 +5,7 @@ for the very grant the envelope names, commit the ledger's intent, open, send, r
 """
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from threading import BoundedSemaphore
@@ -28,6 +28,7 @@ from services.consent.keys import KeyGone
 from services.consent.ledger import Entry
 from services.consent.locks import Busy
 from services.consent.room import Room
+from services.consent.store import keys as key_store
 from services.consent.store import permissions, subjects
 from services.consent.store.snapshots import read_snapshots
 
@@ -143,8 +144,9 @@ def _filled(opening: Opening) -> Opening:
     try:
         with transaction_on(opening.connection):
             ppid = subjects.links_of(opening.connection, opening.subject).get(opening.envelope.header.recipient)
-            wrapped = permissions.wrapped_keys(opening.connection, [UUID(opening.envelope.header.grant)])
-            parts = _open(opening, wrapped)
+            grant = UUID(opening.envelope.header.grant)
+            secrets = key_store.grant_secrets(opening.connection, opening.room.keys, [grant])
+            parts = _open(opening, secrets.get(grant))
         opening.answer |= {"parts": parts, "ppid": ppid}
     except (KeyGone, InvalidTag, ValueError) as error:
         opening.finish("refused")
@@ -155,13 +157,12 @@ def _filled(opening: Opening) -> Opening:
     return opening
 
 
-def _open(opening: Opening, wrapped: Mapping[UUID, tuple[int, bytes]]) -> dict[str, Any]:
+def _open(opening: Opening, secret: bytes | None) -> dict[str, Any]:
     envelope, header = opening.envelope, opening.envelope.header
-    key = wrapped.get(UUID(header.grant))
-    if key is None:
+    if secret is None:
         raise KeyGone
-    private = opening.room.keys.unwrap(*key)
-    content_key = SUITE.decrypt(envelope.key, X25519PrivateKey.from_private_bytes(private), info=header.context)
+    private = X25519PrivateKey.from_private_bytes(secret)
+    content_key = SUITE.decrypt(envelope.key, private, info=header.context)
     parts = {
         category: json.loads(
             AESGCM(part_key(content_key, category)).decrypt(
@@ -170,7 +171,7 @@ def _open(opening: Opening, wrapped: Mapping[UUID, tuple[int, bytes]]) -> dict[s
         )
         for category in sorted(opening.categories)
     }
-    hers = words.approved(opening.connection, UUID(header.grant), private) if "summary" in parts else None
+    hers = words.approved(opening.connection, UUID(header.grant), secret) if "summary" in parts else None
     # What she wrote for this agency herself stands in place of what somebody sent as her words.
     return parts if hers is None else {**parts, "summary": {"text": hers}}
 

@@ -9,6 +9,7 @@ from sqlalchemy import Connection
 from services.common.envelope import SUITE, pad
 from services.consent.keys import KeyGone
 from services.consent.room import Room
+from services.consent.store import keys as key_store
 from services.consent.store import papers, permissions
 
 LONGEST = 1000
@@ -35,13 +36,13 @@ def show(room: Room, subject: UUID, grant: UUID) -> str | None:
     """The same for her own eyes; None also when the grant is not hers, or has ended and taken them along."""
     with room.database.reading() as connection:
         row = permissions.get_grant(connection, grant)
-        wrapped = permissions.wrapped_keys(connection, [grant]).get(grant)
-        if row is None or row.subject_id != subject or wrapped is None:
+        if row is None or row.subject_id != subject:
             return None
         try:
-            return approved(connection, grant, room.keys.unwrap(*wrapped))
+            secret = key_store.grant_secrets(connection, room.keys, [grant]).get(grant)
         except KeyGone:
             return None
+        return approved(connection, grant, secret) if secret else None
 
 
 def _context(grant: UUID) -> bytes:

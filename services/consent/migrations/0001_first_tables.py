@@ -21,6 +21,14 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id"),
     )
     op.create_table(
+        "audit_key",
+        sa.Column("subject_id", sa.Uuid(), nullable=False),
+        sa.Column("key_encryption_key", sa.Integer(), nullable=False),
+        sa.Column("wrapped", sa.LargeBinary(), nullable=True),
+        sa.Column("destroyed_at", Instant(), nullable=True),
+        sa.PrimaryKeyConstraint("subject_id"),
+    )
+    op.create_table(
         "inbox",
         sa.Column("source", sa.String(length=128), nullable=False),
         sa.Column("id", sa.String(length=128), nullable=False),
@@ -29,21 +37,54 @@ def upgrade() -> None:
     )
     op.create_index(op.f("ix_inbox_seen_at"), "inbox", ["seen_at"], unique=False)
     op.create_table(
+        "key_encryption_key",
+        sa.Column("number", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("seen_at", Instant(), nullable=False),
+        sa.Column("destroyed_at", Instant(), nullable=True),
+        sa.PrimaryKeyConstraint("number"),
+    )
+    op.create_table(
+        "ledger_checkpoint",
+        sa.Column("size", BigId, autoincrement=False, nullable=False),
+        sa.Column("root", sa.LargeBinary(length=32), nullable=False),
+        sa.Column("note", sa.Text(), nullable=False),
+        sa.Column("made_at", Instant(), nullable=False),
+        sa.PrimaryKeyConstraint("size"),
+    )
+    op.create_table(
         "ledger_entry",
-        sa.Column("position", BigId, autoincrement=False, nullable=False),
+        sa.Column("position", BigId, nullable=False),
+        sa.Column("leaf_index", BigId, nullable=True),
         sa.Column("at", Instant(), nullable=False),
         sa.Column("kind", sa.String(length=32), nullable=False),
         sa.Column("subject_id", sa.Uuid(), nullable=True),
-        sa.Column("agency", sa.String(length=64), nullable=True),
-        sa.Column("detail", Json, nullable=False),
+        sa.Column("leaf", sa.LargeBinary(), nullable=False),
+        sa.Column("sealed", sa.LargeBinary(), nullable=True),
         sa.PrimaryKeyConstraint("position"),
+        sa.UniqueConstraint("leaf_index"),
     )
     op.create_index(op.f("ix_ledger_entry_subject_id"), "ledger_entry", ["subject_id"], unique=False)
+    op.create_index(
+        "ledger_entry_waiting",
+        "ledger_entry",
+        ["position"],
+        unique=False,
+        postgresql_where=sa.text("leaf_index IS NULL"),
+        sqlite_where=sa.text("leaf_index IS NULL"),
+    )
     op.create_table(
         "ledger_head",
         sa.Column("id", sa.Integer(), nullable=False),
         sa.Column("size", BigId, nullable=False),
+        sa.Column("edge", sa.LargeBinary(), nullable=False),
         sa.PrimaryKeyConstraint("id"),
+    )
+    op.create_table(
+        "ledger_tile",
+        sa.Column("level", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("number", BigId, autoincrement=False, nullable=False),
+        sa.Column("hashes", sa.LargeBinary(), nullable=False),
+        sa.PrimaryKeyConstraint("level", "number"),
     )
     op.create_table(
         "outbox",
@@ -143,6 +184,19 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id"),
     )
     op.create_index(op.f("ix_consent_request_subject_id"), "consent_request", ["subject_id"], unique=False)
+    op.create_table(
+        "ledger_witness",
+        sa.Column("agency", sa.String(length=64), nullable=False),
+        sa.Column("key", sa.Text(), nullable=False),
+        sa.Column("size", BigId, nullable=False),
+        sa.Column("line", sa.Text(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["size"],
+            ["ledger_checkpoint.size"],
+        ),
+        sa.PrimaryKeyConstraint("agency"),
+    )
+    op.create_index(op.f("ix_ledger_witness_size"), "ledger_witness", ["size"], unique=False)
     op.create_table(
         "letter",
         sa.Column("id", sa.Uuid(), nullable=False),
@@ -332,6 +386,8 @@ def downgrade() -> None:
     op.drop_table("link")
     op.drop_index(op.f("ix_letter_subject_id"), table_name="letter")
     op.drop_table("letter")
+    op.drop_index(op.f("ix_ledger_witness_size"), table_name="ledger_witness")
+    op.drop_table("ledger_witness")
     op.drop_index(op.f("ix_consent_request_subject_id"), table_name="consent_request")
     op.drop_table("consent_request")
     op.drop_index(op.f("ix_consent_grant_valid_until"), table_name="consent_grant")
@@ -343,9 +399,19 @@ def downgrade() -> None:
     op.drop_index(op.f("ix_parked_key"), table_name="parked")
     op.drop_table("parked")
     op.drop_table("outbox")
+    op.drop_table("ledger_tile")
     op.drop_table("ledger_head")
+    op.drop_index(
+        "ledger_entry_waiting",
+        table_name="ledger_entry",
+        postgresql_where=sa.text("leaf_index IS NULL"),
+        sqlite_where=sa.text("leaf_index IS NULL"),
+    )
     op.drop_index(op.f("ix_ledger_entry_subject_id"), table_name="ledger_entry")
     op.drop_table("ledger_entry")
+    op.drop_table("ledger_checkpoint")
+    op.drop_table("key_encryption_key")
     op.drop_index(op.f("ix_inbox_seen_at"), table_name="inbox")
     op.drop_table("inbox")
+    op.drop_table("audit_key")
     op.drop_table("agency")

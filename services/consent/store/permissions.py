@@ -55,12 +55,6 @@ def end_grants(connection: Connection, ids: Sequence[UUID], reason: str, epoch: 
     connection.execute(destroying.values(wrapped=None, destroyed_at=now))
 
 
-def wrapped_keys(connection: Connection, grant_ids: Iterable[UUID]) -> dict[UUID, tuple[int, bytes]]:
-    """The wrapped private keys that still exist, each with the number of the key that wraps it."""
-    query = select(grant_key).where(grant_key.c.grant_id.in_(set(grant_ids)), grant_key.c.wrapped.is_not(None))
-    return {row.grant_id: (row.key_encryption_key, row.wrapped) for row in connection.execute(query)}
-
-
 def add_restriction(connection: Connection, row: Mapping[str, object]) -> None:
     """A new restriction."""
     connection.execute(restriction.insert(), dict(row))

@@ -3,7 +3,7 @@
 import sqlalchemy as sa
 from alembic import op
 
-from services.common.database import BigId, Instant
+from services.common.database import BigId, Instant, Json
 
 revision = "0001"
 down_revision = None
@@ -11,6 +11,24 @@ down_revision = None
 
 def upgrade() -> None:
     """Take this step."""
+    op.create_table(
+        "agency",
+        sa.Column("id", sa.String(length=64), nullable=False),
+        sa.Column("name", sa.String(length=120), nullable=False),
+        sa.Column("sector", sa.String(length=32), nullable=False),
+        sa.Column("standing", sa.String(length=16), nullable=False),
+        sa.Column("version", sa.Integer(), nullable=False),
+        sa.PrimaryKeyConstraint("id"),
+    )
+    op.create_table(
+        "approval",
+        sa.Column("publication", sa.String(length=16), nullable=False),
+        sa.Column("role", sa.String(length=32), nullable=False),
+        sa.Column("bundle", sa.String(length=64), nullable=False),
+        sa.Column("name", sa.String(length=120), nullable=False),
+        sa.Column("at", Instant(), nullable=False),
+        sa.PrimaryKeyConstraint("publication", "role", "bundle"),
+    )
     op.create_table(
         "capacity",
         sa.Column("agency", sa.String(length=64), nullable=False),
@@ -24,34 +42,46 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("agency", "program", "need", "region"),
     )
     op.create_table(
-        "counted_need",
-        sa.Column("id", sa.String(length=36), nullable=False),
-        sa.Column("statistics", sa.String(length=26), nullable=False),
-        sa.Column("agency", sa.String(length=64), nullable=False),
-        sa.Column("need", sa.String(length=8), nullable=False),
-        sa.Column("stage", sa.String(length=16), nullable=False),
-        sa.Column("region", sa.String(length=32), nullable=False),
+        "cell",
         sa.Column("quarter", sa.String(length=8), nullable=False),
+        sa.Column("family", sa.String(length=8), nullable=False),
+        sa.Column("region", sa.String(length=32), nullable=False),
+        sa.Column("stage", sa.String(length=16), nullable=False),
+        sa.Column("result", sa.SmallInteger(), nullable=False),
+        sa.Column("persons", sa.BigInteger(), nullable=False),
+        sa.Column("low", sa.BigInteger(), nullable=False),
+        sa.Column("high", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("quarter", "family", "region", "stage", "result"),
+    )
+    op.create_table(
+        "contribution",
+        sa.Column("statistics", sa.String(length=26), nullable=False),
+        sa.Column("quarter", sa.String(length=8), nullable=False),
+        sa.Column("family", sa.String(length=8), nullable=False),
+        sa.Column("result", sa.SmallInteger(), nullable=False),
+        sa.Column("draw", sa.BigInteger(), nullable=False),
+        sa.Column("region", sa.String(length=32), nullable=False),
+        sa.Column("stage", sa.String(length=16), nullable=False),
+        sa.PrimaryKeyConstraint("statistics", "quarter", "family"),
+    )
+    op.create_table(
+        "decision",
+        sa.Column("id", sa.String(length=36), nullable=False),
+        sa.Column("switch", sa.String(length=32), nullable=False),
+        sa.Column("body", sa.String(length=120), nullable=False),
+        sa.Column("word", sa.String(length=16), nullable=False),
+        sa.Column("bundle", sa.String(length=64), nullable=True),
+        sa.Column("at", Instant(), nullable=False),
         sa.PrimaryKeyConstraint("id"),
     )
-    op.create_index(op.f("ix_counted_need_statistics"), "counted_need", ["statistics"], unique=False)
+    op.create_index(op.f("ix_decision_switch"), "decision", ["switch"], unique=False)
     op.create_table(
-        "counted_referral",
-        sa.Column("referral", sa.String(length=36), nullable=False),
-        sa.Column("statistics", sa.String(length=26), nullable=False),
-        sa.Column("sender", sa.String(length=64), nullable=False),
-        sa.Column("recipient", sa.String(length=64), nullable=False),
-        sa.Column("need", sa.String(length=8), nullable=False),
-        sa.Column("stage", sa.String(length=16), nullable=False),
-        sa.Column("region", sa.String(length=32), nullable=False),
-        sa.Column("quarter", sa.String(length=8), nullable=False),
-        sa.Column("state", sa.String(length=16), nullable=False),
-        sa.Column("reason", sa.String(length=32), nullable=True),
-        sa.Column("waited", sa.String(length=16), nullable=True),
-        sa.Column("requested_on", sa.Date(), nullable=False),
-        sa.PrimaryKeyConstraint("referral"),
+        "frozen_file",
+        sa.Column("publication", sa.String(length=16), nullable=False),
+        sa.Column("name", sa.String(length=64), nullable=False),
+        sa.Column("content", sa.LargeBinary(), nullable=False),
+        sa.PrimaryKeyConstraint("publication", "name"),
     )
-    op.create_index(op.f("ix_counted_referral_statistics"), "counted_referral", ["statistics"], unique=False)
     op.create_table(
         "inbox",
         sa.Column("source", sa.String(length=128), nullable=False),
@@ -60,6 +90,21 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("source", "id"),
     )
     op.create_index(op.f("ix_inbox_seen_at"), "inbox", ["seen_at"], unique=False)
+    op.create_table(
+        "journal",
+        sa.Column("statistics", sa.String(length=26), nullable=False),
+        sa.Column("quarter", sa.String(length=8), nullable=False),
+        sa.Column("need", sa.String(length=8), nullable=False),
+        sa.Column("region", sa.String(length=32), nullable=False),
+        sa.Column("stage", sa.String(length=16), nullable=False),
+        sa.Column("sender", sa.String(length=64), nullable=False),
+        sa.Column("recipient", sa.String(length=64), nullable=False),
+        sa.Column("reason", sa.String(length=32), nullable=False),
+        sa.Column("started_within", sa.SmallInteger(), nullable=False),
+        sa.Column("answered_within", sa.SmallInteger(), nullable=False),
+        sa.Column("at_work", sa.SmallInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("statistics", "quarter", "need", "region", "stage", "sender", "recipient", "reason"),
+    )
     op.create_table(
         "outbox",
         sa.Column("id", BigId, autoincrement=True, nullable=False),
@@ -87,6 +132,28 @@ def upgrade() -> None:
     )
     op.create_index(op.f("ix_parked_key"), "parked", ["key"], unique=False)
     op.create_table(
+        "publication",
+        sa.Column("id", sa.String(length=16), nullable=False),
+        sa.Column("number", sa.Integer(), nullable=False),
+        sa.Column("period", sa.String(length=8), nullable=False),
+        sa.Column("state", sa.String(length=16), nullable=False),
+        sa.Column("head", Json, nullable=False),
+        sa.Column("bundle", sa.String(length=64), nullable=False),
+        sa.Column("verdict", Json, nullable=True),
+        sa.Column("truth", Json, nullable=False),
+        sa.Column("built_at", Instant(), nullable=False),
+        sa.Column("published_at", Instant(), nullable=True),
+        sa.PrimaryKeyConstraint("id"),
+        sa.UniqueConstraint("number"),
+    )
+    op.create_table(
+        "rebuilding",
+        sa.Column("id", sa.SmallInteger(), autoincrement=False, nullable=False),
+        sa.Column("after", sa.String(length=512), nullable=False),
+        sa.Column("done", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("id"),
+    )
+    op.create_table(
         "used_once",
         sa.Column("digest", sa.LargeBinary(length=32), nullable=False),
         sa.Column("expires_at", Instant(), nullable=False),
@@ -105,13 +172,19 @@ def downgrade() -> None:
     op.drop_table("withdrawn")
     op.drop_index(op.f("ix_used_once_expires_at"), table_name="used_once")
     op.drop_table("used_once")
+    op.drop_table("rebuilding")
+    op.drop_table("publication")
     op.drop_index(op.f("ix_parked_key"), table_name="parked")
     op.drop_table("parked")
     op.drop_table("outbox")
+    op.drop_table("journal")
     op.drop_index(op.f("ix_inbox_seen_at"), table_name="inbox")
     op.drop_table("inbox")
-    op.drop_index(op.f("ix_counted_referral_statistics"), table_name="counted_referral")
-    op.drop_table("counted_referral")
-    op.drop_index(op.f("ix_counted_need_statistics"), table_name="counted_need")
-    op.drop_table("counted_need")
+    op.drop_table("frozen_file")
+    op.drop_index(op.f("ix_decision_switch"), table_name="decision")
+    op.drop_table("decision")
+    op.drop_table("contribution")
+    op.drop_table("cell")
     op.drop_table("capacity")
+    op.drop_table("approval")
+    op.drop_table("agency")

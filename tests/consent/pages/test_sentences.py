@@ -18,7 +18,9 @@ def written() -> set[str]:
     found = set()
     for name in modules("services/consent"):
         for node in ast.walk(parsed(name)):
-            if isinstance(node, ast.Call) and node.args and ast.unparse(node.func).rpartition(".")[2] in WRITES:
+            if not (isinstance(node, ast.Call) and ast.unparse(node.func).rpartition(".")[2] in WRITES and node.args):
+                continue
+            if [ast.unparse(about) for about in node.args[1:2]] != ["None"]:  # otherwise it is about nobody
                 found |= {item.value for item in ast.walk(node.args[0]) if isinstance(item, ast.Constant)}
     # One is put together from the outcome.
     return {str(kind) for kind in found - {"opening."}} | {

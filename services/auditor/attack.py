@@ -1,0 +1,197 @@
+"""Attacks one system: for each group, looks for people it could not be without, and for how many it could not exceed.
+
+A group is left alone only on proof: a whole point of the system, checked by plain arithmetic and not by the solver that
+found it, at which the group is empty, and another at which it is large.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from services.auditor.engines import Costs, Engine
+from services.auditor.forms import Forms, Sheet
+from services.auditor.presolve import Part, parts, settle
+from services.auditor.published import Doubt
+from services.auditor.system import Group, Numbers, System
+
+Maker = Callable[..., Engine]
+Choice = NDArray[np.bool_]
+NEAR = 1e-6
+# How much weight groups have that are not the one in question.
+ASIDE = 0.1
+# How often, and how hard, a point with fractions of people is pushed towards a whole one.
+NUDGES, NUDGE = 8, 1e-3
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What the attacker can say of a group: that it might be `low` or `high`; `safe` if that tells nothing of few people."""
+
+    group: Group
+    low: int
+    high: int
+    safe: bool
+
+
+@dataclass(slots=True)
+class Attack:
+    """One solver's attack on one system. Its `points` prove what it leaves alone, and may serve for a similar system."""
+
+    system: System
+    make: Maker
+    seconds: float
+    points: list[Numbers] = field(default_factory=list)
+
+    def run(self, known: Iterable[Numbers], progress: Callable[[int, int], None]) -> list[Finding]:
+        """Everything that can be found out, beginning with points that are known from elsewhere and hold here as well."""
+        sheet, goals = Sheet(self.system.lower, self.system.upper, self.system.rows), _Goals(self.system.groups)
+        goals.large |= np.array([group.columns in self.system.claimed for group in self.system.groups], dtype=bool)
+        base: Numbers | None = None
+        for point in known:
+            if sheet.holds(point):
+                base = point
+                if goals.keep(point):
+                    self.points.append(point)
+        at = {group.name: number for number, group in enumerate(self.system.groups)}
+        left = np.flatnonzero(goals.left(1.0) | goals.left(-1.0))
+        settled = settle(self.system)
+        pieces, large = parts(settled, [self.system.groups[number] for number in left])
+        goals.large[np.array([at[group.name] for group in large], dtype=np.int64)] = True
+        hunts = [_Hunt(piece, self) for piece in pieces]
+        whole = base.copy() if base is not None else _begin(settled, hunts, sheet)
+        for number, hunt in enumerate(hunts):
+            progress(number, len(hunts))
+            hunt.go(goals, [at[group.name] for group in hunt.part.groups], whole)
+        progress(len(hunts), len(hunts))
+        return goals.findings()
+
+
+def _begin(settled: System, hunts: Sequence["_Hunt"], sheet: Sheet) -> Numbers:
+    """Some whole point of the system: without one there would be nothing to attack."""
+    whole = settled.lower.copy()
+    for hunt in hunts:
+        whole[hunt.columns] = hunt.whole(np.zeros(len(hunt.columns)))
+    if not sheet.holds(whole):
+        raise Doubt("No whole point of the system was found.")
+    return whole
+
+
+class _Goals:
+    """What has been shown of each group of a system so far."""
+
+    def __init__(self, groups: Sequence[Group]) -> None:
+        self.groups = groups
+        self.forms = Forms(groups)
+        self.aim_low = np.array([group.low for group in groups])
+        self.aim_high = np.array([group.high for group in groups])
+        self.low = np.full(len(groups), np.iinfo(np.int64).max)
+        self.high = np.full(len(groups), np.iinfo(np.int64).min)
+        # Of these it is certain that they are not small.
+        self.large = np.zeros(len(groups), dtype=bool)
+
+    def left(self, sign: float) -> Choice:
+        """The groups that no point yet makes small enough (1.0), or large enough (-1.0)."""
+        missing = self.low > self.aim_low if sign > 0 else self.high < self.aim_high
+        return missing & ~self.large
+
+    def keep(self, point: Numbers) -> bool:
+        """Learn from a point; whether anything was new."""
+        before = self.left(1.0).sum() + self.left(-1.0).sum()
+        values = self.forms.at(point)
+        np.minimum(self.low, values, out=self.low)
+        np.maximum(self.high, values, out=self.high)
+        return bool(self.left(1.0).sum() + self.left(-1.0).sum() < before)
+
+    def findings(self) -> list[Finding]:
+        safe = ~(self.left(1.0) | self.left(-1.0))
+        rows = zip(self.groups, self.low, self.high, self.large, safe, strict=True)
+        return [
+            Finding(group, max(int(low), group.floor) if sure else int(low), int(high), bool(well))
+            for group, low, high, sure, well in rows
+        ]
+
+
+class _Hunt:
+    """The attack on one part."""
+
+    def __init__(self, part: Part, attack: Attack) -> None:
+        self.part, self.attack = part, attack
+        self.columns = np.array(part.columns, dtype=np.int64)
+        self.sheet = Sheet(part.lower, part.upper, part.rows)
+        self.forms = Forms(part.groups)
+        self._engine: Engine | None = None
+        # The same on every run: a doubtful audit can be looked into.
+        self._dice = np.random.default_rng(1)
+
+    @property
+    def engine(self) -> Engine:
+        """The solver, once it is needed."""
+        if self._engine is None:
+            self._engine = self.attack.make(self.part.lower, self.part.upper, self.part.rows, self.attack.seconds)
+        return self._engine
+
+    def go(self, goals: _Goals, at: Sequence[int], whole: Numbers) -> None:
+        """Attack every group of the part; `at` says where they stand among the goals."""
+        places = np.array(at, dtype=np.int64)
+        for sign in (1.0, -1.0) if at else ():
+            self._sweep(goals, places, whole, sign)
+            for one in np.flatnonzero(goals.left(sign)[places]):
+                if goals.left(sign)[places[one]]:
+                    self._single(goals, int(places[one]), int(one), whole, sign)
+
+    def whole(self, costs: Costs) -> Numbers:
+        """A whole point where these costs are least, or nearly so."""
+        found = self.sheet.whole(self.engine.least(costs))
+        return found if found is not None else self._must(self.engine.least_whole(costs))
+
+    def _must(self, point: Costs) -> Numbers:
+        found = self.sheet.whole(point)
+        if found is None:
+            raise Doubt("A solver's answer does not belong to the system.")
+        return found
+
+    def _sweep(self, goals: _Goals, places: NDArray[np.int64], whole: Numbers, sign: float) -> None:
+        """Push one group after another, and a little also all others that are left: most get where they must on the way."""
+        width = len(self.columns)
+        self._try(goals, whole, sign * self.forms.together(goals.left(sign)[places], width))
+        for one in np.flatnonzero(goals.left(sign)[places]):
+            todo = goals.left(sign)[places]
+            if todo[one]:
+                weights = todo * self._dice.random(len(todo)) * ASIDE
+                weights[one] = 1.0
+                self._try(goals, whole, sign * self.forms.together(weights, width))
+
+    def _single(self, goals: _Goals, place: int, one: int, whole: Numbers, sign: float) -> None:
+        """Push one group as far as it goes."""
+        costs = sign * self.forms.together(np.arange(len(self.part.groups)) == one, len(self.columns))
+        best = float(costs @ self._try(goals, whole, costs))
+        if not goals.left(sign)[place]:
+            return
+        group = goals.groups[place]
+        goals.large[place] = sign > 0 and np.ceil(best - NEAR) >= group.floor
+        if best <= (group.low if sign > 0 else -group.high) + NEAR:
+            # So far only a point with fractions of people goes there. If no other is found soon, the group stays unsafe.
+            with suppress(Doubt):
+                self._keep(goals, whole, self._must(self.engine.least_whole(costs)))
+
+    def _try(self, goals: _Goals, whole: Numbers, costs: Costs) -> Costs:
+        """The point where these costs are least; what it or a whole one near by shows is kept."""
+        first = point = self.engine.least(costs)
+        for _ in range(NUDGES):
+            found = self.sheet.whole(point)
+            if found is not None:
+                self._keep(goals, whole, found)
+                break
+            # A corner in which nobody is pushing anything keeps its fractions for ever, unless somebody does.
+            split = np.abs(point - np.rint(point)) > NEAR
+            point = self.engine.least(costs + NUDGE * split * (self._dice.random(len(costs)) - 0.5))
+        return first
+
+    def _keep(self, goals: _Goals, whole: Numbers, point: Numbers) -> None:
+        full = whole.copy()
+        full[self.columns] = point
+        if goals.keep(full):
+            self.attack.points.append(full)

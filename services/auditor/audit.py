@@ -1,0 +1,144 @@
+"""The audit: each publication of a folder attacked with both solvers, and as each agency whose own counts are given."""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from services.auditor.attack import Attack, Finding
+from services.auditor.engines import ENGINES, Highs, Soplex
+from services.auditor.insiders import Insider
+from services.auditor.presolve import settle
+from services.auditor.published import Doubt, Publication, read_all, rules
+from services.auditor.system import build
+
+SECONDS = 60.0
+Progress = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What came of an audit: the groups that can be found out, by whom, or why the audit could not tell."""
+
+    publications: tuple[str, ...]
+    hidden: int
+    differences: int
+    insiders: int
+    solvers: tuple[str, ...]
+    findings: tuple[Finding, ...]
+    # (solver and knower, finding): what was found out.
+    found: tuple[tuple[str, Finding], ...]
+    doubt: str | None = None
+
+    @property
+    def safe(self) -> bool:
+        """Whether nobody can be found, for certain."""
+        return not self.found and self.doubt is None
+
+    def as_json(self) -> dict[str, Any]:
+        """The verdict with the interval and the requirement of each hidden cell."""
+        return {
+            "safe": self.safe,
+            "doubt": self.doubt,
+            "publications": list(self.publications),
+            "solvers": list(self.solvers),
+            "hidden": self.hidden,
+            "differences": self.differences,
+            "insiders": self.insiders,
+            "found": [{"by": who, **_told(finding)} for who, finding in self.found],
+            "cells": [_told(finding) for finding in self.findings if not finding.group.inner],
+        }
+
+
+def audit(folder: Path, progress: Progress, insiders: Sequence[Insider] = ()) -> Verdict:
+    """Attack everything in a folder of downloaded publications; whatever is not shown to be safe is not."""
+    try:
+        publications = read_all(folder)
+    except Doubt as doubt:
+        return _doubtful((), str(doubt))
+    return attack_all(publications, progress, insiders)
+
+
+def attack_all(publications: Sequence[Publication], progress: Progress, insiders: Sequence[Insider] = ()) -> Verdict:
+    """The same for publications that are at hand."""
+    names = tuple(publication.id for publication in publications)
+    findings: list[Finding] = []
+    found: list[tuple[str, Finding]] = []
+    try:
+        for year, members in _by_year(publications).items():
+            for who, results in _attacks(year, members, insiders, progress):
+                if who == Highs.name:
+                    findings += results
+                found += [(who, finding) for finding in results if not finding.safe]
+    except Doubt as doubt:
+        return _doubtful(names, str(doubt))
+    hidden = sum(not finding.group.inner for finding in findings)
+    solvers = tuple(engine.name for engine in ENGINES)
+    return Verdict(names, hidden, len(findings) - hidden, len(insiders), solvers, tuple(findings), tuple(found))
+
+
+def sound(folder: Path, truth: Mapping[str, int], verdict: Verdict) -> Verdict:
+    """The verdict, unless the truth itself is impossible in the attacker's system: then the attack was on something else.
+
+    Only the hub can ask this. `truth` has the size of each group of people that is counted, by its name.
+    """
+    try:
+        for members in _by_year(read_all(folder)).values():
+            system = build(members)
+            told = np.array([truth.get(name, -1) for name in system.names], dtype=np.int64)
+            known = told >= 0
+            fixed = replace(
+                system,
+                lower=np.where(known, np.maximum(system.lower, told), system.lower),
+                upper=np.where(known, np.minimum(system.upper, told), system.upper),
+                groups=(),
+            )
+            if (fixed.lower > fixed.upper).any():
+                raise Doubt("The truth is not among what the published numbers allow.")
+            Attack(fixed, Highs, SECONDS).run((), _quietly)
+    except Doubt as doubt:
+        return replace(verdict, doubt=f"The system does not hold the truth: {doubt}")
+    return verdict
+
+
+def _by_year(publications: Sequence[Publication]) -> Mapping[str, list[Publication]]:
+    years: dict[str, list[Publication]] = defaultdict(list)
+    for publication in publications:
+        years[publication.year].append(publication)
+    return years
+
+
+def _attacks(
+    year: str, members: Sequence[Publication], insiders: Sequence[Insider], progress: Progress
+) -> Iterator[tuple[str, list[Finding]]]:
+    system = settle(build(members))
+    for engine in ENGINES:
+        yield engine.name, Attack(system, engine, SECONDS).run((), lambda at, of: progress(f"{year}, anybody", at, of))
+    outside = rules(members[0].rules)["outside_largest"]
+    for at, insider in enumerate(insiders):
+        progress(f"{year}, agencies", at, len(insiders))
+        seen = insider.view(system, outside)
+        if seen is not None:
+            yield f"{Soplex.name}, agency {at + 1}", Attack(seen, Soplex, SECONDS).run((), _quietly)
+
+
+def _quietly(at: int, of: int) -> None:
+    """Within one of many attacks nothing is told."""
+
+
+def _doubtful(names: tuple[str, ...], why: str) -> Verdict:
+    return Verdict(names, 0, 0, 0, tuple(engine.name for engine in ENGINES), (), (), why)
+
+
+def _told(finding: Finding) -> Mapping[str, Any]:
+    group = finding.group
+    return {
+        "group": group.name,
+        "possible": [finding.low, finding.high],
+        "required": [group.low, group.high],
+        "or_at_least": group.floor,
+        "safe": finding.safe,
+    }

@@ -1,0 +1,144 @@
+"""Reads what anybody can download: published files, and the plan and rules they name; doubts what is not as it should be."""
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+HIDDEN, NONE = "x", "none"
+ID = re.compile(r"\d{4}(-Q[1-4])?(-r\d)?")
+Key = tuple[str, ...]
+
+
+class Doubt(Exception):
+    """Something could not be shown to be safe: the same as unsafe."""
+
+
+@dataclass(frozen=True, slots=True)
+class Publication:
+    """One publication as an attacker has it. A cell's value is a number, or None where it is hidden."""
+
+    id: str
+    number: int
+    period: str
+    plan: int
+    rules: int
+    revises: str | None
+    # By how much a cell of an earlier publication may have changed since, by withdrawals and late events.
+    drift: Mapping[str, int]
+    # Groups (a cell, without the people of others) that the publisher says are not small.
+    certain: frozenset[tuple[str, ...]]
+    tables: Mapping[str, Mapping[Key, int | None]]
+    # Cells that are zero because there is no such service; everybody knows that.
+    empty: frozenset[tuple[str, Key]]
+
+    @property
+    def year(self) -> str:
+        """The fiscal year it belongs to; years have no people in common that anybody could link."""
+        return self.period[:4]
+
+    @property
+    def kind(self) -> str:
+        """Whether it is about a quarter or a year."""
+        return "quarter" if "-Q" in self.period else "year"
+
+
+@cache
+def plan(version: int) -> Mapping[str, Any]:
+    """A plan by its version."""
+    return _public("plans", version)
+
+
+@cache
+def rules(version: int) -> Mapping[str, Any]:
+    """Rules by their version."""
+    return _public("rules", version)
+
+
+def read_all(folder: Path) -> list[Publication]:
+    """Every publication in a folder, in the order in which they came out."""
+    found = [read(path) for path in sorted(folder.iterdir()) if path.is_dir() and ID.fullmatch(path.name)]
+    found.sort(key=lambda publication: publication.number)
+    if not found:
+        raise Doubt(f"{folder} holds no publication.")
+    if len({publication.number for publication in found}) != len(found):
+        raise Doubt("Two publications have the same number.")
+    return found
+
+
+def read(folder: Path) -> Publication:
+    """One publication from its folder: `certificate.json` and `tables/*.json`."""
+    try:
+        head = json.loads((folder / "certificate.json").read_bytes())["publication"]
+        tables = {path.stem: json.loads(path.read_bytes()) for path in sorted((folder / "tables").glob("*.json"))}
+        return _publication(head, tables)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise Doubt(f"{folder.name} cannot be read ({type(error).__name__}).") from error
+
+
+def _publication(head: Mapping[str, Any], tables: Mapping[str, Mapping[str, Any]]) -> Publication:
+    rows = {(name, tuple(row[:-1])): row[-1] for name, table in tables.items() for row in table["rows"]}
+    made = Publication(
+        id=head["id"],
+        number=head["number"],
+        period=head["period"],
+        plan=head["plan"],
+        rules=head["rules"],
+        revises=head["revises"],
+        drift={name: int(bound) for name, bound in head["drift"].items()},
+        certain=frozenset(tuple(claim) for claim in head["certain"]),
+        tables={name: {key: _value(value) for (table, key), value in rows.items() if table == name} for name in tables},
+        empty=frozenset(cell for cell, value in rows.items() if value == NONE),
+    )
+    if set(head["files"]) != {f"tables/{name}.json" for name in tables}:
+        raise Doubt(f"{made.id} lacks tables, or holds more than its certificate names.")
+    _complete(made)
+    return made
+
+
+def _complete(publication: Publication) -> None:
+    """Every table of the plan with every cell, apart from tables behind a switch, which may be absent whole."""
+    named = {table["id"]: table for table in plan(publication.plan)["tables"]}
+    due = {name: table for name, table in named.items() if publication.kind in table["periods"]}
+    needed = {name for name, table in due.items() if "switch" not in table}
+    if not needed <= publication.tables.keys() <= due.keys():
+        raise Doubt(f"{publication.id} does not hold the tables of its plan.")
+    for name, cells in publication.tables.items():
+        if cells.keys() != set(product(due[name]["cells"])):
+            raise Doubt(f"{publication.id} does not hold every cell of {name}.")
+
+
+def _value(value: object) -> int | None:
+    if value == HIDDEN:
+        return None
+    if value == NONE:
+        return 0
+    if type(value) is not int or value < 0:
+        raise Doubt("A cell holds neither a number nor the sign for a hidden one.")
+    return value
+
+
+def _public(folder: str, version: int) -> Mapping[str, Any]:
+    try:
+        found: Mapping[str, Any] = json.loads(files("schemas").joinpath(folder, f"{version:d}.json").read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        raise Doubt(f"There is no {folder}/{version}.json.") from error
+    return found
+
+
+def floor_of(rule: Mapping[str, Any], cell: Mapping[str, str]) -> int:
+    """The least number of people that a cell may show."""
+    higher = any(cell.get(dimension) in codes for dimension, codes in rule["high"].items())
+    return int(rule["floor_high"] if higher else rule["floor"])
+
+
+def product(lists: Mapping[str, list[str]]) -> Iterator[Key]:
+    """Every key of a table, in the order of the plan."""
+    keys: list[Key] = [()]
+    for codes in lists.values():
+        keys = [(*key, code) for key in keys for code in codes]
+    yield from keys

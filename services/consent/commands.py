@@ -1,0 +1,144 @@
+"""Commands of the consent service: `fireweed keys rotate`, `fireweed ledger verify|copy|key`."""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import click
+
+from services.common.cli import answer, hub_options
+from services.common.clock import SystemClock
+from services.common.notes import NotANote, Verifier, verifier
+from services.common.settings import Settings
+from services.common.tiles import ENTRIES, WIDTH, Tile, tiles_of
+from services.consent import audit
+from services.consent.audit import Broken, Findings
+from services.consent.handlers import tree
+from services.consent.handlers.rotation import KeyLost, rotate_now
+from services.consent.main import build_room
+from services.consent.room import Room
+
+
+@click.group()
+def keys() -> None:
+    """The key-encryption key, which wraps every other key of the consent service."""
+
+
+@keys.command("rotate")
+@hub_options
+def rotate_(settings: Settings, as_json: bool) -> None:
+    """Wrap every live key anew and destroy the old key: what was revoked or erased before can then never be opened."""
+
+    def told(done: int, of: int) -> None:
+        click.echo(f"{done} of {of} keys are wrapped anew.", err=True)
+
+    try:
+        with _room(settings) as room:
+            done = rotate_now(room, told)
+    except KeyLost as lost:
+        advice = "Nothing was destroyed. Bring the missing key file back, or end the grants that need it."
+        raise click.ClickException(f"{lost}. {advice}") from lost
+    document = {"number": done.number, "rewrapped": done.rewrapped, "destroyed": list(done.destroyed)}
+    gone = ", ".join(map(str, done.destroyed)) or "none"
+    answer(document, as_json, lambda: [f"Key {done.number} wraps {done.rewrapped} keys. Destroyed: {gone}."])
+
+
+@click.group()
+def ledger() -> None:
+    """The ledger: verify it offline, copy it, print its public key."""
+
+
+@ledger.command()
+@click.argument("folder", required=False, type=click.Path(path_type=Path, exists=True, file_okay=False))
+@click.option("--key", required=True, help="The ledger's verifier key (vkey), or a file that holds it.")
+@click.option("--earlier", multiple=True, type=click.File("r", encoding="utf-8"), help="A checkpoint from before.")
+@click.option("--receipt", type=click.File("r", encoding="utf-8"), help="A receipt, or the answer with several.")
+@click.option("--export", "copy_", type=click.File("r", encoding="utf-8"), help="A survivor's copy (JSON).")
+@click.option("--json", "as_json", is_flag=True, help="Answer as JSON.")
+def verify(folder: Path | None, key: str, earlier: Any, receipt: Any, copy_: Any, as_json: bool) -> None:
+    """Verify a FOLDER of tiles (as served below /consent/v1/ledger), receipts or a copy. It needs no hub and no network.
+
+    The status is 0 if everything holds, and 1 with the place of what does not.
+    """
+    known = _key(key)
+    try:
+        found: dict[str, Any] = {}
+        if folder:
+            found |= _log(audit.verify_log(_reader(folder), known, [file.read() for file in earlier]))
+        if receipt:
+            found |= _receipts(json.load(receipt), known)
+        if copy_:
+            proven, waiting = audit.verify_export(json.load(copy_), known)
+            found |= {"lines": proven, "not_yet_in_the_ledger": waiting}
+    except (Broken, ValueError) as error:
+        raise click.ClickException(f"This does not hold: {error}.") from error
+    if not found:
+        raise click.UsageError("Name a folder, a receipt or a copy.")
+    answer(found, as_json, lambda: ["It holds.", *(f"  {name}: {value}" for name, value in found.items())])
+
+
+@ledger.command("copy")
+@click.argument("folder", type=click.Path(path_type=Path, file_okay=False))
+@hub_options
+def copy(settings: Settings, as_json: bool, folder: Path) -> None:
+    """Write the ledger's checkpoint, tiles and entries to a FOLDER, as they are served; it holds commitments only."""
+    with _room(settings) as room:
+        note = tree.checkpoint(room)
+        size = int(note.split("\n")[1])
+        entries = [Tile(ENTRIES, number, min(WIDTH, size - number * WIDTH)) for number in range(-(-size // WIDTH))]
+        tiles = [*tiles_of(size), *entries]
+        for tile in tiles:
+            path = folder / "tile" / tile.path
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(tree.tile(room, tile.path))
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "checkpoint").write_text(note, "utf-8")
+    document = {"entries": size, "files": len(tiles) + 1}
+    answer(document, as_json, lambda: [f"{size} entries are in {folder}."])
+
+
+@ledger.command("key")
+@hub_options
+def key_(settings: Settings, as_json: bool) -> None:
+    """Print the ledger's verifier key, which whoever verifies must have from you."""
+    with _room(settings) as room:
+        known = str(room.ledger_key.verifier)
+    answer({"key": known}, as_json, lambda: [known])
+
+
+@contextmanager
+def _room(settings: Settings) -> Iterator[Room]:
+    room = build_room(settings, SystemClock())
+    try:
+        yield room
+    finally:
+        room.database.close()
+
+
+def _key(text: str) -> Verifier:
+    try:
+        return verifier(Path(text).read_text("utf-8") if Path(text).is_file() else text)
+    except NotANote as error:
+        raise click.ClickException("That is not a verifier key. `fireweed ledger key` prints the right one.") from error
+
+
+def _reader(folder: Path) -> audit.Read:
+    def read(name: str) -> bytes | None:
+        path = folder / name
+        return path.read_bytes() if path.is_file() else None
+
+    return read
+
+
+def _log(findings: Findings) -> dict[str, Any]:
+    if findings.wrong:
+        raise Broken("\n  ".join(["", *findings.wrong]).rstrip("."))
+    return {"entries": findings.entries, "tiles": findings.tiles}
+
+
+def _receipts(document: Any, known: Verifier) -> dict[str, Any]:
+    several = document.get("receipts", [document])
+    covers = [audit.verify_receipt(each, known) for each in several]
+    return {"receipts": len(covers), "proven": sum(cover is not None for cover in covers)}

@@ -1,0 +1,134 @@
+"""Rotation: live keys are wrapped anew, then the old key-encryption key dies, and with it every copy of a destroyed key.
+
+Killed at any point, it has lost nothing: a key-encryption key goes only when no live key needs it, and the next rotation
+destroys whatever this one did not.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Table
+
+from services.common.database import sole
+from services.common.errors import Transient, unavailable
+from services.consent import ledger
+from services.consent.keys import KeyGone
+from services.consent.ledger import Entry
+from services.consent.room import Room
+from services.consent.store import keys as store
+
+ROTATE_AFTER = timedelta(hours=23)
+"""So that it is done within the day."""
+BATCH = 500
+_NAME = "consent key rotation"
+Told = Callable[[int, int], None]
+
+
+class KeyLost(Transient):
+    """A key that should live cannot be opened: nothing may be destroyed before somebody has looked."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rotation:
+    """What a rotation did: which key wraps now, how many keys it wrapped anew, which older ones it destroyed."""
+
+    number: int
+    rewrapped: int
+    destroyed: tuple[int, ...]
+
+
+def rotate_if_due(room: Room) -> Rotation | None:
+    """Rotate once a day, soon after somebody was erased, and where an earlier rotation was cut short."""
+    if not _due(room):
+        return None
+    with sole(room.database, _NAME) as alone:
+        return rotate(room) if alone() and _due(room) else None
+
+
+def rotate_now(room: Room, told: Told) -> Rotation:
+    """Rotate whether or not it is due; raises a problem while another process does so."""
+    with sole(room.database, _NAME) as alone:
+        if not alone():
+            raise unavailable("Another process is rotating the keys just now.")
+        return rotate(room, told)
+
+
+def rotate(room: Room, told: Told = lambda _done, _of: None) -> Rotation:
+    """Make a key, wrap every live key with it, see that it opens them all, destroy the older ones.
+
+    Several rotations at once do no harm, since a live key only ever goes to a greater number, under its row's lock.
+    """
+    number = room.keys.make_next()
+    with room.database.transaction() as connection:
+        store.wait_for_wrapping(connection)
+        waiting = store.count_live(connection)
+    done = _rewrap_all(room, number, lambda so_far: told(so_far, waiting))
+    _verify_all(room, number)
+    destroyed = tuple(older for older in room.keys.numbers() if older < number)
+    for older in destroyed:
+        room.keys.destroy(older)
+    now = room.clock.now()
+    with room.database.transaction() as connection:
+        store.note_key(connection, number, now)
+        store.note_destroyed(connection, number, now)
+        ledger.append(connection, [Entry("keys.rotated", None, None, {"number": number})], now)
+    return Rotation(number, done, destroyed)
+
+
+def _due(room: Room) -> bool:
+    newest, now = room.keys.newest(), room.clock.now()
+    numbers = room.keys.numbers()
+    with room.database.reading() as connection:
+        seen = store.key_seen(connection, newest)
+        erased = store.erased_under(connection, numbers[0])
+    if seen is None:
+        with room.database.transaction() as connection:
+            store.note_key(connection, newest, now)
+    return erased or len(numbers) > 1 or (seen is not None and seen + ROTATE_AFTER <= now)
+
+
+def _rewrap_all(room: Room, number: int, told: Callable[[int], None]) -> int:
+    done = 0
+    for table in store.LIVE:
+        while some := _rewrap_some(room, table, number):
+            done += some
+            told(done)
+    return done
+
+
+def _rewrap_some(room: Room, table: Table, number: int) -> int:
+    with room.database.transaction() as connection:
+        rows = store.stale_keys(connection, table, number, BATCH)
+        for row in rows:
+            secret = _opened(room, row)
+            wrapped = room.keys.wrap(number, secret)
+            if room.keys.unwrap(number, wrapped) != secret:
+                raise KeyLost(f"key-encryption key {number} does not open what it wraps")
+            store.rewrap(connection, table, row.name, number, wrapped)
+    return len(rows)
+
+
+def _verify_all(room: Room, number: int) -> None:
+    """Read every live key back as it was committed, and open it, page by page."""
+    for table in store.LIVE:
+        after: UUID | None = None
+        while True:
+            with room.database.reading() as connection:
+                rows = store.live_keys(connection, table, after, BATCH)
+            if not rows:
+                break
+            for row in rows:
+                if row.number < number:
+                    raise KeyLost(f"something is still wrapped with key-encryption key {row.number}")
+                _opened(room, row)
+            after = rows[-1].name
+
+
+def _opened(room: Room, row: Any) -> bytes:
+    try:
+        return room.keys.unwrap(row.number, row.wrapped)
+    except KeyGone as error:
+        raise KeyLost(f"a live key cannot be opened with key-encryption key {row.number}") from error

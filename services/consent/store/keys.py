@@ -1,0 +1,157 @@
+"""Queries on wrapped keys: those of grants, of safe contacts and of the ledger, and what a rotation of the wrapping needs."""
+
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Connection, Table, bindparam, exists, func, select, text, update
+
+from services.common.database import insert_new
+from services.consent.keys import KeyEncryptionKeys, KeyGone
+from services.consent.models import audit_key, grant_key, key_encryption_key, safe_contact
+
+LIVE = (grant_key, audit_key, safe_contact)
+"""Where wrapped keys are; the first column of each names whose."""
+LOST = b""
+# Written once: this is asked with every line of the ledger.
+_READ = {
+    table.name: select(table.primary_key.columns.values()[0], table.c.key_encryption_key, table.c.wrapped).where(
+        table.primary_key.columns.values()[0].in_(bindparam("names", expanding=True))
+    )
+    for table in LIVE
+}
+_ALONE = "SELECT pg_advisory_xact_lock(hashtextextended('fireweed:consent wraps', 0))"
+_TOGETHER = "SELECT pg_advisory_xact_lock_shared(hashtextextended('fireweed:consent wraps', 0))"
+
+
+def newest_for(connection: Connection, keys: KeyEncryptionKeys) -> int:
+    """The key to wrap with in this transaction: none is destroyed that a transaction still under way has wrapped with."""
+    if connection.dialect.name == "postgresql":
+        connection.execute(text(_TOGETHER))
+    return keys.newest()
+
+
+def wait_for_wrapping(connection: Connection) -> None:
+    """Wait until every transaction that may have wrapped with an older key has ended (on SQLite, one writes at a time)."""
+    if connection.dialect.name == "postgresql":
+        connection.execute(text(_ALONE))
+
+
+def grant_secrets(connection: Connection, keys: KeyEncryptionKeys, grants: Iterable[UUID]) -> dict[UUID, bytes]:
+    """The private keys of those grants whose keys still exist."""
+    found = _unwrapped(connection, keys, grant_key, list(grants))
+    return {name: secret for name, secret in found.items() if secret}
+
+
+def audit_secrets(
+    connection: Connection, keys: KeyEncryptionKeys, subjects: Sequence[UUID]
+) -> Mapping[UUID, bytes | None]:
+    """The ledger keys of survivors who have had one: None for the erased, and `LOST` where what wrapped it is gone."""
+    return _unwrapped(connection, keys, audit_key, subjects)
+
+
+def contact_secrets(
+    connection: Connection, keys: KeyEncryptionKeys, subjects: Sequence[UUID]
+) -> Mapping[UUID, bytes | None]:
+    """The keys that seal how survivors may be reached; whoever has said nothing of it has none."""
+    return _unwrapped(connection, keys, safe_contact, subjects)
+
+
+def make_audit_keys(connection: Connection, keys: KeyEncryptionKeys, subjects: Sequence[UUID]) -> None:
+    """A ledger key for each survivor who has none."""
+    number = newest_for(connection, keys)
+    rows = [
+        {"subject_id": subject, "key_encryption_key": number, "wrapped": keys.wrap(number, os.urandom(32))}
+        for subject in subjects
+    ]
+    insert_new(connection, audit_key, rows)
+
+
+def destroy_audit_key(connection: Connection, keys: KeyEncryptionKeys, subject: UUID, now: datetime) -> None:
+    """Destroy a survivor's ledger key. The row stays and says up to which number keys may have wrapped something of hers."""
+    gone = {"wrapped": None, "destroyed_at": now, "key_encryption_key": newest_for(connection, keys)}
+    connection.execute(update(audit_key).where(audit_key.c.subject_id == subject).values(**gone))
+
+
+def stale_keys(connection: Connection, table: Table, newest: int, limit: int) -> Sequence[Any]:
+    """Some live keys that an older key than this wraps, held until the transaction ends."""
+    older = (table.c.key_encryption_key < newest, table.c.wrapped.is_not(None))
+    name = table.primary_key.columns.values()[0]
+    query = select(name.label("name"), table.c.key_encryption_key.label("number"), table.c.wrapped).where(*older)
+    return connection.execute(query.order_by(name).limit(limit).with_for_update()).all()
+
+
+def rewrap(connection: Connection, table: Table, name: UUID, newest: int, wrapped: bytes) -> None:
+    """Keep a key as another one wraps it."""
+    column = table.primary_key.columns.values()[0]
+    changing = update(table).where(column == name)
+    connection.execute(changing.values(key_encryption_key=newest, wrapped=wrapped))
+
+
+def live_keys(connection: Connection, table: Table, after: UUID | None, limit: int) -> Sequence[Any]:
+    """Live keys in order, page by page."""
+    name = table.primary_key.columns.values()[0]
+    query = select(name.label("name"), table.c.key_encryption_key.label("number"), table.c.wrapped)
+    query = query.where(table.c.wrapped.is_not(None))
+    if after is not None:
+        query = query.where(name > after)
+    return connection.execute(query.order_by(name).limit(limit)).all()
+
+
+def count_live(connection: Connection) -> int:
+    """How many keys are alive."""
+    return sum(
+        connection.scalar(select(func.count()).select_from(table).where(table.c.wrapped.is_not(None))) or 0
+        for table in LIVE
+    )
+
+
+def key_seen(connection: Connection, number: int) -> datetime | None:
+    """Since when a key-encryption key is known here."""
+    query = select(key_encryption_key.c.seen_at).where(key_encryption_key.c.number == number)
+    seen: datetime | None = connection.scalar(query)
+    return seen
+
+
+def note_key(connection: Connection, number: int, now: datetime) -> None:
+    """Write down that a key-encryption key is in use."""
+    insert_new(connection, key_encryption_key, [{"number": number, "seen_at": now}])
+
+
+def note_destroyed(connection: Connection, before: int, now: datetime) -> None:
+    """Write down that the key-encryption keys before that number are no more."""
+    older = (key_encryption_key.c.number < before, key_encryption_key.c.destroyed_at.is_(None))
+    connection.execute(update(key_encryption_key).where(*older).values(destroyed_at=now))
+
+
+def erased_under(connection: Connection, oldest: int) -> bool:
+    """Whether someone was erased whose keys a key-encryption key of that number or a greater one has wrapped."""
+    gone = (audit_key.c.wrapped.is_(None), audit_key.c.key_encryption_key >= oldest)
+    return bool(connection.scalar(select(exists().where(*gone))))
+
+
+def _unwrapped(
+    connection: Connection, keys: KeyEncryptionKeys, table: Table, names: Sequence[UUID]
+) -> dict[UUID, bytes | None]:
+    """Secrets by name. A rotation may come between reading and unwrapping, so what does not open is read once more."""
+    found = _read_and_unwrap(connection, keys, table, names)
+    again = [name for name, secret in found.items() if secret == LOST]
+    return found | _read_and_unwrap(connection, keys, table, again)
+
+
+def _read_and_unwrap(
+    connection: Connection, keys: KeyEncryptionKeys, table: Table, names: Sequence[UUID]
+) -> dict[UUID, bytes | None]:
+    if not names:
+        return {}
+    rows = connection.execute(_READ[table.name], {"names": names})
+    return {row[0]: _unwrap(keys, row[1], row[2]) for row in rows}
+
+
+def _unwrap(keys: KeyEncryptionKeys, number: int, wrapped: bytes | None) -> bytes | None:
+    try:
+        return keys.unwrap(number, wrapped) if wrapped else None
+    except KeyGone:
+        return LOST

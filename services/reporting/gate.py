@@ -1,0 +1,221 @@
+"""The way out for numbers about people: build, audit, two people's word, freeze. A failure leaves what is out as it is."""
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import date, timedelta
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from services.auditor import published
+from services.auditor.audit import Verdict, audit, sound
+from services.auditor.published import Doubt
+from services.common.errors import Problem
+from services.common.secret_files import secret
+from services.reporting import files, governance, inside
+from services.reporting.build import true_tables
+from services.reporting.drafts import Draft, begin, drift
+from services.reporting.repair import repair
+from services.reporting.room import Room
+from services.reporting.store import publications as store
+
+ROLES = ("survivor_council", "publisher")
+PLAN, RULES = 1, 1
+Progress = Callable[[str, int, int], None]
+
+
+def refuse(code: str, title: str) -> Problem:
+    """Why a publication does not come about."""
+    return Problem(409, code, title)
+
+
+def build(room: Room, keys: Path, period: str, progress: Progress, *, revision: bool = False) -> Any:
+    """Make a draft of a period, with as much hidden as the attacker demands; it takes the place of any other draft."""
+    with room.database.reading() as connection:
+        rows = [row for row in store.list_all(connection) if row.state == "published"]
+        number = len(rows) + 1
+        open_ = governance.switched_on(connection, published.rules(RULES)["switches"])
+    name = _may_begin(rows, period, room.clock.now().date(), revision=revision)
+    plan = _without_switched(published.plan(PLAN), open_)
+    tables = true_tables(room, plan, period, lambda done, total: progress("Counting", done, total))
+    draft = begin((name, number, period), (PLAN, RULES), tables, secret(keys / f"rounding-{period[:4]}"))
+    draft = draft.after(_drifts(room, draft, rows, plan), period if revision else None)
+    earlier = [row for row in rows if row.period[:4] == period[:4]]
+    known = inside.of(draft, [row.truth for row in earlier])
+    with TemporaryDirectory() as folder:
+        _write(room, Path(folder), [row.id for row in earlier])
+        before = published.read_all(Path(folder)) if earlier else []
+        try:
+            draft = repair(draft, before, known, progress)
+        except Doubt as doubt:
+            stands = "Nothing changes: what is published stands."
+            raise refuse("not-safe", f"{doubt} {stands} Coarsen: {_coarsen(doubt)}.") from doubt
+    return _keep(room, draft)
+
+
+def check(room: Room, progress: Progress) -> Verdict:
+    """Audit the draft as it would be published, together with all that is out already, as outsiders and as agencies."""
+    with room.database.reading() as connection:
+        rows = store.list_all(connection)
+    draft = _draft(rows)
+    grown = any(row.head["plan"] < draft.head["plan"] for row in rows)
+    members = [row for row in rows if grown or row.period[:4] == draft.period[:4]]
+    with TemporaryDirectory() as folder:
+        _write(room, Path(folder), [row.id for row in members])
+        verdict = audit(Path(folder), progress, inside.insiders([row.truth for row in members]))
+        verdict = (
+            verdict if verdict.doubt else sound(Path(folder), inside.persons([row.truth for row in members]), verdict)
+        )
+    with room.database.transaction() as connection:
+        store.keep_verdict(connection, draft.id, "audited" if verdict.safe else "refused", verdict.as_json())
+    return verdict
+
+
+def show(room: Room, switch: str, body: str) -> dict[str, bytes]:
+    """What a governance body gets to see of the audited draft, as its own to keep; that it has is recorded."""
+    with room.database.reading() as connection:
+        draft = _audited(store.list_all(connection))
+        content = store.files(connection, draft.id)
+    tables = [table["id"] for table in published.plan(draft.head["plan"])["tables"] if table.get("switch") == switch]
+    own = {name: words for name, words in content.items() if Path(name).stem in tables}
+    if not own:
+        raise refuse("switch-off", "The draft has nothing that this switch is about.")
+    governance.decide(room, switch, "seen", body, draft.bundle)
+    return own
+
+
+def approve(room: Room, role: str, name: str) -> Any:
+    """Take one person's word for the audited draft."""
+    with room.database.transaction() as connection:
+        draft = _audited(store.list_all(connection))
+        given = store.approvals(connection, draft.id, draft.bundle)
+        if any(_same(row.name, name) for row in given):
+            raise refuse("same-person", "Two different people must approve a publication.")
+        row = {"publication": draft.id, "role": role, "bundle": draft.bundle, "name": name.strip()}
+        if not store.keep_approval(connection, {**row, "at": room.clock.now()}):
+            raise refuse("approved-already", "Somebody has given that word for this draft already.")
+    return draft
+
+
+def publish(room: Room) -> Any:
+    """Freeze the draft, if both words were given for these very bytes and no governance body objects."""
+    now = room.clock.now()
+    with room.database.transaction() as connection:
+        draft = _audited(store.list_all(connection))
+        content = store.files(connection, draft.id)
+        if files.bundle(draft.head, content) != draft.bundle:
+            raise refuse("changed", "The draft is not what was audited. Build it again.")
+        given = store.approvals(connection, draft.id, draft.bundle)
+        if {row.role for row in given} != set(ROLES):
+            missing = ", ".join(sorted(set(ROLES) - {row.role for row in given}))
+            raise refuse("not-approved", f"These words are missing: {missing}.")
+        governance.must_agree(connection, draft, _switched(published.plan(draft.head["plan"]), content))
+        words = [{"role": row.role, "name": row.name, "at": row.at.isoformat()} for row in given]
+        sealed = files.certificate(
+            draft.head, content, audit=draft.verdict, approvals=words, published_at=now.isoformat()
+        )
+        store.freeze(connection, draft.id, sealed, now)
+    return draft
+
+
+def _may_begin(rows: Sequence[Any], period: str, today: date, *, revision: bool) -> str:
+    """The name of the publication that may be begun now."""
+    rules = published.rules(RULES)
+    if not published.ID.fullmatch(period) or "-r" in period:
+        raise refuse("no-period", "A period is a fiscal quarter such as 2026-Q1, or a fiscal year such as 2026.")
+    if today < _end(period) + timedelta(days=rules["close_days"]):
+        raise refuse("open-period", f"{period} closes {rules['close_days']} days after its end.")
+    out = [row for row in rows if row.head["revises"] is None]
+    if revision:
+        revisions = [row for row in rows if row.head["revises"] and row.period[:4] == period[:4]]
+        if period not in {row.id for row in out}:
+            raise refuse("nothing-to-revise", f"{period} is not published.")
+        if len(revisions) >= rules["revisions_per_year"]:
+            raise refuse("revised-already", f"{period[:4]} was revised already.")
+        return f"{period}-r{len(revisions) + 1}"
+    if any(_end_order(row.period) >= _end_order(period) for row in out):
+        raise refuse("too-late", f"{period} or something later is published already.")
+    return period
+
+
+def _end(period: str) -> date:
+    """The first day after a period."""
+    quarter = int(period[-1]) if "-Q" in period else 4
+    return date(int(period[:4]) + (quarter > 2), (1, 4, 7, 10)[(quarter + 1) % 4], 1)
+
+
+def _end_order(period: str) -> tuple[str, str]:
+    # A year comes after its last quarter.
+    return period[:4], period[5:] or "year"
+
+
+def _without_switched(plan: Mapping[str, Any], open_: frozenset[str]) -> Mapping[str, Any]:
+    tables = [table for table in plan["tables"] if table.get("switch") in {None, *open_}]
+    return {**plan, "tables": tables}
+
+
+def _switched(plan: Mapping[str, Any], content: Mapping[str, bytes]) -> frozenset[str]:
+    return frozenset(
+        table["switch"] for table in plan["tables"] if "switch" in table and f"tables/{table['id']}.json" in content
+    )
+
+
+def _drifts(room: Room, draft: Draft, rows: Sequence[Any], plan: Mapping[str, Any]) -> dict[str, int]:
+    """By how much what is out has changed since, for each earlier publication that meets the draft."""
+    found = {}
+    for row in rows:
+        meets = row.period == draft.period or ("-Q" in row.period) != ("-Q" in draft.period)
+        if row.period[:4] == draft.period[:4] and meets:
+            tables = true_tables(room, plan, row.period, lambda done, total: None)  # noqa: ARG005 - called by position
+            now = begin((row.id, row.number, row.period), (draft.plan, draft.rules), tables, b"").persons()
+            found[row.id] = drift({name: size for name, size in row.truth["persons"].items() if name in now}, now)
+    return found
+
+
+def _keep(room: Room, draft: Draft) -> Any:
+    shown = draft.shown()
+    made = files.tables(shown)
+    head = files.head(shown, made)
+    row = {
+        **{name: head[name] for name in ("id", "number", "period")},
+        "state": "drafted",
+        "head": head,
+        "bundle": files.bundle(head, made),
+        "truth": inside.truth(draft),
+        "built_at": room.clock.now(),
+    }
+    with room.database.transaction() as connection:
+        store.keep_draft(connection, row, made)
+    return {**row, "files": made}
+
+
+def _write(room: Room, folder: Path, names: Sequence[str]) -> None:
+    """What anybody could download, and the draft as if it were out."""
+    with room.database.reading() as connection:
+        for name in names:
+            row, content = store.find(connection, name), store.files(connection, name)
+            (folder / name / "tables").mkdir(parents=True)
+            for file, words in {"certificate.json": files.certificate(row.head, content), **content}.items():
+                (folder / name / file).write_bytes(words)
+
+
+def _draft(rows: Sequence[Any]) -> Any:
+    drafts = [row for row in rows if row.state != "published"]
+    if not drafts:
+        raise refuse("no-draft", "There is no draft. Build one: fireweed publication build PERIOD.")
+    return drafts[0]
+
+
+def _audited(rows: Sequence[Any]) -> Any:
+    draft = _draft(rows)
+    if draft.state != "audited":
+        raise refuse("not-audited", "The draft has not passed its audit. Run: fireweed publication audit --draft.")
+    return draft
+
+
+def _same(one: str, other: str) -> bool:
+    return " ".join(one.split()).casefold() == " ".join(other.split()).casefold()
+
+
+def _coarsen(doubt: Doubt) -> str:
+    """The cell that a doubt is about, without the period."""
+    return str(doubt).partition(":")[2].partition(" ")[0] or "the plan's finest tables"

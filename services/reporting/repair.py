@@ -1,0 +1,225 @@
+"""Hides more, as little as it can, until the attacker finds nobody: the auditor judges, and this only looks for a way out."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import highspy
+import numpy as np
+
+from services.auditor.attack import Attack, Finding
+from services.auditor.engines import Soplex
+from services.auditor.insiders import Insider
+from services.auditor.presolve import settle
+from services.auditor.published import Doubt, Publication, rules
+from services.auditor.system import MANY, Group, Numbers, System, build
+from services.reporting.drafts import Draft
+
+# After so many rounds small steps have had their chance; after so many more there is no hope.
+PATIENCE, ROUNDS = 40, 60
+SECONDS = 30.0
+TINY = 1e-6
+Progress = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Inside:
+    """What only the hub knows: true counts of all that was published this year, and what agencies know of them."""
+
+    persons: Mapping[str, int]
+    insiders: Sequence[Insider] = ()
+
+    def large(self, names: Sequence[str], floor: int, outside: int) -> bool:
+        """Whether a difference is not small in truth, and not made up by one agency's clients: then that may be said."""
+        size = self._size(self.persons, names)
+        known = max((self._size(insider.own, names) for insider in self.insiders if not insider.about), default=0)
+        return len(names) > 1 and size >= floor and size - known >= outside
+
+    @staticmethod
+    def _size(counts: Mapping[str, int], names: Sequence[str]) -> int:
+        return counts.get(names[0], 0) - sum(counts.get(name, 0) for name in names[1:])
+
+
+@dataclass(frozen=True, slots=True)
+class _Failure:
+    finding: Finding
+    names: tuple[str, ...]
+    # Who found it out; None is anybody.
+    insider: Insider | None
+
+
+def repair(draft: Draft, published: Sequence[Publication], inside: Inside, progress: Progress) -> Draft:
+    """The draft with as much hidden as it takes; `Doubt` if that is not found."""
+    earlier = _concerned(draft.shown(), published)
+    pools: list[list[Numbers]] = [[] for _ in range(len(inside.insiders) + 1)]
+    outside = rules(draft.rules)["outside_largest"]
+    plain = {group.name: group.floor for group in build([*earlier, draft.shown()]).groups}
+    for round_ in range(ROUNDS):
+        progress("Protecting", round_, ROUNDS)
+        failures = _failures(draft, earlier, inside, pools)
+        if not failures:
+            return draft
+        claims = frozenset(
+            failure.names
+            for failure in failures
+            if inside.large(failure.names, plain.get(failure.finding.group.name, MANY), outside)
+        )
+        if claims - draft.certain:
+            draft = replace(draft, certain=draft.certain | claims)
+        else:
+            draft = draft.hiding(_more(draft, earlier, failures, patient=round_ < PATIENCE))
+    raise Doubt("Nothing was found that protects everybody.")
+
+
+def _more(
+    draft: Draft, earlier: Sequence[Publication], failures: Sequence[_Failure], *, patient: bool
+) -> frozenset[int]:
+    """What to hide next: as little as it takes, or, if that leads nowhere, whole stretches."""
+    free = draft.hiding(frozenset(), frozenset())
+    steps = [free, draft] if patient else []
+    for step in steps:
+        if more := _cheapest(step, earlier, failures) - draft.hidden:
+            return more
+    if more := _coarser(draft, failures) - draft.hidden:
+        return more
+    raise Doubt(f"{failures[0].finding.group.name} cannot be protected.")
+
+
+def _concerned(new: Publication, published: Sequence[Publication]) -> list[Publication]:
+    """The earlier publications that a new one can say anything about: quarters meet in their year only."""
+    found = {new.id: new}
+    while True:
+        near = [one for one in published if one.id not in found and any(_meet(one, other) for other in found.values())]
+        if not near:
+            return [one for one in published if one.id in found]
+        found |= {one.id: one for one in near}
+
+
+def _meet(one: Publication, other: Publication) -> bool:
+    return one.year == other.year and (one.period == other.period or one.kind != other.kind)
+
+
+def _failures(
+    draft: Draft, earlier: Sequence[Publication], inside: Inside, pools: Sequence[list[Numbers]]
+) -> list[_Failure]:
+    """What an outsider finds, or, if that is nothing, what agencies find."""
+    plain = settle(build([*earlier, draft.shown()]))
+    system = _cautious(plain, inside)
+    found: list[_Failure] = []
+    for insider, pool in zip([None, *inside.insiders], pools, strict=True):
+        seen = _seen(system if insider is None else plain, insider, draft)
+        if seen is None:
+            continue
+        attack = Attack(seen, Soplex, SECONDS)
+        findings = attack.run(pool, lambda done, total: None)  # noqa: ARG005 - called by position
+        found += [
+            _Failure(finding, tuple(system.names[column] for column in finding.group.columns), insider)
+            for finding in findings
+            if not finding.safe
+        ]
+        pool[:] = attack.points
+        if found and insider is None:
+            break
+    return found
+
+
+def _cautious(system: System, inside: Inside) -> System:
+    """The system with as much left open to an outsider as the best informed agency will need; it saves many rounds."""
+    own = [insider.of(system.names) for insider in inside.insiders if not insider.about]
+    most = np.max(own, axis=0) if own else np.zeros(len(system.names), dtype=np.int64)
+    groups = [
+        group if group.inner else replace(group, high=max(group.high, int(most[group.outer]) + group.floor - 1))
+        for group in system.groups
+    ]
+    return replace(system, groups=tuple(groups))
+
+
+def _seen(system: System, insider: Insider | None, draft: Draft) -> System | None:
+    return system if insider is None else insider.view(system, rules(draft.rules)["outside_largest"])
+
+
+def _cheapest(draft: Draft, earlier: Sequence[Publication], failures: Sequence[_Failure]) -> frozenset[int]:
+    """The least that must be hidden so that each group in turn might be as small, and as large, as it needs to be."""
+    system = build([*earlier, draft.shown()])
+    more: frozenset[int] = frozenset()
+    for insider in dict.fromkeys(id(failure.insider) for failure in failures):
+        own = [failure for failure in failures if id(failure.insider) == insider]
+        relaxed = _Relaxed(_seen(system, own[0].insider, draft) or system, draft, more)
+        for failure in own:
+            relaxed.free(failure.finding)
+        more |= relaxed.hidden
+    return more
+
+
+def _coarser(draft: Draft, failures: Sequence[_Failure]) -> frozenset[int]:
+    """Every cell of the draft that a failure speaks of; then everything in the same tables."""
+    start = f"{draft.id}:"
+    numbers = {name: number for number, name in enumerate(draft.known.names)}
+    named = {
+        numbers[name.removeprefix(start)] for failure in failures for name in failure.names if name.startswith(start)
+    }
+    tables = {table for (table, _), number in draft.known.place.items() if number in named} & draft.tables.keys()
+    if named - draft.hidden:
+        return frozenset(named)
+    whole = frozenset(number for (table, _), number in draft.known.place.items() if table in tables)
+    return whole if whole - draft.hidden else frozenset(range(len(numbers)))
+
+
+class _Relaxed:
+    """The system in which any number of the draft may be hidden, at a price for each."""
+
+    def __init__(self, system: System, draft: Draft, hidden: frozenset[int]) -> None:
+        self.hidden = hidden
+        self._system = system
+        self._start = next(at for at, name in enumerate(system.names) if name.startswith(f"{draft.id}:"))
+        last = self._start + len(draft.known.names)
+        self._columns = [int(at) for at in np.flatnonzero(system.shown) if self._start <= at < last]
+        self._model: Any = highspy.Highs()  # type: ignore[no-untyped-call]
+        self._model.setOptionValue("output_flag", False)
+        self._model.passModel(self._program())
+
+    def free(self, finding: Finding) -> None:
+        """Let a group be as small, and as large, as it needs to be."""
+        group = finding.group
+        if finding.low > group.low:
+            self._push(group, -highspy.kHighsInf, float(group.low))
+        if finding.high < group.high:
+            self._push(group, float(group.high), highspy.kHighsInf)
+
+    def _push(self, group: Group, low: float, high: float) -> None:
+        signs = np.array([1.0, *(-1.0 for _ in group.inner)])
+        row = self._model.getNumRow()
+        self._model.addRow(low, high, len(signs), np.array(group.columns, dtype=np.int32), signs)
+        self._model.run()
+        if self._model.getModelStatus() == highspy.HighsModelStatus.kOptimal:
+            slack = self._model.getSolution().col_value[len(self._system.names) :]
+            used = [at for at, value in enumerate(slack) if value > TINY]
+            self.hidden |= {self._columns[at] - self._start for at in used}
+            for at in used:
+                self._model.changeColCost(len(self._system.names) + at, 0.0)
+        self._model.deleteRows(1, np.array([row], dtype=np.int32))
+
+    def _program(self) -> Any:
+        system, count = self._system, len(self._system.names)
+        lower, upper = system.lower.astype(float), system.upper.astype(float)
+        lower[self._columns], upper[self._columns] = 0.0, float(MANY)
+        forms = [(row.columns, row.signs, float(row.low), float(row.high)) for row in system.rows]
+        for at, column in enumerate(self._columns, start=count):
+            forms.append(((column, at), (1, 1), float(system.lower[column]), highspy.kHighsInf))
+            forms.append(((column, at), (1, -1), -highspy.kHighsInf, float(system.upper[column])))
+        program: Any = highspy.HighsLp()
+        program.num_col_, program.num_row_ = count + len(self._columns), len(forms)
+        program.col_cost_ = np.concatenate([np.zeros(count), [self._price(column) for column in self._columns]])
+        program.col_lower_ = np.concatenate([lower, np.zeros(len(self._columns))])
+        program.col_upper_ = np.concatenate([upper, np.full(len(self._columns), float(MANY))])
+        program.row_lower_ = np.array([low for _, _, low, _ in forms])
+        program.row_upper_ = np.array([high for _, _, _, high in forms])
+        program.a_matrix_.format_ = highspy.MatrixFormat.kRowwise
+        program.a_matrix_.start_ = np.cumsum([0, *(len(columns) for columns, *_ in forms)])
+        program.a_matrix_.index_ = np.array([c for columns, *_ in forms for c in columns], dtype=np.int32)
+        program.a_matrix_.value_ = np.array([s for _, signs, *_ in forms for s in signs], dtype=float)
+        return program
+
+    def _price(self, column: int) -> float:
+        """What hiding costs: less for what is hidden already, more for numbers that say more."""
+        return 0.0 if column - self._start in self.hidden else 1.0 + float(self._system.lower[column]) / 50

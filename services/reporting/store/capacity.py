@@ -1,0 +1,41 @@
+"""What services declare, live: the latest statement of each programme stands."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import Connection, func, select
+
+from services.common.database import upsert
+from services.reporting.models import capacity
+
+
+@dataclass(frozen=True, slots=True)
+class Available:
+    """What all programmes of one need in one region declare together; `as_of` is the oldest of their statements."""
+
+    region: str
+    need: str
+    unit: str
+    available: int
+    total: int
+    programs: int
+    as_of: datetime
+
+
+def keep_capacity(connection: Connection, row: Mapping[str, object]) -> None:
+    """Keep a programme's statement unless a newer one is here already."""
+    upsert(connection, capacity, [row], newer="as_of")
+
+
+def available(connection: Connection) -> list[Available]:
+    """Live capacity by region, need and unit."""
+    groups = (capacity.c.region, capacity.c.need, capacity.c.unit)
+    query = select(
+        *groups,
+        func.sum(capacity.c.available),
+        func.sum(capacity.c.total),
+        func.count(),
+        func.min(capacity.c.as_of).label("as_of"),
+    )
+    return [Available(*row) for row in connection.execute(query.group_by(*groups).order_by(*groups))]

@@ -1,0 +1,95 @@
+"""Every query about publications, approvals and decisions of governance bodies."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import Connection, delete, func, insert, select, update
+
+from services.common.database import Row, insert_new
+from services.reporting.publication_tables import approval, decision, frozen_file, publication
+
+
+def list_all(connection: Connection) -> Sequence[Any]:
+    """Every publication and draft, in order."""
+    return connection.execute(select(publication).order_by(publication.c.number)).all()
+
+
+def find(connection: Connection, name: str) -> Any:
+    """One publication or draft, or None."""
+    return connection.execute(select(publication).where(publication.c.id == name)).one_or_none()
+
+
+def next_number(connection: Connection) -> int:
+    """The number of the next publication."""
+    return int(connection.scalar(select(func.coalesce(func.max(publication.c.number), 0))) or 0) + 1
+
+
+def keep_draft(connection: Connection, row: Row, files: Mapping[str, bytes]) -> None:
+    """Keep a draft in place of every other that is not published."""
+    drafts = select(publication.c.id).where(publication.c.state != "published")
+    connection.execute(delete(frozen_file).where(frozen_file.c.publication.in_(drafts)))
+    connection.execute(delete(publication).where(publication.c.state != "published"))
+    connection.execute(insert(publication), [row])
+    connection.execute(
+        insert(frozen_file), [{"publication": row["id"], "name": name, "content": b} for name, b in files.items()]
+    )
+
+
+def keep_verdict(connection: Connection, name: str, state: str, verdict: Mapping[str, Any]) -> None:
+    """Keep what an audit said of a draft."""
+    ours = (publication.c.id == name) & (publication.c.state != "published")
+    connection.execute(update(publication).where(ours).values(state=state, verdict=verdict))
+
+
+def freeze(connection: Connection, name: str, certificate: bytes, at: object) -> None:
+    """Turn a draft into a publication for good, with its certificate."""
+    connection.execute(insert(frozen_file), [{"publication": name, "name": "certificate.json", "content": certificate}])
+    connection.execute(update(publication).where(publication.c.id == name).values(state="published", published_at=at))
+
+
+def files(connection: Connection, name: str) -> dict[str, bytes]:
+    """Every file of a publication or draft."""
+    query = select(frozen_file.c.name, frozen_file.c.content).where(frozen_file.c.publication == name)
+    return {row.name: bytes(row.content) for row in connection.execute(query.order_by(frozen_file.c.name))}
+
+
+def published_file(connection: Connection, name: str, file: str) -> bytes | None:
+    """One file, if it is published."""
+    query = select(frozen_file.c.content).join(publication, publication.c.id == frozen_file.c.publication)
+    return connection.scalar(
+        query.where(publication.c.state == "published", publication.c.id == name, frozen_file.c.name == file)
+    )
+
+
+def published(connection: Connection) -> Sequence[Any]:
+    """What anybody may know of the publications there are, in order."""
+    columns = (
+        publication.c.id,
+        publication.c.period,
+        publication.c.head,
+        publication.c.bundle,
+        publication.c.published_at,
+    )
+    query = select(*columns).where(publication.c.state == "published").order_by(publication.c.number)
+    return connection.execute(query).all()
+
+
+def keep_approval(connection: Connection, row: Row) -> bool:
+    """Keep a person's word; false if that role has given one already."""
+    return bool(insert_new(connection, approval, [row], "role"))
+
+
+def approvals(connection: Connection, name: str, bundle: str) -> Sequence[Any]:
+    """Who approved this very bundle."""
+    query = select(approval).where(approval.c.publication == name, approval.c.bundle == bundle)
+    return connection.execute(query.order_by(approval.c.role)).all()
+
+
+def keep_decision(connection: Connection, row: Row) -> None:
+    """Keep a decision of a governance body."""
+    connection.execute(insert(decision), [row])
+
+
+def decisions(connection: Connection, switch: str) -> Sequence[Any]:
+    """What was decided about a switch, in order."""
+    return connection.execute(select(decision).where(decision.c.switch == switch).order_by(decision.c.id)).all()

@@ -1,0 +1,181 @@
+"""The attacker finds what is to be found, leaves alone what is safe, and takes every doubt for a failure."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from services.auditor import published
+from services.auditor.attack import Attack
+from services.auditor.audit import Verdict, attack_all, audit
+from services.auditor.engines import ENGINES, Highs
+from services.auditor.insiders import Insider
+from services.auditor.published import Doubt, Publication
+from services.auditor.relations import relations
+from services.auditor.system import build
+from tests.support.publishing import quietly, write
+
+KNOWN = relations(1, 1)
+Key = tuple[str, ...]
+
+
+def publication(shown: Mapping[tuple[str, Key], int], period: str = "2027", **more: object) -> Publication:
+    """A publication in which only these cells are shown, and what is the same people is shown alike."""
+    kind = "quarter" if "-Q" in period else "year"
+    numbers = {KNOWN.place[cell]: value for cell, value in shown.items()}
+    tables = {
+        table["id"]: {key: numbers.get(KNOWN.place[table["id"], key]) for key in published.product(table["cells"])}
+        for table in published.plan(1)["tables"]
+        if kind in table["periods"] and "switch" not in table
+    }
+    plain = Publication(period, 1, period, 1, 1, None, {}, frozenset(), tables, frozenset())
+    return replace(plain, **more)  # type: ignore[arg-type]
+
+
+def still(done: int, total: int) -> None:
+    assert done <= total
+
+
+def found(verdict: Verdict) -> set[str]:
+    assert verdict.doubt is None
+    return {finding.group.name for _, finding in verdict.found}
+
+
+def name(*codes: str, period: str = "2027") -> str:
+    return f"{period}:{'/'.join(codes)}"
+
+
+F2 = ("need", ("F2",))
+HOUSING = name("F2", "canada", "any", "asked", "asked", "asked", "asked")
+
+
+def result(code: str) -> tuple[str, Key]:
+    return ("need-result", ("F2", code))
+
+
+def test_nothing_shown_tells_nothing() -> None:
+    verdict = attack_all([publication({})], quietly)
+    assert verdict.safe
+    assert verdict.hidden > 300
+    assert len(verdict.solvers) == 2
+
+
+def test_i4_a_hidden_cell_that_is_what_is_left_of_a_total_is_found_by_both_solvers() -> None:
+    not_started = name("F2", "canada", "any", "not_started", "asked", "asked", "asked")
+    verdict = attack_all([publication({F2: 100, result("in_time"): 45, result("late"): 45})], quietly)
+    assert not_started not in found(verdict)
+    verdict = attack_all([publication({F2: 100, result("in_time"): 40, result("late"): 40})], quietly)
+    assert {who for who, finding in verdict.found if finding.group.name == not_started} == {
+        engine.name for engine in ENGINES
+    }
+
+
+def test_i5_a_difference_of_two_shown_cells_is_attacked_though_nothing_is_hidden_there() -> None:
+    pair = {F2: 100, ("need-city", ("F2", "toronto")): 90}
+    verdict = attack_all([publication(pair)], quietly)
+    toronto = name("F2", "toronto", "any", "asked", "asked", "asked", "asked")
+    assert f"{HOUSING} without {toronto}" in found(verdict)
+    far = {F2: 100, ("need-city", ("F2", "toronto")): 60}
+    assert f"{HOUSING} without {toronto}" not in found(attack_all([publication(far)], quietly))
+
+
+def test_i5_a_difference_may_be_said_to_be_large_and_then_that_is_known_too() -> None:
+    pair = {F2: 100, ("need-city", ("F2", "toronto")): 90}
+    toronto = name("F2", "toronto", "any", "asked", "asked", "asked", "asked")
+    claimed = publication(pair, certain=frozenset({(HOUSING, toronto)}))
+    assert f"{HOUSING} without {toronto}" not in found(attack_all([claimed], quietly))
+    lower = build([claimed])
+    assert any(row.low == 10 for row in lower.rows)
+    with pytest.raises(Doubt):
+        build([publication(pair, certain=frozenset({(HOUSING,)}))])
+
+
+def test_i5_what_is_left_of_a_cell_without_several_shown_parts_is_attacked() -> None:
+    shown = {F2: 100, ("need-city", ("F2", "toronto")): 50, ("need-city", ("F2", "vancouver")): 30}
+    groups = found(attack_all([publication(shown)], quietly))
+    assert any(group.count(" without ") == 2 for group in groups)
+
+
+@pytest.mark.slow
+def test_the_year_and_its_quarters_are_attacked_together() -> None:
+    quarters = [publication({F2: 20} if number < 4 else {}, f"2027-Q{number}", number=number) for number in range(1, 5)]
+    drift = {quarter.id: 0 for quarter in quarters}
+    year = publication({F2: 80}, number=5, drift=drift)
+    last = name("F2", "canada", "any", "asked", "asked", "asked", "asked", period="2027-Q4")
+    assert attack_all(quarters, quietly).safe
+    assert last in found(attack_all([*quarters, year], quietly))
+    modest = publication({F2: 30}, number=5, drift=drift)
+    assert last not in found(attack_all([*quarters, modest], quietly))
+
+
+def test_a_revision_is_attacked_together_with_what_it_revises() -> None:
+    first = publication({F2: 100})
+    city = ("need-city", ("F2", "toronto"))
+    again = publication({F2: 100, city: 10}, id="2027-r1", number=2, revises="2027", drift={"2027": 1})
+    before = name("F2", "toronto", "any", "asked", "asked", "asked", "asked")
+    assert attack_all([first], quietly).safe
+    assert before in found(attack_all([first, again], quietly))
+
+
+def test_publications_that_contradict_each_other_are_a_doubt_and_no_pass() -> None:
+    shown = {F2: 50, ("need-city", ("F2", "toronto")): 70}
+    verdict = attack_all([publication(shown)], quietly)
+    assert not verdict.safe
+    assert verdict.doubt
+
+
+def test_a_number_against_the_rules_is_a_doubt() -> None:
+    for value in (7, 5, 12):
+        assert attack_all([publication({F2: value})], quietly).doubt
+
+
+def test_the_same_people_shown_in_two_ways_are_a_doubt() -> None:
+    made = publication({("need-city-result", ("F2", "montreal", "in_time")): 30})
+    tables = {**made.tables, "need-macro-result": {**made.tables["need-macro-result"], ("F2", "quebec", "in_time"): 35}}
+    assert attack_all([replace(made, tables=tables)], quietly).doubt
+
+
+def test_a_solver_that_runs_out_of_time_is_a_doubt() -> None:
+    system = build([publication({F2: 100, result("in_time"): 40, result("late"): 40})])
+    with pytest.raises(Doubt):
+        Attack(system, Highs, 0.0).run((), still)
+
+
+def test_a_missing_table_cell_or_certificate_is_a_doubt(tmp_path: Path) -> None:
+    write(publication({}), tmp_path)
+    assert audit(tmp_path, quietly).safe
+    table = tmp_path / "2027" / "tables" / "need.json"
+    words = table.read_text()
+    table.write_text(words.replace('"F2"', '"F99"'))
+    assert audit(tmp_path, quietly).doubt
+    table.unlink()
+    assert audit(tmp_path, quietly).doubt
+    table.write_text(words)
+    assert audit(tmp_path, quietly).safe
+    (tmp_path / "2027" / "certificate.json").unlink()
+    assert audit(tmp_path, quietly).doubt
+
+
+def test_an_empty_folder_is_a_doubt(tmp_path: Path) -> None:
+    assert audit(tmp_path, quietly).doubt
+
+
+def test_i11_an_agency_that_knows_nearly_everybody_in_a_hidden_cell_is_an_attacker() -> None:
+    shown = {F2: 100, result("in_time"): 45, result("late"): 45}
+    outside = attack_all([publication(shown)], quietly)
+    not_started = name("F2", "canada", "any", "not_started", "asked", "asked", "asked")
+    assert not_started not in found(outside)
+    knows = Insider({not_started: 15, HOUSING: 40})
+    assert not_started in found(attack_all([publication(shown)], quietly, [knows]))
+
+
+def test_two_solvers_say_the_same_of_every_group() -> None:
+    shown = {F2: 100, result("in_time"): 45, result("late"): 40, ("need-city", ("F2", "toronto")): 60}
+    system = build([publication(shown)])
+    verdicts = [
+        {finding.group.name: finding.safe for finding in Attack(system, engine, 10.0).run((), still)}
+        for engine in ENGINES
+    ]
+    assert verdicts[0] == verdicts[1]
+    assert not all(verdicts[0].values())

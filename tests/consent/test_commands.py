@@ -1,0 +1,52 @@
+"""The command line rotates keys, tells how far it is, and says what to do when it must not."""
+
+import json
+
+import pytest
+from click.testing import CliRunner
+from sqlalchemy import update
+
+from services.cli import main
+from services.common.database import sole
+from services.consent.models import grant_key
+from tests.support.consent import House
+from tests.support.hubs import environment
+
+
+def run(house: House, *arguments: str) -> tuple[int, str, str]:
+    done = CliRunner().invoke(main, list(arguments), env=environment(house.service.settings))
+    return done.exit_code, done.stdout, done.stderr
+
+
+def test_keys_rotate_tells_its_progress_and_what_it_did(own_house: House) -> None:
+    agency = own_house.agency()
+    name = own_house.allow(own_house.person(agency), agency)
+    status, told, progress = run(own_house, "keys", "rotate", "--json")
+
+    assert (status, json.loads(told)) == (0, {"number": 2, "rewrapped": 2, "destroyed": [1]})
+    assert progress.splitlines() == ["1 of 2 keys are wrapped anew.", "2 of 2 keys are wrapped anew."]
+    assert own_house.open(agency, own_house.envelope(name)).status_code == 200
+    assert run(own_house, "keys", "rotate")[1] == "Key 3 wraps 2 keys. Destroyed: 2.\n"
+
+
+def test_keys_rotate_stops_at_a_live_key_that_cannot_be_opened_and_says_what_to_do(own_house: House) -> None:
+    agency = own_house.agency()
+    own_house.allow(own_house.person(agency), agency)
+    with own_house.room.database.transaction() as connection:
+        connection.execute(update(grant_key).values(wrapped=bytes(40)))
+    status, told, problem = run(own_house, "keys", "rotate", "--json")
+
+    assert (status, told) == (1, "")
+    assert "Nothing was destroyed." in problem
+    assert 1 in own_house.room.keys.numbers()
+
+
+@pytest.mark.parametrize("own_house", ["postgresql"], indirect=True)
+def test_keys_rotate_waits_its_turn(own_house: House) -> None:
+    with sole(own_house.room.database, "consent key rotation") as alone:
+        assert alone()
+        status, _, problem = run(own_house, "keys", "rotate")
+
+    assert status == 1
+    assert "Another process is rotating" in problem
+    assert run(own_house, "keys", "rotate")[0] == 0

@@ -1,0 +1,193 @@
+"""Erased means unreadable: no byte of a disk, a log, a bus or an earlier backup still opens anything of hers."""
+
+import json
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import psycopg
+import pytest
+from click.testing import CliRunner
+
+from deploy.testing.kafka import KafkaServer
+from deploy.testing.postgresql import SUPERUSER, PostgresServer, temporary_postgres
+from services.cli import main
+from services.client import Partner
+from services.consent.handlers import rights
+from services.consent.handlers.rotation import rotate, rotate_if_due
+from services.consent.keys import KeyFiles, KeyGone
+from tests.support.canary import files_with
+from tests.support.consent import house
+from tests.support.hubs import TestHub, distributed_hub, environment, eventually
+from tests.support.people import Person, meet, open_status, referral, waiting
+
+CANARY = "Canary-Wm4tR8pLx2"
+HORIZON = 60
+"""Seconds in which an erasure must have become final."""
+
+
+@pytest.fixture
+def own_postgres() -> Iterator[PostgresServer]:
+    """A server of this test's own, since every byte of it is read."""
+    with temporary_postgres() as server:
+        yield server
+
+
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """Somebody's keys as they were while they lived: wrapped, with the number of what wrapped them, and as they are."""
+
+    wrapped: tuple[tuple[int, bytes], ...]
+    plain: tuple[bytes, ...]
+
+
+@pytest.mark.backend("postgresql")
+def test_no_page_log_or_backup_of_the_database_holds_a_key_of_hers_that_can_be_used(
+    own_postgres: PostgresServer, tmp_path: Path
+) -> None:
+    with house(own_postgres.url("fireweed_consent"), tmp_path) as made:
+        agency = made.agency()
+        erased, kept = made.person(agency), made.person(agency)
+        envelopes = [
+            made.envelope(made.allow(person, agency), {"summary": {"text": CANARY}}) for person in (erased, kept)
+        ]
+        assert CANARY in made.open(agency, envelopes[0]).text
+        files = KeyFiles(tmp_path / "keys" / "consent" / "key-encryption")
+        before_rotation, old_keys = _keys_of_all(own_postgres, files), [_key_bytes(files)]
+        rotate(made.room)
+        lived = _keys_of_all(own_postgres, files)
+        old_keys.append(_key_bytes(files))
+        backup = _backup(own_postgres)
+        rights.erase(made.room, erased.subject)
+        assert rotate_if_due(made.room) is not None
+        _write_down(own_postgres)
+        hers = _of(before_rotation, lived, gone_from=_keys_of_all(own_postgres, files))
+
+        assert made.open(agency, envelopes[0]).status_code == 404
+        assert CANARY in made.open(agency, envelopes[1]).text
+    _check(hers, old_keys, files, [own_postgres.data, backup, tmp_path])
+
+
+@pytest.mark.slow
+@pytest.mark.backend("postgresql", "kafka")
+def test_after_erasing_and_rotation_nothing_that_was_ever_written_opens_anything_of_hers(
+    own_postgres: PostgresServer, kafka_server: KafkaServer, tmp_path: Path
+) -> None:
+    with distributed_hub(tmp_path, own_postgres, kafka_server) as hub:
+        sender, recipient = hub.join("Sample Outreach", "ngo"), hub.join("Sample Clinic", "health")
+        erased, kept = meet(hub, sender), meet(hub, sender)
+        envelopes = [_opened(person, sender, recipient) for person in (erased, kept)]
+        files = KeyFiles(hub.settings.keys_folder / "consent" / "key-encryption")
+        before_rotation = _keys_of_all(own_postgres, files)
+        old_keys = [_key_bytes(files)]
+        hub.command("keys", "rotate")
+        wrapping = files.newest()
+        old_keys.append(_key_bytes(files))
+        lived = _keys_of_all(own_postgres, files)
+        signed = _get(hub, "checkpoint")
+        backup = _backup(own_postgres)
+
+        erased.page.step_up(erased.pin)
+        erased.page.call("DELETE", "")
+        erased_at = time.monotonic()
+        assert open_status(recipient, envelopes[0]) == 404
+        eventually(lambda: files.numbers()[0] > wrapping, HORIZON)
+        assert time.monotonic() - erased_at < HORIZON
+
+        assert open_status(recipient, envelopes[1]) == 200
+        assert len(kept.page.ledger()) > 4
+        _write_down(own_postgres)
+        eventually(lambda: _get(hub, "checkpoint") != signed)
+        _the_ledger_still_verifies(hub, tmp_path, signed)
+        hers = _of(before_rotation, lived, gone_from=_keys_of_all(own_postgres, files))
+    _check(hers, old_keys, files, [own_postgres.data, backup, kafka_server.data, tmp_path])
+
+
+def _check(hers: Keys, old_keys: list[bytes], files: KeyFiles, folders: list[Path]) -> None:
+    """Her wrapped keys are still about and cannot be opened; nothing else that opens is about, and no canary."""
+    data, backup = folders[:2]
+    assert list(files_with([CANARY], folders)) == []
+    assert len(hers.wrapped) == 4, "two keys, each as two key-encryption keys wrapped it"
+    left = {path for path in folders[-1].rglob("key-encryption/*") if path.is_file()}
+    assert [path.name for path in left] == [f"{files.newest()}.key"]
+    for number, wrapped in hers.wrapped:
+        assert _found(wrapped, [data]), "it was never written, so its end proves nothing"
+        for each in {number, *files.numbers()}:
+            with pytest.raises(KeyGone):
+                files.unwrap(each, wrapped)
+    assert _found(hers.wrapped[-1][1], [backup])
+    for secret in (*hers.plain, *old_keys):
+        assert not _found(secret, folders)
+
+
+def _write_down(postgres: PostgresServer) -> None:
+    """Everything that PostgreSQL has in memory."""
+    with psycopg.connect(postgres.url(), autocommit=True) as connection:
+        connection.execute("CHECKPOINT")
+
+
+def _opened(person: Person, sender: Partner, recipient: Partner) -> str:
+    """An envelope with a canary in it, which its recipient has opened."""
+    person.page.step_up(person.pin)
+    person.page.allow(recipient.client_id, "referral", ["summary"])
+    thread = sender.post(referral(person, recipient, parts={"summary": {"text": CANARY}}))["thread"]
+    envelope = str(waiting(recipient, thread)["envelope"])
+    answer = recipient.call("POST", "/consent/v1/openings", {"envelope": envelope})
+    assert answer["parts"]["summary"]["text"] == CANARY
+    return envelope
+
+
+def _keys_of_all(postgres: PostgresServer, files: KeyFiles) -> dict[Any, tuple[int, bytes, bytes]]:
+    """Every live key by whose it is: the number of what wraps it, as wrapped, as it is."""
+    found = {}
+    with psycopg.connect(postgres.url("fireweed_consent")) as connection:
+        for table, name in (("grant_key", "grant_id"), ("audit_key", "subject_id")):
+            query = f"SELECT {name}, key_encryption_key, wrapped FROM {table} WHERE wrapped IS NOT NULL"  # noqa: S608
+            for whose, number, wrapped in connection.execute(query.encode()):
+                found[table, whose] = (number, bytes(wrapped), files.unwrap(number, bytes(wrapped)))
+    return found
+
+
+def _of(*times: dict[Any, tuple[int, bytes, bytes]], gone_from: dict[Any, Any]) -> Keys:
+    """The keys that are no more, at each time."""
+    gone = [key for key in times[-1] if key not in gone_from]
+    wrapped = tuple(known[key][:2] for known in times for key in gone)
+    return Keys(wrapped, tuple({times[-1][key][2] for key in gone}))
+
+
+def _key_bytes(files: KeyFiles) -> bytes:
+    return files._read(files.newest())
+
+
+def _backup(postgres: PostgresServer) -> Path:
+    folder = postgres.folder / "backup"
+    where = ("-h", "127.0.0.1", "-p", str(postgres.port), "-U", SUPERUSER)
+    postgres._run("pg_basebackup", "-D", str(folder), *where, "-X", "stream", "-c", "fast")
+    return folder
+
+
+def _get(hub: TestHub, name: str) -> str:
+    return httpx2.get(hub.origins.url(f"/consent/v1/ledger/{name}")).text
+
+
+def _the_ledger_still_verifies(hub: TestHub, folder: Path, signed: str) -> None:
+    consent = hub.processes["consent-api"].settings
+    (folder / "signed-before").write_text(signed)
+    (folder / "ledger-key").write_text(_get(hub, "key"))
+    variables = environment(consent)
+    copied = CliRunner().invoke(main, ["ledger", "copy", str(folder / "copy")], env=variables)
+    assert copied.exit_code == 0, copied.output
+    options = ["--key", str(folder / "ledger-key"), "--earlier", str(folder / "signed-before"), "--json"]
+    told = CliRunner().invoke(main, ["ledger", "verify", str(folder / "copy"), *options])
+    assert told.exit_code == 0, told.output
+    assert json.loads(told.output)["entries"] > int(signed.splitlines()[1])
+
+
+def _found(content: bytes, folders: list[Path]) -> bool:
+    """Whether bytes are in a file, as they are or in hexadecimal."""
+    forms = (content, content.hex().encode())
+    files = (path for folder in folders for path in folder.rglob("*") if path.is_file())
+    return any(form in data for data in (path.read_bytes() for path in files) for form in forms)

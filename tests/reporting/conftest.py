@@ -1,0 +1,15 @@
+"""A counting room on each database."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.counted import CountingRoom
+
+
+@pytest.fixture
+def counting(database_url: str, tmp_path: Path) -> Iterator[CountingRoom]:
+    made = CountingRoom.open(database_url, tmp_path)
+    yield made
+    made.close()

@@ -1,0 +1,268 @@
+"""The gate: nothing about people comes out but frozen bytes that passed the audit and two people's word."""
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from starlette.testclient import TestClient
+
+from services.auditor.audit import audit
+from services.common.errors import Problem
+from services.common.web import create_app
+from services.reporting import gate, governance, publications
+from services.reporting.room import Room
+from services.reporting.store import publications as store
+from tests.support.clocks import StillClock
+from tests.support.counted import AGENCIES, Asked, CountingRoom, events_of
+from tests.support.publishing import quietly
+
+CLOSED = datetime(2027, 7, 1, 12, tzinfo=UTC)
+BODY = "Sample Circle of Cedar"
+STATES = ("requested", "accepted", "started")
+
+
+@pytest.fixture
+def room(counting: CountingRoom) -> Room:
+    """A room in which a hundred people asked for housing and sixty for health care, and a third got no help."""
+    counting.empty()
+    people = [
+        Asked(
+            who,
+            "N02" if who <= 100 else "N12",
+            "toronto" if who <= 100 else "vancouver",
+            ("crisis", "acute")[who % 2],
+            AGENCIES[who % 4],
+            AGENCIES[(who + 1) % 4],
+            date(2026, 4, 1),
+            STATES if who % 3 else STATES[:1],
+        )
+        for who in range(1, 161)
+    ]
+    counting.take(events_of(people))
+    return replace(counting.room, clock=StillClock(CLOSED))
+
+
+@pytest.fixture
+def keys(tmp_path: Path) -> Path:
+    return tmp_path / "keys"
+
+
+def approved(room: Room) -> None:
+    assert gate.check(room, quietly).safe
+    gate.approve(room, "survivor_council", "Sample Aspen")
+    gate.approve(room, "publisher", "Sample Birch")
+
+
+def released(room: Room, keys: Path, period: str) -> None:
+    gate.build(room, keys, period, quietly)
+    approved(room)
+    gate.publish(room)
+
+
+@pytest.fixture
+def web(room: Room) -> Iterator[TestClient]:
+    with TestClient(create_app("test", "test", [publications.routes], room=room)) as client:
+        yield client
+
+
+def refused(act: Callable[[], object]) -> str:
+    with pytest.raises(Problem) as told:
+        act()
+    return told.value.code
+
+
+def test_without_an_audit_and_two_different_people_nothing_is_published(room: Room, keys: Path) -> None:
+    assert refused(lambda: gate.publish(room)) == "no-draft"
+    gate.build(room, keys, "2026-Q1", quietly)
+    assert refused(lambda: gate.publish(room)) == "not-audited"
+    assert refused(lambda: gate.approve(room, "publisher", "Sample Birch")) == "not-audited"
+    assert gate.check(room, quietly).safe
+    assert refused(lambda: gate.publish(room)) == "not-approved"
+    gate.approve(room, "publisher", "Sample Birch")
+    assert refused(lambda: gate.approve(room, "survivor_council", " sample  BIRCH ")) == "same-person"
+    assert refused(lambda: gate.approve(room, "publisher", "Sample Cedar")) == "approved-already"
+    assert refused(lambda: gate.publish(room)) == "not-approved"
+    gate.approve(room, "survivor_council", "Sample Aspen")
+    gate.publish(room)
+
+
+def test_words_given_for_one_draft_do_not_hold_for_another(room: Room, keys: Path) -> None:
+    gate.build(room, keys, "2026-Q1", quietly)
+    approved(room)
+    gate.build(room, keys, "2026-Q2", quietly)
+    assert gate.check(room, quietly).safe
+    assert refused(lambda: gate.publish(room)) == "not-approved"
+
+
+def test_i7_what_is_published_never_changes_and_its_certificate_names_its_bytes(
+    room: Room, keys: Path, web: TestClient, tmp_path: Path
+) -> None:
+    released(room, keys, "2026-Q1")
+    first = {path: web.get(f"/reporting/v1/publications/2026-Q1/{path}").content for path in paths(web)}
+    assert refused(lambda: gate.build(room, keys, "2026-Q1", quietly)) == "too-late"
+    gate.build(room, keys, "2026-Q2", quietly)
+    assert {path: web.get(f"/reporting/v1/publications/2026-Q1/{path}").content for path in paths(web)} == first
+    certificate = json.loads(first["certificate.json"])
+    assert certificate["audit"]["safe"]
+    assert {word["role"]: word["name"] for word in certificate["approvals"]} == {
+        "survivor_council": "Sample Aspen",
+        "publisher": "Sample Birch",
+    }
+    [listed] = web.get("/reporting/v1/publications").json()["publications"]
+    assert listed["bundle"] == certificate["bundle"]
+    # What anybody can download is all that the auditor needs.
+    for path, content in first.items():
+        file = tmp_path / "downloaded" / "2026-Q1" / path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(content)
+    assert audit(tmp_path / "downloaded", quietly).safe
+
+
+def paths(web: TestClient) -> list[str]:
+    [listed] = web.get("/reporting/v1/publications").json()["publications"]
+    return ["certificate.json", *listed["files"], *(name.replace(".json", ".csv") for name in listed["files"])]
+
+
+def test_hidden_cells_are_one_sign_in_every_file_and_both_kinds_of_file_say_the_same(
+    room: Room, keys: Path, web: TestClient
+) -> None:
+    released(room, keys, "2026-Q1")
+    values = []
+    for path in paths(web)[1:]:
+        answer = web.get(f"/reporting/v1/publications/2026-Q1/{path}")
+        if path.endswith(".json"):
+            rows = answer.json()["rows"]
+            values += [row[-1] for row in rows]
+            other = web.get(f"/reporting/v1/publications/2026-Q1/{path.replace('.json', '.csv')}")
+            assert other.text.splitlines()[1:] == [",".join(map(str, row)) for row in rows]
+            assert other.headers["content-type"].startswith("text/csv")
+    shown = [value for value in values if value != "x"]
+    assert shown
+    assert all(value >= 10 and value % 5 == 0 for value in shown)
+
+
+def test_what_was_tampered_with_after_the_audit_is_not_published(room: Room, keys: Path) -> None:
+    gate.build(room, keys, "2026-Q1", quietly)
+    approved(room)
+    with room.database.transaction() as connection:
+        row = store.find(connection, "2026-Q1")
+        changed = {**store.files(connection, "2026-Q1"), "tables/need.csv": b"family,value\r\nF2,3\r\n"}
+        kept = {column: getattr(row, column) for column in row._fields}
+        store.keep_draft(connection, kept, changed)
+    assert refused(lambda: gate.publish(room)) == "changed"
+
+
+def test_a_draft_that_fails_its_audit_stops_there_and_what_is_out_stands(
+    room: Room, keys: Path, web: TestClient
+) -> None:
+    released(room, keys, "2026-Q1")
+    gate.build(room, keys, "2026-Q2", quietly)
+    with room.database.transaction() as connection:
+        row = store.find(connection, "2026-Q2")
+        content = store.files(connection, "2026-Q2")
+        need = content["tables/need.json"].replace(b'"x"', b"7", 1)
+        kept = {column: getattr(row, column) for column in row._fields}
+        store.keep_draft(connection, kept, {**content, "tables/need.json": need})
+    verdict = gate.check(room, quietly)
+    assert not verdict.safe
+    assert verdict.doubt
+    assert refused(lambda: gate.approve(room, "publisher", "Sample Birch")) == "not-audited"
+    assert [row["id"] for row in web.get("/reporting/v1/publications").json()["publications"]] == ["2026-Q1"]
+
+
+def test_a_period_closes_sixty_days_after_its_end(room: Room, keys: Path) -> None:
+    early = replace(room, clock=StillClock(datetime(2026, 8, 29, 12, tzinfo=UTC)))
+    assert refused(lambda: gate.build(early, keys, "2026-Q1", quietly)) == "open-period"
+    late = replace(room, clock=StillClock(datetime(2026, 8, 29, 12, tzinfo=UTC) + timedelta(days=1)))
+    gate.build(late, keys, "2026-Q1", quietly)
+    for wrong in ("2026-Q5", "2026-Q1-r1", "soon", "../2026"):
+        assert refused(lambda wrong=wrong: gate.build(room, keys, wrong, quietly)) == "no-period"  # type: ignore[misc]
+
+
+@pytest.mark.slow
+def test_there_is_one_revision_a_year_and_only_of_what_is_out(room: Room, keys: Path) -> None:
+    assert refused(lambda: gate.build(room, keys, "2026-Q1", quietly, revision=True)) == "nothing-to-revise"
+    released(room, keys, "2026-Q1")
+    gate.build(room, keys, "2026-Q1", quietly, revision=True)
+    approved(room)
+    gate.publish(room)
+    assert refused(lambda: gate.build(room, keys, "2026-Q1", quietly, revision=True)) == "revised-already"
+
+
+def test_i13_whatever_is_not_published_gets_one_and_the_same_answer(room: Room, keys: Path, web: TestClient) -> None:
+    released(room, keys, "2026-Q1")
+    gate.build(room, keys, "2026-Q2", quietly)
+    base = "/reporting/v1/publications"
+    answers = [
+        web.get(f"{base}/{path}")
+        for path in (
+            "2026-Q2/certificate.json",
+            "2026-Q2/tables/need.json",
+            "2026-Q9/tables/need.json",
+            "2026-Q1/tables/nothing.json",
+            "2026-Q1/tables/need.xml",
+            "2026-Q1/tables/need-city.json",
+            "2026-Q1/tables/culture.json",
+            "2026-Q1/tables/..%2Fcertificate.json",
+            "2026-Q1/tables/NEED.json",
+            "%27/tables/need.json",
+        )
+    ]
+    assert {answer.status_code for answer in answers} == {404}
+    assert len({answer.content for answer in answers}) == 1
+    assert len({tuple(sorted((k, v) for k, v in answer.headers.items() if k != "date")) for answer in answers}) == 1
+
+
+def test_i13_no_sort_filter_range_or_condition_changes_an_answer(room: Room, keys: Path, web: TestClient) -> None:
+    released(room, keys, "2026-Q1")
+    path = "/reporting/v1/publications/2026-Q1/tables/need.json"
+    plain = web.get(path)
+    assert {"etag", "last-modified", "accept-ranges"}.isdisjoint(plain.headers)
+    for query in ("?sort=value", "?family=F2", "?min=1", "?limit=1", "?cursor=x"):
+        assert web.get(path + query).content == plain.content
+    for header in ({"range": "bytes=0-3"}, {"if-none-match": "*"}, {"accept": "text/csv"}):
+        answer = web.get(path, headers=header)
+        assert (answer.status_code, answer.content) == (200, plain.content)
+
+
+def test_the_rows_of_a_table_stand_in_the_order_of_the_plan_whatever_the_numbers(
+    room: Room, keys: Path, web: TestClient
+) -> None:
+    released(room, keys, "2026-Q1")
+    rows = web.get("/reporting/v1/publications/2026-Q1/tables/need.json").json()["rows"]
+    codes = [int(row[0][1:]) for row in rows]
+    assert codes == sorted(codes)
+
+
+@pytest.mark.slow
+def test_ocap_nothing_a_switch_governs_exists_until_the_named_body_says_so(
+    room: Room, keys: Path, tmp_path: Path
+) -> None:
+    made = gate.build(room, keys, "2026", quietly)
+    assert not [name for name in made["files"] if "culture" in name]
+    assert refused(lambda: governance.decide(room, "indigenous", "seen", BODY)) == "switch-off"
+    governance.decide(room, "indigenous", "on", BODY)
+    made = gate.build(room, keys, "2026", quietly)
+    assert "tables/culture.json" in made["files"]
+    approved(room)
+    # It sees them first, and takes its own copy.
+    assert refused(lambda: gate.publish(room)) == "not-seen"
+    assert refused(lambda: gate.show(room, "indigenous", "Somebody Else")) == "not-yours"
+    own = gate.show(room, "indigenous", BODY)
+    assert set(own) == {f"tables/culture{more}.{kind}" for more in ("", "-result") for kind in ("json", "csv")}
+    gate.publish(room)
+
+
+@pytest.mark.slow
+def test_ocap_a_veto_stops_the_draft_and_leaves_the_tables_out_of_the_next(room: Room, keys: Path) -> None:
+    governance.decide(room, "indigenous", "on", BODY)
+    gate.build(room, keys, "2026", quietly)
+    approved(room)
+    gate.show(room, "indigenous", BODY)
+    governance.decide(room, "indigenous", "veto", BODY)
+    assert refused(lambda: gate.publish(room)) == "switch-off"
+    made = gate.build(room, keys, "2026", quietly)
+    assert not [name for name in made["files"] if "culture" in name]

@@ -1,0 +1,54 @@
+"""Rotates the keys of a hub and dies at the step that is named: a rotation that the power left."""
+
+import os
+import signal
+import sys
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
+from sqlalchemy.engine.default import DefaultDialect
+
+from services.common.clock import SystemClock
+from services.common.settings import Settings
+from services.consent.handlers.rotation import rotate
+from services.consent.main import build_room
+
+_seen: Counter[str] = Counter()
+
+
+def dying(step: str, real: Callable[..., Any], named: Callable[..., str]) -> Callable[..., Any]:
+    """The real call, but for the time at which it is the step to die at: `kind-N` is the N-th of its kind."""
+
+    def watched(*arguments: Any, **options: Any) -> Any:
+        kind = named(*arguments)
+        _seen[kind] += 1
+        if step in {kind, f"{kind}-{_seen[kind]}"}:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return real(*arguments, **options)
+
+    return watched
+
+
+def main(step: str) -> None:
+    """Rotate, and die just before that commit, or that step with files."""
+    room = build_room(Settings(), SystemClock())
+    dialects: list[Any] = [DefaultDialect, PGDialect_psycopg]
+    for dialect in dialects:
+        dialect.do_commit = dying(step, dialect.do_commit, lambda *_: "commit")
+    system: Any = os
+    system.link = dying(step, os.link, lambda *_: "link")
+    system.fsync = dying(step, os.fsync, lambda file: f"sync-{'folder' if _is_folder(file) else 'file'}")
+    path: Any = Path
+    path.unlink = dying(step, Path.unlink, lambda file: "unlink" if file.suffix == ".key" else "unlink-draft")
+    rotate(room)
+
+
+def _is_folder(descriptor: int) -> bool:
+    return Path(f"/proc/self/fd/{descriptor}").is_dir()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])
