@@ -7,7 +7,7 @@ COMPILE := $(BIN)/python -m piptools compile --quiet --generate-hashes --strip-e
 	--no-emit-index-url --no-emit-trusted-host --no-emit-find-links --no-emit-options --no-header
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check soak mutants bench lock openapi migration clean
+.PHONY: help demo test check soak mutants bench lock openapi migration catalogue screenshots clean
 
 help:  ## List what can be made
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -50,6 +50,15 @@ openapi: $(VENV)/.dev  ## Write schemas/openapi anew from the routes
 
 migration: $(VENV)/.dev  ## Write a migration step: make migration SERVICE=consent MESSAGE="what changes"
 	$(BIN)/python -m services.new_migration $(SERVICE) "$(MESSAGE)"
+
+catalogue: $(VENV)/.dev  ## Add what her pages have gained to the catalogues of other languages
+	cd services/consent/pages && ../../../$(BIN)/pybabel -q extract -F translations/babel.cfg --no-location --sort-output -o translations/messages.pot .
+	cd services/consent/pages && ../../../$(BIN)/pybabel -q update -i translations/messages.pot -l fr -o translations/fr.po --no-fuzzy-matching --omit-header -w 120
+	rm services/consent/pages/translations/messages.pot
+
+screenshots: $(VENV)/.dev  ## Take docs/screenshots anew
+	@$(BIN)/python deploy/testing/prepare.py
+	$(BIN)/python -m tests.browser.screenshots
 
 clean:  ## Remove what was installed and made here
 	rm -rf $(VENV) data .pytest_cache .mypy_cache .ruff_cache .import_linter_cache

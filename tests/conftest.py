@@ -41,6 +41,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         names = set(getattr(item, "fixturenames", ()))
         if names & SERVERS or set(_backends(item)) & {"postgresql", "kafka"}:
             item.add_marker("server")
+    # From its first test on, Playwright keeps an event loop running in the main thread, beside which no other can run.
+    items.sort(key=lambda item: "chromium" in getattr(item, "fixturenames", ()))
     if "soak" not in (config.option.markexpr or ""):
         kept = [item for item in items if not item.get_closest_marker("soak")]
         config.hook.pytest_deselected(items=[item for item in items if item.get_closest_marker("soak")])

@@ -1,5 +1,6 @@
 """Environment variables become one typed, frozen settings object; nothing else reads the environment."""
 
+import re
 from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit
@@ -44,6 +45,9 @@ class Settings(BaseSettings):
     push_to_loopback: bool = Field(
         default=False, description="Whether notices may be pushed to this machine, without encryption; for tests."
     )
+    leave_to: str = Field(
+        default="/my/today", description="Where *Leave now* leads: a neutral https:// page, or one of this hub's own."
+    )
     telemetry: str = Field(default="none", description="`none`, `otlp`, or `file:PATH` for JSON lines.")
     relay_interval: float = Field(default=0.05, gt=0, description="Seconds between looks at an empty outbox.")
     log_level: Literal["debug", "info", "warning", "error"] = Field(default="info", description="Least level logged.")
@@ -64,6 +68,14 @@ class Settings(BaseSettings):
         parts = urlsplit(url)
         if parts.path or parts.query or parts.fragment or "@" in parts.netloc:
             raise ValueError("must be an origin, such as https://hub.example, with nothing after it")
+        return url
+
+    @field_validator("leave_to")
+    @classmethod
+    def _neutral(cls, url: str) -> str:
+        # It stands in a header of each page: an address and nothing else.
+        if not re.fullmatch(r"/(?!/)[\w./-]*|https://[\w.-]+(:\d+)?(/[\w./%?=&+-]*)?", url):
+            raise ValueError("must be https://... or a path of this hub such as /my/today")
         return url
 
     def database(self, service: str) -> str:

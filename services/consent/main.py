@@ -14,8 +14,8 @@ from services.common.service import Service
 from services.common.settings import Settings
 from services.common.web import create_app
 from services.common.worker import every
-from services.consent import ledger, models
-from services.consent.api import agencies, authzen, compelled, inner, looks, notices, pages, rights, survivors
+from services.consent import ledger, models, pages
+from services.consent.api import agencies, authzen, compelled, inner, looks, notices, rights, survivors
 from services.consent.api import ledger as ledger_routes
 from services.consent.api.doors import Door
 from services.consent.duties import duties
@@ -101,7 +101,7 @@ def _app(room: Room, settings: Settings, token_keys: TokenKeys) -> FastAPI:
         clock=room.clock,
         standing=lambda agency: room.roster.standing(room.database, agency),
     )
-    door = Door(room, settings.public_url)
+    door = Door(room, settings.public_url, settings.leave_to)
     for_agencies = [
         agencies.routes,
         authzen.routes,
@@ -110,7 +110,7 @@ def _app(room: Room, settings: Settings, token_keys: TokenKeys) -> FastAPI:
         compelled.routes,
         ledger_routes.routes,
     ]
-    for_her = [survivors.routes, rights.routes, pages.routes]
+    for_her = [survivors.routes, rights.routes, *pages.ROUTERS]
     routers = [*for_agencies, *for_her, health.router("/consent", room.database)]
     title, description = "Fireweed consent", "She decides who sees what, and takes it back at once."
     kept = {"room": room, "gate": gate, "door": door, "public_url": settings.public_url}

@@ -208,3 +208,71 @@ ledger_witness = Table(
     Column("size", ForeignKey(ledger_checkpoint.c.size), nullable=False, index=True),
     Column("line", Text, nullable=False),
 )
+
+# How often her PIN was tried since it was last right, over all sessions.
+pin_turn = Table(
+    "pin_turn",
+    metadata,
+    Column("subject_id", ForeignKey(subject.c.id), primary_key=True),
+    Column("tries", Integer, nullable=False),
+    Column("tried_at", Instant, nullable=False),
+)
+
+# Her own words for one grant, sealed to the grant's key: they go when it goes.
+approved_words = Table(
+    "approved_words",
+    metadata,
+    Column("grant_id", ForeignKey(grant.c.id), primary_key=True),
+    Column("subject_id", ForeignKey(subject.c.id), nullable=False, index=True),
+    Column("sealed", LargeBinary, nullable=False),
+)
+
+# How she may be reached, if at all. `sealed` opens only with `wrapped`, and that only with a key outside of this database.
+safe_contact = Table(
+    "safe_contact",
+    metadata,
+    Column("subject_id", ForeignKey(subject.c.id), primary_key=True),
+    Column("key_encryption_key", Integer, nullable=False),
+    Column("wrapped", LargeBinary),
+    Column("sealed", LargeBinary, nullable=False),
+    Column("confirmed_at", Instant, nullable=False),
+)
+
+# A letter that says who supports her, and nothing else. It works once.
+letter = Table(
+    "letter",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("subject_id", ForeignKey(subject.c.id), nullable=False, index=True),
+    Column("agency", String(64), nullable=False),
+    Column("digest", LargeBinary(32), unique=True),
+    Column("made_at", Instant, nullable=False),
+    Column("valid_until", Instant, nullable=False),
+    Column("used_at", Instant),
+    Column("ended_at", Instant),
+)
+
+# She says that what an agency has under a grant is not right; the agency says when it has seen to it.
+correction = Table(
+    "correction",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("subject_id", ForeignKey(subject.c.id), nullable=False, index=True),
+    Column("grant_id", ForeignKey(grant.c.id), nullable=False),
+    Column("agency", String(64), nullable=False, index=True),
+    Column("category", String(32), nullable=False),
+    Column("asked_at", Instant, nullable=False),
+    Column("done_at", Instant),
+)
+
+# Another way in beside her words: a public key, and the count that would tell of a copy (WebAuthn, section 6.1.1).
+passkey = Table(
+    "passkey",
+    metadata,
+    Column("id", LargeBinary(1023), primary_key=True),
+    Column("subject_id", ForeignKey(subject.c.id), nullable=False, index=True),
+    Column("public_key", LargeBinary, nullable=False),
+    Column("sign_count", Integer, nullable=False),
+    Column("added_at", Instant, nullable=False),
+    Column("used_at", Instant),
+)

@@ -9,7 +9,9 @@ import re
 import secrets
 import threading
 import unicodedata
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 
 from cryptography.exceptions import InvalidKey
 from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
@@ -18,7 +20,7 @@ from mnemonic import Mnemonic
 from services.common.text import base32, random_name
 
 WORDS = 8
-"""Of 2,048 words each: 88 bits."""
+"""Of 2,048 words each: 77 bits, and a last word that follows from the others."""
 CODE_CHARACTERS = 12
 """Of 32 each: 60 bits, for codes that are used once or can only take away."""
 PIN_DIGITS = 6
@@ -65,18 +67,35 @@ class Secrets:
                 return False
             return True
 
+    def new_passphrase(self, language: str) -> str:
+        """Words that are shown once. The last follows from the others and the pepper: see `could_be_words`."""
+        words = _words(WORD_LISTS.get(language, "english"))
+        chosen = [secrets.choice(words) for _ in range(WORDS - 1)]
+        return " ".join([*chosen, words[self._last(chosen)]])
+
+    def could_be_words(self, typed: str) -> bool:
+        """Whether these words could be anybody's, at no cost: a guess almost never gets as far as the slow hash.
+
+        Otherwise whoever sends guesses by the thousand would keep everybody waiting.
+        """
+        *first, last = _plain(typed).split() or [""]
+        number = self._last(first)
+        return last in {_plain(_words(name)[number]) for name in WORD_LISTS.values()}
+
     def tag(self, kind: str, text: str) -> bytes:
         """What only this hub can compute of a text that is no secret."""
         return self._keyed(f"tag/{kind}", text)
+
+    def _last(self, words: Sequence[str]) -> int:
+        return int.from_bytes(self.tag("words", " ".join(map(_plain, words)))[:2], "big") % 2048
 
     def _keyed(self, kind: str, text: str) -> bytes:
         return hmac.digest(self.pepper, f"{kind}\x00{text}".encode(), "sha256")
 
 
-def new_passphrase(language: str) -> str:
-    """Words that are shown once."""
-    words = Mnemonic(WORD_LISTS.get(language, "english")).wordlist
-    return " ".join(secrets.choice(words) for _ in range(WORDS))
+@cache
+def _words(name: str) -> Sequence[str]:
+    return tuple(Mnemonic(name).wordlist)
 
 
 def new_code() -> str:

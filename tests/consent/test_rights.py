@@ -17,16 +17,22 @@ from services.consent.handlers.compelled import Approver, Record, record
 from services.consent.handlers.decisions import Sending, decide_sendings
 from services.consent.handlers.grants import Rule, Wish
 from services.consent.models import (
+    approved_words,
     audit_key,
     consent_request,
+    correction,
     grant,
     grant_key,
     ledger_entry,
+    letter,
     link,
     link_code,
     metadata,
+    passkey,
+    pin_turn,
     plumbing,
     restriction,
+    safe_contact,
     session,
     subject,
 )
@@ -172,7 +178,8 @@ def test_her_copy_holds_everything_also_what_is_over(house: House) -> None:
 def test_every_table_about_her_is_either_in_her_copy_or_holds_nothing_to_copy(house: House) -> None:
     """Whoever adds a table with something about a survivor has to decide here."""
     copied = {subject, grant, restriction, consent_request, link, ledger_entry, notice, waiting_grant, compelled}
-    secrets_or_passing = {grant_key, audit_key, session, link_code}
+    copied |= {approved_words, safe_contact, letter, correction, passkey}
+    secrets_or_passing = {grant_key, audit_key, session, link_code, pin_turn}
     about_her = {table for table in metadata.sorted_tables if "subject_id" in table.c or table is subject}
 
     assert about_her == copied | secrets_or_passing

@@ -1,6 +1,7 @@
 """What she knows by heart or on paper is recognised however she writes it, and worth nothing to whoever finds it."""
 
 import unicodedata
+from secrets import choice
 
 import pytest
 from mnemonic import Mnemonic
@@ -12,7 +13,6 @@ from services.consent.secrets import (
     Secrets,
     is_pin,
     new_code,
-    new_passphrase,
     new_pin,
     new_session_token,
 )
@@ -79,15 +79,42 @@ def test_words_come_from_2048_that_stay_apart_without_accents(language: str) -> 
     plain = {unicodedata.normalize("NFKD", word).encode("ascii", "ignore").lower() for word in words}
     assert len(plain) == 2048
 
-    drawn = [new_passphrase(language).split() for _ in range(300)]
+    drawn = [PEPPER.new_passphrase(language).split() for _ in range(300)]
     assert {len(one) for one in drawn} == {8}
     assert {word for one in drawn for word in one} <= set(words)
     # Of 2,400 draws with replacement from 2,048 words about 1,414 are different; half the list would give 1,013.
     assert len({word for one in drawn for word in one}) > 1300
+    assert all(PEPPER.could_be_words(" ".join(one)) for one in drawn)
+
+
+@pytest.mark.parametrize("language", WORD_LISTS)
+def test_of_guesses_almost_none_could_be_words_of_this_hub(language: str) -> None:
+    words = Mnemonic(WORD_LISTS[language]).wordlist
+    guesses = [" ".join(choice(words) for _ in range(8)) for _ in range(4000)]
+
+    # About 4 of 4,000 are expected at most: one word of each list fits.
+    assert sum(map(PEPPER.could_be_words, guesses)) < 20
+    near = PEPPER.new_passphrase(language).split()
+    slips = [" ".join([*near[:place], "zoo", *near[place + 1 :]]) for place in range(8)]
+    assert sum(map(PEPPER.could_be_words, slips)) <= 1
+    assert not OTHER.could_be_words(" ".join(near)) or not OTHER.could_be_words(PEPPER.new_passphrase(language))
+
+
+@pytest.mark.parametrize("typed", ["", " ", "\x00", "one", "🜁 🜂", "a " * 90])
+def test_whatever_is_typed_can_be_asked_about(typed: str) -> None:
+    assert not PEPPER.could_be_words(typed)
+
+
+@pytest.mark.parametrize("language", WORD_LISTS)
+def test_words_that_could_be_hers_may_be_typed_in_any_case_and_accent(language: str) -> None:
+    for _ in range(50):
+        words = PEPPER.new_passphrase(language)
+        bare = unicodedata.normalize("NFKD", words).encode("ascii", "ignore").decode()
+        assert PEPPER.could_be_words(f"  {bare.upper()} ")
 
 
 def test_a_language_without_a_list_gets_english_words() -> None:
-    assert set(new_passphrase("xx").split()) <= set(Mnemonic("english").wordlist)
+    assert set(PEPPER.new_passphrase("xx").split()) <= set(Mnemonic("english").wordlist)
 
 
 def test_codes_use_32_characters_evenly_and_never_repeat() -> None:

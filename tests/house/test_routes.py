@@ -17,12 +17,17 @@ from services.common.service import Service
 from services.common.settings import Settings
 from services.consent.api.doors import Here, Widening
 from services.consent.api.inner import intake_only
+from services.consent.pages.visits import her, her_hand, her_pin, sender
 
 # What a caller must show.
 TOKEN = "an agency's token and proof"
 SESSION = "her session"
 PIN = "her session, and her PIN a moment ago"
 INTAKE = "intake's own signature"
+PAGE = "her session; without it her page leads to the way in"
+FORM = "her session, and a form that was shown to it"
+PIN_FORM = "the same, and her PIN with it or a moment ago"
+GUEST_FORM = "a form that was shown to the same browser"
 NOTHING = "nothing"
 
 GATES: Mapping[object, str] = {
@@ -30,7 +35,13 @@ GATES: Mapping[object, str] = {
     get_args(Here)[1].dependency: SESSION,
     get_args(Widening)[1].dependency: PIN,
     intake_only: INTAKE,
+    her: PAGE,
+    her_hand: FORM,
+    her_pin: PIN_FORM,
+    sender: GUEST_FORM,
 }
+# Each of these asks what the next one asks, and more.
+STRICTER = [PIN_FORM, FORM, PAGE]
 
 # Each with the reason why anybody may call it.
 PUBLIC = {
@@ -45,7 +56,13 @@ PUBLIC = {
     "POST /my/v1/revoke-card": "checks the card's code itself; shows nothing, only takes away",
     "GET /my": "shows the way in, or what a session may see",
     "GET /my/": "the same",
-    "POST /my/way-in": "is the way in, and checks her words itself",
+    "GET /my/start": "where a slip's code is typed",
+    "GET /my/card": "where a card's code is typed",
+    "GET /my/check": "where a letter's code is typed",
+    "GET /my/about": "what leaving can do and what it cannot",
+    "GET /my/today": "a calendar",
+    "GET /my/files/{name}": "a style, two scripts and an icon",
+    "GET /consent/workers/{agency}": "how to hand over a slip; nothing about anybody",
     "POST /my/leave": "must always work; shows nothing",
     "GET /reporting": "leads to the page",
     "GET /reporting/": "the same",
@@ -105,11 +122,54 @@ GATED = {
     "GET /my/v1/compelled": SESSION,
     "GET /my/v1/export": PIN,
     "DELETE /my/v1": PIN,
-    "POST /my/grants/{grant}/revoke": SESSION,
-    "POST /my/pause": SESSION,
+    "POST /consent/v1/slips": TOKEN,
+    "GET /consent/v1/corrections": TOKEN,
+    "POST /consent/v1/corrections/{correction}": TOKEN,
     "POST /internal/consent/v1/decisions": INTAKE,
 }
-INVENTORY = {**GATED, **dict.fromkeys(PUBLIC, NOTHING)}
+# Each checks the secret that was typed itself.
+TYPED = {f"POST /my/{path}": GUEST_FORM for path in ("in", "in/key", "start", "card", "check")}
+PAGES = {
+    "GET /my/still": PAGE,
+    "POST /my/language": FORM,
+    "GET /my/yes": PAGE,
+    "POST /my/yes/change": FORM,
+    "POST /my/yes/check": FORM,
+    "POST /my/yes": PIN_FORM,
+    "GET /my/yes/{grant}": PAGE,
+    "POST /my/requests/{request_id}/no": FORM,
+    "POST /my/stop/{grant}": FORM,
+    "GET /my/stopped/{grant}": PAGE,
+    "POST /my/pause": FORM,
+    "POST /my/resume": PIN_FORM,
+    "POST /my/link": PIN_FORM,
+    "GET /my/never": PAGE,
+    "POST /my/never": FORM,
+    "POST /my/never/{restriction}/lift": PIN_FORM,
+    "GET /my/past": PAGE,
+    "GET /my/mine": PAGE,
+    "POST /my/copy": PIN_FORM,
+    "POST /my/read": PIN_FORM,
+    "POST /my/right": FORM,
+    "GET /my/delete": PAGE,
+    "POST /my/delete": PIN_FORM,
+    "GET /my/counted": PAGE,
+    "POST /my/counted/yes": PIN_FORM,
+    "POST /my/counted/no": FORM,
+    "GET /my/reach": PAGE,
+    "POST /my/reach": PIN_FORM,
+    "POST /my/reach/still": PIN_FORM,
+    "POST /my/reach/none": FORM,
+    "GET /my/paper": PAGE,
+    "POST /my/paper/card": PIN_FORM,
+    "POST /my/paper/letter": PIN_FORM,
+    "POST /my/paper/letter/{letter}/end": FORM,
+    "GET /my/keys": PAGE,
+    "POST /my/keys/new": PIN_FORM,
+    "POST /my/keys/add": PIN_FORM,
+    "POST /my/keys/remove": FORM,
+}
+INVENTORY = {**GATED, **PAGES, **TYPED, **dict.fromkeys(PUBLIC, NOTHING)}
 SOME_ID = "00000000-0000-4000-8000-000000000000"
 
 
@@ -146,8 +206,10 @@ def dependencies(dependant: Dependant) -> Iterator[Callable[..., Any] | None]:
 
 def gate(route: RouteContext) -> str:
     found = {GATES[call] for call in dependencies(route.dependant) if call in GATES}
-    assert len(found) <= 1, "a route has one gate"
-    return found.pop() if found else NOTHING
+    asked = next((name for name in STRICTER if name in found), None)
+    left = found - set(STRICTER[STRICTER.index(asked) :]) | {asked} if asked else found
+    assert len(left) <= 1, "a route has one gate"
+    return left.pop() if left else NOTHING
 
 
 def test_the_inventory_lists_every_route_and_no_other(services: list[Service]) -> None:
@@ -199,6 +261,28 @@ def test_what_takes_away_never_asks_for_more_than_what_shows_and_less_than_what_
     taking, showing, giving = ({ASSURANCE[INVENTORY[name]] for name in names} for names in (TAKES_AWAY, SHOWS, GIVES))
 
     assert max(taking) <= min(showing) <= max(showing) < min(giving)
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_without_a_session_a_page_of_hers_shows_nothing_and_leads_to_the_way_in(
+    services: list[Service], name: str
+) -> None:
+    [(route, app)] = [(route, app) for found, route, app in routes(services) if found == name]
+    method, path = name.split(" ")
+    parameters = {parameter.name: SOME_ID for parameter in route.dependant.path_params}
+    with TestClient(app, base_url="http://127.0.0.1:8080", follow_redirects=False) as client:
+        for cookie in ({}, {"cookie": "s=x"}):
+            answer = client.request(method, path.format(**parameters), headers=cookie)
+            assert (answer.status_code, answer.headers["location"], answer.content) == (303, "/my", b"")
+
+
+@pytest.mark.parametrize("name", TYPED)
+def test_a_form_that_nobody_was_shown_is_not_taken(services: list[Service], name: str) -> None:
+    [(_, app)] = [(route, app) for found, route, app in routes(services) if found == name]
+    with TestClient(app, base_url="http://127.0.0.1:8080") as client:
+        for form in ({}, {"form": "0" * 64}):
+            answer = client.post(name.split(" ")[1], data={"words": "some words", "code": "abcd-efgh", **form})
+            assert answer.status_code == 403
 
 
 def test_no_application_has_a_middleware_that_buffers(services: list[Service]) -> None:

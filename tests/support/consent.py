@@ -187,10 +187,11 @@ class House:
 
 
 @contextmanager
-def house(database_url: str, folder: Path) -> Iterator[House]:
-    """The service on an empty database, its doors open."""
+def house(database_url: str, folder: Path, name: str = "127.0.0.1") -> Iterator[House]:
+    """The service on an empty database, its doors open; `name` is what this machine is called in its address."""
     listener = listen(0)
-    settings = Settings(database_url=database_url, data=folder, public_url=origin(listener))
+    address = origin(listener).replace("127.0.0.1", name)
+    settings = Settings(database_url=database_url, data=folder, public_url=address)
     clock = StillClock()
     signer = TokenSigner(settings.token_issuer, clock)
     service = consent.build(settings, TokenKeys(keys=signer.public), clock)
@@ -216,9 +217,15 @@ def join(room: Room, signer: TokenSigner, sector: str, standing: str = "active")
     return Agency(name, sector, room.clock, key, signer.token(name, key))
 
 
-def change_standing(room: Room, name: str, sector: str, standing: str, version: int) -> None:
+def change_standing(room: Room, name: str, sector: str, standing: str, version: int, called: str | None = None) -> None:
     """Tell consent what became of an agency."""
-    data = {"agency": name, "name": f"Sample {name}", "sector": sector, "standing": standing, "version": version}
+    data = {
+        "agency": name,
+        "name": called or f"Sample {name}",
+        "sector": sector,
+        "standing": standing,
+        "version": version,
+    }
     event = Event(str(room.clock.new_id()), "intake", "agency.changed.v1", room.clock.now(), data, name)
     with room.database.transaction() as connection:
         room.roster.take(connection, event)

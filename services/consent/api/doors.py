@@ -9,22 +9,28 @@ from services.common.errors import Fault, Problem
 from services.consent import epochs
 from services.consent.handlers import accounts
 from services.consent.handlers.accounts import Session
+from services.consent.patience import Patience
 from services.consent.room import Room
 
-COOKIE = "s"
+COOKIE, SECURE_COOKIE = "s", "__Host-s"
+_OWN_PAGES = {None, "same-origin", "none"}
 
 
 class Door:
     """Who comes to `/my`: finds the session, and asks for the PIN where an act widens what others may see."""
 
-    def __init__(self, room: Room, public_url: str) -> None:
-        self._room, self._origin = room, public_url
+    def __init__(self, room: Room, public_url: str, leave_to: str) -> None:
+        self._room, self.origin, self.leave_to = room, public_url, leave_to
         self.secure = public_url.startswith("https://")
+        # With the prefix, a browser takes the cookie from this very host alone, and asks for the path `/`
+        # (https://datatracker.ietf.org/doc/html/draft-ietf-httpbis-rfc6265bis, section 4.1.3.2).
+        self.cookie, self._path = (SECURE_COOKIE, "/") if self.secure else (COOKIE, "/my")
+        self.patience = Patience(room.clock, room.secrets)
 
     def session(self, request: Request) -> Session:
         """The present session; raises a 401 problem."""
         self.same_site(request)
-        return accounts.find_session(self._room, request.cookies.get(COOKIE))
+        return accounts.find_session(self._room, request.cookies.get(self.cookie))
 
     def stepped_up(self, request: Request) -> Session:
         """The present session, if its PIN was given in the last minutes."""
@@ -36,18 +42,31 @@ class Door:
         return session
 
     def same_site(self, request: Request) -> None:
-        """Refuse what another site's page sends in her name (browsers always name that page's origin)."""
-        origin = request.headers.get("origin")
-        if origin not in {None, self._origin} and request.method not in {"GET", "HEAD"}:
+        """Refuse what another site's page sends in her name.
+
+        Browsers name that page's origin, and whether it is another site's. Of her own pages, which have no referrer, they
+        say `null`; a browser too old for the second header is held off by the cookie's `SameSite`, and by each form's token.
+        """
+        if request.method in {"GET", "HEAD"}:
+            return
+        named = request.headers.get("origin") in {None, "null", self.origin}
+        if not named or request.headers.get("sec-fetch-site") not in _OWN_PAGES:
             raise Problem(403, "other-site", "This did not come from here.")
+
+    def come_in(self, request: Request, words: str) -> str:
+        """A session's token for her words. Words that cannot be anybody's cost nothing; others wait for their turn."""
+        if not self._room.secrets.could_be_words(words):
+            raise accounts.not_let_in()
+        self.patience.spend(request)
+        return accounts.come_in(self._room, words)
 
     def let_in(self, response: Response, token: str) -> None:
         """Give the browser the session's token, for this site only and until it closes."""
-        response.set_cookie(COOKIE, token, path="/my", httponly=True, samesite="strict", secure=self.secure)
+        response.set_cookie(self.cookie, token, path=self._path, httponly=True, samesite="strict", secure=self.secure)
 
     def show_out(self, response: Response) -> None:
         """Take everything back from the browser."""
-        response.delete_cookie(COOKIE, path="/my", httponly=True, samesite="strict", secure=self.secure)
+        response.delete_cookie(self.cookie, path=self._path, httponly=True, samesite="strict", secure=self.secure)
         response.headers["Clear-Site-Data"] = '"*"'
 
 

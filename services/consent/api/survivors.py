@@ -10,8 +10,9 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from services.common.errors import Fault, invalid
 from services.consent.api.doors import Here, TheDoor, TheRoom, Widening
+from services.consent.api.papers import papers_json
 from services.consent.api.rights import told_json, wait_json
-from services.consent.handlers import accounts, compelled, grants, notices, rights, tree, waiting
+from services.consent.handlers import accounts, cautions, compelled, grants, notices, rights, tree, waiting
 from services.consent.handlers.receipts import receipts_of
 from services.consent.ledger import Line
 from services.consent.records import shown
@@ -94,7 +95,7 @@ def come_in(room: TheRoom, door: TheDoor, request: Request, response: Response, 
     if (way.passphrase is None) == (way.claim_code is None):
         raise invalid(Fault("", "One way in is needed.", "passphrase or claim_code"))
     if way.passphrase is not None:
-        door.let_in(response, accounts.come_in(room, way.passphrase))
+        door.let_in(response, door.come_in(request, way.passphrase))
         return {}
     claimed = accounts.claim(room, way.claim_code or "", way.pin)
     door.let_in(response, claimed.session)
@@ -104,7 +105,7 @@ def come_in(room: TheRoom, door: TheDoor, request: Request, response: Response, 
 @routes.post("/session/step-up", status_code=204)
 def step_up(room: TheRoom, session: Here, body: Pin) -> None:
     """Give the PIN; for five minutes acts that widen are possible."""
-    accounts.step_up(room, session, body.pin)
+    cautions.step_up(room, session, body.pin)
 
 
 @routes.delete("/session", status_code=204)
@@ -270,6 +271,7 @@ def export_json(room: Room, subject: UUID) -> dict[str, Any]:
         "waiting": [wait_json(row, why) for row, why in waiting.waits_of(room, subject, past=True)],
         "notices": [told_json(one) for one in notices.told_about(room, subject)],
         "compelled": compelled.records_about(room, subject),
+        **papers_json(room, subject, [row.id for row in seen["grants"]]),
         "ledger": proven(room, entries),
     }
 

@@ -10,7 +10,7 @@ from services.common.text import random_name
 from services.consent import ledger
 from services.consent.ledger import Entry
 from services.consent.room import Room
-from services.consent.secrets import is_pin, new_code, new_passphrase, new_pin, new_session_token
+from services.consent.secrets import is_pin, new_code, new_pin, new_session_token
 from services.consent.store import subjects
 
 CLAIM_TIME = timedelta(days=30)
@@ -75,7 +75,7 @@ def register(room: Room, agency: str, language: str, age_band: str | None = None
     return Registered(ppid, claim, revoke)
 
 
-def claim(room: Room, code: str, pin: str | None) -> Claimed:
+def claim(room: Room, code: str, pin: str | None, language: str | None = None) -> Claimed:
     """Turn a claim code into words and a PIN.
 
     The answer may be lost on a bad line after all is kept, and she must not be locked out by it. So the code works again,
@@ -91,9 +91,14 @@ def claim(room: Room, code: str, pin: str | None) -> Claimed:
     if row is None or row.claim_until <= now:
         raise not_let_in()
     # The slow hashes come before the transaction, which on SQLite holds up every other writer.
-    claimed = Claimed(new_session_token(), new_passphrase(row.language), pin or new_pin())
+    language = language or row.language
+    claimed = Claimed(new_session_token(), room.secrets.new_passphrase(language), pin or new_pin())
     passphrase_digest = room.secrets.passphrase_digest(claimed.passphrase)
-    kept = {"passphrase_digest": passphrase_digest, "pin_hash": room.secrets.pin_hash(claimed.pin)}
+    kept = {
+        "passphrase_digest": passphrase_digest,
+        "pin_hash": room.secrets.pin_hash(claimed.pin),
+        "language": language,
+    }
     with room.database.transaction() as connection:
         until = min(row.claim_until, now + CLAIM_AGAIN_TIME)
         if not subjects.use_claim(connection, digest, until, **kept):

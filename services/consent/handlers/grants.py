@@ -10,7 +10,7 @@ import schemas
 from services.common import metrics
 from services.common.errors import Fault, Problem, invalid, not_found
 from services.common.roster import Agency
-from services.consent.handlers import waiting
+from services.consent.handlers import waiting, words
 from services.consent.handlers.changes import Change, changing
 from services.consent.keys import new_grant_key
 from services.consent.policy import notice
@@ -28,6 +28,7 @@ class Wish:
     """What she would allow: one agency, one purpose, some categories, for a number of days (None: the default).
 
     `second_look_by` names the agency that looks at it with her first, where one must.
+    `words` are hers for this agency: if she gives some, they are the `summary` that it reads, whatever was sent.
     """
 
     agency: str
@@ -35,6 +36,15 @@ class Wish:
     categories: Sequence[str]
     days: int | None = None
     second_look_by: str | None = None
+    words: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """What she allows of what was asked for, and her own words for it."""
+
+    categories: Sequence[str]
+    words: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,11 +140,15 @@ def resume(room: Room, subject: UUID) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """Yes (for how long, and who looks at it with her if somebody must) or "not now" to what an agency asked for."""
+    """Yes or "not now" to what an agency asked for.
+
+    With a yes go for how long, who looks at it with her if somebody must, and what she has `chosen` if that is less than all.
+    """
 
     accept: bool
     days: int | None = None
     second_look_by: str | None = None
+    chosen: Chosen | None = None
 
 
 def answer_request(room: Room, subject: UUID, request: UUID, answer: Answer) -> UUID | None:
@@ -144,8 +158,13 @@ def answer_request(room: Room, subject: UUID, request: UUID, answer: Answer) -> 
         if row is None:
             raise not_found()
         change.record("request.answered", row.asked_by, request=str(request), accepted=answer.accept)
-        wish = Wish(row.agency, row.purpose, row.categories, answer.days, answer.second_look_by)
-        return _give(change, wish) if answer.accept else None
+        if not answer.accept:
+            return None
+        chosen = answer.chosen or Chosen(row.categories)
+        if not set(chosen.categories) <= set(row.categories):
+            raise invalid(Fault("/categories", "More than was asked for.", ", ".join(row.categories)))
+        wish = Wish(row.agency, row.purpose, chosen.categories, answer.days, answer.second_look_by, words=chosen.words)
+        return _give(change, wish)
 
 
 def end_lapsed(room: Room, limit: int = 100) -> int:
@@ -167,6 +186,10 @@ def _give(change: Change, wish: Wish) -> UUID:
     recipient, wanted = _check_wish(change, wish), sorted(set(wish.categories))
     if not change.room.duties.needs_look(change.row.age_band, recipient.sector, wanted):
         return _make(change, wish, change.room.clock.new_id())
+    if wish.words:
+        raise invalid(
+            Fault("/words", "Your own words can be given once somebody has looked at this with you.", "none yet")
+        )
     days = _days(change.room, wish)
     row = {"agency": wish.agency, "purpose": wish.purpose, "categories": wanted, "days": days}
     return waiting.wait(change, row, wish.second_look_by)
@@ -195,6 +218,7 @@ def _make(change: Change, wish: Wish, name: UUID) -> UUID:
         "public_key": public,
     }
     permissions.add_grant(change.connection, row, number, room.keys.wrap(number, private))
+    words.keep(change.connection, name, change.subject, public, wish.words)
     told = {name: row[name] for name in ("purpose", "categories", "notice_version", "notice_sha256")}
     change.record("grant.given", wish.agency, grant=str(name), days=days, **told)
     return name
@@ -231,6 +255,10 @@ def _check_wish(change: Change, wish: Wish) -> Agency:
         faults.append(Fault("/categories", "Empty, or not all of them codes.", accepted))
     if not 1 <= days <= policy.maximum_days:
         faults.append(Fault("/days", "Too short or too long.", f"1 to {policy.maximum_days}"))
+    if wish.words and ("summary" not in wish.categories or len(wish.words) > words.LONGEST):
+        faults.append(
+            Fault("/words", "Too long, or without the category that they are of.", f"{words.LONGEST} letters")
+        )
     if known and any((known.sector, category) in policy.floors for category in wish.categories):
         faults.append(Fault("/categories", "One of these is never shared with this kind of agency, for your safety."))
     if faults or known is None:

@@ -22,6 +22,7 @@ from services.consent import epochs, events, ledger
 from services.consent.boxes import Box, Unopenable, open_box, read_box
 from services.consent.domain import Decision, Request, Snapshot, decide
 from services.consent.epochs import Seen
+from services.consent.handlers import words
 from services.consent.ledger import Entry
 from services.consent.locks import Busy
 from services.consent.room import Room
@@ -192,19 +193,25 @@ def _fill(opening: Opening) -> None:
         with transaction_on(opening.connection):
             ppids = subjects.ppids(opening.connection, opening.agency, {box.owner for box in boxes})
             secrets = key_store.grant_secrets(opening.connection, opening.room.keys, [box.grant for box in boxes])
+            hers = words.approved(opening.connection, secrets)
         privates = {grant: X25519PrivateKey.from_private_bytes(secret) for grant, secret in secrets.items()}
         for box in boxes:
-            _fill_one(box, privates.get(box.grant), ppids.get(box.owner))
+            _fill_one(box, privates.get(box.grant), ppids.get(box.owner), hers.get(box.grant))
     except BaseException:
         opening.finish("indeterminate")
         raise
 
 
-def _fill_one(box: Box, private: X25519PrivateKey | None, ppid: str | None) -> None:
+def _fill_one(box: Box, private: X25519PrivateKey | None, ppid: str | None, hers: str | None) -> None:
     try:
-        box.answer = {"parts": open_box(box, private), "ppid": ppid, **(box.answer or {})}
+        parts = open_box(box, private)
     except Unopenable:
         box.answer = None
+        return
+    if hers is not None and "summary" in parts:
+        # What she wrote for this agency herself stands in place of what somebody sent as her words.
+        parts = {**parts, "summary": {"text": hers}}
+    box.answer = {"parts": parts, "ppid": ppid, **(box.answer or {})}
 
 
 def _record_outcomes(opening: Opening, outcome: str) -> None:

@@ -11,7 +11,6 @@ down_revision = None
 
 def upgrade() -> None:
     """Take this step."""
-
     op.create_table(
         "agency",
         sa.Column("id", sa.String(length=64), nullable=False),
@@ -227,6 +226,24 @@ def upgrade() -> None:
     )
     op.create_index(op.f("ix_ledger_witness_size"), "ledger_witness", ["size"], unique=False)
     op.create_table(
+        "letter",
+        sa.Column("id", sa.Uuid(), nullable=False),
+        sa.Column("subject_id", sa.Uuid(), nullable=False),
+        sa.Column("agency", sa.String(length=64), nullable=False),
+        sa.Column("digest", sa.LargeBinary(length=32), nullable=True),
+        sa.Column("made_at", Instant(), nullable=False),
+        sa.Column("valid_until", Instant(), nullable=False),
+        sa.Column("used_at", Instant(), nullable=True),
+        sa.Column("ended_at", Instant(), nullable=True),
+        sa.ForeignKeyConstraint(
+            ["subject_id"],
+            ["subject.id"],
+        ),
+        sa.PrimaryKeyConstraint("id"),
+        sa.UniqueConstraint("digest"),
+    )
+    op.create_index(op.f("ix_letter_subject_id"), "letter", ["subject_id"], unique=False)
+    op.create_table(
         "link",
         sa.Column("agency", sa.String(length=64), nullable=False),
         sa.Column("ppid", sa.String(length=64), nullable=False),
@@ -252,6 +269,32 @@ def upgrade() -> None:
     )
     op.create_index(op.f("ix_link_code_subject_id"), "link_code", ["subject_id"], unique=False)
     op.create_table(
+        "passkey",
+        sa.Column("id", sa.LargeBinary(length=1023), nullable=False),
+        sa.Column("subject_id", sa.Uuid(), nullable=False),
+        sa.Column("public_key", sa.LargeBinary(), nullable=False),
+        sa.Column("sign_count", sa.Integer(), nullable=False),
+        sa.Column("added_at", Instant(), nullable=False),
+        sa.Column("used_at", Instant(), nullable=True),
+        sa.ForeignKeyConstraint(
+            ["subject_id"],
+            ["subject.id"],
+        ),
+        sa.PrimaryKeyConstraint("id"),
+    )
+    op.create_index(op.f("ix_passkey_subject_id"), "passkey", ["subject_id"], unique=False)
+    op.create_table(
+        "pin_turn",
+        sa.Column("subject_id", sa.Uuid(), nullable=False),
+        sa.Column("tries", sa.Integer(), nullable=False),
+        sa.Column("tried_at", Instant(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["subject_id"],
+            ["subject.id"],
+        ),
+        sa.PrimaryKeyConstraint("subject_id"),
+    )
+    op.create_table(
         "restriction",
         sa.Column("id", sa.Uuid(), nullable=False),
         sa.Column("subject_id", sa.Uuid(), nullable=False),
@@ -269,6 +312,19 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id"),
     )
     op.create_index(op.f("ix_restriction_subject_id"), "restriction", ["subject_id"], unique=False)
+    op.create_table(
+        "safe_contact",
+        sa.Column("subject_id", sa.Uuid(), nullable=False),
+        sa.Column("key_encryption_key", sa.Integer(), nullable=False),
+        sa.Column("wrapped", sa.LargeBinary(), nullable=True),
+        sa.Column("sealed", sa.LargeBinary(), nullable=False),
+        sa.Column("confirmed_at", Instant(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["subject_id"],
+            ["subject.id"],
+        ),
+        sa.PrimaryKeyConstraint("subject_id"),
+    )
     op.create_table(
         "session",
         sa.Column("digest", sa.LargeBinary(length=32), nullable=False),
@@ -304,6 +360,43 @@ def upgrade() -> None:
     )
     op.create_index(op.f("ix_waiting_grant_second_look_by"), "waiting_grant", ["second_look_by"], unique=False)
     op.create_index(op.f("ix_waiting_grant_subject_id"), "waiting_grant", ["subject_id"], unique=False)
+    op.create_table(
+        "approved_words",
+        sa.Column("grant_id", sa.Uuid(), nullable=False),
+        sa.Column("subject_id", sa.Uuid(), nullable=False),
+        sa.Column("sealed", sa.LargeBinary(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["grant_id"],
+            ["consent_grant.id"],
+        ),
+        sa.ForeignKeyConstraint(
+            ["subject_id"],
+            ["subject.id"],
+        ),
+        sa.PrimaryKeyConstraint("grant_id"),
+    )
+    op.create_index(op.f("ix_approved_words_subject_id"), "approved_words", ["subject_id"], unique=False)
+    op.create_table(
+        "correction",
+        sa.Column("id", sa.Uuid(), nullable=False),
+        sa.Column("subject_id", sa.Uuid(), nullable=False),
+        sa.Column("grant_id", sa.Uuid(), nullable=False),
+        sa.Column("agency", sa.String(length=64), nullable=False),
+        sa.Column("category", sa.String(length=32), nullable=False),
+        sa.Column("asked_at", Instant(), nullable=False),
+        sa.Column("done_at", Instant(), nullable=True),
+        sa.ForeignKeyConstraint(
+            ["grant_id"],
+            ["consent_grant.id"],
+        ),
+        sa.ForeignKeyConstraint(
+            ["subject_id"],
+            ["subject.id"],
+        ),
+        sa.PrimaryKeyConstraint("id"),
+    )
+    op.create_index(op.f("ix_correction_agency"), "correction", ["agency"], unique=False)
+    op.create_index(op.f("ix_correction_subject_id"), "correction", ["subject_id"], unique=False)
     op.create_table(
         "grant_key",
         sa.Column("grant_id", sa.Uuid(), nullable=False),
@@ -356,23 +449,33 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     """Take it back."""
-
     op.drop_index(op.f("ix_notice_subject_id"), table_name="notice")
     op.drop_index("ix_notice_agency_acknowledged_at", table_name="notice")
     op.drop_table("notice")
     op.drop_index(op.f("ix_grant_key_subject_id"), table_name="grant_key")
     op.drop_table("grant_key")
+    op.drop_index(op.f("ix_correction_subject_id"), table_name="correction")
+    op.drop_index(op.f("ix_correction_agency"), table_name="correction")
+    op.drop_table("correction")
+    op.drop_index(op.f("ix_approved_words_subject_id"), table_name="approved_words")
+    op.drop_table("approved_words")
     op.drop_index(op.f("ix_waiting_grant_subject_id"), table_name="waiting_grant")
     op.drop_index(op.f("ix_waiting_grant_second_look_by"), table_name="waiting_grant")
     op.drop_table("waiting_grant")
     op.drop_index(op.f("ix_session_subject_id"), table_name="session")
     op.drop_table("session")
+    op.drop_table("safe_contact")
     op.drop_index(op.f("ix_restriction_subject_id"), table_name="restriction")
     op.drop_table("restriction")
+    op.drop_table("pin_turn")
+    op.drop_index(op.f("ix_passkey_subject_id"), table_name="passkey")
+    op.drop_table("passkey")
     op.drop_index(op.f("ix_link_code_subject_id"), table_name="link_code")
     op.drop_table("link_code")
     op.drop_index(op.f("ix_link_subject_id"), table_name="link")
     op.drop_table("link")
+    op.drop_index(op.f("ix_letter_subject_id"), table_name="letter")
+    op.drop_table("letter")
     op.drop_index(op.f("ix_ledger_witness_size"), table_name="ledger_witness")
     op.drop_table("ledger_witness")
     op.drop_index(op.f("ix_consent_request_subject_id"), table_name="consent_request")

@@ -1,4 +1,4 @@
-"""Queries on wrapped keys: those of grants and those that seal the ledger, and what a rotation of the wrapping needs."""
+"""Queries on wrapped keys: those of grants, of safe contacts and of the ledger, and what a rotation of the wrapping needs."""
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
@@ -10,9 +10,9 @@ from sqlalchemy import Connection, Table, bindparam, exists, func, select, text,
 
 from services.common.database import insert_new
 from services.consent.keys import KeyEncryptionKeys, KeyGone
-from services.consent.models import audit_key, grant_key, key_encryption_key
+from services.consent.models import audit_key, grant_key, key_encryption_key, safe_contact
 
-LIVE = (grant_key, audit_key)
+LIVE = (grant_key, audit_key, safe_contact)
 """Where wrapped keys are; the first column of each names whose."""
 LOST = b""
 # Written once: this is asked with every line of the ledger.
@@ -50,6 +50,13 @@ def audit_secrets(
 ) -> Mapping[UUID, bytes | None]:
     """The ledger keys of survivors who have had one: None for the erased, and `LOST` where what wrapped it is gone."""
     return _unwrapped(connection, keys, audit_key, subjects)
+
+
+def contact_secrets(
+    connection: Connection, keys: KeyEncryptionKeys, subjects: Sequence[UUID]
+) -> Mapping[UUID, bytes | None]:
+    """The keys that seal how survivors may be reached; whoever has said nothing of it has none."""
+    return _unwrapped(connection, keys, safe_contact, subjects)
 
 
 def make_audit_keys(connection: Connection, keys: KeyEncryptionKeys, subjects: Sequence[UUID]) -> None:

@@ -8,7 +8,18 @@ from uuid import UUID
 from sqlalchemy import Connection, Row, case, delete, select, tuple_, update
 
 from services.common.database import insert_new
-from services.consent.models import link, link_code, session, subject
+from services.consent.models import (
+    approved_words,
+    correction,
+    letter,
+    link,
+    link_code,
+    passkey,
+    pin_turn,
+    safe_contact,
+    session,
+    subject,
+)
 
 SubjectRow = Row[tuple[Any, ...]]
 
@@ -140,7 +151,7 @@ def end_stale_sessions(connection: Connection, seen_before: datetime) -> None:
 
 def forget_subject(connection: Connection, subject_id: UUID) -> None:
     """Remove everything by which a survivor could be found or could come in; her row stays as a tombstone."""
-    for table in (session, link_code, link):
+    for table in (session, link_code, link, pin_turn, approved_words, safe_contact, letter, correction, passkey):
         connection.execute(delete(table).where(table.c.subject_id == subject_id))
     emptied = dict.fromkeys(
         (

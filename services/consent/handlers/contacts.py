@@ -1,0 +1,73 @@
+"""How she may be reached, if at all: nobody is told; kept sealed, and good only while she has confirmed it lately."""
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from uuid import UUID
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from services.common.envelope import pad
+from services.common.errors import Fault, invalid
+from services.consent.keys import KeyGone
+from services.consent.room import Room
+from services.consent.store import keys as key_store
+from services.consent.store import papers
+
+GOOD_FOR = timedelta(days=30)
+LONGEST = {"channel": 32, "address": 200, "window": 200, "wording": 200}
+_NONCE_BYTES = 12
+
+
+@dataclass(frozen=True, slots=True)
+class SafeContact:
+    """Her wish, and whether it is fresh enough to go by."""
+
+    wish: Mapping[str, str]
+    fresh: bool
+
+
+def save(room: Room, subject: UUID, wish: Mapping[str, str]) -> None:
+    """Keep how she may be reached, and that she said so just now; it replaces what was kept."""
+    wrong = [Fault(f"/{name}", "Too long.") for name, most in LONGEST.items() if len(wish[name]) > most]
+    if wrong:
+        raise invalid(*wrong)
+    key, nonce = os.urandom(32), os.urandom(_NONCE_BYTES)
+    content = pad(json.dumps(dict(wish), ensure_ascii=False).encode())
+    sealed = nonce + AESGCM(key).encrypt(nonce, content, subject.bytes)
+    with room.database.transaction() as connection:
+        number = key_store.newest_for(connection, room.keys)
+        row = {"subject_id": subject, "key_encryption_key": number, "wrapped": room.keys.wrap(number, key)}
+        papers.save_contact(connection, {**row, "sealed": sealed, "confirmed_at": room.clock.now()})
+
+
+def confirm(room: Room, subject: UUID) -> None:
+    """It is still safe."""
+    with room.database.transaction() as connection:
+        papers.confirm_contact(connection, subject, room.clock.now())
+
+
+def forget(room: Room, subject: UUID) -> None:
+    """Back to none."""
+    with room.database.transaction() as connection:
+        papers.forget_contact(connection, subject)
+
+
+def read(room: Room, subject: UUID) -> SafeContact | None:
+    """Her wish; None if she has none, or it can no longer be opened."""
+    with room.database.reading() as connection:
+        row = papers.contact_of(connection, subject)
+        try:
+            key = key_store.contact_secrets(connection, room.keys, [subject]).get(subject)
+        except KeyGone:
+            return None
+    if row is None or key is None:
+        return None
+    try:
+        content = AESGCM(key).decrypt(row.sealed[:_NONCE_BYTES], row.sealed[_NONCE_BYTES:], subject.bytes)
+    except InvalidTag:
+        return None
+    return SafeContact(json.loads(content), row.confirmed_at > room.clock.now() - GOOD_FOR)

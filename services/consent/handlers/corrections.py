@@ -1,0 +1,50 @@
+"""She asks an agency to put right what it has of hers; the agency sees which kind of thing, and says when it is done."""
+
+from collections.abc import Sequence
+from typing import Any
+from uuid import UUID
+
+from services.common.errors import Fault, invalid, not_found
+from services.consent import ledger
+from services.consent.ledger import Entry
+from services.consent.room import Room
+from services.consent.store import papers, permissions
+
+
+def ask_to_correct(room: Room, subject: UUID, grant: UUID, category: str) -> UUID:
+    """Ask the agency of a grant, also of one that has ended, to put one kind of information right."""
+    name, now = room.clock.new_id(), room.clock.now()
+    with room.database.transaction() as connection:
+        row = permissions.get_grant(connection, grant)
+        if row is None or row.subject_id != subject:
+            raise not_found()
+        if category not in row.categories:
+            raise invalid(Fault("/category", "Not one of what you shared.", ", ".join(row.categories)))
+        asked = {"id": name, "subject_id": subject, "grant_id": grant, "agency": row.agency}
+        papers.add_correction(connection, {**asked, "category": category, "asked_at": now})
+        told = {"correction": str(name), "grant": str(grant), "category": category}
+        ledger.append(connection, [Entry("correction.asked", subject, row.agency, told)], now)
+    return name
+
+
+def asked_by(room: Room, subject: UUID) -> Sequence[Any]:
+    """What she asked to be put right, newest first."""
+    with room.database.reading() as connection:
+        return papers.corrections_of(connection, subject)
+
+
+def waiting_for(room: Room, agency: str, limit: int) -> Sequence[Any]:
+    """What an agency has been asked to put right and has not seen to, oldest first."""
+    with room.database.reading() as connection:
+        return papers.corrections_for(connection, agency, limit)
+
+
+def corrected(room: Room, agency: str, correction: UUID) -> None:
+    """The agency says that it is done; she can read it."""
+    now = room.clock.now()
+    with room.database.transaction() as connection:
+        row = papers.finish_correction(connection, agency, correction, now)
+        if row is None:
+            raise not_found()
+        told = {"correction": str(correction), "grant": str(row.grant_id), "category": row.category}
+        ledger.append(connection, [Entry("correction.done", row.subject_id, agency, told)], now)

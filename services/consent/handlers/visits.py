@@ -1,0 +1,32 @@
+"""What her pages need to speak to her: her language, and the names of agencies, also of those that have left."""
+
+from collections.abc import Iterable, Mapping
+from uuid import UUID
+
+from services.common.errors import Fault, invalid, not_found
+from services.consent.room import Room
+from services.consent.secrets import WORD_LISTS
+from services.consent.store import subjects
+
+
+def language_of(room: Room, subject: UUID) -> str:
+    """The language that was set last."""
+    with room.database.reading() as connection:
+        row = subjects.get_subject(connection, subject)
+    if row is None:
+        raise not_found()
+    return str(row.language)
+
+
+def speak(room: Room, subject: UUID, language: str) -> None:
+    """From now on in this language; also the notices that she says yes to."""
+    if language not in WORD_LISTS:
+        raise invalid(Fault("/language", "Not one of the languages here.", ", ".join(WORD_LISTS)))
+    with room.database.transaction() as connection:
+        subjects.change_subject(connection, subject, language=language)
+
+
+def names(room: Room, agencies: Iterable[str]) -> Mapping[str, str]:
+    """The names of agencies, whatever their standing."""
+    with room.database.reading() as connection:
+        return {agency.id: agency.name for agency in room.roster.find(connection, sorted(set(agencies))).values()}

@@ -1,0 +1,50 @@
+"""The words she approved for one agency: sealed to the grant's own key, so that they end with the grant."""
+
+import json
+from collections.abc import Mapping
+from uuid import UUID
+
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
+from sqlalchemy import Connection
+
+from services.common.envelope import SUITE, pad
+from services.consent.keys import KeyGone
+from services.consent.room import Room
+from services.consent.store import keys as key_store
+from services.consent.store import papers, permissions
+
+LONGEST = 1000
+
+
+def keep(connection: Connection, grant: UUID, subject: UUID, public_key: bytes, words: str | None) -> None:
+    """Keep her words for a new grant, if she gave some."""
+    if words and words.strip():
+        content = pad(json.dumps(words.strip(), ensure_ascii=False).encode())
+        sealed = SUITE.encrypt(content, X25519PublicKey.from_public_bytes(public_key), info=_context(grant))
+        papers.add_words(connection, {"grant_id": grant, "subject_id": subject, "sealed": sealed})
+
+
+def approved(connection: Connection, private_keys: Mapping[UUID, bytes]) -> dict[UUID, str]:
+    """Her words for each of the grants, given with their keys, for which she gave some."""
+    found = {}
+    for grant, sealed in papers.words_for(connection, list(private_keys)).items():
+        private = X25519PrivateKey.from_private_bytes(private_keys[grant])
+        found[grant] = str(json.loads(SUITE.decrypt(sealed, private, info=_context(grant))))
+    return found
+
+
+def show(room: Room, subject: UUID, grant: UUID) -> str | None:
+    """The same for her own eyes; None also when the grant is not hers, or has ended and taken them along."""
+    with room.database.reading() as connection:
+        row = permissions.get_grant(connection, grant)
+        if row is None or row.subject_id != subject:
+            return None
+        try:
+            secrets = key_store.grant_secrets(connection, room.keys, [grant])
+        except KeyGone:
+            return None
+        return approved(connection, secrets).get(grant)
+
+
+def _context(grant: UUID) -> bytes:
+    return f"fireweed/approved-words/v1/{grant}".encode()

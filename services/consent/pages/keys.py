@@ -1,0 +1,58 @@
+"""Keys on her phones and computers: listed with first and last use, added with the PIN, taken away with a tap."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Form
+from fastapi.responses import Response
+
+from services.common.errors import Problem, not_found
+from services.consent.handlers import passkeys
+from services.consent.pages.visits import HOME, Her, HerHand, HerPin, PageRoute, Sender
+from services.consent.pages.way_in import way_in
+
+routes = APIRouter(prefix=HOME, include_in_schema=False, route_class=PageRoute)
+Credential = Annotated[str, Form(max_length=20_000)]
+Name = Annotated[str, Form(max_length=2_048)]
+
+
+@routes.get("/keys")
+def keys(visit: Her) -> Response:
+    """Her keys."""
+    return visit.show("keys.html", keys=passkeys.keys_of(visit.room, visit.subject))
+
+
+@routes.post("/keys/new")
+def before_adding(visit: HerPin) -> Response:
+    """Where her browser makes a key."""
+    options = passkeys.options_to_add(visit.room, visit.door.origin, visit.token, visit.subject)
+    return visit.show("key.html", options=options)
+
+
+@routes.post("/keys/add")
+def add(visit: HerPin, credential: Credential = "") -> Response:
+    """Keep what her browser made."""
+    passkeys.add(visit.room, visit.door.origin, visit.token, visit.subject, credential)
+    return visit.go("/keys")
+
+
+@routes.post("/keys/remove")
+def remove(visit: HerHand, key: Name = "") -> Response:
+    """Take one away."""
+    try:
+        name = bytes.fromhex(key)
+    except ValueError as error:
+        raise not_found() from error
+    passkeys.remove(visit.room, visit.subject, name)
+    return visit.go("/keys")
+
+
+@routes.post("/in/key")
+def come_in(guest: Sender, key: Name = "", credential: Credential = "") -> Response:
+    """Come in with a key."""
+    try:
+        token = passkeys.come_in(guest.room, guest.door.origin, guest.token, key, credential)
+    except Problem:
+        return way_in(guest, wrong=True)
+    response = guest.go()
+    guest.door.let_in(response, token)
+    return response

@@ -1,0 +1,148 @@
+"""What is hers: who looked, her copy, putting right, deleting, being counted, and how she may be reached."""
+
+import json
+from collections.abc import Sequence
+from typing import Annotated, Any
+from uuid import UUID
+
+from fastapi import APIRouter, Form
+from fastapi.responses import Response
+
+import schemas
+from services.consent.api.survivors import export_json
+from services.consent.handlers import contacts, corrections, rights, visits
+from services.consent.pages.sentences import sentence
+from services.consent.pages.visits import HOME, Her, HerHand, HerPin, PageRoute, Visit
+
+routes = APIRouter(prefix=HOME, include_in_schema=False, route_class=PageRoute)
+CHANNELS = [code.code for code in schemas.codes("contact_methods")]
+COPY_NAME = "my-page.json"
+Short = Annotated[str, Form(max_length=32)]
+Long = Annotated[str, Form(max_length=200)]
+
+
+@routes.get("/past")
+def past(visit: Her, before: int | None = None) -> Response:
+    """Who looked, and everything else that happened, newest first."""
+    entries, following = rights.read_ledger(visit.room, visit.subject, before)
+    return visit.show("past.html", told=_told(visit, entries), following=following)
+
+
+@routes.get("/mine")
+def mine(visit: Her) -> Response:
+    """Her copy, putting something right, deleting."""
+    return _mine(visit)
+
+
+def _mine(visit: Visit, *, wrong: bool = False) -> Response:
+    seen = rights.overview(visit.room, visit.subject)
+    asked = corrections.asked_by(visit.room, visit.subject)
+    names = visits.names(visit.room, {row.agency for row in [*seen["grants"], *asked]})
+    shown = {"grants": seen["grants"], "asked": asked, "names": names}
+    return visit.show("mine.html", 400 if wrong else 200, **shown, wrong=wrong)
+
+
+@routes.post("/copy")
+def copy(visit: HerPin) -> Response:
+    """Everything that is kept about her, as a file."""
+    document = json.dumps(export_json(visit.room, visit.subject), ensure_ascii=False, indent=1)
+    headers = {"content-disposition": f'attachment; filename="{COPY_NAME}"'}
+    return Response(document, media_type="application/json", headers=headers)
+
+
+@routes.post("/read")
+def read(visit: HerPin) -> Response:
+    """The same, to read here."""
+    return visit.show("copy.html", copy=export_json(visit.room, visit.subject))
+
+
+@routes.post("/right")
+def put_right(visit: HerHand, what: Annotated[str, Form(max_length=80)] = "") -> Response:
+    """Ask an agency to put one thing right. `what` is a grant and a category."""
+    grant, _, category = what.partition(":")
+    try:
+        corrections.ask_to_correct(visit.room, visit.subject, UUID(grant), category)
+    except ValueError:
+        return _mine(visit, wrong=True)
+    return visit.go("/mine")
+
+
+@routes.get("/delete")
+def before_deleting(visit: Her) -> Response:
+    """The last page before the last step."""
+    return visit.show("delete.html", wrong=False)
+
+
+@routes.post("/delete")
+def delete(visit: HerPin, sure: Short = "") -> Response:
+    """Delete everything. There is no way back."""
+    if not sure:
+        return visit.show("delete.html", 400, wrong=True)
+    rights.erase(visit.room, visit.subject)
+    response = visit.show("deleted.html")
+    visit.door.show_out(response)
+    return response
+
+
+@routes.get("/counted")
+def counted(visit: Her) -> Response:
+    """Whether she is counted. It is no unless she says yes."""
+    return visit.show("counted.html", on=rights.overview(visit.room, visit.subject)["statistics"])
+
+
+@routes.post("/counted/yes")
+def count_me(visit: HerPin) -> Response:
+    """Be counted."""
+    rights.set_statistics(visit.room, visit.subject, on=True)
+    return visit.go("/counted")
+
+
+@routes.post("/counted/no")
+def do_not_count_me(visit: HerHand) -> Response:
+    """Be as if never counted."""
+    rights.set_statistics(visit.room, visit.subject, on=False)
+    return visit.go("/counted")
+
+
+@routes.get("/reach")
+def reach(visit: Her) -> Response:
+    """How she may be reached. Not at all, unless she says how."""
+    return _reach(visit)
+
+
+@routes.post("/reach")
+def may_reach(
+    visit: HerPin, channel: Short = "", address: Long = "", window: Long = "", wording: Long = ""
+) -> Response:
+    """Say how."""
+    wish = {"channel": channel, "address": address, "window": window, "wording": wording}
+    if channel not in CHANNELS:
+        return _reach(visit, wrong=True)
+    contacts.save(visit.room, visit.subject, wish)
+    return visit.go("/reach")
+
+
+@routes.post("/reach/still")
+def still_safe(visit: HerPin) -> Response:
+    """It is still safe."""
+    contacts.confirm(visit.room, visit.subject)
+    return visit.go("/reach")
+
+
+@routes.post("/reach/none")
+def reach_no_more(visit: HerHand) -> Response:
+    """Back to none."""
+    contacts.forget(visit.room, visit.subject)
+    return visit.go("/reach")
+
+
+def _reach(visit: Visit, *, wrong: bool = False) -> Response:
+    contact = contacts.read(visit.room, visit.subject)
+    return visit.show("reach.html", 400 if wrong else 200, contact=contact, channels=CHANNELS, wrong=wrong)
+
+
+def _told(visit: Visit, entries: Sequence[Any]) -> list[tuple[Any, str]]:
+    """Each entry with its sentence; a key's end goes without saying, since its grant's end stands beside it."""
+    named = {row.agency for row in entries} | {row.detail.get("for") for row in entries}
+    names = visits.names(visit.room, [name for name in named if name])
+    return [(row, told) for row in entries if (told := sentence(row, names, visit.language))]

@@ -1,0 +1,78 @@
+"""Her ledger in sentences: one for each kind of entry, and an honest one for a kind that has none yet."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from babel.lists import format_list
+
+import schemas
+from services.consent.pages.languages import catalogue
+
+
+def _(text: str) -> str:
+    """Mark a sentence for translators; it is translated when it is told."""
+    return text
+
+
+SOMEBODY = _("An agency that has left")
+OTHER = _("Something was written down here. Its short name is “%(kind)s”.")
+SENTENCES: Mapping[str, str] = {
+    "registered": _("%(agency)s made this page for you. No name was kept."),
+    "claimed": _("You came in for the first time."),
+    "linked": _("%(agency)s used a code that you told them."),
+    "request.made": _("%(agency)s asked if %(other)s may see something of yours."),
+    "request.answered": _("You answered what %(agency)s asked."),
+    "grant.given": _("You said yes: %(agency)s may see %(what)s, for %(days)s days."),
+    "grant.ended": _("%(agency)s may no longer see what you shared. %(why)s."),
+    "paused": _("You paused everything."),
+    "resumed": _("You ended the pause."),
+    "restriction.added": _("You said never to something."),
+    "restriction.lifted": _("You took back a never."),
+    "nothing.to.end": _("Somebody asked to stop everything for you. There was nothing to stop."),
+    "statistics.on": _("You said yes to being counted."),
+    "statistics.off": _("You said no to being counted."),
+    "opening.intended": _("%(agency)s was about to read: %(what)s."),
+    "opening.delivered": _("%(agency)s got what it asked to read."),
+    "opening.refused": _("%(agency)s tried to read something. We said no."),
+    "opening.indeterminate": _(
+        "%(agency)s asked to read something. The line broke, so we do not know if it got there."
+    ),
+    "letter.made": _("You made a letter that names %(agency)s."),
+    "letter.used": _("Somebody checked your letter that names %(agency)s. It is used up."),
+    "letter.ended": _("You ended a letter that names %(agency)s."),
+    "card.replaced": _("You made a new stop card. The old one no longer works."),
+    "correction.asked": _("You asked %(agency)s to put something right: %(what)s."),
+    "correction.done": _("%(agency)s says it has put something right: %(what)s."),
+    "passkey.added": _("You added a key on a phone or computer."),
+    "passkey.removed": _("You took away a key on a phone or computer."),
+    "erased": _("Everything was deleted."),
+}
+UNTOLD = {"key.destroyed"}
+"""Always beside an end that is told."""
+
+
+def sentence(row: Any, names: Mapping[str, str], language: str) -> str | None:
+    """What an entry of her ledger says, None if it goes without saying."""
+    if row.kind in UNTOLD:
+        return None
+    say = catalogue(language).gettext
+    named = {name: names.get(key or "", say(SOMEBODY)) for name, key in _agencies(row).items()}
+    facts = {"kind": row.kind, "what": _what(row, language), "why": _why(row, language), "days": row.detail.get("days")}
+    return say(SENTENCES.get(row.kind, OTHER)) % {**facts, **named}
+
+
+def _agencies(row: Any) -> Mapping[str, str | None]:
+    return {"agency": row.agency, "other": row.detail.get("for")}
+
+
+def _what(row: Any, language: str) -> str:
+    """The categories that an entry names."""
+    one = [row.detail["category"]] if row.detail.get("category") else []
+    known = [code for code in row.detail.get("categories") or one if code in schemas.code_set("categories")]
+    return format_list([schemas.label("categories", code, language) for code in known], locale=language)
+
+
+def _why(row: Any, language: str) -> str:
+    reason = row.detail.get("reason")
+    known = schemas.code_set("grant_end_reasons")
+    return schemas.label("grant_end_reasons", reason, language) if reason in known else ""

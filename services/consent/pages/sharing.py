@@ -1,0 +1,133 @@
+"""Saying yes and taking back: choose, read back, confirm, keep the receipt; and stop one thing or everything."""
+
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import APIRouter, Query
+from fastapi.responses import Response
+
+from services.common.errors import not_found
+from services.consent.handlers import grants, rights, visits, words
+from services.consent.handlers.grants import Answer, Chosen, Wish
+from services.consent.pages.visits import HOME, Her, HerHand, HerPin, PageRoute, Visit
+from services.consent.pages.wishes import DAYS, Choices, TheWish, WishForm, faults, her_words, request_id, until
+from services.consent.policy import notice
+
+routes = APIRouter(prefix=HOME, include_in_schema=False, route_class=PageRoute)
+
+
+@routes.get("/yes")
+def choose(visit: Her, request: Annotated[str, Query(max_length=36)] = "") -> Response:
+    """The facts, and every choice still open."""
+    return _choose(visit, WishForm(request=request), [])
+
+
+@routes.post("/yes/change")
+def change(visit: HerHand, wish: TheWish) -> Response:
+    """Back from the reading to the choices, as she left them."""
+    return _choose(visit, wish, [])
+
+
+@routes.post("/yes/check")
+def read_back(visit: HerHand, wish: TheWish) -> Response:
+    """What she chose, in a sentence, before anything happens."""
+    choices = _choices(visit, wish)
+    if wrong := faults(visit.room, choices, wish):
+        return _choose(visit, wish, wrong)
+    [agency] = [known for known in choices.agencies if known.id == wish.agency]
+    end = until(visit.room.clock.now(), wish.days)
+    return visit.show("read_back.html", wish=wish, agency=agency, until=end, words=her_words(wish))
+
+
+@routes.post("/yes")
+def give(visit: HerPin, wish: TheWish) -> Response:
+    """Do it; then the receipt."""
+    request, chosen = request_id(wish), Chosen(wish.category, her_words(wish))
+    if request is None:
+        asked = Wish(wish.agency, wish.purpose, chosen.categories, wish.days, words=chosen.words)
+        made = grants.give_grant(visit.room, visit.subject, asked)
+    else:
+        answer = grants.answer_request(
+            visit.room, visit.subject, request, Answer(accept=True, days=wish.days, chosen=chosen)
+        )
+        assert answer is not None  # noqa: S101 - a yes makes a grant
+        made = answer
+    return visit.go(f"/yes/{made}")
+
+
+@routes.get("/yes/{grant}")
+def receipt(visit: Her, grant: UUID) -> Response:
+    """What she said yes to, to read and to print."""
+    row = next((row for row in rights.overview(visit.room, visit.subject)["grants"] if row.id == grant), None)
+    if row is None:
+        raise not_found()
+    shown = notice(row.language, row.notice_version)
+    hers = words.show(visit.room, visit.subject, grant)
+    return visit.show(
+        "receipt.html", grant=row, name=_name(visit, row.agency), notice=shown.text.splitlines(), words=hers
+    )
+
+
+@routes.post("/requests/{request_id}/no")
+def not_now(visit: HerHand, request_id: UUID) -> Response:
+    """Not now. Nothing changes."""
+    grants.answer_request(visit.room, visit.subject, request_id, Answer(accept=False))
+    return visit.go()
+
+
+@routes.post("/stop/{grant}")
+def stop(visit: HerHand, grant: UUID) -> Response:
+    """Take one thing back."""
+    grants.revoke_grant(visit.room, visit.subject, grant)
+    return visit.go(f"/stopped/{grant}")
+
+
+@routes.get("/stopped/{grant}")
+def stopped(visit: Her, grant: UUID) -> Response:
+    """What taking back has done, and what it cannot do."""
+    row = next((row for row in rights.overview(visit.room, visit.subject)["grants"] if row.id == grant), None)
+    if row is None or row.ended_at is None:
+        raise not_found()
+    return visit.show("stopped.html", grant=row, name=_name(visit, row.agency))
+
+
+@routes.post("/pause")
+def pause(visit: HerHand) -> Response:
+    """Stop everything."""
+    grants.pause(visit.room, visit.subject)
+    return visit.go()
+
+
+@routes.post("/resume")
+def resume(visit: HerPin) -> Response:
+    """Let what she allowed work again."""
+    grants.resume(visit.room, visit.subject)
+    return visit.go()
+
+
+@routes.post("/link")
+def link(visit: HerPin) -> Response:
+    """A code to tell one agency, on this answer only."""
+    return visit.show("link.html", made=rights.make_link_code(visit.room, visit.subject))
+
+
+def _choose(visit: Visit, wish: WishForm, wrong: list[str]) -> Response:
+    choices, facts = _choices(visit, wish), notice(visit.language).text.splitlines()
+    shown = {"wish": wish, "wrong": wrong, "choices": choices, "facts": facts, "days": DAYS}
+    asked_by = _name(visit, choices.asked_by) if choices.asked_by else None
+    return visit.show("yes.html", 400 if wrong else 200, **shown, asked_by=asked_by)
+
+
+def _choices(visit: Visit, wish: WishForm) -> Choices:
+    seen = rights.overview(visit.room, visit.subject)
+    if not wish.request:
+        return Choices(seen["agencies"], sorted(visit.room.policy.purposes), sorted(visit.room.policy.categories))
+    row = next((row for row in seen["requests"] if str(row.id) == wish.request), None)
+    if row is None:
+        raise not_found()
+    agencies = [agency for agency in seen["agencies"] if agency.id == row.agency]
+    return Choices(agencies, [row.purpose], row.categories, row.asked_by)
+
+
+def _name(visit: Visit, agency: str) -> str | None:
+    return visits.names(visit.room, [agency]).get(agency)

@@ -1,0 +1,169 @@
+"""One visit to a page: who comes, in which language, and how she is answered; errors become pages too."""
+
+import hmac
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from typing import Annotated, Any
+from urllib.parse import urlsplit
+from uuid import UUID
+
+from fastapi import Depends, Form, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import HTMLResponse, RedirectResponse, Response
+from fastapi.routing import APIRoute
+from sqlalchemy.exc import DataError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+
+from services.common.errors import Problem, invalid, unavailable
+from services.consent.api.doors import Door, TheDoor, TheRoom
+from services.consent.handlers import accounts, cautions, visits
+from services.consent.handlers.accounts import Session
+from services.consent.pages.languages import LANGUAGES, preferred, templates
+from services.consent.room import Room
+from services.consent.secrets import new_session_token
+
+HOME = "/my"
+POLICY = "default-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'self'"
+FORM_FIELDS = {"form", "pin", "l"}
+
+
+@dataclass(frozen=True, slots=True)
+class Visit:
+    """A request for a page. `token` is the cookie's: a session's, or before that a random one that opens nothing."""
+
+    room: Room
+    door: Door
+    request: Request
+    token: str
+    language: str
+    session: Session | None = None
+
+    @property
+    def form(self) -> str:
+        """What each of this browser's forms carries, and no other site can know."""
+        return self.room.secrets.tag("form", self.token).hex()
+
+    @property
+    def subject(self) -> UUID:
+        """Who she is."""
+        return self.here.subject
+
+    @property
+    def here(self) -> Session:
+        """Her session; raises a 401 problem if there is none."""
+        if self.session is None:
+            raise accounts.not_let_in()
+        return self.session
+
+    def show(self, template: str, status: int = 200, **values: object) -> HTMLResponse:
+        """A page."""
+        page = templates(self.language).get_template(template).render(visit=self, home=HOME, **values)
+        response = HTMLResponse(page, status)
+        response.headers["content-security-policy"] = policy(self.door.leave_to)
+        if self.form in page and self.request.cookies.get(self.door.cookie) != self.token:
+            # Her form needs the cookie that its token was made from; a page without a form leaves nothing behind.
+            self.door.let_in(response, self.token)
+        return response
+
+    def go(self, path: str = "") -> RedirectResponse:
+        """After an act, a page that can be loaded again."""
+        return RedirectResponse(HOME + path, 303)
+
+
+def policy(leave_to: str) -> str:
+    """The pages' content security policy: nothing from elsewhere; only leaving may lead to another site."""
+    parts = urlsplit(leave_to)
+    return f"{POLICY} {parts.scheme}://{parts.netloc}" if parts.netloc else POLICY
+
+
+def anyone(
+    room: TheRoom,
+    door: TheDoor,
+    request: Request,
+    l: Annotated[str | None, Form()] = None,  # noqa: E741 - short, since it stands in the address
+) -> Visit:
+    """Somebody without a session; a form must come from a page that was shown to the same browser."""
+    token = request.cookies.get(door.cookie) or new_session_token()
+    chosen = l or request.query_params.get("l") or ""
+    language = chosen if chosen in LANGUAGES else preferred(request.headers.get("accept-language", ""))
+    return _kept(Visit(room, door, request, token, language))
+
+
+Guest = Annotated[Visit, Depends(anyone)]
+
+
+def sender(guest: Guest, form: Annotated[str, Form()] = "") -> Visit:
+    """The same, with a form that was shown to this browser."""
+    guest.door.same_site(guest.request)
+    if not hmac.compare_digest(form.encode(), guest.form.encode()):
+        raise Problem(403, "old-form", "This form is too old.")
+    return guest
+
+
+def her(room: TheRoom, door: TheDoor, request: Request) -> Visit:
+    """She herself, looking."""
+    session = door.session(request)
+    language = visits.language_of(room, session.subject)
+    return _kept(Visit(room, door, request, request.cookies[door.cookie], language, session))
+
+
+def her_hand(visit: Annotated[Visit, Depends(her)], form: Annotated[str, Form()] = "") -> Visit:
+    """She herself, acting by a form of hers."""
+    return sender(visit, form)
+
+
+def her_pin(visit: Annotated[Visit, Depends(her_hand)], pin: Annotated[str, Form(max_length=6)] = "") -> Visit:
+    """She herself, acting, with her PIN now or a moment ago."""
+    if not visit.here.stepped_up:
+        if not pin:
+            raise Problem(403, "pin-needed", "This needs your PIN first.")
+        cautions.step_up(visit.room, visit.here, pin)
+    return visit
+
+
+Sender = Annotated[Visit, Depends(sender)]
+Her = Annotated[Visit, Depends(her)]
+HerHand = Annotated[Visit, Depends(her_hand)]
+HerPin = Annotated[Visit, Depends(her_pin)]
+
+Answer = Callable[[Request], Coroutine[Any, Any, Response]]
+
+
+class PageRoute(APIRoute):
+    """A route whose every answer is a page: without a session the way in, without the PIN a page that asks for it."""
+
+    def get_route_handler(self) -> Answer:
+        """The handler, with errors as pages."""
+        answer = super().get_route_handler()
+
+        async def page(request: Request) -> Response:
+            try:
+                return await answer(request)
+            except Problem as problem:
+                return await _trouble(request, problem)
+            except RequestValidationError:
+                return await _trouble(request, invalid())
+            except DataError:
+                return await _trouble(request, invalid())
+            except (OperationalError, PoolTimeout):
+                return await _trouble(request, unavailable("A part of the hub cannot be reached."))
+
+        return page
+
+
+async def _trouble(request: Request, problem: Problem) -> Response:
+    if problem.status == 401:
+        return RedirectResponse(HOME, 303)
+    visit: Visit = getattr(request.state, "visit", None) or anyone(
+        request.app.state.room, request.app.state.door, request
+    )
+    if problem.code in {"pin-needed", "wrong-pin"}:
+        # Whatever she has filled in goes along, and is done once the PIN is right.
+        fields = [item for item in (await request.form()).multi_items() if item[0] not in FORM_FIELDS]
+        return visit.show("pin.html", problem.status, fields=fields, code=problem.code, path=request.url.path)
+    return visit.show("trouble.html", problem.status, code=problem.code)
+
+
+def _kept(visit: Visit) -> Visit:
+    visit.request.state.visit = visit
+    return visit

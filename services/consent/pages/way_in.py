@@ -1,0 +1,147 @@
+"""Coming in and going out: her words, the slip's code, the revoke card, a letter to check, and *Leave now*."""
+
+import calendar
+from contextlib import suppress
+from typing import Annotated
+
+from babel import Locale
+from babel.dates import get_day_names
+from fastapi import APIRouter, Form, Request
+from fastapi.responses import RedirectResponse, Response
+
+from services.common.errors import Problem
+from services.consent.api.doors import TheDoor, TheRoom
+from services.consent.handlers import accounts, grants, letters, passkeys, rights, visits
+from services.consent.pages.visits import HOME, Guest, Her, HerHand, PageRoute, Sender, Visit, her
+from services.consent.pages.wishes import still_given
+
+routes = APIRouter(prefix=HOME, include_in_schema=False, route_class=PageRoute)
+Code = Annotated[str, Form(max_length=64)]
+
+
+@routes.get("")
+@routes.get("/")
+def home(guest: Guest) -> Response:
+    """Who may see what and what waits for her, or the way in."""
+    try:
+        visit = her(guest.room, guest.door, guest.request)
+    except Problem:
+        return way_in(guest)
+    return _home(visit)
+
+
+def way_in(guest: Visit, *, wrong: bool = False) -> Response:
+    """The way in, after a try that was `wrong` as well."""
+    options = passkeys.options_to_come_in(guest.room, guest.door.origin, guest.token)
+    return guest.show("way_in.html", 401 if wrong else 200, wrong=wrong, options=options)
+
+
+def _home(visit: Visit) -> Response:
+    seen = rights.overview(visit.room, visit.subject)
+    live = [row for row in seen["grants"] if still_given(row, visit.room.clock.now())]
+    asked = {name for row in seen["requests"] for name in (row.agency, row.asked_by)}
+    names = visits.names(visit.room, asked | {row.agency for row in live})
+    return visit.show("home.html", seen=seen, grants=live, names=names)
+
+
+@routes.post("/in")
+def come_in(guest: Sender, words: Annotated[str, Form(max_length=200)] = "") -> Response:
+    """Come in with her words."""
+    try:
+        token = guest.door.come_in(guest.request, words)
+    except Problem as problem:
+        if problem.status != 401:
+            raise
+        return way_in(guest, wrong=True)
+    response = guest.go()
+    guest.door.let_in(response, token)
+    return response
+
+
+@routes.get("/start")
+def first_time(guest: Guest) -> Response:
+    """The first time, with the code on the slip."""
+    return guest.show("start.html", wrong=False)
+
+
+@routes.post("/start")
+def claim(guest: Sender, code: Code = "", pin: Annotated[str, Form(max_length=6)] = "") -> Response:
+    """Turn the slip's code into words and a PIN. They are on this answer only, so that it is no redirect."""
+    try:
+        claimed = accounts.claim(guest.room, code, pin or None, guest.language)
+    except Problem as problem:
+        return guest.show("start.html", problem.status, wrong=problem.code)
+    response = guest.show("words.html", claimed=claimed)
+    guest.door.let_in(response, claimed.session)
+    return response
+
+
+@routes.get("/card")
+def card(guest: Guest) -> Response:
+    """Where the revoke card is used."""
+    return guest.show("card.html", done=False, wrong=False)
+
+
+@routes.post("/card")
+def use_card(guest: Sender, code: Code = "") -> Response:
+    """End everything with the card's code. Shows nothing about her."""
+    try:
+        grants.revoke_all(guest.room, accounts.subject_of_card(guest.room, code))
+    except Problem as problem:
+        if problem.status != 401:
+            raise
+        return guest.show("card.html", 400, done=False, wrong=True)
+    return guest.show("card.html", done=True, wrong=False)
+
+
+@routes.get("/check")
+def check(guest: Guest) -> Response:
+    """Where somebody who was shown a letter looks whether it is good."""
+    return guest.show("check.html", answer=None)
+
+
+@routes.post("/check")
+def check_letter(guest: Sender, code: Code = "") -> Response:
+    """Look, once."""
+    agency = letters.check_letter(guest.room, code)
+    return guest.show("check.html", 200 if agency else 404, answer=agency or "")
+
+
+@routes.get("/still")
+def still(_visit: Her) -> Response:
+    """Somebody types: the visit goes on."""
+    return Response(status_code=204)
+
+
+@routes.get("/about")
+def about(guest: Guest) -> Response:
+    """What leaving does and cannot do: history, and programs that watch a phone."""
+    return guest.show("about.html")
+
+
+@routes.post("/leave")
+def leave(room: TheRoom, door: TheDoor, request: Request) -> Response:
+    """End the session, leave nothing in the browser, and go where it is neutral. Works whatever the form carries."""
+    door.same_site(request)
+    with suppress(Problem):  # The session may be over already.
+        accounts.leave(room, door.session(request))
+    response = RedirectResponse(door.leave_to, 303)
+    door.show_out(response)
+    return response
+
+
+@routes.get("/today")
+def today(guest: Guest) -> Response:
+    """This month, for whoever has left and whose operator named no other place."""
+    now, locale = guest.room.clock.now(), Locale(guest.language)
+    first = locale.first_week_day
+    weeks = calendar.Calendar(first).monthdatescalendar(now.year, now.month)
+    names = get_day_names("abbreviated", locale=locale)
+    return guest.show("today.html", now=now, weeks=weeks, names=[names[(first + day) % 7] for day in range(7)])
+
+
+@routes.post("/language")
+def speak(visit: HerHand, to: Annotated[str, Form(max_length=2)]) -> Response:
+    """Read on in another language."""
+    visits.speak(visit.room, visit.subject, to)
+    return visit.go()

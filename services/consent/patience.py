@@ -1,0 +1,65 @@
+"""Patience with whoever guesses: an address that asks for too many slow checks waits; nobody is ever locked out.
+
+Kept in memory of one process, under names that only the hub's pepper gives, so that no address is kept anywhere.
+"""
+
+from datetime import datetime
+from ipaddress import ip_address, ip_network
+from threading import Lock
+
+from starlette.requests import HTTPConnection
+
+from services.common.clock import Clock
+from services.common.errors import Problem
+from services.consent.secrets import Secrets
+
+AT_ONCE = 30
+PER_SECOND = 1.0
+KEPT = 10_000
+# One household, one phone: all of an IPv4 address, the network half of an IPv6 address.
+PREFIX = {4: 32, 6: 64}
+
+
+class Patience:
+    """How many slow checks each address may still ask for; time gives them back."""
+
+    def __init__(self, clock: Clock, secrets: Secrets) -> None:
+        self._clock, self._secrets = clock, secrets
+        self._left: dict[bytes, tuple[float, datetime]] = {}
+        self._lock = Lock()
+
+    def spend(self, request: HTTPConnection) -> None:
+        """Take one check from the caller's address; raises a 429 problem when none is left for the moment."""
+        name, now = self._secrets.tag("address", _prefix(request)), self._clock.now()
+        with self._lock:
+            left = self._now_left(name, now)
+            if left >= 1:
+                self._forget_patient(now)
+                self._left[name] = (left - 1, now)
+        if left < 1:
+            raise slow_down(2)
+
+    def _now_left(self, name: bytes, now: datetime) -> float:
+        left, since = self._left.get(name, (float(AT_ONCE), now))
+        return min(AT_ONCE, left + max(0.0, (now - since).total_seconds()) * PER_SECOND)
+
+    def _forget_patient(self, now: datetime) -> None:
+        """Forget those who have waited long enough, and if that is not enough everybody: memory is finite."""
+        if len(self._left) >= KEPT:
+            self._left = {name: kept for name, kept in self._left.items() if self._now_left(name, now) < AT_ONCE}
+        if len(self._left) >= KEPT:
+            self._left.clear()
+
+
+def slow_down(seconds: int) -> Problem:
+    """What whoever guesses too fast is told."""
+    return Problem(429, "slow-down", "Too many tries. Please wait a little.", headers={"Retry-After": str(seconds)})
+
+
+def _prefix(request: HTTPConnection) -> str:
+    host = request.client.host if request.client else ""
+    try:
+        address = ip_address(host)
+    except ValueError:
+        return host
+    return str(ip_network((address, PREFIX[address.version]), strict=False))

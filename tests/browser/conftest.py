@@ -1,0 +1,61 @@
+"""One Chromium and one consent service for the whole run, and windows that know nothing of each other."""
+
+import shutil
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page, sync_playwright
+
+from tests.support.consent import House, house
+from tests.support.hubs import TestHub, embedded_hub
+from tests.support.tour import FLAGS, NewWindow, Window, a_window
+
+# The name by which this machine can have keys: a browser gives none to a number.
+NAME = "localhost"
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Browser]:
+    program = shutil.which("chromium")
+    assert program, "Chromium is not installed; `make test` says how"
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=program, args=FLAGS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def page(chromium: Browser) -> Iterator[Page]:
+    """A page in a window that knows nothing of other tests."""
+    context = chromium.new_context()
+    yield context.new_page()
+    context.close()
+
+
+@pytest.fixture(scope="module")
+def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestHub]:
+    folder: Path = tmp_path_factory.mktemp("hub")
+    with embedded_hub(folder) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def rooms(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+    folder: Path = tmp_path_factory.mktemp("rooms")
+    with house(f"sqlite:///{folder / 'consent.sqlite'}", folder, NAME) as made:
+        yield made
+
+
+@pytest.fixture
+def window(chromium: Browser, rooms: House) -> Iterator[NewWindow]:
+    """Opens windows at her pages, each for somebody of its own; they close with the test."""
+    with ExitStack() as opened:
+
+        def new(language: str = "en", **wishes: object) -> Window:
+            made = a_window(chromium, rooms, language, **wishes)
+            opened.callback(made.page.context.close)
+            return made
+
+        yield new

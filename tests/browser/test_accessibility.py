@@ -1,0 +1,74 @@
+"""Nobody is kept out by how a page is made: axe-core finds nothing at WCAG 2.2 A and AA, on any page in any state."""
+
+import pytest
+from playwright.sync_api import Page
+
+from tests.support.axe import faults
+from tests.support.hubs import TestHub
+from tests.support.reading import english_grade, french_ease
+from tests.support.tour import NewWindow, Window, tour
+
+STATES_AT_LEAST = 50
+# What a window is named for, and what nothing that can be seen from behind, or in a list, may say.
+TELLING = (
+    "traffick|traite|exploit|surviv|victim|abuse|abus|violen|crisis|crise|shelter|refuge|police|"
+    "consent|escape|safe|help|aide|urgence|emergency|support|sex|fireweed"
+)
+
+
+@pytest.mark.parametrize("path", ["/reporting/en/", "/reporting/fr/"])
+def test_a_page_that_anybody_may_open_is_for_everybody(hub: TestHub, page: Page, path: str) -> None:
+    assert (answer := page.goto(hub.origins.url(path)))
+    assert answer.status == 200
+    assert faults(page) == []
+
+
+def test_axe_sees_what_is_wrong(page: Page) -> None:
+    page.set_content("<!doctype html><html><body><input><p style='color: #ccc'>Hello</p></body></html>")
+    assert {fault.partition(":")[0] for fault in faults(page)} >= {"html-has-lang", "label", "color-contrast"}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("language", ["en", "fr"])
+def test_every_page_of_hers_in_every_state_is_for_everybody(window: NewWindow, language: str) -> None:
+    """On a phone of 320 pixels. On the way: nothing scrolls sideways, every text is easy, nothing comes from elsewhere."""
+    here = window(language)
+    seen, wrong = [], {}
+    for state in tour(here):
+        seen.append(state)
+        if found := [*faults(here.page), *_too_wide(here), *_too_hard(here), *_telling(here)]:
+            wrong[state] = found
+    assert wrong == {}
+    assert len(seen) == len(set(seen)) >= STATES_AT_LEAST
+    assert [request.url for request in here.asked if not request.url.startswith(f"{here.house.url}/")] == []
+
+
+def _too_wide(window: Window) -> list[str]:
+    width = window.page.evaluate("document.scrollingElement.scrollWidth")
+    return [f"{width} pixels wide"] if width > 320 else []
+
+
+def _too_hard(window: Window) -> list[str]:
+    """The text as it stands, but for what is kept word for word, names to choose from, and codes that are long by nature."""
+    text = window.page.evaluate(
+        """() => [...document.querySelectorAll('h1, h2, p, li, label, legend, button, dt')]
+              .filter(mark => !mark.closest('[lang=en] dl, .secret, .number') && !mark.querySelector('p, li'))
+              .map(mark => mark.textContent.trim()).filter(text => text)"""
+    )
+    assert text
+    if window.language == "en":
+        grade = english_grade(text)
+        return [f"grade {grade:.1f}"] if grade > 6 else []
+    ease = french_ease(text)
+    return [f"ease {ease:.0f}"] if ease < 80 else []
+
+
+def _telling(window: Window) -> list[str]:
+    """What title, address and icon say to somebody who looks over her shoulder."""
+    icon = window.page.locator("link[rel=icon]").get_attribute("href") or ""
+    path = window.page.url.removeprefix(window.house.url)
+    if path.startswith("/consent/workers/"):  # which is not hers, and not on her phone
+        return []
+    shown = f"{window.page.title()} {path} {icon}"
+    found = window.page.evaluate("([text, words]) => text.toLowerCase().match(words)", [shown, TELLING])
+    return [f"tells {found[0]}"] if found else []

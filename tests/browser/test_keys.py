@@ -1,0 +1,110 @@
+"""A key on her phone lets her in, is listed with first and last use, can be taken away, and is never the only way in."""
+
+import pytest
+from playwright.sync_api import CDPSession
+
+from services.consent.handlers import accounts
+from tests.support.tour import PIN, NewWindow, Window
+
+PHONE = {
+    "protocol": "ctap2",
+    "transport": "internal",
+    "hasResidentKey": True,
+    "hasUserVerification": True,
+    "isUserVerified": True,
+    "automaticPresenceSimulation": True,
+}
+
+
+@pytest.fixture
+def here(window: NewWindow) -> Window:
+    made = window()
+    claimed = accounts.claim(made.house.room, made.person.claim_code, PIN)
+    made.sit_down(claimed.session)
+    return made
+
+
+def phone(window: Window) -> tuple[CDPSession, str]:
+    """A phone with a screen lock, which its owner opens."""
+    line = window.page.context.new_cdp_session(window.page)
+    line.send("WebAuthn.enable")
+    return line, str(line.send("WebAuthn.addVirtualAuthenticator", {"options": PHONE})["authenticatorId"])
+
+
+def add_a_key(window: Window) -> None:
+    window.open("/my/keys")
+    window.send_with_pin("/my/keys/new")
+    window.send("/my/keys/add")
+
+
+def test_a_key_lets_her_in_until_she_takes_it_away(here: Window) -> None:
+    phone(here)
+    add_a_key(here)
+    assert "First used" in here.page.inner_text("main")
+    assert "Last used" not in here.page.inner_text("main")
+
+    here.send("/my/leave")
+    here.open("/my")
+    here.send("/my/in/key")
+    assert here.page.locator('form[action="/my/pause"]').count() == 1
+    here.open("/my/keys")
+    assert "Last used" in here.page.inner_text("main")
+    here.send("/my/keys/remove")
+    assert "There is no key." in here.page.inner_text("main")
+    assert here.house.kinds(here.person)[-2:] == ["passkey.added", "passkey.removed"]
+
+    here.send("/my/leave")
+    here.open("/my")
+    here.send("/my/in/key")
+    assert here.page.locator('form[action="/my/pause"]').count() == 0
+    assert here.page.get_by_role("alert").first.is_visible()
+
+
+def test_a_key_gives_no_pin(here: Window) -> None:
+    phone(here)
+    add_a_key(here)
+    here.send("/my/leave")
+    here.open("/my")
+    here.send("/my/in/key")
+    here.send("/my/link")
+    assert here.page.locator("#pin").count() == 1
+
+
+def test_a_phone_that_does_not_know_its_owner_makes_no_key(here: Window) -> None:
+    line, name = phone(here)
+    line.send("WebAuthn.setUserVerified", {"authenticatorId": name, "isUserVerified": False})
+    here.open("/my/keys")
+    here.send_with_pin("/my/keys/new")
+    here.page.locator("#key button").click()
+    here.page.locator("#key-trouble").wait_for(state="visible")
+    here.open("/my/keys")
+    assert "There is no key." in here.page.inner_text("main")
+
+
+def test_an_answer_made_for_one_window_opens_no_other(here: Window, window: NewWindow) -> None:
+    """The challenge is bound to the cookie, so what was overheard or moved is worth nothing."""
+    phone(here)
+    add_a_key(here)
+    here.send("/my/leave")
+    here.open("/my")
+    here.page.route("**/my/in/key", lambda route: route.abort())
+    with here.page.expect_request("**/my/in/key") as sent:
+        here.page.locator("#key button").click()
+    stolen = sent.value.post_data_json or {}
+    thief = window()
+    thief.open("/my")
+    for name in ("key", "credential"):
+        script = "([name, value]) => { document.querySelector('#key').elements[name].value = value }"
+        thief.page.evaluate(script, [name, stolen[name]])
+    with thief.page.expect_navigation():
+        thief.page.evaluate("document.querySelector('#key').submit()")
+    assert thief.page.locator('form[action="/my/pause"]').count() == 0
+
+
+def test_without_scripts_no_key_is_offered_and_her_words_let_her_in(window: NewWindow) -> None:
+    here = window(java_script_enabled=False)
+    claimed = accounts.claim(here.house.room, here.person.claim_code, PIN)
+    here.open("/my")
+    assert not here.page.locator("#key").is_visible()
+    here.send("/my/in", words=claimed.passphrase)
+    assert here.page.locator('form[action="/my/pause"]').count() == 1

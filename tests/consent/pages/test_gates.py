@@ -1,0 +1,219 @@
+"""At her pages as at her JSON door: taking away needs no PIN, widening does, and no other site or browser acts for her."""
+
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+from uuid import UUID
+
+import pytest
+from fastapi.routing import APIRoute
+
+from services.consent.handlers import agencies, contacts, letters
+from services.consent.handlers.grants import Rule, Wish, restrict
+from services.consent.pages import ROUTERS
+from services.consent.secrets import Secrets
+from services.consent.store import subjects
+from tests.support.consent import Agency, House, Person
+from tests.support.visitor import NewVisitor, Seen, Visitor
+
+PIN = "271828"
+WISH = {"channel": "text", "address": "555-0100", "window": "", "wording": ""}
+# Each act of hers with what it takes, and where its form stands.
+TAKES_AWAY = {
+    "/my/stop/{grant}": {},
+    "/my/pause": {},
+    "/my/requests/{request}/no": {},
+    "/my/never": {"who": "sector:police"},
+    "/my/counted/no": {},
+    "/my/reach/none": {},
+    "/my/paper/letter/{letter}/end": {},
+    "/my/right": {"what": "{grant}:summary"},
+    "/my/language": {"to": "fr"},
+    "/my/yes/check": {"agency": "{agency}", "purpose": "referral", "category": "housing", "days": "7"},
+    "/my/yes/change": {"agency": "{agency}"},
+}
+WIDENS = {
+    "/my/yes": {"agency": "{agency}", "purpose": "court_support", "category": "housing", "days": "7"},
+    "/my/resume": {},
+    "/my/link": {},
+    "/my/never/{restriction}/lift": {},
+    "/my/copy": {},
+    "/my/read": {},
+    "/my/delete": {"sure": "yes"},
+    "/my/counted/yes": {},
+    "/my/reach": WISH,
+    "/my/reach/still": {},
+    "/my/paper/card": {},
+    "/my/paper/letter": {"agency": "{agency}"},
+    "/my/keys/new": {},
+}
+LOOKS = [
+    "/my/still",
+    "/my/yes",
+    "/my/yes/{grant}",
+    "/my/never",
+    "/my/past",
+    "/my/mine",
+    "/my/delete",
+    "/my/counted",
+    "/my/reach",
+    "/my/paper",
+    "/my/keys",
+]
+# Tried with a real key in tests/browser; here only that nothing false is taken.
+ELSEWHERE = {"/my/keys/add", "/my/keys/remove", "/my/in/key", "/my/stopped/{grant}"}
+ANYBODY = {"/my", "/my/", "/my/in", "/my/start", "/my/card", "/my/check", "/my/about", "/my/today", "/my/leave"}
+
+
+@dataclass(slots=True)
+class Scene:
+    """Somebody at her pages, with one of everything that can be changed."""
+
+    house: House
+    agency: Agency
+    person: Person
+    names: dict[str, str]
+    visitor: Visitor
+
+    def filled(self, text: str) -> str:
+        return text.format(**self.names)
+
+    def do(self, path: str, fields: dict[str, str], **more: str) -> Seen:
+        """Send a form as a page of hers would, with the token that her pages hold."""
+        form = self.visitor.get("/my/never").form("/my/never")
+        token = dict(form.fields)["form"]
+        data = {"form": token, **{name: self.filled(value) for name, value in fields.items()}, **more}
+        return self.visitor.post(self.filled(path), **data)
+
+    def picture(self) -> Any:
+        """Everything that is kept about her."""
+        token = self.house.session(self.person, stepped_up=True)
+        return self.house.my("GET", "/export", token).json(), self.house.epoch(self.person)
+
+
+@cache
+def pin_hash(secrets: Secrets) -> str:
+    """Slow on purpose, so done once."""
+    return secrets.pin_hash(PIN)
+
+
+@pytest.fixture
+def scene(house: House, arrive: NewVisitor) -> Scene:
+    agency = house.agency("ngo")
+    person = house.person(agency)
+    with house.room.database.transaction() as connection:
+        subjects.change_subject(connection, person.subject, pin_hash=pin_hash(house.room.secrets))
+    contacts.save(house.room, person.subject, WISH)
+    letters.write_letter(house.room, person.subject, agency.id)
+    asked = agencies.ask(house.room, agency.id, person.ppid, Wish(agency.id, "referral", ["contact"]))
+    names: dict[str, UUID | str] = {
+        "agency": agency.id,
+        "grant": house.allow(person, agency),
+        "restriction": restrict(house.room, person.subject, Rule(sector="justice")),
+        "request": asked,
+        "letter": letters.letters_of(house.room, person.subject)[0].id,
+    }
+    visitor = arrive(token=house.session(person))
+    return Scene(house, agency, person, {name: str(value) for name, value in names.items()}, visitor)
+
+
+def test_every_page_is_in_a_table_here() -> None:
+    paths = {route.path for router in ROUTERS for route in router.routes if isinstance(route, APIRoute)}
+    listed = {*TAKES_AWAY, *WIDENS, *LOOKS, *ELSEWHERE, *ANYBODY, "/my/files/{name}"}
+    given = {path.replace("{request_id}", "{request}") for path in paths if path.startswith("/my")}
+    assert given == listed
+
+
+@pytest.mark.parametrize("path", LOOKS)
+def test_she_looks_with_a_session_and_nobody_without_one(scene: Scene, arrive: NewVisitor, path: str) -> None:
+    assert scene.visitor.get(scene.filled(path)).status in {200, 204}
+    stranger = arrive().get(scene.filled(path))
+    assert stranger.response.url.path == "/my"
+    assert "form" in dict(stranger.form("/my/in").fields)
+
+
+@pytest.mark.parametrize("path", TAKES_AWAY)
+def test_taking_away_needs_no_pin(scene: Scene, path: str) -> None:
+    assert scene.do(path, TAKES_AWAY[path]).status == 200
+
+
+@pytest.mark.parametrize("path", WIDENS)
+def test_widening_asks_for_the_pin_and_does_it_then_with_all_that_was_filled_in(scene: Scene, path: str) -> None:
+    before = scene.picture()
+    asked = scene.do(path, WIDENS[path])
+    assert (asked.status, asked.response.request.method) == (403, "POST")
+    assert scene.picture() == before
+
+    wrong = scene.visitor.send(asked, scene.filled(path), pin="000000")
+    assert (wrong.status, scene.picture()) == (403, before)
+    done = scene.visitor.send(wrong, scene.filled(path), pin=PIN)
+    assert done.status == 200, done.text
+
+
+@pytest.mark.parametrize("path", [*TAKES_AWAY, *WIDENS])
+def test_a_form_that_was_not_shown_to_her_browser_does_nothing(scene: Scene, arrive: NewVisitor, path: str) -> None:
+    before = scene.picture()
+    another = dict(arrive().get("/my").form("/my/in").fields)["form"]
+    for form in ("", "0" * 64, another, "é"):
+        answer = scene.do(path, {**TAKES_AWAY, **WIDENS}[path], form=form, pin=PIN)
+        assert (answer.status, scene.picture()) == (403, before)
+
+
+@pytest.mark.parametrize("path", [*TAKES_AWAY, *WIDENS])
+def test_another_site_does_nothing_in_her_name(scene: Scene, path: str) -> None:
+    before = scene.picture()
+    fields = {name: scene.filled(value) for name, value in {**TAKES_AWAY, **WIDENS}[path].items()}
+    token = dict(scene.visitor.get("/my/never").form("/my/never").fields)["form"]
+    elsewhere = ({"origin": "https://elsewhere.example"}, {"origin": "null", "sec-fetch-site": "cross-site"})
+    for sent in elsewhere:
+        filled = {"form": token, "pin": PIN, **fields}
+        answer = scene.visitor.http.post(scene.house.url + scene.filled(path), data=filled, headers=sent)
+        assert (answer.status_code, scene.picture()) == (403, before)
+
+
+def test_leaving_works_whatever_the_form_carries_and_only_from_here(scene: Scene) -> None:
+    token = scene.visitor.http.cookies["s"]
+    refused = scene.visitor.http.post(scene.house.url + "/my/leave", headers={"origin": "https://elsewhere.example"})
+    assert refused.status_code == 403
+    assert scene.house.my("GET", "/grants", token).status_code == 200
+
+    scene.visitor.http.follow_redirects = False
+    left = scene.visitor.post("/my/leave", form="too old").response
+    assert (left.status_code, left.headers["location"]) == (303, "/my/today")
+    assert left.headers["clear-site-data"] == '"*"'
+    assert scene.house.my("GET", "/grants", token).status_code == 401
+
+
+def test_the_fifth_wrong_pin_leads_back_to_the_way_in(scene: Scene) -> None:
+    seen = scene.do("/my/link", {})
+    for _ in range(4):
+        seen = scene.visitor.send(seen, "/my/link", pin="000000")
+        assert seen.status == 403
+    assert scene.visitor.send(seen, "/my/link", pin="000000").status == 403
+    assert scene.visitor.get("/my/never").response.url.path == "/my"
+
+
+def test_another_survivors_things_are_not_there(scene: Scene, arrive: NewVisitor) -> None:
+    other = arrive(token=scene.house.session(scene.house.person(), stepped_up=True))
+    stranger = Scene(scene.house, scene.agency, scene.person, scene.names, other)
+    before = scene.picture()
+    for path, fields in {**TAKES_AWAY, **WIDENS}.items():
+        if "{" in path:
+            assert stranger.do(path, fields).status == 404, path
+    assert stranger.visitor.get(scene.filled("/my/yes/{grant}")).status == 404
+    assert stranger.visitor.get(scene.filled("/my/yes?request={request}")).status == 404
+    assert scene.picture() == before
+
+
+@pytest.mark.parametrize("path", ["/my/keys/add", "/my/keys/remove"])
+@pytest.mark.parametrize("sent", [{}, {"key": "zz", "credential": "{"}, {"key": "ab", "credential": '{"id": "x"}'}])
+def test_what_is_no_key_adds_and_removes_nothing(scene: Scene, path: str, sent: dict[str, str]) -> None:
+    before = scene.picture()
+    assert scene.do(path, {}, pin=PIN, **sent).status in {400, 404}
+    assert scene.picture() == before
+
+
+@pytest.mark.parametrize("sent", [{}, {"key": "!!", "credential": "{"}, {"key": "YWI", "credential": '{"id": "x"}'}])
+def test_what_is_no_key_lets_nobody_in(arrive: NewVisitor, sent: dict[str, str]) -> None:
+    visitor = arrive()
+    assert visitor.send(visitor.get("/my"), "/my/in/key", **{"key": "", **sent}).status == 401
