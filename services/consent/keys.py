@@ -55,8 +55,11 @@ class KeyFiles:
         self._folder = folder
 
     def newest(self) -> int:
-        """The greatest number in the folder."""
-        return max(self.numbers(), default=0) or self.make_next()
+        """The greatest number in the folder; the first key is number 1, whoever makes it."""
+        if numbers := self.numbers():
+            return numbers[-1]
+        keep_secret(self._folder / "1.key", os.urandom(32))
+        return 1
 
     def numbers(self) -> Sequence[int]:
         """The numbers in the folder."""

@@ -39,7 +39,7 @@ def person(house: House, agency: Agency) -> Person:
 
 
 def give(house: House, person: Person, agency: Agency, hers: str | None = HERS, *categories: str) -> Any:
-    wish = Wish(agency.id, "referral", categories or ("summary", "housing"), 7, hers)
+    wish = Wish(agency.id, "referral", categories or ("summary", "housing"), 7, words=hers)
     return grants.give_grant(house.room, person.subject, wish)
 
 

@@ -245,8 +245,6 @@ TAKES_AWAY = (
     "POST /my/v1/pause",
     "POST /my/v1/restrictions",
     "POST /my/v1/revoke-card",
-    "POST /my/grants/{grant}/revoke",
-    "POST /my/pause",
 )
 SHOWS = ("GET /my/v1/grants", "GET /my/v1/restrictions", "GET /my/v1/requests", "GET /my/v1/ledger")
 GIVES = (
