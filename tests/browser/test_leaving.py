@@ -1,7 +1,7 @@
 """She leaves: the view is empty at once, the session is dead, the browser is told to forget, and Back shows nothing."""
 
 import pytest
-from playwright.sync_api import Page, Route
+from playwright.sync_api import Page
 
 from tests.support.tour import NewWindow, Window
 
@@ -89,21 +89,6 @@ def test_leaving_is_the_first_thing_that_a_keyboard_or_screen_reader_meets(windo
     with here.page.expect_navigation():
         here.page.keyboard.press("Enter")
     assert dead(here, token)
-
-
-def test_while_the_line_is_dead_the_view_is_empty_all_the_same(window: NewWindow) -> None:
-    here = window()
-    here.come_in()
-    here.open("/my")
-    assert here.page.inner_text("body")
-
-    held: list[Route] = []
-    here.page.route("**/my/leave", lambda route: held.append(route))  # noqa: PLW0108 - nothing comes back for a while
-    with here.page.expect_request("**/my/leave"):
-        for _ in range(3):
-            here.page.keyboard.press("Shift")
-    assert here.page.evaluate("[document.body.innerText, document.title]") == ["", "…"]
-    held[0].abort()
 
 
 def test_after_ten_minutes_alone_the_page_goes_and_while_she_types_it_stays(window: NewWindow) -> None:

@@ -18,6 +18,7 @@ MAY_KNOW = {
     "services/consent/main.py",
     # Her page, her export, and the table with what erases it.
     "services/consent/api/rights.py",
+    "services/consent/pages/sentences.py",
     "services/consent/api/survivors.py",
     "services/consent/paperwork.py",
     "services/consent/store/permissions.py",

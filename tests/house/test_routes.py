@@ -238,6 +238,7 @@ def test_without_what_it_asks_for_a_route_answers_401_and_nothing_else(services:
         assert set(answer.json()) <= {"type", "title", "status", "errors"}
 
 
+<<<<<<< HEAD
 # How much a caller must show, from nothing on. What an agency passes on of her spoken word is its own token's business.
 ASSURANCE = {NOTHING: 0, SESSION: 1, PIN: 2}
 TAKES_AWAY = (
@@ -261,6 +262,8 @@ def test_what_takes_away_never_asks_for_more_than_what_shows_and_less_than_what_
     assert max(taking) <= min(showing) <= max(showing) < min(giving)
 
 
+=======
+>>>>>>> 9f668922e48e17212a3d1951cd42579e34d21041
 @pytest.mark.parametrize("name", PAGES)
 def test_without_a_session_a_page_of_hers_shows_nothing_and_leads_to_the_way_in(
     services: list[Service], name: str
@@ -281,6 +284,31 @@ def test_a_form_that_nobody_was_shown_is_not_taken(services: list[Service], name
         for form in ({}, {"form": "0" * 64}):
             answer = client.post(name.split(" ")[1], data={"words": "some words", "code": "abcd-efgh", **form})
             assert answer.status_code == 403
+
+
+# How much a caller must show, from nothing on. What an agency passes on of her spoken word is its own token's business.
+ASSURANCE = {NOTHING: 0, SESSION: 1, PAGE: 1, FORM: 1, PIN: 2, PIN_FORM: 2}
+TAKES_AWAY = (
+    "DELETE /my/v1/grants/{grant}",
+    "POST /my/v1/pause",
+    "POST /my/v1/restrictions",
+    "POST /my/v1/revoke-card",
+    "POST /my/stop/{grant}",
+    "POST /my/pause",
+)
+SHOWS = ("GET /my/v1/grants", "GET /my/v1/restrictions", "GET /my/v1/requests", "GET /my/v1/ledger")
+GIVES = (
+    "POST /my/v1/grants",
+    "POST /my/v1/resume",
+    "DELETE /my/v1/restrictions/{restriction}",
+    "POST /my/v1/link-codes",
+)
+
+
+def test_what_takes_away_never_asks_for_more_than_what_shows_and_less_than_what_gives() -> None:
+    taking, showing, giving = ({ASSURANCE[INVENTORY[name]] for name in names} for names in (TAKES_AWAY, SHOWS, GIVES))
+
+    assert max(taking) <= min(showing) <= max(showing) < min(giving)
 
 
 def test_no_application_has_a_middleware_that_buffers(services: list[Service]) -> None:

@@ -10,7 +10,7 @@ from fastapi.responses import Response
 
 import schemas
 from services.consent.api.survivors import export_json
-from services.consent.handlers import contacts, corrections, rights, visits
+from services.consent.handlers import contacts, corrections, notices, rights, visits
 from services.consent.pages.sentences import sentence
 from services.consent.pages.visits import HOME, Her, HerHand, HerPin, PageRoute, Visit
 
@@ -25,7 +25,11 @@ Long = Annotated[str, Form(max_length=200)]
 def past(visit: Her, before: int | None = None) -> Response:
     """Who looked, and everything else that happened, newest first."""
     entries, following = rights.read_ledger(visit.room, visit.subject, before)
-    return visit.show("past.html", told=_told(visit, entries), following=following)
+    notices_sent = notices.told_about(visit.room, visit.subject) if before is None else []
+    names = visits.names(visit.room, [one.agency for one in notices_sent])
+    told = _told(visit, entries)
+    shown: dict[str, Any] = {"told": told, "following": following, "notices": notices_sent, "names": names}
+    return visit.show("past.html", **shown, late=notices.is_overdue)
 
 
 @routes.get("/mine")

@@ -27,6 +27,13 @@ SENTENCES: Mapping[str, str] = {
     "paused": _("You paused everything."),
     "resumed": _("You ended the pause."),
     "restriction.added": _("You said never to something."),
+    "look.asked": _("%(agency)s will look with you at what %(other)s would see."),
+    "look.ended": _("The second look by %(agency)s is over."),
+    "notice.acknowledged": _("%(agency)s has the note that tells them to stop."),
+    "notice.attested": _("%(agency)s says what it did with what it had: %(done)s."),
+    "compelled.recorded": _("A law made %(agency)s share something of yours: %(what)s. %(basis)s."),
+    "compelled.sealed": _("A law made an agency share something of yours. What it was is closed until %(until)s."),
+    "compelled.unsealed": _("What was closed is open now: a law made %(agency)s share %(what)s. %(basis)s."),
     "restriction.lifted": _("You took back a never."),
     "nothing.to.end": _("Somebody asked to stop everything for you. There was nothing to stop."),
     "statistics.on": _("You said yes to being counted."),
@@ -52,6 +59,12 @@ SENTENCES: Mapping[str, str] = {
     "compelled.unsealed": _("What was closed is open now. The law made %(agency)s act without your yes: %(what)s."),
     "erased": _("Everything was deleted."),
 }
+CODED = {
+    "why": ("reason", "grant_end_reasons"),
+    "done": ("done", "attestations"),
+    "basis": ("basis", "legal_bases"),
+}
+"""What sentences tell by a label: in which member the code stands, and of which list it is."""
 UNTOLD = {"key.destroyed"}
 """Always beside an end that is told."""
 
@@ -62,8 +75,9 @@ def sentence(row: Any, names: Mapping[str, str], language: str) -> str | None:
         return None
     say = catalogue(language).gettext
     named = {name: names.get(key or "", say(SOMEBODY)) for name, key in _agencies(row).items()}
-    facts = {"kind": row.kind, "what": _what(row, language), "why": _why(row, language), "days": row.detail.get("days")}
-    return say(SENTENCES.get(row.kind, OTHER)) % {**facts, **named}
+    facts = {name: _coded(row, member, codes, language) for name, (member, codes) in CODED.items()}
+    facts |= {"kind": row.kind, "what": _what(row, language), "until": row.detail.get("sealed_until")}
+    return say(SENTENCES.get(row.kind, OTHER)) % {**facts, **named, "days": row.detail.get("days")}
 
 
 def _agencies(row: Any) -> Mapping[str, str | None]:
@@ -77,7 +91,7 @@ def _what(row: Any, language: str) -> str:
     return format_list([schemas.label("categories", code, language) for code in known], locale=language)
 
 
-def _why(row: Any, language: str) -> str:
-    reason = row.detail.get("reason")
-    known = schemas.code_set("grant_end_reasons")
-    return schemas.label("grant_end_reasons", reason, language) if reason in known else ""
+def _coded(row: Any, member: str, codes: str, language: str) -> str:
+    """The label of a code that an entry may hold."""
+    code = row.detail.get(member)
+    return schemas.label(codes, code, language) if code in schemas.code_set(codes) else ""

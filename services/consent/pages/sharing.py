@@ -1,13 +1,13 @@
 """Saying yes and taking back: choose, read back, confirm, keep the receipt; and stop one thing or everything."""
 
-from typing import Annotated
+from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import APIRouter, Query
 from fastapi.responses import Response
 
 from services.common.errors import not_found
-from services.consent.handlers import grants, rights, visits, words
+from services.consent.handlers import grants, rights, visits, waiting, words
 from services.consent.handlers.grants import Answer, Chosen, Wish
 from services.consent.pages.visits import HOME, Her, HerHand, HerPin, PageRoute, Visit
 from services.consent.pages.wishes import DAYS, Choices, TheWish, WishForm, faults, her_words, request_id, until
@@ -42,25 +42,22 @@ def read_back(visit: HerHand, wish: TheWish) -> Response:
 @routes.post("/yes")
 def give(visit: HerPin, wish: TheWish) -> Response:
     """Do it; then the receipt."""
-    request, chosen = request_id(wish), Chosen(wish.category, her_words(wish))
+    request, hers = request_id(wish), her_words(wish)
     if request is None:
-        asked = Wish(wish.agency, wish.purpose, chosen.categories, wish.days, words=chosen.words)
-        made = grants.give_grant(visit.room, visit.subject, asked)
+        asked = Wish(wish.agency, wish.purpose, wish.category, wish.days, words=hers)
+        made: UUID | None = grants.give_grant(visit.room, visit.subject, asked)
     else:
-        answer = grants.answer_request(
-            visit.room, visit.subject, request, Answer(accept=True, days=wish.days, chosen=chosen)
-        )
-        assert answer is not None  # noqa: S101 - a yes makes a grant
-        made = answer
+        answer = Answer(accept=True, days=wish.days, chosen=Chosen(wish.category, hers))
+        made = grants.answer_request(visit.room, visit.subject, request, answer)
     return visit.go(f"/yes/{made}")
 
 
 @routes.get("/yes/{grant}")
 def receipt(visit: Her, grant: UUID) -> Response:
     """What she said yes to, to read and to print."""
-    row = next((row for row in rights.overview(visit.room, visit.subject)["grants"] if row.id == grant), None)
+    row = _grant(visit, grant)
     if row is None:
-        raise not_found()
+        return _waits(visit, grant)
     shown = notice(row.language, row.notice_version)
     hers = words.show(visit.room, visit.subject, grant)
     return visit.show(
@@ -79,13 +76,13 @@ def not_now(visit: HerHand, request_id: UUID) -> Response:
 def stop(visit: HerHand, grant: UUID) -> Response:
     """Take one thing back."""
     grants.revoke_grant(visit.room, visit.subject, grant)
-    return visit.go(f"/stopped/{grant}")
+    return visit.go(f"/stopped/{grant}" if _grant(visit, grant) else "")
 
 
 @routes.get("/stopped/{grant}")
 def stopped(visit: Her, grant: UUID) -> Response:
     """What taking back has done, and what it cannot do."""
-    row = next((row for row in rights.overview(visit.room, visit.subject)["grants"] if row.id == grant), None)
+    row = _grant(visit, grant)
     if row is None or row.ended_at is None:
         raise not_found()
     return visit.show("stopped.html", grant=row, name=_name(visit, row.agency))
@@ -127,6 +124,20 @@ def _choices(visit: Visit, wish: WishForm) -> Choices:
         raise not_found()
     agencies = [agency for agency in seen["agencies"] if agency.id == row.agency]
     return Choices(agencies, [row.purpose], row.categories, row.asked_by)
+
+
+def _grant(visit: Visit, grant: UUID) -> Any:
+    """One of her grants, None if it is not among them."""
+    return next((row for row in rights.overview(visit.room, visit.subject)["grants"] if row.id == grant), None)
+
+
+def _waits(visit: Visit, name: UUID) -> Response:
+    """What waits until somebody has looked at it with her."""
+    for row, why in waiting.waits_of(visit.room, visit.subject):
+        if row.id == name:
+            names = visits.names(visit.room, [row.agency, row.second_look_by])
+            return visit.show("waits.html", wait=row, why=why, names=names)
+    raise not_found()
 
 
 def _name(visit: Visit, agency: str) -> str | None:

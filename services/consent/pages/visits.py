@@ -24,6 +24,8 @@ from services.consent.secrets import new_session_token
 
 HOME = "/my"
 POLICY = "default-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'self'"
+# What a yes may lack where a young person gives it, by the member that a problem names.
+YOUNG = {"/second_look_by": "second-look", "/words": "words-later"}
 FORM_FIELDS = {"form", "pin", "l"}
 
 
@@ -151,6 +153,12 @@ class PageRoute(APIRoute):
         return page
 
 
+def _code(problem: Problem) -> str:
+    """Which words of the page go with a problem."""
+    members = {fault.member for fault in problem.faults}
+    return next((code for member, code in YOUNG.items() if member in members), problem.code)
+
+
 async def _trouble(request: Request, problem: Problem) -> Response:
     if problem.status == 401:
         return RedirectResponse(HOME, 303)
@@ -161,7 +169,7 @@ async def _trouble(request: Request, problem: Problem) -> Response:
         # Whatever she has filled in goes along, and is done once the PIN is right.
         fields = [item for item in (await request.form()).multi_items() if item[0] not in FORM_FIELDS]
         return visit.show("pin.html", problem.status, fields=fields, code=problem.code, path=request.url.path)
-    return visit.show("trouble.html", problem.status, code=problem.code)
+    return visit.show("trouble.html", problem.status, code=_code(problem))
 
 
 def _kept(visit: Visit) -> Visit:

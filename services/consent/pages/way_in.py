@@ -11,7 +11,7 @@ from fastapi.responses import RedirectResponse, Response
 
 from services.common.errors import Problem
 from services.consent.api.doors import TheDoor, TheRoom
-from services.consent.handlers import accounts, grants, letters, passkeys, rights, visits
+from services.consent.handlers import accounts, grants, letters, passkeys, rights, visits, waiting
 from services.consent.pages.visits import HOME, Guest, Her, HerHand, PageRoute, Sender, Visit, her
 from services.consent.pages.wishes import still_given
 
@@ -39,9 +39,11 @@ def way_in(guest: Visit, *, wrong: bool = False) -> Response:
 def _home(visit: Visit) -> Response:
     seen = rights.overview(visit.room, visit.subject)
     live = [row for row in seen["grants"] if still_given(row, visit.room.clock.now())]
+    waits = [row for row, _why in waiting.waits_of(visit.room, visit.subject)]
     asked = {name for row in seen["requests"] for name in (row.agency, row.asked_by)}
-    names = visits.names(visit.room, asked | {row.agency for row in live})
-    return visit.show("home.html", seen=seen, grants=live, names=names)
+    looked = {name for row in waits for name in (row.agency, row.second_look_by)}
+    names = visits.names(visit.room, asked | looked | {row.agency for row in live})
+    return visit.show("home.html", seen=seen, grants=live, waits=waits, names=names)
 
 
 @routes.post("/in")
