@@ -238,7 +238,6 @@ def test_without_what_it_asks_for_a_route_answers_401_and_nothing_else(services:
         assert set(answer.json()) <= {"type", "title", "status", "errors"}
 
 
-<<<<<<< HEAD
 # How much a caller must show, from nothing on. What an agency passes on of her spoken word is its own token's business.
 ASSURANCE = {NOTHING: 0, SESSION: 1, PIN: 2}
 TAKES_AWAY = (
@@ -262,8 +261,6 @@ def test_what_takes_away_never_asks_for_more_than_what_shows_and_less_than_what_
     assert max(taking) <= min(showing) <= max(showing) < min(giving)
 
 
-=======
->>>>>>> 9f668922e48e17212a3d1951cd42579e34d21041
 @pytest.mark.parametrize("name", PAGES)
 def test_without_a_session_a_page_of_hers_shows_nothing_and_leads_to_the_way_in(
     services: list[Service], name: str
