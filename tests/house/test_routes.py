@@ -238,29 +238,6 @@ def test_without_what_it_asks_for_a_route_answers_401_and_nothing_else(services:
         assert set(answer.json()) <= {"type", "title", "status", "errors"}
 
 
-# How much a caller must show, from nothing on. What an agency passes on of her spoken word is its own token's business.
-ASSURANCE = {NOTHING: 0, SESSION: 1, PIN: 2}
-TAKES_AWAY = (
-    "DELETE /my/v1/grants/{grant}",
-    "POST /my/v1/pause",
-    "POST /my/v1/restrictions",
-    "POST /my/v1/revoke-card",
-)
-SHOWS = ("GET /my/v1/grants", "GET /my/v1/restrictions", "GET /my/v1/requests", "GET /my/v1/ledger")
-GIVES = (
-    "POST /my/v1/grants",
-    "POST /my/v1/resume",
-    "DELETE /my/v1/restrictions/{restriction}",
-    "POST /my/v1/link-codes",
-)
-
-
-def test_what_takes_away_never_asks_for_more_than_what_shows_and_less_than_what_gives() -> None:
-    taking, showing, giving = ({ASSURANCE[INVENTORY[name]] for name in names} for names in (TAKES_AWAY, SHOWS, GIVES))
-
-    assert max(taking) <= min(showing) <= max(showing) < min(giving)
-
-
 @pytest.mark.parametrize("name", PAGES)
 def test_without_a_session_a_page_of_hers_shows_nothing_and_leads_to_the_way_in(
     services: list[Service], name: str

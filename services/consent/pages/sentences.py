@@ -52,11 +52,6 @@ SENTENCES: Mapping[str, str] = {
     "correction.done": _("%(agency)s says it has put something right: %(what)s."),
     "passkey.added": _("You added a key on a phone or computer."),
     "passkey.removed": _("You took away a key on a phone or computer."),
-    "look.asked": _("You chose %(agency)s to look first at what you want to share with %(other)s."),
-    "look.ended": _("That first look by %(agency)s is over."),
-    "compelled.recorded": _("The law made %(agency)s act without your yes: %(what)s. It wrote that down here."),
-    "compelled.sealed": _("Something was written down that the law keeps closed for now. You can read it later."),
-    "compelled.unsealed": _("What was closed is open now. The law made %(agency)s act without your yes: %(what)s."),
     "erased": _("Everything was deleted."),
 }
 CODED = {
