@@ -1,10 +1,12 @@
 """Connections and transactions on SQLite and PostgreSQL; the only module that commits."""
 
+import threading
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
+from sqlite3 import OperationalError
 from typing import Any
 
 from psycopg import sql
@@ -40,6 +42,7 @@ from sqlalchemy.sql.base import ReadOnlyColumnCollection
 from sqlalchemy.types import TypeDecorator
 
 WRITE, READ = {"fireweed_write": True}, {"fireweed_read": True}
+WAL_TRIES, WAL_PAUSE = 500, 0.01
 Row = Mapping[str, Any]
 Columns = ReadOnlyColumnCollection[str, Any]
 
@@ -307,8 +310,22 @@ def _refuse_to_write_while_reading(connection: Connection, _cursor: object, stat
 def _prepare_sqlite(connection: Any, _record: object) -> None:
     # The driver's own transaction control is switched off; `_begin_sqlite` says BEGIN where SQLAlchemy means it.
     connection.isolation_level = None
-    for pragma in ("busy_timeout=15000", "journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
+    for pragma in ("busy_timeout=15000", "synchronous=FULL", "foreign_keys=ON"):
         connection.execute(f"PRAGMA {pragma}")
+    _log_ahead(connection)
+
+
+def _log_ahead(connection: Any) -> None:
+    """Switch to write-ahead logging; of several that open a new file at once, SQLite lets one do so and tells the others off.
+
+    Its busy timeout does not cover this one statement (https://sqlite.org/c3ref/busy_handler.html), so it is said again.
+    """
+    for _ in range(WAL_TRIES):
+        with suppress(OperationalError):
+            connection.execute("PRAGMA journal_mode=WAL")
+            return
+        threading.Event().wait(WAL_PAUSE)
+    connection.execute("PRAGMA journal_mode=WAL")
 
 
 def _begin_sqlite(connection: Connection) -> None:
