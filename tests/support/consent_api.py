@@ -37,13 +37,13 @@ class NoLocks:
     @contextmanager
     def opening(self, _subjects: Sequence[UUID]) -> Iterator[Connection]:
         """A connection."""
-        with self._database.reading() as connection:
+        with self._database.connection() as connection:
             yield connection
 
     @contextmanager
     def opening_free(self, subjects: Collection[UUID]) -> Iterator[Free]:
         """A connection, and everybody."""
-        with self._database.reading() as connection:
+        with self._database.connection() as connection:
             yield connection, frozenset(subjects)
 
 
