@@ -76,11 +76,13 @@ def stale_keys(connection: Connection, table: Table, newest: int, limit: int) ->
     return connection.execute(query.order_by(name).limit(limit).with_for_update()).all()
 
 
-def rewrap(connection: Connection, table: Table, name: UUID, newest: int, wrapped: bytes) -> None:
-    """Keep a key as another one wraps it."""
-    column = table.primary_key.columns.values()[0]
-    changing = update(table).where(column == name)
-    connection.execute(changing.values(key_encryption_key=newest, wrapped=wrapped))
+def rewrap(connection: Connection, table: Table, newest: int, wrapped: Mapping[UUID, bytes]) -> None:
+    """Keep keys as another one wraps them."""
+    if not wrapped:
+        return
+    changing = update(table).where(table.primary_key.columns.values()[0] == bindparam("whose"))
+    rows = [{"whose": name, "key_encryption_key": newest, "wrapped": each} for name, each in wrapped.items()]
+    connection.execute(changing, rows)
 
 
 def live_keys(connection: Connection, table: Table, after: UUID | None, limit: int) -> Sequence[Any]:
