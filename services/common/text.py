@@ -4,6 +4,8 @@ import json
 from base64 import b32encode, urlsafe_b64decode, urlsafe_b64encode
 from secrets import token_bytes
 
+_canonical = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode
+
 
 def base64url(data: bytes) -> str:
     """Base64url without padding (RFC 7515, section 2)."""
@@ -27,4 +29,4 @@ def random_name(size: int) -> str:
 
 def canonical(document: object) -> bytes:
     """JSON with sorted keys and no spaces: one spelling for one meaning, for hashing and signing."""
-    return json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+    return _canonical(document).encode()

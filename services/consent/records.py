@@ -7,7 +7,7 @@ import hmac
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -28,6 +28,11 @@ class Record:
     agency: str | None
     detail: Mapping[str, Any]
 
+    @property
+    def members(self) -> dict[str, Any]:
+        """What it says, by name; `asdict` would copy each detail, which takes longer than all that follows."""
+        return {"at": self.at, "kind": self.kind, "agency": self.agency, "detail": self.detail}
+
 
 @dataclass(frozen=True, slots=True)
 class Halves:
@@ -44,12 +49,12 @@ def instant(moment: datetime) -> str:
 
 def public_leaf(record: Record) -> bytes:
     """The leaf of a record that is about no one: as it is."""
-    return canonical(asdict(record))
+    return canonical(record.members)
 
 
 def committed_leaf(record: Record, salt: bytes) -> bytes:
     """The leaf of a record about a survivor: a commitment to each member, none of which says anything without its salt."""
-    return canonical({name: _commitment(salt, name, value) for name, value in asdict(record).items()})
+    return canonical({name: _commitment(salt, name, value) for name, value in record.members.items()})
 
 
 def sealed_record(record: Record, key: bytes | None) -> Halves:
@@ -59,7 +64,7 @@ def sealed_record(record: Record, key: bytes | None) -> Halves:
     if key is None:
         return Halves(leaf, None)
     nonce = os.urandom(_NONCE)
-    content = canonical({**asdict(record), "salt": base64url(salt)})
+    content = canonical({**record.members, "salt": base64url(salt)})
     return Halves(leaf, nonce + AESGCM(key).encrypt(nonce, content, leaf))
 
 
@@ -75,7 +80,7 @@ def opened_record(halves: Halves, key: bytes) -> tuple[Record, bytes]:
 
 def shown(record: Record, salt: bytes) -> dict[str, Any]:
     """A line with its salt, for whoever she shows it to."""
-    return {**asdict(record), "detail": dict(record.detail), "salt": base64url(salt)}
+    return {**record.members, "detail": dict(record.detail), "salt": base64url(salt)}
 
 
 def leaf_shown(line: Mapping[str, Any]) -> bytes:

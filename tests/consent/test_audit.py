@@ -11,6 +11,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from services.cli import main
 from services.common.merkle import Edge, grow, leaf_hash
+from services.common.notes import Checkpoint, checkpoint, note, signed
 from services.common.tiles import ENTRIES, STEP, Tile, bundled, tiles_of, unbundled
 from services.consent import ledger
 from services.consent.handlers import tree
@@ -195,6 +196,12 @@ def test_a_checkpoint_by_another_key_or_of_another_ledger_is_not_believed(copy: 
         (copy / "key").write_text(str(key.verifier))
         assert verify(copy).exit_code == 1
     (copy / "key").write_text(str(KEY.verifier))
+    for other in (
+        Checkpoint("elsewhere", 700, bytes(32)),
+        Checkpoint("elsewhere", 700, checkpoint(note(text).body).root),
+    ):
+        (copy / "checkpoint").write_text(str(signed(str(other), KEY.origin, KEY.key)))
+        assert "another ledger" in verify(copy).output
     (copy / "checkpoint").write_text(text.replace("\n700\n", "\n699\n"))
     assert "not over this text" in verify(copy).output
 

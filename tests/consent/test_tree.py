@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from sqlalchemy import delete, update
 
 from services.common.merkle import leaf_hash
-from services.common.notes import COSIGNATURE, Note, Verifier, cosignature, note
+from services.common.notes import COSIGNATURE, Checkpoint, Note, Verifier, cosignature, note
 from services.consent import ledger
 from services.consent.handlers import grants, rights, tree
 from services.consent.handlers.tree import HistoryChanged
@@ -265,7 +265,10 @@ def test_a_cosignature_must_be_over_a_checkpoint_of_this_ledger_by_that_key_and_
     assert witness.cosigns(house, agency, good, ahead=3600).status_code == 400
     for text in (ours.checkpoint(2, bytes(32)), good.replace("\n3\n", "\n4\n"), "x" + good):
         assert witness.cosigns(house, agency, text).status_code == 400
+    made_up = str(Checkpoint(ours.origin, 3, bytes(32)))
+    stamped = cosignature(made_up, witness.name, witness.key, int(house.clock.now().timestamp()))
     for body in (
+        {"key": witness.vkey, "checkpoint": str(Note(made_up, (stamped,)))},
         {"key": witness.vkey, "checkpoint": good},
         {"key": vkey(house).strip(), "checkpoint": good},
         {"key": "x", "checkpoint": good},
@@ -273,7 +276,9 @@ def test_a_cosignature_must_be_over_a_checkpoint_of_this_ledger_by_that_key_and_
         {"key": witness.vkey, "checkpoint": witness.cosigned(house, good).replace("\n3\n", "\n4\n")},
         {"key": witness.vkey, "checkpoint": "nothing"},
     ):
-        assert house.call(agency, PREFIX + "cosignatures", body).status_code == 400, body
+        answer = house.call(agency, PREFIX + "cosignatures", body)
+        wrong = "/key" if body["key"] in {"x", vkey(house).strip()} else "/checkpoint"
+        assert (answer.status_code, answer.json()["errors"][0]["member"]) == (400, wrong), body
     assert house.rows(ledger_checkpoint)[-1].size == 3
 
 

@@ -102,13 +102,16 @@ def _rewrap_all(room: Room, number: int, told: Callable[[int], None]) -> int:
 def _rewrap_some(room: Room, table: Table, number: int) -> int:
     with room.database.transaction() as connection:
         rows = store.stale_keys(connection, table, number, BATCH)
-        for row in rows:
-            secret = _opened(room, row)
-            wrapped = room.keys.wrap(number, secret)
-            if room.keys.unwrap(number, wrapped) != secret:
-                raise KeyLost(f"key-encryption key {number} does not open what it wraps")
-            store.rewrap(connection, table, row.name, number, wrapped)
+        store.rewrap(connection, table, number, {row.name: _wrapped_anew(room, row, number) for row in rows})
     return len(rows)
+
+
+def _wrapped_anew(room: Room, row: Any, number: int) -> bytes:
+    secret = _opened(room, row)
+    wrapped = room.keys.wrap(number, secret)
+    if room.keys.unwrap(number, wrapped) != secret:
+        raise KeyLost(f"key-encryption key {number} does not open what it wraps")
+    return wrapped
 
 
 def _verify_all(room: Room, number: int) -> None:

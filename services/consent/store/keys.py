@@ -15,13 +15,14 @@ from services.consent.models import audit_key, grant_key, key_encryption_key, sa
 LIVE = (grant_key, audit_key, safe_contact)
 """Where wrapped keys are; the first column of each names whose."""
 LOST = b""
-# Written once: this is asked with every line of the ledger.
+# Written once: this is asked with every line of the ledger, mostly for one.
 _READ = {
-    table.name: select(table.primary_key.columns.values()[0], table.c.key_encryption_key, table.c.wrapped).where(
-        table.primary_key.columns.values()[0].in_(bindparam("names", expanding=True))
-    )
+    table.name: select(table.primary_key.columns.values()[0], table.c.key_encryption_key, table.c.wrapped)
     for table in LIVE
 }
+_NAME = {table.name: table.primary_key.columns.values()[0] for table in LIVE}
+_READ_ONE = {name: query.where(_NAME[name] == bindparam("name")) for name, query in _READ.items()}
+_READ_SOME = {name: query.where(_NAME[name].in_(bindparam("names", expanding=True))) for name, query in _READ.items()}
 _ALONE = "SELECT pg_advisory_xact_lock(hashtextextended('fireweed:consent wraps', 0))"
 _TOGETHER = "SELECT pg_advisory_xact_lock_shared(hashtextextended('fireweed:consent wraps', 0))"
 
@@ -83,11 +84,13 @@ def stale_keys(connection: Connection, table: Table, newest: int, limit: int) ->
     return connection.execute(query.order_by(name).limit(limit).with_for_update()).all()
 
 
-def rewrap(connection: Connection, table: Table, name: UUID, newest: int, wrapped: bytes) -> None:
-    """Keep a key as another one wraps it."""
-    column = table.primary_key.columns.values()[0]
-    changing = update(table).where(column == name)
-    connection.execute(changing.values(key_encryption_key=newest, wrapped=wrapped))
+def rewrap(connection: Connection, table: Table, newest: int, wrapped: Mapping[UUID, bytes]) -> None:
+    """Keep keys as another one wraps them."""
+    if not wrapped:
+        return
+    changing = update(table).where(table.primary_key.columns.values()[0] == bindparam("whose"))
+    rows = [{"whose": name, "key_encryption_key": newest, "wrapped": each} for name, each in wrapped.items()]
+    connection.execute(changing, rows)
 
 
 def live_keys(connection: Connection, table: Table, after: UUID | None, limit: int) -> Sequence[Any]:
@@ -146,7 +149,9 @@ def _read_and_unwrap(
 ) -> dict[UUID, bytes | None]:
     if not names:
         return {}
-    rows = connection.execute(_READ[table.name], {"names": names})
+    one = len(names) == 1
+    query = (_READ_ONE if one else _READ_SOME)[table.name]
+    rows = connection.execute(query, {"name": names[0]} if one else {"names": names})
     return {row[0]: _unwrap(keys, row[1], row[2]) for row in rows}
 
 
