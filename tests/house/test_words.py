@@ -41,7 +41,7 @@ FORBIDDEN = {
 }
 
 
-@pytest.mark.parametrize("name", files())
+@pytest.mark.parametrize("name", [name for name in files() if not name.endswith(".png")])
 def test_a_file_says_nothing_about_how_it_came_to_be(name: str) -> None:
     words = f"{name}\n" + (ROOT / name).read_bytes().decode("utf-8", "replace")
     found = {what: match[0] for what, pattern in FORBIDDEN.items() if (match := pattern.search(words))}
