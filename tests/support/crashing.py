@@ -1,13 +1,15 @@
 """Runs `fireweed` so that it dies where it is told to: without warning, just before or just after its n-th commit.
 
 The file named by CRASH_ORDER holds `before N` or `after N`; commits are counted from the moment the order appears. The real
-process runs the real code; only the driver's commit is watched. Around it stands what an orchestrator is to a real one: it
-starts the process again after such a death and passes every other end on.
+process runs the real code; only the driver's commits are watched, and the statements that commit by themselves. Around it
+stands what an orchestrator is to a real one: it starts the process again after such a death and passes every other end on.
 """
 
 import os
 import signal
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -47,17 +49,28 @@ class Order:
 def watch(path: Path) -> None:
     """Put the watch in front of every commit of this process."""
     order = Order(path)
-    commit = PGDialect_psycopg.do_commit
+    commit, execute = PGDialect_psycopg.do_commit, PGDialect_psycopg.do_execute
 
-    def watched(self: Any, connection: Any) -> None:
+    @contextmanager
+    def watched() -> Iterator[None]:
         side = order.due()
         if side == "before":
             order.die()
-        commit(self, connection)  # type: ignore[no-untyped-call]  # SQLAlchemy leaves it untyped
+        yield
         if side == "after":
             order.die()
 
-    PGDialect_psycopg.do_commit = watched  # type: ignore[method-assign]
+    def do_commit(self: Any, connection: Any) -> None:
+        with watched():
+            commit(self, connection)  # type: ignore[no-untyped-call]  # SQLAlchemy leaves it untyped
+
+    def do_execute(self: Any, cursor: Any, statement: str, *rest: Any) -> None:
+        alone = cursor.connection.autocommit and not statement.startswith("SELECT")
+        with watched() if alone else nullcontext():
+            execute(self, cursor, statement, *rest)  # type: ignore[no-untyped-call]
+
+    PGDialect_psycopg.do_commit = do_commit  # type: ignore[method-assign]
+    PGDialect_psycopg.do_execute = do_execute  # type: ignore[method-assign]
 
 
 def run_again_and_again(path: Path) -> int:
