@@ -12,8 +12,8 @@ from sqlalchemy.exc import OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from services.common import metrics, telemetry
-from services.common.broker import Broker, Received
-from services.common.clock import Clock
+from services.common.broker import Broker, Consumer, Received
+from services.common.clock import Clock, monotonic
 from services.common.database import Database
 from services.common.errors import Park, Transient
 from services.common.event import Event, from_record
@@ -26,6 +26,8 @@ Fold = Callable[[Connection, Sequence[Event]], None]
 # Something outside is down and the events are fine: nothing is parked, and the worker begins again.
 OUTAGES = (OperationalError, PoolTimeout, Transient)
 POLL_SECONDS = 0.5
+# Noting offsets costs the broker as much as an event does, so it is done for many events at once.
+COMMIT_SECONDS = 1.0
 ATTEMPTS = 3
 # Longer than any topic keeps records, so an event can never come again after it was forgotten.
 INBOX_DAYS = timedelta(days=45)
@@ -56,11 +58,17 @@ class EventConsumer:
         """Consume until told to stop; raises `BrokerUnavailable` while the bus is down, and is then run again."""
         with closing(self.broker.consumer(f"fireweed-{self.service}", self.topics)) as consumer:
             while not stopping.is_set():
-                received = consumer.poll(POLL_SECONDS)
-                if received:
-                    self.take(received)
+                if self._take_for(COMMIT_SECONDS, consumer, stopping):
                     # The database first, then the offset: a crash in between brings events again, and the inbox knows them.
                     consumer.commit()
+
+    def _take_for(self, seconds: float, consumer: Consumer, stopping: threading.Event) -> int:
+        """Take what comes until nothing more does, or until it is time to note how far it went; how much came."""
+        deadline, came = monotonic() + seconds, 0
+        while not stopping.is_set() and monotonic() < deadline and (received := consumer.poll(POLL_SECONDS)):
+            self.take(received)
+            came += len(received)
+        return came
 
     def take(self, received: Sequence[Received]) -> None:
         """Handle a batch in one transaction; if anything in it fails, handle its events one by one."""
@@ -92,12 +100,16 @@ class EventConsumer:
             self.inbox.forget(connection, self.clock.now() - INBOX_DAYS)
 
     def _take_together(self, received: Sequence[Received]) -> None:
+        # Most of what comes is for other services, and costs nothing but a look at its type.
+        meant = [item for item in received if self._is_meant(item)]
+        if not meant:
+            return
         with self.database.transaction() as connection:
-            parked = self.parking.keys(connection, sorted({item.record.key for item in received}))
-            for item in received:
+            parked = self.parking.keys(connection, sorted({item.record.key for item in meant}))
+            for item in meant:
                 if item.record.key in parked:
                     self.parking.park(connection, item, BEHIND, self.clock.now())
-            handled = self._handle(connection, [item for item in received if item.record.key not in parked])
+            handled = self._handle(connection, [item for item in meant if item.record.key not in parked])
         # What was only put behind, passed over or known already says nothing about whether handlers work.
         if handled:
             self.parked_in_a_row = 0
@@ -147,6 +159,11 @@ class EventConsumer:
             with telemetry.span(f"fold {batch[0].type}", SpanKind.CONSUMER):
                 fold(connection, batch)
         return len(events)
+
+    def _is_meant(self, item: Received) -> bool:
+        """Whether an event is, or might be, one that is handled here: one that does not tell its type has to be read."""
+        kind = item.record.headers.get("ce_type")
+        return item.record.value is not None and (kind is None or kind in self.handlers or kind in self.folds)
 
     def _wanted(self, item: Received) -> Event | None:
         if item.record.value is None:

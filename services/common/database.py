@@ -21,7 +21,6 @@ from sqlalchemy import (
     Engine,
     Executable,
     Integer,
-    Select,
     Table,
     and_,
     any_,
@@ -43,6 +42,8 @@ from sqlalchemy.types import TypeDecorator
 
 WRITE, READ = {"fireweed_write": True}, {"fireweed_read": True}
 WAL_TRIES, WAL_PAUSE = 500, 0.01
+# For a few rows, beginning to COPY takes longer than the rows do.
+WORTH_COPYING = 10
 Row = Mapping[str, Any]
 Columns = ReadOnlyColumnCollection[str, Any]
 
@@ -136,22 +137,17 @@ def insert_new(connection: Connection, table: Table, rows: Sequence[Row], *retur
     """Insert the rows whose key is not there yet; return the named columns of those that were inserted."""
     if not rows:
         return []
-    columns = [table.c[name] for name in returning]
+    values: Any = list(rows)
     if connection.dialect.name == "postgresql":
-        statement = (
-            postgresql.insert(table).from_select(list(rows[0]), _as_arrays(table, rows)).on_conflict_do_nothing()
-        )
-        result = connection.execute(statement.returning(*columns) if columns else statement)
-    else:
-        plain = sqlite.insert(table).on_conflict_do_nothing()
-        result = connection.execute(plain.returning(*columns) if columns else plain, list(rows))
-    return [tuple(row) for row in result] if columns else []
+        values = {f"{name}s": [row[name] for row in rows] for name in rows[0]}
+    result = connection.execute(_inserting_new(connection.dialect.name, table, tuple(rows[0]), returning), values)
+    return [tuple(row) for row in result] if returning else []
 
 
 def insert_all(connection: Connection, table: Table, rows: Sequence[Row]) -> None:
     """Insert rows in order; a key that is there already is an error."""
-    if connection.dialect.name != "postgresql":
-        connection.execute(table.insert(), list(rows))
+    if connection.dialect.name != "postgresql" or len(rows) < WORTH_COPYING:
+        connection.execute(table.insert().inline(), rows[0] if len(rows) == 1 else list(rows))
         return
     # COPY, since the driver writes its rows in C; it goes through the same connection and so into the same transaction.
     names = sql.SQL(", ").join(map(sql.Identifier, rows[0]))
@@ -162,17 +158,23 @@ def insert_all(connection: Connection, table: Table, rows: Sequence[Row]) -> Non
             copy.write_row(tuple(row.values()))
 
 
-def _as_arrays(table: Table, rows: Sequence[Row]) -> Select[Any]:
-    """Rows as one array for each column: a statement whose text stays the same however many rows there are.
-
-    Statements that grow with their rows spent half of a batch's time on being written and split again.
-    """
-    arrays = [literal([row[name] for row in rows], postgresql.ARRAY(table.c[name].type)) for name in rows[0]]
-    return select(*[func.unnest(array) for array in arrays])
+@cache
+def _inserting_new(dialect: str, table: Table, names: Sequence[str], returning: Sequence[str]) -> Executable:
+    statement: Any
+    if dialect == "postgresql":
+        # Rows as one array for each column: a statement whose text stays the same however many rows there are. Statements
+        # that grow with their rows spent half of a batch's time on being written and split again.
+        arrays = [bindparam(f"{name}s", type_=postgresql.ARRAY(table.c[name].type)) for name in names]
+        statement = postgresql.insert(table).from_select(list(names), select(*map(func.unnest, arrays)))
+    else:
+        statement = sqlite.insert(table)
+    statement = statement.on_conflict_do_nothing()
+    new: Executable = statement.returning(*[table.c[name] for name in returning]) if returning else statement
+    return new
 
 
 def one_of(connection: Connection, column: ColumnElement[Any], values: Collection[Any]) -> ColumnElement[bool]:
-    """Whether a column holds one of the values; like `_as_arrays`, one text for any number of them."""
+    """Whether a column holds one of the values; like `insert_new`, one text for any number of them."""
     if connection.dialect.name == "postgresql":
         return column == any_(literal(list(values), postgresql.ARRAY(column.type)))
     return column.in_(values)

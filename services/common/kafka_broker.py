@@ -163,15 +163,18 @@ class KafkaReader:
 
     def commit(self) -> None:
         """Commit the offsets after what was polled; a partition lost meanwhile is simply read again by its new owner."""
-        if not self._polled:
+        # What was polled of a partition that has moved on meanwhile is its new owner's to note.
+        mine = self._consumer.assignment()
+        done = {partition: reached for partition, reached in self._polled.items() if partition in mine}
+        self._polled = {}
+        if not done:
             return
         try:
-            self._consumer.commit(self._polled)
+            self._consumer.commit(done)
         except CommitFailedError:
             pass
         except KafkaError as error:
             raise BrokerUnavailable(type(error).__name__) from error
-        self._polled = {}
 
     def close(self) -> None:
         """Leave the group at once, so that its partitions move on."""

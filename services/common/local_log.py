@@ -154,6 +154,7 @@ class LocalReader:
             mine = select(_progress).where(_progress.c.consumer_group == group)
             kept = {row.topic: row.position for row in connection.execute(mine)}
         self._reached = {topic: kept.get(topic, 0) for topic in topics}
+        self._kept = dict(self._reached)
 
     def poll(self, timeout: float) -> Sequence[Received]:
         """The next records of all topics, in the order in which they were written."""
@@ -173,9 +174,12 @@ class LocalReader:
         rows = [
             {"consumer_group": self._group, "topic": topic, "position": position}
             for topic, position in self._reached.items()
+            if position != self._kept[topic]
         ]
-        with self._log.database.transaction() as connection:
-            upsert(connection, _progress, rows)
+        if rows:
+            with self._log.database.transaction() as connection:
+                upsert(connection, _progress, rows)
+            self._kept = dict(self._reached)
 
     def close(self) -> None:
         """Nothing is held."""

@@ -8,7 +8,21 @@ import json
 from collections.abc import Sequence
 from datetime import datetime
 
-from sqlalchemy import Column, Connection, LargeBinary, MetaData, RowMapping, String, Table, Text, delete, func, select
+from sqlalchemy import (
+    Column,
+    Connection,
+    Integer,
+    LargeBinary,
+    MetaData,
+    RowMapping,
+    String,
+    Table,
+    Text,
+    bindparam,
+    delete,
+    func,
+    select,
+)
 
 from services.common import contracts, telemetry
 from services.common.database import BigId, Instant, insert_all, one_of
@@ -35,6 +49,10 @@ class Outbox:
 
     def __init__(self, table: Table) -> None:
         self.table = table
+        # The relay asks this many times a second, so the question is put together once.
+        columns = [column for column in table.c if column.name != "created_at"]
+        ahead = select(*columns).where(table.c.id > bindparam("after"))
+        self._oldest = ahead.order_by(table.c.id).limit(bindparam("limit", type_=Integer))
 
     def add(self, connection: Connection, events: Sequence[Event], now: datetime) -> None:
         """Queue events in order; they exist for the world once the caller's transaction commits."""
@@ -45,13 +63,7 @@ class Outbox:
 
     def oldest(self, connection: Connection, after: int, limit: int) -> Sequence[RowMapping]:
         """Up to `limit` rows beyond `after`, oldest first."""
-        columns = [column for column in self.table.c if column.name != "created_at"]
-        query = select(*columns).where(self.table.c.id > after).order_by(self.table.c.id).limit(limit)
-        return connection.execute(query).mappings().all()
-
-    def waits(self, connection: Connection) -> bool:
-        """Whether any row is here."""
-        return connection.execute(select(self.table.c.id).limit(1)).first() is not None
+        return connection.execute(self._oldest, {"after": after, "limit": limit}).mappings().all()
 
     def remove(self, connection: Connection, ids: Sequence[int]) -> None:
         """Delete exactly these rows; a range would also take a row that committed late in between."""

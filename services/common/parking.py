@@ -67,7 +67,7 @@ class Parking:
 
     def keys(self, connection: Connection, keys: Sequence[str]) -> set[str]:
         """Which of these keys are parked."""
-        query = select(self.table.c.key).where(one_of(connection, self.table.c.key, keys)).distinct()
+        query = select(self.table.c.key).where(one_of(connection, self.table.c.key, keys))
         return set(connection.scalars(query))
 
     def park(self, connection: Connection, received: Received, reason: str, now: datetime) -> None:

@@ -39,23 +39,21 @@ class Relay:
                 return
             while not stopping.is_set():
                 # Whether this is still the only one has to be asked only when there is something to send.
-                if not self._waiting():
-                    stopping.wait(self.interval)
-                elif not alone():
-                    return
-                else:
-                    self.pass_on(producer)
+                if rows := self._page():
+                    if not alone():
+                        return
+                    self.pass_on(producer, rows)
+                stopping.wait(self.interval)
 
-    def _waiting(self) -> bool:
-        with self.database.reading() as connection:
-            return self.outbox.waits(connection)
+    def pass_on(self, producer: Producer, first: Sequence[RowMapping] | None = None) -> int:
+        """Send everything that waits, one batch in flight while the next is read; return how many rows left.
 
-    def pass_on(self, producer: Producer) -> int:
-        """Send everything that waits, one batch in flight while the next is read; return how many rows left."""
+        `first` is the first page, if it was read already.
+        """
         sent = 0
         blocked: set[str] = set()
         in_flight: tuple[Sequence[RowMapping], Pending] | None = None
-        for rows in self._batches():
+        for rows in self._batches(self._page() if first is None else first):
             free = [row for row in rows if row["aggregateid"] not in blocked]
             following = free, _send(producer, free)
             if in_flight:
@@ -65,17 +63,15 @@ class Relay:
             sent += self._settle(*in_flight, blocked)
         return sent
 
-    def _batches(self) -> Iterator[Sequence[RowMapping]]:
-        after = 0
-        while True:
-            with self.database.reading() as connection:
-                rows = self.outbox.oldest(connection, after, BATCH)
-            if rows:
-                yield rows
-                after = rows[-1]["id"]
+    def _page(self, after: int = 0) -> Sequence[RowMapping]:
+        with self.database.reading() as connection:
+            return self.outbox.oldest(connection, after, BATCH)
+
+    def _batches(self, rows: Sequence[RowMapping]) -> Iterator[Sequence[RowMapping]]:
+        while rows:
+            yield rows
             # A short page ends this pass. The next begins at the start again, and so sees rows that committed late.
-            if len(rows) < BATCH:
-                return
+            rows = self._page(rows[-1]["id"]) if len(rows) == BATCH else []
 
     def _settle(self, rows: Sequence[RowMapping], pending: Pending, blocked: set[str]) -> int:
         done: list[int] = []

@@ -40,8 +40,7 @@ def open_referral(room: Room, connection: Connection, event: Event) -> None:
         "answer_by": answer_by(now, data["urgency"]),
         "changed_at": now,
     }
-    store.add_referral(connection, row, None if gone else data["envelope"])
-    kept = store.get_referral(connection, data["referral"])
+    kept = store.add_referral(connection, row, None if gone else data["envelope"])
     room.outbox.add(connection, [events.updated(room.clock, kept, None)], now)
 
 

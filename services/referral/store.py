@@ -12,12 +12,13 @@ from services.referral.models import envelope, grant_seen, offer, offered_servic
 AnyRow = Row[tuple[Any, ...]]
 
 
-def add_referral(connection: Connection, row: Mapping[str, object], sealed: str | None) -> None:
-    """A new referral, with its box unless it is withdrawn already."""
-    connection.execute(referral.insert(), dict(row))
+def add_referral(connection: Connection, row: Mapping[str, object], sealed: str | None) -> AnyRow:
+    """A new referral, with its box unless it is withdrawn already; its row."""
+    kept = connection.execute(referral.insert().returning(referral), dict(row)).one()
     if sealed is not None:
         connection.execute(envelope.insert(), {"referral_id": row["id"], "sealed": sealed})
     add_step(connection, str(row["id"]), str(row["state"]), None, row["requested_at"])
+    return kept
 
 
 def get_referral(connection: Connection, referral_id: str, *, lock: bool = False) -> AnyRow | None:
