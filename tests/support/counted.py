@@ -164,7 +164,7 @@ class CountingRoom:
 
     def state(self) -> State:
         """What is kept now."""
-        with self.database.reading() as connection:
+        with self.database.snapshot() as connection:
             threads = counted.read_quarters(connection, PERIODS[:4])
             journal = frozenset((*thread, *seen) for thread, seen in threads)
             people = sorted({str(row[0]) for row in journal})

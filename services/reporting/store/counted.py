@@ -95,7 +95,10 @@ def journal_size(connection: Connection, quarters: Sequence[str] = ()) -> int:
 
 
 def read_quarters(connection: Connection, quarters: Sequence[str]) -> Iterator[tuple[Thread, Seen]]:
-    """The journal of some quarters, all of one survivor together, without holding more than a few rows at once."""
+    """The journal of some quarters, all of one survivor together, without holding more than a few rows at once.
+
+    PostgreSQL does this with a cursor, which lives in a transaction only: give it a `snapshot`, not a `reading`.
+    """
     query = _ordered().where(journal.c.quarter.in_(quarters))
     for row in connection.execute(query.execution_options(yield_per=AT_ONCE)):
         yield Thread(*row[:8]), Seen(*row[8:])
