@@ -1,14 +1,15 @@
 """Connections and transactions on SQLite and PostgreSQL; the only module that commits."""
 
+import sqlite3
 import threading
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
-from sqlite3 import OperationalError
 from typing import Any
 
+import psycopg
 from psycopg import sql
 from sqlalchemy import (
     JSON,
@@ -37,6 +38,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import make_url
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.sql.base import ReadOnlyColumnCollection
 from sqlalchemy.types import TypeDecorator
 
@@ -279,6 +281,29 @@ def sole(database: Database, name: str) -> Iterator[Callable[[], bool]]:
                 connection.detach()
 
 
+@contextmanager
+def notified(database: Database, channel: str) -> Iterator[Callable[[float], object]]:
+    """Yield a wait for a notification on a channel, of at most so many seconds; on SQLite it is always of all of them."""
+    if not database.is_postgresql:
+        yield threading.Event().wait
+        return
+    with database.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        connection.exec_driver_sql(f"LISTEN {channel}")
+        driver: Any = connection.connection.driver_connection
+
+        def wait(seconds: float) -> None:
+            try:
+                list(driver.notifies(timeout=seconds, stop_after=1))
+            except psycopg.OperationalError as error:
+                raise OperationalError("LISTEN", None, error) from error
+
+        try:
+            yield wait
+        finally:
+            if not connection.invalidated:
+                connection.detach()
+
+
 def _engine(url: str, pool_size: int) -> Engine:
     parsed = make_url(url)
     # hide_parameters: an error message must never carry a row's values into a log.
@@ -323,7 +348,7 @@ def _log_ahead(connection: Any) -> None:
     Its busy timeout does not cover this one statement (https://sqlite.org/c3ref/busy_handler.html), so it is said again.
     """
     for _ in range(WAL_TRIES):
-        with suppress(OperationalError):
+        with suppress(sqlite3.OperationalError):
             connection.execute("PRAGMA journal_mode=WAL")
             return
         threading.Event().wait(WAL_PAUSE)

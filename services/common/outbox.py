@@ -28,6 +28,9 @@ from services.common import contracts, telemetry
 from services.common.database import BigId, Instant, insert_all, one_of
 from services.common.event import Event, to_headers, to_value
 
+CHANNEL = "outbox"
+"""On which PostgreSQL tells that rows were committed."""
+
 
 def define_outbox(metadata: MetaData) -> Table:
     """The outbox table of one service. `id` is handed out in order, so one aggregate's rows leave in commit order."""
@@ -90,8 +93,16 @@ def _row(event: Event, carried: dict[str, str], now: datetime) -> dict[str, obje
     }
 
 
-def vacuum_by_count(connection: Connection) -> None:
-    """Have PostgreSQL clean a queue-like table after a number of rows; the default share of a table defeats itself."""
+def make_queue(connection: Connection) -> None:
+    """Have PostgreSQL treat the table as the queue that it is: wake the relay, and clean up after a number of rows."""
     if connection.dialect.name == "postgresql":
-        limits = "autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 2000"
-        connection.exec_driver_sql(f"ALTER TABLE outbox SET ({limits})")
+        for statement in (_CLEANED, _GREW, _WAKES):
+            connection.exec_driver_sql(statement)
+
+
+# The default, a share of the table, defeats itself on a table that is nearly always empty.
+_CLEANED = "ALTER TABLE outbox SET (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 2000)"
+_GREW = f"""CREATE OR REPLACE FUNCTION outbox_grew() RETURNS trigger LANGUAGE plpgsql AS
+$$ BEGIN NOTIFY {CHANNEL}; RETURN NULL; END $$"""
+_WAKES = """CREATE OR REPLACE TRIGGER outbox_grew AFTER INSERT ON outbox
+FOR EACH STATEMENT EXECUTE FUNCTION outbox_grew()"""

@@ -10,8 +10,8 @@ from sqlalchemy import RowMapping
 
 from services.common import metrics, telemetry
 from services.common.broker import Broker, BrokerUnavailable, Pending, Producer, Record
-from services.common.database import Database, sole
-from services.common.outbox import Outbox
+from services.common.database import Database, notified, sole
+from services.common.outbox import CHANNEL, Outbox
 
 BATCH = 2000
 ACKNOWLEDGE_SECONDS = 30.0
@@ -33,7 +33,11 @@ class Relay:
 
     def run(self, stopping: threading.Event) -> None:
         """Relay until told to stop; raises `BrokerUnavailable` while the bus is down, and is then run again."""
-        with sole(self.database, f"relay:{self.name}") as alone, closing(self.broker.producer()) as producer:
+        with (
+            sole(self.database, f"relay:{self.name}") as alone,
+            notified(self.database, CHANNEL) as wait,
+            closing(self.broker.producer()) as producer,
+        ):
             if not alone():
                 stopping.wait(STANDBY_SECONDS)
                 return
@@ -43,7 +47,7 @@ class Relay:
                     if not alone():
                         return
                     self.pass_on(producer, rows)
-                stopping.wait(self.interval)
+                wait(self.interval)
 
     def pass_on(self, producer: Producer, first: Sequence[RowMapping] | None = None) -> int:
         """Send everything that waits, one batch in flight while the next is read; return how many rows left.

@@ -8,7 +8,7 @@ from sqlalchemy import insert, text
 
 from services.common.database import Database
 from services.common.event import Event, from_record
-from services.common.outbox import vacuum_by_count
+from services.common.outbox import make_queue
 from tests.support.clocks import NOON
 from tests.support.plumbing import add_events, effect, effects, make_event, metadata, plumbing, waiting
 
@@ -95,12 +95,12 @@ def test_the_outbox_tells_since_when_the_oldest_waits(database: Database) -> Non
 @pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
 def test_the_outbox_is_vacuumed_after_a_number_of_rows(database: Database) -> None:
     with database.transaction() as connection:
-        vacuum_by_count(connection)
+        make_queue(connection)
         options = connection.scalar(text("SELECT reloptions FROM pg_class WHERE relname = 'outbox'"))
     assert set(options) == {"autovacuum_vacuum_scale_factor=0", "autovacuum_vacuum_threshold=2000"}
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
-def test_vacuuming_by_count_asks_nothing_of_sqlite(database: Database) -> None:
+def test_being_a_queue_asks_nothing_of_sqlite(database: Database) -> None:
     with database.transaction() as connection:
-        vacuum_by_count(connection)
+        make_queue(connection)

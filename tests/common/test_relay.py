@@ -4,6 +4,7 @@ import threading
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from services.common.broker import Broker, BrokerUnavailable, Consumer, Pending,
 from services.common.database import Database
 from services.common.kafka_broker import KafkaBroker
 from services.common.local_log import LocalLog
+from services.common.outbox import make_queue
 from services.common.relay import Relay
 from tests.support.clocks import NOON
 from tests.support.hubs import eventually
@@ -194,6 +196,29 @@ def test_a_running_relay_carries_what_is_added_meanwhile(database: Database, log
         add_events(database, [make_event("a", 2)])
         assert read(log, 2, "another group") == ["a-1", "a-2"]
         eventually(lambda: not waiting(database))
+
+
+@only_postgresql
+def test_what_is_added_wakes_the_relay_long_before_it_would_look_again(database: Database, log: LocalLog) -> None:
+    with database.transaction() as connection:
+        make_queue(connection)
+    relay, stopping = replace(make_relay(database, log), interval=PATIENCE), threading.Event()
+    with ThreadPoolExecutor(1) as pool:
+        future = pool.submit(relay.run, stopping)
+        for number in (1, 2):
+            eventually(lambda: sleeps_on_outbox(database))
+            add_events(database, [make_event("a", number)])
+            eventually(lambda: not waiting(database), PATIENCE / 2)
+        stopping.set()
+        add_events(database, [make_event("a", 3)])
+    future.result()
+
+
+def sleeps_on_outbox(database: Database) -> bool:
+    """Whether a session waits to be told of new rows, with nothing else to do."""
+    with database.reading() as connection:
+        query = "SELECT count(*) FROM pg_stat_activity WHERE query = 'LISTEN outbox' AND datname = current_database()"
+        return bool(connection.exec_driver_sql(query).scalar_one())
 
 
 @only_postgresql

@@ -1,8 +1,8 @@
-"""Outbox is vacuumed by count."""
+"""Outbox is a queue."""
 
 from alembic import op
 
-from services.common.outbox import vacuum_by_count
+from services.common.outbox import make_queue
 
 revision = "0002"
 down_revision = "0001"
@@ -10,7 +10,7 @@ down_revision = "0001"
 
 def upgrade() -> None:
     """Take this step."""
-    vacuum_by_count(op.get_bind())
+    make_queue(op.get_bind())
 
 
 def downgrade() -> None:
