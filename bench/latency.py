@@ -9,12 +9,12 @@ from bench.report import Figure, middle, percentile
 from bench.world import World
 from tests.support.people import inbox, referral
 
-POSTS, RECORDS = 200, 300
+POSTS, RECORDS, WARM = 200, 300, 20
 TIMES_BARE = 3
 PATIENCE = 30.0
 # Whoever asks without pause takes the processor from what it waits for. And each post has the hub for itself, as each bare
 # record has its broker: what follows from one (its acknowledgement, its count) is over when the next begins.
-PAUSE, REST = 0.01, 0.15
+PAUSE, REST = 0.02, 0.15
 
 
 def figures(world: World) -> list[Figure]:
@@ -40,7 +40,7 @@ def _posted(world: World) -> list[float]:
     """Milliseconds from sending each post until the recipient's inbox shows it."""
     seen: set[str] = {item["referral"] for item in inbox(world.recipient)}
     taken = []
-    for _ in range(POSTS):
+    for _ in range(POSTS + WARM):
         event = world.sender.event(referral(world.person, world.recipient, urgency="14d"))
         start = time.perf_counter()
         thread = world.sender.post(event)["thread"]
@@ -51,7 +51,7 @@ def _posted(world: World) -> list[float]:
             seen |= {item["referral"] for item in _newest(world, thread)}
         taken.append((time.perf_counter() - start) * 1000)
         time.sleep(REST)
-    return taken
+    return taken[WARM:]
 
 
 def _newest(world: World, thread: str) -> list[dict[str, str]]:
@@ -74,7 +74,7 @@ def _bare(world: World) -> list[float]:
     while not consumer.assignment():
         consumer.poll(timeout_ms=100)
     consumer.poll(timeout_ms=500)
-    for number in range(RECORDS + 20):
+    for number in range(RECORDS + WARM):
         start = time.perf_counter()
         producer.send(topic, key=str(number).encode(), value=b"x" * 700)
         while not consumer.poll(timeout_ms=1000):
@@ -82,4 +82,4 @@ def _bare(world: World) -> list[float]:
         taken.append((time.perf_counter() - start) * 1000)
     producer.close()
     consumer.close()
-    return taken[20:]
+    return taken[WARM:]
