@@ -140,9 +140,11 @@ def insert_new(connection: Connection, table: Table, rows: Sequence[Row], *retur
     if not rows:
         return []
     values: Any = list(rows)
-    if connection.dialect.name == "postgresql":
+    as_arrays = connection.dialect.name == "postgresql" and len(rows) > 1
+    if as_arrays:
         values = {f"{name}s": [row[name] for row in rows] for name in rows[0]}
-    result = connection.execute(_inserting_new(connection.dialect.name, table, tuple(rows[0]), returning), values)
+    statement = _inserting_new(connection.dialect.name, table, tuple(rows[0]) if as_arrays else (), returning)
+    result = connection.execute(statement, values if len(rows) > 1 else dict(rows[0]))
     return [tuple(row) for row in result] if returning else []
 
 
@@ -161,15 +163,13 @@ def insert_all(connection: Connection, table: Table, rows: Sequence[Row]) -> Non
 
 
 @cache
-def _inserting_new(dialect: str, table: Table, names: Sequence[str], returning: Sequence[str]) -> Executable:
-    statement: Any
-    if dialect == "postgresql":
+def _inserting_new(dialect: str, table: Table, as_arrays: Sequence[str], returning: Sequence[str]) -> Executable:
+    statement: Any = (postgresql if dialect == "postgresql" else sqlite).insert(table)
+    if as_arrays:
         # Rows as one array for each column: a statement whose text stays the same however many rows there are. Statements
         # that grow with their rows spent half of a batch's time on being written and split again.
-        arrays = [bindparam(f"{name}s", type_=postgresql.ARRAY(table.c[name].type)) for name in names]
-        statement = postgresql.insert(table).from_select(list(names), select(*map(func.unnest, arrays)))
-    else:
-        statement = sqlite.insert(table)
+        arrays = [bindparam(f"{name}s", type_=postgresql.ARRAY(table.c[name].type)) for name in as_arrays]
+        statement = statement.from_select(list(as_arrays), select(*map(func.unnest, arrays)))
     statement = statement.on_conflict_do_nothing()
     new: Executable = statement.returning(*[table.c[name] for name in returning]) if returning else statement
     return new
@@ -177,6 +177,8 @@ def _inserting_new(dialect: str, table: Table, names: Sequence[str], returning: 
 
 def one_of(connection: Connection, column: ColumnElement[Any], values: Collection[Any]) -> ColumnElement[bool]:
     """Whether a column holds one of the values; like `insert_new`, one text for any number of them."""
+    if len(values) == 1:
+        return column == literal(next(iter(values)), column.type)
     if connection.dialect.name == "postgresql":
         return column == any_(literal(list(values), postgresql.ARRAY(column.type)))
     return column.in_(values)

@@ -2,12 +2,11 @@
 
 from datetime import datetime
 from hashlib import sha256
-from typing import Any
 
-from sqlalchemy import Column, Executable, LargeBinary, MetaData, Table, delete, func, literal, select
-from sqlalchemy.dialects import postgresql
+from sqlalchemy import Column, Executable, LargeBinary, MetaData, Table, bindparam, delete, func, select, true
+from sqlalchemy.dialects import postgresql, sqlite
 
-from services.common.database import Database, Instant, insert_new
+from services.common.database import Database, Instant
 
 
 def define_replay(metadata: MetaData) -> Table:
@@ -25,14 +24,14 @@ class ReplayGuard:
 
     def __init__(self, database: Database, table: Table) -> None:
         self._database, self._table = database, table
+        # Put together once: it is asked for each request of every partner.
+        self._use_up = _using_up(table, database.is_postgresql)
 
     def first_use(self, identifier: str, expires_at: datetime) -> bool:
         """Whether this identifier is new; it is used up by asking."""
-        row = {"digest": sha256(identifier.encode()).digest(), "expires_at": expires_at}
+        row = {"used": sha256(identifier.encode()).digest(), "until": expires_at}
         with self._database.single() as connection:
-            if not self._database.is_postgresql:
-                return bool(insert_new(connection, self._table, [row], "digest"))
-            return connection.execute(_insert_at_once(self._table, row)).first() is not None
+            return connection.execute(self._use_up, row).first() is not None
 
     def forget(self, before: datetime) -> None:
         """Drop identifiers that would be refused by their age anyway."""
@@ -40,11 +39,16 @@ class ReplayGuard:
             connection.execute(delete(self._table).where(self._table.c.expires_at < before))
 
 
-def _insert_at_once(table: Table, row: dict[str, Any]) -> Executable:
-    """One statement that inserts without waiting for the disk: one round trip for each request of every partner.
+def _using_up(table: Table, postgres: bool) -> Executable:
+    """One statement and one round trip; on PostgreSQL without waiting for the disk.
 
     Losing the last instants in a power cut would need the proof *and* its token to be stolen in that very minute.
     """
-    hasty = select(func.set_config("synchronous_commit", "off", True)).subquery()
-    values = select(*[literal(value, table.c[name].type) for name, value in row.items()]).select_from(hasty)
-    return postgresql.insert(table).from_select(list(row), values).on_conflict_do_nothing().returning(table.c.digest)
+    columns = (table.c.digest, table.c.expires_at)
+    row = select(*[bindparam(name, type_=column.type) for name, column in zip(("used", "until"), columns, strict=True)])
+    if postgres:
+        row = row.select_from(select(func.set_config("synchronous_commit", "off", True)).subquery())
+        return postgresql.insert(table).from_select(columns, row).on_conflict_do_nothing().returning(table.c.digest)
+    # SQLite reads ON after a SELECT without a WHERE as part of a join (https://sqlite.org/lang_upsert.html).
+    row = row.where(true())
+    return sqlite.insert(table).from_select(columns, row).on_conflict_do_nothing().returning(table.c.digest)

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import Column, Connection, Integer, MetaData, String, Table, select
+from sqlalchemy import Column, Connection, Integer, MetaData, String, Table, bindparam, select
 
 from services.common.database import Database, one_of, upsert
 from services.common.event import Event
@@ -37,6 +37,8 @@ class Roster:
 
     def __init__(self, table: Table) -> None:
         self.table = table
+        # Put together once: it is asked for each request.
+        self._standing = select(table.c.standing).where(table.c.id == bindparam("agency"))
 
     def take(self, connection: Connection, event: Event) -> None:
         """Handle `agency.changed.v1`."""
@@ -47,7 +49,7 @@ class Roster:
     def standing(self, database: Database, agency: str) -> str | None:
         """The present standing of an agency, None if it is unknown."""
         with database.reading() as connection:
-            return connection.scalar(select(self.table.c.standing).where(self.table.c.id == agency))
+            return connection.scalar(self._standing, {"agency": agency})
 
     def find(self, connection: Connection, ids: Sequence[str]) -> Mapping[str, Agency]:
         """Those of the agencies that are known."""

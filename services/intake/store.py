@@ -3,12 +3,14 @@
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Row, select, update
+from sqlalchemy import Connection, Row, bindparam, select, update
 
 from services.common.database import insert_new, one_of
 from services.intake.models import agency, posted
 
 AnyRow = Row[tuple[Any, ...]]
+# Put together once: it is asked for each request.
+_AGENCY = select(agency).where(agency.c.id == bindparam("agency"))
 
 
 def add_agency(connection: Connection, row: Mapping[str, object]) -> None:
@@ -18,7 +20,7 @@ def add_agency(connection: Connection, row: Mapping[str, object]) -> None:
 
 def get_agency(connection: Connection, agency_id: str) -> AnyRow | None:
     """One agency."""
-    return connection.execute(select(agency).where(agency.c.id == agency_id)).one_or_none()
+    return connection.execute(_AGENCY, {"agency": agency_id}).one_or_none()
 
 
 def list_agencies(connection: Connection) -> Sequence[AnyRow]:
