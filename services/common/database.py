@@ -247,6 +247,8 @@ def _merging(dialect: str, table: Table, joined: Joined) -> Executable:
 
 def among(connection: Connection, columns: Sequence[Column[Any]], rows: Sequence[Sequence[Any]]) -> ColumnElement[bool]:
     """Whether some columns are as in one of many rows; on PostgreSQL it is one statement however many there are."""
+    if len(rows) == 1:
+        return and_(*(column == value for column, value in zip(columns, rows[0], strict=True)))
     if connection.dialect.name == "postgresql":
         lists = [literal([row[place] for row in rows], JSON) for place in range(len(columns))]
         return tuple_(*columns).in_(select(*map(_each, lists)))

@@ -37,6 +37,7 @@ class Roster:
 
     def __init__(self, table: Table) -> None:
         self.table = table
+        self._found = select(table.c.id, table.c.name, table.c.sector, table.c.standing)
         # Put together once: it is asked for each request.
         self._standing = select(table.c.standing).where(table.c.id == bindparam("agency"))
 
@@ -53,16 +54,10 @@ class Roster:
 
     def find(self, connection: Connection, ids: Sequence[str]) -> Mapping[str, Agency]:
         """Those of the agencies that are known."""
-        columns = self.table.c
-        query = select(columns.id, columns.name, columns.sector, columns.standing).where(
-            one_of(connection, columns.id, ids)
-        )
+        query = self._found.where(one_of(connection, self.table.c.id, ids))
         return {row.id: Agency(*row) for row in connection.execute(query)}
 
     def active(self, connection: Connection) -> list[Agency]:
         """Every active agency, by name."""
-        columns = self.table.c
-        query = select(columns.id, columns.name, columns.sector, columns.standing)
-        return [
-            Agency(*row) for row in connection.execute(query.where(columns.standing == "active").order_by(columns.name))
-        ]
+        query = self._found.where(self.table.c.standing == "active").order_by(self.table.c.name)
+        return [Agency(*row) for row in connection.execute(query)]

@@ -8,6 +8,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection, Row, select
 
+from services.common.database import one_of
 from services.common.roster import Agency
 from services.consent.domain import Grant, Recipient, Restriction, Snapshot
 from services.consent.models import grant, restriction, subject
@@ -43,12 +44,14 @@ def read_snapshots(
     connection: Connection, roster: Recipients, subjects: Collection[UUID], agencies: Collection[str]
 ) -> Snapshots:
     """Read survivors, their grants that have not ended, their restrictions in force, and the agencies."""
-    rows = connection.execute(select(subject).where(subject.c.id.in_(subjects)))
-    open_grants = select(grant).where(grant.c.subject_id.in_(subjects), grant.c.ended_at.is_(None))
+    rows = connection.execute(select(subject).where(one_of(connection, subject.c.id, subjects)))
+    theirs = one_of(connection, grant.c.subject_id, subjects)
+    open_grants = select(grant).where(theirs, grant.c.ended_at.is_(None))
     grants: dict[UUID, list[Row[tuple[Any, ...]]]] = defaultdict(list)
-    for row in connection.execute(open_grants.where(grant.c.agency.in_(agencies))):
+    for row in connection.execute(open_grants.where(one_of(connection, grant.c.agency, agencies))):
         grants[row.subject_id].append(row)
-    in_force = select(restriction).where(restriction.c.subject_id.in_(subjects), restriction.c.lifted_at.is_(None))
+    theirs = one_of(connection, restriction.c.subject_id, subjects)
+    in_force = select(restriction).where(theirs, restriction.c.lifted_at.is_(None))
     restrictions: dict[UUID, list[Restriction]] = defaultdict(list)
     for row in connection.execute(in_force):
         rule = Restriction(row.id, row.agency, row.sector, row.category, row.purpose)

@@ -3,9 +3,10 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from sqlalchemy import Connection, Table, select
+from sqlalchemy import Connection, Table, bindparam, exists
 
 from services.common.clock import Clock
+from services.common.database import Instant, one_of
 from services.common.roster import Agency, Roster
 from services.consent.paperwork import notice
 
@@ -19,15 +20,15 @@ class Recipients(Roster):
     def __init__(self, table: Table, clock: Clock) -> None:
         super().__init__(table)
         self._clock = clock
+        late = notice.c.acknowledged_at.is_(None) & (notice.c.acknowledge_by <= bindparam("now", type_=Instant))
+        self._is_behind = exists().where(notice.c.agency == table.c.id, late)
 
     def as_recipients(self, connection: Connection, ids: Sequence[str]) -> Mapping[str, Agency]:
         """Those of the agencies that are known, each with the standing that counts for what it may receive."""
-        overdue = select(notice.c.agency).where(
-            notice.c.agency.in_(ids), notice.c.acknowledged_at.is_(None), notice.c.acknowledge_by <= self._clock.now()
-        )
-        behind = set(connection.scalars(overdue.distinct()))
-        known = self.find(connection, ids)
+        query = self._found.add_columns(self._is_behind).where(one_of(connection, self.table.c.id, ids))
+        rows = connection.execute(query, {"now": self._clock.now()})
         return {
-            name: replace(agency, standing=BEHIND) if name in behind and agency.standing == "active" else agency
-            for name, agency in known.items()
+            agency.id: replace(agency, standing=BEHIND) if behind and agency.standing == "active" else agency
+            for *known, behind in rows
+            for agency in [Agency(*known)]
         }

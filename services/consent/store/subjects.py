@@ -5,9 +5,9 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, Row, case, delete, select, tuple_, update
+from sqlalchemy import Connection, Row, case, delete, select, update
 
-from services.common.database import insert_new
+from services.common.database import among, insert_new
 from services.consent.models import (
     approved_words,
     correction,
@@ -81,7 +81,7 @@ def add_link(connection: Connection, agency: str, ppid: str, subject_id: UUID) -
 
 def linked(connection: Connection, pairs: Sequence[tuple[str, str]]) -> dict[tuple[str, str], UUID]:
     """The survivors behind pairs of agency and ppid; a pair that is not linked is left out."""
-    query = select(link).where(tuple_(link.c.agency, link.c.ppid).in_(pairs))
+    query = select(link).where(among(connection, [link.c.agency, link.c.ppid], pairs))
     return {(row.agency, row.ppid): row.subject_id for row in connection.execute(query)}
 
 
