@@ -1,5 +1,6 @@
 """How fast the outbox goes onto the bus, beside kafka-python alone sending the same records to the same broker."""
 
+import gc
 import time
 from uuid import uuid4
 
@@ -22,6 +23,7 @@ def figures(world: World) -> list[Figure]:
     for name, process in world.hub.processes.items():
         if name.endswith("-worker"):
             process.stop()
+    gc.freeze()  # as every process of the hub does once it is loaded
     relayed, bare = [], []
     for _ in range(ROUNDS):
         bare.append(_bare(world))

@@ -1,5 +1,6 @@
 """The command line: `fireweed --help` is where to begin."""
 
+import gc
 import signal
 import socket
 import sys
@@ -81,6 +82,8 @@ def serve(settings: Settings, as_json: bool, service: str, role: str, host: str,
         raise click.ClickException(
             f"The {service} database lacks: {', '.join(missing)}. Run: fireweed migrate {service}"
         )
+    # What is loaded now stays for good: looking it through again and again for garbage makes pauses, and finds nothing.
+    gc.freeze()
     if role == "worker":
         sys.exit(_work(made, settings, _listen(port, host) if port else None))
     beside = Worker(made.api_loops)

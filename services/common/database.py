@@ -320,6 +320,7 @@ def _engine(url: str, pool_size: int) -> Engine:
             pool_pre_ping=False,
             hide_parameters=True,
         )
+        event.listen(engine, "connect", _answer_in_binary)
         event.listen(engine, "before_cursor_execute", _refuse_to_write_while_reading)
         return engine
     if parsed.database:
@@ -336,6 +337,18 @@ def _refuse_to_write_while_reading(connection: Connection, _cursor: object, stat
     reading = connection.get_execution_options().get("fireweed_read")
     if reading and not statement.lstrip().upper().startswith(("SELECT", "BEGIN", "PRAGMA")):
         raise RuntimeError("this connection is for reading")
+
+
+class _BinaryCursor(psycopg.Cursor[Any]):
+    """Gets rows as PostgreSQL keeps them, which takes half of the time that writing them as text and reading that does."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self.format = psycopg.pq.Format.BINARY
+
+
+def _answer_in_binary(connection: Any, _record: object) -> None:
+    connection.cursor_factory = _BinaryCursor
 
 
 def _prepare_sqlite(connection: Any, _record: object) -> None:

@@ -7,6 +7,7 @@ inserted and deleted, never updated (https://debezium.io/documentation/reference
 import json
 from collections.abc import Sequence
 from datetime import datetime
+from typing import NamedTuple
 
 from sqlalchemy import (
     Column,
@@ -14,7 +15,6 @@ from sqlalchemy import (
     Integer,
     LargeBinary,
     MetaData,
-    RowMapping,
     String,
     Table,
     Text,
@@ -47,13 +47,24 @@ def define_outbox(metadata: MetaData) -> Table:
     )
 
 
+class Waiting(NamedTuple):
+    """What the relay needs of one row."""
+
+    id: int
+    topic: str
+    key: str
+    type: str
+    headers: str
+    payload: bytes
+
+
 class Outbox:
     """Writes and removes the rows of one service's outbox."""
 
     def __init__(self, table: Table) -> None:
         self.table = table
         # The relay asks this many times a second, so the question is put together once.
-        columns = [column for column in table.c if column.name != "created_at"]
+        columns = [table.c[name] for name in ("id", "aggregatetype", "aggregateid", "type", "headers", "payload")]
         ahead = select(*columns).where(table.c.id > bindparam("after"))
         self._oldest = ahead.order_by(table.c.id).limit(bindparam("limit", type_=Integer))
 
@@ -64,9 +75,10 @@ class Outbox:
             rows = [_row(event, carried, now) for event in events]
             insert_all(connection, self.table, rows)
 
-    def oldest(self, connection: Connection, after: int, limit: int) -> Sequence[RowMapping]:
+    def oldest(self, connection: Connection, after: int, limit: int) -> Sequence[Waiting]:
         """Up to `limit` rows beyond `after`, oldest first."""
-        return connection.execute(self._oldest, {"after": after, "limit": limit}).mappings().all()
+        rows = connection.execute(self._oldest, {"after": after, "limit": limit})
+        return list(map(Waiting._make, rows))
 
     def remove(self, connection: Connection, ids: Sequence[int]) -> None:
         """Delete exactly these rows; a range would also take a row that committed late in between."""

@@ -6,12 +6,11 @@ from contextlib import closing
 from dataclasses import dataclass
 
 from pydantic_core import from_json
-from sqlalchemy import RowMapping
 
 from services.common import metrics, telemetry
 from services.common.broker import Broker, BrokerUnavailable, Pending, Producer, Record
 from services.common.database import Database, notified, sole
-from services.common.outbox import CHANNEL, Outbox
+from services.common.outbox import CHANNEL, Outbox, Waiting
 
 BATCH = 2000
 ACKNOWLEDGE_SECONDS = 30.0
@@ -49,16 +48,16 @@ class Relay:
                     self.pass_on(producer, rows)
                 wait(self.interval)
 
-    def pass_on(self, producer: Producer, first: Sequence[RowMapping] | None = None) -> int:
+    def pass_on(self, producer: Producer, first: Sequence[Waiting] | None = None) -> int:
         """Send everything that waits, one batch in flight while the next is read; return how many rows left.
 
         `first` is the first page, if it was read already.
         """
         sent = 0
         blocked: set[str] = set()
-        in_flight: tuple[Sequence[RowMapping], Pending] | None = None
+        in_flight: tuple[Sequence[Waiting], Pending] | None = None
         for rows in self._batches(self._page() if first is None else first):
-            free = [row for row in rows if row["aggregateid"] not in blocked]
+            free = [row for row in rows if row.key not in blocked] if blocked else rows
             following = free, _send(producer, free)
             if in_flight:
                 sent += self._settle(*in_flight, blocked)
@@ -67,24 +66,24 @@ class Relay:
             sent += self._settle(*in_flight, blocked)
         return sent
 
-    def _page(self, after: int = 0) -> Sequence[RowMapping]:
+    def _page(self, after: int = 0) -> Sequence[Waiting]:
         with self.database.reading() as connection:
             return self.outbox.oldest(connection, after, BATCH)
 
-    def _batches(self, rows: Sequence[RowMapping]) -> Iterator[Sequence[RowMapping]]:
+    def _batches(self, rows: Sequence[Waiting]) -> Iterator[Sequence[Waiting]]:
         while rows:
             yield rows
             # A short page ends this pass. The next begins at the start again, and so sees rows that committed late.
-            rows = self._page(rows[-1]["id"]) if len(rows) == BATCH else []
+            rows = self._page(rows[-1].id) if len(rows) == BATCH else []
 
-    def _settle(self, rows: Sequence[RowMapping], pending: Pending, blocked: set[str]) -> int:
+    def _settle(self, rows: Sequence[Waiting], pending: Pending, blocked: set[str]) -> int:
         done: list[int] = []
         for row, arrived in zip(rows, pending.acknowledged(ACKNOWLEDGE_SECONDS), strict=True):
             # Once one row of a key has failed, every later one of that key stays too: order within a key holds.
             if not arrived:
-                blocked.add(row["aggregateid"])
-            elif row["aggregateid"] not in blocked:
-                done.append(row["id"])
+                blocked.add(row.key)
+            elif row.key not in blocked:
+                done.append(row.id)
         with self.database.transaction() as connection:
             self.outbox.remove(connection, done)
         metrics.relayed.add(len(done), {"service": self.name})
@@ -93,14 +92,10 @@ class Relay:
         return len(done)
 
 
-def _send(producer: Producer, rows: Sequence[RowMapping]) -> Pending:
-    records = [_record(row) for row in rows]
+def _send(producer: Producer, rows: Sequence[Waiting]) -> Pending:
+    # The stored `traceparent` is the context in which the event was made; it goes on unchanged, and only once.
+    records = [Record(topic, key, from_json(headers), payload) for _, topic, key, _, headers, payload in rows]
     if not telemetry.recording():
         return producer.send(records)
     with telemetry.sending(records[0].topic if records else "nothing", [record.headers for record in records]):
         return producer.send(records)
-
-
-def _record(row: RowMapping) -> Record:
-    # The stored `traceparent` is the context in which the event was made; it goes on unchanged, and only once.
-    return Record(row["aggregatetype"], row["aggregateid"], from_json(row["headers"]), row["payload"])

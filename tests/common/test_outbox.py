@@ -52,14 +52,14 @@ def test_pages_of_the_outbox_follow_each_other(database: Database) -> None:
     add_events(database, [make_event("a", number) for number in range(5)])
     with database.reading() as connection:
         first = outbox.oldest(connection, 0, 2)
-        rest = outbox.oldest(connection, first[-1]["id"], 10)
-    assert [json.loads(row["payload"])["number"] for row in (*first, *rest)] == [0, 1, 2, 3, 4]
+        rest = outbox.oldest(connection, first[-1].id, 10)
+    assert [json.loads(row.payload)["number"] for row in (*first, *rest)] == [0, 1, 2, 3, 4]
 
 
 def test_only_the_rows_that_are_named_are_removed(database: Database) -> None:
     add_events(database, [make_event("a", number) for number in range(4)])
     with database.transaction() as connection:
-        ids = [row["id"] for row in outbox.oldest(connection, 0, 10)]
+        ids = [row.id for row in outbox.oldest(connection, 0, 10)]
         outbox.remove(connection, [ids[0], ids[2]])
         outbox.remove(connection, [])
     assert waiting(database) == ["a-1", "a-3"]
@@ -73,15 +73,15 @@ def test_a_row_reads_back_as_the_event_that_was_added(database: Database) -> Non
     add_events(database, [event])
     with database.reading() as connection:
         row = outbox.oldest(connection, 0, 1)[0]
-    assert from_record(json.loads(row["headers"]), row["payload"], row["aggregateid"]) == event
-    assert (row["aggregatetype"], row["type"]) == ("services.v1", "capacity.declared.v1")
+    assert from_record(json.loads(row.headers), row.payload, row.key) == event
+    assert (row.topic, row.type) == ("services.v1", "capacity.declared.v1")
 
 
 def test_whose_event_it_is_stays_behind(database: Database) -> None:
     ppid = "ppid-of-sample-aspen"
     add_events(database, [Event("id", "agency-a", "need.counted.v1", NOON, {}, key="k", subject=ppid)])
     with database.reading() as connection:
-        assert ppid not in str(dict(outbox.oldest(connection, 0, 1)[0]))
+        assert ppid not in str(outbox.oldest(connection, 0, 1)[0])
 
 
 def test_the_outbox_tells_since_when_the_oldest_waits(database: Database) -> None:

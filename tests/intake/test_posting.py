@@ -417,7 +417,7 @@ def test_a_time_is_taken_as_given_and_otherwise_is_when_the_event_came(
     post(door.room, sender, [event(sender, capacity(), time=given), event(sender, capacity())])
     with door.room.database.reading() as connection:
         rows = door.room.outbox.oldest(connection, 0, 100)
-    times = [row["headers"] for row in rows if row["type"] == "capacity.declared.v1"]
+    times = [row.headers for row in rows if row.type == "capacity.declared.v1"]
     assert given in times[0]
     assert clock.now().isoformat() in times[1]
 

@@ -151,7 +151,7 @@ def outgoing(room: Room) -> list[tuple[str, str, dict[str, Any]]]:
     """Type, key and data of everything in the outbox, oldest first."""
     with room.database.reading() as connection:
         rows = room.outbox.oldest(connection, 0, 100_000)
-    return [(row["type"], row["aggregateid"], json.loads(row["payload"])) for row in rows]
+    return [(row.type, row.key, json.loads(row.payload)) for row in rows]
 
 
 @contextmanager

@@ -62,7 +62,7 @@ def waiting(database: Database) -> list[str]:
     """The ids of events in the outbox, oldest first."""
     with database.reading() as connection:
         rows = plumbing.outbox.oldest(connection, 0, 100_000)
-        return [json.loads(row["headers"])["ce_id"] for row in rows]
+        return [json.loads(row.headers)["ce_id"] for row in rows]
 
 
 def add_events(database: Database, events: Sequence[Event]) -> None:

@@ -76,7 +76,7 @@ def sent(room: Room) -> list[tuple[str, dict[str, Any]]]:
     """Types and data of what waits in the outbox, oldest first; each of it keeps the contract."""
     with room.database.reading() as connection:
         rows = room.outbox.oldest(connection, 0, 100_000)
-    told = [(str(row["type"]), dict(json.loads(row["payload"]))) for row in rows]
+    told = [(str(row.type), dict(json.loads(row.payload))) for row in rows]
     for event_type, data in told:
         assert contracts.faults(event_type, data) == [], (event_type, data)
     return told
