@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import partial
 
 from opentelemetry.trace import SpanKind
 from sqlalchemy import Connection
@@ -12,6 +13,7 @@ from sqlalchemy.exc import OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from services.common import metrics, telemetry
+from services.common.behind import Behind
 from services.common.broker import Broker, Consumer, Received
 from services.common.clock import Clock, monotonic
 from services.common.database import Database
@@ -21,13 +23,17 @@ from services.common.inbox import Inbox
 from services.common.parking import BEHIND, Parking
 
 Handler = Callable[[Connection, Event], None]
-# Takes many events at once. What it does must not depend on their order, nor on how often each comes: it has no inbox.
-Fold = Callable[[Connection, Sequence[Event]], None]
+Act = Callable[[Connection], None]
+# Reads many events at once, without the database; what it returns is then done in the transaction. That must not depend
+# on the order of events, nor on how often each comes: it has no inbox.
+Fold = Callable[[Sequence[Event]], Act]
 # Something outside is down and the events are fine: nothing is parked, and the worker begins again.
 OUTAGES = (OperationalError, PoolTimeout, Transient)
 POLL_SECONDS = 0.5
 # Noting offsets costs the broker as much as an event does, so it is done for many events at once.
 COMMIT_SECONDS = 1.0
+# Fewer events are read sooner than a thread is begun.
+WORTH_READING_AHEAD = 100
 ATTEMPTS = 3
 # Longer than any topic keeps records, so an event can never come again after it was forgotten.
 INBOX_DAYS = timedelta(days=45)
@@ -37,6 +43,16 @@ MAX_PARKED_IN_A_ROW = 20
 
 class TooManyFailures(Exception):
     """Event after event could not be handled; the consumer stops so that a person looks before more is parked."""
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Events as far as they can be handled without the database: which are meant for this service, and what to do."""
+
+    meant: Sequence[Received]
+    wanted: Sequence[tuple[Event, Mapping[str, str]]]
+    folds: Sequence[tuple[str, Act]]
+    folded: int
 
 
 @dataclass(slots=True)
@@ -65,15 +81,21 @@ class EventConsumer:
     def _take_for(self, seconds: float, consumer: Consumer, stopping: threading.Event) -> int:
         """Take what comes until nothing more does, or until it is time to note how far it went; how much came."""
         deadline, came = monotonic() + seconds, 0
-        while not stopping.is_set() and monotonic() < deadline and (received := consumer.poll(POLL_SECONDS)):
-            self.take(received)
-            came += len(received)
+        with Behind() as behind:
+            while not stopping.is_set() and monotonic() < deadline and (received := consumer.poll(POLL_SECONDS)):
+                if len(received) < WORTH_READING_AHEAD:
+                    behind.wait()
+                    self.take(received)
+                else:
+                    # The next events are read while the database works on these.
+                    behind.begin(partial(self.take, received, self._read_ahead(received)))
+                came += len(received)
         return came
 
-    def take(self, received: Sequence[Received]) -> None:
+    def take(self, received: Sequence[Received], read: Batch | None = None) -> None:
         """Handle a batch in one transaction; if anything in it fails, handle its events one by one."""
         try:
-            self._take_together(received)
+            self._take_together(received, read)
         except OUTAGES:
             raise
         except Exception:  # noqa: BLE001 - found again, event by event, just below
@@ -87,7 +109,7 @@ class EventConsumer:
         for done, (row, item) in enumerate(parked):
             try:
                 with self.database.transaction() as connection:
-                    self._handle(connection, [item])
+                    self._handle(connection, self._read([item]))
                     self.parking.release(connection, row)
             except Exception as error:  # noqa: BLE001 - whatever it is, the rest of the key must stay parked
                 telemetry.log.warning("%s: a parked event still fails (%s)", self.service, type(error).__name__)
@@ -99,9 +121,9 @@ class EventConsumer:
         with self.database.transaction() as connection:
             self.inbox.forget(connection, self.clock.now() - INBOX_DAYS)
 
-    def _take_together(self, received: Sequence[Received]) -> None:
+    def _take_together(self, received: Sequence[Received], read: Batch | None = None) -> None:
         # Most of what comes is for other services, and costs nothing but a look at its type.
-        meant = [item for item in received if self._is_meant(item)]
+        meant = read.meant if read else [item for item in received if self._is_meant(item)]
         if not meant:
             return
         with self.database.transaction() as connection:
@@ -109,7 +131,9 @@ class EventConsumer:
             for item in meant:
                 if item.record.key in parked:
                     self.parking.park(connection, item, BEHIND, self.clock.now())
-            handled = self._handle(connection, [item for item in meant if item.record.key not in parked])
+            if parked or not read:
+                read = self._read([item for item in meant if item.record.key not in parked])
+            handled = self._handle(connection, read)
         # What was only put behind, passed over or known already says nothing about whether handlers work.
         if handled:
             self.parked_in_a_row = 0
@@ -139,26 +163,34 @@ class EventConsumer:
         if self.parked_in_a_row >= MAX_PARKED_IN_A_ROW:
             raise TooManyFailures(f"{self.parked_in_a_row} events in a row could not be handled")
 
-    def _handle(self, connection: Connection, received: Sequence[Received]) -> int:
-        taken = [(event, item.record.headers) for item in received if (event := self._wanted(item))]
-        wanted = [(event, headers) for event, headers in taken if event.type in self.handlers]
-        carried = {(event.source, event.id): headers for event, headers in wanted}
-        new = self.inbox.take(connection, [event for event, _ in wanted], self.clock.now())
+    def _handle(self, connection: Connection, batch: Batch) -> int:
+        carried = {(event.source, event.id): headers for event, headers in batch.wanted}
+        new = self.inbox.take(connection, [event for event, _ in batch.wanted], self.clock.now())
         for event in new:
             with telemetry.span(f"process {event.type}", SpanKind.CONSUMER, carried[event.source, event.id]):
                 self.handlers[event.type](connection, event)
-        folded = self._fold(connection, [event for event, _ in taken if event.type in self.folds])
-        metrics.consumed.add(len(taken), {"service": self.service})
-        return len(new) + folded
+        for kind, act in batch.folds:
+            with telemetry.span(f"fold {kind}", SpanKind.CONSUMER):
+                act(connection)
+        metrics.consumed.add(len(batch.wanted) + batch.folded, {"service": self.service})
+        return len(new) + batch.folded
 
-    def _fold(self, connection: Connection, events: Sequence[Event]) -> int:
+    def _read_ahead(self, received: Sequence[Received]) -> Batch | None:
+        """A batch that is read already, or None if one of its events cannot be: which one is found out when it is taken."""
+        try:
+            return self._read([item for item in received if self._is_meant(item)])
+        except Exception:  # noqa: BLE001 - met again, where it is dealt with
+            return None
+
+    def _read(self, meant: Sequence[Received]) -> Batch:
+        taken = [(event, item.record.headers) for item in meant if (event := self._wanted(item))]
         by_fold: dict[Fold, list[Event]] = {}
-        for event in events:
-            by_fold.setdefault(self.folds[event.type], []).append(event)
-        for fold, batch in by_fold.items():
-            with telemetry.span(f"fold {batch[0].type}", SpanKind.CONSUMER):
-                fold(connection, batch)
-        return len(events)
+        for event, _ in taken:
+            if event.type in self.folds:
+                by_fold.setdefault(self.folds[event.type], []).append(event)
+        wanted = [(event, headers) for event, headers in taken if event.type in self.handlers]
+        folds = [(events[0].type, fold(events)) for fold, events in by_fold.items()]
+        return Batch(meant, wanted, folds, sum(map(len, by_fold.values())))
 
     def _is_meant(self, item: Received) -> bool:
         """Whether an event is, or might be, one that is handled here: one that does not tell its type has to be read."""

@@ -11,7 +11,7 @@ from alembic.runtime.environment import EnvironmentContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import MetaData, text
 
-from services.common.database import BigId, Database, Instant, Json
+from services.common.database import BigId, Code, Database, Instant, Json
 
 
 def upgrade(service: str, database: Database) -> list[str]:
@@ -78,5 +78,7 @@ def _script(service: str) -> ScriptDirectory:
 def _render(kind: str, item: Any, _context: object) -> str | Literal[False]:
     """The project's own column types by name, so that a step says what the models say."""
     named = {"Instant()": Instant, "BigId": BigId, "Json": Json}
+    if isinstance(item, Code):
+        return f"Code({item.length})"
     match = (name for name, known in named.items() if item is known or (name == "Instant()" and type(item) is Instant))
     return next(match, False) if kind == "type" else False

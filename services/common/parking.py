@@ -64,9 +64,13 @@ class Parking:
 
     def __init__(self, table: Table) -> None:
         self.table = table
+        self._any = select(table.c.id).limit(1)
 
     def keys(self, connection: Connection, keys: Sequence[str]) -> set[str]:
         """Which of these keys are parked."""
+        # Hardly ever is anything parked, and to send all keys takes longer than to ask that first.
+        if connection.scalar(self._any) is None:
+            return set()
         query = select(self.table.c.key).where(one_of(connection, self.table.c.key, keys))
         return set(connection.scalars(query))
 

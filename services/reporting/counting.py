@@ -71,7 +71,8 @@ def threads(events: Iterable[Event]) -> dict[Thread, Seen]:
     for event in events:
         if "statistics" in event.data:
             thread, seen = _need(event) if event.type == "need.counted.v1" else _referral(event)
-            found[thread] = join(seen, found.get(thread, seen))
+            known = found.get(thread)
+            found[thread] = join(seen, known) if known else seen
     return found
 
 
@@ -100,7 +101,8 @@ def best_places(found: Iterable[tuple[Thread, Seen]], keys: Contributors) -> dic
     best: dict[Group, Place] = {}
     for thread, seen in found:
         group, place = group_of(thread), place_of(thread, seen, keys(thread.statistics, thread.quarter))
-        best[group] = max(place, best.get(group, place))
+        known = best.get(group)
+        best[group] = max(place, known) if known else place
     return best
 
 

@@ -6,16 +6,16 @@ from datetime import datetime
 
 from sqlalchemy import Connection
 
+from services.common.consumer import Act
 from services.common.database import Database
 from services.common.event import Event
 from services.reporting.contributors import Contributors
 from services.reporting.counting import Group, Place, Seen, Thread, best_places, threads
 from services.reporting.room import Room
 from services.reporting.store import capacity, counted
-from services.reporting.store.counted import HALF, Cell, Sum
+from services.reporting.store.counted import HALF, MASK, Cell, Sum
 
 Progress = Callable[[int, int], None]
-MASK = (1 << HALF) - 1
 # What is asked about at once; SQLite takes 32,766 values in one statement.
 CHUNK = 5_000
 
@@ -33,26 +33,32 @@ def live_capacity(database: Database) -> Sequence[capacity.Available]:
         return capacity.available(connection)
 
 
-def fold(keys: Contributors, connection: Connection, events: Sequence[Event]) -> None:
+def fold(keys: Contributors, events: Sequence[Event]) -> Act:
     """Handle `referral.updated.v1` and `need.counted.v1`, many at once; in any order and however often they come."""
     found = threads(events)
-    if not found:
-        return
-    counted.alone(connection)
-    gone = counted.withdrawn_among(connection, sorted({thread.statistics for thread in found}))
-    found = {thread: seen for thread, seen in found.items() if thread.statistics not in gone}
-    counted.keep_threads(connection, found)
-    _place(keys, connection, found.items())
+    best = _best(keys, found.items())
+
+    def keep(connection: Connection) -> None:
+        if found:
+            counted.alone(connection)
+            counted.keep_threads(connection, found)
+            counted.place(connection, best)
+
+    return keep
 
 
-def withdraw(keys: Contributors, connection: Connection, events: Sequence[Event]) -> None:
+def withdraw(keys: Contributors, events: Sequence[Event]) -> Act:
     """Handle `statistics.withdrawn.v1`: it is as if these survivors had never been counted, and so it will stay."""
     names = sorted({name for event in events for name in event.data["pseudonyms"]})
-    counted.alone(connection)
-    for first in range(0, len(names), CHUNK):
-        some = names[first : first + CHUNK]
-        counted.add_to_cells(connection, _sums(keys, counted.places_of(connection, some), {}))
-        counted.forget(connection, some)
+
+    def take_out(connection: Connection) -> None:
+        counted.alone(connection)
+        for first in range(0, len(names), CHUNK):
+            some = names[first : first + CHUNK]
+            counted.add_to_cells(connection, _left(keys, counted.places_of(connection, some)))
+            counted.forget(connection, some)
+
+    return take_out
 
 
 def rebuild(room: Room, progress: Progress, chunk: int = CHUNK) -> int:
@@ -72,30 +78,25 @@ def rebuild(room: Room, progress: Progress, chunk: int = CHUNK) -> int:
         with room.database.transaction() as connection:
             counted.alone(connection)
             found = counted.next_threads(connection, chunk)
-            _place(room.contributors, connection, found)
+            counted.place(connection, _best(room.contributors, found))
         if not found:
             return done
         done += len(found)
 
 
-def _place(keys: Contributors, connection: Connection, found: Iterable[tuple[Thread, Seen]]) -> None:
-    """Let each group count where its best thread says, and each cell know."""
+def _best(keys: Contributors, found: Iterable[tuple[Thread, Seen]]) -> dict[Group, tuple[Place, int]]:
+    """Where each group would count as far as these threads tell, and its contributor key."""
     best = best_places(found, keys)
-    old = counted.places(connection, list(best))
-    moved = {group: place for group, place in best.items() if group not in old or place > old[group]}
-    counted.put(connection, moved)
-    left = {group: old[group] for group in moved if group in old}
-    counted.add_to_cells(connection, _sums(keys, left, moved))
+    return {group: (place, keys(group.statistics, group.quarter)) for group, place in best.items()}
 
 
-def _sums(keys: Contributors, left: Mapping[Group, Place], entered: Mapping[Group, Place]) -> dict[Cell, Sum]:
-    """What changes in each cell when groups leave places and enter others."""
+def _left(keys: Contributors, places: Mapping[Group, Place]) -> dict[Cell, Sum]:
+    """What changes in each cell when groups leave their places."""
     sums: defaultdict[Cell, list[int]] = defaultdict(lambda: [0, 0, 0])
-    for sign, placed in ((-1, left), (1, entered)):
-        for group, place in placed.items():
-            key = keys(group.statistics, group.quarter)
-            of_cell = sums[Cell(group.quarter, group.family, place.region, place.stage, place.result)]
-            of_cell[0] += sign
-            of_cell[1] += sign * (key & MASK)
-            of_cell[2] += sign * (key >> HALF)
+    for group, place in places.items():
+        key = keys(group.statistics, group.quarter)
+        of_cell = sums[Cell(group.quarter, group.family, place.region, place.stage, place.result)]
+        of_cell[0] -= 1
+        of_cell[1] -= key & MASK
+        of_cell[2] -= key >> HALF
     return {base: Sum(*of_cell) for base, of_cell in sums.items()}

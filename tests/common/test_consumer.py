@@ -5,7 +5,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import replace
 from datetime import timedelta
-from itertools import count
+from functools import partial
+from itertools import accumulate, count
 
 import pytest
 from sqlalchemy import Connection
@@ -14,7 +15,14 @@ from sqlalchemy.exc import OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from services.common.broker import Broker, BrokerUnavailable, Consumer, Producer, Received, Record
-from services.common.consumer import INBOX_DAYS, MAX_PARKED_IN_A_ROW, EventConsumer, TooManyFailures
+from services.common.consumer import (
+    INBOX_DAYS,
+    MAX_PARKED_IN_A_ROW,
+    WORTH_READING_AHEAD,
+    Act,
+    EventConsumer,
+    TooManyFailures,
+)
 from services.common.database import Database
 from services.common.errors import Park, Transient
 from services.common.event import Event, to_headers, to_value
@@ -24,6 +32,8 @@ from tests.support.clocks import StillClock
 from tests.support.plumbing import (
     TOPIC,
     TYPE,
+    BatchBus,
+    NoBus,
     add_effect,
     effects,
     make_consumer,
@@ -60,22 +70,6 @@ class Handler:
         add_effect(connection, event)
         if event.id in self.broken:
             raise self.error
-
-
-class NoBus:
-    """A bus that is down."""
-
-    def producer(self) -> Producer:
-        raise BrokerUnavailable
-
-    def consumer(self, group: str, topics: Sequence[str]) -> Consumer:  # noqa: ARG002 - nobody is let in
-        raise BrokerUnavailable
-
-    def sync_topics(self) -> Mapping[str, str]:
-        raise BrokerUnavailable
-
-    def missing_topics(self) -> Sequence[str]:
-        raise BrokerUnavailable
 
 
 def events(*names: str) -> list[Event]:
@@ -431,13 +425,81 @@ def test_a_consumer_says_so_when_the_bus_is_down(database: Database) -> None:
         make_consumer(database, NoBus()).run(threading.Event())
 
 
+def add_effects(events: Sequence[Event], connection: Connection) -> None:
+    for event in events:
+        add_effect(connection, event)
+
+
+def bus_of(database: Database, *batches: Sequence[Event]) -> tuple[BatchBus, list[int]]:
+    """A bus that hands out these batches, and how many effects there were each time when offsets were noted."""
+    firsts = accumulate(map(len, batches), initial=1)
+    noted: list[int] = []
+    placed = [received(batch, first) for batch, first in zip(batches, firsts, strict=False)]
+    return BatchBus(placed, on_commit=lambda: noted.append(len(effects(database)))), noted
+
+
+def many(batch: int) -> list[Event]:
+    return [make_event(f"k{number % 7}", batch * 1000 + number) for number in range(WORTH_READING_AHEAD)]
+
+
+def test_large_batches_take_effect_in_order_and_before_their_offsets_are_noted(database: Database) -> None:
+    batches = [many(0), many(1), many(2)[:3], many(3)]
+    bus, noted = bus_of(database, *batches)
+    make_consumer(database, bus).run(bus.stopping)
+    assert effects(database) == [event.id for batch in batches for event in batch]
+    assert noted[-1] == sum(map(len, batches))
+
+
+def test_the_next_large_batch_is_read_while_the_one_before_is_taken(database: Database) -> None:
+    second_read, in_time = threading.Event(), list[bool]()
+
+    def fold(events: Sequence[Event]) -> Act:
+        first = events[0].id == many(0)[0].id
+        if not first:
+            second_read.set()
+
+        def act(connection: Connection) -> None:
+            if first:
+                in_time.append(second_read.wait(PATIENCE))
+            add_effects(events, connection)
+
+        return act
+
+    bus, _ = bus_of(database, many(0), many(1))
+    consumer = make_consumer(database, bus)
+    consumer.folds, consumer.handlers = {TYPE: fold}, {}
+    consumer.run(bus.stopping)
+    assert in_time == [True]
+    assert effects(database) == [event.id for batch in (many(0), many(1)) for event in batch]
+
+
+def test_after_an_outage_no_later_batch_takes_effect_and_no_offset_is_noted(database: Database) -> None:
+    outage = Handler(database, many(0)[5].id, error=Transient)
+    bus, noted = bus_of(database, many(0), many(1), many(2))
+    outage.consumer.broker = bus
+    with pytest.raises(Transient):
+        outage.consumer.run(bus.stopping)
+    assert effects(database) == []
+    assert noted == []
+
+
+def test_of_a_large_batch_only_what_cannot_be_read_is_parked(database: Database) -> None:
+    bus, _ = bus_of(database, many(0), many(1))
+    record = bus.batches[0][3].record
+    broken = replace(bus.batches[0][3], record=replace(record, value=b"{"))
+    bus.batches[0] = [*bus.batches[0][:3], broken, *bus.batches[0][4:]]
+    make_consumer(database, bus).run(bus.stopping)
+    key = record.key
+    assert effects(database) == [event.id for event in [*many(0), *many(1)] if event.key != key]
+    assert parked(database)[0] == (key, "ValueError")
+
+
 def test_a_fold_gets_a_batch_at_once_and_needs_no_inbox(database: Database) -> None:
     batches: list[list[str]] = []
 
-    def fold(connection: Connection, events: Sequence[Event]) -> None:
+    def fold(events: Sequence[Event]) -> Act:
         batches.append([event.id for event in events])
-        for event in events:
-            add_effect(connection, event)
+        return partial(add_effects, events)
 
     consumer = make_consumer(database, NoBus())
     consumer.folds, consumer.handlers = {TYPE: fold}, {}
@@ -452,11 +514,14 @@ def test_a_fold_gets_a_batch_at_once_and_needs_no_inbox(database: Database) -> N
 def test_events_are_folded_and_handled_in_one_transaction_and_one_that_cannot_be_folded_is_parked(
     database: Database,
 ) -> None:
-    def fold(connection: Connection, events: Sequence[Event]) -> None:
-        for event in events:
-            add_effect(connection, event)
-            if event.key == "bad":
-                raise Unforeseen
+    def fold(events: Sequence[Event]) -> Act:
+        def act(connection: Connection) -> None:
+            for event in events:
+                add_effect(connection, event)
+                if event.key == "bad":
+                    raise Unforeseen
+
+        return act
 
     consumer = make_consumer(database, NoBus())
     consumer.folds = {"need.counted.v1": fold}

@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Sequence
 from datetime import date
+from functools import cache
 from itertools import product
 from typing import Any
 
@@ -136,9 +137,13 @@ def test_every_cell_of_every_table_is_what_counting_by_hand_gives(
             assert count.outside_largest == count.persons - max(count.by_agency.values(), default=0)
 
 
-def cells_of(tables: dict[tuple[str, str], TrueTable], period: str) -> dict[tuple[tuple[str, str], ...], Count]:
+Where = tuple[tuple[str, str], ...]
+"""A cell by its code in each dimension that does not stand at its root."""
+
+
+def cells_of(tables: dict[tuple[str, str], TrueTable], period: str) -> dict[Where, Count]:
     """Every cell of a period by its code in each dimension that does not stand at its root."""
-    found: dict[tuple[tuple[str, str], ...], Count] = {}
+    found: dict[Where, Count] = {}
     for (name, of), table in tables.items():
         if of == period:
             names = next(list(entry["cells"]) for entry in PLAN["tables"] if entry["id"] == name)
@@ -147,6 +152,18 @@ def cells_of(tables: dict[tuple[str, str], TrueTable], period: str) -> dict[tupl
                     (each, code) for each, code in zip(names, key, strict=True) if TREES[each][code] is not None
                 )
                 assert found.setdefault(where, count) == count, "one set of people shows two numbers"
+    return found
+
+
+@cache
+def splits(cells: frozenset[Where]) -> list[tuple[Where, list[Where], bool]]:
+    """Each cell with the cells that it falls into along each dimension, and whether a person is in one of them only."""
+    found = []
+    for where, (name, tree) in product(cells, TREES.items()):
+        children = [code for code, parent in tree.items() if parent == dict(where).get(name, root(name))]
+        parts = [with_code(where, name, code) for code in children]
+        if parts and cells.issuperset(parts):
+            found.append((where, parts, is_one(name, where)))
     return found
 
 
@@ -160,30 +177,26 @@ def test_the_relations_that_the_plan_promises_hold_between_true_cells(
     tables = counting.every_table()
     periods = {period: cells_of(tables, period) for period in PERIODS}
     for cells in periods.values():
-        for where, count in cells.items():
-            for name, tree in TREES.items():
-                children = [code for code, parent in tree.items() if parent == dict(where).get(name, root(name))]
-                parts = [cells.get(with_code(where, name, code)) for code in children]
-                if children and None not in parts:
-                    relate(count, [part for part in parts if part], one=is_one(name, where))
+        for where, parts, one in splits(frozenset(cells)):
+            relate(cells[where], [cells[part] for part in parts], one=one)
     for where, count in periods["2026"].items():
-        parts = [periods[quarter].get(where) for quarter in PERIODS[:4]]
-        if None not in parts:
-            assert count.persons <= sum(part.persons for part in parts if part)
+        quarters = [periods[quarter].get(where) for quarter in PERIODS[:4]]
+        if None not in quarters:
+            assert count.persons <= sum(part.persons for part in quarters if part)
             if not [name for name, _ in where if PLAN["dimensions"][name]["one"] is not False]:
-                assert count.persons >= max(part.persons for part in parts if part)
+                assert count.persons >= max(part.persons for part in quarters if part)
 
 
 def root(dimension: str) -> str:
     return next(code for code, parent in TREES[dimension].items() if parent is None)
 
 
-def with_code(where: tuple[tuple[str, str], ...], dimension: str, code: str) -> tuple[tuple[str, str], ...]:
+def with_code(where: Where, dimension: str, code: str) -> Where:
     codes = {**dict(where), dimension: code}
     return tuple((name, codes[name]) for name in TREES if name in codes)
 
 
-def is_one(dimension: str, where: tuple[tuple[str, str], ...]) -> bool:
+def is_one(dimension: str, where: Where) -> bool:
     one = PLAN["dimensions"][dimension]["one"]
     return one if isinstance(one, bool) else one in dict(where)
 

@@ -21,8 +21,9 @@ from tests.support.clocks import NOON
 from tests.support.counted import AGENCIES, Asked, CountingRoom, asked, events_of, pseudonym, withdrawal
 
 some = settings(
-    max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+    max_examples=5, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
 )
+many = settings(some, max_examples=150)
 histories = st.lists(asked, max_size=8)
 BED = Asked(
     1, "N02", "toronto", "crisis", AGENCIES[0], AGENCIES[1], date(2026, 4, 1), ("requested", "accepted", "started")
@@ -33,11 +34,7 @@ class Crash(Exception):
     """The process dies before it commits."""
 
 
-@some
-@given(told=histories, dice=st.randoms(), size=st.integers(1, 7))
-def test_i14_any_order_any_repetition_and_any_batches_give_the_same(
-    counting: CountingRoom, told: Sequence[Asked], dice: Random, size: int
-) -> None:
+def any_order(counting: CountingRoom, told: Sequence[Asked], dice: Random, size: int) -> None:
     events = events_of(told)
     counting.empty()
     counting.take(events)
@@ -51,10 +48,23 @@ def test_i14_any_order_any_repetition_and_any_batches_give_the_same(
 
 
 @some
-@given(told=histories, who=st.integers(1, 6), dice=st.randoms())
-def test_i10_whoever_withdraws_leaves_what_a_history_without_her_leaves(
-    counting: CountingRoom, told: Sequence[Asked], who: int, dice: Random
+@given(told=histories, dice=st.randoms(), size=st.integers(1, 7))
+def test_i14_any_order_any_repetition_and_any_batches_give_the_same(
+    counting: CountingRoom, told: Sequence[Asked], dice: Random, size: int
 ) -> None:
+    any_order(counting, told, dice, size)
+
+
+@pytest.mark.soak
+@many
+@given(told=histories, dice=st.randoms(), size=st.integers(1, 7))
+def test_i14_any_order_any_repetition_and_any_batches_give_the_same_at_length(
+    counting: CountingRoom, told: Sequence[Asked], dice: Random, size: int
+) -> None:
+    any_order(counting, told, dice, size)
+
+
+def withdrawal_anywhere(counting: CountingRoom, told: Sequence[Asked], who: int, dice: Random) -> None:
     counting.empty()
     counting.take(events_of([history for history in told if history.who != who]))
     expected, tables = counting.state(), counting.every_table()
@@ -68,10 +78,23 @@ def test_i10_whoever_withdraws_leaves_what_a_history_without_her_leaves(
 
 
 @some
-@given(told=histories, who=st.integers(1, 6))
-def test_i8_one_survivor_changes_each_cell_by_one_at_most_and_few_cells(
-    counting: CountingRoom, told: Sequence[Asked], who: int
+@given(told=histories, who=st.integers(1, 6), dice=st.randoms())
+def test_i10_whoever_withdraws_leaves_what_a_history_without_her_leaves(
+    counting: CountingRoom, told: Sequence[Asked], who: int, dice: Random
 ) -> None:
+    withdrawal_anywhere(counting, told, who, dice)
+
+
+@pytest.mark.soak
+@many
+@given(told=histories, who=st.integers(1, 6), dice=st.randoms())
+def test_i10_whoever_withdraws_leaves_what_a_history_without_her_leaves_at_length(
+    counting: CountingRoom, told: Sequence[Asked], who: int, dice: Random
+) -> None:
+    withdrawal_anywhere(counting, told, who, dice)
+
+
+def her_weight(counting: CountingRoom, told: Sequence[Asked], who: int) -> None:
     counting.empty()
     counting.take(events_of(told))
     with_her, sums = counting.every_table(), counting.state().sums
@@ -92,8 +115,23 @@ def test_i8_one_survivor_changes_each_cell_by_one_at_most_and_few_cells(
 
 
 @some
-@given(told=histories, chunk=st.integers(1, 5))
-def test_i15_the_fold_equals_a_full_rebuild(counting: CountingRoom, told: Sequence[Asked], chunk: int) -> None:
+@given(told=histories, who=st.integers(1, 6))
+def test_i8_one_survivor_changes_each_cell_by_one_at_most_and_few_cells(
+    counting: CountingRoom, told: Sequence[Asked], who: int
+) -> None:
+    her_weight(counting, told, who)
+
+
+@pytest.mark.soak
+@many
+@given(told=histories, who=st.integers(1, 6))
+def test_i8_one_survivor_changes_each_cell_by_one_at_most_and_few_cells_at_length(
+    counting: CountingRoom, told: Sequence[Asked], who: int
+) -> None:
+    her_weight(counting, told, who)
+
+
+def rebuilt(counting: CountingRoom, told: Sequence[Asked], chunk: int) -> None:
     counting.empty()
     counting.take(events_of(told), 4)
     folded, tables = counting.state(), counting.every_table()
@@ -103,6 +141,21 @@ def test_i15_the_fold_equals_a_full_rebuild(counting: CountingRoom, told: Sequen
     assert handlers.rebuild(counting.room, lambda _done, _total: None, chunk) == len(folded.journal)
     assert counting.state() == folded
     assert counting.every_table() == tables
+
+
+@some
+@given(told=histories, chunk=st.integers(1, 5))
+def test_i15_the_fold_equals_a_full_rebuild(counting: CountingRoom, told: Sequence[Asked], chunk: int) -> None:
+    rebuilt(counting, told, chunk)
+
+
+@pytest.mark.soak
+@many
+@given(told=histories, chunk=st.integers(1, 5))
+def test_i15_the_fold_equals_a_full_rebuild_at_length(
+    counting: CountingRoom, told: Sequence[Asked], chunk: int
+) -> None:
+    rebuilt(counting, told, chunk)
 
 
 class Life(RuleBasedStateMachine):
@@ -144,8 +197,8 @@ class Life(RuleBasedStateMachine):
     def _take_and_die(self) -> None:
         keys = self.counting.room.contributors
         with self.counting.database.transaction() as connection:
-            handlers.fold(keys, connection, BED.events(99))
-            handlers.withdraw(keys, connection, [withdrawal(9, 1, 2, 3)])
+            handlers.fold(keys, BED.events(99))(connection)
+            handlers.withdraw(keys, [withdrawal(9, 1, 2, 3)])(connection)
             raise Crash
 
     @rule()
@@ -170,9 +223,18 @@ class Life(RuleBasedStateMachine):
         assert {cell: (sum_.high << HALF) + sum_.low for cell, sum_ in sums.items()} == total
 
 
-def test_i10_i14_a_life_of_events_crashes_withdrawals_and_rebuilds(counting: CountingRoom) -> None:
+def live(counting: CountingRoom, lives: int, steps: int) -> None:
     machine = type("ThisLife", (Life,), {"counting": counting})
-    run_state_machine_as_test(machine, settings=settings(some, max_examples=8, stateful_step_count=10))
+    run_state_machine_as_test(machine, settings=settings(some, max_examples=lives, stateful_step_count=steps))
+
+
+def test_i10_i14_a_life_of_events_crashes_withdrawals_and_rebuilds(counting: CountingRoom) -> None:
+    live(counting, 4, 10)
+
+
+@pytest.mark.soak
+def test_i10_i14_many_lives_of_events_crashes_withdrawals_and_rebuilds(counting: CountingRoom) -> None:
+    live(counting, 60, 30)
 
 
 def test_a_need_without_a_referral_counts_as_not_started_by_its_recorder(counting: CountingRoom) -> None:

@@ -87,7 +87,16 @@ def test_the_command_rebuilds_and_says_how_far_it_is(counting: CountingRoom, tmp
 
 @pytest.mark.slow
 def test_ten_times_as_much_takes_no_more_memory(tmp_path: Path) -> None:
-    peaks = [_rebuilt(tmp_path / str(people), people) for people in (3_000, 30_000)]
+    same_peak(tmp_path, 1_000, 10_000)
+
+
+@pytest.mark.soak
+def test_a_hundred_times_as_much_takes_no_more_memory(tmp_path: Path) -> None:
+    same_peak(tmp_path, 2_000, 200_000)
+
+
+def same_peak(folder: Path, few: int, many: int) -> None:
+    peaks = [_rebuilt(folder / str(people), people) for people in (few, many)]
     assert peaks[1] <= peaks[0] + EXTRA_MEGABYTES
 
 

@@ -1,12 +1,13 @@
 """The smallest service there is: plumbing and one table, in which a handler's effect can be seen."""
 
 import json
-from collections.abc import Callable, Iterable, Sequence
+import threading
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from sqlalchemy import Column, Connection, MetaData, String, Table, select
 
-from services.common.broker import Broker, Pending, Received, Record
+from services.common.broker import Broker, BrokerUnavailable, Consumer, Pending, Producer, Received, Record
 from services.common.consumer import EventConsumer, Handler
 from services.common.database import BigId, Database
 from services.common.event import Event, to_headers, to_value
@@ -123,3 +124,52 @@ class ChoosyProducer:
     def ids(self) -> list[str]:
         """The events that arrived, in order."""
         return [record.headers["ce_id"] for record in self.took]
+
+
+class NoBus:
+    """A bus that is down."""
+
+    def producer(self) -> Producer:
+        """Nobody is let in."""
+        raise BrokerUnavailable
+
+    def consumer(self, group: str, topics: Sequence[str]) -> Consumer:  # noqa: ARG002 - nobody is let in
+        """Nobody is let in."""
+        raise BrokerUnavailable
+
+    def sync_topics(self) -> Mapping[str, str]:
+        """Nobody is let in."""
+        raise BrokerUnavailable
+
+    def missing_topics(self) -> Sequence[str]:
+        """Nobody is let in."""
+        raise BrokerUnavailable
+
+
+class BatchBus(NoBus):
+    """A bus of the test's own: it hands out batches to one consumer, then tells it to stop."""
+
+    def __init__(
+        self,
+        batches: Sequence[Sequence[Received]],
+        on_poll: Callable[[], None] = lambda: None,
+        on_commit: Callable[[], None] = lambda: None,
+    ) -> None:
+        self.batches = list(batches)
+        self.commit, self._on_poll = on_commit, on_poll
+        self.stopping = threading.Event()
+
+    def consumer(self, group: str, topics: Sequence[str]) -> Consumer:  # noqa: ARG002 - there is one
+        """Itself."""
+        return self
+
+    def poll(self, timeout: float) -> Sequence[Received]:  # noqa: ARG002 - nothing is waited for
+        """The next batch; after the last one it is time to stop."""
+        self._on_poll()
+        if not self.batches:
+            self.stopping.set()
+            return []
+        return self.batches.pop(0)
+
+    def close(self) -> None:
+        """Nothing is held."""

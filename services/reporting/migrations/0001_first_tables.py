@@ -3,7 +3,7 @@
 import sqlalchemy as sa
 from alembic import op
 
-from services.common.database import BigId, Instant, Json
+from services.common.database import BigId, Code, Instant, Json
 
 revision = "0001"
 down_revision = None
@@ -43,26 +43,28 @@ def upgrade() -> None:
     )
     op.create_table(
         "cell",
-        sa.Column("quarter", sa.String(length=8), nullable=False),
-        sa.Column("family", sa.String(length=8), nullable=False),
-        sa.Column("region", sa.String(length=32), nullable=False),
-        sa.Column("stage", sa.String(length=16), nullable=False),
+        sa.Column("quarter", Code(8), nullable=False),
+        sa.Column("family", Code(8), nullable=False),
+        sa.Column("region", Code(32), nullable=False),
+        sa.Column("stage", Code(16), nullable=False),
         sa.Column("result", sa.SmallInteger(), nullable=False),
         sa.Column("persons", sa.BigInteger(), nullable=False),
         sa.Column("low", sa.BigInteger(), nullable=False),
         sa.Column("high", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("quarter", "family", "region", "stage", "result"),
+        postgresql_with={"fillfactor": 50},
     )
     op.create_table(
         "contribution",
-        sa.Column("statistics", sa.String(length=26), nullable=False),
-        sa.Column("quarter", sa.String(length=8), nullable=False),
-        sa.Column("family", sa.String(length=8), nullable=False),
+        sa.Column("statistics", Code(26), nullable=False),
+        sa.Column("quarter", Code(8), nullable=False),
+        sa.Column("family", Code(8), nullable=False),
         sa.Column("result", sa.SmallInteger(), nullable=False),
         sa.Column("draw", sa.BigInteger(), nullable=False),
-        sa.Column("region", sa.String(length=32), nullable=False),
-        sa.Column("stage", sa.String(length=16), nullable=False),
+        sa.Column("region", Code(32), nullable=False),
+        sa.Column("stage", Code(16), nullable=False),
         sa.PrimaryKeyConstraint("statistics", "quarter", "family"),
+        postgresql_with={"fillfactor": 80},
     )
     op.create_table(
         "decision",
@@ -92,18 +94,19 @@ def upgrade() -> None:
     op.create_index(op.f("ix_inbox_seen_at"), "inbox", ["seen_at"], unique=False)
     op.create_table(
         "journal",
-        sa.Column("statistics", sa.String(length=26), nullable=False),
-        sa.Column("quarter", sa.String(length=8), nullable=False),
-        sa.Column("need", sa.String(length=8), nullable=False),
-        sa.Column("region", sa.String(length=32), nullable=False),
-        sa.Column("stage", sa.String(length=16), nullable=False),
-        sa.Column("sender", sa.String(length=64), nullable=False),
-        sa.Column("recipient", sa.String(length=64), nullable=False),
-        sa.Column("reason", sa.String(length=32), nullable=False),
+        sa.Column("statistics", Code(26), nullable=False),
+        sa.Column("quarter", Code(8), nullable=False),
+        sa.Column("need", Code(8), nullable=False),
+        sa.Column("region", Code(32), nullable=False),
+        sa.Column("stage", Code(16), nullable=False),
+        sa.Column("sender", Code(64), nullable=False),
+        sa.Column("recipient", Code(64), nullable=False),
+        sa.Column("reason", Code(32), nullable=False),
         sa.Column("started_within", sa.SmallInteger(), nullable=False),
         sa.Column("answered_within", sa.SmallInteger(), nullable=False),
         sa.Column("at_work", sa.SmallInteger(), nullable=False),
         sa.PrimaryKeyConstraint("statistics", "quarter", "need", "region", "stage", "sender", "recipient", "reason"),
+        postgresql_with={"fillfactor": 70},
     )
     op.create_table(
         "outbox",
@@ -161,9 +164,7 @@ def upgrade() -> None:
     )
     op.create_index(op.f("ix_used_once_expires_at"), "used_once", ["expires_at"], unique=False)
     op.create_table(
-        "withdrawn",
-        sa.Column("statistics", sa.String(length=26), nullable=False),
-        sa.PrimaryKeyConstraint("statistics"),
+        "withdrawn", sa.Column("statistics", Code(26), nullable=False), sa.PrimaryKeyConstraint("statistics")
     )
 
 

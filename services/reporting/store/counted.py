@@ -2,11 +2,31 @@
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Connection, Select, Table, case, delete, func, select, tuple_
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    ColumnElement,
+    Connection,
+    Executable,
+    Select,
+    Table,
+    and_,
+    case,
+    delete,
+    exists,
+    func,
+    literal,
+    select,
+    tuple_,
+    union_all,
+)
 
-from services.common.database import Columns, among, insert_new, merge
+from services.common import staging
+from services.common.database import Columns, insert_new, one_of
+from services.common.staging import anew, merge, put, stage
 from services.reporting.counting import Group, Place, Seen, Thread
 from services.reporting.models import cell, contribution, journal, rebuilding, roster, withdrawn
 
@@ -14,6 +34,11 @@ LOCK = "fireweed:reporting:fold"
 AT_ONCE = 10_000
 # The sum of keys is kept in two halves of so many bits.
 HALF = 32
+MASK = (1 << HALF) - 1
+
+NEW_THREADS = stage(journal)
+NEW_PLACES = stage(contribution, Column("low", BigInteger), Column("high", BigInteger))
+NEW_SUMS = stage(cell)
 
 
 class Cell(NamedTuple):
@@ -35,26 +60,28 @@ class Sum(NamedTuple):
 
 
 def alone(connection: Connection) -> None:
-    """Until the transaction ends nobody else folds, withdraws or rebuilds. SQLite lets one write at a time anyway."""
-    if connection.dialect.name == "postgresql":
-        connection.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(LOCK, 0))))
-
-
-def withdrawn_among(connection: Connection, pseudonyms: Sequence[str]) -> set[str]:
-    """Which of these have withdrawn."""
-    query = select(withdrawn.c.statistics).where(_are(connection, withdrawn, pseudonyms))
-    return set(connection.scalars(query))
+    """Until the transaction ends nobody else folds, withdraws or rebuilds."""
+    staging.alone(connection, LOCK)
 
 
 def keep_threads(connection: Connection, found: Mapping[Thread, Seen]) -> None:
-    """Add to the journal; what is known of a thread joins what was."""
-    merge(connection, journal, [thread + seen for thread, seen in found.items()], _join_seen)
+    """Add to the journal, but nothing of those who withdrew; what is known of a thread joins what was."""
+    put(connection, NEW_THREADS, [thread + seen for thread, seen in found.items()])
+    connection.execute(_without_withdrawn(NEW_THREADS))
+    merge(connection, journal, _threads, _join_seen)
 
 
-def places(connection: Connection, groups: Sequence[Group]) -> dict[Group, Place]:
-    """Where these groups count now."""
-    query = select(contribution).where(among(connection, list(contribution.primary_key), groups))
-    return {Group(*row[:3]): Place(*row[3:]) for row in connection.execute(query)}
+def place(connection: Connection, found: Mapping[Group, tuple[Place, int]]) -> None:
+    """Let groups count in these places, unless they withdrew or count in a better one; each comes with its contributor key.
+
+    What leaves a cell and what enters one is added up for each cell first.
+    """
+    rows = [(*group, *where, key & MASK, key >> HALF) for group, (where, key) in found.items()]
+    put(connection, NEW_PLACES, rows)
+    connection.execute(_without_withdrawn(NEW_PLACES))
+    connection.execute(_no_better)
+    merge(connection, cell, _changes, _add_sum)
+    merge(connection, contribution, _places, _replace_place)
 
 
 def places_of(connection: Connection, pseudonyms: Sequence[str]) -> dict[Group, Place]:
@@ -63,16 +90,10 @@ def places_of(connection: Connection, pseudonyms: Sequence[str]) -> dict[Group, 
     return {Group(*row[:3]): Place(*row[3:]) for row in connection.execute(query)}
 
 
-def put(connection: Connection, found: Mapping[Group, Place]) -> None:
-    """Let groups count in these places."""
-    rows = [group + place for group, place in found.items()]
-    merge(connection, contribution, rows, _replace_place)
-
-
 def add_to_cells(connection: Connection, sums: Mapping[Cell, Sum]) -> None:
     """Add to cells, or with negative numbers take out again."""
-    rows = [base + added for base, added in sums.items()]
-    merge(connection, cell, rows, _add_sum)
+    put(connection, NEW_SUMS, [base + added for base, added in sums.items()])
+    merge(connection, cell, _sums, _add_sum)
 
 
 def forget(connection: Connection, pseudonyms: Sequence[str]) -> None:
@@ -137,7 +158,7 @@ def next_threads(connection: Connection, size: int) -> list[tuple[Thread, Seen]]
 
 
 def _are(connection: Connection, table: Table, pseudonyms: Sequence[str]) -> ColumnElement[bool]:
-    return among(connection, [table.c.statistics], [(name,) for name in pseudonyms])
+    return one_of(connection, table.c.statistics, pseudonyms)
 
 
 def _ordered() -> Select[Any]:
@@ -155,3 +176,34 @@ def _replace_place(_old: Columns, new: Columns) -> dict[str, Any]:
 
 def _add_sum(old: Columns, new: Columns) -> dict[str, Any]:
     return {name: old[name] + new[name] for name in Sum._fields}
+
+
+@cache
+def _without_withdrawn(new: Table) -> Executable:
+    return delete(new).where(anew(), new.c.statistics.in_(select(withdrawn.c.statistics)))
+
+
+def _same_group() -> ColumnElement[bool]:
+    return and_(*(contribution.c[name] == NEW_PLACES.c[name] for name in Group._fields))
+
+
+def _only_better() -> Executable:
+    """Take out of the new places those of groups that count in such a place or a better one."""
+    there, new = (tuple_(*[table.c[name] for name in Place._fields]) for table in (contribution, NEW_PLACES))
+    return delete(NEW_PLACES).where(anew(), exists().where(_same_group(), there >= new))
+
+
+def _entering_and_leaving() -> Select[Any]:
+    """What changes in each cell when the new places are entered and those that the same groups have are left."""
+    new, codes = NEW_PLACES.c, Cell._fields
+    entering = select(*[new[name] for name in codes], literal(1).label("persons"), new.low, new.high)
+    left = [*[contribution.c[name] for name in codes], literal(-1), -new.low, -new.high]
+    both = union_all(entering, select(*left).join_from(NEW_PLACES, contribution, _same_group())).subquery()
+    cells = [both.c[name] for name in codes]
+    return select(*cells, *[func.sum(both.c[name]) for name in Sum._fields]).group_by(*cells)
+
+
+# Statements that every batch runs are put together once.
+_threads, _sums = select(NEW_THREADS), select(NEW_SUMS)
+_places = select(*[NEW_PLACES.c[column.name] for column in contribution.columns])
+_no_better, _changes = _only_better(), _entering_and_leaving()
