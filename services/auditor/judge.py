@@ -62,7 +62,7 @@ class Case:
         return view if view is not None and view.groups else None
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Judge:
     """One attacker with one solver. What it has found serves for the next, similar case: points, and what was told before."""
 

@@ -17,7 +17,9 @@ from services.auditor.system import MANY, Group, Numbers, System, build
 from services.reporting.drafts import Draft
 
 # After so many rounds small steps have had their chance; after so many more, whole tables go.
-PATIENCE, ROUNDS = 30, 40
+PATIENCE, ROUNDS = 40, 50
+# From so many agencies it is learnt at once what they find.
+FINDERS = 4
 SECONDS = 30.0
 TINY = 1e-6
 Progress = Callable[[str, int, int], None]
@@ -97,8 +99,9 @@ def _more(draft: Draft, case: Case, failures: Sequence[_Failure], round_: int) -
     for step in (free, draft) if round_ < PATIENCE else ():
         if more := _cheapest(step, case, failures) - draft.hidden:
             return more
-    for stretch in _stretches(draft, failures)[round_ >= ROUNDS :]:
-        if more := stretch - draft.hidden:
+    first = 0 if round_ < PATIENCE else 2 if round_ < ROUNDS else 3
+    for stretch in _stretches(draft, failures)[first:]:
+        if more := stretch & draft.shown_numbers():
             return more
     raise Doubt(f"{failures[0].finding.group.name} can be found in what is published already.")
 
@@ -117,26 +120,33 @@ def _meet(one: Publication, other: Publication) -> bool:
     return one.year == other.year and (one.period == other.period or one.kind != other.kind)
 
 
-def _failures(case: Case, inside: Inside, judges: Sequence[Judge]) -> list[_Failure]:
+def _failures(case: Case, inside: Inside, judges: list[Judge]) -> list[_Failure]:
     """What an outsider finds, or, if that is nothing, what agencies find."""
     names = case.system.names
     found: list[_Failure] = []
+    finders: list[Judge] = []
     for judge in () if case.nothing_new else judges:
         wanted = _cautious(case.system, inside) if judge.insider is None else None
+        own = [finding for finding in judge.judge(case, wanted=wanted) if not finding.safe]
         found += [
             _Failure(finding, tuple(names[column] for column in finding.group.columns), judge.insider)
-            for finding in judge.judge(case, wanted=wanted)
-            if not finding.safe
+            for finding in own
         ]
-        if found and judge.insider is None:
+        finders += [judge] if own else []
+        if found and (judge.insider is None or len(finders) == FINDERS):
             break
+    # Whoever found something is asked first the next time.
+    judges.sort(key=lambda judge: (judge.insider is not None, judge not in finders))
     return found
 
 
 def _cautious(system: System, inside: Inside) -> System:
     """The system with as much left open to an outsider as the best informed agency will need; it saves many rounds."""
-    own = [insider.of(system.names) for insider in inside.insiders if not insider.about]
-    most = np.max(own, axis=0) if own else np.zeros(len(system.names), dtype=np.int64)
+    most = np.zeros(len(system.names), dtype=np.int64)
+    for insider in inside.insiders:
+        # Two agencies together are kept from the cells of one publication only.
+        concerned = [insider.about is None or name.startswith(f"{insider.about}:") for name in system.names]
+        most = np.maximum(most, insider.of(system.names) * concerned)
     groups = [
         group if group.inner else replace(group, high=max(group.high, int(most[group.outer]) + group.floor - 1))
         for group in system.groups
@@ -157,7 +167,7 @@ def _cheapest(draft: Draft, case: Case, failures: Sequence[_Failure]) -> frozens
 
 
 def _stretches(draft: Draft, failures: Sequence[_Failure]) -> list[frozenset[int]]:
-    """Every cell of the draft that a failure speaks of; everything in the same tables; everything."""
+    """Cells of the draft that a failure speaks of; the smallest that holds or is part of one; their tables; everything."""
     start = f"{draft.id}:"
     numbers = {name: number for number, name in enumerate(draft.known.names)}
     named = {
@@ -165,7 +175,9 @@ def _stretches(draft: Draft, failures: Sequence[_Failure]) -> list[frozenset[int
     }
     tables = {table for (table, _), number in draft.known.place.items() if number in named} & draft.tables.keys()
     whole = {number for (table, _), number in draft.known.place.items() if table in tables}
-    return [frozenset(named), frozenset(whole), frozenset(range(len(numbers)))]
+    shown = draft.shown_numbers()
+    near = {one for pair in draft.known.nested if named.intersection(pair) for one in shown.intersection(pair)}
+    return [frozenset(named), draft.smallest(near), frozenset(whole), frozenset(range(len(numbers)))]
 
 
 class _Relaxed:
@@ -189,11 +201,9 @@ class _Relaxed:
             now = np.array([finding.low if sign > 0 else -finding.high for finding in findings], dtype=float)
             for at, finding in enumerate(findings):
                 # What freed one group has often freed others.
-                if (
-                    now[at] > aims[at] + TINY
-                    and (point := self._push(finding.group, sign, float(aims[at]))) is not None
-                ):
-                    now = np.minimum(now, sign * forms.at(point))
+                if now[at] > aims[at] + TINY:
+                    point = self._push(finding.group, sign, float(aims[at]))
+                    now = now if point is None else np.minimum(now, sign * forms.at(point))
 
     def _push(self, group: Group, sign: float, aim: float) -> Numbers | None:
         """A cheapest point at which a group is as it should be; all that is bent for that will be hidden."""

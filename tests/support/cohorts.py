@@ -108,9 +108,9 @@ def pick(dice: random.Random, weights: Mapping[str, float]) -> str:
     return dice.choices(list(weights), list(weights.values()))[0]
 
 
-def tables(rows: list[Asked], period: str) -> list[TrueTable]:
-    """The true tables of the plan for a period, in which each person has one answer for each family."""
-    plan = published.plan(1)
+def tables(rows: list[Asked], period: str, version: int = 1) -> list[TrueTable]:
+    """The true tables of a plan for a period, in which each person has one answer for each family."""
+    plan = published.plan(version)
     merged = _merged(rows)
     roots = {
         name: next(code for code, parent in dimension["within"].items() if parent is None)
