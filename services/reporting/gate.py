@@ -1,5 +1,6 @@
 """The way out for numbers about people: build, audit, two people's word, freeze. A failure leaves what is out as it is."""
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import date, timedelta
@@ -59,6 +60,12 @@ def build(room: Room, keys: Path, period: str, progress: Progress, *, revision: 
             stands = "Nothing changes: what is published stands."
             raise refuse("not-safe", f"{doubt} {stands} Coarsen: {_coarsen(doubt)}.") from doubt
     return _keep(room, draft)
+
+
+def silent(made: Any) -> list[str]:
+    """The tables of a draft in which nothing can be shown."""
+    tables = {name: json.loads(words)["rows"] for name, words in made["files"].items() if name.endswith(".json")}
+    return [Path(name).stem for name, rows in tables.items() if all(row[-1] == published.HIDDEN for row in rows)]
 
 
 def check(room: Room, progress: Progress) -> Verdict:

@@ -99,6 +99,17 @@ def test_without_an_audit_and_two_different_people_nothing_is_published(room: Ro
     gate.publish(room)
 
 
+def test_a_draft_says_in_which_tables_nothing_can_be_shown(room: Room, keys: Path) -> None:
+    made = gate.build(room, keys, "2026-Q1", quietly)
+    told = gate.silent(made)
+    assert "need" not in told
+    assert set(told) == {
+        Path(name).stem
+        for name, words in made["files"].items()
+        if name.endswith(".csv") and {line.rpartition(b",")[2] for line in words.splitlines()[1:]} == {b"x"}
+    }
+
+
 def test_words_given_for_one_draft_do_not_hold_for_another(room: Room, keys: Path) -> None:
     gate.build(room, keys, "2026-Q1", quietly)
     approved(room)
