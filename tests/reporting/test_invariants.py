@@ -18,7 +18,7 @@ from services.reporting import files, repair
 from services.reporting.drafts import Draft
 from tests.support.cohorts import Cohort
 from tests.support.posterior import MACROS, Belief, beliefs
-from tests.support.publishing import Press, quietly
+from tests.support.publishing import Press, quietly, share
 
 QUARTER = "2026-Q1"
 PARTS = {"need", "need-result", "need-macro-result"}
@@ -206,3 +206,15 @@ def test_i7_made_again_in_any_order_the_files_are_the_same_to_the_byte(corpus: P
         again = files.tables(replace(shown, tables={name: mixed[name] for name in names}))
         assert again == first
         assert files.bundle(files.head(shown, again), again) == files.bundle(files.head(shown, first), first)
+
+
+@pytest.mark.parametrize(("patience", "rounds"), [(0, 0), (0, 100)])
+def test_repair_ends_though_nothing_clever_helps_and_hiding_everything_is_safe(
+    patience: int, rounds: int, corpus: Press, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(repair, "PATIENCE", patience)
+    monkeypatch.setattr(repair, "ROUNDS", rounds)
+    done = corpus.publish(QUARTER)
+    assert corpus.verdict().safe
+    assert share(done) < share(corpus.draft(QUARTER))
+    assert (share(done) == 0) == (rounds == 0)
