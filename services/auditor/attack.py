@@ -15,7 +15,7 @@ from services.auditor.engines import Costs, Engine
 from services.auditor.forms import Forms, Sheet
 from services.auditor.presolve import Part, parts, settle
 from services.auditor.published import Doubt
-from services.auditor.system import Group, Numbers, System
+from services.auditor.system import MANY, Group, Numbers, System
 
 Maker = Callable[..., Engine]
 Choice = NDArray[np.bool_]
@@ -28,12 +28,17 @@ NUDGES, NUDGE = 8, 1e-3
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What the attacker can say of a group: that it might be `low` or `high`; `safe` if that tells nothing of few people."""
+    """What the attacker can say of a group: that it might be `low` or `high`; `safe` if that tells nothing of few people.
+
+    It is never fewer than `least` nor more than `most`, as far as the solver was asked.
+    """
 
     group: Group
     low: int
     high: int
     safe: bool
+    least: int = -MANY
+    most: int = MANY
 
 
 @dataclass(slots=True)
@@ -44,9 +49,14 @@ class Attack:
     make: Maker
     seconds: float
     points: list[Numbers] = field(default_factory=list)
+    findings: list[Finding] = field(default_factory=list)
 
     def run(self, known: Iterable[Numbers], progress: Callable[[int, int], None]) -> list[Finding]:
         """Everything that can be found out, beginning with points that are known from elsewhere and hold here as well."""
+        self.findings = self._run(known, progress)
+        return self.findings
+
+    def _run(self, known: Iterable[Numbers], progress: Callable[[int, int], None]) -> list[Finding]:
         sheet, goals = Sheet(self.system.lower, self.system.upper, self.system.rows), _Goals(self.system.groups)
         goals.large |= np.array([group.columns in self.system.claimed for group in self.system.groups], dtype=bool)
         base: Numbers | None = None
@@ -57,6 +67,8 @@ class Attack:
                     self.points.append(point)
         at = {group.name: number for number, group in enumerate(self.system.groups)}
         left = np.flatnonzero(goals.left(1.0) | goals.left(-1.0))
+        if base is not None and not len(left):
+            return goals.findings()
         settled = settle(self.system)
         pieces, large = parts(settled, [self.system.groups[number] for number in left])
         goals.large[np.array([at[group.name] for group in large], dtype=np.int64)] = True
@@ -91,6 +103,8 @@ class _Goals:
         self.high = np.full(len(groups), np.iinfo(np.int64).min)
         # Of these it is certain that they are not small.
         self.large = np.zeros(len(groups), dtype=bool)
+        self.least = np.full(len(groups), -MANY)
+        self.most = np.full(len(groups), MANY)
 
     def left(self, sign: float) -> Choice:
         """The groups that no point yet makes small enough (1.0), or large enough (-1.0)."""
@@ -105,13 +119,19 @@ class _Goals:
         np.maximum(self.high, values, out=self.high)
         return bool(self.left(1.0).sum() + self.left(-1.0).sum() < before)
 
+    def limit(self, place: int, sign: float, best: float) -> None:
+        """Learn how small, or how large, a group can be with fractions of people."""
+        if sign > 0:
+            self.least[place] = np.ceil(best - NEAR)
+            self.large[place] = self.least[place] >= self.groups[place].floor
+        else:
+            self.most[place] = np.floor(-best + NEAR)
+
     def findings(self) -> list[Finding]:
         safe = ~(self.left(1.0) | self.left(-1.0))
-        rows = zip(self.groups, self.low, self.high, self.large, safe, strict=True)
-        return [
-            Finding(group, max(int(low), group.floor) if sure else int(low), int(high), bool(well))
-            for group, low, high, sure, well in rows
-        ]
+        low = np.where(self.large, np.maximum(self.low, [group.floor for group in self.groups]), self.low)
+        columns = (low.tolist(), self.high.tolist(), safe.tolist(), self.least.tolist(), self.most.tolist())
+        return [Finding(*one) for one in zip(self.groups, *columns, strict=True)]
 
 
 class _Hunt:
@@ -137,10 +157,10 @@ class _Hunt:
         """Attack every group of the part; `at` says where they stand among the goals."""
         places = np.array(at, dtype=np.int64)
         for sign in (1.0, -1.0) if at else ():
-            self._sweep(goals, places, whole, sign)
+            self._push(goals, whole, sign * self._forms_of(goals.left(sign)[places]))
             for one in np.flatnonzero(goals.left(sign)[places]):
                 if goals.left(sign)[places[one]]:
-                    self._single(goals, int(places[one]), int(one), whole, sign)
+                    self._hunt(goals, places, int(one), whole, sign)
 
     def whole(self, costs: Costs) -> Numbers:
         """A whole point where these costs are least, or nearly so."""
@@ -153,33 +173,34 @@ class _Hunt:
             raise Doubt("A solver's answer does not belong to the system.")
         return found
 
-    def _sweep(self, goals: _Goals, places: NDArray[np.int64], whole: Numbers, sign: float) -> None:
-        """Push one group after another, and a little also all others that are left: most get where they must on the way."""
-        width = len(self.columns)
-        self._try(goals, whole, sign * self.forms.together(goals.left(sign)[places], width))
-        for one in np.flatnonzero(goals.left(sign)[places]):
-            todo = goals.left(sign)[places]
-            if todo[one]:
-                weights = todo * self._dice.random(len(todo)) * ASIDE
-                weights[one] = 1.0
-                self._try(goals, whole, sign * self.forms.together(weights, width))
-
-    def _single(self, goals: _Goals, place: int, one: int, whole: Numbers, sign: float) -> None:
-        """Push one group as far as it goes."""
-        costs = sign * self.forms.together(np.arange(len(self.part.groups)) == one, len(self.columns))
-        best = float(costs @ self._try(goals, whole, costs))
+    def _hunt(self, goals: _Goals, places: NDArray[np.int64], one: int, whole: Numbers, sign: float) -> None:
+        """Push one group, and a little also all others that are left: many of them get where they must on the way."""
+        place = int(places[one])
+        aim = float(self.part.groups[one].low if sign > 0 else -self.part.groups[one].high)
+        alone = sign * self._forms_of(np.arange(len(places)) == one)
+        aside = sign * self._forms_of(goals.left(sign)[places] * self._dice.random(len(places)) * ASIDE)
+        point = self.engine.least(alone + aside)
+        if alone @ point <= aim + NEAR:
+            self._round(goals, whole, alone + aside, point)
         if not goals.left(sign)[place]:
             return
-        group = goals.groups[place]
-        goals.large[place] = sign > 0 and np.ceil(best - NEAR) >= group.floor
-        if best <= (group.low if sign > 0 else -group.high) + NEAR:
-            # So far only a point with fractions of people goes there. If no other is found soon, the group stays unsafe.
-            with suppress(Doubt):
-                self._keep(goals, whole, self._must(self.engine.least_whole(costs)))
+        point = self.engine.least(alone)
+        goals.limit(place, sign, float(alone @ point))
+        if goals.left(sign)[place] and alone @ point <= aim + NEAR:
+            self._round(goals, whole, alone, point)
+            if goals.left(sign)[place]:
+                # So far only points with fractions of people go there. If no other is found soon, the group stays unsafe.
+                with suppress(Doubt):
+                    self._keep(goals, whole, self._must(self.engine.least_whole(alone)))
 
-    def _try(self, goals: _Goals, whole: Numbers, costs: Costs) -> Costs:
-        """The point where these costs are least; what it or a whole one near by shows is kept."""
-        first = point = self.engine.least(costs)
+    def _forms_of(self, weights: NDArray[np.generic]) -> Costs:
+        return self.forms.together(weights, len(self.columns))
+
+    def _push(self, goals: _Goals, whole: Numbers, costs: Costs) -> None:
+        self._round(goals, whole, costs, self.engine.least(costs))
+
+    def _round(self, goals: _Goals, whole: Numbers, costs: Costs, point: Costs) -> None:
+        """What a point where these costs are least shows, or else a whole one near by."""
         for _ in range(NUDGES):
             found = self.sheet.whole(point)
             if found is not None:
@@ -188,7 +209,6 @@ class _Hunt:
             # A corner in which nobody is pushing anything keeps its fractions for ever, unless somebody does.
             split = np.abs(point - np.rint(point)) > NEAR
             point = self.engine.least(costs + NUDGE * split * (self._dice.random(len(costs)) - 0.5))
-        return first
 
     def _keep(self, goals: _Goals, whole: Numbers, point: Numbers) -> None:
         full = whole.copy()

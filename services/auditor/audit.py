@@ -11,8 +11,8 @@ import numpy as np
 from services.auditor.attack import Attack, Finding
 from services.auditor.engines import ENGINES, Highs, Soplex
 from services.auditor.insiders import Insider
-from services.auditor.presolve import settle
-from services.auditor.published import Doubt, Publication, read_all, rules
+from services.auditor.judge import Case, Judge
+from services.auditor.published import Doubt, Publication, read_all
 from services.auditor.system import build
 
 SECONDS = 60.0
@@ -114,15 +114,14 @@ def _by_year(publications: Sequence[Publication]) -> Mapping[str, list[Publicati
 def _attacks(
     year: str, members: Sequence[Publication], insiders: Sequence[Insider], progress: Progress
 ) -> Iterator[tuple[str, list[Finding]]]:
-    system = settle(build(members))
+    case = Case(members)
     for engine in ENGINES:
-        yield engine.name, Attack(system, engine, SECONDS).run((), lambda at, of: progress(f"{year}, anybody", at, of))
-    outside = rules(members[0].rules)["outside_largest"]
+        stage = f"{year}, anybody with {engine.name.split()[0]}"
+        yield engine.name, Judge(engine, SECONDS).judge(case, lambda at, of, stage=stage: progress(stage, at, of))  # type: ignore[misc]
     for at, insider in enumerate(insiders):
         progress(f"{year}, agencies", at, len(insiders))
-        seen = insider.view(system, outside)
-        if seen is not None:
-            yield f"{Soplex.name}, agency {at + 1}", Attack(seen, Soplex, SECONDS).run((), _quietly)
+        yield f"{Soplex.name}, agency {at + 1}", Judge(Soplex, SECONDS, insider).judge(case)
+    progress(f"{year}, agencies", len(insiders), len(insiders))
 
 
 def _quietly(at: int, of: int) -> None:

@@ -3,8 +3,9 @@
 import json
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
+from hashlib import sha256
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -46,6 +47,14 @@ class Publication:
         """Whether it is about a quarter or a year."""
         return "quarter" if "-Q" in self.period else "year"
 
+    def blank(self) -> "Publication":
+        """The same publication if it had hidden all that it shows."""
+        tables = {
+            name: {key: 0 if (name, key) in self.empty else None for key in cells}
+            for name, cells in self.tables.items()
+        }
+        return replace(self, tables=tables, certain=frozenset())
+
 
 @cache
 def plan(version: int) -> Mapping[str, Any]:
@@ -73,11 +82,24 @@ def read_all(folder: Path) -> list[Publication]:
 def read(folder: Path) -> Publication:
     """One publication from its folder: `certificate.json` and `tables/*.json`."""
     try:
-        head = json.loads((folder / "certificate.json").read_bytes())["publication"]
-        tables = {path.stem: json.loads(path.read_bytes()) for path in sorted((folder / "tables").glob("*.json"))}
-        return _publication(head, tables)
+        certificate = json.loads((folder / "certificate.json").read_bytes())
+        content = {f"tables/{path.name}": path.read_bytes() for path in sorted((folder / "tables").iterdir())}
+        _sealed(folder.name, certificate, content)
+        tables = {Path(name).stem: json.loads(words) for name, words in content.items() if name.endswith(".json")}
+        return _publication(certificate["publication"], tables)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise Doubt(f"{folder.name} cannot be read ({type(error).__name__}).") from error
+
+
+def _sealed(name: str, certificate: Mapping[str, Any], content: Mapping[str, bytes]) -> None:
+    """The files are those that the certificate was made for. Not all of them need be there: tables are there twice."""
+    hashes = certificate["files"]
+    for file, words in content.items():
+        if hashes.get(file) != sha256(words).hexdigest():
+            raise Doubt(f"{name}/{file} is not the file that the certificate names.")
+    both = json.dumps([certificate["publication"], hashes], ensure_ascii=False, sort_keys=True, indent=1) + "\n"
+    if certificate["bundle"] != sha256(both.encode()).hexdigest():
+        raise Doubt(f"The certificate of {name} does not hold together.")
 
 
 def _publication(head: Mapping[str, Any], tables: Mapping[str, Mapping[str, Any]]) -> Publication:

@@ -28,8 +28,8 @@ class Row:
 class Group:
     """People that must not be found to be few: a hidden cell, or those of one cell that are in none of others (`inner`).
 
-    An attacker must be left thinking that there might be `low` or fewer (0, or what earlier publications said already),
-    and that there might be `high` or more; or else it must be certain that there are `floor` or more.
+    An attacker must be left thinking that there might be `low` or fewer, and that there might be `high` or more; or else it
+    must be certain that there are `floor` or more.
     """
 
     name: str
@@ -68,7 +68,8 @@ class System:
         """
         alone = about is None
         promised = np.where(self.shown & (own > 0), outside, 0) if alone else 0
-        rest = {group.columns: _rest(group, own, outside) for group in self.groups}
+        each: Sequence[int] = own.tolist()
+        rest = {group.columns: _rest(group, each, outside) for group in self.groups}
         claims = [_at_least(rest[columns]) for columns in self.claimed if alone and rest[columns].low]
         lower = np.minimum(np.maximum(self.lower, own + promised), self.upper)
         moved = {*np.flatnonzero(lower > self.lower).tolist(), *(column for row in claims for column in row.columns)}
@@ -85,11 +86,12 @@ class System:
         return not group.inner and self.names[group.outer].startswith(start)
 
 
-def _rest(group: Group, own: Numbers, outside: int) -> Group:
-    known = max(0, int(own[group.outer] - sum(own[inner] for inner in group.inner)))
-    if not known:
+def _rest(group: Group, own: Sequence[int], outside: int) -> Group:
+    known = own[group.outer] - sum(own[inner] for inner in group.inner)
+    if known <= 0:
         return group
-    return replace(group, low=max(group.low, known), high=known + group.floor - 1, floor=known + outside)
+    high = known + group.floor - 1
+    return Group(group.name, group.outer, group.inner, max(group.low, known), high, known + outside)
 
 
 def _at_least(group: Group) -> Row:
@@ -219,18 +221,12 @@ def _between(draft: _Draft, earlier: Publication, later: Publication, known: Rel
         raise Doubt(f"{later.id} does not say how {earlier.id} may have changed.")
     drift, first, second = later.drift[earlier.id], draft.start[earlier.id], draft.start[later.id]
     revised = earlier.period == later.period
-    groups = {group.outer: at for at, group in enumerate(draft.groups) if not group.inner}
     for number in range(len(known.names)):
         old, new = first + number, second + number
         if not revised and number not in known.lasting:
             continue
         wider, other = (old, new) if earlier.kind == "year" and not revised else (new, old)
         draft.rows.append(Row((wider, other), (1, -1), -drift, drift if revised else MANY))
-        if new in groups and draft.shown[old] and wider == new:
-            # What is out already cannot be taken back: the new publication must add nothing to it.
-            group = draft.groups[groups[new]]
-            low = max(group.low, draft.lower[old] - drift)
-            draft.groups[groups[new]] = replace(group, low=low, high=max(group.high, low))
     if (earlier.kind, later.kind) == ("quarter", "year"):
         for number in sorted(known.lasting & known.published["quarter"] & known.published["year"]):
             draft.groups.append(_difference(draft, second + number, (first + number,), known.floors[number]))

@@ -3,7 +3,7 @@
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import groupby
+from itertools import combinations, groupby
 from typing import Any
 
 from sqlalchemy import Connection
@@ -32,18 +32,21 @@ class Tally:
     persons: int = 0
     contributors: int = 0
     by_agency: Counter[str] = field(default_factory=Counter)
+    by_both: Counter[tuple[str, str]] = field(default_factory=Counter)
 
     def add(self, contributor: int, agencies: Iterable[str]) -> None:
         """Count one more survivor."""
         self.persons += 1
         self.contributors = (self.contributors + contributor) % MODULUS
-        self.by_agency.update(agencies)
+        known = sorted(agencies)
+        self.by_agency.update(known)
+        self.by_both.update(combinations(known, 2))
 
     def count(self) -> Count:
         """The cell as others see it."""
         largest = max(self.by_agency.values(), default=0)
-        outside = self.persons - largest
-        return Count(self.persons, len(self.by_agency), outside, self.contributors, dict(self.by_agency))
+        known = dict(self.by_agency), dict(self.by_both)
+        return Count(self.persons, len(self.by_agency), self.persons - largest, self.contributors, *known)
 
 
 def true_tables(room: Room, plan: Mapping[str, Any], period: str, progress: Progress) -> list[TrueTable]:

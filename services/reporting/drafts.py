@@ -1,7 +1,7 @@
 """A publication before it is one: true counts, what is hidden of them, and what the world would see."""
 
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -63,6 +63,26 @@ class Draft:
     def own(self, agency: str) -> dict[str, int]:
         """Of each group, how many this agency knows."""
         return {self.name(table, key): count.by_agency.get(agency, 0) for table, key, count in self._counts()}
+
+    def both(self) -> dict[tuple[str, str], dict[str, int]]:
+        """For each two agencies, how many of each group both know."""
+        found: dict[tuple[str, str], dict[str, int]] = defaultdict(dict)
+        for table, key, count in self._counts():
+            for two, persons in count.by_both.items():
+                found[two][self.name(table, key)] = persons
+        return found
+
+    def shown_numbers(self) -> frozenset[int]:
+        """The groups of people that the world would see."""
+        tables = self.shown().tables.items()
+        return frozenset(
+            self.known.place[name, key] for name, cells in tables for key, value in cells.items() if value is not None
+        )
+
+    def smallest(self, numbers: Collection[int]) -> frozenset[int]:
+        """The one of some groups that has the fewest people, if there is any."""
+        sizes = {self.known.place[table, key]: count.persons for table, key, count in self._counts()}
+        return frozenset(sorted(numbers, key=lambda number: (sizes[number], number))[:1])
 
     def name(self, table: str, key: Key) -> str:
         """A cell's name in the attacker's system."""

@@ -1,7 +1,10 @@
 """The way out for numbers about people: build, audit, two people's word, freeze. A failure leaves what is out as it is."""
 
+import json
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import date, timedelta
+from hashlib import sha256
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -41,15 +44,28 @@ def build(room: Room, keys: Path, period: str, progress: Progress, *, revision: 
     draft = draft.after(_drifts(room, draft, rows, plan), period if revision else None)
     earlier = [row for row in rows if row.period[:4] == period[:4]]
     known = inside.of(draft, [row.truth for row in earlier])
+    begun = sha256(files.as_bytes([inside.truth(draft), draft.drift, [row.bundle for row in earlier]])).hexdigest()
+
+    def keep(step: Draft) -> None:
+        with room.database.transaction() as connection:
+            row = {"begun": begun, "hidden": sorted(step.hidden), "certain": sorted(map(list, step.certain))}
+            store.keep_unfinished(connection, row)
+
     with TemporaryDirectory() as folder:
         _write(room, Path(folder), [row.id for row in earlier])
         before = published.read_all(Path(folder)) if earlier else []
         try:
-            draft = repair(draft, before, known, progress)
+            draft = repair(_so_far(room, draft, begun), before, known, progress, keep)
         except Doubt as doubt:
             stands = "Nothing changes: what is published stands."
             raise refuse("not-safe", f"{doubt} {stands} Coarsen: {_coarsen(doubt)}.") from doubt
     return _keep(room, draft)
+
+
+def silent(made: Any) -> list[str]:
+    """The tables of a draft in which nothing can be shown."""
+    tables = {name: json.loads(words)["rows"] for name, words in made["files"].items() if name.endswith(".json")}
+    return [Path(name).stem for name, rows in tables.items() if all(row[-1] == published.HIDDEN for row in rows)]
 
 
 def check(room: Room, progress: Progress) -> Verdict:
@@ -115,6 +131,15 @@ def publish(room: Room) -> Any:
         )
         store.freeze(connection, draft.id, sealed, now)
     return draft
+
+
+def _so_far(room: Room, draft: Draft, begun: str) -> Draft:
+    """The draft as an interrupted build left it, if nothing that it depends on has changed since."""
+    with room.database.reading() as connection:
+        step = store.find_unfinished(connection, begun)
+    if step is None:
+        return draft
+    return replace(draft, hidden=frozenset(step.hidden), certain=frozenset(map(tuple, step.certain)))
 
 
 def _may_begin(rows: Sequence[Any], period: str, today: date, *, revision: bool) -> str:

@@ -14,9 +14,11 @@ Truth = Mapping[str, Any]
 def truth(draft: Draft) -> Truth:
     """The truth about a draft, as it is kept."""
     agencies = draft.agencies()
-    pair = [agency for agency, _ in agencies.most_common(2)]
+    # Of several that are equally large the first by name, so that it is always the same.
+    pair = sorted(sorted(agencies, key=lambda agency: (-agencies[agency], agency))[:2])
     own = {agency: _some(draft.own(agency)) for agency in sorted(agencies)}
-    return {"id": draft.id, "persons": draft.persons(), "own": own, "pair": pair}
+    both = [[*two, sizes] for two, sizes in sorted(draft.both().items())]
+    return {"id": draft.id, "persons": draft.persons(), "own": own, "both": both, "pair": pair}
 
 
 def persons(truths: Sequence[Truth]) -> dict[str, int]:
@@ -31,7 +33,7 @@ def insiders(truths: Sequence[Truth]) -> list[Insider]:
         for agency, sizes in one["own"].items():
             own[agency].update(sizes)
     singles = [Insider(own[agency]) for agency in sorted(own)]
-    return [*singles, *(_pair(one, own, persons(truths)) for one in truths if len(one["pair"]) == 2)]
+    return [*singles, *(_pair(one, own, truths) for one in truths if len(one["pair"]) == 2)]
 
 
 def of(draft: Draft, earlier: Sequence[Truth]) -> Inside:
@@ -40,12 +42,15 @@ def of(draft: Draft, earlier: Sequence[Truth]) -> Inside:
     return Inside(persons(truths), insiders(truths))
 
 
-def _pair(one: Truth, own: Mapping[str, Mapping[str, int]], sizes: Mapping[str, int]) -> Insider:
-    """What two agencies know together at most: nobody is there more than once."""
+def _pair(one: Truth, own: Mapping[str, Mapping[str, int]], truths: Sequence[Truth]) -> Insider:
+    """What two agencies know together: those that either knows, and nobody twice."""
     together: Counter[str] = Counter()
     for agency in one["pair"]:
         together.update(own.get(agency, {}))
-    return Insider({name: min(size, sizes[name]) for name, size in together.items()}, one["id"])
+    for first, second, sizes in (both for truth in truths for both in truth["both"]):
+        if [first, second] == one["pair"]:
+            together.subtract(sizes)
+    return Insider(dict(together), one["id"])
 
 
 def _some(sizes: Mapping[str, int]) -> dict[str, int]:

@@ -15,6 +15,9 @@ from services.reporting.main import NAME, build_room
 from services.reporting.room import Room
 from services.reporting.store import publications as store
 
+# So many cells are named at most.
+FEW = 5
+
 
 class Steps:
     """Progress of work that has several stages, each told apart."""
@@ -38,8 +41,10 @@ def build(settings: Settings, as_json: bool, period: str, revision: bool) -> Non
     """Make a draft of a fiscal quarter (2026-Q1) or year (2026), with as much hidden as it takes."""
     room = build_room(settings)
     made = gate.build(room, settings.keys_folder / NAME, period, Steps(), revision=revision)
-    told = {"id": made["id"], "bundle": made["bundle"], "tables": made["head"]["files"]}
-    answer(told, as_json, lambda: [f"{made['id']} is drafted. Next: fireweed publication audit --draft"])
+    silent = gate.silent(made)
+    told = {"id": made["id"], "bundle": made["bundle"], "tables": made["head"]["files"], "nothing_shown_in": silent}
+    coarsen = [f"Nothing can be shown in {', '.join(silent)}: a coarser plan would tell more."] if silent else []
+    answer(told, as_json, lambda: [*coarsen, f"{made['id']} is drafted. Next: fireweed publication audit --draft"])
 
 
 @click.command()
@@ -54,7 +59,7 @@ def audit(settings: Settings, as_json: bool, folder: Path | None, draft: bool) -
     if draft == (folder is not None):
         raise click.UsageError("Name a folder of downloaded publications, or say --draft.")
     verdict = audit_folder(folder, Steps()) if folder else gate.check(build_room(settings), Steps())
-    answer(verdict.as_json(), as_json, lambda: _lines(verdict))
+    answer(verdict.as_json(), as_json, lambda: [*_lines(verdict), *(_advice(verdict) if draft else [])])
     sys.exit(0 if verdict.safe else 1)
 
 
@@ -128,6 +133,13 @@ def _lines(verdict: Verdict) -> list[str]:
             f"Safe: {summary} were attacked with {solvers}, and as {verdict.insiders} agencies. Nobody can be found."
         ]
     return [*told, f"Not safe: {len(told)} findings among {summary}."]
+
+
+def _advice(verdict: Verdict) -> list[str]:
+    """What to do about a draft that is not safe."""
+    cells = sorted({finding.group.name.partition(" without ")[0].partition(":")[2] for _, finding in verdict.found})
+    coarsen = [f"Coarsen, or leave out of the plan: {', '.join(cells[:FEW])}"] if cells else []
+    return [] if verdict.safe else ["Nothing changes: what is published stands.", *coarsen]
 
 
 def _line(who: str, finding: Any) -> str:

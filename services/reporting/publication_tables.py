@@ -22,6 +22,16 @@ publication = Table(
     Column("published_at", Instant),
 )
 
+# How far the protection of a draft has come, so that a build that was interrupted goes on from there; at most one row.
+# `begun` is the hash of all that it depends on.
+unfinished = Table(
+    "unfinished",
+    metadata,
+    Column("begun", String(64), primary_key=True),
+    Column("hidden", Json, nullable=False),
+    Column("certain", Json, nullable=False),
+)
+
 # Bytes, written once. What is published is these and nothing that could be made anew.
 frozen_file = Table(
     "frozen_file",

@@ -7,19 +7,23 @@ from typing import Any
 import highspy
 import numpy as np
 
-from services.auditor.attack import Attack, Finding
+from services.auditor.attack import Finding
 from services.auditor.engines import Soplex
+from services.auditor.forms import Forms
 from services.auditor.insiders import Insider
-from services.auditor.presolve import settle
+from services.auditor.judge import Case, Judge
 from services.auditor.published import Doubt, Publication, rules
 from services.auditor.system import MANY, Group, Numbers, System, build
 from services.reporting.drafts import Draft
 
-# After so many rounds small steps have had their chance; after so many more there is no hope.
-PATIENCE, ROUNDS = 40, 60
+# After so many rounds small steps have had their chance; after so many more, whole tables go.
+PATIENCE, ROUNDS = 40, 50
+# From so many agencies it is learnt at once what they find.
+FINDERS = 4
 SECONDS = 30.0
 TINY = 1e-6
 Progress = Callable[[str, int, int], None]
+Keep = Callable[[Draft], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,41 +52,58 @@ class _Failure:
     insider: Insider | None
 
 
-def repair(draft: Draft, published: Sequence[Publication], inside: Inside, progress: Progress) -> Draft:
-    """The draft with as much hidden as it takes; `Doubt` if that is not found."""
-    earlier = _concerned(draft.shown(), published)
-    pools: list[list[Numbers]] = [[] for _ in range(len(inside.insiders) + 1)]
-    outside = rules(draft.rules)["outside_largest"]
-    plain = {group.name: group.floor for group in build([*earlier, draft.shown()]).groups}
-    for round_ in range(ROUNDS):
-        progress("Protecting", round_, ROUNDS)
-        failures = _failures(draft, earlier, inside, pools)
-        if not failures:
-            return draft
-        claims = frozenset(
-            failure.names
-            for failure in failures
-            if inside.large(failure.names, plain.get(failure.finding.group.name, MANY), outside)
-        )
+def _forget(draft: Draft) -> None:
+    """Nothing is kept of a step."""
+
+
+def repair(
+    draft: Draft, published: Sequence[Publication], inside: Inside, progress: Progress, keep: Keep = _forget
+) -> Draft:
+    """The draft with as much hidden as it takes: in the end everything, and that tells nothing of anybody.
+
+    After each step the draft is kept: whoever begins with that goes on from there.
+    """
+    case = Case([*_concerned(draft.shown(), published), draft.shown()])
+    judges = [Judge(Soplex, SECONDS, insider) for insider in (None, *inside.insiders)]
+    floors = {group.name: group.floor for group in case.system.groups}
+    round_ = 0
+    while failures := _failures(case, inside, judges):
+        progress("Protecting", min(round_, ROUNDS), ROUNDS)
+        claims = _claims(draft, failures, inside, floors) if round_ < ROUNDS else frozenset()
         if claims - draft.certain:
             draft = replace(draft, certain=draft.certain | claims)
         else:
-            draft = draft.hiding(_more(draft, earlier, failures, patient=round_ < PATIENCE))
-    raise Doubt("Nothing was found that protects everybody.")
+            draft = draft.hiding(_more(draft, case, failures, round_))
+        keep(draft)
+        case = case.after(draft.shown())
+        round_ += 1
+    progress("Protecting", ROUNDS, ROUNDS)
+    return draft
 
 
-def _more(
-    draft: Draft, earlier: Sequence[Publication], failures: Sequence[_Failure], *, patient: bool
-) -> frozenset[int]:
-    """What to hide next: as little as it takes, or, if that leads nowhere, whole stretches."""
+def _claims(
+    draft: Draft, failures: Sequence[_Failure], inside: Inside, floors: Mapping[str, int]
+) -> frozenset[tuple[str, ...]]:
+    """Differences that were found out, but are not small: that may be said."""
+    outside = rules(draft.rules)["outside_largest"]
+    return frozenset(
+        failure.names
+        for failure in failures
+        if inside.large(failure.names, floors.get(failure.finding.group.name, MANY), outside)
+    )
+
+
+def _more(draft: Draft, case: Case, failures: Sequence[_Failure], round_: int) -> frozenset[int]:
+    """What to hide next: as little as it takes; if that leads nowhere, whole stretches."""
     free = draft.hiding(frozenset(), frozenset())
-    steps = [free, draft] if patient else []
-    for step in steps:
-        if more := _cheapest(step, earlier, failures) - draft.hidden:
+    for step in (free, draft) if round_ < PATIENCE else ():
+        if more := _cheapest(step, case, failures) - draft.hidden:
             return more
-    if more := _coarser(draft, failures) - draft.hidden:
-        return more
-    raise Doubt(f"{failures[0].finding.group.name} cannot be protected.")
+    first = 0 if round_ < PATIENCE else 2 if round_ < ROUNDS else 3
+    for stretch in _stretches(draft, failures)[first:]:
+        if more := stretch & draft.shown_numbers():
+            return more
+    raise Doubt(f"{failures[0].finding.group.name} can be found in what is published already.")
 
 
 def _concerned(new: Publication, published: Sequence[Publication]) -> list[Publication]:
@@ -99,34 +120,33 @@ def _meet(one: Publication, other: Publication) -> bool:
     return one.year == other.year and (one.period == other.period or one.kind != other.kind)
 
 
-def _failures(
-    draft: Draft, earlier: Sequence[Publication], inside: Inside, pools: Sequence[list[Numbers]]
-) -> list[_Failure]:
+def _failures(case: Case, inside: Inside, judges: list[Judge]) -> list[_Failure]:
     """What an outsider finds, or, if that is nothing, what agencies find."""
-    plain = settle(build([*earlier, draft.shown()]))
-    system = _cautious(plain, inside)
+    names = case.system.names
     found: list[_Failure] = []
-    for insider, pool in zip([None, *inside.insiders], pools, strict=True):
-        seen = _seen(system if insider is None else plain, insider, draft)
-        if seen is None:
-            continue
-        attack = Attack(seen, Soplex, SECONDS)
-        findings = attack.run(pool, lambda done, total: None)  # noqa: ARG005 - called by position
+    finders: list[Judge] = []
+    for judge in () if case.nothing_new else judges:
+        wanted = _cautious(case.system, inside) if judge.insider is None else None
+        own = [finding for finding in judge.judge(case, wanted=wanted) if not finding.safe]
         found += [
-            _Failure(finding, tuple(system.names[column] for column in finding.group.columns), insider)
-            for finding in findings
-            if not finding.safe
+            _Failure(finding, tuple(names[column] for column in finding.group.columns), judge.insider)
+            for finding in own
         ]
-        pool[:] = attack.points
-        if found and insider is None:
+        finders += [judge] if own else []
+        if found and (judge.insider is None or len(finders) == FINDERS):
             break
+    # Whoever found something is asked first the next time.
+    judges.sort(key=lambda judge: (judge.insider is not None, judge not in finders))
     return found
 
 
 def _cautious(system: System, inside: Inside) -> System:
     """The system with as much left open to an outsider as the best informed agency will need; it saves many rounds."""
-    own = [insider.of(system.names) for insider in inside.insiders if not insider.about]
-    most = np.max(own, axis=0) if own else np.zeros(len(system.names), dtype=np.int64)
+    most = np.zeros(len(system.names), dtype=np.int64)
+    for insider in inside.insiders:
+        # Two agencies together are kept from the cells of one publication only.
+        concerned = [insider.about is None or name.startswith(f"{insider.about}:") for name in system.names]
+        most = np.maximum(most, insider.of(system.names) * concerned)
     groups = [
         group if group.inner else replace(group, high=max(group.high, int(most[group.outer]) + group.floor - 1))
         for group in system.groups
@@ -134,35 +154,30 @@ def _cautious(system: System, inside: Inside) -> System:
     return replace(system, groups=tuple(groups))
 
 
-def _seen(system: System, insider: Insider | None, draft: Draft) -> System | None:
-    return system if insider is None else insider.view(system, rules(draft.rules)["outside_largest"])
-
-
-def _cheapest(draft: Draft, earlier: Sequence[Publication], failures: Sequence[_Failure]) -> frozenset[int]:
+def _cheapest(draft: Draft, case: Case, failures: Sequence[_Failure]) -> frozenset[int]:
     """The least that must be hidden so that each group in turn might be as small, and as large, as it needs to be."""
-    system = build([*earlier, draft.shown()])
+    system = build([*case.members[:-1], draft.shown()])
     more: frozenset[int] = frozenset()
     for insider in dict.fromkeys(id(failure.insider) for failure in failures):
         own = [failure for failure in failures if id(failure.insider) == insider]
-        relaxed = _Relaxed(_seen(system, own[0].insider, draft) or system, draft, more)
-        for failure in own:
-            relaxed.free(failure.finding)
+        relaxed = _Relaxed(case.seen(system, own[0].insider) or system, draft, more)
+        relaxed.free([failure.finding for failure in own])
         more |= relaxed.hidden
     return more
 
 
-def _coarser(draft: Draft, failures: Sequence[_Failure]) -> frozenset[int]:
-    """Every cell of the draft that a failure speaks of; then everything in the same tables."""
+def _stretches(draft: Draft, failures: Sequence[_Failure]) -> list[frozenset[int]]:
+    """Cells of the draft that a failure speaks of; the smallest that holds or is part of one; their tables; everything."""
     start = f"{draft.id}:"
     numbers = {name: number for number, name in enumerate(draft.known.names)}
     named = {
         numbers[name.removeprefix(start)] for failure in failures for name in failure.names if name.startswith(start)
     }
     tables = {table for (table, _), number in draft.known.place.items() if number in named} & draft.tables.keys()
-    if named - draft.hidden:
-        return frozenset(named)
-    whole = frozenset(number for (table, _), number in draft.known.place.items() if table in tables)
-    return whole if whole - draft.hidden else frozenset(range(len(numbers)))
+    whole = {number for (table, _), number in draft.known.place.items() if table in tables}
+    shown = draft.shown_numbers()
+    near = {one for pair in draft.known.nested if named.intersection(pair) for one in shown.intersection(pair)}
+    return [frozenset(named), draft.smallest(near), frozenset(whole), frozenset(range(len(numbers)))]
 
 
 class _Relaxed:
@@ -178,26 +193,34 @@ class _Relaxed:
         self._model.setOptionValue("output_flag", False)
         self._model.passModel(self._program())
 
-    def free(self, finding: Finding) -> None:
-        """Let a group be as small, and as large, as it needs to be."""
-        group = finding.group
-        if finding.low > group.low:
-            self._push(group, -highspy.kHighsInf, float(group.low))
-        if finding.high < group.high:
-            self._push(group, float(group.high), highspy.kHighsInf)
+    def free(self, findings: Sequence[Finding]) -> None:
+        """Let each group be as small, and as large, as it needs to be."""
+        forms = Forms([finding.group for finding in findings])
+        for sign in (1.0, -1.0):
+            aims = np.array([finding.group.low if sign > 0 else -finding.group.high for finding in findings])
+            now = np.array([finding.low if sign > 0 else -finding.high for finding in findings], dtype=float)
+            for at, finding in enumerate(findings):
+                # What freed one group has often freed others.
+                if now[at] > aims[at] + TINY:
+                    point = self._push(finding.group, sign, float(aims[at]))
+                    now = now if point is None else np.minimum(now, sign * forms.at(point))
 
-    def _push(self, group: Group, low: float, high: float) -> None:
-        signs = np.array([1.0, *(-1.0 for _ in group.inner)])
-        row = self._model.getNumRow()
-        self._model.addRow(low, high, len(signs), np.array(group.columns, dtype=np.int32), signs)
+    def _push(self, group: Group, sign: float, aim: float) -> Numbers | None:
+        """A cheapest point at which a group is as it should be; all that is bent for that will be hidden."""
+        signs = sign * np.array([1.0, *(-1.0 for _ in group.inner)])
+        row, width = self._model.getNumRow(), len(self._system.names)
+        self._model.addRow(-highspy.kHighsInf, aim, len(signs), np.array(group.columns, dtype=np.int32), signs)
         self._model.run()
+        point = None
         if self._model.getModelStatus() == highspy.HighsModelStatus.kOptimal:
-            slack = self._model.getSolution().col_value[len(self._system.names) :]
-            used = [at for at, value in enumerate(slack) if value > TINY]
+            values = np.array(self._model.getSolution().col_value)
+            point = values[:width]
+            used = np.flatnonzero(values[width:] > TINY)
             self.hidden |= {self._columns[at] - self._start for at in used}
             for at in used:
-                self._model.changeColCost(len(self._system.names) + at, 0.0)
+                self._model.changeColCost(width + int(at), 0.0)
         self._model.deleteRows(1, np.array([row], dtype=np.int32))
+        return point
 
     def _program(self) -> Any:
         system, count = self._system, len(self._system.names)

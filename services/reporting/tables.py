@@ -1,7 +1,7 @@
 """What a publication begins with: every cell of every table of the plan, counted truly and not yet protected."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,6 +17,8 @@ class Count:
     outside_largest: int
     contributors: int
     by_agency: Mapping[str, int]
+    # How many each two agencies, by their names in order, both know.
+    by_both: Mapping[tuple[str, str], int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

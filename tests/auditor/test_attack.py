@@ -1,5 +1,6 @@
 """The attacker finds what is to be found, leaves alone what is safe, and takes every doubt for a failure."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -11,9 +12,10 @@ from services.auditor.attack import Attack
 from services.auditor.audit import Verdict, attack_all, audit
 from services.auditor.engines import ENGINES, Highs
 from services.auditor.insiders import Insider
-from services.auditor.published import Doubt, Publication
+from services.auditor.published import Doubt, Publication, read_all
 from services.auditor.relations import relations
 from services.auditor.system import build
+from services.reporting import files
 from tests.support.publishing import quietly, write
 
 KNOWN = relations(1, 1)
@@ -144,17 +146,50 @@ def test_a_solver_that_runs_out_of_time_is_a_doubt() -> None:
 
 def test_a_missing_table_cell_or_certificate_is_a_doubt(tmp_path: Path) -> None:
     write(publication({}), tmp_path)
-    assert audit(tmp_path, quietly).safe
+    assert read_all(tmp_path)
     table = tmp_path / "2027" / "tables" / "need.json"
     words = table.read_text()
     table.write_text(words.replace('"F2"', '"F99"'))
-    assert audit(tmp_path, quietly).doubt
+    seal(tmp_path / "2027")
+    with pytest.raises(Doubt, match="every cell of need"):
+        read_all(tmp_path)
     table.unlink()
-    assert audit(tmp_path, quietly).doubt
+    with pytest.raises(Doubt, match="lacks tables"):
+        read_all(tmp_path)
     table.write_text(words)
-    assert audit(tmp_path, quietly).safe
+    seal(tmp_path / "2027")
+    assert read_all(tmp_path)
     (tmp_path / "2027" / "certificate.json").unlink()
+    with pytest.raises(Doubt, match="cannot be read"):
+        read_all(tmp_path)
     assert audit(tmp_path, quietly).doubt
+
+
+def seal(folder: Path) -> None:
+    """A certificate that is right about whatever the folder holds."""
+    head = json.loads((folder / "certificate.json").read_bytes())["publication"]
+    content = {f"tables/{path.name}": path.read_bytes() for path in (folder / "tables").iterdir()}
+    (folder / "certificate.json").write_bytes(files.certificate(head, content))
+
+
+@pytest.mark.parametrize("file", ["tables/need.json", "tables/need.csv", "tables/more.csv"])
+def test_a_file_that_is_not_the_one_the_certificate_names_is_a_doubt(file: str, tmp_path: Path) -> None:
+    write(publication({}), tmp_path)
+    with (tmp_path / "2027" / file).open("ab") as words:
+        words.write(b"\n")
+    with pytest.raises(Doubt, match=f"{file} is not the file"):
+        read_all(tmp_path)
+
+
+def test_a_certificate_that_was_changed_is_a_doubt_and_csv_files_need_not_be_there(tmp_path: Path) -> None:
+    write(publication({}, drift={"2027-Q1": 5}), tmp_path)
+    for path in (tmp_path / "2027" / "tables").glob("*.csv"):
+        path.unlink()
+    assert read_all(tmp_path)
+    certificate = tmp_path / "2027" / "certificate.json"
+    certificate.write_text(certificate.read_text().replace('"2027-Q1": 5', '"2027-Q1": 0'))
+    with pytest.raises(Doubt, match="does not hold together"):
+        read_all(tmp_path)
 
 
 def test_an_empty_folder_is_a_doubt(tmp_path: Path) -> None:

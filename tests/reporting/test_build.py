@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from datetime import date
 from functools import cache
-from itertools import product
+from itertools import combinations, product
 from typing import Any
 
 import pytest
@@ -133,6 +133,8 @@ def test_every_cell_of_every_table_is_what_counting_by_hand_gives(
             }
             by_agency = {agency: sum(agency in known for known in knows.values()) for agency in AGENCIES}
             assert count.by_agency == {agency: number for agency, number in by_agency.items() if number}
+            for two in combinations(AGENCIES, 2):
+                assert count.by_both.get(two, 0) == sum(known.issuperset(two) for known in knows.values())
             assert count.agencies == len(count.by_agency)
             assert count.outside_largest == count.persons - max(count.by_agency.values(), default=0)
 

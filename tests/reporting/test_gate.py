@@ -1,23 +1,33 @@
 """The gate: nothing about people comes out but frozen bytes that passed the audit and two people's word."""
 
 import json
-from collections.abc import Callable, Iterator
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
+import httpx2
 import pytest
 from starlette.testclient import TestClient
 
+from services.auditor import published
 from services.auditor.audit import audit
 from services.common.errors import Problem
 from services.common.web import create_app
 from services.reporting import gate, governance, publications
+from services.reporting.drafts import Draft
+from services.reporting.repair import repair
 from services.reporting.room import Room
 from services.reporting.store import publications as store
 from tests.support.clocks import StillClock
-from tests.support.counted import AGENCIES, Asked, CountingRoom, events_of
+from tests.support.counted import AGENCIES, Asked, CountingRoom, events_of, withdrawal
 from tests.support.publishing import quietly
+from tests.support.server import served
 
 CLOSED = datetime(2027, 7, 1, 12, tzinfo=UTC)
 BODY = "Sample Circle of Cedar"
@@ -89,6 +99,17 @@ def test_without_an_audit_and_two_different_people_nothing_is_published(room: Ro
     gate.publish(room)
 
 
+def test_a_draft_says_in_which_tables_nothing_can_be_shown(room: Room, keys: Path) -> None:
+    made = gate.build(room, keys, "2026-Q1", quietly)
+    told = gate.silent(made)
+    assert "need" not in told
+    assert set(told) == {
+        Path(name).stem
+        for name, words in made["files"].items()
+        if name.endswith(".csv") and {line.rpartition(b",")[2] for line in words.splitlines()[1:]} == {b"x"}
+    }
+
+
 def test_words_given_for_one_draft_do_not_hold_for_another(room: Room, keys: Path) -> None:
     gate.build(room, keys, "2026-Q1", quietly)
     approved(room)
@@ -119,6 +140,117 @@ def test_i7_what_is_published_never_changes_and_its_certificate_names_its_bytes(
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_bytes(content)
     assert audit(tmp_path / "downloaded", quietly).safe
+
+
+def test_i15_what_is_downloaded_from_a_running_hub_is_verified_offline_with_nothing_else(
+    room: Room, keys: Path, tmp_path: Path
+) -> None:
+    released(room, keys, "2026-Q1")
+    folder = tmp_path / "downloaded"
+    with served(create_app("test", "test", [publications.routes], room=room)) as origin:
+        download(f"{origin}/reporting/v1/publications", folder)
+    there = sorted(folder.rglob("*"))
+    told = offline_audit(folder)
+    assert (told.returncode, told.stdout.startswith("Safe: ")) == (0, True), told.stderr
+    assert "found" not in told.stderr.lower()
+    # It needed no hub, and made none.
+    assert sorted(folder.rglob("*")) == there
+    table = folder / "2026-Q1" / "tables" / "need.json"
+    table.write_bytes(table.read_bytes().replace(b'"x"', b"15", 1))
+    assert offline_audit(folder).returncode == 1
+
+
+def download(address: str, folder: Path) -> None:
+    """Everything that a hub has published."""
+    for listed in httpx2.get(address).json()["publications"]:
+        for path in ("certificate.json", *listed["files"]):
+            file = folder / listed["id"] / path
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_bytes(httpx2.get(f"{address}/{listed['id']}/{path}").content)
+
+
+def offline_audit(folder: Path) -> subprocess.CompletedProcess[str]:
+    """The command as somebody runs it who has the files and the program only."""
+    command = [sys.executable, "-m", "services.cli", "publication", "audit", "."]
+    environment = {"PATH": os.environ["PATH"], "HOME": str(folder)}
+    return subprocess.run(
+        command, cwd=folder, env=environment, capture_output=True, text=True, timeout=300, check=False
+    )
+
+
+def test_an_interrupted_build_goes_on_from_where_it_was_and_ends_safe(
+    room: Room, keys: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps: list[Draft] = []
+
+    def interrupted(draft: Draft, published: Any, known: Any, progress: Any, keep: Callable[[Draft], None]) -> Draft:
+        def and_stop(step: Draft) -> None:
+            keep(step)
+            raise KeyboardInterrupt
+
+        steps.append(draft)
+        return repair(draft, published, known, progress, and_stop)
+
+    monkeypatch.setattr(gate, "repair", interrupted)
+    for _ in range(50):
+        with suppress(KeyboardInterrupt):
+            gate.build(room, keys, "2026-Q1", quietly)
+            break
+    assert gate.check(room, quietly).safe
+    # Each began with more than the one before.
+    said = [(len(step.hidden), len(step.certain)) for step in steps]
+    assert len(said) > 1
+    assert len(set(said)) == len(said)
+    assert said[0] == (0, 0)
+    # What was built is built: the next build begins anew.
+    with suppress(KeyboardInterrupt):
+        gate.build(room, keys, "2026-Q1", quietly)
+    assert (len(steps[len(said)].hidden), len(steps[len(said)].certain)) == (0, 0)
+
+
+def test_a_build_that_was_interrupted_begins_anew_if_anybody_came_or_left(
+    room: Room, keys: Path, counting: CountingRoom, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stopped(draft: Draft, *rest: Any) -> Draft:
+        rest[-1](draft.hiding(frozenset({0})))
+        raise KeyboardInterrupt
+
+    def seen(draft: Draft, *rest: Any) -> Draft:
+        begun.append(len(draft.hidden))
+        return repair(draft, *rest)
+
+    begun: list[int] = []
+    monkeypatch.setattr(gate, "repair", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        gate.build(room, keys, "2026-Q1", quietly)
+    counting.take([withdrawal(1, 1)])
+    monkeypatch.setattr(gate, "repair", seen)
+    gate.build(room, keys, "2026-Q1", quietly)
+    assert begun == [0]
+
+
+def test_i16_a_plan_that_has_grown_is_audited_together_with_all_that_is_out(
+    room: Room, keys: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    released(room, keys, "2026-Q1")
+    late = replace(room, clock=StillClock(datetime(2027, 9, 1, 12, tzinfo=UTC)))
+    gate.build(late, keys, "2027-Q1", quietly)
+    assert gate.check(late, quietly).publications == ("2027-Q1",)
+    public = published._public
+
+    def with_more(folder: str, version: int) -> Mapping[str, Any]:
+        plan = public(folder, 1)
+        more = {"id": "need-stage", "periods": ["quarter"], "cells": {"family": ["F2"], "stage": ["crisis", "acute"]}}
+        grown = {**plan, "version": 2, "tables": [*plan["tables"], {**plan["tables"][0], **more}]}
+        return grown if (folder, version) == ("plans", 2) else public(folder, version)
+
+    monkeypatch.setattr(published, "_public", with_more)
+    monkeypatch.setattr(gate, "PLAN", 2)
+    made = gate.build(late, keys, "2027-Q1", quietly)
+    assert "tables/need-stage.json" in made["files"]
+    verdict = gate.check(late, quietly)
+    assert verdict.publications == ("2026-Q1", "2027-Q1")
+    assert verdict.safe, verdict.as_json()
 
 
 def paths(web: TestClient) -> list[str]:

@@ -108,7 +108,7 @@ def test_no_dimension_of_the_plan_is_about_who_she_is() -> None:
 
 
 def test_no_number_of_the_interface_is_finer_than_a_cell() -> None:
-    assert set(Count.__slots__) == {"persons", "agencies", "outside_largest", "contributors", "by_agency"}
+    assert set(Count.__slots__) == {"persons", "agencies", "outside_largest", "contributors", "by_agency", "by_both"}
     assert set(TrueTable.__slots__) == {"table", "period", "cells"}
 
 

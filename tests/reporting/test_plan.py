@@ -92,7 +92,7 @@ def test_no_table_is_there_twice() -> None:
 
 
 @pytest.mark.parametrize("period", ["quarter", "year"])
-def test_no_population_is_shown_in_more_partitions_than_the_rules_allow(period: str) -> None:
+def test_i16_no_population_is_shown_in_more_partitions_than_the_rules_allow(period: str) -> None:
     partitions: defaultdict[str, set[str]] = defaultdict(set)
     for table in TABLES:
         if period in table["periods"]:

@@ -5,7 +5,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from hashlib import blake2b
-from itertools import product
+from itertools import combinations, product
 from typing import Any
 
 import schemas
@@ -108,9 +108,9 @@ def pick(dice: random.Random, weights: Mapping[str, float]) -> str:
     return dice.choices(list(weights), list(weights.values()))[0]
 
 
-def tables(rows: list[Asked], period: str) -> list[TrueTable]:
-    """The true tables of the plan for a period, in which each person has one answer for each family."""
-    plan = published.plan(1)
+def tables(rows: list[Asked], period: str, version: int = 1) -> list[TrueTable]:
+    """The true tables of a plan for a period, in which each person has one answer for each family."""
+    plan = published.plan(version)
     merged = _merged(rows)
     roots = {
         name: next(code for code, parent in dimension["within"].items() if parent is None)
@@ -183,12 +183,14 @@ def _above(within: Mapping[str, str | None], code: str, family: str, name: str) 
 def _count(members: Mapping[Any, Mapping[int, set[str]]], lists: Mapping[str, Any], key: tuple[str, ...]) -> Count:
     people = members.get(tuple(zip(lists, key, strict=True)), {})
     by_agency = Counter(agency for agencies in people.values() for agency in agencies)
+    by_both = Counter(two for agencies in people.values() for two in combinations(sorted(agencies), 2))
     return Count(
         persons=len(people),
         agencies=len(by_agency),
         outside_largest=len(people) - max(by_agency.values(), default=0),
         contributors=sum(_hash(person) for person in people) % 2**64,
         by_agency=dict(by_agency),
+        by_both=dict(by_both),
     )
 
 

@@ -31,6 +31,7 @@ class Press:
     late: float = 0.0
     # How many of the largest agencies are attackers too; None: every one.
     agencies: int | None = None
+    plan: int = 1
 
     def rows(self, period: str, now: int) -> list[Asked]:
         """What is known of a period at a given step: late events of earlier quarters have come in by then."""
@@ -46,14 +47,16 @@ class Press:
     def draft(self, period: str, revises: str | None = None) -> Draft:
         """The next publication as it would be if nothing but the primary rule were applied."""
         number = len(self.known) + 1
-        made = begin((f"{period}-r1" if revises else period, number, period), (1, 1), self.true(period, number), SECRET)
+        made = begin(
+            (f"{period}-r1" if revises else period, number, period), (self.plan, 1), self.true(period, number), SECRET
+        )
         return made.after(self._drifts(made), revises)
 
     def true(self, period: str, now: int) -> list[TrueTable]:
         """The true tables of a period at a given step."""
         return [
             table
-            for table in tables(self.rows(period, now), period)
+            for table in tables(self.rows(period, now), period, self.plan)
             if table.table not in {"culture", "culture-result"}
         ]
 

@@ -157,6 +157,13 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id"),
     )
     op.create_table(
+        "unfinished",
+        sa.Column("begun", sa.String(length=64), nullable=False),
+        sa.Column("hidden", Json, nullable=False),
+        sa.Column("certain", Json, nullable=False),
+        sa.PrimaryKeyConstraint("begun"),
+    )
+    op.create_table(
         "used_once",
         sa.Column("digest", sa.LargeBinary(length=32), nullable=False),
         sa.Column("expires_at", Instant(), nullable=False),
@@ -173,6 +180,7 @@ def downgrade() -> None:
     op.drop_table("withdrawn")
     op.drop_index(op.f("ix_used_once_expires_at"), table_name="used_once")
     op.drop_table("used_once")
+    op.drop_table("unfinished")
     op.drop_table("rebuilding")
     op.drop_table("publication")
     op.drop_index(op.f("ix_parked_key"), table_name="parked")

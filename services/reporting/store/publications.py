@@ -6,7 +6,7 @@ from typing import Any
 from sqlalchemy import Connection, delete, func, insert, select, update
 
 from services.common.database import Row, insert_new
-from services.reporting.publication_tables import approval, decision, frozen_file, publication
+from services.reporting.publication_tables import approval, decision, frozen_file, publication, unfinished
 
 
 def list_all(connection: Connection) -> Sequence[Any]:
@@ -29,10 +29,22 @@ def keep_draft(connection: Connection, row: Row, files: Mapping[str, bytes]) -> 
     drafts = select(publication.c.id).where(publication.c.state != "published")
     connection.execute(delete(frozen_file).where(frozen_file.c.publication.in_(drafts)))
     connection.execute(delete(publication).where(publication.c.state != "published"))
+    connection.execute(delete(unfinished))
     connection.execute(insert(publication), [row])
     connection.execute(
         insert(frozen_file), [{"publication": row["id"], "name": name, "content": b} for name, b in files.items()]
     )
+
+
+def keep_unfinished(connection: Connection, row: Row) -> None:
+    """Keep how far a build has come, in place of any other."""
+    connection.execute(delete(unfinished))
+    connection.execute(insert(unfinished), [row])
+
+
+def find_unfinished(connection: Connection, begun: str) -> Any:
+    """How far this very build had come, or None."""
+    return connection.execute(select(unfinished).where(unfinished.c.begun == begun)).one_or_none()
 
 
 def keep_verdict(connection: Connection, name: str, state: str, verdict: Mapping[str, Any]) -> None:
