@@ -6,6 +6,7 @@ import pytest
 
 from services.consent.handlers import agencies, rights
 from services.consent.handlers.grants import Wish
+from services.consent.models import subject
 from services.consent.store import subjects
 from tests.support.tour import ENLARGED, PIN, WORDS, NewWindow, Window, tour
 
@@ -19,7 +20,8 @@ def test_every_flow_works_without_scripts_on_a_screen_enlarged_four_times(window
     states = list(tour(here))
     assert states[-1] == "deleted"
     assert not any(request.url.endswith("/my/still") for request in here.asked), "no script has run"
-    assert here.house.kinds(here.person)[-1] == "erased"
+    [row] = here.house.rows(subject, subject.c.id == here.person.subject)
+    assert (row.state, here.house.kinds(here.person)) == ("erased", []), "and no line is tied to her any more"
 
 
 def test_by_the_keyboard_alone_she_says_yes_and_takes_it_back(window: NewWindow) -> None:
