@@ -103,6 +103,7 @@ def _second_look(window: Window) -> Iterator[str]:
 
 
 def _taking_back(window: Window) -> Iterator[str]:
+    window.open("/my")
     grant = window.page.locator('form[action^="/my/stop/"]').first.get_attribute("action") or ""
     window.send("/my/pause")
     yield "home-paused"
