@@ -1,14 +1,18 @@
 """Environment variables become one typed, frozen settings object; nothing else reads the environment."""
 
 import re
+from collections.abc import Sequence
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
+Network = IPv4Network | IPv6Network
 
 
 class Settings(BaseSettings):
@@ -48,6 +52,13 @@ class Settings(BaseSettings):
     leave_to: str = Field(
         default="/my/today", description="Where *Leave now* leads: a neutral https:// page, or one of this hub's own."
     )
+    time_zone: str = Field(
+        default="America/Toronto", description="Time zone of the times that survivors read, by its IANA name."
+    )
+    trusted_proxies: str = Field(
+        default="",
+        description="Addresses or networks of proxies whose `X-Forwarded-For` is believed, between commas.",
+    )
     telemetry: str = Field(default="none", description="`none`, `otlp`, or `file:PATH` for JSON lines.")
     relay_interval: float = Field(default=0.05, gt=0, description="Seconds between looks at an empty outbox.")
     log_level: Literal["debug", "info", "warning", "error"] = Field(default="info", description="Least level logged.")
@@ -78,6 +89,22 @@ class Settings(BaseSettings):
             raise ValueError("must be https://... or a path of this hub such as /my/today")
         return url
 
+    @field_validator("time_zone")
+    @classmethod
+    def _known_zone(cls, name: str) -> str:
+        try:
+            return ZoneInfo(name).key
+        except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+            raise ValueError("must be the name of a time zone, such as America/Toronto") from error
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _not_everybody(cls, listed: str) -> str:
+        # Whoever is believed may call itself any address, and so wait for nothing.
+        if any(network.prefixlen == 0 for network in _networks(listed)):
+            raise ValueError("must not be everybody")
+        return listed
+
     def database(self, service: str) -> str:
         """The SQLAlchemy URL of one service's database."""
         url = self.database_url.format(service=service, data=self.data)
@@ -87,6 +114,11 @@ class Settings(BaseSettings):
     def keys_folder(self) -> Path:
         """The folder that holds secret keys."""
         return self.keys or self.data / "keys"
+
+    @property
+    def proxies(self) -> Sequence[Network]:
+        """The networks of proxies whose word about an address is taken."""
+        return _networks(self.trusted_proxies)
 
     @property
     def token_issuer(self) -> str:
@@ -102,3 +134,7 @@ class Settings(BaseSettings):
     def token_keys(self) -> str:
         """The URL of the public keys that verify partner tokens."""
         return self.token_keys_url or f"{self.token_issuer}/jwks.json"
+
+
+def _networks(listed: str) -> Sequence[Network]:
+    return [ip_network(name.strip()) for name in listed.split(",") if name.strip()]

@@ -101,7 +101,7 @@ def _app(room: Room, settings: Settings, token_keys: TokenKeys) -> FastAPI:
         clock=room.clock,
         standing=lambda agency: room.roster.standing(room.database, agency),
     )
-    door = Door(room, settings.public_url, settings.leave_to)
+    door = Door(room, settings)
     for_agencies = [
         agencies.routes,
         authzen.routes,

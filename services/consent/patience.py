@@ -3,14 +3,16 @@
 Kept in memory of one process, under names that only the hub's pepper gives, so that no address is kept anywhere.
 """
 
+from collections.abc import Sequence
 from datetime import datetime
-from ipaddress import ip_address, ip_network
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from threading import Lock
 
 from starlette.requests import HTTPConnection
 
 from services.common.clock import Clock
 from services.common.errors import Problem
+from services.common.settings import Network
 from services.consent.secrets import Secrets
 
 AT_ONCE = 30
@@ -21,16 +23,16 @@ PREFIX = {4: 32, 6: 64}
 
 
 class Patience:
-    """How many slow checks each address may still ask for; time gives them back."""
+    """How many slow checks each address may still ask for; time gives them back. `proxies` say whom they speak for."""
 
-    def __init__(self, clock: Clock, secrets: Secrets) -> None:
-        self._clock, self._secrets = clock, secrets
+    def __init__(self, clock: Clock, secrets: Secrets, proxies: Sequence[Network] = ()) -> None:
+        self._clock, self._secrets, self._proxies = clock, secrets, proxies
         self._left: dict[bytes, tuple[float, datetime]] = {}
         self._lock = Lock()
 
     def spend(self, request: HTTPConnection) -> None:
         """Take one check from the caller's address; raises a 429 problem when none is left for the moment."""
-        name, now = self._secrets.tag("address", _prefix(request)), self._clock.now()
+        name, now = self._secrets.tag("address", _prefix(request, self._proxies)), self._clock.now()
         with self._lock:
             left = self._now_left(name, now)
             if left >= 1:
@@ -56,10 +58,23 @@ def slow_down(seconds: int) -> Problem:
     return Problem(429, "slow-down", "Too many tries. Please wait a little.", headers={"Retry-After": str(seconds)})
 
 
-def _prefix(request: HTTPConnection) -> str:
-    host = request.client.host if request.client else ""
+def _prefix(request: HTTPConnection, proxies: Sequence[Network]) -> str:
+    address = _caller(request, proxies)
+    return str(ip_network((address, PREFIX[address.version]), strict=False)) if address else ""
+
+
+def _caller(request: HTTPConnection, proxies: Sequence[Network]) -> IPv4Address | IPv6Address | None:
+    """Who calls; behind trusted proxies, the nearest that is none of them. Whatever stands before that anybody may write."""
+    named = [name.strip() for line in request.headers.getlist("x-forwarded-for") for name in line.split(",")]
+    caller = _address(request.client.host if request.client else "")
+    while named and caller and any(caller in network for network in proxies):
+        caller = _address(named.pop()) or caller
+    return caller
+
+
+def _address(name: str) -> IPv4Address | IPv6Address | None:
     try:
-        address = ip_address(host)
+        found = ip_address(name)
     except ValueError:
-        return host
-    return str(ip_network((address, PREFIX[address.version]), strict=False))
+        return None
+    return getattr(found, "ipv4_mapped", None) or found

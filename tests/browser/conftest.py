@@ -10,7 +10,7 @@ from playwright.sync_api import Browser, Page, sync_playwright
 
 from tests.support.consent import House, house
 from tests.support.hubs import TestHub, embedded_hub
-from tests.support.tour import FLAGS, NewWindow, Window, a_window
+from tests.support.window import FLAGS, NewWindow, Window, a_window
 
 # The name by which this machine can have keys: a browser gives none to a number.
 NAME = "localhost"

@@ -8,13 +8,14 @@ from pathlib import Path
 from playwright.sync_api import sync_playwright
 
 from tests.support.consent import house
-from tests.support.tour import FLAGS, a_window, tour
+from tests.support.tour import tour
+from tests.support.window import FLAGS, a_window
 
 FOLDER = Path(__file__).resolve().parent.parent.parent / "docs" / "screenshots"
 # Each page once; of most, only its fullest state.
-ENGLISH = """welcome start words home-empty home-asked yes read-back pin receipt home stopped never past mine counted
-    reach-safe paper-letters letter new-card keys delete deleted about card check today workers"""
-PAGES = {"en": ENGLISH.split(), "fr": ["welcome", "words", "home", "yes", "read-back", "past", "about"]}
+ENGLISH = """welcome start words home-empty home-asked yes read-back pin receipt home yes-look waits stopped never past
+    past-late mine copy counted reach-safe paper-letters letter new-card keys delete deleted about card check today workers"""
+PAGES = {"en": ENGLISH.split(), "fr": ["welcome", "words", "home", "yes", "read-back", "waits", "past-late", "about"]}
 
 
 def main() -> int:

@@ -8,15 +8,18 @@ from services.consent.handlers import agencies, rights
 from services.consent.handlers.grants import Wish
 from services.consent.models import subject
 from services.consent.store import subjects
-from tests.support.tour import ENLARGED, PIN, WORDS, NewWindow, Window, tour
+from tests.support.tour import WORDS, tour
+from tests.support.window import ENLARGED, PIN, NewWindow
 
 FIRST_VIEW, WHOLE_VISIT = 30_000, 150_000
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("language", ["en", "fr"])
-def test_every_flow_works_without_scripts_on_a_screen_enlarged_four_times(window: NewWindow, language: str) -> None:
-    here = window(language, java_script_enabled=False, **ENLARGED)
+def test_every_flow_works_by_the_keyboard_alone_without_scripts_on_a_screen_enlarged_four_times(
+    window: NewWindow, language: str
+) -> None:
+    here = window(language, keyboard=True, java_script_enabled=False, **ENLARGED)
     states = list(tour(here))
     assert states[-1] == "deleted"
     assert not any(request.url.endswith("/my/still") for request in here.asked), "no script has run"
@@ -32,18 +35,18 @@ def test_by_the_keyboard_alone_she_says_yes_and_takes_it_back(window: NewWindow)
     with here.house.room.database.transaction() as connection:
         subjects.change_subject(connection, here.person.subject, pin_hash=here.house.room.secrets.pin_hash(PIN))
     here.open("/my")
-    go(here, 'a[href^="/my/yes?request="]', "Enter")
-    reach(here, "#agency")
+    here.press(here.page.locator('a[href^="/my/yes?request="]').first, "Enter")
+    here.reach(here.page.locator("#agency").first)
     here.page.keyboard.press("ArrowDown")
-    reach(here, "#purpose-1")
+    here.reach(here.page.locator("#purpose-1").first)
     here.page.keyboard.press("Space")
-    reach(here, 'input[value="summary"]')
+    here.reach(here.page.locator('input[value="summary"]').first)
     here.page.keyboard.press("Space")
-    reach(here, "#words")
+    here.reach(here.page.locator("#words").first)
     here.page.keyboard.type(WORDS)
-    go(here, 'form[action="/my/yes/check"] button', "Enter")
-    go(here, 'form[action="/my/yes"] button', "Enter")
-    reach(here, "#pin")
+    here.press(here.page.locator('form[action="/my/yes/check"] button').first, "Enter")
+    here.press(here.page.locator('form[action="/my/yes"] button').first, "Enter")
+    here.reach(here.page.locator("#pin").first)
     here.page.keyboard.type(PIN)
     with here.page.expect_navigation():
         here.page.keyboard.press("Enter")
@@ -52,11 +55,11 @@ def test_by_the_keyboard_alone_she_says_yes_and_takes_it_back(window: NewWindow)
     assert grant.categories == ["summary"]
 
     here.open("/my")
-    go(here, 'form[action^="/my/stop/"] button', "Space")
+    here.press(here.page.locator('form[action^="/my/stop/"] button').first, "Space")
     [grant] = rights.overview(here.house.room, here.person.subject)["grants"]
     assert grant.end_reason == "revoked"
     here.open("/my")
-    go(here, 'form[action="/my/pause"] button', "Enter")
+    here.press(here.page.locator('form[action="/my/pause"] button').first, "Enter")
     assert rights.overview(here.house.room, here.person.subject)["state"] == "paused"
 
 
@@ -132,28 +135,3 @@ def test_the_language_can_be_changed_on_the_way_in_and_later(window: NewWindow) 
     here.send("/my/language")
     here.open("/my/past")
     assert here.page.locator("html").get_attribute("lang") == "en"
-
-
-def go(window: Window, selector: str, key: str) -> None:
-    """Walk to something by the Tab key and press another key on it, which leads to another page."""
-    reach(window, selector)
-    with window.page.expect_navigation():
-        window.page.keyboard.press(key)
-
-
-def reach(window: Window, selector: str) -> None:
-    """Walk by the Tab key until it has the focus, and see that nothing covers it."""
-    wanted = window.page.locator(selector).first
-    for _ in range(80):
-        window.page.keyboard.press("Tab")
-        if wanted.evaluate("mark => mark === document.activeElement"):
-            break
-    else:
-        raise AssertionError(f"{selector} cannot be reached by the keyboard")
-    assert wanted.evaluate("mark => getComputedStyle(mark).outlineStyle") != "none"
-    covered = """mark => {
-      const { x, y, width, height } = mark.getBoundingClientRect();
-      const top = document.elementFromPoint(x + width / 2, y + height / 2);
-      return !(top === mark || mark.contains(top) || top?.contains(mark));
-    }"""
-    assert not wanted.evaluate(covered)

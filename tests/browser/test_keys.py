@@ -4,7 +4,7 @@ import pytest
 from playwright.sync_api import CDPSession
 
 from services.consent.handlers import accounts
-from tests.support.tour import PIN, NewWindow, Window
+from tests.support.window import PIN, NewWindow, Window
 
 PHONE = {
     "protocol": "ctap2",

@@ -3,7 +3,7 @@
 import pytest
 from playwright.sync_api import Page
 
-from tests.support.tour import NewWindow, Window
+from tests.support.window import NewWindow, Window
 
 PAGES = ["", "/yes", "/never", "/past", "/mine", "/delete", "/counted", "/reach", "/paper", "/keys", "/about"]
 EMPTY_WITHIN_MS = 300

@@ -115,3 +115,28 @@ def test_what_is_set_comes_before_what_would_follow() -> None:
     assert settings.token_keys == "http://inner/k"
     assert settings.keys_folder == Path("keys")
     assert Settings(issuer="https://a.example/i").token_keys == "https://a.example/i/jwks.json"
+
+
+def test_the_times_she_reads_are_those_of_a_place() -> None:
+    assert Settings().time_zone == "America/Toronto"
+    assert Settings(time_zone="America/St_Johns").time_zone == "America/St_Johns"
+
+
+@pytest.mark.parametrize("name", ["", "Toronto", "Eastern Time", "../../etc/passwd", "/etc/localtime", "a\0b"])
+def test_what_is_no_time_zone_is_refused(name: str) -> None:
+    with pytest.raises(ValidationError, match="must be the name of a time zone"):
+        Settings(time_zone=name)
+
+
+def test_no_proxy_is_trusted_unless_it_is_named() -> None:
+    assert list(Settings().proxies) == []
+    assert [str(one) for one in Settings(trusted_proxies="10.0.0.7, 2001:db8::/64").proxies] == [
+        "10.0.0.7/32",
+        "2001:db8::/64",
+    ]
+
+
+@pytest.mark.parametrize("listed", ["0.0.0.0/0", "10.0.0.7, ::/0", "proxy", "10.0.0.7/8"])
+def test_a_trusted_proxy_is_some_address_and_never_everybody(listed: str) -> None:
+    with pytest.raises(ValidationError):
+        Settings(trusted_proxies=listed)

@@ -151,7 +151,6 @@ def test_no_forwarding_header_of_a_client_is_passed_on() -> None:
     }
     assert {
         "forwarded",
-        "x-forwarded-for",
         "x-forwarded-host",
         "x-forwarded-port",
         "x-forwarded-prefix",
@@ -163,6 +162,12 @@ def test_no_forwarding_header_of_a_client_is_passed_on() -> None:
     # One such line in an inner block would put all of these out of force.
     for block in [*HTTP.inner("server"), *SECURE.inner("location")]:
         assert not [line for line in block.directives if line.startswith("proxy_set_header")]
+
+
+def test_only_her_pages_are_told_an_address_and_it_is_the_proxys_own_word() -> None:
+    assert "proxy_set_header X-Forwarded-For $told_address" in HTTP.directives
+    [told] = HTTP.inner("map $uri $told_address")
+    assert told.directives == ['default ""', "~^/my(/|$) $remote_addr"]
 
 
 def test_no_address_and_no_path_is_logged() -> None:

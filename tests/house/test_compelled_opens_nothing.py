@@ -16,8 +16,9 @@ RECORDS = {
 MAY_KNOW = {
     # Puts the routes and the chore together.
     "services/consent/main.py",
-    # Her page, her export, and the table with what erases it.
+    # Her pages, her export, and the table with what erases it.
     "services/consent/api/rights.py",
+    "services/consent/pages/copies.py",
     "services/consent/pages/sentences.py",
     "services/consent/api/survivors.py",
     "services/consent/paperwork.py",

@@ -84,6 +84,7 @@ GATED = {
     "POST /consent/v1/subjects": TOKEN,
     "POST /consent/v1/links": TOKEN,
     "POST /consent/v1/consent-requests": TOKEN,
+    "POST /consent/v1/age-bands": TOKEN,
     "POST /consent/v1/revocations": TOKEN,
     "POST /consent/v1/openings": TOKEN,
     "POST /consent/v1/ledger/cosignatures": TOKEN,

@@ -1,100 +1,17 @@
-"""A window at her pages in Chromium, and a tour through every page and state of them."""
+"""A tour through every page of hers in every state."""
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
+from uuid import UUID
 
-from playwright.sync_api import Browser, Page, Request, Response
-
-from services.consent.handlers import agencies, corrections
+from services.consent.handlers import agencies, ages, compelled, corrections, notices
+from services.consent.handlers.compelled import Approver, Record
 from services.consent.handlers.grants import Wish
-from tests.support.consent import Agency, House, Person, change_standing
+from services.consent.handlers.notices import Poll
+from tests.support.window import PIN, Window
 
-# Debian's Chromium runs as root only without its sandbox; the rest keeps it from calling home.
-FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--no-first-run",
-]
-PIN = "271828"
-# A cheap phone held upright; and a desk's screen enlarged four times, which leaves as little.
-PHONE = {"viewport": {"width": 320, "height": 640}}
-ENLARGED = {"viewport": {"width": 320, "height": 256}, "device_scale_factor": 4}
 WORDS = "A quiet room would help me."
-
-
-@dataclass(slots=True)
-class Window:
-    """A window, who sits at it, and what has gone over the line."""
-
-    house: House
-    page: Page
-    language: str
-    agency: Agency
-    other: Agency
-    person: Person
-    asked: list[Request] = field(default_factory=list)
-    answered: list[Response] = field(default_factory=list)
-
-    def open(self, path: str) -> Response:
-        """Go to a page."""
-        answer = self.page.goto(self.house.url + path)
-        assert answer is not None
-        return answer
-
-    def send(self, action: str, number: int = 0, **filled: str | list[str]) -> None:
-        """Fill in a form by the names of its fields and press its button."""
-        form = self.page.locator(f'form[action="{action}"]').nth(number)
-        for name, value in filled.items():
-            for one in [value] if isinstance(value, str) else value:
-                self._fill(form.locator(f'[name="{name}"]'), one)
-        with self.page.expect_navigation():
-            form.locator("button").first.click()
-
-    def send_with_pin(self, action: str, **filled: str | list[str]) -> None:
-        """The same, for what asks for the PIN on the way if it was not given lately."""
-        self.send(action, 0, **filled)
-        if self.page.locator("#pin").count():
-            self.send(action, pin=PIN)
-
-    def come_in(self, *, stepped_up: bool = False) -> str:
-        """Sit down with a session; its token."""
-        token = self.house.session(self.person, stepped_up=stepped_up)
-        self.sit_down(token)
-        return token
-
-    def sit_down(self, token: str) -> None:
-        """Take a session's token."""
-        self.page.context.add_cookies([{"name": "s", "value": token, "domain": "localhost", "path": "/my"}])
-
-    def _fill(self, fields: Any, value: str) -> None:
-        kind = fields.first.evaluate("field => field.type || field.tagName")
-        if kind in {"checkbox", "radio"}:
-            chosen = [fields.nth(number) for number in range(fields.count())]
-            next(one for one in chosen if one.get_attribute("value") == value).check()
-        elif kind.startswith("select"):
-            fields.first.select_option(value)
-        else:
-            fields.first.fill(value)
-
-
-NewWindow = Callable[..., Window]
-
-
-def a_window(chromium: Browser, house: House, language: str, **wishes: Any) -> Window:
-    """A window for somebody new, whom one agency knows and another one could."""
-    agency, other = house.agency("ngo"), house.agency("housing")
-    for named, name in ((agency, "Example Outreach"), (other, "Example Shelter")):
-        _rename(house, named, name)
-    page = chromium.new_context(locale=f"{language}-CA", **{**PHONE, **wishes}).new_page()
-    made = Window(house, page, language, agency, other, house.person(agency, language))
-    page.on("request", lambda request: made.asked.append(request))  # noqa: PLW0108 - it takes no method of a list
-    page.on("response", lambda answer: made.answered.append(answer))  # noqa: PLW0108
-    return made
 
 
 def tour(window: Window) -> Iterator[str]:
@@ -102,6 +19,7 @@ def tour(window: Window) -> Iterator[str]:
     yield from _outside(window)
     yield from _first_time(window)
     yield from _yes(window)
+    yield from _second_look(window)
     yield from _taking_back(window)
     yield from _mine(window)
     yield from _papers(window)
@@ -164,7 +82,28 @@ def _yes(window: Window) -> Iterator[str]:
     yield "home"
 
 
+def _second_look(window: Window) -> Iterator[str]:
+    room, looks = window.house.room, window.agency.id
+    ages.restate(room, looks, window.person.ppid, "under_16")
+    choices: Any = {"purpose": "court_support", "category": ["housing"]}
+    window.open("/my/yes")
+    window.send("/my/yes/check", agency=window.other.id, **choices)
+    yield "yes-look"
+    window.send("/my/yes/check", look=looks)
+    yield "read-back-look"
+    window.send_with_pin("/my/yes")
+    yield "waits"
+    window.open("/my")
+    yield "home-waits"
+    window.send(window.page.locator('form[action^="/my/stop/"]').last.get_attribute("action") or "")
+    window.open("/my/yes")
+    window.send("/my/yes/check", agency=looks, **choices)
+    yield "yes-look-nobody"
+    ages.restate(room, looks, window.person.ppid, "age_18_24")
+
+
 def _taking_back(window: Window) -> Iterator[str]:
+    window.open("/my")
     grant = window.page.locator('form[action^="/my/stop/"]').first.get_attribute("action") or ""
     window.send("/my/pause")
     yield "home-paused"
@@ -181,10 +120,29 @@ def _taking_back(window: Window) -> Iterator[str]:
     window.send("/my/never", who=f"agency:{window.other.id}")
     window.send("/my/never", what="immigration")
     yield "never"
-    window.open("/my/past")
-    yield "past"
+    yield from _past(window)
     window.open("/my/stopped/00000000-0000-4000-8000-000000000000")
     yield "trouble"
+
+
+def _past(window: Window) -> Iterator[str]:
+    room, other = window.house.room, window.other.id
+    window.open("/my/past")
+    yield "past"
+    sets = notices.poll(room, other, Poll()).sets
+    window.open("/my/past")
+    yield "past-told"
+    notices.poll(room, other, Poll(acknowledged=[UUID(name) for name in sets]))
+    window.open("/my/past")
+    yield "past-acknowledged"
+    window.house.clock.move(timedelta(days=15))
+    window.come_in(stepped_up=True)
+    window.open("/my/past")
+    yield "past-late"
+    for name in sets:
+        notices.attest(room, other, UUID(name), "deleted")
+    window.open("/my/past")
+    yield "past-attested"
 
 
 def _mine(window: Window) -> Iterator[str]:
@@ -198,6 +156,7 @@ def _mine(window: Window) -> Iterator[str]:
     corrections.corrected(window.house.room, window.other.id, row.id)
     window.open("/my/mine")
     yield "mine-asked"
+    _a_law_compels(window)
     window.send_with_pin("/my/read")
     yield "copy"
     window.open("/my/counted")
@@ -212,6 +171,14 @@ def _mine(window: Window) -> Iterator[str]:
         "/my/reach", channel="text", address="555-0100", window="After lunch", wording="Your book is here."
     )
     yield "reach-safe"
+
+
+def _a_law_compels(window: Window) -> None:
+    house, approvers = window.house, [Approver("AS", "director"), Approver("BT", "privacy_officer")]
+    today = house.clock.now().date()
+    for until in (None, today + timedelta(days=60)):
+        made = Record("court_order", "court", ["summary"], today, approvers, until)
+        compelled.record(house.room, window.agency.id, window.person.ppid, made)
 
 
 def _papers(window: Window) -> Iterator[str]:
@@ -257,7 +224,3 @@ def _end(window: Window) -> Iterator[str]:
     yield "delete-unsure"
     window.send_with_pin("/my/delete", sure="yes")
     yield "deleted"
-
-
-def _rename(house: House, agency: Agency, name: str) -> None:
-    change_standing(house.room, agency.id, agency.sector, "active", 2, name)

@@ -9,7 +9,7 @@ from services.common.access import Caller
 from services.common.envelope import MAX_LENGTH
 from services.common.errors import Fault, invalid
 from services.consent.api.doors import Presented, TheRoom
-from services.consent.handlers import accounts, agencies, openings
+from services.consent.handlers import accounts, agencies, ages, openings
 from services.consent.handlers.grants import Wish
 from services.consent.sending import OpeningResponse
 
@@ -42,6 +42,13 @@ class Registered(BaseModel):
     ppid: str
     claim_code: str
     revoke_code: str
+
+
+class AgeStated(Body):
+    """Her age as a group, as she told you."""
+
+    ppid: str = Field(max_length=64)
+    age_band: str = Field(max_length=32)
 
 
 class LinkCode(Body):
@@ -135,6 +142,12 @@ def register(room: TheRoom, agency: Caller, body: NewSubject | None = None) -> R
     asked = body or NewSubject()  # type: ignore[call-arg]
     made = accounts.register(room, agency, asked.language, asked.age_band)
     return Registered(ppid=made.ppid, claim_code=made.claim_code, revoke_code=made.revoke_code)
+
+
+@routes.post("/age-bands", status_code=204)
+def restate_age(room: TheRoom, agency: Caller, body: AgeStated) -> None:
+    """Say which age group she is in now, if you may look at things with her first. She reads that you did."""
+    ages.restate(room, agency, body.ppid, body.age_band)
 
 
 @routes.post("/links")

@@ -1,11 +1,13 @@
 """Who stands at the survivor's door, and what the routes are given: her session, the room, the PIN where it is needed."""
 
 from typing import Annotated
+from zoneinfo import ZoneInfo
 
 from fastapi import Depends, Request, Response
 
 from services.common.access import Caller
 from services.common.errors import Fault, Problem
+from services.common.settings import Settings
 from services.consent import epochs
 from services.consent.handlers import accounts
 from services.consent.handlers.accounts import Session
@@ -19,13 +21,14 @@ _OWN_PAGES = {None, "same-origin", "none"}
 class Door:
     """Who comes to `/my`: finds the session, and asks for the PIN where an act widens what others may see."""
 
-    def __init__(self, room: Room, public_url: str, leave_to: str) -> None:
-        self._room, self.origin, self.leave_to = room, public_url, leave_to
-        self.secure = public_url.startswith("https://")
+    def __init__(self, room: Room, settings: Settings) -> None:
+        self._room, self.origin, self.leave_to = room, settings.public_url, settings.leave_to
+        self.zone = ZoneInfo(settings.time_zone)
+        self.secure = self.origin.startswith("https://")
         # With the prefix, a browser takes the cookie from this very host alone, and asks for the path `/`
         # (https://datatracker.ietf.org/doc/html/draft-ietf-httpbis-rfc6265bis, section 4.1.3.2).
         self.cookie, self._path = (SECURE_COOKIE, "/") if self.secure else (COOKIE, "/my")
-        self.patience = Patience(room.clock, room.secrets)
+        self.patience = Patience(room.clock, room.secrets, settings.proxies)
 
     def session(self, request: Request) -> Session:
         """The present session; raises a 401 problem."""

@@ -4,10 +4,10 @@ from dataclasses import dataclass
 from datetime import timedelta
 from uuid import UUID
 
-import schemas
 from services.common.errors import Fault, Problem, invalid
 from services.common.text import random_name
 from services.consent import ledger
+from services.consent.handlers.ages import check_age
 from services.consent.ledger import Entry
 from services.consent.room import Room
 from services.consent.secrets import is_pin, new_code, new_pin, new_session_token
@@ -52,8 +52,7 @@ class Session:
 
 def register(room: Room, agency: str, language: str, age_band: str | None = None) -> Registered:
     """Make a survivor known to the hub, linked to the agency that she is with. Her age as a group, if it matters."""
-    if age_band not in schemas.code_set("age_bands") | {None}:
-        raise invalid(Fault("/age_band", "Not one of the codes.", ", ".join(sorted(schemas.code_set("age_bands")))))
+    check_age(age_band)
     claim, revoke = new_code(), new_code()
     subject, now = room.clock.new_id(), room.clock.now()
     row = {

@@ -1,12 +1,13 @@
 """Waiting for a second look: what a young person would allow is kept aside, and is no grant until then."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement
+from sqlalchemy import ColumnElement, Connection
 
 from services.common.errors import Fault, invalid
+from services.common.roster import Agency
 from services.consent.handlers.changes import Change
 from services.consent.room import Room
 from services.consent.store import subjects, waiting
@@ -47,12 +48,25 @@ def waits_of(room: Room, subject: UUID, *, past: bool = False) -> list[tuple[Any
     return [(one, why) for one in found if past or one.open_until > room.clock.now()]
 
 
+def lookers(room: Room, subject: UUID, recipient: Agency, categories: Collection[str]) -> Sequence[Agency] | None:
+    """Between whom she chooses for the second look that this needs; None if it needs none."""
+    with room.database.reading() as connection:
+        row = subjects.get_subject(connection, subject)
+        if row is None or not room.duties.needs_look(row.age_band, recipient.sector, categories):
+            return None
+        return [agency for agency in may_look(room, connection, subject) if agency.id != recipient.id]
+
+
+def may_look(room: Room, connection: Connection, subject: UUID) -> Sequence[Agency]:
+    """The agencies that know her and are there for people like her."""
+    known = room.roster.find(connection, sorted(subjects.links_of(connection, subject)))
+    fitting = [one for one in known.values() if one.standing == "active" and one.sector in room.duties.look_sectors]
+    return sorted(fitting, key=lambda agency: agency.name)
+
+
 def _check(change: Change, looks: str | None, recipient: str) -> None:
-    """Whoever looks knows her, is there for people like her, and is not whom it would go to."""
-    known = change.room.roster.find(change.connection, [looks or ""]).get(looks or "")
-    linked = looks in subjects.links_of(change.connection, change.subject)
-    fits = known is not None and known.standing == "active" and known.sector in change.room.duties.look_sectors
-    if not fits or not linked or looks == recipient:
+    fitting = {agency.id for agency in may_look(change.room, change.connection, change.subject)}
+    if looks not in fitting or looks == recipient:
         raise invalid(
             Fault(
                 "/second_look_by",

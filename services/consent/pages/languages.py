@@ -1,13 +1,15 @@
 """The languages of her pages: templates speak English, and a catalogue says each of their sentences in another one."""
 
-from datetime import datetime
+from datetime import date, datetime
 from functools import cache, partial
 from gettext import NullTranslations
 from importlib.resources import files
 from io import BytesIO
+from zoneinfo import ZoneInfo
 
 from babel import Locale
-from babel.dates import format_date, format_datetime
+from babel.core import UnknownLocaleError
+from babel.dates import format_date, format_time, get_timezone_name
 from babel.lists import format_list
 from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po
@@ -17,6 +19,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 import schemas
 
 LANGUAGES = ("en", "fr")
+COUNTRY = "CA"
 # What a list of codes says of a code beside its label, by language.
 _MEMBERS = {
     "en": {"description": "description", "example": "x-example-en"},
@@ -37,8 +40,8 @@ def catalogue(language: str) -> NullTranslations:
 
 
 @cache
-def templates(language: str) -> Environment:
-    """The templates, speaking a language: its sentences, code labels, dates and direction of writing."""
+def templates(language: str, zone: ZoneInfo) -> Environment:
+    """The templates, speaking a language: its sentences, code labels, direction of writing, and times of her days."""
     made = Environment(
         loader=PackageLoader("services.consent.pages"),
         autoescape=True,
@@ -48,7 +51,7 @@ def templates(language: str) -> Environment:
         extensions=["jinja2.ext.i18n"],
     )
     made.install_gettext_translations(catalogue(language), newstyle=True)  # type: ignore[attr-defined]
-    locale = Locale(language)
+    locale = locale_of(language)
     made.globals.update(
         language=language,
         direction=locale.text_direction,
@@ -57,10 +60,18 @@ def templates(language: str) -> Environment:
         about=partial(_about, language),
     )
     made.filters["say"] = lambda code, kind: _label(language, kind, code)
-    made.filters["day"] = lambda instant: format_date(instant, "long", locale=locale)
-    made.filters["moment"] = lambda instant: _moment(instant, locale)
+    made.filters["day"] = lambda instant: format_date(_day(instant, zone), "long", locale=locale)
+    made.filters["moment"] = lambda instant: _moment(instant, zone, locale)
     made.filters["listed"] = lambda items: format_list(list(items), locale=locale)
     return made
+
+
+def locale_of(language: str) -> Locale:
+    """How a language writes days and times here."""
+    try:
+        return Locale(language, COUNTRY)
+    except UnknownLocaleError:
+        return Locale(language)
 
 
 def preferred(accepted: str) -> str:
@@ -78,5 +89,12 @@ def _about(language: str, kind: str, code: str, member: str) -> object:
     return found.extra[_MEMBERS[language][member]]
 
 
-def _moment(instant: datetime, locale: Locale) -> str:
-    return f"{format_datetime(instant, 'd MMMM y, HH:mm', locale=locale)} UTC"
+def _day(instant: date, zone: ZoneInfo) -> date:
+    return instant.astimezone(zone) if isinstance(instant, datetime) else instant
+
+
+def _moment(instant: datetime, zone: ZoneInfo, locale: Locale) -> str:
+    """Such as "November 22, 2026, 2:33 p.m., Eastern Standard Time": a time says whose it is."""
+    here = instant.astimezone(zone)
+    clock, name = format_time(here, "short", locale=locale), get_timezone_name(here, locale=locale)
+    return f"{format_date(here, 'long', locale=locale)}, {clock}, {name}"

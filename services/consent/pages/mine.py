@@ -1,6 +1,5 @@
-"""What is hers: who looked, her copy, putting right, deleting, being counted, and how she may be reached."""
+"""What is hers: who looked, putting right, deleting, being counted, and how she may be reached."""
 
-import json
 from collections.abc import Sequence
 from typing import Annotated, Any
 from uuid import UUID
@@ -9,14 +8,12 @@ from fastapi import APIRouter, Form
 from fastapi.responses import Response
 
 import schemas
-from services.consent.api.survivors import export_json
 from services.consent.handlers import contacts, corrections, notices, rights, visits
 from services.consent.pages.sentences import sentence
 from services.consent.pages.visits import HOME, Her, HerHand, HerPin, PageRoute, Visit
 
 routes = APIRouter(prefix=HOME, include_in_schema=False, route_class=PageRoute)
 CHANNELS = [code.code for code in schemas.codes("contact_methods")]
-COPY_NAME = "my-page.json"
 Short = Annotated[str, Form(max_length=32)]
 Long = Annotated[str, Form(max_length=200)]
 
@@ -42,22 +39,8 @@ def _mine(visit: Visit, *, wrong: bool = False) -> Response:
     seen = rights.overview(visit.room, visit.subject)
     asked = corrections.asked_by(visit.room, visit.subject)
     names = visits.names(visit.room, {row.agency for row in [*seen["grants"], *asked]})
-    shown = {"grants": seen["grants"], "asked": asked, "names": names}
+    shown = {"grants": seen["grants"], "asked": asked, "names": names, "age": seen["age_band"]}
     return visit.show("mine.html", 400 if wrong else 200, **shown, wrong=wrong)
-
-
-@routes.post("/copy")
-def copy(visit: HerPin) -> Response:
-    """Everything that is kept about her, as a file."""
-    document = json.dumps(export_json(visit.room, visit.subject), ensure_ascii=False, indent=1)
-    headers = {"content-disposition": f'attachment; filename="{COPY_NAME}"'}
-    return Response(document, media_type="application/json", headers=headers)
-
-
-@routes.post("/read")
-def read(visit: HerPin) -> Response:
-    """The same, to read here."""
-    return visit.show("copy.html", copy=export_json(visit.room, visit.subject))
 
 
 @routes.post("/right")

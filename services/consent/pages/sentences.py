@@ -27,6 +27,7 @@ SENTENCES: Mapping[str, str] = {
     "paused": _("You paused everything."),
     "resumed": _("You ended the pause."),
     "restriction.added": _("You said never to something."),
+    "age.stated": _("%(agency)s said which age group you are in: %(age)s."),
     "look.asked": _("%(agency)s will look with you at what %(other)s would see."),
     "look.ended": _("The second look by %(agency)s is over."),
     "notice.acknowledged": _("%(agency)s has the note that tells them to stop."),
@@ -58,6 +59,7 @@ CODED = {
     "why": ("reason", "grant_end_reasons"),
     "done": ("done", "attestations"),
     "basis": ("basis", "legal_bases"),
+    "age": ("age_band", "age_bands"),
 }
 """What sentences tell by a label: in which member the code stands, and of which list it is."""
 UNTOLD = {"key.destroyed"}

@@ -1,5 +1,6 @@
 """Saying yes and taking back: choose, read back, confirm, keep the receipt; and stop one thing or everything."""
 
+from collections.abc import Sequence
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -7,10 +8,21 @@ from fastapi import APIRouter, Query
 from fastapi.responses import Response
 
 from services.common.errors import not_found
+from services.common.roster import Agency
 from services.consent.handlers import grants, rights, visits, waiting, words
 from services.consent.handlers.grants import Answer, Chosen, Wish
 from services.consent.pages.visits import HOME, Her, HerHand, HerPin, PageRoute, Visit
-from services.consent.pages.wishes import DAYS, Choices, TheWish, WishForm, faults, her_words, request_id, until
+from services.consent.pages.wishes import (
+    DAYS,
+    Choices,
+    TheWish,
+    WishForm,
+    chosen_agency,
+    faults,
+    her_words,
+    request_id,
+    until,
+)
 from services.consent.policy import notice
 
 routes = APIRouter(prefix=HOME, include_in_schema=False, route_class=PageRoute)
@@ -32,22 +44,23 @@ def change(visit: HerHand, wish: TheWish) -> Response:
 def read_back(visit: HerHand, wish: TheWish) -> Response:
     """What she chose, in a sentence, before anything happens."""
     choices = _choices(visit, wish)
-    if wrong := faults(visit.room, choices, wish):
+    lookers, agency = _lookers(visit, choices, wish), chosen_agency(choices, wish)
+    if wrong := faults(visit.room, choices, wish, lookers):
         return _choose(visit, wish, wrong)
-    [agency] = [known for known in choices.agencies if known.id == wish.agency]
+    looks = next((known.name for known in lookers or () if known.id == wish.look), None)
     end = until(visit.room.clock.now(), wish.days)
-    return visit.show("read_back.html", wish=wish, agency=agency, until=end, words=her_words(wish))
+    return visit.show("read_back.html", wish=wish, agency=agency, looks=looks, until=end, words=her_words(wish))
 
 
 @routes.post("/yes")
 def give(visit: HerPin, wish: TheWish) -> Response:
     """Do it; then the receipt."""
-    request, hers = request_id(wish), her_words(wish)
+    request, hers, looks = request_id(wish), her_words(wish), wish.look or None
     if request is None:
-        asked = Wish(wish.agency, wish.purpose, wish.category, wish.days, words=hers)
+        asked = Wish(wish.agency, wish.purpose, wish.category, wish.days, looks, hers)
         made: UUID | None = grants.give_grant(visit.room, visit.subject, asked)
     else:
-        answer = Answer(accept=True, days=wish.days, chosen=Chosen(wish.category, hers))
+        answer = Answer(True, wish.days, looks, Chosen(wish.category, hers))
         made = grants.answer_request(visit.room, visit.subject, request, answer)
     return visit.go(f"/yes/{made}")
 
@@ -111,8 +124,15 @@ def link(visit: HerPin) -> Response:
 def _choose(visit: Visit, wish: WishForm, wrong: list[str]) -> Response:
     choices, facts = _choices(visit, wish), notice(visit.language).text.splitlines()
     shown = {"wish": wish, "wrong": wrong, "choices": choices, "facts": facts, "days": DAYS}
+    shown |= {"lookers": _lookers(visit, choices, wish), "why": visit.room.duties.look_why[visit.language]}
     asked_by = _name(visit, choices.asked_by) if choices.asked_by else None
     return visit.show("yes.html", 400 if wrong else 200, **shown, asked_by=asked_by)
+
+
+def _lookers(visit: Visit, choices: Choices, wish: WishForm) -> Sequence[Agency] | None:
+    """Between whom she chooses where somebody looks at it with her first."""
+    agency = chosen_agency(choices, wish)
+    return waiting.lookers(visit.room, visit.subject, agency, wish.category) if agency else None
 
 
 def _choices(visit: Visit, wish: WishForm) -> Choices:

@@ -18,7 +18,7 @@ from services.common.errors import Problem, invalid, unavailable
 from services.consent.api.doors import Door, TheDoor, TheRoom
 from services.consent.handlers import accounts, cautions, visits
 from services.consent.handlers.accounts import Session
-from services.consent.pages.languages import LANGUAGES, preferred, templates
+from services.consent.pages.languages import LANGUAGES, catalogue, preferred, templates
 from services.consent.room import Room
 from services.consent.secrets import new_session_token
 
@@ -59,13 +59,17 @@ class Visit:
 
     def show(self, template: str, status: int = 200, **values: object) -> HTMLResponse:
         """A page."""
-        page = templates(self.language).get_template(template).render(visit=self, home=HOME, **values)
+        page = templates(self.language, self.door.zone).get_template(template).render(visit=self, home=HOME, **values)
         response = HTMLResponse(page, status)
         response.headers["content-security-policy"] = policy(self.door.leave_to)
         if self.form in page and self.request.cookies.get(self.door.cookie) != self.token:
             # Her form needs the cookie that its token was made from; a page without a form leaves nothing behind.
             self.door.let_in(response, self.token)
         return response
+
+    def say(self, text: str) -> str:
+        """A sentence in her language."""
+        return catalogue(self.language).gettext(text)
 
     def go(self, path: str = "") -> RedirectResponse:
         """After an act, a page that can be loaded again."""

@@ -4,7 +4,6 @@ import calendar
 from contextlib import suppress
 from typing import Annotated
 
-from babel import Locale
 from babel.dates import get_day_names
 from fastapi import APIRouter, Form, Request
 from fastapi.responses import RedirectResponse, Response
@@ -12,6 +11,7 @@ from fastapi.responses import RedirectResponse, Response
 from services.common.errors import Problem
 from services.consent.api.doors import TheDoor, TheRoom
 from services.consent.handlers import accounts, grants, letters, passkeys, rights, visits, waiting
+from services.consent.pages.languages import locale_of
 from services.consent.pages.visits import HOME, Guest, Her, HerHand, PageRoute, Sender, Visit, her
 from services.consent.pages.wishes import still_given
 
@@ -135,7 +135,7 @@ def leave(room: TheRoom, door: TheDoor, request: Request) -> Response:
 @routes.get("/today")
 def today(guest: Guest) -> Response:
     """This month, for whoever has left and whose operator named no other place."""
-    now, locale = guest.room.clock.now(), Locale(guest.language)
+    now, locale = guest.room.clock.now().astimezone(guest.door.zone), locale_of(guest.language)
     first = locale.first_week_day
     weeks = calendar.Calendar(first).monthdatescalendar(now.year, now.month)
     names = get_day_names("abbreviated", locale=locale)

@@ -25,6 +25,7 @@ class WishForm(BaseModel):
     agency: str = ""
     purpose: str = ""
     category: list[str] = []
+    look: str = ""
     words: str = ""
     days: int = DAYS[0]
 
@@ -42,9 +43,14 @@ class Choices:
     asked_by: str | None = None
 
 
-def faults(room: Room, choices: Choices, wish: WishForm) -> list[str]:
-    """What is missing or cannot be, by the name of the field."""
-    agency = next((known for known in choices.agencies if known.id == wish.agency), None)
+def chosen_agency(choices: Choices, wish: WishForm) -> Agency | None:
+    """Who may see it, if that is chosen."""
+    return next((known for known in choices.agencies if known.id == wish.agency), None)
+
+
+def faults(room: Room, choices: Choices, wish: WishForm, lookers: Sequence[Agency] | None) -> list[str]:
+    """What is missing or cannot be, by the name of the field. Of the `lookers`, if any are needed, one must be chosen."""
+    agency = chosen_agency(choices, wish)
     chosen = set(wish.category)
     found = {
         "agency": agency is None,
@@ -53,6 +59,8 @@ def faults(room: Room, choices: Choices, wish: WishForm) -> list[str]:
         "never": agency is not None and any((agency.sector, category) in room.policy.floors for category in chosen),
         "words": len(wish.words) > words.LONGEST,
         "days": wish.days not in DAYS,
+        "look": lookers is not None and wish.look not in {known.id for known in lookers},
+        "later": lookers is not None and her_words(wish) is not None,
     }
     return [name for name, wrong in found.items() if wrong]
 

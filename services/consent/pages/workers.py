@@ -61,7 +61,7 @@ def print_slip(door: TheDoor, _agency: Caller, slip: Slip) -> HTMLResponse:
     address = f"{door.origin}/my/start"
     # Behind the `#`, the code is in no server's log; her browser's history forgets it as the page opens.
     square = segno.make(f"{address}#{slip.claim_code}", error="m")
-    page = templates(slip.language).get_template("slip.html")
+    page = templates(slip.language, door.zone).get_template("slip.html")
     return HTMLResponse(page.render(slip=slip, address=address, square=square.svg_inline(scale=4, border=2)))
 
 

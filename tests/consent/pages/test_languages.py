@@ -1,9 +1,11 @@
 """No sentence is missing in any language, none says less than the English one, and the frame is ready for more of them."""
 
 import re
+from datetime import UTC, datetime
 from functools import partial
 from importlib.resources import files
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import pytest
 from babel.messages.catalog import Catalog
@@ -11,6 +13,7 @@ from babel.messages.extract import extract_from_dir
 from babel.messages.pofile import read_po
 
 import schemas
+from services.consent.duties import duties
 from services.consent.pages import languages
 from services.consent.pages.languages import LANGUAGES, catalogue, preferred, templates
 from services.consent.policy import notice
@@ -21,6 +24,7 @@ METHODS = [("**.py", "python"), ("templates/**.html", "jinja2")]
 OTHERS = [language for language in LANGUAGES if language != "en"]
 PLACE = re.compile(r"%\(\w+\)s")
 CHOICES = ("categories", "purposes")
+TORONTO = ZoneInfo("America/Toronto")
 
 
 @pytest.fixture(scope="module")
@@ -67,14 +71,39 @@ def test_a_language_that_is_written_from_right_to_left_only_needs_its_catalogue(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(languages, "catalogue", lambda _language: catalogue("en"))
-    assert templates.__wrapped__("ar").globals["direction"] == "rtl"
-    assert templates("fr").globals["direction"] == "ltr"
+    assert templates.__wrapped__("ar", TORONTO).globals["direction"] == "rtl"
+    assert templates("fr", TORONTO).globals["direction"] == "ltr"
     style = (FOLDER / "static" / "page.css").read_text("utf-8")
     sides = re.findall(
         r"(?:margin|padding|border|inset)-(?:left|right)|(?<![-\w])(?:left|right)\s*:|text-align:\s*(?:left|right)",
         style,
     )
     assert sides == [], "the style speaks of start and end, never of left and right"
+
+
+@pytest.mark.parametrize(
+    ("language", "place", "told"),
+    [
+        ("en", "America/Toronto", "November 22, 2026, 11:30 p.m., Eastern Standard Time"),
+        ("fr", "America/Toronto", "22 novembre 2026, 23 h 30, heure normale de l’Est"),
+        ("en", "America/St_Johns", "November 23, 2026, 1:00 a.m., Newfoundland Standard Time"),
+        ("fr", "America/Vancouver", "22 novembre 2026, 20 h 30, heure normale du Pacifique"),
+        ("en", "UTC", "November 23, 2026, 4:30 a.m., Coordinated Universal Time"),
+    ],
+)
+def test_a_time_is_that_of_the_place_and_says_so(language: str, place: str, told: str) -> None:
+    instant = datetime(2026, 11, 23, 4, 30, tzinfo=UTC)
+    filters = templates(language, ZoneInfo(place)).filters
+    plain = str.maketrans("\u00a0\u202f", "  ")
+    assert filters["moment"](instant).translate(plain) == told
+    assert told.startswith(filters["day"](instant)), "and a day is that place's day"
+
+
+def test_in_the_hour_that_comes_twice_a_time_says_which_of_the_two_it_is() -> None:
+    moment = templates("en", TORONTO).filters["moment"]
+    first, second = (moment(datetime(2026, 11, 1, hour, 30, tzinfo=UTC)) for hour in (5, 6))
+    assert first.endswith("Eastern Daylight Saving Time")
+    assert second.endswith("Eastern Standard Time")
 
 
 @pytest.mark.parametrize(
@@ -102,6 +131,7 @@ def test_every_text_is_easy_to_read(language: str, said: set[str]) -> None:
 
     assert not too_hard(sentences)
     assert not too_hard(notice(language).text.splitlines())
+    assert not too_hard([duties().look_why[language]])
     assert [text for text in [*sentences, *told] if len(text.split()) >= 8 and too_hard([text], slack=1)] == []
 
 

@@ -1,11 +1,14 @@
 """She sees where things stand: what waits for a second look, and what each agency did after she had taken something back."""
 
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
 import pytest
 
-from services.consent.handlers import accounts, grants, looks, notices
+from services.consent.handlers import accounts, agencies, ages, compelled, grants, looks, notices, rights
+from services.consent.handlers.compelled import Approver, Record
+from services.consent.handlers.grants import Wish
 from services.consent.handlers.notices import Poll
 from services.consent.store import subjects
 from tests.support.consent import Agency, House
@@ -38,8 +41,12 @@ def at_her_pages(house: House, arrive: NewVisitor, subject: UUID) -> Visitor:
     return visitor
 
 
-def say_yes(visitor: Visitor, recipient: Agency) -> Any:
-    read_back = visitor.send(visitor.get("/my/yes"), "/my/yes/check", agency=recipient.id, **YES)
+def say_yes(visitor: Visitor, recipient: Agency, looks: Agency) -> Any:
+    """She chooses, is asked who looks at it with her first, says who, reads it back, and says yes."""
+    asked = visitor.send(visitor.get("/my/yes"), "/my/yes/check", agency=recipient.id, **YES)
+    assert (asked.status, "Please choose who looks at it with you first." in asked.text) == (400, True)
+    read_back = visitor.send(asked, "/my/yes/check", look=looks.id)
+    assert f"Nothing is shared yet. Sample {looks.id} looks at it with you first." in read_back.text
     return visitor.send(read_back, "/my/yes")
 
 
@@ -49,7 +56,7 @@ def test_a_yes_that_waits_says_so_and_is_none_until_somebody_has_looked(
     agency = house.agency("ngo")
     subject = young(house, agency)
     visitor = at_her_pages(house, arrive, subject)
-    waits = say_yes(visitor, recipient)
+    waits = say_yes(visitor, recipient, agency)
     assert (waits.status, "Nothing is shared yet." in waits.text) == (200, True)
     assert "What waits for a second look" in visitor.get("/my").text
     assert "Nobody may see anything." in visitor.get("/my").text
@@ -63,7 +70,7 @@ def test_a_yes_that_waits_says_so_and_is_none_until_somebody_has_looked(
 def test_what_waits_can_be_taken_back(house: House, arrive: NewVisitor, recipient: Agency) -> None:
     agency = house.agency("ngo")
     visitor = at_her_pages(house, arrive, young(house, agency))
-    waits = say_yes(visitor, recipient)
+    waits = say_yes(visitor, recipient, agency)
     [form] = [form.action for form in waits.reader.forms if "/stop/" in form.action]
     assert visitor.send(waits, form).response.url.path == "/my"
     assert looks.looks_for(house.room, agency.id) == []
@@ -71,9 +78,59 @@ def test_what_waits_can_be_taken_back(house: House, arrive: NewVisitor, recipien
 
 def test_where_nobody_can_look_she_is_told_why(house: House, arrive: NewVisitor, recipient: Agency) -> None:
     visitor = at_her_pages(house, arrive, young(house, recipient))
-    refused = say_yes(visitor, recipient)
+    refused = visitor.send(visitor.get("/my/yes"), "/my/yes/check", agency=recipient.id, **YES)
     assert refused.status == 400
-    assert "has to look at this with you first" in refused.text
+    assert "Because of your age" in refused.text
+    assert "Nobody who knows you can do that for this yet." in refused.text
+
+
+def test_she_chooses_among_those_who_know_her_and_may_look_and_nobody_is_chosen_for_her(
+    house: House, arrive: NewVisitor, recipient: Agency
+) -> None:
+    advocate, other, landlord, stranger = (house.agency(sector) for sector in ("ngo", "indigenous", "housing", "ngo"))
+    subject = young(house, advocate)
+    for agency in (other, landlord, recipient):
+        agencies.link(house.room, agency.id, rights.make_link_code(house.room, subject).code)
+    visitor = at_her_pages(house, arrive, subject)
+    asked = visitor.send(visitor.get("/my/yes"), "/my/yes/check", agency=recipient.id, **YES)
+    offered = [given["value"] for tag, given in asked.reader.marks if tag == "option"]
+    choices = offered[offered.index("", 1) : offered.index("7")]
+    assert sorted(choices) == sorted(["", advocate.id, other.id])
+    assert dict(asked.form("/my/yes/check").fields).get("look", "") == ""
+
+    for wrong in (landlord, stranger, recipient):
+        assert visitor.send(asked, "/my/yes/check", look=wrong.id).status == 400
+    read_back = visitor.send(asked, "/my/yes/check", look=other.id)
+    changed = visitor.send(read_back, "/my/yes/change")
+    assert dict(changed.form("/my/yes/check").fields)["look"] == other.id, "as she left it"
+    visitor.send(read_back, "/my/yes")
+    assert len(looks.looks_for(house.room, other.id)) == 1
+    assert looks.looks_for(house.room, advocate.id) == []
+
+
+def test_a_request_that_needs_a_second_look_asks_who_looks_as_well(
+    house: House, arrive: NewVisitor, recipient: Agency
+) -> None:
+    advocate = house.agency("ngo")
+    subject = young(house, advocate)
+    with house.room.database.reading() as connection:
+        ppid = subjects.links_of(connection, subject)[advocate.id]
+    request = agencies.ask(house.room, advocate.id, ppid, Wish(recipient.id, "referral", ["health"]))
+    visitor = at_her_pages(house, arrive, subject)
+    form = visitor.get(f"/my/yes?request={request}")
+    asked = visitor.send(form, "/my/yes/check", agency=recipient.id, **YES)
+    visitor.send(visitor.send(asked, "/my/yes/check", look=advocate.id), "/my/yes")
+    assert len(looks.looks_for(house.room, advocate.id)) == 1
+    assert "Nothing waits." in visitor.get("/my").text
+
+
+def test_where_no_second_look_is_needed_nobody_asks_for_one(
+    house: House, arrive: NewVisitor, recipient: Agency
+) -> None:
+    visitor = at_her_pages(house, arrive, young(house, house.agency("ngo"), "age_18_24"))
+    read_back = visitor.send(visitor.get("/my/yes"), "/my/yes/check", agency=recipient.id, **YES)
+    assert read_back.status == 200
+    assert "looks at it with you" not in read_back.text
 
 
 def test_she_reads_what_each_agency_did_after_she_took_something_back(
@@ -84,11 +141,18 @@ def test_she_reads_what_each_agency_did_after_she_took_something_back(
     assert house.open(recipient, house.envelope(grant)).status_code == 200
     grants.revoke_grant(house.room, person.subject, grant)
     visitor = arrive(token=house.session(person))
+    assert "It has not yet come for the note." in visitor.get("/my/past").text
+    [name] = notices.poll(house.room, recipient.id, Poll()).sets
     assert "It has not yet said that it has the note." in visitor.get("/my/past").text
+    house.clock.move(house.room.duties.acknowledge_time)
+    visitor = arrive(token=house.session(person))
+    assert "It is late." in visitor.get("/my/past").text
 
     [name] = notices.poll(house.room, recipient.id, Poll()).sets
     notices.poll(house.room, recipient.id, Poll(acknowledged=[UUID(name)]))
-    assert "It has the note. It has not yet said what it did." in visitor.get("/my/past").text
+    told = visitor.get("/my/past").text
+    assert "It has the note. It has not yet said what it did." in told
+    assert "It is late." not in told
     notices.attest(house.room, recipient.id, UUID(name), "deleted")
     seen = visitor.get("/my/past").text
     assert "It says what it did with what it had: Deleted." in seen
@@ -100,8 +164,53 @@ def test_words_of_her_own_come_after_the_second_look(house: House, arrive: NewVi
     visitor = at_her_pages(house, arrive, young(house, agency))
     wish = {"agency": recipient.id, "purpose": "referral", "days": "7", "words": "Some words of mine."}
     form = visitor.get("/my/yes")
-    read_back = visitor.send(form, "/my/yes/check", ("category", "health"), ("category", "summary"), **wish)
-    refused = visitor.send(read_back, "/my/yes")
+    chosen = [("category", "health"), ("category", "summary")]
+    refused = visitor.send(form, "/my/yes/check", *chosen, look=agency.id, **wish)
     assert refused.status == 400
     assert "leave them out for now" in refused.text
     assert looks.looks_for(house.room, agency.id) == []
+
+
+@pytest.mark.parametrize("language", ["en", "fr"])
+def test_her_copy_tells_in_sentences_what_waits_what_agencies_were_told_what_a_law_compelled_and_her_age_group(
+    house: House, arrive: NewVisitor, recipient: Agency, language: str
+) -> None:
+    advocate = house.agency("ngo")
+    subject = young(house, advocate, "age_16_17")
+    rights_of_it = {
+        "en": ("16 or 17", "has not yet come for the note", "Order of a court", "is closed until June 29, 2026")
+    }
+    rights_of_it["fr"] = ("16 ou 17 ans", "n’a pas encore été lu", "Ordonnance d’un tribunal", "29 juin 2026")
+    with house.room.database.transaction() as connection:
+        ppid = subjects.links_of(connection, subject)[advocate.id]
+        subjects.change_subject(connection, subject, language=language)
+    wish = Wish(recipient.id, "referral", ["health"], second_look_by=advocate.id)
+    grants.give_grant(house.room, subject, wish)
+    ended = grants.give_grant(house.room, subject, Wish(recipient.id, "referral", ["housing"]))
+    grants.revoke_grant(house.room, subject, ended)
+    approvers, today = [Approver("AS", "director"), Approver("BT", "privacy_officer")], house.clock.now().date()
+    for until in (None, today + timedelta(days=28)):
+        made = Record("court_order", "court", ["summary"], today, approvers, until)
+        compelled.record(house.room, advocate.id, ppid, made)
+
+    visitor = at_her_pages(house, arrive, subject)
+    seen = visitor.send(visitor.get("/my/mine"), "/my/read")
+    text = seen.text.translate(str.maketrans("\u00a0\u202f", "  "))
+    assert [told for told in rights_of_it[language] if told not in text] == []
+    assert f"Sample {advocate.id}" in text
+    assert str(ended) in text, "and the whole of it as it is stored"
+
+
+def test_her_age_group_is_shown_and_can_be_put_right_by_whoever_may_look(
+    house: House, arrive: NewVisitor, recipient: Agency
+) -> None:
+    advocate = house.agency("ngo")
+    subject = young(house, advocate)
+    visitor = at_her_pages(house, arrive, subject)
+    assert "Your age group here is: Under 16." in visitor.get("/my/mine").text
+    with house.room.database.reading() as connection:
+        ppid = subjects.links_of(connection, subject)[advocate.id]
+    ages.restate(house.room, advocate.id, ppid, "age_16_17")
+    assert "Your age group here is: 16 or 17." in visitor.get("/my/mine").text
+    assert f"Sample {advocate.id} said which age group you are in: 16 or 17." in visitor.get("/my/past").text
+    assert "Your age group here" not in arrive(token=house.session(house.person())).get("/my/mine").text

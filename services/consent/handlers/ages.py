@@ -1,0 +1,32 @@
+"""Her age as a group, stated anew: people grow older, and somebody may have been wrong."""
+
+import schemas
+from services.common.errors import Fault, invalid, not_found
+from services.consent.handlers.changes import changing
+from services.consent.handlers.waiting import may_look
+from services.consent.room import Room
+from services.consent.store import subjects
+
+
+def check_age(band: str | None) -> None:
+    """Raise a 400 problem for what is no age group; none stated is fine."""
+    if band not in schemas.code_set("age_bands") | {None}:
+        raise invalid(Fault("/age_band", "Not one of the codes.", ", ".join(sorted(schemas.code_set("age_bands")))))
+
+
+def restate(room: Room, agency: str, ppid: str, band: str) -> None:
+    """Say which age group she is in. Only an agency that may give a second look can: an age decides where one is needed.
+
+    What she allowed stays as it is, and what waits goes on waiting.
+    """
+    check_age(band)
+    with room.database.reading() as connection:
+        subject = subjects.linked(connection, [(agency, ppid)]).get((agency, ppid))
+    if subject is None:
+        raise not_found()
+    with changing(room, subject) as change:
+        if agency not in {one.id for one in may_look(room, change.connection, subject)}:
+            raise not_found()
+        if change.row.age_band != band:
+            subjects.change_subject(change.connection, subject, age_band=band)
+            change.record("age.stated", agency, age_band=band)
