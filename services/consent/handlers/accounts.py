@@ -4,10 +4,10 @@ from dataclasses import dataclass
 from datetime import timedelta
 from uuid import UUID
 
+import schemas
 from services.common.errors import Fault, Problem, invalid
 from services.common.text import random_name
 from services.consent import ledger
-from services.consent.handlers.ages import check_age
 from services.consent.ledger import Entry
 from services.consent.room import Room
 from services.consent.secrets import is_pin, new_code, new_pin, new_session_token
@@ -48,6 +48,12 @@ class Session:
     subject: UUID
     digest: bytes
     stepped_up: bool
+
+
+def check_age(band: str | None) -> None:
+    """Raise a 400 problem for what is no age group; none stated is fine."""
+    if band not in schemas.code_set("age_bands") | {None}:
+        raise invalid(Fault("/age_band", "Not one of the codes.", ", ".join(sorted(schemas.code_set("age_bands")))))
 
 
 def register(room: Room, agency: str, language: str, age_band: str | None = None) -> Registered:

@@ -1,17 +1,11 @@
 """Her age as a group, stated anew: people grow older, and somebody may have been wrong."""
 
-import schemas
-from services.common.errors import Fault, invalid, not_found
+from services.common.errors import not_found
+from services.consent.handlers.accounts import check_age
 from services.consent.handlers.changes import changing
 from services.consent.handlers.waiting import may_look
 from services.consent.room import Room
 from services.consent.store import subjects
-
-
-def check_age(band: str | None) -> None:
-    """Raise a 400 problem for what is no age group; none stated is fine."""
-    if band not in schemas.code_set("age_bands") | {None}:
-        raise invalid(Fault("/age_band", "Not one of the codes.", ", ".join(sorted(schemas.code_set("age_bands")))))
 
 
 def restate(room: Room, agency: str, ppid: str, band: str) -> None:
