@@ -32,7 +32,8 @@ from tests.support.consent_processes import own_room, serving
 
 pytestmark = pytest.mark.slow
 CLIENTS = 8
-ROUNDS = 1000
+# A thousand are what is promised of a release; each test run plays a part of them, or it would take minutes.
+ROUNDS, ROUNDS_IN_SOAK = 250, 1000
 ROUNDS_WITHOUT_LOCKS = 150
 ROUNDS_IN_ONE_PROCESS = 60
 PROCESSES = 2
@@ -96,12 +97,22 @@ class Race:
 def test_no_byte_of_a_revoked_grant_arrives_after_the_answer_to_the_revocation(
     postgres_server: PostgresServer, tmp_path: Path
 ) -> None:
-    race = run_race(postgres_server, tmp_path, ROUNDS)
-    print(f"with locks: {race.told()}")
+    check(run_race(postgres_server, tmp_path, ROUNDS))
 
+
+@pytest.mark.soak
+@pytest.mark.backend("postgresql")
+def test_no_byte_of_a_revoked_grant_arrives_late_in_a_thousand_rounds(
+    postgres_server: PostgresServer, tmp_path: Path
+) -> None:
+    check(run_race(postgres_server, tmp_path, ROUNDS_IN_SOAK))
+
+
+def check(race: Race) -> None:
+    print(f"with the locks: {race.told()}")
     assert race.violations() == []
     assert {one.status for one in race.seen} == {200, 404}
-    assert race.caught_in_flight() > ROUNDS / 2, "the revocations hardly met an opening; the race was none"
+    assert race.caught_in_flight() > len(race.rounds) / 2, "the revocations hardly met an opening; the race was none"
 
 
 @pytest.mark.backend("postgresql")
@@ -129,11 +140,7 @@ def test_the_embedded_hub_keeps_the_same_promise(tmp_path: Path) -> None:
     finally:
         door.stop()
         service.close()
-    print(f"embedded: {race.told()}")
-
-    assert race.violations() == []
-    assert {one.status for one in race.seen} == {200, 404}
-    assert race.caught_in_flight() > ROUNDS_IN_ONE_PROCESS / 2
+    check(race)
 
 
 def run_race(postgres: PostgresServer, folder: Path, rounds: int, *options: str) -> Race:
