@@ -3,6 +3,9 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
+# Test files are shared out among so many processes, each with servers of its own.
+PROCESSES ?= 2
+SIDE_BY_SIDE := --numprocesses=$(PROCESSES) --dist=loadfile --no-loadscope-reorder
 COMPILE := $(BIN)/python -m piptools compile --quiet --generate-hashes --strip-extras --allow-unsafe --all-build-deps \
 	--no-emit-index-url --no-emit-trusted-host --no-emit-find-links --no-emit-options --no-header
 
@@ -18,7 +21,7 @@ demo: $(VENV)/.run  ## Play the whole journey, then keep the hub open (ARGS=--ex
 test: $(VENV)/.dev  ## Every check and test, with real Kafka, PostgreSQL and Chromium
 	@$(BIN)/python deploy/testing/prepare.py
 	@$(MAKE) --no-print-directory rules
-	$(BIN)/python -m pytest --all-servers $(ARGS)
+	$(BIN)/python -m pytest --all-servers $(SIDE_BY_SIDE) $(ARGS)
 
 check: $(VENV)/.dev rules  ## Rules, types and the tests that need no server: the inner loop
 	$(BIN)/python -m pytest -m "not server and not slow" -q $(ARGS)

@@ -41,20 +41,38 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         names = set(getattr(item, "fixturenames", ()))
         if names & SERVERS or set(_backends(item)) & {"postgresql", "kafka"}:
             item.add_marker("server")
-    # From its first test on, Playwright keeps an event loop running in the main thread, beside which no other can run.
-    items.sort(key=lambda item: "chromium" in getattr(item, "fixturenames", ()))
+    _order(items)
     if "soak" not in (config.option.markexpr or ""):
         kept = [item for item in items if not item.get_closest_marker("soak")]
         config.hook.pytest_deselected(items=[item for item in items if item.get_closest_marker("soak")])
         items[:] = kept
 
 
+def _order(items: list[pytest.Item]) -> None:
+    """Long files begin first, so that several processes end together; those with Chromium come last.
+
+    From its first test on, Playwright keeps an event loop running in the main thread, beside which no other can run.
+    """
+    in_browser = {item.path for item in items if _is_in_browser(item)}
+    long = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: (item.path in in_browser, item.path not in long, _is_in_browser(item)))
+
+
+def _is_in_browser(item: pytest.Item) -> bool:
+    return "chromium" in getattr(item, "fixturenames", ())
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, Any, Any]:
     report = yield
-    if report.when == "call" and report.passed:
-        _used.update(_backends(item))
+    # In the report, since that reaches the process that counts; tests run in others.
+    report.user_properties += [("backend", name) for name in _backends(item)] if report.when == "call" else []
     return report
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    if report.when == "call" and report.passed:
+        _used.update(str(value) for name, value in report.user_properties if name == "backend")
 
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
@@ -66,7 +84,8 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
     reporter = session.config.pluginmanager.get_plugin("terminalreporter")
-    if session.config.option.all_servers and session.exitstatus == 0 and _shortfall(reporter):
+    counting = not hasattr(session.config, "workerinput")
+    if counting and session.config.option.all_servers and session.exitstatus == 0 and _shortfall(reporter):
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
 

@@ -3,7 +3,7 @@
 import sqlite3
 import threading
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
@@ -111,7 +111,8 @@ class Database:
             if self.is_postgresql:
                 # No transaction around it, which would cost two more round trips for each reader.
                 connection.execution_options(isolation_level="AUTOCOMMIT")
-            yield connection.execution_options(**READ)
+            with _in_binary(connection) if self.is_postgresql else nullcontext():
+                yield connection.execution_options(**READ)
 
     @contextmanager
     def connection(self) -> Iterator[Connection]:
@@ -310,7 +311,6 @@ def _engine(url: str, pool_size: int) -> Engine:
             pool_pre_ping=False,
             hide_parameters=True,
         )
-        event.listen(engine, "connect", _answer_in_binary)
         event.listen(engine, "before_cursor_execute", _refuse_to_write_while_reading)
         return engine
     if parsed.database:
@@ -337,8 +337,15 @@ class _BinaryCursor(psycopg.Cursor[Any]):
         self.format = psycopg.pq.Format.BINARY
 
 
-def _answer_in_binary(connection: Any, _record: object) -> None:
-    connection.cursor_factory = _BinaryCursor
+@contextmanager
+def _in_binary(connection: Connection) -> Iterator[None]:
+    # Only where services read: SQLAlchemy's own questions about tables count on text.
+    driver: Any = connection.connection.driver_connection
+    driver.cursor_factory = _BinaryCursor
+    try:
+        yield
+    finally:
+        driver.cursor_factory = psycopg.Cursor
 
 
 def _prepare_sqlite(connection: Any, _record: object) -> None:

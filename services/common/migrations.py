@@ -37,7 +37,7 @@ def missing_steps(service: str, database: Database) -> list[str]:
 
 def differences(database: Database, metadata: MetaData) -> Sequence[Any]:
     """How the database differs from what the models say; empty when the migrations are complete."""
-    with database.reading() as connection:
+    with database.connection() as connection:
         found: Sequence[Any] = compare_metadata(MigrationContext.configure(connection), metadata)
         return found
 
