@@ -445,7 +445,13 @@ def many(batch: int) -> list[Event]:
 def test_large_batches_take_effect_in_order_and_before_their_offsets_are_noted(database: Database) -> None:
     batches = [many(0), many(1), many(2)[:3], many(3)]
     bus, noted = bus_of(database, *batches)
-    make_consumer(database, bus).run(bus.stopping)
+
+    def slowly(connection: Connection, event: Event) -> None:
+        # Long enough for a small batch to overtake a large one, were it let.
+        threading.Event().wait(0.3 if event.id == many(1)[0].id else 0)
+        add_effect(connection, event)
+
+    make_consumer(database, bus, slowly).run(bus.stopping)
     assert effects(database) == [event.id for batch in batches for event in batch]
     assert noted[-1] == sum(map(len, batches))
 
