@@ -60,7 +60,7 @@ def folding(settings: Settings) -> list[Figure]:
     rows = [(*thread, *seen) for events, _ in made for thread, seen in threads(events).items()]
     moments: list[float] = []
     bus = BatchBus([batch for _, batch in made], on_poll=lambda: moments.append(time.perf_counter()))
-    # What is prepared here is no part of what is measured, nor is looking through it for garbage.
+    # As a worker does when it begins. What is prepared here is no part of what is measured.
     gc.freeze()
     with closing(main.build(settings)) as service:
         service.consumer(bus).run(bus.stopping)

@@ -20,6 +20,7 @@ from services.common.consumer import (
     MAX_PARKED_IN_A_ROW,
     WORTH_READING_AHEAD,
     Act,
+    Batch,
     EventConsumer,
     TooManyFailures,
 )
@@ -442,9 +443,19 @@ def many(batch: int) -> list[Event]:
     return [make_event(f"k{number % 7}", batch * 1000 + number) for number in range(WORTH_READING_AHEAD)]
 
 
-def test_large_batches_take_effect_in_order_and_before_their_offsets_are_noted(database: Database) -> None:
+def test_large_batches_take_effect_in_order_and_before_their_offsets_are_noted(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
     batches = [many(0), many(1), many(2)[:3], many(3)]
     bus, noted = bus_of(database, *batches)
+    take_together = EventConsumer._take_together
+
+    def slowly(consumer: EventConsumer, batch: Sequence[Received], read: Batch | None = None) -> None:
+        # Long enough for a small batch to overtake a large one, were it let.
+        threading.Event().wait(0.1 if len(batch) >= WORTH_READING_AHEAD else 0)
+        take_together(consumer, batch, read)
+
+    monkeypatch.setattr(EventConsumer, "_take_together", slowly)
     make_consumer(database, bus).run(bus.stopping)
     assert effects(database) == [event.id for batch in batches for event in batch]
     assert noted[-1] == sum(map(len, batches))
