@@ -40,6 +40,11 @@ class Finding:
     least: int = -MANY
     most: int = MANY
 
+    @property
+    def reach(self) -> tuple[int, int]:
+        """From how few to how many there can be, as far as that is known."""
+        return self.low if self.least == -MANY else self.least, self.high if self.most == MANY else self.most
+
 
 @dataclass(slots=True)
 class Attack:
@@ -74,6 +79,7 @@ class Attack:
         goals.large[np.array([at[group.name] for group in large], dtype=np.int64)] = True
         hunts = [_Hunt(piece, self) for piece in pieces]
         whole = base.copy() if base is not None else _begin(settled, hunts, sheet)
+        goals.keep(whole)
         for number, hunt in enumerate(hunts):
             progress(number, len(hunts))
             hunt.go(goals, [at[group.name] for group in hunt.part.groups], whole)

@@ -136,7 +136,7 @@ def _told(finding: Finding) -> Mapping[str, Any]:
     group = finding.group
     return {
         "group": group.name,
-        "possible": [finding.low, finding.high],
+        "possible": list(finding.reach),
         "required": [group.low, group.high],
         "or_at_least": group.floor,
         "safe": finding.safe,

@@ -143,7 +143,8 @@ def _advice(verdict: Verdict) -> list[str]:
 
 
 def _line(who: str, finding: Any) -> str:
-    return f"{finding.group.name}: {finding.low} to {finding.high}, found with {who}"
+    low, high = finding.reach
+    return f"{finding.group.name}: {low} to {high}, found with {who}"
 
 
 COMMANDS = (build, audit, approve, publish, list_, govern)

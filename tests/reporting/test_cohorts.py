@@ -103,7 +103,7 @@ def narrowed(draft: Draft, low: int, high: int, within: int) -> tuple[float, flo
     groups = tuple(Group(system.names[at], int(at), (), -1, 10**6, 10**6) for at in np.flatnonzero(hidden))
     attacked = replace(system, lower=lower, upper=upper, groups=groups)
     findings = Attack(attacked, Soplex, 10.0).run((), still)
-    widths = [finding.high - finding.low for finding in findings]
+    widths = [finding.most - finding.least for finding in findings]
     return sum(width == 0 for width in widths) / len(widths), sum(width <= 2 for width in widths) / len(widths)
 
 

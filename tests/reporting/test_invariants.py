@@ -14,7 +14,7 @@ from services.auditor.insiders import Insider
 from services.auditor.judge import Case, Judge
 from services.auditor.published import Publication, read_all
 from services.auditor.system import System
-from services.reporting import files, repair
+from services.reporting import files, inside, repair
 from services.reporting.drafts import Draft
 from tests.support.cohorts import Cohort
 from tests.support.posterior import MACROS, Belief, beliefs
@@ -98,6 +98,17 @@ def test_i11_each_agency_with_its_own_clients_finds_nobody_else_and_nor_do_the_t
                 floor = published.rules(1)["floor"]
                 assert finding.low <= known or release.size([finding.group.name]) - known >= 5
                 assert finding.high - known >= floor - 1 or release.size([finding.group.name]) >= floor
+
+
+def test_i11_two_agencies_together_know_those_whom_either_knows_and_nobody_twice(corpus: Press) -> None:
+    draft = corpus.draft(QUARTER)
+    two = set(inside.truth(draft)["pair"])
+    together = corpus.inside([draft]).insiders[-1]
+    for family in ("F2", "F8", "F17"):
+        rows = [row for row in corpus.rows(QUARTER, 1) if row.family == family]
+        assert any(two <= row.agencies for row in rows)
+        known = {row.person for row in rows if two & row.agencies}
+        assert together.own[draft.name("need", (family,))] == len(known)
 
 
 def test_i12_no_hidden_cell_is_nearly_surely_empty_or_nearly_surely_few(release: Release) -> None:
