@@ -4,6 +4,7 @@ import shutil
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
@@ -53,7 +54,7 @@ def window(chromium: Browser, rooms: House) -> Iterator[NewWindow]:
     """Opens windows at her pages, each for somebody of its own; they close with the test."""
     with ExitStack() as opened:
 
-        def new(language: str = "en", **wishes: object) -> Window:
+        def new(language: str = "en", **wishes: Any) -> Window:
             made = a_window(chromium, rooms, language, **wishes)
             opened.callback(made.page.context.close)
             return made
