@@ -2,7 +2,7 @@
 
 import sqlite3
 import threading
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from datetime import UTC, datetime
 from functools import cache
@@ -32,12 +32,10 @@ from sqlalchemy import (
     func,
     literal,
     select,
-    text,
     tuple_,
 )
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import OperationalError
 from sqlalchemy.sql.base import ReadOnlyColumnCollection
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
@@ -129,6 +127,19 @@ class Database:
             return
         with self.engine.connect() as connection:
             yield connection.execution_options(isolation_level="AUTOCOMMIT")
+
+    @contextmanager
+    def session(self) -> Iterator[Connection]:
+        """A session with PostgreSQL that ends with the block, for locks and notifications; no transaction is open on it."""
+        # AUTOCOMMIT: it may stay open for days, and must not hold back vacuum.
+        with self.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            try:
+                yield connection
+            finally:
+                # Closing the server's session frees what it holds even when that cannot be asked for. A connection that was
+                # lost has no session left, and the outage that it met must reach the caller as it is.
+                if not connection.invalidated:
+                    connection.detach()
 
     @contextmanager
     def snapshot(self) -> Iterator[Connection]:
@@ -250,53 +261,6 @@ def among(connection: Connection, columns: Sequence[Column[Any]], rows: Sequence
 
 def _each(values: ColumnElement[Any]) -> ColumnElement[Any]:
     return func.json_array_elements_text(values)
-
-
-@contextmanager
-def sole(database: Database, name: str) -> Iterator[Callable[[], bool]]:
-    """Yield a question: is this process (still) the only one that holds `name`?
-
-    PostgreSQL frees a session-level advisory lock when its connection dies, so a killed holder never blocks its
-    successor; and a holder that lost its connection must stop, which is why it asks again before each round. SQLite
-    belongs to one process, which is always alone.
-    """
-    if not database.is_postgresql:
-        yield lambda: True
-        return
-    # AUTOCOMMIT: the connection may stay open for days, and must not hold back vacuum with an open transaction.
-    with database.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-        key = {"key": f"fireweed:{name}"}
-        held = bool(connection.scalar(text("SELECT pg_try_advisory_lock(hashtextextended(:key, 0))"), key))
-        try:
-            yield lambda: held and connection.scalar(text("SELECT true"))
-        finally:
-            # Closing the server's session frees the lock even when unlocking cannot be asked for. A connection that was
-            # lost has no session left, and the outage that it met must reach the caller as it is.
-            if not connection.invalidated:
-                connection.detach()
-
-
-@contextmanager
-def notified(database: Database, channel: str) -> Iterator[Callable[[float], object]]:
-    """Yield a wait for a notification on a channel, of at most so many seconds; on SQLite it is always of all of them."""
-    if not database.is_postgresql:
-        yield threading.Event().wait
-        return
-    with database.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-        connection.exec_driver_sql(f"LISTEN {channel}")
-        driver: Any = connection.connection.driver_connection
-
-        def wait(seconds: float) -> None:
-            try:
-                list(driver.notifies(timeout=seconds, stop_after=1))
-            except psycopg.OperationalError as error:
-                raise OperationalError("LISTEN", None, error) from error
-
-        try:
-            yield wait
-        finally:
-            if not connection.invalidated:
-                connection.detach()
 
 
 def _engine(url: str, pool_size: int) -> Engine:

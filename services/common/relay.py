@@ -9,8 +9,9 @@ from pydantic_core import from_json
 
 from services.common import metrics, telemetry
 from services.common.broker import Broker, BrokerUnavailable, Pending, Producer, Record
-from services.common.database import Database, notified, sole
+from services.common.database import Database
 from services.common.outbox import CHANNEL, Outbox, Waiting
+from services.common.sessions import notified, sole
 
 BATCH = 2000
 ACKNOWLEDGE_SECONDS = 30.0

@@ -7,7 +7,7 @@ from click.testing import CliRunner
 from sqlalchemy import update
 
 from services.cli import main
-from services.common.database import sole
+from services.common.sessions import sole
 from services.consent.models import grant_key
 from tests.support.consent import House
 from tests.support.hubs import environment

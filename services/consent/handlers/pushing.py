@@ -3,8 +3,8 @@
 import threading
 from datetime import timedelta
 
-from services.common.database import sole
 from services.common.errors import invalid
+from services.common.sessions import sole
 from services.common.worker import Loop
 from services.consent.handlers.notices import ERRORS, acknowledge
 from services.consent.push import Unreachable

@@ -12,8 +12,8 @@ from uuid import UUID
 
 from sqlalchemy import Table
 
-from services.common.database import sole
 from services.common.errors import Transient, unavailable
+from services.common.sessions import sole
 from services.consent import ledger
 from services.consent.keys import KeyGone
 from services.consent.ledger import Entry
