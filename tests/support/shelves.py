@@ -22,6 +22,7 @@ from examples.cohort_plan import CITIES
 from services.auditor.audit import Verdict
 from services.common.database import Database
 from services.common.migrations import upgrade
+from services.common.serve import BackgroundServer, listen, origin
 from services.common.settings import Settings
 from services.reporting import files, inside, main
 from services.reporting.drafts import Draft, begin
@@ -41,12 +42,13 @@ APPROVALS = [
 
 
 @cache
-def drafts(size: int = 6000, hidden: int = 0) -> tuple[Draft, ...]:
-    """What was counted, period by period, with what the primary rule hides; `hidden` more people where it hides anyway."""
-    return tuple(_draft(number, period, size, hidden) for number, period in enumerate(PERIODS, start=1))
+def drafts(size: int = 6000) -> tuple[Draft, ...]:
+    """What was counted, period by period, with what the primary rule hides."""
+    return tuple(draft_of(number, period, size) for number, period in enumerate(PERIODS, start=1))
 
 
-def _draft(number: int, period: str, size: int, hidden: int) -> Draft:
+def draft_of(number: int, period: str, size: int = 6000) -> Draft:
+    """One of them."""
     kind = "quarter" if "-Q" in period else "year"
     leaves = _leaves(size * (2 if kind == "year" else 1) + 300 * number)
     held = {
@@ -54,8 +56,7 @@ def _draft(number: int, period: str, size: int, hidden: int) -> Draft:
         for table in schemas.plan(1)["tables"]
         if kind in table["periods"] and "switch" not in table
     }
-    made = begin((period, number, period), (1, 1), list(held.values()), SECRET)
-    return more_hidden(made, hidden) if hidden else made
+    return begin((period, number, period), (1, 1), list(held.values()), SECRET)
 
 
 def more_hidden(draft: Draft, more: int) -> Draft:
@@ -78,10 +79,20 @@ def _leaves(size: int) -> dict[Leaf, int]:
     whole = prod(sum(weights.values()) for weights in lists.values())
     return {
         tuple(zip(lists, codes, strict=True)): int(
-            size * prod(weights[code] for weights, code in zip(lists.values(), codes, strict=True)) / whole
+            size
+            * prod(weights[code] for weights, code in zip(lists.values(), codes, strict=True))
+            / whole
+            * _luck(codes)
         )
         for codes in product(*lists.values())
     }
+
+
+def _luck(codes: tuple[str, ...]) -> float:
+    """Some needs are met better than others, and so are some places'."""
+    family, region, _, result = codes
+    luck = (sum(map(ord, family + region)) % 7) / 6
+    return 0.4 + 1.2 * (luck if result == "in_time" else 1 - luck)
 
 
 def _cells(lists: Mapping[str, Sequence[str]], leaves: Mapping[Leaf, int]) -> dict[tuple[str, ...], Count]:
@@ -115,24 +126,31 @@ def revised(draft: Draft, number: int) -> Draft:
     return replace(draft, id=f"{draft.period}-r1", number=number, revises=draft.period)
 
 
+def keep(database: Database, draft: Draft) -> None:
+    """Keep one as a draft."""
+    made = files.tables(draft.shown())
+    head = files.head(draft.shown(), made)
+    row = {
+        **{name: head[name] for name in ("id", "number", "period")},
+        "state": "audited",
+        "head": head,
+        "bundle": files.bundle(head, made),
+        "truth": inside.truth(draft),
+        "built_at": FIRST_DAY,
+    }
+    with database.transaction() as connection:
+        store.keep_draft(connection, row, made)
+
+
 def shelve(database: Database, published: Sequence[Draft]) -> None:
     """Freeze them, as the gate does after audit and approval."""
     for draft in published:
-        shown, at = draft.shown(), FIRST_DAY + timedelta(days=90 * draft.number)
-        made = files.tables(shown)
-        head = files.head(shown, made)
-        row = {
-            **{name: head[name] for name in ("id", "number", "period")},
-            "state": "audited",
-            "head": head,
-            "bundle": files.bundle(head, made),
-            "truth": inside.truth(draft),
-            "built_at": at,
-        }
-        told = VERDICT.as_json()
-        sealed = files.certificate(head, made, audit=told, approvals=APPROVALS, published_at=at.isoformat())
+        keep(database, draft)
+        at = FIRST_DAY + timedelta(days=90 * draft.number)
+        made = files.tables(draft.shown())
+        told = {"audit": VERDICT.as_json(), "approvals": APPROVALS, "published_at": at.isoformat()}
+        sealed = files.certificate(files.head(draft.shown(), made), made, **told)
         with database.transaction() as connection:
-            store.keep_draft(connection, row, made)
             store.freeze(connection, draft.id, sealed, at)
 
 
@@ -142,6 +160,8 @@ class Front:
 
     app: FastAPI
     database: Database
+    url: str
+    folder: Path
 
 
 @contextmanager
@@ -151,5 +171,15 @@ def front(database_url: str, folder: Path, published: Sequence[Draft] = ()) -> I
     upgrade(main.NAME, service.database)
     shelve(service.database, published)
     assert isinstance(service.app, FastAPI)
-    yield Front(service.app, service.database)
+    yield Front(service.app, service.database, database_url, folder)
     service.close()
+
+
+@contextmanager
+def open_door(face: Front) -> Iterator[str]:
+    """The public face on a socket of this machine; its origin."""
+    listener = listen(0)
+    server = BackgroundServer(face.app, listener)
+    server.start()
+    yield origin(listener)
+    server.stop()

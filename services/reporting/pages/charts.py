@@ -94,7 +94,7 @@ def bars(grid: Grid, words: Words) -> Chart:
 
 def tiles(grid: Grid, words: Words) -> Chart:
     """A tile for each value, darker for more, with the value in it; columns have numbers, told below."""
-    top, left, width, height = 26, 260, 74, 30
+    top, left, width, height = 26, 340, 66, 30
     shapes: list[Rect | Text | Line] = []
     for across, _ in enumerate(grid.columns):
         shapes.append(Text(left + width * across + width / 2, 16, str(across + 1), "middle"))
