@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -115,7 +116,8 @@ PIECES = (
     *("need.json", "need.csv", "need.xlsx", "need.en.pdf", "people.de.pdf", "report.css", "fr.po", "%00", "%2e%2e%2f"),
 )
 paths = st.builds(
-    lambda parts: f"{HOME}/" + "/".join(parts), st.lists(st.sampled_from(PIECES) | st.text(max_size=6), max_size=6)
+    lambda parts: f"{HOME}/" + "/".join(parts),
+    st.lists(st.sampled_from(PIECES) | st.text(max_size=6).map(quote), max_size=6),
 )
 queries = st.dictionaries(
     st.sampled_from(["sort", "min", "max", "family", "limit", "cursor", "from", "to", "format", "l"]),
@@ -134,8 +136,8 @@ fuzzing = settings(max_examples=150, deadline=None, suppress_health_check=[Healt
 def alike(
     both: tuple[TestClient, TestClient], path: str, query: dict[str, str], header: dict[str, str], method: str
 ) -> None:
-    asked = "&".join(f"{name}={value}" for name, value in query.items())
-    addressed = f"{path}?{asked}" if asked else path
+    asked_for = "&".join(f"{name}={value}" for name, value in query.items())
+    addressed = f"{path}?{asked_for}" if asked_for else path
     one, two = (seen(client, addressed, method, header) for client in both)
     assert one == two
     if method == "GET" and not header:
@@ -147,7 +149,7 @@ def alike(
 def test_i13_no_path_query_or_header_tells_what_is_hidden(
     both: tuple[TestClient, TestClient], path: str, query: dict[str, str], header: dict[str, str], method: str
 ) -> None:
-    alike(both, path.replace("?", "").replace("#", ""), query, header, method)
+    alike(both, path, query, header, method)
 
 
 @fuzzing
@@ -171,16 +173,15 @@ def asked_of_databases() -> Iterator[list[str]]:
 
 
 def test_whatever_is_asked_the_same_is_asked_of_the_database_and_never_of_what_is_secret(
-    face: Front, other: Front
+    face: Front, other: Front, addresses: list[str]
 ) -> None:
     """So that not even the time which an answer takes can depend on a hidden number."""
     work = []
     for hub in (face, other):
         # A new face, which has nothing in its memory yet.
         with front(hub.url, hub.folder) as fresh, TestClient(fresh.app) as client:
-            addresses = every_path(client)
             with asked_of_databases() as statements:
-                for path in addresses:
+                for path in (*addresses[::3], f"{HOME}/en/", f"{HOME}/v1/capacity"):
                     client.get(path)
             work.append(statements)
     assert work[0] == work[1]
