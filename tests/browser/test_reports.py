@@ -10,7 +10,6 @@ from playwright.sync_api import Browser, Page
 from tests.support.axe import faults
 from tests.support.report_pages import HOME, LANGUAGES
 from tests.support.shelves import drafts
-from tests.support.tour import ENLARGED
 
 YEAR, QUARTER = drafts()[2], drafts()[3]
 TABLES = [*(f"/r/{YEAR.id}/{name}" for name in YEAR.tables), *(f"/r/{QUARTER.id}/{name}" for name in QUARTER.tables)]
@@ -24,7 +23,7 @@ def test_every_table_and_page_is_for_everybody_enlarged_four_times(
     chromium: Browser, reports: str, language: str
 ) -> None:
     """Nothing scrolls sideways but wide tables and charts, each in a place of its own that the keyboard reaches."""
-    context = chromium.new_context(**ENLARGED)
+    context = chromium.new_context(viewport={"width": 320, "height": 256}, device_scale_factor=4)
     page, wrong = context.new_page(), {}
     asked: list[str] = []
     page.on("request", lambda request: asked.append(request.url))
