@@ -4,12 +4,12 @@ from dataclasses import dataclass
 from functools import cache
 from gettext import NullTranslations
 
-from babel import Locale
 from babel.numbers import format_decimal, format_percent
 from jinja2 import Environment
 
 import schemas
 from services.common import languages
+from services.common.languages import locale_of
 from services.reporting.pages.bundle import HIDDEN, NONE, Value
 from services.reporting.pages.grids import SHARE, Column, Header
 
@@ -93,7 +93,7 @@ class Words:
 
     def number(self, value: int) -> str:
         """A whole number."""
-        return format_decimal(value, locale=self.language)
+        return format_decimal(value, locale=locale_of(self.language))
 
     def share(self, value: str) -> str:
         """A share in percent, which at its ends is a bound."""
@@ -102,7 +102,7 @@ class Words:
 
     def percent(self, value: int) -> str:
         """A percentage."""
-        return format_percent(value / 100, locale=self.language)
+        return format_percent(value / 100, locale=locale_of(self.language))
 
 
 def catalogue(language: str) -> NullTranslations:
@@ -114,7 +114,7 @@ def catalogue(language: str) -> NullTranslations:
 def templates(language: str) -> Environment:
     """The templates, speaking a language."""
     made = languages.environment(PACKAGE, language, catalogue(language))
-    locale = Locale(language)
+    locale = locale_of(language)
     made.globals.update(
         label=lambda kind, code: schemas.label(kind, code, language), recommendation=schemas.recommendations().get
     )

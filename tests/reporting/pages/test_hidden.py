@@ -43,8 +43,9 @@ def other(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Front]:
     url = f"sqlite:///{folder / 'reporting.sqlite'}"
     with front(url, folder, [more_hidden(draft, MORE) for draft in drafts()]) as made:
         room = CountingRoom.open(url, folder)
-        day = date(2026, 4, 1)
-        people = [Asked(who, "N02", "toronto", "crisis", *AGENCIES[:2], day, ("requested",)) for who in range(1, 30)]
+        sender, recipient = AGENCIES[:2]
+        asked = ("N02", "toronto", "crisis", sender, recipient, date(2026, 4, 1), ("requested",))
+        people = [Asked(who, *asked) for who in range(1, 30)]
         room.take(events_of(people))
         room.close()
         keep(made.database, draft_of(5, "2027-Q2"))

@@ -58,7 +58,7 @@ def test_every_code_table_and_indicator_of_the_plan_has_a_name(language: str) ->
 
 
 def test_numbers_are_written_as_each_language_writes_them() -> None:
-    assert [Words(language, 1).number(1340) for language in LANGUAGES] == ["1,340", "1\u202f340"]
+    assert [Words(language, 1).number(1340) for language in LANGUAGES] == ["1,340", "1\u00a0340"]
     assert [Words(language, 1).share("<=10") for language in LANGUAGES] == ["10% or less", "10\u00a0% ou moins"]
     assert [Words(language, 1).share(">=90") for language in LANGUAGES] == ["90% or more", "90\u00a0% ou plus"]
     assert Words("en", 1).period("2026-Q4") == "January to March 2027"
