@@ -89,6 +89,7 @@ def test_csv_and_xlsx_hold_the_rows_of_the_bundle_and_the_names_of_its_codes(
     ]
     assert {cell.data_type for sheet in book.worksheets for row in sheet.iter_rows() for cell in row} <= {"s", "n"}
     certificate = web.get(f"{FILES}/{publication}/certificate.json").json()
+    assert book.properties.created.isoformat() == certificate["published_at"].removesuffix("+00:00"), "of no other time"
     assert certificate["bundle"] in [row[1].value for row in about.iter_rows()]
 
 
