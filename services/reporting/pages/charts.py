@@ -89,7 +89,7 @@ def bars(grid: Grid, words: Words) -> Chart:
         if length is not None:
             shapes.append(Rect(0, top + 20, round(240 * length / most, 1), 16, "bar"))
         shapes.append(Text(246, top + 33, words.value(column, value), "value"))
-    return Chart(340, 44 * len(grid.rows), tuple(shapes))
+    return Chart(380, 44 * len(grid.rows), tuple(shapes))
 
 
 def tiles(grid: Grid, words: Words) -> Chart:
