@@ -54,10 +54,12 @@ openapi: $(VENV)/.dev  ## Write schemas/openapi anew from the routes
 migration: $(VENV)/.dev  ## Write a migration step: make migration SERVICE=consent MESSAGE="what changes"
 	$(BIN)/python -m services.new_migration $(SERVICE) "$(MESSAGE)"
 
-catalogue: $(VENV)/.dev  ## Add what her pages have gained to the catalogues of other languages
-	cd services/consent/pages && ../../../$(BIN)/pybabel -q extract -F translations/babel.cfg --no-location --sort-output -o translations/messages.pot .
-	cd services/consent/pages && ../../../$(BIN)/pybabel -q update -i translations/messages.pot -l fr -o translations/fr.po --no-fuzzy-matching --omit-header -w 120
-	rm services/consent/pages/translations/messages.pot
+CATALOGUES := services/consent/pages services/reporting/pages
+catalogue: $(VENV)/.dev  ## Add what pages have gained to the catalogues of other languages
+	@for folder in $(CATALOGUES); do ( cd $$folder && \
+		$(CURDIR)/$(BIN)/pybabel -q extract -F translations/babel.cfg --no-location --sort-output -o translations/messages.pot . && \
+		$(CURDIR)/$(BIN)/pybabel -q update -i translations/messages.pot -l fr -o translations/fr.po --no-fuzzy-matching --omit-header -w 120 && \
+		rm translations/messages.pot ) || exit 1; done
 
 screenshots: $(VENV)/.dev  ## Take docs/screenshots anew
 	@$(BIN)/python deploy/testing/prepare.py

@@ -73,6 +73,12 @@ def indicators() -> tuple[Mapping[str, Any], ...]:
 
 
 @cache
+def recommendations() -> Mapping[str, Mapping[str, Any]]:
+    """What indicators are for, by number, in order; `X` is across all of them."""
+    return {group["recommendation"]: group for _, group in sorted(_folder("indicators").items())}
+
+
+@cache
 def _labels(name: str, language: str) -> Mapping[str, str]:
     member = _LABELS[language]
     return {choice["const"]: choice[member] for choice in _folder("codes")[name]["oneOf"]}

@@ -7,7 +7,6 @@ from datetime import datetime
 from sqlalchemy import Connection
 
 from services.common.consumer import Act
-from services.common.database import Database
 from services.common.event import Event
 from services.reporting.contributors import Contributors
 from services.reporting.counting import Group, Place, Seen, Thread, best_places, threads
@@ -25,12 +24,6 @@ def keep_capacity(connection: Connection, event: Event) -> None:
     named = {name: event.data[name] for name in ("program", "need", "region", "unit", "total", "available")}
     as_of = datetime.fromisoformat(event.data["as_of"])
     capacity.keep_capacity(connection, {"agency": event.source, **named, "as_of": as_of})
-
-
-def live_capacity(database: Database) -> Sequence[capacity.Available]:
-    """What services say they can take, now."""
-    with database.reading() as connection:
-        return capacity.available(connection)
 
 
 def fold(keys: Contributors, events: Sequence[Event]) -> Act:

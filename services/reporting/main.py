@@ -8,8 +8,11 @@ from services.common.database import Database
 from services.common.service import Service
 from services.common.settings import Settings
 from services.common.web import create_app
-from services.reporting import handlers, models, pages, publications
+from services.reporting import handlers, models, publications
 from services.reporting.contributors import contributors
+from services.reporting.frozen import FrozenShelf
+from services.reporting.pages import routes as pages
+from services.reporting.pages.library import Library
 from services.reporting.room import Room
 
 NAME = "reporting"
@@ -25,7 +28,9 @@ def build(settings: Settings, clock: Clock | None = None) -> Service:
     """The service with everything it works with."""
     room = build_room(settings, clock)
     fold = partial(handlers.fold, room.contributors)
-    routers = [publications.routes, pages.routes, health.router("/reporting", room.database)]
+    # In this order: a page's address is a language and a name, which others could be taken for.
+    routers = [publications.routes, health.router("/reporting", room.database), pages.routes]
+    library = Library(FrozenShelf(room.database))
     return Service(
         name=NAME,
         settings=settings,
@@ -39,6 +44,8 @@ def build(settings: Settings, clock: Clock | None = None) -> Service:
             "need.counted.v1": fold,
             "statistics.withdrawn.v1": partial(handlers.withdraw, room.contributors),
         },
-        app=create_app("Fireweed reporting", "What services can take, and which needs go unmet.", routers, room=room),
+        app=create_app(
+            "Fireweed reporting", "What services can take, and which needs go unmet.", routers, library=library
+        ),
         prefixes=("/reporting",),
     )

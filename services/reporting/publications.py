@@ -1,67 +1,72 @@
-"""What is published, over HTTP: frozen bytes and nothing else. Whatever is not among them does not exist."""
+"""What is published, over HTTP: frozen bytes, and files that are made of them and nothing else. The rest does not exist."""
 
 import re
-from typing import Annotated, Any
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any
 
-from fastapi import APIRouter, Depends, Request
+from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
 from services.common.errors import not_found
-from services.reporting.room import Room
-from services.reporting.store import publications as store
+from services.common.languages import LANGUAGES
+from services.reporting.pages.answers import TheLibrary, frozen
+from services.reporting.pages.bundle import Table
+from services.reporting.pages.library import Library, find
+from services.reporting.pages.paper import document
+from services.reporting.pages.shelf import Release
+from services.reporting.pages.spreadsheet import workbook
 
-routes = APIRouter(prefix="/reporting/v1/publications", tags=["public"])
-TABLE = re.compile(r"[a-z-]{1,40}\.(json|csv)")
-MEDIA = {"json": "application/json", "csv": "text/csv; charset=utf-8"}
+routes = APIRouter(prefix="/reporting/v1", tags=["public"])
+TABLE = re.compile(r"([a-z-]{1,40})\.([a-z.]{3,6})")
+MEDIA = {
+    "json": "application/json",
+    "csv": "text/csv; charset=utf-8",
+    "xlsx": "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
+    "pdf": "application/pdf",
+}
+MADE: Mapping[str, Callable[[Release, Table], bytes]] = {
+    "xlsx": workbook,
+    **{f"{language}.pdf": partial(document, language=language) for language in LANGUAGES},
+}
 
 
-async def _room(request: Request) -> Room:
-    room: Room = request.app.state.room
-    return room
-
-
-TheRoom = Annotated[Room, Depends(_room)]
-
-
-@routes.get("")
-def publications(room: TheRoom) -> dict[str, Any]:
+@routes.get("/publications")
+def publications(library: TheLibrary) -> dict[str, Any]:
     """Every publication, in order, with the hash that its certificate seals."""
-    with room.database.reading() as connection:
-        rows = store.published(connection)
+    names = ("id", "period", "plan", "rules", "revises", "files", "bundle", "published_at")
     return {
-        "publications": [
-            {
-                "id": row.id,
-                "period": row.period,
-                "plan": row.head["plan"],
-                "rules": row.head["rules"],
-                "revises": row.head["revises"],
-                "files": row.head["files"],
-                "bundle": row.bundle,
-                "published_at": row.published_at,
-            }
-            for row in rows
-        ]
+        "publications": [{name: getattr(release, name) for name in names} for release in library.releases()],
     }
 
 
-@routes.get("/{publication}/certificate.json", response_class=Response)
-def certificate(room: TheRoom, publication: str) -> Response:
+@routes.get("/publications/{publication}/certificate.json", response_class=Response)
+def certificate(library: TheLibrary, request: Request, publication: str) -> Response:
     """What was published, who approved it, and how the audit went."""
-    return _frozen(room, publication, "certificate.json")
+    return frozen(request, library.file(publication, "certificate.json"), MEDIA["json"])
 
 
-@routes.get("/{publication}/tables/{file}", response_class=Response)
-def table(room: TheRoom, publication: str, file: str) -> Response:
-    """One table, as `TABLE.json` or `TABLE.csv`."""
-    if not TABLE.fullmatch(file):
+@routes.get("/publications/{publication}/tables/{file}", response_class=Response)
+def table(library: TheLibrary, request: Request, publication: str, file: str) -> Response:
+    """One table, as `TABLE.json`, `TABLE.csv`, `TABLE.xlsx`, `TABLE.en.pdf` or `TABLE.fr.pdf`."""
+    asked = TABLE.fullmatch(file)
+    if not asked:
         raise not_found()
-    return _frozen(room, publication, f"tables/{file}")
-
-
-def _frozen(room: Room, publication: str, name: str) -> Response:
-    with room.database.reading() as connection:
-        content = store.published_file(connection, publication, name)
-    if content is None:
+    name, kind = asked.groups()
+    if kind in {"json", "csv"}:
+        return frozen(request, library.file(publication, f"tables/{file}"), MEDIA[kind])
+    release = find(library.releases(), publication)
+    if kind not in MADE or name not in release.tables:
         raise not_found()
-    return Response(content, media_type=MEDIA[name.rpartition(".")[2]])
+    return frozen(request, library.make(_made, release, name, kind), MEDIA[kind.rpartition(".")[2]])
+
+
+@routes.get("/capacity")
+def capacity(library: TheLibrary) -> dict[str, Any]:
+    """Live capacity by region and need, as JSON."""
+    names = ("region", "need", "unit", "available", "total", "programs", "as_of")
+    return {"capacity": [{name: getattr(item, name) for name in names} for item in library.shelf.free()]}
+
+
+def _made(library: Library, release: Release, name: str, kind: str) -> bytes:
+    return MADE[kind](release, library.table(release, name))

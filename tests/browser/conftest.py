@@ -11,6 +11,7 @@ from playwright.sync_api import Browser, Page, sync_playwright
 
 from tests.support.consent import House, house
 from tests.support.hubs import TestHub, embedded_hub
+from tests.support.shelves import drafts, front, open_door
 from tests.support.window import FLAGS, NewWindow, Window, a_window
 
 # The name by which this machine can have keys: a browser gives none to a number.
@@ -60,3 +61,11 @@ def window(chromium: Browser, rooms: House) -> Iterator[NewWindow]:
             return made
 
         yield new
+
+
+@pytest.fixture(scope="session")
+def reports(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The public pages over publications of a made-up cohort; their origin."""
+    folder: Path = tmp_path_factory.mktemp("reports")
+    with front(f"sqlite:///{folder / 'reporting.sqlite'}", folder, drafts()) as face, open_door(face) as base:
+        yield base

@@ -1,13 +1,14 @@
-"""Takes docs/screenshots anew, on a phone of 320 pixels: `make screenshots`."""
+"""Takes docs/screenshots anew, hers on a phone of 320 pixels, the public ones on a desk: `make screenshots`."""
 
 import shutil
 import sys
 import tempfile
 from pathlib import Path
 
-from playwright.sync_api import FloatRect, sync_playwright
+from playwright.sync_api import Browser, FloatRect, sync_playwright
 
 from tests.support.consent import house
+from tests.support.shelves import drafts, front, open_door
 from tests.support.tour import tour
 from tests.support.window import FLAGS, Window, a_window
 
@@ -15,6 +16,14 @@ FOLDER = Path(__file__).resolve().parent.parent.parent / "docs" / "screenshots"
 # Each page once; of most, only its fullest state.
 ENGLISH = """welcome start words home-empty home-asked yes read-back pin receipt home yes-look waits stopped never past
     past-late mine copy counted reach-safe paper-letters letter new-card keys delete deleted about card check today workers"""
+REPORTS = {
+    "en-reports": "en/",
+    "en-reports-need": "en/r/2026/F2",
+    "en-reports-table": "en/r/2026/need-city",
+    "en-reports-method": "en/method",
+    "en-reports-quality": "en/r/2027-Q1/quality",
+    "fr-reports-recommendation": "fr/r/2027-Q1/R3",
+}
 PAGES = {"en": ENGLISH.split(), "fr": ["welcome", "words", "home", "yes", "read-back", "waits", "past-late", "about"]}
 
 # Of a page that holds everything, the beginning.
@@ -34,12 +43,22 @@ def main() -> int:
                     if state in pages:
                         top = FloatRect(x=0, y=0, width=320, height=min(LONGEST, _height(window)))
                         window.page.screenshot(path=FOLDER / f"{language}-{state}.png", full_page=True, clip=top)
+        reports(browser, Path(folder))
         browser.close()
     return 0
 
 
 def _height(window: Window) -> int:
     return int(window.page.evaluate("document.documentElement.scrollHeight"))
+
+
+def reports(browser: Browser, folder: Path) -> None:
+    """Keep pictures of the public pages, over publications of people who are all made up."""
+    with front(f"sqlite:///{folder}/reports.sqlite", folder, drafts()) as face, open_door(face) as base:
+        page = browser.new_context(viewport={"width": 1100, "height": 800}).new_page()
+        for name, path in REPORTS.items():
+            page.goto(f"{base}/reporting/{path}")
+            page.screenshot(path=FOLDER / f"{name}.png", full_page=True)
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ from typing import Any
 
 import httpx2
 import pytest
+from fastapi import FastAPI
 from starlette.testclient import TestClient
 
 from services.auditor import published
@@ -21,6 +22,8 @@ from services.common.errors import Problem
 from services.common.web import create_app
 from services.reporting import gate, governance, publications
 from services.reporting.drafts import Draft
+from services.reporting.frozen import FrozenShelf
+from services.reporting.pages.library import Library
 from services.reporting.repair import repair
 from services.reporting.room import Room
 from services.reporting.store import publications as store
@@ -74,8 +77,13 @@ def released(room: Room, keys: Path, period: str) -> None:
 
 @pytest.fixture
 def web(room: Room) -> Iterator[TestClient]:
-    with TestClient(create_app("test", "test", [publications.routes], room=room)) as client:
+    with TestClient(public(room)) as client:
         yield client
+
+
+def public(room: Room) -> FastAPI:
+    """What anybody can reach of a room."""
+    return create_app("test", "test", [publications.routes], library=Library(FrozenShelf(room.database)))
 
 
 def refused(act: Callable[[], object]) -> str:
@@ -147,7 +155,7 @@ def test_i15_what_is_downloaded_from_a_running_hub_is_verified_offline_with_noth
 ) -> None:
     released(room, keys, "2026-Q1")
     folder = tmp_path / "downloaded"
-    with served(create_app("test", "test", [publications.routes], room=room)) as origin:
+    with served(public(room)) as origin:
         download(f"{origin}/reporting/v1/publications", folder)
     there = sorted(folder.rglob("*"))
     told = offline_audit(folder)
@@ -352,12 +360,18 @@ def test_i13_no_sort_filter_range_or_condition_changes_an_answer(room: Room, key
     released(room, keys, "2026-Q1")
     path = "/reporting/v1/publications/2026-Q1/tables/need.json"
     plain = web.get(path)
-    assert {"etag", "last-modified", "accept-ranges"}.isdisjoint(plain.headers)
+    assert {"last-modified", "accept-ranges"}.isdisjoint(plain.headers)
+    # Its tag is the hash that the certificate names, and so says nothing that the bytes do not.
+    sealed = web.get("/reporting/v1/publications/2026-Q1/certificate.json").json()["files"]["tables/need.json"]
+    assert plain.headers["etag"] == f'"{sealed}"'
     for query in ("?sort=value", "?family=F2", "?min=1", "?limit=1", "?cursor=x"):
         assert web.get(path + query).content == plain.content
-    for header in ({"range": "bytes=0-3"}, {"if-none-match": "*"}, {"accept": "text/csv"}):
+    for header in ({"range": "bytes=0-3"}, {"if-none-match": '"x"'}, {"accept": "text/csv"}):
         answer = web.get(path, headers=header)
         assert (answer.status_code, answer.content) == (200, plain.content)
+    for condition in ("*", f'"{sealed}"', f'"x", W/"{sealed}"'):
+        answer = web.get(path, headers={"if-none-match": condition})
+        assert (answer.status_code, answer.content, answer.headers["etag"]) == (304, b"", plain.headers["etag"])
 
 
 def test_the_rows_of_a_table_stand_in_the_order_of_the_plan_whatever_the_numbers(

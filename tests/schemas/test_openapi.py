@@ -153,14 +153,14 @@ def test_no_document_tells_of_an_inner_door_or_of_health(name: str) -> None:
         ("get", "/referral/v1/inbox", None, 401),
         ("post", "/my/v1/session", {"passphrase": "no such words"}, 401),
         ("post", "/my/v1/session", {"passphrase": "x", "more": 1}, 422),
-        ("get", "/reporting/{language}/", None, 404),
+        ("get", "/reporting/v1/publications/{publication}/certificate.json", None, 404),
     ],
 )
 def test_a_refusal_is_the_problem_that_the_document_describes(
     hub: TestHub, method: str, path: str, body: object, status: int
 ) -> None:
     name = next(name for name, document in DOCUMENTS.items() if path in document["paths"])
-    answer = httpx2.request(method, hub.origins.url(path.format(language="xx")), json=body)
+    answer = httpx2.request(method, hub.origins.url(path.format(publication="xx")), json=body)
     assert (answer.status_code, answer.headers["content-type"]) == (status, "application/problem+json")
     jsonschema_rs.validate(schema_of(name, path, method, "default"), answer.json())
 

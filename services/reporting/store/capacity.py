@@ -7,7 +7,7 @@ from datetime import datetime
 from sqlalchemy import Connection, func, select
 
 from services.common.database import upsert
-from services.reporting.models import capacity
+from services.reporting.models import capacity, roster
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,3 +39,10 @@ def available(connection: Connection) -> list[Available]:
         func.min(capacity.c.as_of).label("as_of"),
     )
     return [Available(*row) for row in connection.execute(query.group_by(*groups).order_by(*groups))]
+
+
+def declaring(connection: Connection) -> tuple[int, int]:
+    """How many of the active agencies have declared something, and how many there are."""
+    active = [agency.id for agency in roster.active(connection)]
+    declared = set(connection.scalars(select(capacity.c.agency).distinct()))
+    return len(declared.intersection(active)), len(active)

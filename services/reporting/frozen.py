@@ -1,0 +1,49 @@
+"""The shelf that pages are given: it reads published files and what services declare, and has no word for anything else."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from services.common.database import Database
+from services.reporting.pages.shelf import Free, Release
+from services.reporting.store import capacity, publications
+
+
+@dataclass(frozen=True, slots=True)
+class FrozenShelf:
+    """Published files in the database."""
+
+    database: Database
+
+    def releases(self) -> Sequence[Release]:
+        """Every publication, in the order in which they came out."""
+        with self.database.reading() as connection:
+            rows = publications.published(connection)
+        return [
+            Release(
+                id=row.id,
+                period=row.period,
+                plan=row.head["plan"],
+                rules=row.head["rules"],
+                revises=row.head["revises"],
+                files=tuple(row.head["files"]),
+                bundle=row.bundle,
+                published_at=row.published_at,
+            )
+            for row in rows
+        ]
+
+    def file(self, publication: str, name: str) -> bytes | None:
+        """One published file; None for whatever is not published."""
+        with self.database.reading() as connection:
+            return publications.published_file(connection, publication, name)
+
+    def free(self) -> Sequence[Free]:
+        """What services declare, now."""
+        with self.database.reading() as connection:
+            found = capacity.available(connection)
+        return [Free(*(getattr(row, name) for name in Free.__slots__)) for row in found]
+
+    def declaring(self) -> tuple[int, int]:
+        """How many agencies have declared something, and how many take part."""
+        with self.database.reading() as connection:
+            return capacity.declaring(connection)

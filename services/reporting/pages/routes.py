@@ -1,0 +1,126 @@
+"""The public pages: what a publication says, permalink by permalink, and live facts about services."""
+
+from functools import cache
+from importlib.resources import files
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Request
+from fastapi.responses import HTMLResponse, RedirectResponse, Response
+
+import schemas
+from services.common.errors import not_found
+from services.common.languages import LANGUAGES, preferred
+from services.reporting.pages import subjects
+from services.reporting.pages.answers import HTML, PAGE_SECONDS, TheLibrary, frozen
+from services.reporting.pages.languages import Words, templates
+from services.reporting.pages.library import find
+from services.reporting.pages.made import HOME, SORTS, contents, quality, subject_page
+from services.reporting.pages.subjects import PLAN
+
+QUALITY = "quality"
+FILES = {"report.css": "text/css; charset=utf-8", "report.svg": "image/svg+xml"}
+routes = APIRouter(prefix=HOME, include_in_schema=False)
+
+
+async def _language(language: str) -> str:
+    if language not in LANGUAGES:
+        raise not_found()
+    return language
+
+
+Language = Annotated[str, Depends(_language)]
+
+
+@routes.get("")
+@routes.get("/")
+def start(request: Request) -> Response:
+    """Begin in the language that the browser prefers."""
+    return RedirectResponse(f"{HOME}/{preferred(request.headers.get('accept-language', ''))}/", 307)
+
+
+@routes.get("/files/{name}")
+def file(request: Request, name: str) -> Response:
+    """The style and the icon."""
+    if name not in FILES:
+        raise not_found()
+    return frozen(request, _read(name), FILES[name])
+
+
+@routes.get("/{language}")
+@routes.get("/{language}/")
+def overview(library: TheLibrary, language: Language) -> Response:
+    """What there is to read, and what services can take now."""
+    releases = library.releases()
+    newest = releases[-1] if releases else None
+    words = Words(language, newest.plan if newest else PLAN)
+    names = {sort: subjects.subjects(sort, words.plan) for sort in SORTS}
+    shown = {"newest": newest, "names": names, "free": library.shelf.free(), "declaring": library.shelf.declaring()}
+    people = subjects.newest(releases, "people")
+    blocks = subjects.blocks(library, releases, people, "people", words) if people else []
+    return _page(language, "overview.html", words=words, people=people, blocks=blocks, **shown)
+
+
+@routes.get("/{language}/r/{publication}")
+def about_publication(library: TheLibrary, request: Request, language: Language, publication: str) -> Response:
+    """What one publication holds."""
+    releases = library.releases()
+    release = find(releases, publication)
+    return frozen(request, library.make(contents, releases, release, language), HTML, PAGE_SECONDS)
+
+
+@routes.get("/{language}/r/{publication}/{subject}")
+def about_subject(
+    library: TheLibrary, request: Request, language: Language, publication: str, subject: str
+) -> Response:
+    """What one publication says of a recommendation, a region, a family of needs, a table, or of itself."""
+    releases = library.releases()
+    release = find(releases, publication)
+    if subject == QUALITY:
+        return frozen(request, library.make(quality, releases, release, language), HTML, PAGE_SECONDS)
+    if not subjects.tables(release, subject):
+        raise not_found()
+    return frozen(request, library.make(subject_page, releases, release, language, subject), HTML, PAGE_SECONDS)
+
+
+@routes.get("/{language}/method")
+def method(language: Language) -> Response:
+    """What is hidden and why, and how people are counted."""
+    plan, rules = schemas.plan(PLAN), schemas.rules(PLAN)
+    return _page(language, "method.html", words=Words(language, PLAN), plan=plan, rules=rules)
+
+
+@routes.get("/{language}/archive")
+def archive(library: TheLibrary, language: Language) -> Response:
+    """Every publication there is."""
+    return _page(language, "archive.html", words=Words(language, PLAN), releases=library.releases())
+
+
+@routes.get("/{language}/{subject}")
+def newest(library: TheLibrary, language: Language, subject: str) -> Response:
+    """Lead to the newest publication that says something of a subject; say so if there is none yet."""
+    releases = library.releases()
+    if subject == QUALITY:
+        found, sort = releases[-1] if releases else None, QUALITY
+    else:
+        found, sort = subjects.newest(releases, subject), subjects.kind(subject) or ""
+    if not sort:
+        raise not_found()
+    if found:
+        return RedirectResponse(f"{HOME}/{language}/r/{found.id}/{subject}", 307)
+    return _page(
+        language,
+        "none_yet.html",
+        words=Words(language, PLAN),
+        subject=subject,
+        sort=sort,
+        indicators=subjects.catalogue(subject),
+    )
+
+
+def _page(language: str, template: str, **values: Any) -> Response:
+    return HTMLResponse(templates(language).get_template(template).render(home=HOME, **values))
+
+
+@cache
+def _read(name: str) -> bytes:
+    return files("services.reporting.pages").joinpath("static", name).read_bytes()

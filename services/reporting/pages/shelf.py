@@ -1,0 +1,63 @@
+"""All that pages may know: frozen bytes of publications, and what services declare. How they are kept is not told here."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """A publication as anybody may know of it."""
+
+    id: str
+    period: str
+    plan: int
+    rules: int
+    revises: str | None
+    files: tuple[str, ...]
+    bundle: str
+    published_at: datetime
+
+    @property
+    def tables(self) -> tuple[str, ...]:
+        """The tables that it holds, by name."""
+        return tuple(name.removeprefix("tables/").removesuffix(".json") for name in self.files)
+
+    @property
+    def kind(self) -> str:
+        """Whether it is about a quarter or a year."""
+        return "quarter" if "-Q" in self.period else "year"
+
+
+@dataclass(frozen=True, slots=True)
+class Free:
+    """What all programmes of one need in one region declare together; `as_of` is the oldest of their statements."""
+
+    region: str
+    need: str
+    unit: str
+    available: int
+    total: int
+    programs: int
+    as_of: datetime
+
+
+class Shelf(Protocol):
+    """Where publications stand for anybody to take."""
+
+    def releases(self) -> Sequence[Release]:
+        """Every publication, in the order in which they came out."""
+        ...
+
+    def file(self, publication: str, name: str) -> bytes | None:
+        """One published file; None for whatever is not published."""
+        ...
+
+    def free(self) -> Sequence[Free]:
+        """What services declare, now."""
+        ...
+
+    def declaring(self) -> tuple[int, int]:
+        """How many agencies have declared something, and how many take part."""
+        ...

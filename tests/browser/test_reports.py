@@ -1,0 +1,100 @@
+"""Every table of a publication is for everybody: at WCAG 2.2 A and AA, enlarged four times, without scripts, on paper."""
+
+import io
+import re
+
+import pypdf
+import pytest
+from playwright.sync_api import Browser, Page
+
+from tests.support.axe import faults
+from tests.support.report_pages import HOME, LANGUAGES
+from tests.support.shelves import drafts
+
+YEAR, QUARTER = drafts()[2], drafts()[3]
+TABLES = [*(f"/r/{YEAR.id}/{name}" for name in YEAR.tables), *(f"/r/{QUARTER.id}/{name}" for name in QUARTER.tables)]
+OTHERS = ["/", "/method", "/archive", "/R6", f"/r/{YEAR.id}", f"/r/{YEAR.id}/quality"]
+SUBJECTS = [f"/r/{YEAR.id}/R1", f"/r/{YEAR.id}/toronto", f"/r/{QUARTER.id}/F17"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_every_table_and_page_is_for_everybody_enlarged_four_times(
+    chromium: Browser, reports: str, language: str
+) -> None:
+    """Nothing scrolls sideways but wide tables and charts, each in a place of its own that the keyboard reaches."""
+    context = chromium.new_context(viewport={"width": 320, "height": 256}, device_scale_factor=4)
+    page, wrong = context.new_page(), {}
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    for path in [*TABLES, *OTHERS, *SUBJECTS]:
+        answer = page.goto(f"{reports}{HOME}/{language}{path}")
+        assert answer is not None
+        assert answer.status == 200, path
+        if found := [*faults(page), *too_wide(page), *out_of_reach(page)]:
+            wrong[path] = found
+    context.close()
+    assert wrong == {}
+    assert [url for url in asked if not url.startswith(f"{reports}/")] == []
+
+
+def too_wide(page: Page) -> list[str]:
+    width = page.evaluate("document.scrollingElement.scrollWidth")
+    return [f"{width} pixels wide"] if width > 320 else []
+
+
+def out_of_reach(page: Page) -> list[str]:
+    """What scrolls sideways by itself, and could not be reached by the keyboard or has no name."""
+    return list(
+        page.evaluate(
+            """() => [...document.querySelectorAll('*')]
+              .filter(mark => mark.scrollWidth > mark.clientWidth + 1 && getComputedStyle(mark).overflowX === 'auto')
+              .filter(mark => mark.tabIndex !== 0 || !mark.ariaLabel)
+              .map(mark => mark.outerHTML.slice(0, 60))"""
+        )
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_a_table_on_paper_has_every_number_and_none_of_what_is_for_the_screen(
+    chromium: Browser, reports: str, language: str
+) -> None:
+    context = chromium.new_context(java_script_enabled=False)
+    page = context.new_page()
+    for name in ("need-city", "need-city-result", "need-stage-result"):
+        page.goto(f"{reports}{HOME}/{language}/r/{YEAR.id}/{name}")
+        cells = [text for cell in page.locator("tbody tr").all_inner_texts() for text in cell.split("\t")]
+        paper = pypdf.PdfReader(io.BytesIO(page.pdf(format="Letter")))
+        printed = squeezed("".join(sheet.extract_text() for sheet in paper.pages))
+        assert [cell for cell in cells if squeezed(cell) not in printed] == []
+        numbers = [cell for cell in cells if re.fullmatch(r"[\d\W]+", cell)]
+        assert len(numbers) > 40
+        page.emulate_media(media="print")
+        assert not page.locator("header, .downloads").first.is_visible()
+        assert page.locator("table").first.is_visible()
+        page.emulate_media(media="screen")
+    context.close()
+
+
+def squeezed(text: str) -> str:
+    return re.sub(r"\s", "", text)
+
+
+def test_the_page_can_be_walked_by_the_keyboard_and_what_has_the_focus_is_seen(chromium: Browser, reports: str) -> None:
+    context = chromium.new_context(java_script_enabled=False, viewport={"width": 320, "height": 640})
+    page = context.new_page()
+    page.goto(f"{reports}{HOME}/en/r/{YEAR.id}/need-city")
+    page.keyboard.press("Tab")
+    assert page.locator(".skip").evaluate("mark => mark === document.activeElement")
+    page.keyboard.press("Enter")
+    table = page.locator(".scroll").last
+    for _ in range(30):
+        page.keyboard.press("Tab")
+        if table.evaluate("mark => mark === document.activeElement"):
+            break
+    assert table.evaluate("mark => getComputedStyle(mark).outlineStyle") != "none"
+    page.keyboard.press("ArrowRight")
+    page.wait_for_timeout(300)
+    assert table.evaluate("mark => mark.scrollLeft") > 0
+    context.close()

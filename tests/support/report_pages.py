@@ -1,0 +1,112 @@
+"""Reads the public pages as somebody does who looks at tables and charts."""
+
+from dataclasses import dataclass, field
+from html.parser import HTMLParser
+from typing import Any
+
+from starlette.testclient import TestClient
+
+import schemas
+
+HOME = "/reporting"
+LANGUAGES = ("en", "fr")
+SIGN = {"en": "not shown", "fr": "non montré"}
+SPACES = str.maketrans("", "", " ,\u00a0\u202f%")
+
+
+@dataclass(slots=True)
+class Shown:
+    """A table on a page: its headers and its cells, as text."""
+
+    heads: list[str] = field(default_factory=list)
+    rows: list[list[str]] = field(default_factory=list)
+
+
+class ReportReader(HTMLParser):
+    """Takes a page apart."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.tables: list[Shown] = []
+        self.links: list[str] = []
+        self.marks: list[tuple[str, dict[str, str]]] = []
+        self.words: list[str] = []
+        self.drawn: list[list[str]] = []
+        self._open: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        given = {name: value or "" for name, value in attrs}
+        self.marks.append((tag, given))
+        if tag not in {"meta", "link", "rect", "polyline"}:
+            self._open.append(tag)
+        if tag == "table":
+            self.tables.append(Shown())
+        if tag == "tr" and "tbody" in self._open:
+            self.tables[-1].rows.append([])
+        if tag in {"td", "th"}:
+            (self.tables[-1].rows[-1] if "tbody" in self._open else self.tables[-1].heads).append("")
+        if tag == "svg":
+            self.drawn.append([])
+        if tag == "a":
+            self.links.append(given["href"])
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.handle_starttag(tag, attrs)
+
+    def handle_endtag(self, tag: str) -> None:
+        while self._open and self._open.pop() != tag:
+            pass
+
+    def handle_data(self, data: str) -> None:
+        self.words.append(data)
+        if {"td", "th"} & set(self._open):
+            cells = self.tables[-1].rows[-1] if "tbody" in self._open else self.tables[-1].heads
+            cells[-1] += data
+        if "svg" in self._open and "text" in self._open:
+            self.drawn[-1].append(data)
+
+
+def read_page(text: str) -> ReportReader:
+    """A page, taken apart."""
+    reader = ReportReader()
+    reader.feed(text)
+    return reader
+
+
+def bundle(web: TestClient, publication: str, table: str) -> Any:
+    """A table as it was frozen."""
+    return web.get(f"{HOME}/v1/publications/{publication}/tables/{table}.json").json()
+
+
+def told(value: int | str, language: str) -> str:
+    """What a page should say for a count, without the spaces and commas between digits."""
+    return SIGN[language].translate(SPACES) if value == "x" else str(value)
+
+
+def held(web: TestClient, publication: str) -> list[str]:
+    """The tables of a publication."""
+    found = web.get(f"{HOME}/v1/publications").json()["publications"]
+    [files] = [each["files"] for each in found if each["id"] == publication]
+    return [name.removeprefix("tables/").removesuffix(".json") for name in files]
+
+
+def every_path(web: TestClient) -> list[str]:
+    """Every address of the public face that answers with something, in both languages."""
+    names = [
+        *schemas.recommendations(),
+        *schemas.plan(1)["dimensions"]["region"]["within"],
+        *schemas.plan(1)["dimensions"]["family"]["within"],
+        *(table["id"] for table in schemas.plan(1)["tables"]),
+        "quality",
+    ]
+    published = [each["id"] for each in web.get(f"{HOME}/v1/publications").json()["publications"]]
+    pages = ["/", "/method", "/archive", *(f"/r/{each}" for each in published)]
+    pages += [f"/r/{each}/{name}" for each in published for name in names] + [f"/{name}" for name in names]
+    endings = ("json", "csv", "xlsx", "en.pdf", "fr.pdf")
+    files = [f"/v1/publications/{each}/certificate.json" for each in published]
+    files += [
+        f"/v1/publications/{each}/tables/{n}.{end}" for each in published for n in held(web, each) for end in endings
+    ]
+    return [HOME + path for path in ("/v1/publications", "/v1/capacity", *files)] + [
+        f"{HOME}/{language}{page}" for page in pages for language in LANGUAGES
+    ]
