@@ -82,7 +82,7 @@ def test_the_settings_can_be_used_once_the_blanks_are_filled(process: str, monke
 
 def _filled(value: str) -> str:
     value = value.replace("${FIREWEED_PUBLIC_URL:?set it in deploy/.env}", "https://hub.example")
-    return re.sub(r"\$\{\w+:-(\w+)\}", r"\1", re.sub(r"\$\{\w+:\?[^}]+\}", "x", value))
+    return re.sub(r"\$\{\w+:-([\w/]*)\}", r"\1", re.sub(r"\$\{\w+:\?[^}]+\}", "x", value))
 
 
 def test_only_the_apis_have_a_port_and_only_on_this_machine() -> None:
