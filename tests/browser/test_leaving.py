@@ -98,7 +98,8 @@ def test_after_ten_minutes_alone_the_page_goes_and_while_she_types_it_stays(wind
     here.open("/my/yes")
     for _ in range(3):
         here.page.clock.run_for(5 * 60_000)
-        here.page.keyboard.press("a")
+        with here.page.expect_request("**/my/still"):
+            here.page.keyboard.press("a")
     assert here.page.url.endswith("/my/yes")
     assert len([request for request in here.asked if request.url.endswith("/my/still")]) == 3
 
