@@ -40,8 +40,7 @@ class FrozenShelf:
     def free(self) -> Sequence[Free]:
         """What services declare, now."""
         with self.database.reading() as connection:
-            found = capacity.available(connection)
-        return [Free(*(getattr(row, name) for name in Free.__slots__)) for row in found]
+            return capacity.available(connection)
 
     def declaring(self) -> tuple[int, int]:
         """How many agencies have declared something, and how many take part."""

@@ -12,7 +12,7 @@ from services.reporting import handlers, models, publications
 from services.reporting.contributors import contributors
 from services.reporting.frozen import FrozenShelf
 from services.reporting.pages import routes as pages
-from services.reporting.pages.library import Library
+from services.reporting.pages.holdings import Holdings
 from services.reporting.room import Room
 
 NAME = "reporting"
@@ -30,7 +30,7 @@ def build(settings: Settings, clock: Clock | None = None) -> Service:
     fold = partial(handlers.fold, room.contributors)
     # In this order: a page's address is a language and a name, which others could be taken for.
     routers = [publications.routes, health.router("/reporting", room.database), pages.routes]
-    library = Library(FrozenShelf(room.database))
+    holdings = Holdings(FrozenShelf(room.database))
     return Service(
         name=NAME,
         settings=settings,
@@ -45,7 +45,7 @@ def build(settings: Settings, clock: Clock | None = None) -> Service:
             "statistics.withdrawn.v1": partial(handlers.withdraw, room.contributors),
         },
         app=create_app(
-            "Fireweed reporting", "What services can take, and which needs go unmet.", routers, library=library
+            "Fireweed reporting", "What services can take, and which needs go unmet.", routers, holdings=holdings
         ),
         prefixes=("/reporting",),
     )

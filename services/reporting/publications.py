@@ -10,9 +10,9 @@ from fastapi.responses import Response
 
 from services.common.errors import not_found
 from services.common.languages import LANGUAGES
-from services.reporting.pages.answers import TheLibrary, frozen
+from services.reporting.pages.answers import TheHoldings, frozen
 from services.reporting.pages.bundle import Table
-from services.reporting.pages.library import Library, find
+from services.reporting.pages.holdings import Holdings, find
 from services.reporting.pages.paper import document
 from services.reporting.pages.shelf import Release
 from services.reporting.pages.spreadsheet import workbook
@@ -32,41 +32,41 @@ MADE: Mapping[str, Callable[[Release, Table], bytes]] = {
 
 
 @routes.get("/publications")
-def publications(library: TheLibrary) -> dict[str, Any]:
+def publications(holdings: TheHoldings) -> dict[str, Any]:
     """Every publication, in order, with the hash that its certificate seals."""
     names = ("id", "period", "plan", "rules", "revises", "files", "bundle", "published_at")
     return {
-        "publications": [{name: getattr(release, name) for name in names} for release in library.releases()],
+        "publications": [{name: getattr(release, name) for name in names} for release in holdings.releases()],
     }
 
 
 @routes.get("/publications/{publication}/certificate.json", response_class=Response)
-def certificate(library: TheLibrary, request: Request, publication: str) -> Response:
+def certificate(holdings: TheHoldings, request: Request, publication: str) -> Response:
     """What was published, who approved it, and how the audit went."""
-    return frozen(request, library.file(publication, "certificate.json"), MEDIA["json"])
+    return frozen(request, holdings.file(publication, "certificate.json"), MEDIA["json"])
 
 
 @routes.get("/publications/{publication}/tables/{file}", response_class=Response)
-def table(library: TheLibrary, request: Request, publication: str, file: str) -> Response:
+def table(holdings: TheHoldings, request: Request, publication: str, file: str) -> Response:
     """One table, as `TABLE.json`, `TABLE.csv`, `TABLE.xlsx`, `TABLE.en.pdf` or `TABLE.fr.pdf`."""
     asked = TABLE.fullmatch(file)
     if not asked:
         raise not_found()
     name, kind = asked.groups()
     if kind in {"json", "csv"}:
-        return frozen(request, library.file(publication, f"tables/{file}"), MEDIA[kind])
-    release = find(library.releases(), publication)
+        return frozen(request, holdings.file(publication, f"tables/{file}"), MEDIA[kind])
+    release = find(holdings.releases(), publication)
     if kind not in MADE or name not in release.tables:
         raise not_found()
-    return frozen(request, library.make(_made, release, name, kind), MEDIA[kind.rpartition(".")[2]])
+    return frozen(request, holdings.make(_made, release, name, kind), MEDIA[kind.rpartition(".")[2]])
 
 
 @routes.get("/capacity")
-def capacity(library: TheLibrary) -> dict[str, Any]:
+def capacity(holdings: TheHoldings) -> dict[str, Any]:
     """Live capacity by region and need, as JSON."""
     names = ("region", "need", "unit", "available", "total", "programs", "as_of")
-    return {"capacity": [{name: getattr(item, name) for name in names} for item in library.shelf.free()]}
+    return {"capacity": [{name: getattr(item, name) for name in names} for item in holdings.shelf.free()]}
 
 
-def _made(library: Library, release: Release, name: str, kind: str) -> bytes:
-    return MADE[kind](release, library.table(release, name))
+def _made(holdings: Holdings, release: Release, name: str, kind: str) -> bytes:
+    return MADE[kind](release, holdings.table(release, name))

@@ -23,7 +23,7 @@ from services.common.web import create_app
 from services.reporting import gate, governance, publications
 from services.reporting.drafts import Draft
 from services.reporting.frozen import FrozenShelf
-from services.reporting.pages.library import Library
+from services.reporting.pages.holdings import Holdings
 from services.reporting.repair import repair
 from services.reporting.room import Room
 from services.reporting.store import publications as store
@@ -83,7 +83,7 @@ def web(room: Room) -> Iterator[TestClient]:
 
 def public(room: Room) -> FastAPI:
     """What anybody can reach of a room."""
-    return create_app("test", "test", [publications.routes], library=Library(FrozenShelf(room.database)))
+    return create_app("test", "test", [publications.routes], holdings=Holdings(FrozenShelf(room.database)))
 
 
 def refused(act: Callable[[], object]) -> str:

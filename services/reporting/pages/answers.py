@@ -6,20 +6,20 @@ from typing import Annotated
 from fastapi import Depends, Request
 from fastapi.responses import Response
 
-from services.reporting.pages.library import Library
+from services.reporting.pages.holdings import Holdings
 
 HTML = "text/html; charset=utf-8"
 # A page may learn of a revision; a file never changes. Neither is kept so long that it could not be called back.
 PAGE_SECONDS, FILE_SECONDS = 300, 3600
 
 
-async def the_library(request: Request) -> Library:
+async def the_holdings(request: Request) -> Holdings:
     """All that a public route can reach."""
-    library: Library = request.app.state.library
-    return library
+    holdings: Holdings = request.app.state.holdings
+    return holdings
 
 
-TheLibrary = Annotated[Library, Depends(the_library)]
+TheHoldings = Annotated[Holdings, Depends(the_holdings)]
 
 
 def frozen(request: Request, content: bytes, media: str, seconds: int = FILE_SECONDS) -> Response:

@@ -4,8 +4,8 @@ import json
 
 from services.reporting.pages import charts, subjects
 from services.reporting.pages.grids import COUNT, SHARE, Column, Grid, column
+from services.reporting.pages.holdings import Holdings, Releases, history, revision
 from services.reporting.pages.languages import Words, templates
-from services.reporting.pages.library import Library, Releases, history, revision
 from services.reporting.pages.shelf import Release
 from services.reporting.pages.subjects import FAMILY, RECOMMENDATION, REGION, TABLE
 
@@ -13,7 +13,7 @@ HOME = "/reporting"
 SORTS = (RECOMMENDATION, REGION, FAMILY, TABLE)
 
 
-def contents(_library: Library, releases: Releases, release: Release, language: str) -> bytes:
+def contents(_holdings: Holdings, releases: Releases, release: Release, language: str) -> bytes:
     """What a publication holds: everything that a page can be about and that it has numbers for."""
     held = {
         sort: [name for name in subjects.subjects(sort, release.plan) if subjects.tables(release, name)]
@@ -22,7 +22,7 @@ def contents(_library: Library, releases: Releases, release: Release, language: 
     return _page("contents.html", releases, release, language, path="", held=held)
 
 
-def subject_page(library: Library, releases: Releases, release: Release, language: str, subject: str) -> bytes:
+def subject_page(holdings: Holdings, releases: Releases, release: Release, language: str, subject: str) -> bytes:
     """What a publication says of one subject."""
     words = Words(language, release.plan)
     return _page(
@@ -33,14 +33,14 @@ def subject_page(library: Library, releases: Releases, release: Release, languag
         path=f"/{subject}",
         subject=subject,
         sort=subjects.kind(subject, release.plan),
-        blocks=subjects.blocks(library, releases, release, subject, words),
+        blocks=subjects.blocks(holdings, releases, release, subject, words),
         periods=[each for each in history(releases, release) if subjects.tables(each, subject)],
     )
 
 
-def quality(library: Library, releases: Releases, release: Release, language: str) -> bytes:
+def quality(holdings: Holdings, releases: Releases, release: Release, language: str) -> bytes:
     """How much of a publication is hidden, who checked it, and how."""
-    tables = [library.table(release, name) for name in release.tables]
+    tables = [holdings.table(release, name) for name in release.tables]
     columns = (
         Column(COUNT, ("quality", "cells")),
         Column(COUNT, ("quality", "hidden")),
@@ -58,7 +58,7 @@ def quality(library: Library, releases: Releases, release: Release, language: st
         grid=grid,
         chart=charts.draw(column(grid, 2), Words(language, release.plan)),
         total=(sum(all_ for all_, _ in cells), sum(hidden for _, hidden in cells)),
-        certificate=json.loads(library.file(release.id, "certificate.json")),
+        certificate=json.loads(holdings.file(release.id, "certificate.json")),
     )
 
 

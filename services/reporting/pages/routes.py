@@ -11,9 +11,9 @@ import schemas
 from services.common.errors import not_found
 from services.common.languages import LANGUAGES, preferred
 from services.reporting.pages import subjects
-from services.reporting.pages.answers import HTML, PAGE_SECONDS, TheLibrary, frozen
+from services.reporting.pages.answers import HTML, PAGE_SECONDS, TheHoldings, frozen
+from services.reporting.pages.holdings import find
 from services.reporting.pages.languages import Words, templates
-from services.reporting.pages.library import find
 from services.reporting.pages.made import HOME, SORTS, contents, quality, subject_page
 from services.reporting.pages.subjects import PLAN
 
@@ -48,38 +48,38 @@ def file(request: Request, name: str) -> Response:
 
 @routes.get("/{language}")
 @routes.get("/{language}/")
-def overview(library: TheLibrary, language: Language) -> Response:
+def overview(holdings: TheHoldings, language: Language) -> Response:
     """What there is to read, and what services can take now."""
-    releases = library.releases()
+    releases = holdings.releases()
     newest = releases[-1] if releases else None
     words = Words(language, newest.plan if newest else PLAN)
     names = {sort: subjects.subjects(sort, words.plan) for sort in SORTS}
-    shown = {"newest": newest, "names": names, "free": library.shelf.free(), "declaring": library.shelf.declaring()}
+    shown = {"newest": newest, "names": names, "free": holdings.shelf.free(), "declaring": holdings.shelf.declaring()}
     people = subjects.newest(releases, "people")
-    blocks = subjects.blocks(library, releases, people, "people", words) if people else []
+    blocks = subjects.blocks(holdings, releases, people, "people", words) if people else []
     return _page(language, "overview.html", words=words, people=people, blocks=blocks, **shown)
 
 
 @routes.get("/{language}/r/{publication}")
-def about_publication(library: TheLibrary, request: Request, language: Language, publication: str) -> Response:
+def about_publication(holdings: TheHoldings, request: Request, language: Language, publication: str) -> Response:
     """What one publication holds."""
-    releases = library.releases()
+    releases = holdings.releases()
     release = find(releases, publication)
-    return frozen(request, library.make(contents, releases, release, language), HTML, PAGE_SECONDS)
+    return frozen(request, holdings.make(contents, releases, release, language), HTML, PAGE_SECONDS)
 
 
 @routes.get("/{language}/r/{publication}/{subject}")
 def about_subject(
-    library: TheLibrary, request: Request, language: Language, publication: str, subject: str
+    holdings: TheHoldings, request: Request, language: Language, publication: str, subject: str
 ) -> Response:
     """What one publication says of a recommendation, a region, a family of needs, a table, or of itself."""
-    releases = library.releases()
+    releases = holdings.releases()
     release = find(releases, publication)
     if subject == QUALITY:
-        return frozen(request, library.make(quality, releases, release, language), HTML, PAGE_SECONDS)
+        return frozen(request, holdings.make(quality, releases, release, language), HTML, PAGE_SECONDS)
     if not subjects.tables(release, subject):
         raise not_found()
-    return frozen(request, library.make(subject_page, releases, release, language, subject), HTML, PAGE_SECONDS)
+    return frozen(request, holdings.make(subject_page, releases, release, language, subject), HTML, PAGE_SECONDS)
 
 
 @routes.get("/{language}/method")
@@ -90,15 +90,15 @@ def method(language: Language) -> Response:
 
 
 @routes.get("/{language}/archive")
-def archive(library: TheLibrary, language: Language) -> Response:
+def archive(holdings: TheHoldings, language: Language) -> Response:
     """Every publication there is."""
-    return _page(language, "archive.html", words=Words(language, PLAN), releases=library.releases())
+    return _page(language, "archive.html", words=Words(language, PLAN), releases=holdings.releases())
 
 
 @routes.get("/{language}/{subject}")
-def newest(library: TheLibrary, language: Language, subject: str) -> Response:
+def newest(holdings: TheHoldings, language: Language, subject: str) -> Response:
     """Lead to the newest publication that says something of a subject; say so if there is none yet."""
-    releases = library.releases()
+    releases = holdings.releases()
     if subject == QUALITY:
         found, sort = releases[-1] if releases else None, QUALITY
     else:

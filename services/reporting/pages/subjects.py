@@ -10,8 +10,8 @@ from services.reporting.pages import charts, grids
 from services.reporting.pages.bundle import HIDDEN, Table
 from services.reporting.pages.charts import Chart
 from services.reporting.pages.grids import Column, Grid
+from services.reporting.pages.holdings import Holdings, Releases, history
 from services.reporting.pages.languages import Words
-from services.reporting.pages.library import Library, Releases, history
 from services.reporting.pages.shelf import Release
 
 RECOMMENDATION, REGION, FAMILY, TABLE = "recommendation", "region", "family", "table"
@@ -75,9 +75,9 @@ def catalogue(recommendation: str) -> list[Mapping[str, Any]]:
     return [found for found in schemas.indicators() if found["id"].partition(".")[0] == recommendation]
 
 
-def blocks(library: Library, releases: Releases, release: Release, subject: str, words: Words) -> list[Block]:
+def blocks(holdings: Holdings, releases: Releases, release: Release, subject: str, words: Words) -> list[Block]:
     """Everything that a publication shows of a subject."""
-    about = _About(library, releases, release, words)
+    about = _About(holdings, releases, release, words)
     sort = kind(subject, release.plan)
     if sort == RECOMMENDATION:
         return [Block(found, tuple(about.indicator(found["id"], subject))) for found in catalogue(subject)]
@@ -88,7 +88,7 @@ def blocks(library: Library, releases: Releases, release: Release, subject: str,
 
 @dataclass(frozen=True, slots=True)
 class _About:
-    library: Library
+    holdings: Holdings
     releases: Releases
     release: Release
     words: Words
@@ -96,7 +96,7 @@ class _About:
     def indicator(self, name: str, subject: str) -> Iterator[Section]:
         """The shares of an indicator, table by table, and how those of the whole country went through time."""
         for table in tables(self.release, subject):
-            found = self.library.table(self.release, str(table["id"]))
+            found = self.holdings.table(self.release, str(table["id"]))
             if name in found.indicators():
                 yield self._section(found.id, grids.shares(found, name))
                 if _national(found):
@@ -104,7 +104,7 @@ class _About:
 
     def table(self, name: str, only: Mapping[str, str]) -> Iterator[Section]:
         """A table, or what of it has one code only."""
-        table = self.library.table(self.release, name)
+        table = self.holdings.table(self.release, name)
         only = {dimension: code for dimension, code in only.items() if dimension in table.dimensions}
         for part in [{}] if only else grids.parts(table):
             yield self._section(name, grids.counts(table, {**part, **only}), next(iter(part.items()), None))
@@ -113,7 +113,7 @@ class _About:
 
     def _trend(self, name: str, grid_of: Any) -> Iterator[Section]:
         found = [
-            (each.period, grid_of(self.library.table(each, name)))
+            (each.period, grid_of(self.holdings.table(each, name)))
             for each in history(self.releases, self.release)
             if name in each.tables
         ]

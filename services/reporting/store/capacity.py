@@ -1,26 +1,12 @@
 """What services declare, live: the latest statement of each programme stands."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from datetime import datetime
 
 from sqlalchemy import Connection, func, select
 
 from services.common.database import upsert
 from services.reporting.models import capacity, roster
-
-
-@dataclass(frozen=True, slots=True)
-class Available:
-    """What all programmes of one need in one region declare together; `as_of` is the oldest of their statements."""
-
-    region: str
-    need: str
-    unit: str
-    available: int
-    total: int
-    programs: int
-    as_of: datetime
+from services.reporting.pages.shelf import Free
 
 
 def keep_capacity(connection: Connection, row: Mapping[str, object]) -> None:
@@ -28,7 +14,7 @@ def keep_capacity(connection: Connection, row: Mapping[str, object]) -> None:
     upsert(connection, capacity, [row], newer="as_of")
 
 
-def available(connection: Connection) -> list[Available]:
+def available(connection: Connection) -> list[Free]:
     """Live capacity by region, need and unit."""
     groups = (capacity.c.region, capacity.c.need, capacity.c.unit)
     query = select(
@@ -38,7 +24,7 @@ def available(connection: Connection) -> list[Available]:
         func.count(),
         func.min(capacity.c.as_of).label("as_of"),
     )
-    return [Available(*row) for row in connection.execute(query.group_by(*groups).order_by(*groups))]
+    return [Free(*row) for row in connection.execute(query.group_by(*groups).order_by(*groups))]
 
 
 def declaring(connection: Connection) -> tuple[int, int]:

@@ -13,7 +13,7 @@ KEPT = 1024
 Releases = tuple[Release, ...]
 
 
-class Library:
+class Holdings:
     """What pages are given. All that it can reach is a shelf of published files."""
 
     def __init__(self, shelf: Shelf) -> None:
@@ -26,7 +26,7 @@ class Library:
         return tuple(self.shelf.releases())
 
     def make(self, maker: Callable[..., bytes], *about: object) -> bytes:
-        """What `maker` makes of this library and of what it is about; made once."""
+        """What `maker` makes of these holdings and of what it is about; made once."""
         return self._kept(maker, *about)
 
     def _make(self, maker: Callable[..., bytes], *about: object) -> bytes:
