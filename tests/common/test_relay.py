@@ -277,7 +277,6 @@ def test_a_relay_that_lost_its_lock_stops_and_says_that_it_is_an_outage(
         future = pool.submit(relay.run, stopping)
         add_events(database, [make_event("a", 1)])
         eventually(lambda: not waiting(database))
-        database.close()
         end_sessions(database_url)
         with pytest.raises(OperationalError):
             future.result(PATIENCE)
