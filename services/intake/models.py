@@ -23,8 +23,10 @@ agency = Table(
 posted = Table(
     "posted_event",
     metadata,
-    Column("source", String(64), primary_key=True),
+    # The id first: an index that began with the source would let PostgreSQL, until it has counted the table, read all that
+    # one agency ever posted to find a few of them.
     Column("id", String(128), primary_key=True),
+    Column("source", String(64), primary_key=True),
     Column("type", String(64), nullable=False),
     Column("status", String(16), nullable=False),
     Column("reason", String(64)),

@@ -26,7 +26,7 @@ def evaluate(house: House, agency: Agency, person: Person, *tokens: str) -> http
 
 
 def go_back(house: House, person: Person, epoch: int) -> None:
-    """The database is brought back from a copy, or is a replica that lags."""
+    """The database is brought back from a copy, or is a replica that lags: a house for one test alone."""
     with house.room.database.transaction() as connection:
         connection.execute(subject.update().where(subject.c.id == person.subject).values(epoch=epoch))
 
@@ -64,55 +64,55 @@ def test_every_change_raises_the_epoch_and_nothing_lowers_it(house: House) -> No
     assert seen == list(range(seen[0], seen[0] + len(seen)))
 
 
-def test_no_decision_is_made_below_a_token_that_was_presented(house: House) -> None:
-    agency, person = known(house)
-    grants.pause(house.room, person.subject)
-    grants.resume(house.room, person.subject)
-    name = house.allow(person, agency, "health")
+def test_no_decision_is_made_below_a_token_that_was_presented(own_house: House) -> None:
+    agency, person = known(own_house)
+    grants.pause(own_house.room, person.subject)
+    grants.resume(own_house.room, person.subject)
+    name = own_house.allow(person, agency, "health")
     # Sealed long ago, so that nothing but the token says how far she has gone on.
-    envelope = {"envelope": house.envelope(name, {"health": {"needs": "A nurse."}}, epoch=0)}
-    token = token_of(house, agency, person)
-    assert evaluate(house, agency, person, token).json()["decision"] is True
-    assert call(house, agency, OPENINGS, envelope, token).status_code == 200
-    go_back(house, person, 2)
+    envelope = {"envelope": own_house.envelope(name, {"health": {"needs": "A nurse."}}, epoch=0)}
+    token = token_of(own_house, agency, person)
+    assert evaluate(own_house, agency, person, token).json()["decision"] is True
+    assert call(own_house, agency, OPENINGS, envelope, token).status_code == 200
+    go_back(own_house, person, 2)
 
     for path, body in ((ONE, question(agency, person.ppid)), (OPENINGS, envelope)):
-        behind = call(house, agency, path, body, token)
+        behind = call(own_house, agency, path, body, token)
         assert (behind.status_code, behind.headers["retry-after"]) == (503, "1")
-        assert call(house, agency, path, body).status_code != 503
-    batch = call(house, agency, OPENINGS, {"envelopes": [envelope["envelope"]] * 2}, token)
+        assert call(own_house, agency, path, body).status_code != 503
+    batch = call(own_house, agency, OPENINGS, {"envelopes": [envelope["envelope"]] * 2}, token)
     assert [one["status"] for one in batch.json()["openings"]] == [503, 503]
 
 
-def test_a_new_enemy_gains_nothing_from_a_database_that_lags(house: House) -> None:
+def test_a_new_enemy_gains_nothing_from_a_database_that_lags(own_house: House) -> None:
     """She says no and then tells something new: who saw the no cannot have the new by a copy that has not seen it."""
-    agency, person = known(house)
-    token = token_of(house, agency, person)
-    grants.restrict(house.room, person.subject, grants.Rule(category="health"))
-    assert evaluate(house, agency, person, token).json()["decision"] is True
-    newer = token_of(house, agency, person)
-    go_back(house, person, 1)
+    agency, person = known(own_house)
+    token = token_of(own_house, agency, person)
+    grants.restrict(own_house.room, person.subject, grants.Rule(category="health"))
+    assert evaluate(own_house, agency, person, token).json()["decision"] is True
+    newer = token_of(own_house, agency, person)
+    go_back(own_house, person, 1)
 
-    assert evaluate(house, agency, person, newer).status_code == 503
-    assert evaluate(house, agency, person, token, newer).status_code == 503
-    assert evaluate(house, agency, person, f"{newer}, {token}").status_code == 503
-    assert evaluate(house, agency, person, token).status_code == 200
+    assert evaluate(own_house, agency, person, newer).status_code == 503
+    assert evaluate(own_house, agency, person, token, newer).status_code == 503
+    assert evaluate(own_house, agency, person, f"{newer}, {token}").status_code == 503
+    assert evaluate(own_house, agency, person, token).status_code == 200
 
 
-def test_openings_and_links_bring_tokens_that_hold(house: House) -> None:
-    agency, person = known(house)
-    name = house.allow(person, agency, "housing")
-    opened = house.open(agency, house.envelope(name, {"housing": {"needs": "A room."}})).json()
-    newcomer = house.agency()
-    code = rights.make_link_code(house.room, person.subject).code
-    linked = house.call(newcomer, "/consent/v1/links", {"link_code": code}).json()
+def test_openings_and_links_bring_tokens_that_hold(own_house: House) -> None:
+    agency, person = known(own_house)
+    name = own_house.allow(person, agency, "housing")
+    opened = own_house.open(agency, own_house.envelope(name, {"housing": {"needs": "A room."}})).json()
+    newcomer = own_house.agency()
+    code = rights.make_link_code(own_house.room, person.subject).code
+    linked = own_house.call(newcomer, "/consent/v1/links", {"link_code": code}).json()
 
     for token in (opened["consent_epoch"], linked["consent_epoch"]):
-        assert token.split(".")[1:3] == [str(house.epoch(person)), "1"]
-    assert evaluate(house, agency, person, opened["consent_epoch"]).status_code == 200
-    go_back(house, person, 0)
-    assert evaluate(house, agency, person, opened["consent_epoch"]).status_code == 503
-    ask = call(house, newcomer, ONE, question(newcomer, linked["ppid"]), linked["consent_epoch"])
+        assert token.split(".")[1:3] == [str(own_house.epoch(person)), "1"]
+    assert evaluate(own_house, agency, person, opened["consent_epoch"]).status_code == 200
+    go_back(own_house, person, 0)
+    assert evaluate(own_house, agency, person, opened["consent_epoch"]).status_code == 503
+    ask = call(own_house, newcomer, ONE, question(newcomer, linked["ppid"]), linked["consent_epoch"])
     assert ask.status_code == 503
 
 

@@ -260,25 +260,25 @@ def test_nobody_writes_into_her_ledger_on_the_back_of_a_box(house: House, place:
     )
 
 
-def test_a_box_from_a_later_epoch_than_the_database_knows_waits_for_it(house: House) -> None:
+def test_a_box_from_a_later_epoch_than_the_database_knows_waits_for_it(own_house: House) -> None:
     """A replica that lags, or a database brought back from a copy: to decide on it could revive what has ended."""
-    agency, stranger = house.agency(), house.agency()
-    person = house.person()
-    name = house.allow(person, agency)
-    grants.pause(house.room, person.subject)
-    grants.resume(house.room, person.subject)
-    envelope = house.envelope(name, epoch=house.epoch(person))
-    assert house.open(agency, envelope).status_code == 200
-    before = settled(house, person, 2)
-    with house.room.database.transaction() as connection:
+    agency, stranger = own_house.agency(), own_house.agency()
+    person = own_house.person()
+    name = own_house.allow(person, agency)
+    grants.pause(own_house.room, person.subject)
+    grants.resume(own_house.room, person.subject)
+    envelope = own_house.envelope(name, epoch=own_house.epoch(person))
+    assert own_house.open(agency, envelope).status_code == 200
+    before = settled(own_house, person, 2)
+    with own_house.room.database.transaction() as connection:
         connection.execute(subject.update().where(subject.c.id == person.subject).values(epoch=2))
 
-    answer = house.open(agency, envelope)
+    answer = own_house.open(agency, envelope)
     assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
     assert "Aspen" not in answer.text
-    assert settled(house, person, 2) == before
+    assert settled(own_house, person, 2) == before
     # But whoever the grant is not for learns nothing from a number it made up.
-    foreign, never = house.open(stranger, envelope), house.open(stranger, NEVER)
+    foreign, never = own_house.open(stranger, envelope), own_house.open(stranger, NEVER)
     assert (foreign.status_code, foreign.content) == (404, never.content)
 
 

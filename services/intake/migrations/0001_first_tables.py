@@ -58,8 +58,8 @@ def upgrade() -> None:
     op.create_index(op.f("ix_parked_key"), "parked", ["key"], unique=False)
     op.create_table(
         "posted_event",
-        sa.Column("source", sa.String(length=64), nullable=False),
         sa.Column("id", sa.String(length=128), nullable=False),
+        sa.Column("source", sa.String(length=64), nullable=False),
         sa.Column("type", sa.String(length=64), nullable=False),
         sa.Column("status", sa.String(length=16), nullable=False),
         sa.Column("reason", sa.String(length=64), nullable=True),
@@ -67,7 +67,7 @@ def upgrade() -> None:
         sa.Column("thread", sa.String(length=64), nullable=True),
         sa.Column("digest", sa.LargeBinary(length=32), nullable=False),
         sa.Column("received_at", Instant(), nullable=False),
-        sa.PrimaryKeyConstraint("source", "id"),
+        sa.PrimaryKeyConstraint("id", "source"),
     )
     op.create_table(
         "used_once",
