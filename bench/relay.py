@@ -28,6 +28,7 @@ def figures(world: World) -> list[Figure]:
     for _ in range(ROUNDS):
         bare.append(_bare(world))
         relayed.append(_relayed(world))
+    gc.unfreeze()
     return [
         Figure(
             "outbox rows relayed", middle(relayed), "rows/s", "bare pipelined kafka-python", middle(bare), floor=0.70

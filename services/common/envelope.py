@@ -9,6 +9,7 @@ one envelope or category to another.
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 from uuid import UUID
 
@@ -32,7 +33,7 @@ class NotAnEnvelope(ValueError):
     """A text that is not a sealed box of this hub."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Header:
     """What everybody may read on a box, and what its content is bound to."""
 
@@ -42,7 +43,7 @@ class Header:
     epoch: int
     type: str
 
-    @property
+    @cached_property
     def context(self) -> bytes:
         """The header's bytes, as HPKE `info` and as the first part of each AAD."""
         return canonical(self.as_json())

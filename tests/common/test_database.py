@@ -8,7 +8,7 @@ from pathlib import Path
 from uuid import uuid4
 
 import pytest
-from sqlalchemy import Column, Connection, Integer, MetaData, String, Table, insert, select, text
+from sqlalchemy import Column, Connection, Integer, LargeBinary, MetaData, String, Table, Uuid, insert, select, text
 from sqlalchemy.exc import IntegrityError
 
 from deploy.testing.postgresql import PostgresServer
@@ -33,6 +33,15 @@ moment = Table(
     Column("id", BigId, primary_key=True, autoincrement=True),
     Column("at", Instant),
     Column("d", Json),
+)
+value = Table(
+    "value",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("bits", LargeBinary),
+    Column("at", Instant),
+    Column("d", Json),
+    Column("words", String(64)),
 )
 
 
@@ -163,6 +172,22 @@ def test_a_thousand_rows_at_once_tell_exactly_which_were_new(database: Database)
     assert sorted(new) == sorted((str(n),) for n in range(3000) if n % 3)
 
 
+def test_many_rows_keep_every_kind_of_value_as_one_row_does(database: Database) -> None:
+    rows = [
+        {"id": uuid4(), "bits": bits, "at": NOON + timedelta(microseconds=number), "d": document, "words": words}
+        for number, (bits, document, words) in enumerate(
+            [
+                (b"\x00\xff\\x27", {"a": ["é", 1.5, None, True]}, 'it\'s \\x41 "quoted" \u2028 \U0001f331\n'),
+                (None, [], None),
+            ]
+        )
+    ]
+    with database.transaction() as connection:
+        insert_new(connection, value, rows)
+    with database.reading() as connection:
+        assert [row._asdict() for row in connection.execute(select(value).order_by(value.c.at))] == rows
+
+
 def test_of_many_who_insert_the_same_row_one_is_told_that_it_was_new(database: Database) -> None:
     def insert_it(_number: int) -> int:
         with database.transaction() as connection:
@@ -187,19 +212,6 @@ def test_an_upsert_by_version_never_goes_back(database: Database) -> None:
             upsert(connection, thing, [row], newer="version")
     with database.reading() as connection:
         assert tuple(connection.execute(select(thing)).one()) == ("a", 5, "version 5")
-
-
-def test_an_upsert_leaves_what_is_kept_when_the_new_row_has_nothing(database: Database) -> None:
-    with database.transaction() as connection:
-        upsert(connection, thing, [{"name": "a", "version": 1, "note": "first"}], kept=["note"])
-        upsert(connection, thing, [{"name": "a", "version": 2, "note": None}], kept=["note"])
-        upsert(connection, thing, [{"name": "b", "version": 1, "note": "second"}])
-        upsert(connection, thing, [{"name": "b", "version": 2, "note": None}])
-    with database.reading() as connection:
-        assert {row.name: (row.version, row.note) for row in connection.execute(select(thing))} == {
-            "a": (2, "first"),
-            "b": (2, None),
-        }
 
 
 def test_an_error_message_does_not_list_the_parameters(database: Database) -> None:
