@@ -1,6 +1,7 @@
 """What intake's handlers work with, gathered in one value that `main` fills."""
 
-from dataclasses import dataclass
+import threading
+from dataclasses import dataclass, field
 
 from services.common.clock import Clock
 from services.common.database import Database
@@ -17,3 +18,4 @@ class Room:
     consent: ConsentGate
     digest_key: bytes
     clock: Clock
+    turn: threading.Lock = field(default_factory=threading.Lock)
