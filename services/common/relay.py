@@ -1,7 +1,8 @@
 """Carries outbox rows to the bus, oldest first, and deletes exactly those that the bus has acknowledged."""
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
 
@@ -50,32 +51,30 @@ class Relay:
                 wait(self.interval)
 
     def pass_on(self, producer: Producer, first: Sequence[Waiting] | None = None) -> int:
-        """Send everything that waits, one batch in flight while the next is read; return how many rows left.
+        """Send everything that waits; how many rows left. `first` is the first page, if it was read already.
 
-        `first` is the first page, if it was read already.
+        Beside one page's sending, the next is read, and the one before is waited for and deleted.
         """
+        rows = self._page() if first is None else first
         sent = 0
         blocked: set[str] = set()
-        in_flight: tuple[Sequence[Waiting], Pending] | None = None
-        for rows in self._batches(self._page() if first is None else first):
-            free = [row for row in rows if row.key not in blocked] if blocked else rows
-            following = free, _send(producer, free)
-            if in_flight:
-                sent += self._settle(*in_flight, blocked)
-            in_flight = following
-        if in_flight:
-            sent += self._settle(*in_flight, blocked)
-        return sent
+        before: Future[int] | None = None
+        with ThreadPoolExecutor(2) as beside:
+            while rows:
+                # A short page ends this pass. The next begins at the start again, and so sees rows that committed late.
+                following = beside.submit(self._page, rows[-1].id) if len(rows) == BATCH else None
+                free = [row for row in rows if row.key not in blocked] if blocked else rows
+                pending = _send(producer, free)
+                sent += before.result() if before else 0
+                if following is None:
+                    return sent + self._settle(free, pending, blocked)
+                before = beside.submit(self._settle, free, pending, blocked)
+                rows = following.result()
+            return sent + (before.result() if before else 0)
 
     def _page(self, after: int = 0) -> Sequence[Waiting]:
         with self.database.reading() as connection:
             return self.outbox.oldest(connection, after, BATCH)
-
-    def _batches(self, rows: Sequence[Waiting]) -> Iterator[Sequence[Waiting]]:
-        while rows:
-            yield rows
-            # A short page ends this pass. The next begins at the start again, and so sees rows that committed late.
-            rows = self._page(rows[-1].id) if len(rows) == BATCH else []
 
     def _settle(self, rows: Sequence[Waiting], pending: Pending, blocked: set[str]) -> int:
         done: list[int] = []

@@ -139,12 +139,17 @@ def test_nothing_is_removed_when_the_bus_goes_down_while_sending(database: Datab
     assert waiting(database) == ["a-1"]
 
 
-def test_a_batch_is_on_its_way_while_the_next_is_read(
+def test_a_batch_is_waited_for_while_the_next_is_sent_and_no_third_is_under_way(
     database: Database, relay: Relay, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(relay_module, "BATCH", 10)
     add_events(database, [make_event("a", number) for number in range(25)])
-    producer = ChoosyProducer()
+
+    def settle(number: int) -> None:
+        if number < 3:
+            eventually(lambda: f"send {number + 1}" in producer.steps)
+
+    producer = ChoosyProducer(on_settle=settle)
     assert relay.pass_on(producer) == 25
     assert producer.steps == ["send 1", "send 2", "settle 1", "send 3", "settle 2", "settle 3"]
     assert producer.ids == [f"a-{number}" for number in range(25)]

@@ -4,6 +4,7 @@ import json
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 from sqlalchemy import Column, Connection, MetaData, String, Table, select
 
@@ -107,6 +108,7 @@ class ChoosyProducer:
     took: list[Record] = field(default_factory=list)
     steps: list[str] = field(default_factory=list)
     on_send: Callable[[], None] = lambda: None
+    on_settle: Callable[[int], None] = lambda _number: None
 
     def send(self, records: Sequence[Record]) -> Pending:
         """Take what is not refused."""
@@ -115,7 +117,11 @@ class ChoosyProducer:
         arrived = [not self.refuses(record) for record in records]
         self.took += [record for record, took in zip(records, arrived, strict=True) if took]
         self.on_send()
-        return Answer(arrived, lambda: self.steps.append(f"settle {number}"))
+        return Answer(arrived, partial(self._settle, number))
+
+    def _settle(self, number: int) -> None:
+        self.on_settle(number)
+        self.steps.append(f"settle {number}")
 
     def close(self) -> None:
         """Nothing is held."""
