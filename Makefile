@@ -23,8 +23,8 @@ test: $(VENV)/.dev  ## Every check and test, with real Kafka, PostgreSQL and Chr
 	@$(MAKE) --no-print-directory rules
 	$(BIN)/python -m pytest --all-servers $(SIDE_BY_SIDE) $(ARGS)
 
-check: $(VENV)/.dev rules  ## Rules, types and the tests that need no server: the inner loop
-	$(BIN)/python -m pytest -m "not server and not slow" -q $(ARGS)
+check: $(VENV)/.dev rules  ## Rules, types and the tests that need no server and no store: the inner loop
+	$(BIN)/python -m pytest -m "not server and not store and not slow" -q $(SIDE_BY_SIDE) $(ARGS)
 
 .PHONY: rules
 rules: $(VENV)/.dev

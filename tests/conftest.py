@@ -29,6 +29,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "server: needs PostgreSQL, Kafka or Chromium")
+    config.addinivalue_line("markers", "store: keeps something in a real database or log")
     config.addinivalue_line("markers", "slow: takes more than a few seconds")
     config.addinivalue_line("markers", "soak: a long randomized run, only in `make soak`")
     config.addinivalue_line(
@@ -41,6 +42,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         names = set(getattr(item, "fixturenames", ()))
         if names & SERVERS or set(_backends(item)) & {"postgresql", "kafka"}:
             item.add_marker("server")
+        if _backends(item):
+            item.add_marker("store")
     _order(items)
     if "soak" not in (config.option.markexpr or ""):
         kept = [item for item in items if not item.get_closest_marker("soak")]

@@ -113,6 +113,7 @@ def test_the_year_and_its_quarters_are_attacked_together() -> None:
     assert last not in found(attack_all([*quarters, modest], quietly))
 
 
+@pytest.mark.slow
 def test_a_revision_is_attacked_together_with_what_it_revises() -> None:
     first = publication({F2: 100})
     city = ("need-city", ("F2", "toronto"))

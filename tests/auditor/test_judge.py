@@ -19,6 +19,7 @@ def of(findings: list[Finding], group: str) -> Finding:
     return finding
 
 
+@pytest.mark.slow
 def test_an_unsafe_publication_stays_unsafe_however_many_harmless_ones_follow() -> None:
     first = publication({F2: 100, result("in_time"): 40, result("late"): 40})
     not_started = name("F2", "canada", "any", "not_started", "asked", "asked", "asked")

@@ -72,6 +72,7 @@ def _covers(rule: str | None, actual: str) -> bool:
     return rule in {None, actual}
 
 
+@pytest.mark.slow
 @settings(max_examples=600)
 @given(snapshots(), requests())
 @example(PERMITTED, ASKED)

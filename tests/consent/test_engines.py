@@ -17,6 +17,7 @@ from tests.support.engines import Case, cedar_permits, fga_agrees
 CASES = 400
 
 
+@pytest.mark.slow
 @settings(max_examples=300, deadline=None)
 @given(snapshots(), requests())
 @example(PERMITTED, ASKED)

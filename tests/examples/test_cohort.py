@@ -55,6 +55,7 @@ def digest(told: str) -> str:
     return next(line for line in told.splitlines() if line.startswith("Plan "))
 
 
+@pytest.mark.slow
 def test_a_seed_decides_the_plan_and_the_plan_needs_no_hub(folder: Path) -> None:
     nowhere = "http://127.0.0.1:1"
     first, again, other = (

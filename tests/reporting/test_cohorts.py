@@ -128,6 +128,7 @@ def test_i6_naive_releases_of_the_shipped_cohort_are_caught(capsys: pytest.Captu
     assert near > close > 0
 
 
+@pytest.mark.slow
 def test_i6_without_repair_the_audit_fails_and_with_it_it_passes(hub: Press) -> None:
     bare = hub.draft("2026")
     assert not attack_all([bare.shown()], quietly).safe
@@ -152,6 +153,7 @@ def nobody_is_found(press: Press) -> None:
     assert verdict.insiders >= 3 + 10
 
 
+@pytest.mark.slow
 def test_more_is_published_than_plain_suppression_could(hub: Press, capsys: pytest.CaptureFixture[str]) -> None:
     compare("300 people", hub, capsys)
 

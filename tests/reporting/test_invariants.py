@@ -143,6 +143,7 @@ def weighed(shown: Publication, draft: Draft, family: str, step: int) -> Sequenc
     return beliefs(found, truth, step, 4000)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("comes", [True, False], ids=["one more", "one fewer"])
 def test_i9_one_survivor_more_or_fewer_is_not_found_in_what_came_before_and_after(comes: bool, tmp_path: Path) -> None:
     press = Press(Cohort(5, 150, agencies=3, local=False), tmp_path)
@@ -189,6 +190,7 @@ def test_i6_a_protector_that_forgets_differences_is_caught(corpus: Press, monkey
     assert not attack_all([outsiders(corpus.draft(QUARTER)).shown()], quietly).safe
 
 
+@pytest.mark.slow
 def test_i6_a_protector_that_forgets_the_agencies_is_caught(corpus: Press) -> None:
     draft = outsiders(corpus.draft(QUARTER))
     insiders = corpus.inside([draft]).insiders

@@ -72,6 +72,7 @@ def test_no_page_leaves_anything_behind_needs_a_script_or_reaches_elsewhere(web:
             assert [address for address in addresses if not re.match(rf"#|{HOME}/", address)] == []
 
 
+@pytest.mark.slow
 def test_every_link_on_every_page_leads_somewhere(web: TestClient) -> None:
     """Each table and each subject of a publication has its own address, and pages know no other."""
     seen, waiting = set(), [f"{HOME}/en/", f"{HOME}/fr/r/2026"]

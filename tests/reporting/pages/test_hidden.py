@@ -86,6 +86,7 @@ def test_the_two_hubs_hide_different_truths_behind_the_same_files(face: Front, o
         assert changed.shown() == before.shown()
 
 
+@pytest.mark.slow
 def test_every_answer_is_the_same_to_the_byte_whatever_is_hidden(
     both: tuple[TestClient, TestClient], addresses: list[str]
 ) -> None:
@@ -181,6 +182,7 @@ def asked_of_databases() -> Iterator[list[str]]:
     event.remove(Engine, "before_cursor_execute", hear)
 
 
+@pytest.mark.slow
 def test_whatever_is_asked_the_same_is_asked_of_the_database_and_never_of_what_is_secret(
     face: Front, other: Front, addresses: list[str]
 ) -> None:
