@@ -1,30 +1,21 @@
 """`make mutants`: changes one thing at a time in what must not be wrong, and tells which changes no test notices.
 
-Each mutant lives in a process of its own, forked from one that has everything else imported; the changed module is handed
-to Python's import in place of the file, which stays as it is. `docs/mutants.md` lists every survivor with its reason,
-and a survivor that is not in it makes the status 1.
+`docs/mutants.md` lists every survivor with its reason. A survivor that is not in it, or a line in it about one that was
+noticed after all, makes the status 1.
 """
 
 import argparse
 import ast
 import copy
-import os
 import sys
-import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from importlib import import_module
-from importlib.abc import Loader, MetaPathFinder
-from importlib.machinery import ModuleSpec
-from importlib.util import spec_from_loader
-from pathlib import Path
-from types import ModuleType
 from typing import Any
 
-import pytest
+from tests.support.noticing import ROOT, Place, Tests, look_at, survives
 
-ROOT = Path(__file__).parents[2]
 REASONS = ROOT / "docs" / "mutants.md"
 CONSENT = "tests/consent"
 PROTOCOL = [f"{CONSENT}/test_{name}.py" for name in ("openings", "batches", "protocol", "sending", "epochs", "locks")]
@@ -36,8 +27,6 @@ TARGETS: dict[str, Sequence[str]] = {
     "services/consent/locks.py": [f"{CONSENT}/test_locks.py", *PROTOCOL[:2]],
     "services/consent/sending.py": [f"{CONSENT}/test_sending.py", *PROTOCOL[:2]],
 }
-# A change that makes the tests hang has been noticed as well.
-LONGEST = 300
 SWAPS: dict[type[ast.AST], type[ast.AST]] = {
     ast.Eq: ast.NotEq,
     ast.NotEq: ast.Eq,
@@ -66,6 +55,8 @@ class Mutant:
     line: int
     what: str
     source: str
+    place: Place | None
+    """The function it is in; None outside of any."""
 
     @property
     def name(self) -> str:
@@ -86,8 +77,24 @@ def mutants(module: str) -> Iterator[Mutant]:
             if before != after and not _is_words(tree, node):
                 ast.fix_missing_locations(changed)
                 line = getattr(node, "lineno", 0)
-                yield Mutant(module, line, f"`{before}` -> `{after}`", ast.unparse(changed))
+                function = _function_around(tree, node)
+                place = None if function is None else (str(ROOT / module), function)
+                yield Mutant(module, line, f"`{before}` -> `{after}`", ast.unparse(changed), place)
             del change
+
+
+def _function_around(tree: ast.Module, node: ast.AST) -> int | None:
+    """The first line of the innermost function in whose body a node is, by which Python knows the function."""
+    found = None
+    for function in ast.walk(tree):  # outer ones come before inner ones
+        if isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef) and _is_in_body(node, function):
+            found = min(one.lineno for one in (function, *function.decorator_list))
+    return found
+
+
+def _is_in_body(node: ast.AST, function: ast.FunctionDef | ast.AsyncFunctionDef) -> bool:
+    # What changes about a function itself is that a statement of its body goes.
+    return node is function or any(node is inner for statement in function.body for inner in ast.walk(statement))
 
 
 def _told(node: ast.AST) -> str:
@@ -168,68 +175,10 @@ def _drop_statement(place: int) -> Any:
     return change
 
 
-class _Changed(MetaPathFinder, Loader):
-    """Gives Python the mutant where it asks for the module."""
-
-    def __init__(self, mutant: Mutant) -> None:
-        self._mutant = mutant
-        self._name = mutant.module.removesuffix(".py").replace("/", ".")
-
-    def find_spec(self, fullname: str, *_: object) -> ModuleSpec | None:
-        """Only for the one module."""
-        file = str(ROOT / self._mutant.module)
-        return spec_from_loader(fullname, self, origin=file) if fullname == self._name else None
-
-    def exec_module(self, module: ModuleType) -> None:
-        """Run the changed source in its place."""
-        module.__file__ = str(ROOT / self._mutant.module)
-        exec(compile(self._mutant.source, module.__file__, "exec"), module.__dict__)  # noqa: S102 - our own source, changed
-
-
-def survives(mutant: Mutant, tests: Sequence[str]) -> bool:
-    """Whether no test notices."""
-    process = os.fork()
-    if process == 0:
-        _run(mutant, tests)
-    deadline = time.monotonic() + LONGEST
-    while time.monotonic() < deadline:
-        done, status = os.waitpid(process, os.WNOHANG)
-        if done:
-            return os.waitstatus_to_exitcode(status) == 0
-        time.sleep(0.05)
-    os.kill(process, 9)
-    os.waitpid(process, 0)
-    return False
-
-
-def _run(mutant: Mutant | None, tests: Sequence[str]) -> None:
-    """In the child: the tests that need no server, quietly, until the first that fails."""
-    silent = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(silent, 1)
-    os.dup2(silent, 2)
-    if mutant:
-        sys.meta_path.insert(0, _Changed(mutant))
-    quiet = ["-x", "-q", "-m", "not server and not soak", "-p", "no:cacheprovider", "--tb=no"]
-    # Hypothesis is here already, and its own asserts need no rewriting.
-    quiet += ["-W", "ignore::pytest.PytestAssertRewriteWarning"]
-    status = 1
-    try:
-        status = int(pytest.main([*quiet, *tests]))
-    finally:
-        os._exit(status)
-
-
 def _known() -> set[str]:
     """The survivors that are listed with a reason."""
     lines = REASONS.read_text("utf-8").splitlines() if REASONS.exists() else []
     return {line.removeprefix("- ").rpartition(" : ")[0] for line in lines if line.startswith("- services/")}
-
-
-def _passes_unchanged(tests: Sequence[str]) -> bool:
-    process = os.fork()
-    if process == 0:
-        _run(None, tests)
-    return os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]) == 0
 
 
 def main() -> int:
@@ -239,22 +188,26 @@ def main() -> int:
     parser.add_argument("--processes", type=int, default=2)
     options = parser.parse_args()
     _import_everything_else()
-    for module in options.modules:
-        if not _passes_unchanged(TARGETS[module]):
-            print(f"the tests of {module} fail without any change")
-            return 1
+    tests = look_at(options.modules, sorted({file for module in options.modules for file in TARGETS[module]}))
+    if isinstance(tests, str):
+        print(f"fails without any change: {tests}")
+        return 1
     made = [mutant for module in options.modules for mutant in mutants(module)]
+    survived = []
     with ThreadPoolExecutor(options.processes) as pool:
-        survived = []
-        for mutant, alive in zip(made, pool.map(lambda one: survives(one, TARGETS[one.module]), made), strict=True):
-            if alive:
-                survived.append(mutant)
+        for mutant, alive in zip(made, pool.map(lambda one: _survives(one, tests), made), strict=True):
+            survived += [mutant.name] if alive else []
             print(f"{'SURVIVED' if alive else 'noticed '} {mutant.name} (line {mutant.line})", flush=True)
-    unexplained = [mutant for mutant in survived if mutant.name not in _known()]
-    print(
-        f"{len(made)} mutants, {len(survived)} survived, {len(unexplained)} of these without a reason in {REASONS.name}"
-    )
-    return 1 if unexplained else 0
+    known = {name for name in _known() if name.partition(":")[0] in options.modules}
+    unlisted, needless = [name for name in survived if name not in known], known - set(survived)
+    print(f"{len(made)} mutants, {len(survived)} survived, {len(unlisted)} of these without a reason in {REASONS.name}")
+    for name in sorted(needless):
+        print(f"listed, and noticed after all: {name}")
+    return 1 if unlisted or needless else 0
+
+
+def _survives(mutant: Mutant, tests: Tests) -> bool:
+    return survives(mutant.module, mutant.source, tests, tests.likeliest_first(mutant.place, TARGETS[mutant.module]))
 
 
 def _import_everything_else() -> None:

@@ -1,0 +1,194 @@
+"""Which tests notice a mutant: run in processes of their own, only those that reach the changed code, the likeliest first.
+
+Each process is forked from one that has everything else imported; the changed module is handed to Python's import in
+place of the file, which stays as it is.
+"""
+
+import json
+import os
+import sys
+import threading
+import time
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from importlib.abc import Loader, MetaPathFinder
+from importlib.machinery import ModuleSpec
+from importlib.util import spec_from_loader
+from pathlib import Path
+from types import FrameType, ModuleType
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+# A change that makes the tests hang has been noticed as well. Counted in looks: when the machine stands still, so do these.
+LOOK, LOOKS = 0.05, 6000
+EVERY = "every test"
+Place = tuple[str, int]
+"""A function by its file and first line."""
+
+
+@dataclass(slots=True)
+class Tests:
+    """What is known of the tests: which reach which function, how long each takes, how often it was the one that noticed."""
+
+    reach: dict[Place, set[str]] = field(default_factory=dict)
+    seconds: dict[str, float] = field(default_factory=dict)
+    noticed: Counter[str] = field(default_factory=Counter)
+
+    def likeliest_first(self, place: Place | None, files: Sequence[str]) -> list[str]:
+        """The tests that reach a place; all of these files if it belongs to no function, or is reached before any test."""
+        reached = self.reach.get(place, set()) if place else {EVERY}
+        names = [
+            name for name in self.seconds if name.startswith(tuple(files)) and (name in reached or EVERY in reached)
+        ]
+        return sorted(names, key=lambda name: (-self.noticed[name], self.seconds[name]))
+
+
+def look_at(modules: Sequence[str], files: Sequence[str]) -> Tests | str:
+    """Run the tests on the unchanged code, and see what each reaches; or which test failed."""
+    watching = _Watching({str(ROOT / module) for module in modules})
+    told = _in_a_process(files, watching, None)
+    if told is None or told["failed"]:
+        return str(told and told["failed"])
+    reach: dict[Place, set[str]] = defaultdict(set)
+    for file, line, name in told["reach"]:
+        reach[file, line].add(name)
+    return Tests(reach, told["seconds"])
+
+
+def survives(module: str, source: str, tests: Tests, chosen: Sequence[str]) -> bool:
+    """Whether none of the chosen tests notices."""
+    if not chosen:
+        return True
+    told = _in_a_process(sorted({name.partition("::")[0] for name in chosen}), _Choosing(chosen), (module, source))
+    if told and told["failed"]:
+        tests.noticed[told["failed"]] += 1
+    return told is not None and not told["failed"]
+
+
+class _Plugin:
+    """What a run tells when it is over."""
+
+    def __init__(self) -> None:
+        self.failed: str | None = None
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        if report.failed and self.failed is None:
+            self.failed = report.nodeid
+
+    @property
+    def told(self) -> dict[str, Any]:
+        return {"failed": self.failed}
+
+
+class _Choosing(_Plugin):
+    """Only the chosen tests, in the order in which they were chosen."""
+
+    def __init__(self, names: Sequence[str]) -> None:
+        super().__init__()
+        self._rank = {name: rank for rank, name in enumerate(names)}
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+        items[:] = sorted([item for item in items if item.nodeid in self._rank], key=lambda one: self._rank[one.nodeid])
+
+
+class _Watching(_Plugin):
+    """Every call of a function of these files, by the test that was running; what is called before counts for every test."""
+
+    def __init__(self, files: set[str]) -> None:
+        super().__init__()
+        self._files, self._running = files, EVERY
+        self._reach: set[tuple[str, int, str]] = set()
+        self._seconds: dict[str, float] = {}
+
+    def pytest_runtest_setup(self) -> None:
+        self._running = EVERY
+        threading.settrace(self._on_call)
+        sys.settrace(self._on_call)
+
+    def pytest_runtest_call(self, item: pytest.Item) -> None:
+        self._running = item.nodeid
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        super().pytest_runtest_logreport(report)
+        self._seconds[report.nodeid] = self._seconds.get(report.nodeid, 0.0) + report.duration
+
+    def _on_call(self, frame: FrameType, _event: str, _argument: object) -> None:
+        code = frame.f_code
+        if code.co_filename in self._files:
+            self._reach.add((code.co_filename, code.co_firstlineno, self._running))
+
+    @property
+    def told(self) -> dict[str, Any]:
+        return super().told | {"reach": sorted(self._reach), "seconds": self._seconds}
+
+
+class _Changed(MetaPathFinder, Loader):
+    """Gives Python the mutant where it asks for the module."""
+
+    def __init__(self, module: str, source: str) -> None:
+        self._file, self._source = str(ROOT / module), source
+        self._name = module.removesuffix(".py").replace("/", ".")
+
+    def find_spec(self, fullname: str, *_: object) -> ModuleSpec | None:
+        """Only for the one module."""
+        return spec_from_loader(fullname, self, origin=self._file) if fullname == self._name else None
+
+    def exec_module(self, module: ModuleType) -> None:
+        """Run the changed source in its place."""
+        module.__file__ = self._file
+        exec(compile(self._source, self._file, "exec"), module.__dict__)  # noqa: S102 - our own source, changed
+
+
+def _in_a_process(files: Sequence[str], plugin: _Plugin, change: tuple[str, str] | None) -> dict[str, Any] | None:
+    """What the plugin tells of a run; None if it never came to an end."""
+    reading, writing = os.pipe2(os.O_NONBLOCK)
+    process = os.fork()
+    if process == 0:
+        os.close(reading)
+        os.set_blocking(writing, True)
+        _run(files, plugin, change, writing)
+    os.close(writing)
+    text = b""
+    for _ in range(LOOKS):
+        ended, _status = os.waitpid(process, os.WNOHANG)
+        text += _all_of(reading)
+        if ended:
+            break
+        time.sleep(LOOK)
+    else:
+        os.kill(process, 9)
+        os.waitpid(process, 0)
+    os.close(reading)
+    return json.loads(text) if text else None
+
+
+def _all_of(pipe: int) -> bytes:
+    text = b""
+    with suppress(BlockingIOError):
+        while part := os.read(pipe, 65536):
+            text += part
+    return text
+
+
+def _run(files: Sequence[str], plugin: _Plugin, change: tuple[str, str] | None, writing: int) -> None:
+    """In the child: the tests that need no server, quietly, until the first that fails."""
+    silent = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(silent, 1)
+    os.dup2(silent, 2)
+    if change:
+        sys.meta_path.insert(0, _Changed(*change))
+    quiet = ["-x", "-q", "-m", "not server and not soak", "-p", "no:cacheprovider", "--tb=no"]
+    # Hypothesis is here already, and its own asserts need no rewriting.
+    quiet += ["-W", "ignore::pytest.PytestAssertRewriteWarning"]
+    try:
+        status = pytest.main([*quiet, *files], plugins=[plugin])
+        if status not in {pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED} and plugin.failed is None:
+            plugin.failed = "the collection"
+        os.write(writing, json.dumps(plugin.told).encode())
+    finally:
+        os._exit(0)
