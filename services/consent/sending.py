@@ -16,7 +16,7 @@ class OpeningResponse(Response):
     """The answer to an opening. The lock goes only after the receiver has every byte, or the connection is dead."""
 
     def __init__(self, opening: Opening) -> None:
-        super().__init__(opening.content, 200, media_type="application/json")
+        super().__init__(opening.content, media_type="application/json")
         self._opening = opening
 
     async def __call__(self, scope: Scope, _receive: Receive, send: Send) -> None:
@@ -43,8 +43,8 @@ class OpeningResponse(Response):
             discard_on_close(transport, True)
         await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
         await send({"type": "http.response.body", "body": self.body, "more_body": True})
-        left = transport is not None and await has_left(transport)
-        if transport is not None and left:
+        left = False
+        if transport is not None and (left := await has_left(transport)):
             discard_on_close(transport, False)
         await send({"type": "http.response.body", "body": b"", "more_body": False})
         return left

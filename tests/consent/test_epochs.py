@@ -79,6 +79,7 @@ def test_no_decision_is_made_below_a_token_that_was_presented(own_house: House) 
     for path, body in ((ONE, question(agency, person.ppid)), (OPENINGS, envelope)):
         behind = call(own_house, agency, path, body, token)
         assert (behind.status_code, behind.headers["retry-after"]) == (503, "1")
+        assert behind.json()["title"] == "The hub is catching up. Please try again in a moment."
         assert call(own_house, agency, path, body).status_code != 503
     batch = call(own_house, agency, OPENINGS, {"envelopes": [envelope["envelope"]] * 2}, token)
     assert [one["status"] for one in batch.json()["openings"]] == [503, 503]
@@ -154,7 +155,13 @@ def test_a_token_that_is_not_ours_is_refused_by_name(house: House) -> None:
     for one in forged:
         answer = evaluate(house, agency, person, one)
         assert answer.status_code == 400, one
-        assert [fault["member"] for fault in answer.json()["errors"]] == ["Consent-Epoch"]
+        [fault] = answer.json()["errors"]
+        assert fault["member"] == "Consent-Epoch"
+        told = (fault["detail"], fault["accepted"])
+        assert told == (
+            "Not tokens that this hub has given out.",
+            "tokens as they came, up to 200, with commas between",
+        )
     assert evaluate(house, agency, person, ",".join([token] * 200)).status_code == 200
 
 

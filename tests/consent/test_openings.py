@@ -33,6 +33,7 @@ def test_an_opening_shows_what_is_permitted_and_is_recorded_before_and_after(hou
     answer = house.open(agency, house.envelope(name, PARTS))
 
     told = answer.json()
+    assert answer.headers["content-type"] == "application/json"
     assert told["parts"] == {category: PARTS[category] for category in ("housing", "summary")}
     until = (house.clock.now() + timedelta(days=3)).isoformat()
     assert told["decision"] == {"permitted": ["housing", "summary"], "policy": "1", "valid_until": until}

@@ -5,8 +5,8 @@ import json
 import signal
 import threading
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
+from select import poll
 from typing import Any
 from uuid import UUID
 
@@ -139,7 +139,27 @@ def test_a_connection_that_closes_in_good_order_has_its_answer(house: House, win
     arrived, _ = line.until_cut()
 
     assert json.loads(arrived.partition(b"\r\n\r\n")[2])["parts"] == WORDS
+    assert not line.was_reset
     eventually(lambda: house.kinds(person)[-1] == "opening.delivered")
+
+
+def test_the_lock_goes_only_when_the_connection_of_who_does_not_read_is_dead(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    agency, person = house.agency(), house.person()
+    finish, dead = openings.Opening.finish, list[bool]()
+
+    def finishing(opening: openings.Opening, outcome: str) -> None:
+        dead.append(is_dead(slow))
+        finish(opening, outcome)
+
+    monkeypatch.setattr(openings.Opening, "finish", finishing)
+    slow = ask(house, agency, house.envelope(house.allow(person, agency), WORDS))
+    slow.take()
+
+    eventually(lambda: house.kinds(person)[-1] == "opening.indeterminate")
+    assert dead == [True]
+    slow.close()
 
 
 def test_one_connection_serves_opening_after_opening(house: House) -> None:
@@ -245,6 +265,8 @@ def test_a_killed_process_takes_its_bytes_and_its_lock_with_it(postgres_server: 
 class Watched(Line):
     """A line on which an answer can be read in pieces, or as far as it comes."""
 
+    was_reset = False
+
     def rest(self, received: bytes) -> bytes:
         """What is still missing of an answer."""
         head, _, content = received.partition(b"\r\n\r\n")
@@ -258,10 +280,12 @@ class Watched(Line):
     def until_cut(self) -> tuple[bytes, int]:
         """Everything that arrives until the other side ends the connection, and when the last of it did."""
         arrived, last = b"", 0
-        with suppress(ConnectionError):
+        try:
             while True:
                 chunk, last = self.take()
                 arrived += chunk
+        except ConnectionError as error:
+            self.was_reset = isinstance(error, ConnectionResetError)
         self.close()
         return arrived, last
 
@@ -302,6 +326,13 @@ def held(house: House, person: Person) -> Any:
     if isinstance(locks, ProcessLocks):
         return locks._of(person.subject).exclusive(PATIENCE)
     return locks.changing(person.subject)
+
+
+def is_dead(line: Line) -> bool:
+    """Whether the kernel has been told that nothing more will come."""
+    asking = poll()
+    asking.register(line.socket, 0)
+    return bool(asking.poll(0))
 
 
 def proofs_used(house: House) -> int:
