@@ -429,6 +429,15 @@ def test_a_decision_holds_no_longer_than_its_grants_its_policy_and_its_token() -
     assert with_ends(2 * month, 2 * month).valid_until == NOON + month
 
 
+def test_a_permit_names_its_rule_and_so_does_a_question_in_words_that_are_not_known() -> None:
+    named = {"referral": "grant", "other": "unknown-purpose"}
+    for purpose, rule in named.items():
+        verdicts = decided(PERMITTED, replace(ASKED, purpose=purpose)).verdicts
+        assert {verdict.rule for verdict in verdicts.values()} == {rule}
+    verdicts = decided(PERMITTED, replace(ASKED, categories=frozenset({"gossip"}))).verdicts
+    assert verdicts == {"gossip": Verdict(False, "unknown-category")}
+
+
 @pytest.mark.parametrize("over", [timedelta(0), timedelta(microseconds=-1)])
 def test_a_policy_or_a_token_that_is_over_permits_nothing(over: timedelta) -> None:
     for decision, rule in ((with_ends(over, None), "policy-over"), (with_ends(None, over), "token-over")):
