@@ -137,6 +137,16 @@ def test_two_agencies_tokens_for_one_survivor_have_nothing_in_common(house: Hous
     assert not epochs.read(house.room, [first]).is_ahead_of(house.room, Known(one.id, person.subject, 5))
 
 
+def test_who_has_changed_nothing_yet_is_not_behind_anybodys_token(house: House) -> None:
+    agency, other = known(house)
+    newcomer = house.person(agency)
+    first = epochs.issue(house.room, Known(agency.id, newcomer.subject, 0))
+
+    assert house.epoch(newcomer) == 0
+    assert evaluate(house, agency, newcomer, first).status_code == 200
+    assert evaluate(house, agency, newcomer, token_of(house, agency, other)).status_code == 200
+
+
 def test_a_token_that_is_not_ours_is_refused_by_name(house: House) -> None:
     agency, person = known(house)
     token = token_of(house, agency, person)
