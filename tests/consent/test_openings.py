@@ -139,6 +139,15 @@ def test_another_agency_gets_the_same_nothing_and_she_sees_that_it_tried(house: 
     assert (told.kind, told.agency, told.detail["foreign"]) == ("opening.refused", stranger.id, True)
 
 
+def test_a_box_that_is_addressed_to_another_agency_stays_closed_even_under_a_grant_of_ones_own(house: House) -> None:
+    agency, other, person = house.agency(), house.agency(), house.person()
+    box = house.envelope(house.allow(person, agency), recipient=other.id)
+
+    assert house.open(agency, box).content == house.open(agency, NEVER).content
+    [refused] = settled(house, person, 1)
+    assert (refused.kind, refused.agency, refused.detail["foreign"]) == ("opening.refused", agency.id, True)
+
+
 def test_a_new_grant_never_opens_a_box_of_an_old_one(house: House) -> None:
     agency, person = house.agency(), house.person()
     old = house.allow(person, agency)

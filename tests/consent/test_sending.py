@@ -207,6 +207,24 @@ def test_a_crowd_that_does_not_read_leaves_room_for_her(house: House) -> None:
     assert house.open(agency, envelope).status_code == 404
 
 
+@pytest.mark.usefixtures("patient")
+def test_one_more_than_may_open_at_once_is_asked_to_come_again(house: House) -> None:
+    agency, person = house.agency(), house.person()
+    envelope = house.envelope(house.allow(person, agency), WORDS)
+    small = house.envelope(house.allow(house.person(), agency))
+    eventually(lambda: openings._places._value == AT_ONCE)
+    crowd = []
+    for _ in range(AT_ONCE):
+        crowd.append(ask(house, agency, envelope))
+        assert crowd[-1].take()[0].startswith(b"HTTP/1.1 200")
+
+    assert house.open(agency, small).status_code == 503
+    crowd[0].close()
+    eventually(lambda: house.open(agency, small).status_code == 200)
+    for line in crowd:
+        line.close()
+
+
 def test_a_crowd_that_waits_for_her_change_does_not_keep_the_bytes_before_it_from_ending(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:

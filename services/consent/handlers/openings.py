@@ -137,7 +137,7 @@ def _lock(opening: Opening) -> Collection[UUID | None]:
 def _decide_and_record(opening: Opening, boxes: Sequence[Box], seen: Seen) -> None:
     """Decide on the primary and commit the ledger's lines, of intents and of refusals, in one transaction."""
     room, connection = opening.room, opening.connection
-    if connection is None or not boxes:
+    if connection is None:
         return
     now = room.clock.now()
     with transaction_on(connection):
@@ -187,8 +187,9 @@ def _entry(opening: Opening, box: Box, decision: Decision) -> Entry:
 def _fill(opening: Opening) -> None:
     """Unwrap the grants' keys and open the parts; whatever cannot be opened is refused like what may not be."""
     boxes = [box for box in opening.boxes if box.answer is not None]
-    if opening.connection is None or not boxes:
+    if not boxes:
         return
+    assert opening.connection is not None  # noqa: S101 - on which the intents of these boxes were committed
     try:
         with transaction_on(opening.connection):
             ppids = subjects.ppids(opening.connection, opening.agency, {box.owner for box in boxes})
