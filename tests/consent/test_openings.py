@@ -12,7 +12,7 @@ from sqlalchemy.exc import DBAPIError
 
 from services.common.envelope import Envelope, read, write
 from services.common.text import base64url
-from services.consent.handlers import grants, rights
+from services.consent.handlers import grants, openings, rights
 from services.consent.handlers.grants import Rule
 from services.consent.handlers.openings import begin_opening
 from services.consent.models import ledger_entry, plumbing, subject
@@ -301,6 +301,23 @@ def test_a_suspended_agency_and_a_stranger_learn_nothing_about_a_box(house: Hous
         assert (answer.status_code, answer.json()["type"]) == (403, "urn:fireweed:problem:not-active")
     naked = house.http.post(f"{house.url}/consent/v1/openings", json={"envelope": envelope})
     assert naked.status_code == 401
+
+
+def test_an_opening_that_breaks_off_is_recorded_and_holds_nobody_still(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    agency, person = house.agency(), house.person()
+    name = house.allow(person, agency)
+    envelope = house.envelope(name)
+
+    def failing(*_: object) -> None:
+        raise OSError("the keys cannot be read")
+
+    monkeypatch.setattr(openings.key_store, "grant_secrets", failing)
+    with pytest.raises(OSError, match="cannot be read"):
+        begin_opening(house.room, agency.id, envelope)
+    assert house.kinds(person)[-1] == "opening.indeterminate"
+    grants.revoke_grant(house.room, person.subject, name)
 
 
 def test_a_lock_goes_even_when_the_outcome_cannot_be_recorded(own_house: House) -> None:
