@@ -191,6 +191,7 @@ def test_only_so_many_batches_go_on_at_once(house: House, monkeypatch: pytest.Mo
     try:
         answer = house.call(agency, PATH, {"envelopes": [envelope, NEVER]})
         assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
+        assert answer.json()["title"] == "Too many boxes are being opened. Please try again in a moment."
         assert house.open(agency, envelope).status_code == 200
     finally:
         held.finish("delivered")

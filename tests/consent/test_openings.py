@@ -37,11 +37,12 @@ def test_an_opening_shows_what_is_permitted_and_is_recorded_before_and_after(hou
     assert told["parts"] == {category: PARTS[category] for category in ("housing", "summary")}
     until = (house.clock.now() + timedelta(days=3)).isoformat()
     assert told["decision"] == {"permitted": ["housing", "summary"], "policy": "1", "valid_until": until}
-    assert (told["epoch"], told["ppid"]) == (1, None)
+    assert (told["grant"], told["epoch"], told["ppid"]) == (str(name), 1, None)
     intended, delivered = settled(house, person, 2)
     assert (intended.kind, delivered.kind) == ("opening.intended", "opening.delivered")
     assert told["ledger"] == intended.position < delivered.position
     assert intended.agency == delivered.agency == agency.id
+    assert [intended.detail[fact] for fact in ("grant", "epoch", "policy")] == [str(name), 1, "1"]
     assert intended.detail["categories"] == ["housing", "summary"]
     assert intended.detail["rules"] == {"housing": "grant", "summary": "grant", "health": "no-grant"}
     assert intended.detail["opening"] == delivered.detail["opening"]

@@ -16,7 +16,7 @@ from sqlalchemy import func, select
 from deploy.testing.postgresql import PostgresServer
 from services.common.clock import SystemClock
 from services.common.settings import Settings
-from services.consent import sending
+from services.consent import locks, sending
 from services.consent.handlers import grants, openings
 from services.consent.handlers.openings import AT_ONCE, begin_opening
 from services.consent.locks import ProcessLocks
@@ -207,6 +207,20 @@ def test_a_crowd_that_does_not_read_leaves_room_for_her(house: House) -> None:
     assert house.open(agency, envelope).status_code == 404
 
 
+def test_who_asks_while_she_is_changing_something_is_told_to_come_again(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(locks, "SHARED_SECONDS", 0.1)
+    agency, person = house.agency(), house.person()
+    envelope = house.envelope(house.allow(person, agency))
+    with held(house, person):
+        answer = house.open(agency, envelope)
+
+    assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
+    assert answer.json()["title"] == "Her permissions are just changing. Please try again in a moment."
+    assert house.open(agency, envelope).status_code == 200
+
+
 @pytest.mark.usefixtures("patient")
 def test_one_more_than_may_open_at_once_is_asked_to_come_again(house: House) -> None:
     agency, person = house.agency(), house.person()
@@ -340,10 +354,10 @@ def ask(
 
 def held(house: House, person: Person) -> Any:
     """Hold a survivor exclusively. (In one process without a transaction, which would keep every other writer out.)"""
-    locks = house.room.locks
-    if isinstance(locks, ProcessLocks):
-        return locks._of(person.subject).exclusive(PATIENCE)
-    return locks.changing(person.subject)
+    hers = house.room.locks
+    if isinstance(hers, ProcessLocks):
+        return hers._of(person.subject).exclusive(PATIENCE)
+    return hers.changing(person.subject)
 
 
 def is_dead(line: Line) -> bool:

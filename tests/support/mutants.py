@@ -23,7 +23,7 @@ TARGETS: dict[str, Sequence[str]] = {
     "services/consent/domain.py": [f"{CONSENT}/test_domain.py"],
     "services/consent/epochs.py": [f"{CONSENT}/test_epochs.py", f"{CONSENT}/test_authzen.py"],
     "services/consent/boxes.py": PROTOCOL,
-    "services/consent/handlers/openings.py": PROTOCOL,
+    "services/consent/handlers/openings.py": [*PROTOCOL, f"{CONSENT}/test_papers.py"],
     "services/consent/locks.py": [f"{CONSENT}/test_locks.py", *PROTOCOL[:2]],
     "services/consent/sending.py": [f"{CONSENT}/test_sending.py", *PROTOCOL[:2]],
 }
