@@ -12,10 +12,11 @@ from sqlalchemy.exc import DBAPIError
 
 from services.common.envelope import Envelope, read, write
 from services.common.text import base64url
-from services.consent.handlers import grants, openings, rights
+from services.consent.handlers import grants, rights
 from services.consent.handlers.grants import Rule
 from services.consent.handlers.openings import begin_opening
 from services.consent.models import ledger_entry, plumbing, subject
+from services.consent.store import keys as key_store
 from tests.support.consent import Agency, House, Person, change_standing, without_ledger
 
 PARTS = {
@@ -314,7 +315,7 @@ def test_an_opening_that_breaks_off_is_recorded_and_holds_nobody_still(
     def failing(*_: object) -> None:
         raise OSError("the keys cannot be read")
 
-    monkeypatch.setattr(openings.key_store, "grant_secrets", failing)
+    monkeypatch.setattr(key_store, "grant_secrets", failing)
     with pytest.raises(OSError, match="cannot be read"):
         begin_opening(house.room, agency.id, envelope)
     assert house.kinds(person)[-1] == "opening.indeterminate"

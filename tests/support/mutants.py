@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
 
-from tests.support.noticing import ROOT, Place, Tests, look_at, survives
+from tests.support.noticing import ROOT, WITH_SERVER, Place, Tests, look_at, survives
 
 REASONS = ROOT / "docs" / "mutants.md"
 CONSENT = "tests/consent"
@@ -24,7 +24,7 @@ TARGETS: dict[str, Sequence[str]] = {
     "services/consent/epochs.py": [f"{CONSENT}/test_epochs.py", f"{CONSENT}/test_authzen.py"],
     "services/consent/boxes.py": PROTOCOL,
     "services/consent/handlers/openings.py": [*PROTOCOL, f"{CONSENT}/test_papers.py"],
-    "services/consent/locks.py": [f"{CONSENT}/test_locks.py", *PROTOCOL[:2]],
+    "services/consent/locks.py": [WITH_SERVER, *PROTOCOL[:2]],
     "services/consent/sending.py": [f"{CONSENT}/test_sending.py", *PROTOCOL[:2]],
 }
 SWAPS: dict[type[ast.AST], type[ast.AST]] = {

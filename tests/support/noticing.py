@@ -26,6 +26,8 @@ ROOT = Path(__file__).parents[2]
 # A change that makes the tests hang has been noticed as well. Counted in looks: when the machine stands still, so do these.
 LOOK, LOOKS = 0.05, 6000
 EVERY = "every test"
+WITH_SERVER = "tests/consent/test_locks.py"
+"""The one file of which tests that need a server take part: half of the locks are PostgreSQL's."""
 Place = tuple[str, int]
 """A function by its file and first line."""
 
@@ -78,6 +80,10 @@ class _Plugin:
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         if report.failed and self.failed is None:
             self.failed = report.nodeid
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+        items[:] = [one for one in items if one.nodeid.startswith(WITH_SERVER) or not one.get_closest_marker("server")]
 
     @property
     def told(self) -> dict[str, Any]:
@@ -176,13 +182,13 @@ def _all_of(pipe: int) -> bytes:
 
 
 def _run(files: Sequence[str], plugin: _Plugin, change: tuple[str, str] | None, writing: int) -> None:
-    """In the child: the tests that need no server, quietly, until the first that fails."""
+    """In the child: the tests, quietly, until the first that fails."""
     silent = os.open(os.devnull, os.O_WRONLY)
     os.dup2(silent, 1)
     os.dup2(silent, 2)
     if change:
         sys.meta_path.insert(0, _Changed(*change))
-    quiet = ["-x", "-q", "-m", "not server and not soak", "-p", "no:cacheprovider", "--tb=no"]
+    quiet = ["-x", "-q", "-m", "not soak", "-p", "no:cacheprovider", "--tb=no"]
     # Hypothesis is here already, and its own asserts need no rewriting.
     quiet += ["-W", "ignore::pytest.PytestAssertRewriteWarning"]
     try:
