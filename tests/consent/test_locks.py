@@ -7,11 +7,13 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
+from typing import Any
 from uuid import UUID, uuid4
 
+import psycopg
 import pytest
-from sqlalchemy import text
-from sqlalchemy.exc import OperationalError
+from sqlalchemy import Connection, text
+from sqlalchemy.exc import InternalError, OperationalError
 
 from services.common.database import Database
 from services.consent import locks as module
@@ -302,6 +304,38 @@ def test_a_wait_given_up_leaves_no_lock_in_the_pool(database: Database, monkeypa
         with pytest.raises(Busy), locks.opening([taken, free]):
             pass
         assert _advisory_locks(database) == 1
+    assert _advisory_locks(database) == 0
+
+
+@only_postgresql
+def test_who_could_not_have_the_lock_for_whatever_reason_does_not_go_on(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def cancelled_soon(connection: Connection, _: float) -> None:
+        connection.execute(text("SELECT set_config('statement_timeout', '100ms', true)"))
+
+    locks, subject = PostgresLocks(database), uuid4()
+    with locks.changing(subject):
+        monkeypatch.setattr(module, "_limit_wait", cancelled_soon)
+        for take in _takers(locks, subject).values():
+            with pytest.raises(OperationalError, match="statement timeout"), take():  # type: ignore[attr-defined]
+                raise AssertionError("went on without the lock")
+    assert _advisory_locks(database) == 0
+
+
+@only_postgresql
+def test_a_session_that_cannot_be_told_to_let_go_is_closed(database: Database) -> None:
+    locks = PostgresLocks(database)
+
+    def leave_it_in_ruins() -> None:
+        with locks.opening([uuid4()]) as connection:
+            driver: Any = connection.connection.driver_connection
+            # Behind SQLAlchemy's back: from here on the session takes nothing but a rollback.
+            with suppress(psycopg.errors.DivisionByZero):
+                driver.execute("SELECT 1 / 0")
+
+    with pytest.raises(InternalError):
+        leave_it_in_ruins()
     assert _advisory_locks(database) == 0
 
 
