@@ -43,6 +43,8 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.sql.base import ReadOnlyColumnCollection
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
+from services.common.rows import Rows
+
 WRITE, READ = {"fireweed_write": True}, {"fireweed_read": True}
 WAL_TRIES, WAL_PAUSE = 500, 0.01
 # For a few rows, beginning to COPY takes longer than the rows do.
@@ -185,20 +187,25 @@ def insert_all(connection: Connection, table: Table, rows: Sequence[Row]) -> Non
         _copy(connection, table, list(rows[0]), [tuple(row.values()) for row in rows])
 
 
-def insert_rows(connection: Connection, table: Table, names: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+def insert_rows(connection: Connection, table: Table, names: Sequence[str], rows: Rows) -> None:
     """Insert rows, each a value for every named column in order; what a type of our own would change stays as it is."""
     if connection.dialect.name == "postgresql":
-        _copy(connection, table, names, rows)
-    elif rows:
-        connection.execute(table.insert(), [dict(zip(names, row, strict=True)) for row in rows])
+        _copy(connection, table, names, rows.values, rows.copied)
+    elif rows.values:
+        connection.execute(table.insert(), [dict(zip(names, row, strict=True)) for row in rows.values])
 
 
-def _copy(connection: Connection, table: Table, names: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+def _copy(
+    connection: Connection, table: Table, names: Sequence[str], rows: Sequence[Sequence[Any]], copied: str | None = None
+) -> None:
     # The driver writes these rows in C; they go through the same connection and so into the same transaction.
     columns = sql.SQL(", ").join(map(sql.Identifier, names))
     statement = sql.SQL("COPY {} ({}) FROM STDIN").format(sql.Identifier(table.name), columns)
     driver: Any = connection.connection.driver_connection
     with driver.cursor() as cursor, cursor.copy(statement) as copy:
+        if copied is not None:
+            copy.write(copied)
+            return
         for row in rows:
             copy.write_row(row)
 

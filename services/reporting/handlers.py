@@ -29,13 +29,12 @@ def keep_capacity(connection: Connection, event: Event) -> None:
 def fold(keys: Contributors, events: Sequence[Event]) -> Act:
     """Handle `referral.updated.v1` and `need.counted.v1`, many at once; in any order and however often they come."""
     found = threads(events)
-    best = _best(keys, found.items())
+    rows, places = counted.rows_of_threads(found), counted.rows_of_places(_best(keys, found.items()))
 
     def keep(connection: Connection) -> None:
         if found:
             counted.alone(connection)
-            counted.keep_threads(connection, found)
-            counted.place(connection, best)
+            counted.keep(connection, rows, places)
 
     return keep
 
@@ -71,7 +70,7 @@ def rebuild(room: Room, progress: Progress, chunk: int = CHUNK) -> int:
         with room.database.transaction() as connection:
             counted.alone(connection)
             found = counted.next_threads(connection, chunk)
-            counted.place(connection, _best(room.contributors, found))
+            counted.place(connection, counted.rows_of_places(_best(room.contributors, found)))
         if not found:
             return done
         done += len(found)

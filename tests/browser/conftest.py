@@ -11,6 +11,7 @@ from playwright.sync_api import Browser, Page, sync_playwright
 
 from tests.support.consent import House, house
 from tests.support.hubs import TestHub, embedded_hub
+from tests.support.released import release
 from tests.support.shelves import drafts, front, open_door
 from tests.support.window import FLAGS, NewWindow, Window, a_window
 
@@ -68,4 +69,14 @@ def reports(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The public pages over publications of a made-up cohort; their origin."""
     folder: Path = tmp_path_factory.mktemp("reports")
     with front(f"sqlite:///{folder / 'reporting.sqlite'}", folder, drafts()) as face, open_door(face) as base:
+        yield base
+
+
+@pytest.fixture(scope="session")
+def released(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The public pages over what the gate let out; their origin."""
+    folder: Path = tmp_path_factory.mktemp("released")
+    url = f"sqlite:///{folder / 'reporting.sqlite'}"
+    release(url, folder)
+    with front(url, folder) as face, open_door(face) as base:
         yield base

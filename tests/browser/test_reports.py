@@ -8,7 +8,8 @@ import pytest
 from playwright.sync_api import Browser, Page
 
 from tests.support.axe import faults
-from tests.support.report_pages import HOME, LANGUAGES
+from tests.support.released import QUARTER as QUARTER_OUT
+from tests.support.report_pages import HOME, LANGUAGES, SPACES, counted, expected, read_page
 from tests.support.shelves import drafts
 
 YEAR, QUARTER = drafts()[2], drafts()[3]
@@ -36,6 +37,36 @@ def test_every_table_and_page_is_for_everybody_enlarged_four_times(
     context.close()
     assert wrong == {}
     assert [url for url in asked if not url.startswith(f"{reports}/")] == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_every_table_that_the_gate_let_out_says_what_its_bundle_says_and_is_for_everybody(
+    chromium: Browser, released: str, language: str
+) -> None:
+    context = chromium.new_context(viewport={"width": 320, "height": 256}, device_scale_factor=4)
+    page, wrong, told = context.new_page(), {}, set()
+    [publication] = context.request.get(f"{released}{HOME}/v1/publications").json()["publications"]
+    names = [name.removesuffix(".json") for name in publication["files"] if name.endswith(".json")]
+    for name in names:
+        document = context.request.get(f"{released}{HOME}/v1/publications/{QUARTER_OUT}/{name}.json").json()
+        page.goto(f"{released}{HOME}/{language}/r/{QUARTER_OUT}/{name.removeprefix('tables/')}")
+        wanted = [[row, *values] for (_, row), values in expected(document, language).items()]
+        shown = [[row[0], *(cell.translate(SPACES) for cell in row[1:])] for row in seen(page, language)[: len(wanted)]]
+        assert sorted(shown) == sorted(wanted), name
+        told |= {row[-1] for row in document["rows"]}
+        if found := [*faults(page), *too_wide(page), *out_of_reach(page)]:
+            wrong[name] = found
+    context.close()
+    assert wrong == {}
+    assert len(names) > 3
+    assert "x" in told
+    assert len(told) > 5, "some numbers are shown"
+
+
+def seen(page: Page, language: str) -> list[list[str]]:
+    """The rows of counts that a page shows."""
+    return counted(read_page(page.content()), language)
 
 
 def too_wide(page: Page) -> list[str]:

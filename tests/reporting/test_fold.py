@@ -276,3 +276,22 @@ def test_two_workers_at_once_lose_and_double_nothing(counting: CountingRoom) -> 
     found = counting.state()
     assert len(found.places) == 8
     assert [sum_.persons for sum_ in found.sums.values()] == [8]
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+def test_a_batch_never_reads_every_place_there_is(counting: CountingRoom) -> None:
+    """What it costs must not grow with what was counted before."""
+    everyone = [replace(BED, who=who) for who in range(1, 1201)]
+    counting.take(events_of(everyone[:1000]))
+    before = scans(counting)
+    counting.take(events_of(everyone[1000:]))
+    assert scans(counting) == before
+
+
+def scans(counting: CountingRoom) -> list[tuple[str, int]]:
+    """How often each table was read from its beginning to its end."""
+    query = "SELECT relname, seq_scan FROM pg_stat_user_tables WHERE relname IN ('journal', 'contribution') ORDER BY 1"
+    with counting.consumer.database.reading() as connection:
+        # The session that did it says at once what it did.
+        connection.execute(text("SELECT pg_stat_force_next_flush()"))
+        return [(row.relname, row.seq_scan) for row in connection.execute(text(query))]

@@ -7,6 +7,7 @@ from typing import Any
 from starlette.testclient import TestClient
 
 import schemas
+from services.reporting.pages.languages import Words
 
 HOME = "/reporting"
 LANGUAGES = ("en", "fr")
@@ -81,6 +82,32 @@ def bundle(web: TestClient, publication: str, table: str) -> Any:
 def told(value: int | str, language: str) -> str:
     """What a page should say for a count, without the spaces and commas between digits."""
     return SIGN[language].translate(SPACES) if value == "x" else str(value)
+
+
+def expected(document: dict[str, object], language: str) -> dict[tuple[str, str], list[str]]:
+    """Of each row of a table page, by its part and its name, what should stand in it, worked out from the rows alone."""
+    rows: list[list[object]] = document["rows"]  # type: ignore[assignment]
+    columns: list[str] = document["columns"]  # type: ignore[assignment]
+    words = Words(language, 1)
+    found: dict[tuple[str, str], list[str]] = {}
+    for *key, value in rows:
+        named = [words.code(name, str(code)) for name, code in zip(columns, key, strict=False)]
+        part = named[1] if len(named) == 3 else ""
+        assert isinstance(value, int | str)
+        found.setdefault((part, named[0]), []).append(told(value, language))
+    return found
+
+
+def counted(page: ReportReader, language: str) -> list[list[str]]:
+    """Rows of the tables on a page that is about one table: names and counts, without shares and without trends."""
+    indicators = {
+        words for each in schemas.indicators() for words in [f"{each['id']} {Words(language, 1).indicator(each['id'])}"]
+    }
+    rows = []
+    for table in page.tables:
+        places = [place for place, head in enumerate(table.heads) if head not in indicators]
+        rows += [[row[place] for place in places] for row in table.rows]
+    return rows
 
 
 def held(web: TestClient, publication: str) -> list[str]:

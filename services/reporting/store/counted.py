@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from functools import cache
 from typing import Any, NamedTuple
 
 from sqlalchemy import (
@@ -10,7 +9,6 @@ from sqlalchemy import (
     Column,
     ColumnElement,
     Connection,
-    Executable,
     Select,
     Table,
     and_,
@@ -18,7 +16,9 @@ from sqlalchemy import (
     delete,
     exists,
     func,
+    insert,
     literal,
+    or_,
     select,
     tuple_,
     union_all,
@@ -26,7 +26,8 @@ from sqlalchemy import (
 
 from services.common import staging
 from services.common.database import Columns, insert_new, one_of
-from services.common.staging import anew, merge, put, stage
+from services.common.rows import Rows
+from services.common.staging import Step, always, do, empty, merge, put, stage
 from services.reporting.counting import Group, Place, Seen, Thread
 from services.reporting.models import cell, contribution, journal, rebuilding, roster, withdrawn
 
@@ -35,10 +36,14 @@ AT_ONCE = 10_000
 # The sum of keys is kept in two halves of so many bits.
 HALF = 32
 MASK = (1 << HALF) - 1
+LEFT = (contribution.c.result, contribution.c.region, contribution.c.stage)
 
-NEW_THREADS = stage(journal)
-NEW_PLACES = stage(contribution, Column("low", BigInteger), Column("high", BigInteger))
-NEW_SUMS = stage(cell)
+KEY = (Column("low", BigInteger), Column("high", BigInteger))
+NEW_THREADS = stage("new_thread", journal)
+NEW_PLACES = stage("new_place", contribution, *KEY)
+NEW_SUMS = stage("new_sum", cell)
+# Places that are entered, with the result, region and stage of those that are left for them, if any are.
+MOVES = stage("move", contribution, *KEY, *[Column(f"left_{code.name}", code.type) for code in LEFT])
 
 
 class Cell(NamedTuple):
@@ -64,24 +69,32 @@ def alone(connection: Connection) -> None:
     staging.alone(connection, LOCK)
 
 
-def keep_threads(connection: Connection, found: Mapping[Thread, Seen]) -> None:
-    """Add to the journal, but nothing of those who withdrew; what is known of a thread joins what was."""
-    put(connection, NEW_THREADS, [thread + seen for thread, seen in found.items()])
-    connection.execute(_without_withdrawn(NEW_THREADS))
-    merge(connection, journal, _threads, _join_seen)
+def rows_of_threads(found: Mapping[Thread, Seen]) -> Rows:
+    """Threads as they are kept. In order, since rows that lie near each other are found sooner."""
+    return Rows.of(sorted(thread + seen for thread, seen in found.items()))
 
 
-def place(connection: Connection, found: Mapping[Group, tuple[Place, int]]) -> None:
-    """Let groups count in these places, unless they withdrew or count in a better one; each comes with its contributor key.
+def rows_of_places(found: Mapping[Group, tuple[Place, int]]) -> Rows:
+    """Places of groups, each with its contributor key, as they are kept; in order as well."""
+    return Rows.of(sorted((*group, *where, key & MASK, key >> HALF) for group, (where, key) in found.items()))
 
-    What leaves a cell and what enters one is added up for each cell first.
+
+def keep(connection: Connection, threads: Rows, places: Rows) -> None:
+    """Add threads to the journal, but nothing of those who withdrew; what is known of a thread joins what was.
+
+    Let groups count in these places, unless they count in a better one.
     """
-    rows = [(*group, *where, key & MASK, key >> HALF) for group, (where, key) in found.items()]
-    put(connection, NEW_PLACES, rows)
-    connection.execute(_without_withdrawn(NEW_PLACES))
-    connection.execute(_no_better)
-    merge(connection, cell, _changes, _add_sum)
-    merge(connection, contribution, _places, _replace_place)
+    empty(connection, NEW_THREADS, NEW_PLACES, MOVES)
+    put(connection, NEW_THREADS, threads)
+    put(connection, NEW_PLACES, places)
+    do(connection, *_keep, *_place)
+
+
+def place(connection: Connection, places: Rows) -> None:
+    """Let groups that are in the journal count in these places, unless they withdrew or count in a better one."""
+    empty(connection, NEW_PLACES, MOVES)
+    put(connection, NEW_PLACES, places)
+    do(connection, *_place)
 
 
 def places_of(connection: Connection, pseudonyms: Sequence[str]) -> dict[Group, Place]:
@@ -92,8 +105,9 @@ def places_of(connection: Connection, pseudonyms: Sequence[str]) -> dict[Group, 
 
 def add_to_cells(connection: Connection, sums: Mapping[Cell, Sum]) -> None:
     """Add to cells, or with negative numbers take out again."""
-    put(connection, NEW_SUMS, [base + added for base, added in sums.items()])
-    merge(connection, cell, _sums, _add_sum)
+    empty(connection, NEW_SUMS)
+    put(connection, NEW_SUMS, Rows.of([base + added for base, added in sums.items()]))
+    do(connection, _sum_up)
 
 
 def forget(connection: Connection, pseudonyms: Sequence[str]) -> None:
@@ -178,32 +192,36 @@ def _add_sum(old: Columns, new: Columns) -> dict[str, Any]:
     return {name: old[name] + new[name] for name in Sum._fields}
 
 
-@cache
-def _without_withdrawn(new: Table) -> Executable:
-    return delete(new).where(anew(), new.c.statistics.in_(select(withdrawn.c.statistics)))
+def _without_withdrawn(new: Table) -> Step:
+    return always(delete(new).where(new.c.statistics.in_(select(withdrawn.c.statistics))))
 
 
-def _same_group() -> ColumnElement[bool]:
-    return and_(*(contribution.c[name] == NEW_PLACES.c[name] for name in Group._fields))
-
-
-def _only_better() -> Executable:
-    """Take out of the new places those of groups that count in such a place or a better one."""
+def _moves() -> Step:
+    """Who enters which place and leaves which one: nobody who withdrew, or counts in such a place or a better one."""
     there, new = (tuple_(*[table.c[name] for name in Place._fields]) for table in (contribution, NEW_PLACES))
-    return delete(NEW_PLACES).where(anew(), exists().where(_same_group(), there >= new))
+    same = and_(*(contribution.c[name] == NEW_PLACES.c[name] for name in Group._fields))
+    gone = exists().where(withdrawn.c.statistics == NEW_PLACES.c.statistics)
+    found = select(NEW_PLACES, *LEFT).join_from(NEW_PLACES, contribution, same, isouter=True)
+    found = found.where(or_(contribution.c.statistics.is_(None), there < new), ~gone)
+    return always(insert(MOVES).from_select(list(MOVES.c), found))
 
 
 def _entering_and_leaving() -> Select[Any]:
-    """What changes in each cell when the new places are entered and those that the same groups have are left."""
-    new, codes = NEW_PLACES.c, Cell._fields
+    """What changes in each cell: added up for each, before any is changed."""
+    new, codes = MOVES.c, Cell._fields
     entering = select(*[new[name] for name in codes], literal(1).label("persons"), new.low, new.high)
-    left = [*[contribution.c[name] for name in codes], literal(-1), -new.low, -new.high]
-    both = union_all(entering, select(*left).join_from(NEW_PLACES, contribution, _same_group())).subquery()
+    left = [new[f"left_{name}"] if f"left_{name}" in new else new[name] for name in codes]
+    leaving = select(*left, literal(-1), -new.low, -new.high).where(new.left_result.is_not(None))
+    both = union_all(entering, leaving).subquery()
     cells = [both.c[name] for name in codes]
     return select(*cells, *[func.sum(both.c[name]) for name in Sum._fields]).group_by(*cells)
 
 
-# Statements that every batch runs are put together once.
-_threads, _sums = select(NEW_THREADS), select(NEW_SUMS)
-_places = select(*[NEW_PLACES.c[column.name] for column in contribution.columns])
-_no_better, _changes = _only_better(), _entering_and_leaving()
+# What every batch does is put together once.
+_keep = (_without_withdrawn(NEW_THREADS), merge(journal, select(NEW_THREADS), _join_seen))
+_place = (
+    _moves(),
+    merge(cell, _entering_and_leaving(), _add_sum),
+    merge(contribution, select(*[MOVES.c[column.name] for column in contribution.columns]), _replace_place),
+)
+_sum_up = merge(cell, select(NEW_SUMS), _add_sum)

@@ -10,40 +10,13 @@ import pypdf
 import pytest
 from starlette.testclient import TestClient
 
-import schemas
 from services.reporting.pages.languages import Words
-from tests.support.report_pages import HOME, LANGUAGES, SPACES, ReportReader, bundle, held, read_page, told
+from tests.support.report_pages import HOME, LANGUAGES, SPACES, bundle, counted, expected, held, read_page, told
 from tests.support.shelves import drafts
 
 TABLES = [(draft.id, name) for draft in drafts() if draft.id in {"2026", "2027-Q1"} for name in draft.tables]
 each_table = pytest.mark.parametrize(("publication", "table"), TABLES)
 FILES = f"{HOME}/v1/publications"
-
-
-def expected(document: dict[str, object], language: str) -> dict[tuple[str, str], list[str]]:
-    """Of each row of a table page, by its part and its name, what should stand in it, worked out from the rows alone."""
-    rows: list[list[object]] = document["rows"]  # type: ignore[assignment]
-    columns: list[str] = document["columns"]  # type: ignore[assignment]
-    words = Words(language, 1)
-    found: dict[tuple[str, str], list[str]] = {}
-    for *key, value in rows:
-        named = [words.code(name, str(code)) for name, code in zip(columns, key, strict=False)]
-        part = named[1] if len(named) == 3 else ""
-        assert isinstance(value, int | str)
-        found.setdefault((part, named[0]), []).append(told(value, language))
-    return found
-
-
-def counted(page: ReportReader, language: str) -> list[list[str]]:
-    """Rows of the tables on a page that is about one table: names and counts, without shares and without trends."""
-    indicators = {
-        words for each in schemas.indicators() for words in [f"{each['id']} {Words(language, 1).indicator(each['id'])}"]
-    }
-    rows = []
-    for table in page.tables:
-        places = [place for place, head in enumerate(table.heads) if head not in indicators]
-        rows += [[row[place] for place in places] for row in table.rows]
-    return rows
 
 
 @pytest.mark.parametrize("language", LANGUAGES)

@@ -1,0 +1,58 @@
+"""A publication as a hub makes it of events: folded, built, audited, approved by two, published; of a small cohort."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, date, datetime
+from pathlib import Path
+
+import schemas
+from services.reporting import gate
+from tests.support.clocks import StillClock
+from tests.support.cohorts import Asked as Answered
+from tests.support.cohorts import Cohort
+from tests.support.counted import Asked, CountingRoom, events_of
+from tests.support.publishing import quietly
+
+QUARTER = "2026-Q1"
+CLOSED = datetime(2026, 9, 15, 12, tzinfo=UTC)
+COHORT = Cohort(16, 400)
+STATES = {
+    "in_time": ("requested", "accepted", "started"),
+    "late": ("requested", "waitlisted", "accepted", "started"),
+    "not_started": ("requested",),
+}
+WAITED = {"late": "over_90_days"}
+
+
+def release(database_url: str, folder: Path) -> None:
+    """Let the events of the cohort come into an empty database, and publish their quarter as people would."""
+    counting = CountingRoom.open(database_url, folder)
+    counting.take(events_of(_asks()))
+    room = replace(counting.room, clock=StillClock(CLOSED))
+    gate.build(room, folder / "keys", QUARTER, quietly)
+    assert gate.check(room, quietly).safe
+    gate.approve(room, "survivor_council", "Sample Aspen")
+    gate.approve(room, "publisher", "Sample Birch")
+    gate.publish(room)
+    counting.close()
+
+
+def _asks() -> Iterator[Asked]:
+    need = {str(code.extra["x-family"]): code.code for code in schemas.codes("needs")}
+    for made in COHORT.asked(QUARTER):
+        agencies = sorted(made.agencies)
+        yield Asked(
+            made.person,
+            need[made.family],
+            made.answer["region"],
+            made.answer["stage"],
+            agencies[0],
+            agencies[-1],
+            date(2026, 5, 1),
+            _states(made),
+            WAITED.get(made.answer["result"], "under_24h"),
+        )
+
+
+def _states(made: Answered) -> tuple[str, ...]:
+    return STATES[made.answer["result"]]
