@@ -26,11 +26,16 @@ test: $(VENV)/.dev  ## Every check and test, with real Kafka, PostgreSQL and Chr
 check: $(VENV)/.dev rules  ## Rules, types and the tests that need no server and no store: the inner loop
 	$(BIN)/python -m pytest -m "not server and not store and not slow" -q $(SIDE_BY_SIDE) $(ARGS)
 
-.PHONY: rules
+.PHONY: rules lint types
 rules: $(VENV)/.dev
+	@$(MAKE) --no-print-directory --jobs=2 types lint
+
+lint:
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports
+
+types:
 	$(BIN)/mypy
 
 soak: $(VENV)/.dev  ## The long randomized runs
@@ -77,11 +82,11 @@ $(VENV)/bin/python:
 
 $(VENV)/.run: requirements.lock pyproject.toml | $(VENV)/bin/python
 	@echo "Installing what the hub needs into $(VENV) (once)."
-	@$(PIP) install --quiet --require-hashes -r requirements.lock
+	@$(PIP) install --quiet --no-compile --require-hashes -r requirements.lock
 	@$(PIP) install --quiet --no-deps --no-build-isolation --no-index -e .
 	@touch $@
 
 $(VENV)/.dev: requirements-dev.lock $(VENV)/.run
 	@echo "Installing what the tests need into $(VENV) (once)."
-	@$(PIP) install --quiet --require-hashes -r requirements-dev.lock
+	@$(PIP) install --quiet --no-compile --require-hashes -r requirements-dev.lock
 	@touch $@

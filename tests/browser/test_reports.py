@@ -5,7 +5,7 @@ import re
 
 import pypdf
 import pytest
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser, Page, ViewportSize
 
 from tests.support.axe import faults
 from tests.support.released import QUARTER as QUARTER_OUT
@@ -15,6 +15,8 @@ from tests.support.shelves import drafts
 YEAR, QUARTER = drafts()[2], drafts()[3]
 TABLES = [*(f"/r/{YEAR.id}/{name}" for name in YEAR.tables), *(f"/r/{QUARTER.id}/{name}" for name in QUARTER.tables)]
 OTHERS = ["/", "/method", "/archive", "/R6", f"/r/{YEAR.id}", f"/r/{YEAR.id}/quality"]
+# A sheet of letter paper between its margins, in CSS pixels.
+PAPER = ViewportSize(width=740, height=980)
 SUBJECTS = [f"/r/{YEAR.id}/R1", f"/r/{YEAR.id}/toronto", f"/r/{QUARTER.id}/F17"]
 
 
@@ -82,6 +84,38 @@ def out_of_reach(page: Page) -> list[str]:
               .filter(mark => mark.scrollWidth > mark.clientWidth + 1 && getComputedStyle(mark).overflowX === 'auto')
               .filter(mark => mark.tabIndex !== 0 || !mark.ariaLabel)
               .map(mark => mark.outerHTML.slice(0, 60))"""
+        )
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_every_table_fits_on_paper_whole_and_without_what_is_for_the_screen(
+    chromium: Browser, reports: str, language: str
+) -> None:
+    context = chromium.new_context(java_script_enabled=False, viewport=PAPER)
+    page, wrong = context.new_page(), {}
+    page.emulate_media(media="print")
+    for path in TABLES:
+        page.goto(f"{reports}{HOME}/{language}{path}")
+        assert page.locator("tbody td:visible").count() > 0, path
+        if found := missing_on_paper(page):
+            wrong[path] = found
+    context.close()
+    assert wrong == {}
+
+
+def missing_on_paper(page: Page) -> list[str]:
+    """Cells that are hidden or cut off, and what is for the screen alone and shown all the same."""
+    return list(
+        page.evaluate(
+            """() => {
+              const width = document.documentElement.clientWidth
+              const cells = [...document.querySelectorAll('main th, main td')].filter(mark =>
+                !mark.checkVisibility() || mark.getBoundingClientRect().right > width + 1)
+              const screen = [...document.querySelectorAll('header, .downloads')].filter(mark => mark.checkVisibility())
+              return [...cells, ...screen].map(mark => mark.outerHTML.slice(0, 60))
+            }"""
         )
     )
 
