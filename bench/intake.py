@@ -40,28 +40,16 @@ def _kind(world: World, name: str, make: Make, *, sealed: bool) -> list[Figure]:
     with psycopg.connect(world.hub.settings.database("intake").replace("+psycopg", "")) as connection:
         rows = {table: _newest(connection, table, BATCH) for table in TABLES}
         one, many = _bare(connection, rows, 1), _bare(connection, rows, BATCH)
-    if not sealed:
-        return [
-            Figure(f"{name} accepted, one a request", single, "events/s", "bare inserts, one a commit", one),
-            Figure(
-                f"{name} accepted, 100 a request", batch, "events/s", "bare inserts, 100 a commit", many, floor=0.30
-            ),
-        ]
-    # What a referral cannot do without either: an X25519 key made for it alone, and one exchange with the grant's.
-    seals = repeat(lambda: SUITE.encrypt(bytes(CONTENT_KEY_BYTES), GRANT_KEY, info=b"header"))
-    one, both = (1 / (1 / inserts + 1 / seals) for inserts in (one, many))
-    return [
-        Figure(f"{name} accepted, one a request", single, "events/s", "bare HPKE, then an insert and commit", one),
-        Figure(
-            f"{name} accepted, 100 a request",
-            batch,
-            "events/s",
-            "bare HPKE, then inserts, 100 a commit",
-            both,
-            floor=0.30,
-        ),
-        Figure(f"{name} accepted, 100 a request", batch, "events/s", "the inserts alone, without HPKE", many),
+    made = [
+        Figure(f"{name} accepted, one a request", single, "events/s", "bare inserts, one a commit", one),
+        Figure(f"{name} accepted, 100 a request", batch, "events/s", "bare inserts, 100 a commit", many, floor=0.30),
     ]
+    if sealed:
+        # What a referral cannot do without either: an X25519 key made for it alone, and one exchange with the grant's.
+        seals = repeat(lambda: SUITE.encrypt(bytes(CONTENT_KEY_BYTES), GRANT_KEY, info=b"header"))
+        both = 1 / (1 / many + 1 / seals)
+        made.append(Figure(f"{name} accepted, 100 a request", batch, "events/s", "bare HPKE, then inserts", both))
+    return made
 
 
 def _fact(_world: World, number: int) -> dict[str, Any]:

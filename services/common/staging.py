@@ -98,6 +98,7 @@ def _emptying(dialect: Dialect, places: Sequence[Table]) -> Sequence[str]:
 
 @cache
 def _written(dialect: Dialect, steps: Sequence[Step]) -> Sequence[str]:
+    # Every statement that is put together here can be compiled; the type of those that can be executed does not say so.
     written = [
         str(step(dialect.name).compile(dialect=dialect, compile_kwargs={"literal_binds": True}))  # type: ignore[attr-defined]
         for step in steps
