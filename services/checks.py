@@ -1,15 +1,18 @@
-"""Looks a hub over for `fireweed doctor`: each finding says whether it is well, and if not, what to do next."""
+"""`fireweed doctor` looks a hub over, each finding with what to do next; `fireweed parked` is about what stopped events."""
 
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from importlib.util import find_spec
 from stat import S_IMODE
 from typing import Any
 
+import click
 from sqlalchemy.exc import SQLAlchemyError
 
 from services import rooms
 from services.common.broker import BrokerUnavailable
+from services.common.cli import answer, hub_options
 from services.common.clock import SystemClock
 from services.common.service import Service
 from services.common.settings import Settings
@@ -37,8 +40,7 @@ def look_over(settings: Settings, names: Sequence[str] = rooms.NAMES) -> list[Fi
     return [*_installation(), *_keys(settings), *_databases(settings, names), *_bus(settings)]
 
 
-def parked(settings: Settings, names: Sequence[str] = rooms.NAMES) -> list[dict[str, Any]]:
-    """Every parked key of these services."""
+def _parked(settings: Settings, names: Sequence[str]) -> list[dict[str, Any]]:
     return [line for name in names for line in _parked_in(name, rooms.build_one(name, settings))]
 
 
@@ -108,3 +110,43 @@ def _bus(settings: Settings) -> Iterator[Finding]:
         yield Finding("the bus answers", False, "check FIREWEED_KAFKA and that Kafka runs")
         return
     yield Finding("every topic exists", not missing, f"fireweed topics sync (missing: {', '.join(missing)})")
+
+
+@click.group()
+def parked() -> None:
+    """Events that could not be handled, with every later event of their key."""
+
+
+@parked.command("list")
+@click.argument("services", nargs=-1, type=click.Choice(rooms.NAMES))
+@hub_options
+def list_(settings: Settings, as_json: bool, services: tuple[str, ...]) -> None:
+    """List parked keys with what stopped them, of every service or of those you name."""
+    found = _parked(settings, services or rooms.NAMES)
+    answer(found, as_json, lambda: [_parked_line(item) for item in found] or ["Nothing is parked."])
+
+
+@parked.command()
+@click.argument("service", type=click.Choice(rooms.NAMES))
+@click.argument("key")
+@hub_options
+def release(settings: Settings, as_json: bool, service: str, key: str) -> None:
+    """Handle a parked key's events again, in order."""
+    made = rooms.build_one(service, settings)
+    done = made.consumer(rooms.broker(settings)).replay(key)
+    answer({"handled": done}, as_json, lambda: [f"{done} events were handled."])
+
+
+@click.command()
+@click.argument("services", nargs=-1, type=click.Choice(rooms.NAMES))
+@hub_options
+def doctor(settings: Settings, as_json: bool, services: tuple[str, ...]) -> None:
+    """Look the hub over, or the services you name; every finding says what to do next. The status is 1 if one is ill."""
+    found = look_over(settings, services or rooms.NAMES)
+    document = [{"what": item.what, "well": item.well, "next": item.advice} for item in found]
+    answer(document, as_json, lambda: [item.as_line() for item in found])
+    sys.exit(0 if all(item.well for item in found) else 1)
+
+
+def _parked_line(item: dict[str, Any]) -> str:
+    return f"{item['service']}  {item['key']}  {item['events']} events since {item['since']} ({item['reason']})"

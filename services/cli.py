@@ -4,26 +4,31 @@ import gc
 import signal
 import socket
 import sys
-from typing import Any
 
 import click
 
-from services import checks, hub, rooms
+from services import hub, rooms
 from services.common import health, telemetry
-from services.common.cli import answer, hub_options
+from services.common.cli import Later, answer, hub_options
 from services.common.serve import BackgroundServer, ByPrefix, listen, origin, run, server
 from services.common.service import Service
 from services.common.settings import Settings
 from services.common.web import create_app
 from services.common.worker import Worker
-from services.consent.commands import keys, ledger
-from services.demo import play
-from services.intake.commands import agency
-from services.reporting.commands import publication
 from services.rooms import NAMES
 
+LATER = {
+    "agency": "services.intake.commands",
+    "demo": "services.demo",
+    "doctor": "services.checks",
+    "keys": "services.consent.commands",
+    "ledger": "services.consent.commands",
+    "parked": "services.checks",
+    "publication": "services.reporting.commands",
+}
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+
+@click.group(cls=Later, later=LATER, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="fireweed")
 def main() -> None:
     """Fireweed lets agencies help one person together while she decides who sees what.
@@ -36,18 +41,6 @@ def main() -> None:
 
     Settings are environment variables that start with FIREWEED_; the README lists them.
     """
-
-
-for commands in (agency, keys, ledger, publication):
-    main.add_command(commands)
-
-
-@main.command()
-@click.option("--exit", "stop", is_flag=True, help="Stop after the journey; the status tells whether every step held.")
-@click.option("--port", default=0, help="Port of the hub's pages; 0 takes a free one.")
-def demo(stop: bool, port: int) -> None:
-    """Play the journey of one event with synthetic people, then keep the hub open."""
-    sys.exit(play(port=port, stop=stop))
 
 
 @main.command()
@@ -116,42 +109,6 @@ def sync(settings: Settings, as_json: bool) -> None:
     answer(done, as_json, lambda: [f"{name}: {what}" for name, what in done.items()])
 
 
-@main.group()
-def parked() -> None:
-    """Events that could not be handled, with every later event of their key."""
-
-
-@parked.command("list")
-@click.argument("services", nargs=-1, type=click.Choice(NAMES))
-@hub_options
-def list_(settings: Settings, as_json: bool, services: tuple[str, ...]) -> None:
-    """List parked keys with what stopped them, of every service or of those you name."""
-    found = checks.parked(settings, services or NAMES)
-    answer(found, as_json, lambda: [_parked_line(item) for item in found] or ["Nothing is parked."])
-
-
-@parked.command()
-@click.argument("service", type=click.Choice(NAMES))
-@click.argument("key")
-@hub_options
-def release(settings: Settings, as_json: bool, service: str, key: str) -> None:
-    """Handle a parked key's events again, in order."""
-    made = rooms.build_one(service, settings)
-    done = made.consumer(rooms.broker(settings)).replay(key)
-    answer({"handled": done}, as_json, lambda: [f"{done} events were handled."])
-
-
-@main.command()
-@click.argument("services", nargs=-1, type=click.Choice(NAMES))
-@hub_options
-def doctor(settings: Settings, as_json: bool, services: tuple[str, ...]) -> None:
-    """Look the hub over, or the services you name; every finding says what to do next. The status is 1 if one is ill."""
-    found = checks.look_over(settings, services or NAMES)
-    document = [{"what": item.what, "well": item.well, "next": item.advice} for item in found]
-    answer(document, as_json, lambda: [item.as_line() for item in found])
-    sys.exit(0 if all(item.well for item in found) else 1)
-
-
 def _work(service: Service, settings: Settings, listener: socket.socket | None) -> int:
     """Run a service's worker, with its health told on the listener if there is one; the exit status."""
     worker = Worker(service.worker_loops(rooms.broker(settings)))
@@ -173,10 +130,6 @@ def _listen(port: int, host: str) -> socket.socket:
         raise click.ClickException(
             f"Port {port} cannot be used ({error.strerror}). Choose another with --port."
         ) from error
-
-
-def _parked_line(item: dict[str, Any]) -> str:
-    return f"{item['service']}  {item['key']}  {item['events']} events since {item['since']} ({item['reason']})"
 
 
 if __name__ == "__main__":

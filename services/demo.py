@@ -53,6 +53,14 @@ class Story:
     seen: dict[str, Any] = field(default_factory=dict)
 
 
+@click.command()
+@click.option("--exit", "stop", is_flag=True, help="Stop after the journey; the status tells whether every step held.")
+@click.option("--port", default=0, help="Port of the hub's pages; 0 takes a free one.")
+def demo(stop: bool, port: int) -> None:
+    """Play the journey of one event with synthetic people, then keep the hub open."""
+    sys.exit(play(port=port, stop=stop))
+
+
 def play(port: int, *, stop: bool) -> int:
     """Play every step; return 0 if each held. Without `stop`, keep the hub open until Ctrl-C."""
     click.echo("Fireweed: one event's way, from a partner, through her consent, to another agency, to a count.")

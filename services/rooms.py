@@ -1,56 +1,59 @@
-"""Puts rooms together for each way to run: all in one process, or one service of many."""
+"""Puts rooms together for each way to run: all in one process, or one service of many, which then holds no other's code."""
 
 from collections.abc import Mapping
+from importlib import import_module
+from typing import Any
 
 from joserfc.jwk import KeySet
 
 from services.common.access import TokenKeys
 from services.common.broker import Broker
 from services.common.database import Database
-from services.common.kafka_broker import KafkaBroker
 from services.common.local_log import LocalLog
 from services.common.migrations import missing_steps, upgrade
 from services.common.service import Service
 from services.common.settings import Settings
-from services.consent import main as consent
-from services.intake import main as intake
-from services.referral import main as referral
-from services.reporting import main as reporting
 
-NAMES = (intake.NAME, consent.NAME, referral.NAME, reporting.NAME)
+NAMES = ("intake", "consent", "referral", "reporting")
 
 
 def build_one(name: str, settings: Settings) -> Service:
     """One service of a distributed hub; it knows the others by their URLs only."""
-    keys = TokenKeys(url=settings.token_keys)
-    makers = {
-        intake.NAME: lambda: intake.build(settings, settings.consent_url or settings.public_url),
-        consent.NAME: lambda: consent.build(settings, keys),
-        referral.NAME: lambda: referral.build(settings, keys),
-        reporting.NAME: lambda: reporting.build(settings),
-    }
-    return makers[name]()
+    return _build(name, settings, settings.consent_url or settings.public_url, TokenKeys(url=settings.token_keys))
 
 
 def build_all(settings: Settings, consent_url: str) -> list[Service]:
     """Every service, for one process."""
     keys = TokenKeys(keys=public_keys(settings))
-    return [
-        intake.build(settings, consent_url),
-        consent.build(settings, keys),
-        referral.build(settings, keys),
-        reporting.build(settings),
-    ]
+    return [_build(name, settings, consent_url, keys) for name in NAMES]
+
+
+def _build(name: str, settings: Settings, consent_url: str, keys: TokenKeys) -> Service:
+    needs: dict[str, tuple[Any, ...]] = {
+        "intake": (consent_url,),
+        "consent": (keys,),
+        "referral": (keys,),
+        "reporting": (),
+    }
+    made: Service = _main(name).build(settings, *needs[name])
+    return made
+
+
+def _main(name: str) -> Any:
+    return import_module(f"services.{name}.main")
 
 
 def public_keys(settings: Settings) -> KeySet:
     """The keys that verify tokens, read from this machine's key folder."""
-    return intake.public_token_keys(settings)
+    keys: KeySet = _main("intake").public_token_keys(settings)
+    return keys
 
 
 def broker(settings: Settings) -> Broker:
     """The bus: Kafka if the settings name one, otherwise the local log in the data folder."""
     if settings.kafka:
+        from services.common.kafka_broker import KafkaBroker  # noqa: PLC0415 - an API, or a hub on its own, needs no client
+
         return KafkaBroker(settings.kafka, session=settings.kafka_session)
     return LocalLog(settings.data / "log.sqlite")
 

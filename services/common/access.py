@@ -144,7 +144,7 @@ Caller = Annotated[str, Depends(_caller)]
 """The id of the calling agency: a route that asks for it is behind the application's `AccessGate`."""
 
 
-def _token_end(request: Request, _agency: Caller) -> datetime:
+async def _token_end(request: Request, _agency: Caller) -> datetime:
     end: datetime = request.state.token_end
     return end
 

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Mapping
 from functools import wraps
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,28 @@ from services.common.errors import Problem
 from services.common.settings import Settings
 
 Command = Callable[..., Any]
+
+
+class Later(click.Group):
+    """A group that loads a command's module when the command is asked for; `later` tells the module of each.
+
+    A process of one service then holds no code of another, and begins in half the time.
+    """
+
+    def __init__(self, *arguments: Any, later: Mapping[str, str], **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self._later = later
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click calls it so
+        """The names of all of them."""
+        return sorted({*self.commands, *self._later})
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The command, from its module if it is one of those."""
+        if cmd_name not in self._later:
+            return super().get_command(ctx, cmd_name)
+        command: click.Command = getattr(import_module(self._later[cmd_name]), cmd_name)
+        return command
 
 
 def hub_options(command: Command) -> Command:

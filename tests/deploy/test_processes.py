@@ -59,6 +59,22 @@ def test_one_service_is_looked_over_where_the_others_cannot_be(settings: Setting
     assert not settings.keys.exists()
 
 
+LOADED = """
+import sys
+from services import cli, rooms
+from services.common.settings import Settings
+rooms.build_one(sys.argv[1], Settings()).close()
+print(*sorted({name.split(".")[1] for name in sys.modules if name.startswith("services.")} & {*rooms.NAMES}))
+"""
+
+
+@pytest.mark.parametrize("name", rooms.NAMES)
+def test_a_process_of_one_service_holds_no_code_of_another(settings: Settings, name: str) -> None:
+    command = [sys.executable, "-c", LOADED, name]
+    told = subprocess.run(command, env=environment(settings), capture_output=True, text=True, check=False)
+    assert (told.stdout, told.stderr) == (f"{name}\n", "")
+
+
 def test_a_worker_tells_that_it_lives_and_is_ready_and_nothing_else(worker: HubProcess) -> None:
     base = str(worker.ready_url).removesuffix("/reporting/health/ready")
     assert httpx2.get(str(worker.ready_url)).json() == {"status": "ready"}

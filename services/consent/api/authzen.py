@@ -130,7 +130,7 @@ class Asker:
         )
 
 
-def _asking(
+async def _asking(
     room: TheRoom, agency: Caller, until: TokenEnd, seen: Presented, request: Request, response: Response
 ) -> Asker:
     name = request.headers.get("x-request-id", "")

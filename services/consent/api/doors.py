@@ -73,6 +73,7 @@ class Door:
         response.headers["Clear-Site-Data"] = '"*"'
 
 
+# What needs no waiting is asked for in the event loop: the way to another thread and back costs more than all of it.
 async def _room(request: Request) -> Room:
     room: Room = request.app.state.room
     return room
@@ -87,7 +88,7 @@ TheRoom = Annotated[Room, Depends(_room)]
 TheDoor = Annotated[Door, Depends(_door)]
 
 
-def _presented(request: Request, room: TheRoom, _agency: Caller) -> epochs.Seen:
+async def _presented(request: Request, room: TheRoom, _agency: Caller) -> epochs.Seen:
     headers = request.headers.getlist(epochs.HEADER)
     return epochs.read(room, headers) if headers else epochs.NOTHING
 
