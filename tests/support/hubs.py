@@ -103,12 +103,21 @@ class HubProcess:
 
     def stop(self) -> None:
         """End in good order."""
+        self.tell_to_end()
+        self.wait_for_end()
+
+    def tell_to_end(self) -> None:
+        """The first half of `stop`: several that end at once take no longer than one."""
         if self.popen and self.popen.poll() is None:
             self.popen.terminate()
-            try:
+
+    def wait_for_end(self) -> None:
+        """The second half."""
+        try:
+            if self.popen:
                 self.popen.wait(15)
-            except subprocess.TimeoutExpired:
-                self.kill()
+        except subprocess.TimeoutExpired:
+            self.kill()
 
     def _answers(self) -> bool:
         if self.popen and self.popen.poll() is not None:
@@ -181,7 +190,9 @@ def distributed_hub(
     finally:
         made.clients.close()
         for process in processes.values():
-            process.stop()
+            process.tell_to_end()
+        for process in processes.values():
+            process.wait_for_end()
 
 
 def environment(settings: Settings) -> dict[str, str]:
