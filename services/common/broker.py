@@ -6,15 +6,14 @@ resumes a group after the last offsets it committed.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 
 class BrokerUnavailable(Exception):
     """The bus cannot be reached just now; what was to be sent or read is still safe where it is."""
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
+class Record(NamedTuple):
     """One message on its way to a topic. A `value` of None removes the key from a compacted topic."""
 
     topic: str

@@ -7,6 +7,7 @@ from typing import Any
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.errors import CommitFailedError, KafkaError, TopicAlreadyExistsError
 from kafka.net.compat import KafkaNetClient
+from kafka.partitioner import Partitioner, murmur2
 from kafka.structs import OffsetAndMetadata
 
 from services.common.broker import BrokerUnavailable, Received, Record
@@ -80,6 +81,7 @@ class KafkaSender:
                 bootstrap_servers=servers,
                 bootstrap_timeout_ms=BOOTSTRAP_SECONDS * 1000,
                 kafka_client=connect,
+                partitioner=_ByKey(),
                 # linger 0 with a large batch: a lone event leaves at once, and under load batches form while
                 # requests are in flight. Measured at 17,800 records a second against 10,400 with linger 5 ms.
                 linger_ms=0,
@@ -97,8 +99,8 @@ class KafkaSender:
         send = self._producer.send
         try:
             futures = [
-                send(record.topic, key=record.key.encode(), value=record.value, headers=_encode(record.headers))
-                for record in records
+                send(topic, key=key.encode(), value=value, headers=_encode(headers))
+                for topic, key, headers, value in records
             ]
         except KafkaError as error:
             raise BrokerUnavailable(type(error).__name__) from error
@@ -111,6 +113,16 @@ class KafkaSender:
         self._producer._sender.force_close()  # noqa: SLF001 - there is no public way
         with suppress(KafkaError):
             self._producer.close(timeout=1)
+
+
+class _ByKey(Partitioner):  # type: ignore[misc] - kafka-python comes without types
+    """The partition that the default partitioner chooses for a key, without its sorting all partitions for each record."""
+
+    def partition(
+        self, topic: str, _key: object, serialized_key: bytes, _value: object, _sent: object, cluster: Any
+    ) -> int:
+        partition: int = (murmur2(serialized_key) & 0x7FFFFFFF) % len(cluster.partitions_for_topic(topic))
+        return partition
 
 
 class KafkaPending:
@@ -212,7 +224,7 @@ class _unavailable_on_error:  # noqa: N801 - reads as a statement
 
 
 def _encode(headers: Mapping[str, str]) -> list[tuple[str, bytes]]:
-    return [(name, text.encode()) for name, text in headers.items()]
+    return list(zip(headers, map(str.encode, headers.values()), strict=True))
 
 
 def _received(record: Any) -> Received:

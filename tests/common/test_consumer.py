@@ -222,7 +222,7 @@ def test_types_that_nobody_handles_are_passed_over(database: Database) -> None:
 
 def test_a_tombstone_is_passed_over(database: Database) -> None:
     item = received(events("a-1"))[0]
-    Handler(database).consumer.take([replace(item, record=replace(item.record, value=None))])
+    Handler(database).consumer.take([replace(item, record=item.record._replace(value=None))])
     assert effects(database) == []
     assert parked(database) == []
 
@@ -497,7 +497,7 @@ def test_after_an_outage_no_later_batch_takes_effect_and_no_offset_is_noted(data
 def test_of_a_large_batch_only_what_cannot_be_read_is_parked(database: Database) -> None:
     bus, _ = bus_of(database, many(0), many(1))
     record = bus.batches[0][3].record
-    broken = replace(bus.batches[0][3], record=replace(record, value=b"{"))
+    broken = replace(bus.batches[0][3], record=record._replace(value=b"{"))
     bus.batches[0] = [*bus.batches[0][:3], broken, *bus.batches[0][4:]]
     make_consumer(database, bus).run(bus.stopping)
     key = record.key

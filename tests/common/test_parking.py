@@ -32,7 +32,7 @@ def of_key(database: Database, key: str) -> list[Received]:
 
 def test_a_parked_event_comes_out_as_it_went_in(database: Database) -> None:
     record = Record(TOPIC, "clé", {"ce_id": "été ❄", "odd": ""}, bytes(range(256)))
-    items = [Received(record, 3, 2**40), Received(replace(record, value=None), 3, 2**40 + 1)]
+    items = [Received(record, 3, 2**40), Received(record._replace(value=None), 3, 2**40 + 1)]
     park(database, items)
     assert of_key(database, "clé") == items
 
@@ -48,7 +48,7 @@ def test_parking_an_event_again_changes_nothing(database: Database) -> None:
 
 def test_the_same_place_in_another_partition_or_topic_is_another_event(database: Database) -> None:
     item = received([make_event("a", 1)])[0]
-    elsewhere = Received(replace(item.record, topic="services.v1"), item.partition, item.offset)
+    elsewhere = Received(item.record._replace(topic="services.v1"), item.partition, item.offset)
     park(database, [item, replace(item, partition=1), elsewhere])
     assert len(of_key(database, "a")) == 3
 
