@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from functools import lru_cache
 from typing import Any
 
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
@@ -82,6 +83,7 @@ class KafkaSender:
                 bootstrap_timeout_ms=BOOTSTRAP_SECONDS * 1000,
                 kafka_client=connect,
                 partitioner=_ByKey(),
+                metrics_enabled=False,  # nobody reads them, and they take two microseconds of each record
                 # linger 0 with a large batch: a lone event leaves at once, and under load batches form while
                 # requests are in flight. Measured at 17,800 records a second against 10,400 with linger 5 ms.
                 linger_ms=0,
@@ -115,13 +117,16 @@ class KafkaSender:
             self._producer.close(timeout=1)
 
 
-class _ByKey(Partitioner):  # type: ignore[misc] - kafka-python comes without types
-    """The partition that the default partitioner chooses for a key, without its sorting all partitions for each record."""
+class _ByKey(Partitioner):  # type: ignore[misc]  # kafka-python has no types
+    """The partition that the default partitioner chooses for a key, without its looking through all partitions each time."""
+
+    # Done in Python, it takes 6 microseconds for the length of a UUID; agencies, which are keys, come again and again.
+    _hash = staticmethod(lru_cache(10_000)(murmur2))
 
     def partition(
         self, topic: str, _key: object, serialized_key: bytes, _value: object, _sent: object, cluster: Any
     ) -> int:
-        partition: int = (murmur2(serialized_key) & 0x7FFFFFFF) % len(cluster.partitions_for_topic(topic))
+        partition: int = (self._hash(serialized_key) & 0x7FFFFFFF) % len(cluster.partitions_for_topic(topic))
         return partition
 
 

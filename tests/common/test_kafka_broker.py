@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from itertools import count
+from uuid import UUID
 
 import pytest
 from kafka import KafkaAdminClient, KafkaProducer
@@ -152,6 +153,21 @@ def test_a_consumer_comes_back_and_closes_while_the_broker_stands_still(
     with frozen(kafka_server):
         assert list(consumer.poll(0.3)) == []
         consumer.close()
+
+
+@on_kafka
+def test_a_key_has_the_partition_that_any_other_client_gives_it(kafka: KafkaBroker, kafka_server: KafkaServer) -> None:
+    keys = ["", "clé ❄", *("x" * length for length in range(1, 40)), *(str(UUID(int=n << 90)) for n in range(40))]
+    stranger = KafkaProducer(bootstrap_servers=kafka_server.bootstrap)
+    sent = {key: stranger.send(TOPIC, key=key.encode(), value=b"1") for key in keys}
+    theirs = {key: future.get(PATIENCE).partition for key, future in sent.items()}
+    stranger.close()
+    with closing(kafka.producer()) as producer:
+        assert all(producer.send([Record(TOPIC, key, {}, b"2") for key in keys]).acknowledged(PATIENCE))
+    with closing(kafka.consumer(f"kafka-only-{next(_groups)}", [TOPIC])) as consumer:
+        ours = {item.record.key: item.partition for item in take(consumer, 2 * len(keys)) if item.record.value == b"2"}
+    assert ours == theirs
+    assert len(set(theirs.values())) == topics()[TOPIC].partitions
 
 
 @on_kafka
