@@ -73,7 +73,7 @@ class Relay:
             return sent + (before.result() if before else 0)
 
     def _page(self, after: int = 0) -> Sequence[Waiting]:
-        with self.database.reading() as connection:
+        with self.database.reading_in_order() as connection:
             return self.outbox.oldest(connection, after, BATCH)
 
     def _settle(self, rows: Sequence[Waiting], pending: Pending, blocked: set[str]) -> int:

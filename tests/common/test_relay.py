@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from sqlalchemy import text
 from sqlalchemy.exc import OperationalError
 
 from deploy.testing.kafka import KafkaServer
@@ -162,6 +163,36 @@ def test_more_than_a_batch_leaves_in_one_pass(database: Database, relay: Relay) 
     assert relay.pass_on(producer) == amount
     assert producer.ids == [f"a-{number}" for number in range(amount)]
     assert waiting(database) == []
+
+
+@only_postgresql
+def test_a_backlog_is_not_read_again_for_each_page_by_a_database_that_believes_the_outbox_empty(
+    database: Database, relay: Relay, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(relay_module, "BATCH", 100)
+    events = [make_event("a", number) for number in range(2000)]
+    add_events(database, events)
+    for statement in ("ANALYZE outbox", "DELETE FROM outbox", "VACUUM (TRUNCATE false) outbox"):
+        with database.single() as connection:
+            connection.exec_driver_sql(statement)
+    add_events(database, events)
+    before, after, pages = rows_touched(database), 0, 0
+    while rows := relay._page(after):
+        after, pages = rows[-1].id, pages + 1
+    assert pages == 20
+    assert rows_touched(database) - before < 2 * 2000
+
+
+def rows_touched(database: Database) -> int:
+    """How many rows of the outbox PostgreSQL has looked at; sessions tell of it at their end."""
+    database.close()
+    with database.reading() as connection:
+        eventually(lambda: not connection.scalar(text(OTHERS)))
+        return int(connection.scalar(text(TOUCHED)) or 0)
+
+
+OTHERS = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+TOUCHED = "SELECT seq_tup_read + idx_tup_fetch FROM pg_stat_user_tables WHERE relname = 'outbox'"
 
 
 @only_postgresql
