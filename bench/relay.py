@@ -16,7 +16,7 @@ from services.common.kafka_broker import KafkaBroker
 from services.common.relay import Relay
 from services.intake import models
 
-ROWS, ROUNDS = 20_000, 7
+ROWS, ROUNDS = 20_000, 5
 
 
 def figures(world: World) -> list[Figure]:
