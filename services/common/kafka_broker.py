@@ -83,7 +83,7 @@ class KafkaSender:
                 bootstrap_timeout_ms=BOOTSTRAP_SECONDS * 1000,
                 kafka_client=connect,
                 partitioner=_ByKey(),
-                metrics_enabled=False,  # nobody reads them, and they take two microseconds of each record
+                metrics_enabled=False,  # nobody reads them, and they are counted anew for each batch
                 # linger 0 with a large batch: a lone event leaves at once, and under load batches form while
                 # requests are in flight. Measured at 17,800 records a second against 10,400 with linger 5 ms.
                 linger_ms=0,
