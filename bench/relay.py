@@ -63,7 +63,8 @@ def _bare(world: World) -> float:
         (event.key.encode(), to_value(event), [(name, text.encode()) for name, text in to_headers(event).items()])
         for event in events
     ]
-    producer = KafkaProducer(bootstrap_servers=world.kafka.bootstrap, linger_ms=0, batch_size=256 * 1024)
+    settings = {"linger_ms": 0, "batch_size": 256 * 1024, "metrics_enabled": False}
+    producer = KafkaProducer(bootstrap_servers=world.kafka.bootstrap, **settings)
     producer.send("services.v1", key=b"warm", value=b"{}").get(10)
     start = time.perf_counter()
     futures = [producer.send("services.v1", key=key, value=value, headers=headers) for key, value, headers in records]
