@@ -21,7 +21,7 @@ import psycopg
 
 import schemas
 from bench.load import repeat
-from bench.publishing import published, publishing, say
+from bench.publishing import publishing, reading_pages, say
 from bench.report import Figure, middle, percentile
 from bench.world import World
 from services.common.broker import Received
@@ -50,7 +50,7 @@ def figures(world: World) -> list[Figure]:
     world.hub.processes["reporting-worker"].stop()
     settings = world.hub.settings
     small = [*publishing(world), *folding(settings)]
-    return [*small, *rebuilding(settings), *published(world, EVENTS), *reading(settings)]
+    return [*small, *rebuilding(settings), *reading_pages(world, EVENTS), *reading(settings)]
 
 
 def folding(settings: Settings) -> list[Figure]:
