@@ -41,7 +41,7 @@ def publications(holdings: TheHoldings) -> Response:
 @routes.get("/publications/{publication}/certificate.json", response_class=Response)
 def certificate(holdings: TheHoldings, request: Request, publication: str) -> Response:
     """What was published, who approved it, and how the audit went."""
-    return frozen(request, holdings.file(publication, "certificate.json"), MEDIA["json"])
+    return frozen(request, holdings.file(find(holdings.releases(), publication), "certificate.json"), MEDIA["json"])
 
 
 @routes.get("/publications/{publication}/tables/{file}", response_class=Response)
@@ -51,9 +51,9 @@ def table(holdings: TheHoldings, request: Request, publication: str, file: str) 
     if not asked:
         raise not_found()
     name, kind = asked.groups()
-    if kind in {"json", "csv"}:
-        return frozen(request, holdings.file(publication, f"tables/{file}"), MEDIA[kind])
     release = find(holdings.releases(), publication)
+    if kind in {"json", "csv"}:
+        return frozen(request, holdings.file(release, f"tables/{file}"), MEDIA[kind])
     if kind not in MADE or name not in release.tables:
         raise not_found()
     return frozen(request, holdings.make(_made, release, name, kind), MEDIA[kind.rpartition(".")[2]])

@@ -16,8 +16,8 @@ SORTS = (RECOMMENDATION, REGION, FAMILY, TABLE)
 
 
 def look_ahead(holdings: Holdings) -> None:
-    """Look at what services declare, and make what shows it, so that whoever asks next waits for neither."""
-    live, releases = holdings.look(), holdings.releases()
+    """Look at what is published and declared, and make what shows it, so that whoever asks next waits for neither."""
+    live, releases = holdings.live.look(), holdings.releases.look()
     for language in LANGUAGES:
         holdings.make_live(overview, live, releases, language)
 
@@ -107,7 +107,7 @@ def quality(holdings: Holdings, releases: Releases, release: Release, language: 
         grid=grid,
         chart=charts.draw(column(grid, 2), Words(language, release.plan)),
         total=(sum(all_ for all_, _ in cells), sum(hidden for _, hidden in cells)),
-        certificate=json.loads(holdings.file(release.id, "certificate.json")),
+        certificate=json.loads(holdings.file(release, "certificate.json")),
     )
 
 

@@ -59,7 +59,7 @@ class Shelf(Protocol):
     """Where publications stand for anybody to take."""
 
     def standing(self) -> Sequence[tuple[str, str]]:
-        """Which publications there are, each with its hash: enough to know whether others came or went."""
+        """Which publications there are, each with its hash: enough to tell whether any came or went."""
         ...
 
     def releases(self) -> Sequence[Release]:
