@@ -7,15 +7,14 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from sqlalchemy import delete, event
+from sqlalchemy import delete
 from starlette.testclient import TestClient
 
-from services.common.clock import monotonic, pause
 from services.common.settings import Settings
-from services.common.worker import Worker
 from services.reporting import main
 from services.reporting.frozen import FrozenShelf
 from services.reporting.pages.holdings import KEPT, KEPT_LIVE, RECENT_SECONDS, Holdings
+from services.reporting.pages.made import look_ahead
 from services.reporting.pages.shelf import Live
 from services.reporting.publication_tables import publication
 from services.reporting.store.capacity import keep_capacity
@@ -37,6 +36,19 @@ class Hand:
 
     def __call__(self) -> float:
         return self.at
+
+
+class Once(threading.Event):
+    """Ends a loop at its first pause, and tells how long that would have been."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.pauses: list[float] = []
+
+    def wait(self, timeout: float | None = None) -> bool:
+        self.pauses.append(timeout or 0.0)
+        self.set()
+        return True
 
 
 @dataclass(frozen=True)
@@ -175,26 +187,29 @@ def test_what_is_kept_has_an_end_and_live_facts_push_out_no_page(kept: Kept) -> 
     assert (made.count(10_000), made.count(20_000)) == (2, 2)
 
 
-def test_whoever_reads_never_waits_for_a_look_at_what_is_published_or_declared(kept: Kept) -> None:
-    """As long as the loop beside the pages runs; without it a page looks by itself, as all tests above show."""
-    service = main.build(Settings(data=kept.face.folder, database_url=kept.face.url))
-    beside, looked, lookers = Worker(service.api_loops), threading.Event(), set()
-
-    def hear(_connection: object, _cursor: object, statement: str, *_rest: object) -> None:
-        lookers.add(threading.current_thread().name)
-        if "capacity" in statement:
-            looked.set()
-
+def test_after_a_look_ahead_not_even_the_first_reader_of_the_overview_waits_for_the_database(kept: Kept) -> None:
     kept.declare(7)
-    event.listen(service.database.engine, "before_cursor_execute", hear)
-    beside.start()
-    assert looked.wait(30)
-    pause(0.2)
-    with TestClient(service.app) as client:
-        end = monotonic() + 1.5 * RECENT_SECONDS
-        while monotonic() < end:
-            assert free(client.get(OVERVIEW).text) == ["7"]
-            assert client.get(f"{HOME}/en/archive").status_code == 200
-    beside.stop()
+    look_ahead(kept.holdings)
+    kept.clock.at += RECENT_SECONDS * 0.99
+    with asked_of_databases() as asked:
+        assert free(kept.get(OVERVIEW)) == ["7"]
+        assert "<td>7</td>" in kept.get(f"{HOME}/fr/")
+    assert asked == []
+    kept.declare(8, minutes=1)
+    shelve(kept.face.database, drafts()[2:3])
+    look_ahead(kept.holdings)
+    assert free(kept.get(OVERVIEW)) == ["8"]
+    assert f'{HOME}/en/r/2026"' in kept.get(OVERVIEW)
+
+
+def test_a_loop_beside_the_pages_looks_ahead_twice_in_the_time_for_which_a_look_counts(kept: Kept) -> None:
+    service = main.build(Settings(data=kept.face.folder, database_url=kept.face.url))
+    [loop] = service.api_loops.values()
+    once = Once()
+    with asked_of_databases() as asked:
+        loop(once)
     service.close()
-    assert lookers == set(service.api_loops)
+    assert [pause <= RECENT_SECONDS / 2 for pause in once.pauses] == [True]
+    assert [any(f"FROM {name}" in statement for statement in asked) for name in ("capacity", "publication")] == [
+        True
+    ] * 2
