@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from services.common.database import Database
-from services.reporting.pages.shelf import Free, Release
+from services.reporting.pages.shelf import Live, Release
 from services.reporting.store import capacity, publications
 
 
@@ -13,6 +13,11 @@ class FrozenShelf:
     """Published files in the database."""
 
     database: Database
+
+    def standing(self) -> Sequence[tuple[str, str]]:
+        """Which publications there are, each with its hash."""
+        with self.database.reading() as connection:
+            return publications.standing(connection)
 
     def releases(self) -> Sequence[Release]:
         """Every publication, in the order in which they came out."""
@@ -37,12 +42,7 @@ class FrozenShelf:
         with self.database.reading() as connection:
             return publications.published_file(connection, publication, name)
 
-    def free(self) -> Sequence[Free]:
+    def live(self) -> Live:
         """What services declare, now."""
         with self.database.reading() as connection:
-            return capacity.available(connection)
-
-    def declaring(self) -> tuple[int, int]:
-        """How many agencies have declared something, and how many take part."""
-        with self.database.reading() as connection:
-            return capacity.declaring(connection)
+            return Live(tuple(capacity.available(connection)), *capacity.declaring(connection))

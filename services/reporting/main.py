@@ -8,14 +8,18 @@ from services.common.database import Database
 from services.common.service import Service
 from services.common.settings import Settings
 from services.common.web import create_app
+from services.common.worker import every
 from services.reporting import handlers, models, publications
 from services.reporting.contributors import contributors
 from services.reporting.frozen import FrozenShelf
 from services.reporting.pages import routes as pages
-from services.reporting.pages.holdings import Holdings
+from services.reporting.pages.holdings import RECENT_SECONDS, Holdings
+from services.reporting.pages.made import look_ahead
 from services.reporting.room import Room
 
 NAME = "reporting"
+# Twice in the time for which a look counts, so that no request has to look by itself.
+LOOK_SECONDS = RECENT_SECONDS / 2
 
 
 def build_room(settings: Settings, clock: Clock | None = None) -> Room:
@@ -48,4 +52,5 @@ def build(settings: Settings, clock: Clock | None = None) -> Service:
             "Fireweed reporting", "What services can take, and which needs go unmet.", routers, holdings=holdings
         ),
         prefixes=("/reporting",),
+        api_loops={"look ahead": every(LOOK_SECONDS, partial(look_ahead, holdings))},
     )

@@ -7,14 +7,15 @@ from typing import Any
 
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
+from pydantic_core import to_json
 
 from services.common.errors import not_found
 from services.common.languages import LANGUAGES
 from services.reporting.pages.answers import TheHoldings, frozen
 from services.reporting.pages.bundle import Table
-from services.reporting.pages.holdings import Holdings, find
+from services.reporting.pages.holdings import Holdings, Releases, find
 from services.reporting.pages.paper import document
-from services.reporting.pages.shelf import Release
+from services.reporting.pages.shelf import Live, Release
 from services.reporting.pages.spreadsheet import workbook
 
 routes = APIRouter(prefix="/reporting/v1", tags=["public"])
@@ -31,19 +32,16 @@ MADE: Mapping[str, Callable[[Release, Table], bytes]] = {
 }
 
 
-@routes.get("/publications")
-def publications(holdings: TheHoldings) -> dict[str, Any]:
+@routes.get("/publications", response_model=dict[str, Any])
+def publications(holdings: TheHoldings) -> Response:
     """Every publication, in order, with the hash that its certificate seals."""
-    names = ("id", "period", "plan", "rules", "revises", "files", "bundle", "published_at")
-    return {
-        "publications": [{name: getattr(release, name) for name in names} for release in holdings.releases()],
-    }
+    return Response(holdings.make(_list, holdings.releases()), media_type=MEDIA["json"])
 
 
 @routes.get("/publications/{publication}/certificate.json", response_class=Response)
 def certificate(holdings: TheHoldings, request: Request, publication: str) -> Response:
     """What was published, who approved it, and how the audit went."""
-    return frozen(request, holdings.file(publication, "certificate.json"), MEDIA["json"])
+    return frozen(request, holdings.file(find(holdings.releases(), publication), "certificate.json"), MEDIA["json"])
 
 
 @routes.get("/publications/{publication}/tables/{file}", response_class=Response)
@@ -53,19 +51,26 @@ def table(holdings: TheHoldings, request: Request, publication: str, file: str) 
     if not asked:
         raise not_found()
     name, kind = asked.groups()
-    if kind in {"json", "csv"}:
-        return frozen(request, holdings.file(publication, f"tables/{file}"), MEDIA[kind])
     release = find(holdings.releases(), publication)
+    if kind in {"json", "csv"}:
+        return frozen(request, holdings.file(release, f"tables/{file}"), MEDIA[kind])
     if kind not in MADE or name not in release.tables:
         raise not_found()
     return frozen(request, holdings.make(_made, release, name, kind), MEDIA[kind.rpartition(".")[2]])
 
 
-@routes.get("/capacity")
-def capacity(holdings: TheHoldings) -> dict[str, Any]:
+@routes.get("/capacity", response_model=dict[str, Any])
+def capacity(holdings: TheHoldings) -> Response:
     """Live capacity by region and need, as JSON."""
-    names = ("region", "need", "unit", "available", "total", "programs", "as_of")
-    return {"capacity": [{name: getattr(item, name) for name in names} for item in holdings.shelf.free()]}
+    return Response(holdings.make_live(_capacity, holdings.live()), media_type=MEDIA["json"])
+
+
+def _list(_holdings: Holdings, releases: Releases) -> bytes:
+    return to_json({"publications": releases})
+
+
+def _capacity(_holdings: Holdings, live: Live) -> bytes:
+    return to_json({"capacity": [each._asdict() for each in live.free]})
 
 
 def _made(holdings: Holdings, release: Release, name: str, kind: str) -> bytes:

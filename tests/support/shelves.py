@@ -16,6 +16,8 @@ from math import prod
 from pathlib import Path
 
 from fastapi import FastAPI
+from sqlalchemy import event
+from sqlalchemy.engine import Engine
 
 import schemas
 from examples.cohort_plan import CITIES
@@ -173,6 +175,20 @@ def front(database_url: str, folder: Path, published: Sequence[Draft] = ()) -> I
     assert isinstance(service.app, FastAPI)
     yield Front(service.app, service.database, database_url, folder)
     service.close()
+
+
+@contextmanager
+def asked_of_databases() -> Iterator[list[str]]:
+    """Every statement that reaches a database meanwhile, from this thread or any other, but for what SQLite begins with."""
+    found: list[str] = []
+
+    def hear(_connection: object, _cursor: object, statement: str, *_rest: object) -> None:
+        if not statement.startswith(("PRAGMA", "BEGIN")):
+            found.append(statement)
+
+    event.listen(Engine, "before_cursor_execute", hear)
+    yield found
+    event.remove(Engine, "before_cursor_execute", hear)
 
 
 @contextmanager

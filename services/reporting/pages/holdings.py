@@ -1,43 +1,81 @@
-"""Publications as pages use them: found by name, read once, and what is made of their bytes kept as long as there is room."""
+"""Publications as pages use them: found by name, read once, and what is made of their bytes kept as long as there is room.
+
+Which publications stand, and what services declare, is known as it was at most a second ago. All of it is for everybody, and
+whoever has read a page may keep it for minutes anyway.
+"""
 
 from collections.abc import Callable, Sequence
 from functools import lru_cache
+from typing import Generic, TypeVar
 
+from services.common.clock import monotonic
 from services.common.errors import not_found
 from services.reporting.pages import bundle
 from services.reporting.pages.bundle import Table
-from services.reporting.pages.shelf import Release, Shelf
+from services.reporting.pages.shelf import Live, Release, Shelf
 
 # A page is about 30 kB; nothing that is made from frozen bytes ever changes, so making it twice would be waste.
 KEPT = 1024
+# What is made of live facts is made anew when they change: a page and a file, in each language, as they are and as they were.
+KEPT_LIVE = 8
+RECENT_SECONDS = 1.0
 Releases = tuple[Release, ...]
+Found = TypeVar("Found")
+
+
+class Recent(Generic[Found]):
+    """What was found at most a second ago; the very same as long as nothing else is found."""
+
+    def __init__(self, find: Callable[[], Found], now: Callable[[], float]) -> None:
+        self._find, self._now = find, now
+        self._last: tuple[float, Found] | None = None
+
+    def __call__(self) -> Found:
+        """As it was at most a second ago."""
+        last = self._last
+        return last[1] if last and self._now() - last[0] < RECENT_SECONDS else self.look()
+
+    def look(self) -> Found:
+        """As it is now."""
+        now, found, last = self._now(), self._find(), self._last
+        found = last[1] if last and last[1] == found else found
+        self._last = now, found
+        return found
 
 
 class Holdings:
     """What pages are given. All that it can reach is a shelf of published files."""
 
-    def __init__(self, shelf: Shelf) -> None:
-        self.shelf = shelf
+    def __init__(self, shelf: Shelf, now: Callable[[], float] = monotonic) -> None:
+        self._shelf = shelf
+        self._releases = lru_cache(1)(self._read)
+        self.releases = Recent(lambda: self._releases(tuple(shelf.standing())), now)
+        self.live = Recent(shelf.live, now)
+        self.file: Callable[[Release, str], bytes] = lru_cache(KEPT)(self._file)
         self.table: Callable[[Release, str], Table] = lru_cache(KEPT)(self._table)
         self._kept = lru_cache(KEPT)(self._make)
-
-    def releases(self) -> Releases:
-        """Every publication, in the order in which they came out."""
-        return tuple(self.shelf.releases())
+        self._kept_live = lru_cache(KEPT_LIVE)(self._make)
 
     def make(self, maker: Callable[..., bytes], *about: object) -> bytes:
         """What `maker` makes of these holdings and of what it is about; made once."""
         return self._kept(maker, *about)
 
+    def make_live(self, maker: Callable[..., bytes], live: Live, *about: object) -> bytes:
+        """The same for what also depends on live facts."""
+        return self._kept_live(maker, live, *about)
+
+    def _read(self, _standing: tuple[tuple[str, str], ...]) -> Releases:
+        return tuple(self._shelf.releases())
+
     def _make(self, maker: Callable[..., bytes], *about: object) -> bytes:
         return maker(self, *about)
 
     def _table(self, release: Release, name: str) -> Table:
-        return bundle.read(self.file(release.id, f"tables/{name}.json"))
+        return bundle.read(self.file(release, f"tables/{name}.json"))
 
-    def file(self, publication: str, name: str) -> bytes:
+    def _file(self, release: Release, name: str) -> bytes:
         """One published file; raises a 404 problem for whatever is not published."""
-        content = self.shelf.file(publication, name)
+        content = self._shelf.file(release.id, name)
         if content is None:
             raise not_found()
         return content

@@ -1,7 +1,7 @@
 """The languages of the public pages: sentences, names of codes and periods, and how numbers are written."""
 
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from gettext import NullTranslations
 
 from babel.numbers import format_decimal, format_percent
@@ -14,6 +14,7 @@ from services.reporting.pages.bundle import HIDDEN, NONE, Value
 from services.reporting.pages.grids import SHARE, Column, Header
 
 PACKAGE = "services.reporting.pages"
+LINES = 4096
 TITLES = {"en": "title", "fr": "x-title-fr"}
 
 
@@ -93,7 +94,7 @@ class Words:
 
     def number(self, value: int) -> str:
         """A whole number."""
-        return format_decimal(value, locale=locale_of(self.language))
+        return number(self.language, value)
 
     def share(self, value: str) -> str:
         """A share in percent, which at its ends is a bound."""
@@ -110,16 +111,23 @@ def catalogue(language: str) -> NullTranslations:
     return languages.catalogue(PACKAGE, language)
 
 
+@lru_cache(4096)
+def number(language: str, value: int) -> str:
+    """A whole number. A page has a thousand of them, most of them small, and they are most of the work that it makes."""
+    return format_decimal(value, locale=locale_of(language))
+
+
 @cache
 def templates(language: str) -> Environment:
     """The templates, speaking a language."""
     made = languages.environment(PACKAGE, language, catalogue(language))
-    locale = locale_of(language)
     made.globals.update(
         label=lambda kind, code: schemas.label(kind, code, language), recommendation=schemas.recommendations().get
     )
     made.filters["need"] = lambda code, words: words.code("family", code)
     made.filters["row"] = lambda header, words: words.header(header)
-    made.filters["number"] = lambda value: format_decimal(value, locale=locale)
+    made.filters["number"] = lambda value: number(language, value)
+    # Of hundreds of lines few change from one look to the next.
+    made.filters["line"] = lru_cache(LINES)(lambda row: made.get_template("line.html").render(row=row))
     made.filters["titled"] = lambda told: told[TITLES[language]]
     return made

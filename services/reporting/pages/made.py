@@ -1,16 +1,65 @@
-"""Pages that are made of a publication's bytes alone, and so are always the same for the same publications."""
+"""Pages, made of what they are given alone: always the same for the same publications and the same live facts."""
 
 import json
 
+import schemas
+from services.common.languages import LANGUAGES
 from services.reporting.pages import charts, subjects
 from services.reporting.pages.grids import COUNT, SHARE, Column, Grid, column
 from services.reporting.pages.holdings import Holdings, Releases, history, revision
 from services.reporting.pages.languages import Words, templates
-from services.reporting.pages.shelf import Release
-from services.reporting.pages.subjects import FAMILY, RECOMMENDATION, REGION, TABLE
+from services.reporting.pages.shelf import Live, Release
+from services.reporting.pages.subjects import FAMILY, PLAN, RECOMMENDATION, REGION, TABLE
 
 HOME = "/reporting"
 SORTS = (RECOMMENDATION, REGION, FAMILY, TABLE)
+
+
+def look_ahead(holdings: Holdings) -> None:
+    """Look at what is published and declared, and make what shows it, so that whoever asks next waits for neither."""
+    live, releases = holdings.live.look(), holdings.releases.look()
+    for language in LANGUAGES:
+        holdings.make_live(overview, live, releases, language)
+
+
+def overview(holdings: Holdings, live: Live, releases: Releases, language: str) -> bytes:
+    """What there is to read, and what services can take now."""
+    return _render(language, "overview.html", gaps=holdings.make(gaps, releases, language).decode(), live=live)
+
+
+def gaps(holdings: Holdings, releases: Releases, language: str) -> bytes:
+    """The part of the overview that changes with publications only."""
+    newest = releases[-1] if releases else None
+    words = Words(language, newest.plan if newest else PLAN)
+    people = subjects.newest(releases, "people")
+    return _render(
+        language,
+        "gaps.html",
+        words=words,
+        newest=newest,
+        names={sort: subjects.subjects(sort, words.plan) for sort in SORTS},
+        people=people,
+        blocks=subjects.blocks(holdings, releases, people, "people", words) if people else [],
+    )
+
+
+def method(_holdings: Holdings, language: str) -> bytes:
+    """What is hidden and why, and how people are counted."""
+    plan, rules = schemas.plan(PLAN), schemas.rules(PLAN)
+    return _render(language, "method.html", words=Words(language, PLAN), plan=plan, rules=rules)
+
+
+def archive(_holdings: Holdings, releases: Releases, language: str) -> bytes:
+    """Every publication there is."""
+    return _render(language, "archive.html", words=Words(language, PLAN), releases=releases)
+
+
+def none_yet(_holdings: Holdings, language: str, subject: str, sort: str) -> bytes:
+    """Word that there is no publication yet that says something of a subject."""
+    indicators = subjects.catalogue(subject)
+    return _render(
+        language, "none_yet.html", words=Words(language, PLAN), subject=subject, sort=sort, indicators=indicators
+    )
 
 
 def contents(_holdings: Holdings, releases: Releases, release: Release, language: str) -> bytes:
@@ -58,10 +107,14 @@ def quality(holdings: Holdings, releases: Releases, release: Release, language: 
         grid=grid,
         chart=charts.draw(column(grid, 2), Words(language, release.plan)),
         total=(sum(all_ for all_, _ in cells), sum(hidden for _, hidden in cells)),
-        certificate=json.loads(holdings.file(release.id, "certificate.json")),
+        certificate=json.loads(holdings.file(release, "certificate.json")),
     )
 
 
 def _page(template: str, releases: Releases, release: Release, language: str, **values: object) -> bytes:
     shown = {"release": release, "revision": revision(releases, release), "words": Words(language, release.plan)}
-    return templates(language).get_template(template).render(home=HOME, **shown, **values).encode()
+    return _render(language, template, **shown, **values)
+
+
+def _render(language: str, template: str, **values: object) -> bytes:
+    return templates(language).get_template(template).render(home=HOME, **values).encode()

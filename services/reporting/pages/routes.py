@@ -2,20 +2,17 @@
 
 from functools import cache
 from importlib.resources import files
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Depends, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 
-import schemas
 from services.common.errors import not_found
 from services.common.languages import LANGUAGES, preferred
-from services.reporting.pages import subjects
+from services.reporting.pages import made, subjects
 from services.reporting.pages.answers import HTML, PAGE_SECONDS, TheHoldings, frozen
 from services.reporting.pages.holdings import find
-from services.reporting.pages.languages import Words, templates
-from services.reporting.pages.made import HOME, SORTS, contents, quality, subject_page
-from services.reporting.pages.subjects import PLAN
+from services.reporting.pages.made import HOME
 
 QUALITY = "quality"
 FILES = {"report.css": "text/css; charset=utf-8", "report.svg": "image/svg+xml"}
@@ -50,14 +47,7 @@ def file(request: Request, name: str) -> Response:
 @routes.get("/{language}/")
 def overview(holdings: TheHoldings, language: Language) -> Response:
     """What there is to read, and what services can take now."""
-    releases = holdings.releases()
-    newest = releases[-1] if releases else None
-    words = Words(language, newest.plan if newest else PLAN)
-    names = {sort: subjects.subjects(sort, words.plan) for sort in SORTS}
-    shown = {"newest": newest, "names": names, "free": holdings.shelf.free(), "declaring": holdings.shelf.declaring()}
-    people = subjects.newest(releases, "people")
-    blocks = subjects.blocks(holdings, releases, people, "people", words) if people else []
-    return _page(language, "overview.html", words=words, people=people, blocks=blocks, **shown)
+    return HTMLResponse(holdings.make_live(made.overview, holdings.live(), holdings.releases(), language))
 
 
 @routes.get("/{language}/r/{publication}")
@@ -65,7 +55,7 @@ def about_publication(holdings: TheHoldings, request: Request, language: Languag
     """What one publication holds."""
     releases = holdings.releases()
     release = find(releases, publication)
-    return frozen(request, holdings.make(contents, releases, release, language), HTML, PAGE_SECONDS)
+    return frozen(request, holdings.make(made.contents, releases, release, language), HTML, PAGE_SECONDS)
 
 
 @routes.get("/{language}/r/{publication}/{subject}")
@@ -76,23 +66,22 @@ def about_subject(
     releases = holdings.releases()
     release = find(releases, publication)
     if subject == QUALITY:
-        return frozen(request, holdings.make(quality, releases, release, language), HTML, PAGE_SECONDS)
+        return frozen(request, holdings.make(made.quality, releases, release, language), HTML, PAGE_SECONDS)
     if not subjects.tables(release, subject):
         raise not_found()
-    return frozen(request, holdings.make(subject_page, releases, release, language, subject), HTML, PAGE_SECONDS)
+    return frozen(request, holdings.make(made.subject_page, releases, release, language, subject), HTML, PAGE_SECONDS)
 
 
 @routes.get("/{language}/method")
-def method(language: Language) -> Response:
+def method(holdings: TheHoldings, language: Language) -> Response:
     """What is hidden and why, and how people are counted."""
-    plan, rules = schemas.plan(PLAN), schemas.rules(PLAN)
-    return _page(language, "method.html", words=Words(language, PLAN), plan=plan, rules=rules)
+    return HTMLResponse(holdings.make(made.method, language))
 
 
 @routes.get("/{language}/archive")
 def archive(holdings: TheHoldings, language: Language) -> Response:
     """Every publication there is."""
-    return _page(language, "archive.html", words=Words(language, PLAN), releases=holdings.releases())
+    return HTMLResponse(holdings.make(made.archive, holdings.releases(), language))
 
 
 @routes.get("/{language}/{subject}")
@@ -107,18 +96,7 @@ def newest(holdings: TheHoldings, language: Language, subject: str) -> Response:
         raise not_found()
     if found:
         return RedirectResponse(f"{HOME}/{language}/r/{found.id}/{subject}", 307)
-    return _page(
-        language,
-        "none_yet.html",
-        words=Words(language, PLAN),
-        subject=subject,
-        sort=sort,
-        indicators=subjects.catalogue(subject),
-    )
-
-
-def _page(language: str, template: str, **values: Any) -> Response:
-    return HTMLResponse(templates(language).get_template(template).render(home=HOME, **values))
+    return HTMLResponse(holdings.make(made.none_yet, language, subject, sort))
 
 
 @cache

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,8 +30,7 @@ class Release:
         return "quarter" if "-Q" in self.period else "year"
 
 
-@dataclass(frozen=True, slots=True)
-class Free:
+class Free(NamedTuple):
     """What all programmes of one need in one region declare together; `as_of` is the oldest of their statements."""
 
     region: str
@@ -43,8 +42,25 @@ class Free:
     as_of: datetime
 
 
+@dataclass(frozen=True, slots=True)
+class Live:
+    """What services declare, and how many agencies have declared something of how many that take part."""
+
+    free: tuple[Free, ...]
+    declared: int
+    agencies: int
+
+    def __hash__(self) -> int:
+        # Not of hundreds of rows for each page: whatever is kept by this is compared anyway.
+        return hash((self.declared, self.agencies, len(self.free)))
+
+
 class Shelf(Protocol):
     """Where publications stand for anybody to take."""
+
+    def standing(self) -> Sequence[tuple[str, str]]:
+        """Which publications there are, each with its hash: enough to tell whether any came or went."""
+        ...
 
     def releases(self) -> Sequence[Release]:
         """Every publication, in the order in which they came out."""
@@ -54,10 +70,6 @@ class Shelf(Protocol):
         """One published file; None for whatever is not published."""
         ...
 
-    def free(self) -> Sequence[Free]:
+    def live(self) -> Live:
         """What services declare, now."""
-        ...
-
-    def declaring(self) -> tuple[int, int]:
-        """How many agencies have declared something, and how many take part."""
         ...

@@ -2,11 +2,29 @@
 
 from collections.abc import Mapping
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, exists, func, select
 
 from services.common.database import upsert
 from services.reporting.models import capacity, roster
 from services.reporting.pages.shelf import Free
+
+# Put together once: they are asked again and again.
+_groups = (capacity.c.region, capacity.c.need, capacity.c.unit)
+AVAILABLE = (
+    select(
+        *_groups,
+        func.sum(capacity.c.available),
+        func.sum(capacity.c.total),
+        func.count(),
+        func.min(capacity.c.as_of).label("as_of"),
+    )
+    .group_by(*_groups)
+    .order_by(*_groups)
+)
+_agency = roster.table
+DECLARING = select(func.count().filter(exists().where(capacity.c.agency == _agency.c.id)), func.count()).where(
+    _agency.c.standing == "active"
+)
 
 
 def keep_capacity(connection: Connection, row: Mapping[str, object]) -> None:
@@ -16,19 +34,10 @@ def keep_capacity(connection: Connection, row: Mapping[str, object]) -> None:
 
 def available(connection: Connection) -> list[Free]:
     """Live capacity by region, need and unit."""
-    groups = (capacity.c.region, capacity.c.need, capacity.c.unit)
-    query = select(
-        *groups,
-        func.sum(capacity.c.available),
-        func.sum(capacity.c.total),
-        func.count(),
-        func.min(capacity.c.as_of).label("as_of"),
-    )
-    return [Free(*row) for row in connection.execute(query.group_by(*groups).order_by(*groups))]
+    return [Free._make(row) for row in connection.execute(AVAILABLE).all()]
 
 
 def declaring(connection: Connection) -> tuple[int, int]:
     """How many of the active agencies have declared something, and how many there are."""
-    active = [agency.id for agency in roster.active(connection)]
-    declared = set(connection.scalars(select(capacity.c.agency).distinct()))
-    return len(declared.intersection(active)), len(active)
+    declared, active = connection.execute(DECLARING).one()
+    return declared, active

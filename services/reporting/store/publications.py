@@ -3,10 +3,19 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, delete, func, insert, select, update
+from sqlalchemy import Connection, bindparam, delete, func, insert, select, update
 
 from services.common.database import Row, insert_new
 from services.reporting.publication_tables import approval, decision, frozen_file, publication, unfinished
+
+# Put together once: they are asked for every page and every file.
+_public = publication.c.state == "published"
+STANDING = select(publication.c.id, publication.c.bundle).where(_public).order_by(publication.c.number)
+PUBLISHED_FILE = (
+    select(frozen_file.c.content)
+    .join(publication, publication.c.id == frozen_file.c.publication)
+    .where(_public, publication.c.id == bindparam("publication"), frozen_file.c.name == bindparam("file"))
+)
 
 
 def list_all(connection: Connection) -> Sequence[Any]:
@@ -67,10 +76,12 @@ def files(connection: Connection, name: str) -> dict[str, bytes]:
 
 def published_file(connection: Connection, name: str, file: str) -> bytes | None:
     """One file, if it is published."""
-    query = select(frozen_file.c.content).join(publication, publication.c.id == frozen_file.c.publication)
-    return connection.scalar(
-        query.where(publication.c.state == "published", publication.c.id == name, frozen_file.c.name == file)
-    )
+    return connection.scalar(PUBLISHED_FILE, {"publication": name, "file": file})
+
+
+def standing(connection: Connection) -> list[tuple[str, str]]:
+    """Which publications stand, each with its hash, in order."""
+    return [(row.id, row.bundle) for row in connection.execute(STANDING)]
 
 
 def published(connection: Connection) -> Sequence[Any]:
