@@ -73,7 +73,7 @@ class Relay:
             return sent + (before.result() if before else 0)
 
     def _page(self, after: int = 0) -> Sequence[Waiting]:
-        # To have it in order costs three more round trips: too many for the look at what may be nothing, little for a backlog.
+        # In order costs three more round trips: too many for the look at what may be nothing, little for a backlog.
         with self.database.reading_in_order() if after else self.database.reading() as connection:
             return self.outbox.oldest(connection, after, BATCH)
 
