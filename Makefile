@@ -2,6 +2,8 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+# Whatever the surroundings say: hundreds of processes would each compile everything anew.
+unexport PYTHONDONTWRITEBYTECODE
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 # Test files are shared out among so many processes, each with servers of its own.
 PROCESSES ?= 2
