@@ -40,9 +40,9 @@ lint:
 types:
 	$(BIN)/mypy
 
-soak: $(VENV)/.dev  ## The long randomized runs
+soak: $(VENV)/.dev  ## The long randomized runs (ARGS=tests/FILE for some of them)
 	@$(BIN)/python deploy/testing/prepare.py
-	$(BIN)/python -m pytest --all-servers -m soak $(ARGS)
+	$(BIN)/python -m pytest $(if $(ARGS),,--all-servers) -m soak $(ARGS)
 
 mutants: $(VENV)/.dev  ## Change the deciding and opening code one thing at a time; a change that no test notices is listed
 	$(BIN)/python -m tests.support.mutants $(ARGS)
