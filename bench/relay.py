@@ -2,6 +2,7 @@
 
 import gc
 import time
+from typing import Any
 from uuid import uuid4
 
 from kafka import KafkaProducer
@@ -25,15 +26,17 @@ def figures(world: World) -> list[Figure]:
         if name.endswith("-worker"):
             process.stop()
     gc.freeze()  # as every process of the hub does once it is loaded
-    relayed, bare = [], []
+    relayed, bare, lean = [], [], []
     for _ in range(ROUNDS):
         bare.append(_bare(world))
         relayed.append(_relayed(world))
+        lean.append(_bare(world, metrics_enabled=False))
     gc.unfreeze()
+    rate = middle(relayed)
     return [
-        Figure(
-            "outbox rows relayed", middle(relayed), "rows/s", "bare pipelined kafka-python", middle(bare), floor=0.70
-        )
+        Figure("outbox rows relayed", rate, "rows/s", "bare pipelined kafka-python", middle(bare), floor=0.70),
+        # As the relay has it. What the library counts for itself takes it about two microseconds a record.
+        Figure("outbox rows relayed", rate, "rows/s", "the same, counting nothing", middle(lean)),
     ]
 
 
@@ -56,15 +59,14 @@ def _relayed(world: World) -> float:
     return sent / spent
 
 
-def _bare(world: World) -> float:
-    """The same topic, keys, headers and bytes, with the same producer settings; everything sent, then all waited for."""
+def _bare(world: World, **settings: Any) -> float:
+    """The same topic, keys, headers and bytes, in the same batches; everything sent, then all waited for."""
     events = [_event(number) for number in range(ROWS)]
     records = [
         (event.key.encode(), to_value(event), [(name, text.encode()) for name, text in to_headers(event).items()])
         for event in events
     ]
-    settings = {"linger_ms": 0, "batch_size": 256 * 1024, "metrics_enabled": False}
-    producer = KafkaProducer(bootstrap_servers=world.kafka.bootstrap, **settings)
+    producer = KafkaProducer(bootstrap_servers=world.kafka.bootstrap, linger_ms=0, batch_size=256 * 1024, **settings)
     producer.send("services.v1", key=b"warm", value=b"{}").get(10)
     start = time.perf_counter()
     futures = [producer.send("services.v1", key=key, value=value, headers=headers) for key, value, headers in records]
