@@ -17,11 +17,10 @@ from pathlib import Path
 from random import Random
 
 import duckdb
-import psycopg
 
 import schemas
 from bench.load import repeat
-from bench.publishing import publishing, reading_pages, say
+from bench.publishing import connect, publishing, reading_pages, say
 from bench.report import Figure, middle, percentile
 from bench.world import World
 from services.common.broker import Received
@@ -87,7 +86,7 @@ def reading(settings: Settings) -> list[Figure]:
     """One quarter's needs: from the cells, and from raw events with DuckDB, which must say the same."""
     question = "SELECT family, sum(persons) FROM cell WHERE quarter = %s GROUP BY family"
     taken = []
-    with _connect(settings) as connection:
+    with connect(settings) as connection:
         for _ in range(READS):
             start = time.perf_counter()
             found = connection.execute(question, [QUARTER]).fetchall()
@@ -141,14 +140,10 @@ def _agency(dice: Random) -> str:
     return f"agency-{dice.randrange(AGENCIES):010b}".translate(str.maketrans("01", "ab"))
 
 
-def _connect(settings: Settings) -> psycopg.Connection[tuple[object, ...]]:
-    return psycopg.connect(settings.database(main.NAME).replace("+psycopg", ""))
-
-
 def _bare(settings: Settings, rows: Sequence[Sequence[object]]) -> list[float]:
     """The driver alone, a thousand rows a commit, into a twin of the journal: when each batch began."""
     insert = f"INSERT INTO bare_journal VALUES ({', '.join(['%s'] * len(journal.columns))}) ON CONFLICT DO NOTHING"  # noqa: S608
-    with _connect(settings) as connection:
+    with connect(settings) as connection:
         connection.execute("CREATE TABLE bare_journal (LIKE journal INCLUDING INDEXES)")
         connection.commit()
         moments = []
@@ -178,7 +173,7 @@ def _rebuild(settings: Settings, events: int) -> tuple[float, float]:
 
 
 def _fill(settings: Settings, rows: int) -> None:
-    with _connect(settings) as connection:
+    with connect(settings) as connection:
         connection.execute("TRUNCATE journal, contribution, cell")
         statement = """
             INSERT INTO journal
@@ -201,7 +196,7 @@ def _fill(settings: Settings, rows: int) -> None:
 def _settle(world: World) -> None:
     """Let PostgreSQL tidy up now what a rebuild leaves, as it would within minutes; or reads would be measured with that."""
     say("tidying up after the rebuild")
-    with _connect(world.hub.settings) as connection:
+    with connect(world.hub.settings) as connection:
         connection.autocommit = True
         connection.execute("VACUUM (ANALYZE) journal, contribution, cell")
     world.postgres.execute("CHECKPOINT")
@@ -231,6 +226,6 @@ def _raw(settings: Settings) -> tuple[float, dict[str, int]]:
 
 def _copied(settings: Settings) -> Iterator[bytes]:
     query = "COPY (SELECT statistics, quarter, need, region, stage FROM journal) TO STDOUT (FORMAT csv, HEADER)"
-    with _connect(settings) as connection, connection.cursor() as cursor, cursor.copy(query) as copied:
+    with connect(settings) as connection, connection.cursor() as cursor, cursor.copy(query) as copied:
         for block in copied:
             yield bytes(block)

@@ -39,7 +39,7 @@ _REGIONS = [code.code for code in schemas.codes("regions")]
 
 def publishing(world: World) -> list[Figure]:
     """Build and audit the full quarterly plan of a made-up cohort, then let it out."""
-    with _reporting(world.hub.settings) as connection:
+    with connect(world.hub.settings) as connection:
         connection.execute("TRUNCATE journal, contribution, cell")
         connection.cursor().executemany(f"INSERT INTO journal VALUES ({ROW}) ON CONFLICT DO NOTHING", _threads())  # noqa: S608
     world.hub.command("publication", "rebuild")
@@ -60,7 +60,7 @@ def reading_pages(world: World, folded: int) -> list[Figure]:
     """Every kind of page and file that funders open, over HTTP, in turns, beside so many folded events."""
     target = urlsplit(world.hub.origins.url("/reporting"))
     reader = http.client.HTTPConnection(str(target.hostname), target.port)
-    with _reporting(world.hub.settings) as database:
+    with connect(world.hub.settings) as database:
         _declare(database)
         say(f"reading {len(PAGES)} kinds of pages, {READS:,} times each")
         first = {page: _read(reader, page) for page in PAGES}
@@ -112,12 +112,13 @@ def _declare(database: psycopg.Connection[tuple[object, ...]]) -> None:
         (f"agency-{number % 80}", f"program-{number}", need, region, "bed", 20, number % 20, SystemClock().now())
         for number, (_, need, region) in enumerate(product(range(PROGRAMS), needs, _REGIONS))
     ]
-    database.cursor().executemany(f"INSERT INTO capacity VALUES ({', '.join(['%s'] * 8)})", rows)  # noqa: S608
+    database.cursor().executemany(f"INSERT INTO capacity VALUES ({', '.join(['%s'] * 8)})", rows)  # noqa: S608 - marks only
     database.execute("INSERT INTO agency SELECT DISTINCT agency, 'Sample', 'housing', 'active', 1 FROM capacity")
     database.commit()
 
 
-def _reporting(settings: Settings) -> psycopg.Connection[tuple[object, ...]]:
+def connect(settings: Settings) -> psycopg.Connection[tuple[object, ...]]:
+    """The reporting database, by the driver alone."""
     return psycopg.connect(settings.database("reporting").replace("+psycopg", ""))
 
 

@@ -109,24 +109,18 @@ class Database:
             yield connection
 
     @contextmanager
-    def reading(self) -> Iterator[Connection]:
-        """A connection for reading only; each statement sees what was committed when it began."""
-        with self.engine.connect() as connection:
-            if self.is_postgresql:
-                # No transaction around it, which would cost two more round trips for each reader.
-                connection.execution_options(isolation_level="AUTOCOMMIT")
-            with _in_binary(connection) if self.is_postgresql else nullcontext():
-                yield connection.execution_options(**READ)
+    def reading(self, *, in_order: bool = False) -> Iterator[Connection]:
+        """A connection for reading only; each statement sees what was committed when it began.
 
-    @contextmanager
-    def reading_in_order(self) -> Iterator[Connection]:
-        """For reading a queue by its key. PostgreSQL must not sort it.
-
-        It believes a queue to be as empty as when it was last vacuumed, and so would sort all that waits for each page.
+        `in_order` is for a queue that is read by its key: PostgreSQL must not sort it. It believes a queue to be as empty as
+        when it was last vacuumed, and so would sort all that waits for each page. It takes three more round trips.
         """
         with self.engine.connect() as connection:
-            if self.is_postgresql:
+            if self.is_postgresql and in_order:
                 connection.exec_driver_sql("SET LOCAL enable_sort = off")
+            elif self.is_postgresql:
+                # No transaction around it, which would cost two more round trips for each reader.
+                connection.execution_options(isolation_level="AUTOCOMMIT")
             with _in_binary(connection) if self.is_postgresql else nullcontext():
                 yield connection.execution_options(**READ)
 

@@ -73,8 +73,8 @@ class Relay:
             return sent + (before.result() if before else 0)
 
     def _page(self, after: int = 0) -> Sequence[Waiting]:
-        # In order costs three more round trips: too many for the look at what may be nothing, little for a backlog.
-        with self.database.reading_in_order() if after else self.database.reading() as connection:
+        # What the order costs is too much for the look at what may be nothing, and little for the rest of a backlog.
+        with self.database.reading(in_order=after > 0) as connection:
             return self.outbox.oldest(connection, after, BATCH)
 
     def _settle(self, rows: Sequence[Waiting], pending: Pending, blocked: set[str]) -> int:

@@ -14,7 +14,8 @@ from services.reporting.pages.bundle import HIDDEN, NONE, Value
 from services.reporting.pages.grids import SHARE, Column, Header
 
 PACKAGE = "services.reporting.pages"
-LINES = 4096
+# Numbers and lines; each is a few dozen bytes to a few hundred.
+KEPT = 4096
 TITLES = {"en": "title", "fr": "x-title-fr"}
 
 
@@ -111,7 +112,7 @@ def catalogue(language: str) -> NullTranslations:
     return languages.catalogue(PACKAGE, language)
 
 
-@lru_cache(4096)
+@lru_cache(KEPT)
 def number(language: str, value: int) -> str:
     """A whole number. A page has a thousand of them, most of them small, and they are most of the work that it makes."""
     return format_decimal(value, locale=locale_of(language))
@@ -128,6 +129,6 @@ def templates(language: str) -> Environment:
     made.filters["row"] = lambda header, words: words.header(header)
     made.filters["number"] = lambda value: number(language, value)
     # Of hundreds of lines few change from one look to the next.
-    made.filters["line"] = lru_cache(LINES)(lambda row: made.get_template("line.html").render(row=row))
+    made.filters["line"] = lru_cache(KEPT)(lambda row: made.get_template("line.html").render(row=row))
     made.filters["titled"] = lambda told: told[TITLES[language]]
     return made
