@@ -42,17 +42,10 @@ def _kind(world: World, name: str, make: Make, *, sealed: bool) -> list[Figure]:
         one, many = _bare(connection, rows, 1), _bare(connection, rows, BATCH)
     made = [
         Figure(f"{name} accepted, one a request", single, "events/s", "bare inserts, one a commit", one),
-        Figure(
-            f"{name} accepted, 100 a request",
-            batch,
-            "events/s",
-            "bare inserts, 100 a commit",
-            many,
-            floor=None if sealed else 0.30,
-        ),
+        Figure(f"{name} accepted, 100 a request", batch, "events/s", "bare inserts, 100 a commit", many, floor=0.30),
     ]
     if sealed:
-        # What a referral cannot do without: an X25519 key made for it alone, and one exchange with the grant's (ADR 0029).
+        # What a referral cannot do without either: an X25519 key made for it alone, and one exchange with the grant's.
         seals = repeat(lambda: SUITE.encrypt(bytes(CONTENT_KEY_BYTES), GRANT_KEY, info=b"header"))
         both = 1 / (1 / many + 1 / seals)
         made.append(Figure(f"{name} accepted, 100 a request", batch, "events/s", "bare HPKE, then inserts", both))
