@@ -16,6 +16,7 @@ from uuid import UUID
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.hpke import AEAD, KDF, KEM, Suite
 from cryptography.hazmat.primitives.kdf.hkdf import HKDFExpand
+from pydantic_core import to_json
 
 from services.common.text import base64url, canonical, from_base64url
 
@@ -50,7 +51,13 @@ class Header:
 
     def as_json(self) -> dict[str, object]:
         """The header's members."""
-        return {name: getattr(self, name) for name in ("id", "recipient", "grant", "epoch", "type")}
+        return {
+            "id": self.id,
+            "recipient": self.recipient,
+            "grant": self.grant,
+            "epoch": self.epoch,
+            "type": self.type,
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,12 +86,8 @@ def pad(content: bytes) -> bytes:
 
 def write(envelope: Envelope) -> str:
     """The box as one opaque text, safe in JSON and URLs."""
-    document = {
-        "header": envelope.header.as_json(),
-        "key": base64url(envelope.key),
-        "parts": {category: base64url(part) for category, part in envelope.parts.items()},
-    }
-    return PREFIX + base64url(json.dumps(document, separators=(",", ":")).encode())
+    document = {"header": envelope.header.as_json(), "key": envelope.key, "parts": envelope.parts}
+    return PREFIX + base64url(to_json(document, bytes_mode="base64"))
 
 
 def read(text: object) -> Envelope:

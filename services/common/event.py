@@ -1,13 +1,12 @@
 """The event that travels between rooms, and its two CloudEvents 1.0 forms: binary on the bus, structured over HTTP."""
 
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from pydantic_core import from_json
+from pydantic_core import from_json, to_json
 
 from services.common.errors import Fault
 
@@ -61,7 +60,7 @@ def to_headers(event: Event) -> dict[str, str]:
 
 def to_value(event: Event) -> bytes:
     """The data as the record's value."""
-    return json.dumps(event.data, separators=(",", ":"), ensure_ascii=False).encode()
+    return to_json(event.data)
 
 
 def from_record(headers: Mapping[str, str], value: bytes | None, key: str) -> Event:

@@ -4,11 +4,11 @@ Column names follow Debezium's outbox event router, so change data capture can r
 inserted and deleted, never updated (https://debezium.io/documentation/reference/transformations/outbox-event-router).
 """
 
-import json
 from collections.abc import Sequence
 from datetime import datetime
 from typing import NamedTuple
 
+from pydantic_core import to_json
 from sqlalchemy import (
     Column,
     Connection,
@@ -101,7 +101,7 @@ def _row(event: Event, carried: dict[str, str], now: datetime) -> dict[str, obje
         "aggregateid": event.key,
         "type": event.type,
         "payload": to_value(event),
-        "headers": json.dumps(headers),
+        "headers": to_json(headers).decode(),
         "created_at": now,
     }
 

@@ -24,7 +24,7 @@ def sealed_referral(event: Event, referral: str, seal: Seal, envelope: str, stat
     }
     if statistics:
         data["statistics"] = statistics
-    return replace(event, type="referral.sealed.v1", data=data, key=referral, subject=None)
+    return Event(event.id, event.source, "referral.sealed.v1", event.time, data, referral, None, event.traceparent)
 
 
 def counted_need(event: Event, key: str, statistics: str) -> Event:

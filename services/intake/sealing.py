@@ -1,12 +1,12 @@
 """Seals permitted parts to a grant's public key. This service has no key that would open them again."""
 
-import json
 import os
 from collections.abc import Mapping
 from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PublicKey
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from pydantic_core import to_json
 
 from services.common.envelope import (
     CONTENT_KEY_BYTES,
@@ -30,5 +30,5 @@ def seal(header: Header, public_key: bytes, parts: Mapping[str, Mapping[str, Any
 
 
 def _seal_part(content_key: bytes, header: Header, category: str, part: Mapping[str, Any]) -> bytes:
-    content = pad(json.dumps(part, ensure_ascii=False, separators=(",", ":")).encode())
+    content = pad(to_json(part))
     return AESGCM(part_key(content_key, category)).encrypt(NONCE, content, part_context(header, category))
