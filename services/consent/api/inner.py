@@ -1,6 +1,7 @@
 """The inner door, for intake only: `/internal/consent`. No proxy leads here, and each call carries a signed token."""
 
-from fastapi import APIRouter, Depends, Request
+from fastapi import APIRouter, Depends, Request, Response
+from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field
 
 from services.common.access import TokenKeys
@@ -60,12 +61,13 @@ def intake_only(request: Request) -> None:
 
 
 @routes.post("/decisions", dependencies=[Depends(intake_only)])
-def decide(room: TheRoom, body: SendingsBody) -> list[dict[str, object]]:
+def decide(room: TheRoom, body: SendingsBody) -> Response:
     """Decide for events about to be sent."""
     sendings = [
         Sending(item.agency, item.ppid, item.to, item.purpose, frozenset(item.categories)) for item in body.sendings
     ]
-    return [_told(answer) for answer in decide_sendings(room, sendings)]
+    # As a response of its own: FastAPI would look through hundreds of answers for what is not yet plain.
+    return JSONResponse([_told(answer) for answer in decide_sendings(room, sendings)])
 
 
 def _told(answer: Answer) -> dict[str, object]:
