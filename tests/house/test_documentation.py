@@ -1,4 +1,4 @@
-"""What an operator can set or watch is written down where an operator looks."""
+"""What an operator can set or watch is written down where an operator looks, and a test that a page names is there."""
 
 import re
 
@@ -62,3 +62,21 @@ def test_every_metric_is_made_in_one_place_with_a_sentence() -> None:
     source = text("services/common/metrics.py")
     assert source.count("description=") == len(METRICS) == source.count("_meter.create_")
     assert len(made) in {0, len(METRICS)}
+
+
+def named_tests() -> list[tuple[str, str]]:
+    """Files of tests, and tests in them, that the pages name; `::name` alone is of the file named before it."""
+    found, file = [], ""
+    for page in files(".md"):
+        for match in re.finditer(r"`([a-z_/]*test_[a-z_]+\.py)?(?:::([a-z_]+))?`", text(page)):
+            file = match[1] or file
+            if any(match.groups()):
+                found.append((file, match[2] or ""))
+    return sorted(set(found))
+
+
+@pytest.mark.parametrize(("file", "test"), named_tests())
+def test_every_test_that_a_page_names_is_there(file: str, test: str) -> None:
+    places = [name for name in modules("tests") if name == file or name.endswith(f"/{file}")]
+    assert places
+    assert not test or any(f"def {test}(" in text(name) for name in places)
