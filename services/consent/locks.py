@@ -127,7 +127,7 @@ class ProcessLocks:
         with ExitStack() as held:
             for subject in sorted(set(subjects)):
                 with suppress(Busy):
-                    held.enter_context(self._of(subject).shared(max(0.0, deadline - monotonic())))
+                    held.enter_context(self._of(subject).shared(deadline - monotonic()))
                     had.add(subject)
             yield held.enter_context(self._database.connection()), frozenset(had)
 
@@ -178,10 +178,8 @@ class _FairLock:
                 self._changed.notify_all()
 
     def _wait(self, free: Callable[[], bool], seconds: float) -> None:
-        deadline = monotonic() + seconds
-        while not free():
-            if not self._changed.wait(deadline - monotonic()) and not free():
-                raise Busy
+        if not self._changed.wait_for(free, seconds):
+            raise Busy
 
 
 def _key(subject: UUID) -> int:
@@ -197,7 +195,7 @@ def _try(connection: Connection, keys: set[int]) -> set[int]:
 
 
 def _limit_wait(connection: Connection, seconds: float) -> None:
-    connection.execute(text("SELECT set_config('lock_timeout', :limit, true)"), {"limit": f"{int(seconds * 1000)}ms"})
+    connection.execute(text("SELECT set_config('lock_timeout', :limit, true)"), {"limit": f"{seconds}s"})
 
 
 def _unlock(connection: Connection) -> None:

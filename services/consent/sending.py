@@ -46,5 +46,5 @@ class OpeningResponse(Response):
         left = False
         if transport is not None and (left := await has_left(transport)):
             discard_on_close(transport, False)
-        await send({"type": "http.response.body", "body": b"", "more_body": False})
+        await send({"type": "http.response.body"})  # nothing more
         return left

@@ -12,7 +12,7 @@ from uuid import UUID, uuid4
 
 import psycopg
 import pytest
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, event, text
 from sqlalchemy.exc import InternalError, OperationalError
 
 from services.common.database import Database
@@ -29,6 +29,13 @@ only_postgresql = pytest.mark.parametrize("database_url", ["postgresql"], indire
 @pytest.fixture
 def locks(database: Database) -> SubjectLocks:
     return subject_locks(database)
+
+
+@pytest.fixture
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever is not told that a lock is free again finds out too late for a test."""
+    for name in ("SHARED_SECONDS", "EXCLUSIVE_SECONDS", "BATCH_SECONDS"):
+        monkeypatch.setattr(module, name, 2 * PATIENCE)
 
 
 @pytest.fixture
@@ -74,10 +81,11 @@ def test_openings_of_one_survivor_go_on_side_by_side(locks: SubjectLocks, thread
         holder.leave()
 
 
+@pytest.mark.usefixtures("patient")
 @pytest.mark.parametrize(
     ("held", "wanted"), [("opening", "changing"), ("changing", "opening"), ("changing", "changing")]
 )
-def test_a_change_waits_for_openings_and_everything_waits_for_a_change(
+def test_a_change_waits_for_openings_and_everything_waits_for_a_change_and_no_longer(
     locks: SubjectLocks, threads: ThreadPoolExecutor, held: str, wanted: str
 ) -> None:
     take = _takers(locks, uuid4())
@@ -168,6 +176,26 @@ def test_nobody_waits_for_ever_and_giving_up_leaves_no_trace(
         pass
 
 
+@pytest.mark.usefixtures("patient")
+def test_openings_that_waited_behind_a_change_go_on_as_soon_as_it_gives_up(
+    database: Database, locks: SubjectLocks, threads: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "EXCLUSIVE_SECONDS", 3 * WHILE)
+    subject = uuid4()
+    take = _takers(locks, subject)
+    reading = Holder(threads, take["opening"])
+    assert reading.got_in()
+    changing = Holder(threads, take["changing"])
+    eventually(lambda: _writers_waiting(database, locks, subject) == 1)
+
+    late = Holder(threads, take["opening"])
+    assert late.got_in(), "nobody told the opening that the change has given up"
+    with pytest.raises(Busy):
+        changing.leave()
+    for holder in (late, reading):
+        holder.leave()
+
+
 @pytest.mark.parametrize("kind", ["opening", "changing"])
 def test_a_lock_is_let_go_when_its_block_fails(locks: SubjectLocks, threads: ThreadPoolExecutor, kind: str) -> None:
     take = _takers(locks, uuid4())
@@ -256,6 +284,40 @@ def test_a_batch_takes_whom_it_can_have_and_waits_for_nobody_for_long(
         holder.leave()
     with locks.opening_free([free, changed, read]) as (_, had):
         assert had == {free, read, changed}
+
+
+@pytest.mark.usefixtures("patient")
+def test_a_batch_waits_a_little_for_whom_it_cannot_have_and_no_longer_than_that(
+    locks: SubjectLocks, threads: ThreadPoolExecutor
+) -> None:
+    free, changed = uuid4(), uuid4()
+    changing = Holder(threads, lambda: locks.changing(changed))
+    assert changing.got_in()
+    batch = Holder(threads, lambda: locks.opening_free([free, changed]))
+    assert batch.stays_out()
+    changing.leave()
+    assert batch.got_in(), "a batch that has everybody goes on waiting"
+
+    other = Holder(threads, lambda: locks.changing(changed))
+    assert other.stays_out(), "whom a batch has waited for is not held"
+    batch.leave()
+    assert other.got_in()
+    other.leave()
+
+
+@only_postgresql
+def test_a_batch_that_waits_leaves_the_database_in_peace(
+    database: Database, locks: SubjectLocks, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "BATCH_SECONDS", 2 * WHILE)
+    monkeypatch.setattr(module, "BATCH_STEP", WHILE / 2)
+    asked: list[str] = []
+    event.listen(database.engine, "before_cursor_execute", lambda *arguments: asked.append(arguments[2]))
+    subject = uuid4()
+    with locks.changing(subject), locks.opening_free([subject]) as (_, had):
+        assert had == set()
+
+    assert 2 <= sum("pg_try_advisory_lock_shared" in statement for statement in asked) <= 6
 
 
 def test_a_batch_does_not_slip_in_before_a_change_that_waits(

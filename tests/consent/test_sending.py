@@ -4,6 +4,7 @@ import asyncio
 import json
 import signal
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from select import poll
@@ -160,6 +161,24 @@ def test_the_lock_goes_only_when_the_connection_of_who_does_not_read_is_dead(
     eventually(lambda: house.kinds(person)[-1] == "opening.indeterminate")
     assert dead == [True]
     slow.close()
+
+
+def test_who_does_not_read_holds_her_up_for_as_long_as_that_may_take_and_no_longer(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sending, "SEND_SECONDS", 0.1)
+    agency, person = house.agency(), house.person()
+    envelope, took = house.envelope(house.allow(person, agency), WORDS), list[float]()
+    for _ in range(3):
+        slow, start = ask(house, agency, envelope), time.monotonic()
+        slow.take()
+        with house.room.locks.changing(person.subject):
+            took.append(time.monotonic() - start)
+        slow.close()
+
+    # Of several, since a busy machine may hold up one.
+    assert min(took) < 0.9
+    assert house.kinds(person).count("opening.indeterminate") == 3
 
 
 def test_one_connection_serves_opening_after_opening(house: House) -> None:

@@ -1,7 +1,7 @@
 """Which tests notice a mutant: run in processes of their own, only those that reach the changed code, the likeliest first.
 
-Each process is forked from one that has everything else imported; the changed module is handed to Python's import in
-place of the file, which stays as it is.
+Each process is forked from one that has everything else imported and, where it is needed, PostgreSQL running; the changed
+module is handed to Python's import in place of the file, which stays as it is.
 """
 
 import json
@@ -10,26 +10,35 @@ import sys
 import threading
 import time
 from collections import Counter, defaultdict
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from importlib.util import spec_from_loader
+from itertools import count
 from pathlib import Path
 from types import FrameType, ModuleType
 from typing import Any
 
 import pytest
 
+from deploy.testing import postgresql
+
 ROOT = Path(__file__).parents[2]
-# A change that makes the tests hang has been noticed as well. Counted in looks: when the machine stands still, so do these.
+# Seconds between looks at a process, and how many looks a test may take that is not known yet.
 LOOK, LOOKS = 0.05, 6000
+# A change that makes a test hang has been noticed as well: one that takes so many times as long as it does without it,
+# and some seconds more. Counted in looks: when the machine stands still, so do these.
+TIMES, SECONDS = 10, 10.0
 EVERY = "every test"
 WITH_SERVER = "tests/consent/test_locks.py"
 """The one file of which tests that need a server take part: half of the locks are PostgreSQL's."""
+SURVIVED, NOTICED, CUT_OFF = "SURVIVED", "noticed ", "cut off "
 Place = tuple[str, int]
 """A function by its file and first line."""
+_servers: list[postgresql.PostgresServer] = []
+_numbers = count(1)
 
 
 @dataclass(slots=True)
@@ -52,7 +61,7 @@ class Tests:
 def look_at(modules: Sequence[str], files: Sequence[str]) -> Tests | str:
     """Run the tests on the unchanged code, and see what each reaches; or which test failed."""
     watching = _Watching({str(ROOT / module) for module in modules})
-    told = _in_a_process(files, watching, None)
+    told = _in_a_process(files, watching, None, {})
     if told is None or told["failed"]:
         return str(told and told["failed"])
     reach: dict[Place, set[str]] = defaultdict(set)
@@ -61,21 +70,44 @@ def look_at(modules: Sequence[str], files: Sequence[str]) -> Tests | str:
     return Tests(reach, told["seconds"])
 
 
-def survives(module: str, source: str, tests: Tests, chosen: Sequence[str]) -> bool:
-    """Whether none of the chosen tests notices."""
+@contextmanager
+def server_for(files: Sequence[str]) -> Iterator[None]:
+    """One PostgreSQL for all the processes, if there are tests that need it; else each of them would start its own."""
+    if WITH_SERVER not in files:
+        yield
+        return
+    with postgresql.temporary_postgres() as server:
+        setattr(postgresql, "temporary_postgres", lambda: nullcontext(server))  # noqa: B010
+        _servers.append(server)
+        yield
+
+
+def fate(module: str, source: str, tests: Tests, chosen: Sequence[str]) -> str:
+    """What becomes of a change: one of these tests notices it, or is cut off since it hangs; or it has survived."""
     if not chosen:
-        return True
-    told = _in_a_process(sorted({name.partition("::")[0] for name in chosen}), _Choosing(chosen), (module, source))
-    if told and told["failed"]:
+        return SURVIVED
+    files = sorted({name.partition("::")[0] for name in chosen})
+    told = _in_a_process(files, _Choosing(chosen), (module, source), tests.seconds)
+    if told is None:
+        return CUT_OFF
+    if told["failed"]:
         tests.noticed[told["failed"]] += 1
-    return told is not None and not told["failed"]
+    return NOTICED if told["failed"] else SURVIVED
 
 
 class _Plugin:
-    """What a run tells when it is over."""
+    """What a run tells: each test as it begins, and everything else when it is over."""
 
     def __init__(self) -> None:
         self.failed: str | None = None
+        self.pipe = -1
+
+    def tell(self, line: str) -> None:
+        """To the process that waits."""
+        os.write(self.pipe, f"{line}\n".encode())
+
+    def pytest_runtest_logstart(self, nodeid: str) -> None:
+        self.tell(nodeid)
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         if report.failed and self.failed is None:
@@ -150,27 +182,39 @@ class _Changed(MetaPathFinder, Loader):
         exec(compile(self._source, self._file, "exec"), module.__dict__)  # noqa: S102 - our own source, changed
 
 
-def _in_a_process(files: Sequence[str], plugin: _Plugin, change: tuple[str, str] | None) -> dict[str, Any] | None:
-    """What the plugin tells of a run; None if it never came to an end."""
+def _in_a_process(
+    files: Sequence[str], plugin: _Plugin, change: tuple[str, str] | None, seconds: Mapping[str, float]
+) -> dict[str, Any] | None:
+    """What the plugin tells of a run; None if that never came to an end."""
     reading, writing = os.pipe2(os.O_NONBLOCK)
+    number = next(_numbers)
     process = os.fork()
     if process == 0:
         os.close(reading)
         os.set_blocking(writing, True)
-        _run(files, plugin, change, writing)
+        plugin.pipe = writing
+        _run(files, plugin, change, number)
     os.close(writing)
-    text = b""
-    for _ in range(LOOKS):
+    text, begun, left = b"", 0, LOOKS
+    while left > 0:
         ended, _status = os.waitpid(process, os.WNOHANG)
         text += _all_of(reading)
         if ended:
             break
+        told = text.decode().split("\n")[:-1]
+        left = _looks(seconds.get(told[-1])) if len(told) > begun else left - 1
+        begun = len(told)
         time.sleep(LOOK)
     else:
         os.kill(process, 9)
         os.waitpid(process, 0)
     os.close(reading)
-    return json.loads(text) if text else None
+    last = text.decode().rstrip("\n").rpartition("\n")[2]
+    return json.loads(last) if last.startswith("{") else None
+
+
+def _looks(seconds: float | None) -> int:
+    return LOOKS if seconds is None else int((SECONDS + TIMES * seconds) / LOOK)
 
 
 def _all_of(pipe: int) -> bytes:
@@ -181,13 +225,16 @@ def _all_of(pipe: int) -> bytes:
     return text
 
 
-def _run(files: Sequence[str], plugin: _Plugin, change: tuple[str, str] | None, writing: int) -> None:
+def _run(files: Sequence[str], plugin: _Plugin, change: tuple[str, str] | None, number: int) -> None:
     """In the child: the tests, quietly, until the first that fails."""
     silent = os.open(os.devnull, os.O_WRONLY)
     os.dup2(silent, 1)
     os.dup2(silent, 2)
     if change:
         sys.meta_path.insert(0, _Changed(*change))
+    for server in _servers:
+        # What another process has left behind, since it was stopped, keeps its name.
+        server._numbers = count(number * 1000)
     quiet = ["-x", "-q", "-m", "not soak", "-p", "no:cacheprovider", "--tb=no"]
     # Hypothesis is here already, and its own asserts need no rewriting.
     quiet += ["-W", "ignore::pytest.PytestAssertRewriteWarning"]
@@ -195,6 +242,6 @@ def _run(files: Sequence[str], plugin: _Plugin, change: tuple[str, str] | None, 
         status = pytest.main([*quiet, *files], plugins=[plugin])
         if status not in {pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED} and plugin.failed is None:
             plugin.failed = "the collection"
-        os.write(writing, json.dumps(plugin.told).encode())
+        plugin.tell(json.dumps(plugin.told))
     finally:
         os._exit(0)
