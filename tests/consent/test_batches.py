@@ -6,9 +6,11 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from sqlalchemy import event
 
-from services.common import web
+from services.common import metrics, web
 from services.common.envelope import read, write
 from services.consent import ledger
 from services.consent.api.agencies import LARGER
@@ -196,6 +198,20 @@ def test_only_so_many_batches_go_on_at_once(house: House, monkeypatch: pytest.Mo
     finally:
         held.finish("delivered")
     assert house.call(agency, PATH, {"envelopes": [envelope, NEVER]}).status_code == 200
+
+
+def test_operators_are_told_how_many_openings_ended_how(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    agency = house.agency()
+    _, envelope = allowed(house, agency)
+    reader = InMemoryMetricReader()
+    meter = MeterProvider(metric_readers=[reader]).get_meter("test")
+    monkeypatch.setattr(metrics, "openings", meter.create_counter("fireweed.openings"))
+    begin_openings(house.room, agency.id, [envelope, NEVER, envelope]).finish("delivered")
+
+    data: Any = reader.get_metrics_data()
+    [counted] = data.resource_metrics[0].scope_metrics[0].metrics
+    told = {point.attributes["outcome"]: point.value for point in counted.data.data_points}
+    assert told == {"delivered": 2, "refused": 1}
 
 
 def test_erasing_is_the_end_of_every_box_of_hers_in_a_batch(house: House) -> None:

@@ -141,7 +141,7 @@ def _decide_and_record(opening: Opening, boxes: Sequence[Box], seen: Seen) -> No
         return
     now = room.clock.now()
     with transaction_on(connection):
-        owners = {box.subject for box in boxes if box.subject}
+        owners = {box.owner for box in boxes}
         snapshots = read_snapshots(connection, room.roster, owners, [opening.agency])
         terms = permissions.terms_of(connection, [box.grant for box in boxes])
         entries = {}
