@@ -18,6 +18,7 @@ from services.consent.handlers import grants, openings, rights
 from services.consent.handlers.openings import begin_openings
 from services.consent.models import plumbing
 from tests.consent.test_openings import NEVER, flipped, settled
+from tests.consent.test_sending import held
 from tests.support.consent import SUMMARY, Agency, House, Person
 
 PATH = "/consent/v1/openings"
@@ -109,27 +110,12 @@ def test_whose_permissions_are_just_changing_is_asked_for_again_and_keeps_no_oth
     agency = house.agency()
     busy, first = allowed(house, agency)
     _, second = allowed(house, agency)
-    # Outside of a transaction, since the embedded hub's database takes one writer at a time.
-    inside, leave = threading.Event(), threading.Event()
-    changing = threading.Thread(target=_hold, args=(house, busy, inside, leave))
-    changing.start()
-    assert inside.wait(10)
-    try:
-        told = open_all(house, agency, [first, second]) if house.room.database.is_postgresql else []
-    finally:
-        leave.set()
-        changing.join()
+    with held(house, busy):
+        told = open_all(house, agency, [first, second])
 
-    if told:
-        assert [result["status"] for result in told] == [503, 200]
-        assert told[0].keys() == {"type", "title", "status"}
+    assert [result["status"] for result in told] == [503, 200]
+    assert told[0].keys() == {"type", "title", "status"}
     assert [result["status"] for result in open_all(house, agency, [first, second])] == [200, 200]
-
-
-def _hold(house: House, person: Person, inside: threading.Event, leave: threading.Event) -> None:
-    with house.room.locks.changing(person.subject):
-        inside.set()
-        leave.wait(10)
 
 
 def test_a_revocation_waits_for_a_batch_that_holds_her_and_nothing_of_hers_opens_after(house: House) -> None:
@@ -189,14 +175,14 @@ def test_only_so_many_batches_go_on_at_once(house: House, monkeypatch: pytest.Mo
     agency = house.agency()
     _, envelope = allowed(house, agency)
     monkeypatch.setattr(openings, "_batch_places", threading.BoundedSemaphore(1))
-    held = begin_openings(house.room, agency.id, [envelope, NEVER])
+    first = begin_openings(house.room, agency.id, [envelope, NEVER])
     try:
         answer = house.call(agency, PATH, {"envelopes": [envelope, NEVER]})
         assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
         assert answer.json()["title"] == "Too many boxes are being opened. Please try again in a moment."
         assert house.open(agency, envelope).status_code == 200
     finally:
-        held.finish("delivered")
+        first.finish("delivered")
     assert house.call(agency, PATH, {"envelopes": [envelope, NEVER]}).status_code == 200
 
 

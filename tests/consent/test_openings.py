@@ -30,8 +30,8 @@ NEVER = "fw1.bmV2ZXI"
 def test_an_opening_shows_what_is_permitted_and_is_recorded_before_and_after(house: House) -> None:
     agency, sender = house.agency(), house.agency()
     person = house.person(sender)
-    name = house.allow(person, agency, "summary", "housing", days=3)
-    answer = house.open(agency, house.envelope(name, PARTS))
+    name, referral = house.allow(person, agency, "summary", "housing", days=3), str(uuid4())
+    answer = house.open(agency, house.envelope(name, PARTS, id=referral))
 
     told = answer.json()
     assert answer.headers["content-type"] == "application/json"
@@ -47,6 +47,7 @@ def test_an_opening_shows_what_is_permitted_and_is_recorded_before_and_after(hou
     assert intended.detail["categories"] == ["housing", "summary"]
     assert intended.detail["rules"] == {"housing": "grant", "summary": "grant", "health": "no-grant"}
     assert intended.detail["opening"] == delivered.detail["opening"]
+    assert intended.detail["referral"] == delivered.detail["referral"] == referral
 
 
 def test_the_bus_learns_which_categories_went_where_and_nothing_of_what_they_said(house: House) -> None:

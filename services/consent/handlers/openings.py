@@ -53,7 +53,7 @@ class Opening:
     def content(self) -> bytes:
         """The bytes that leave."""
         told = [_result(box) for box in self.boxes]
-        return json.dumps(self.boxes[0].answer if self.whole else {"openings": told}, ensure_ascii=False).encode()
+        return json.dumps(self.boxes[0].answer if self.whole else {"openings": told}).encode()
 
     @property
     def opened(self) -> bool:
@@ -218,8 +218,9 @@ def _fill_one(box: Box, private: X25519PrivateKey | None, ppid: str | None, hers
 def _record_outcomes(opening: Opening, outcome: str) -> None:
     room, now = opening.room, opening.room.clock.now()
     intended = [box for box in opening.boxes if box.categories]
-    if opening.connection is None or not intended:
+    if not intended:
         return
+    assert opening.connection is not None  # noqa: S101 - on which the intents of these boxes were committed
     entries, made = [], []
     for box in intended:
         header, became = box.header, outcome if box.opened else "refused"
