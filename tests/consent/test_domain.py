@@ -390,7 +390,7 @@ def test_what_cannot_be_read_is_a_denial_of_everything_that_was_asked_for() -> N
 
     assert {verdict.rule for verdict in decision.verdicts.values()} == {"unreadable"}
     assert decision.verdicts.keys() == ASKED.categories
-    assert decision.epoch == 0
+    assert (decision.epoch, decision.policy_version, decision.valid_until) == (0, "", None), "it rests on nothing"
 
 
 def test_a_text_in_place_of_categories_opens_nothing_though_it_contains_their_names() -> None:
