@@ -176,6 +176,23 @@ def test_a_deny_in_codes_that_nobody_knows_denies_everything(part: str) -> None:
     assert not decided(replace(PERMITTED, restrictions=[rule]), ASKED).permitted
 
 
+@pytest.mark.parametrize(
+    ("part", "same", "other"),
+    [
+        ("agency", "shelter", "clinic"),
+        ("sector", "housing", "police"),
+        ("category", "summary", "health"),
+        ("purpose", "referral", "court_support"),
+    ],
+)
+def test_a_deny_holds_for_what_it_names_and_for_nothing_else(part: str, same: str, other: str) -> None:
+    asked = replace(ASKED, categories=frozenset({"summary"}))
+    for named, permitted in ((same, False), (other, True)):
+        named_in: Any = {part: named}
+        rule = Restriction(UUID(int=9), **named_in)
+        assert bool(decided(replace(PERMITTED, restrictions=[rule]), asked).permitted) is permitted
+
+
 @settings(max_examples=200)
 @given(snapshots(), requests(), restrictions(), grants())
 def test_rules_on_one_category_leave_the_others_alone(
