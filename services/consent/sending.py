@@ -36,6 +36,9 @@ class OpeningResponse(Response):
             # Shielded: a request that is cancelled must still give its lock back. And not among the threads of requests,
             # which may all be waiting for exactly this lock, behind a change that waits for it too.
             await asyncio.shield(asyncio.to_thread(self._opening.finish, outcome))
+        # Nothing more. Only now does the connection's next request begin: who asks for one batch after the other never finds
+        # the places taken by its own.
+        await send({"type": "http.response.body"})
 
     async def _send(self, transport: asyncio.Transport | None, send: Send) -> bool:
         """Send; whether it is certain that everything arrived, which without a connection of ours it never is."""
@@ -43,8 +46,7 @@ class OpeningResponse(Response):
             discard_on_close(transport, True)
         await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
         await send({"type": "http.response.body", "body": self.body, "more_body": True})
-        left = False
-        if transport is not None and (left := await has_left(transport)):
-            discard_on_close(transport, False)
-        await send({"type": "http.response.body"})  # nothing more
-        return left
+        if transport is None or not await has_left(transport):
+            return False
+        discard_on_close(transport, False)
+        return True

@@ -2,6 +2,7 @@
 
 import json
 import threading
+import time
 from dataclasses import replace
 from typing import Any
 
@@ -184,6 +185,24 @@ def test_only_so_many_batches_go_on_at_once(house: House, monkeypatch: pytest.Mo
     finally:
         first.finish("delivered")
     assert house.call(agency, PATH, {"envelopes": [envelope, NEVER]}).status_code == 200
+
+
+def test_one_batch_after_the_other_on_a_connection_never_finds_its_own_places_taken(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    agency = house.agency()
+    _, envelope = allowed(house, agency)
+    record = openings._record_outcomes
+
+    def record_slowly(*arguments: Any) -> None:
+        time.sleep(0.3)
+        record(*arguments)
+
+    monkeypatch.setattr(openings, "_batch_places", threading.BoundedSemaphore(1))
+    monkeypatch.setattr(openings, "_record_outcomes", record_slowly)
+    answers = [house.call(agency, PATH, {"envelopes": [envelope, NEVER]}).status_code for _ in range(3)]
+
+    assert answers == [200, 200, 200]
 
 
 def test_operators_are_told_how_many_openings_ended_how(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
