@@ -1,7 +1,7 @@
 """Builds a service's web application: problem documents for every error, a size limit, a trace, safe headers."""
 
-import json
 import re
+from codecs import BOM_UTF8
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from math import isfinite
 from typing import Any
@@ -11,6 +11,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
 from fastapi.telemetry import TelemetryConfig
 from opentelemetry.trace import SpanKind
+from pydantic_core import from_json
 from sqlalchemy.exc import DataError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException
@@ -95,7 +96,7 @@ async def raw_body(request: Request) -> bytes:
 def json_body(raw: bytes) -> Any:
     """The JSON document in a body; raises a 400 problem, also for what could not be written down again as JSON."""
     try:
-        document = json.loads(raw.decode("utf-8-sig"))
+        document = from_json(raw.removeprefix(BOM_UTF8))
         _check_plain(document, MAX_DEPTH)
     except (ValueError, RecursionError) as error:
         raise invalid(_NOT_JSON) from error
@@ -103,15 +104,13 @@ def json_body(raw: bytes) -> Any:
 
 
 def _check_plain(value: object, levels: int) -> None:
-    """Raise `ValueError` for what Python reads beyond JSON (NaN, half of a surrogate pair), or reads only just (depth)."""
-    if isinstance(value, str):
-        value.encode()
-    elif isinstance(value, float) and not isfinite(value):
+    """Raise `ValueError` for what is read but could not be written again (NaN, 1e999), or only just (depth)."""
+    if isinstance(value, float) and not isfinite(value):
         raise ValueError("not a number in JSON")
-    elif isinstance(value, dict | list):
+    if isinstance(value, dict | list):
         if levels == 0:
             raise ValueError("too deep")
-        for item in (*value, *value.values()) if isinstance(value, dict) else value:
+        for item in value.values() if isinstance(value, dict) else value:
             _check_plain(item, levels - 1)
 
 

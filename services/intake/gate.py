@@ -9,6 +9,7 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PublicKey
 from joserfc import jwt
 from joserfc.jwk import OKPKey
 from opentelemetry.trace import SpanKind
+from pydantic_core import from_json, to_json
 
 from services.common import telemetry
 from services.common.clock import Clock
@@ -34,7 +35,7 @@ class Seal:
     """Under which grant, to which key, and which categories may be sealed."""
 
     grant: str
-    public_key: bytes
+    public_key: X25519PublicKey
     categories: frozenset[str]
     epoch: int
 
@@ -60,11 +61,12 @@ class ConsentGate:
         if not sendings:
             return []
         with telemetry.span("decide", SpanKind.CLIENT):
-            headers = {"authorization": f"Bearer {self._token()}", **telemetry.outgoing_context()}
+            authorization = {"authorization": f"Bearer {self._token()}", "content-type": "application/json"}
+            headers = {**authorization, **telemetry.outgoing_context()}
             try:
-                body = {"sendings": [sending._asdict() for sending in sendings]}
-                response = self._client.post("/internal/consent/v1/decisions", json=body, headers=headers)
-                answers = [_answer(item) for item in response.raise_for_status().json()]
+                body = to_json({"sendings": [sending._asdict() for sending in sendings]})
+                response = self._client.post("/internal/consent/v1/decisions", content=body, headers=headers)
+                answers = [_answer(item) for item in from_json(response.raise_for_status().content)]
                 if len(answers) != len(sendings):
                     raise ValueError("an answer is missing")
             except (httpx2.HTTPError, ValueError, KeyError, TypeError) as error:
@@ -91,6 +93,6 @@ def _answer(item: dict[str, Any]) -> Answer:
 
 
 def _seal(told: dict[str, Any]) -> Seal:
-    key = from_base64url(told["public_key"])
-    X25519PublicKey.from_public_bytes(key)  # raises `ValueError` for what nothing can be sealed to
+    # Raises `ValueError` for what nothing can be sealed to.
+    key = X25519PublicKey.from_public_bytes(from_base64url(told["public_key"]))
     return Seal(told["grant"], key, frozenset(told["categories"]), told["epoch"])

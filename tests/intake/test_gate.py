@@ -47,7 +47,7 @@ def test_answers_come_in_the_order_of_the_questions(consent: Decider) -> None:
     sendings = [Sending("agency-aaaaaaaaaa", ppid, None, None, []) for ppid in ("c", "a", "b")]
     with asking(consent.url) as made:
         answers = made.ask(sendings)
-    key = consent.key.public_key().public_bytes_raw()
+    key = consent.key.public_key()
     assert answers == [
         Answer(True, Seal(consent.grant, key, frozenset({"summary", "health"}), 7), "s-x"),
         Answer(False, None, None),

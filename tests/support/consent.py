@@ -11,6 +11,7 @@ from typing import Any
 from uuid import UUID
 
 import httpx2
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PublicKey
 from joserfc import jwt
 from joserfc.jwk import Key, KeySet, OKPKey
 from sqlalchemy import ColumnElement, Table, select, text
@@ -262,7 +263,7 @@ def sealed(room: Room, grant: UUID, parts: Mapping[str, Mapping[str, Any]], **he
         "epoch": row.epoch,
         "type": "referral.requested.v1",
     }
-    return seal(Header(**{**written, **header}), bytes(row.public_key), parts)
+    return seal(Header(**{**written, **header}), X25519PublicKey.from_public_bytes(row.public_key), parts)
 
 
 @contextmanager

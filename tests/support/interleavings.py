@@ -13,6 +13,7 @@ from queue import Empty, SimpleQueue
 from random import Random
 from uuid import UUID
 
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PublicKey
 from sqlalchemy import Connection
 
 from services.common.envelope import Header
@@ -226,7 +227,8 @@ def sealed(stage: Stage, person: Person, between: Callable[[str], None] = lambda
     name = str(stage.room.clock.new_id())
     header = Header(name, stage.recipient, answer.seal.grant, answer.seal.epoch, "referral.requested.v1")
     parts = {category: PARTS[category] for category in answer.seal.categories}
-    return Box(seal(header, answer.seal.public_key, parts), UUID(answer.seal.grant))
+    key = X25519PublicKey.from_public_bytes(answer.seal.public_key)
+    return Box(seal(header, key, parts), UUID(answer.seal.grant))
 
 
 def _grant(stage: Stage, person: Person, chance: Random) -> UUID:

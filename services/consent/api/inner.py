@@ -1,8 +1,8 @@
 """The inner door, for intake only: `/internal/consent`. No proxy leads here, and each call carries a signed token."""
 
 from fastapi import APIRouter, Depends, Request, Response
-from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field
+from pydantic_core import to_json
 
 from services.common.access import TokenKeys
 from services.common.clock import Clock
@@ -67,7 +67,8 @@ def decide(room: TheRoom, body: SendingsBody) -> Response:
         Sending(item.agency, item.ppid, item.to, item.purpose, frozenset(item.categories)) for item in body.sendings
     ]
     # As a response of its own: FastAPI would look through hundreds of answers for what is not yet plain.
-    return JSONResponse([_told(answer) for answer in decide_sendings(room, sendings)])
+    told = to_json([_told(answer) for answer in decide_sendings(room, sendings)])
+    return Response(told, media_type="application/json")
 
 
 def _told(answer: Answer) -> dict[str, object]:

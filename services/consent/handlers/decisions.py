@@ -64,8 +64,7 @@ def decide_sendings(room: Room, sendings: Sequence[Sending]) -> list[Answer]:
         chosen = best_grant(decision, snapshot.grants)
         if chosen is None:
             return Answer(linked=True, statistics=statistics)
-        key = snapshots.public_key(subject, chosen.id)
-        seal = Seal(str(chosen.id), key, _under(decision, chosen.id), decision.epoch)
+        seal = Seal(str(chosen.id), snapshots.public_keys[chosen.id], _under(decision, chosen.id), decision.epoch)
         return Answer(linked=True, seal=seal, statistics=statistics)
 
     return [answer(sending) for sending in sendings]

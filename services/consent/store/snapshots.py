@@ -20,9 +20,11 @@ class Snapshots:
     """What was read, from which the snapshot of any of the survivors towards any of the agencies follows."""
 
     subjects: Mapping[UUID, Row[tuple[Any, ...]]]
-    grants: Mapping[UUID, list[Row[tuple[Any, ...]]]]
+    grants: Mapping[UUID, list[Grant]]
     restrictions: Mapping[UUID, list[Restriction]]
     agencies: Mapping[str, Agency]
+    public_keys: Mapping[UUID, bytes]
+    """To which parts are sealed, by grant."""
 
     def of(self, subject_id: UUID, agency: str) -> Snapshot:
         """One survivor towards one agency; a survivor who is not there counts as erased."""
@@ -31,13 +33,9 @@ class Snapshots:
             state=row.state if row else "erased",
             epoch=row.epoch if row else 0,
             recipient=Recipient(known.id, known.sector, known.standing) if known else None,
-            grants=[_grant(line) for line in self.grants.get(subject_id, []) if line.agency == agency],
+            grants=[grant for grant in self.grants.get(subject_id, []) if grant.agency == agency],
             restrictions=self.restrictions.get(subject_id, []),
         )
-
-    def public_key(self, subject_id: UUID, grant_id: UUID) -> bytes:
-        """The key to which parts are sealed under a grant."""
-        return next(bytes(row.public_key) for row in self.grants[subject_id] if row.id == grant_id)
 
 
 def read_snapshots(
@@ -47,18 +45,18 @@ def read_snapshots(
     rows = connection.execute(select(subject).where(one_of(connection, subject.c.id, subjects)))
     theirs = one_of(connection, grant.c.subject_id, subjects)
     open_grants = select(grant).where(theirs, grant.c.ended_at.is_(None))
-    grants: dict[UUID, list[Row[tuple[Any, ...]]]] = defaultdict(list)
+    grants, keys = defaultdict[UUID, list[Grant]](list), dict[UUID, bytes]()
     for row in connection.execute(open_grants.where(one_of(connection, grant.c.agency, agencies))):
-        grants[row.subject_id].append(row)
+        grants[row.subject_id].append(_grant(row))
+        keys[row.id] = bytes(row.public_key)
     theirs = one_of(connection, restriction.c.subject_id, subjects)
     in_force = select(restriction).where(theirs, restriction.c.lifted_at.is_(None))
     restrictions: dict[UUID, list[Restriction]] = defaultdict(list)
     for row in connection.execute(in_force):
         rule = Restriction(row.id, row.agency, row.sector, row.category, row.purpose)
         restrictions[row.subject_id].append(rule)
-    return Snapshots(
-        {row.id: row for row in rows}, grants, restrictions, roster.as_recipients(connection, list(agencies))
-    )
+    known = roster.as_recipients(connection, list(agencies))
+    return Snapshots({row.id: row for row in rows}, grants, restrictions, known, keys)
 
 
 def _grant(row: Row[tuple[Any, ...]]) -> Grant:
