@@ -1,7 +1,10 @@
 """Events accepted per second, one by one and a hundred at once, beside bare inserts of the very same rows."""
 
+import os
 import time
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import replace
 from typing import Any
 
 import psycopg
@@ -9,7 +12,7 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from psycopg import sql
 
 from bench.load import Prepared, prepare, rate, repeat, send
-from bench.report import Figure
+from bench.report import Figure, middle
 from bench.world import World
 from services.common.envelope import CONTENT_KEY_BYTES, SUITE
 from services.common.event import BATCH_CONTENT_TYPE, CONTENT_TYPE
@@ -17,6 +20,10 @@ from tests.support.people import referral
 
 SINGLES, BATCHES, BATCH = 1000, 60, 100
 SINGLE_CLIENTS, BATCH_CLIENTS = 4, 4
+# One process keeps one core busy. A hub that wants more of them than this sends, has enough.
+PROCESSES = min(os.cpu_count() or 1, BATCH_CLIENTS)
+# In turn, and the median of each: what else the machine does in a second must not fall on one of them alone.
+ROUNDS = 5
 BARE_SECONDS = 2.0
 PATH = "/intake/v1/events"
 TABLES = ("posted_event", "outbox")
@@ -28,27 +35,38 @@ def figures(world: World) -> list[Figure]:
     """Single and batch, for a fact about a service and for a referral (decided by consent, and sealed)."""
     # Without its worker, so that rows stay in the outbox to be inserted again bare, and nothing else takes the processor.
     world.hub.processes["intake-worker"].stop()
-    made = [figure for name, make, sealed in KINDS for figure in _kind(world, name, make, sealed=sealed)]
+    made = []
+    with ExitStack() as more:
+        urls = [world.hub.settings.public_url]
+        made += [figure for kind in KINDS for figure in _kind(world, urls, *kind)]
+        urls += [more.enter_context(world.hub.another("intake")) for _ in range(1, PROCESSES)]
+        made += [figure for kind in KINDS for figure in _kind(world, urls, *kind)]
     world.hub.processes["intake-worker"].start()
     return made
 
 
-def _kind(world: World, name: str, make: Make, *, sealed: bool) -> list[Figure]:
-    _warm(world, make)
-    single = rate(send(_singles(world, make), SINGLE_CLIENTS))
-    batch = rate(send(_batches(world, make), BATCH_CLIENTS), BATCH)
+def _kind(world: World, urls: Sequence[str], kind: str, make: Make, sealed: bool) -> list[Figure]:
+    name = f"{kind}, {len(urls)} process{'es' if len(urls) > 1 else ''}"
+    _warm(world, urls, make)
+    single, batch, many = [], [], []
     with psycopg.connect(world.hub.settings.database("intake").replace("+psycopg", "")) as connection:
-        rows = {table: _newest(connection, table, BATCH) for table in TABLES}
-        one, many = _bare(connection, rows, 1), _bare(connection, rows, BATCH)
+        for _round in range(ROUNDS):
+            single.append(rate(send(_singles(world, urls, make), SINGLE_CLIENTS)))
+            batch.append(rate(send(_batches(world, urls, make), BATCH_CLIENTS), BATCH))
+            rows = {table: _newest(connection, table, BATCH) for table in TABLES}
+            many.append(_bare(connection, rows, BATCH))
+        one = _bare(connection, rows, 1)
     made = [
-        Figure(f"{name} accepted, one a request", single, "events/s", "bare inserts, one a commit", one),
-        Figure(f"{name} accepted, 100 a request", batch, "events/s", "bare inserts, 100 a commit", many, floor=0.30),
+        Figure(f"{name}, one a request", middle(single), "events/s", "bare inserts, one a commit", one),
+        Figure(
+            f"{name}, 100 a request", middle(batch), "events/s", "bare inserts, 100 a commit", middle(many), floor=0.30
+        ),
     ]
     if sealed:
         # What a referral cannot do without either: an X25519 key made for it alone, and one exchange with the grant's.
         seals = repeat(lambda: SUITE.encrypt(bytes(CONTENT_KEY_BYTES), GRANT_KEY, info=b"header"))
-        both = 1 / (1 / many + 1 / seals)
-        made.append(Figure(f"{name} accepted, 100 a request", batch, "events/s", "bare HPKE, then inserts", both))
+        both = 1 / (1 / middle(many) + 1 / seals)
+        made.append(Figure(f"{name}, 100 a request", middle(batch), "events/s", "bare HPKE, then inserts", both))
     return made
 
 
@@ -64,19 +82,25 @@ def _referral(world: World, _number: int) -> dict[str, Any]:
 KINDS: tuple[tuple[str, Make, bool], ...] = (("service facts", _fact, False), ("referrals", _referral, True))
 
 
-def _warm(world: World, make: Make) -> None:
-    for number in range(20):
-        world.sender.post(make(world, number))
+def _warm(world: World, urls: Sequence[str], make: Make) -> None:
+    """Each process' connections, and the statements that are prepared on them."""
+    send(_singles(world, urls, make)[:100], SINGLE_CLIENTS)
+    send(_batches(world, urls, make), BATCH_CLIENTS)
 
 
-def _singles(world: World, make: Make) -> list[Prepared]:
-    events = [world.sender.event(make(world, number)) for number in range(SINGLES)]
-    return [prepare(world.sender, "POST", PATH, event, CONTENT_TYPE) for event in events]
+def _singles(world: World, urls: Sequence[str], make: Make) -> list[Prepared]:
+    events = [world.sender.event(make(world, number)) for number in range(SINGLES // ROUNDS)]
+    return _shared_out([prepare(world.sender, "POST", PATH, event, CONTENT_TYPE) for event in events], urls)
 
 
-def _batches(world: World, make: Make) -> list[Prepared]:
+def _batches(world: World, urls: Sequence[str], make: Make) -> list[Prepared]:
     batches = [[world.sender.event(make(world, number)) for number in range(BATCH)] for _ in range(BATCHES)]
-    return [prepare(world.sender, "POST", PATH, batch, BATCH_CONTENT_TYPE) for batch in batches]
+    return _shared_out([prepare(world.sender, "POST", PATH, batch, BATCH_CONTENT_TYPE) for batch in batches], urls)
+
+
+def _shared_out(requests: Sequence[Prepared], urls: Sequence[str]) -> list[Prepared]:
+    """Each client's requests to one process, as many clients for each."""
+    return [replace(request, url=f"{urls[number % len(urls)]}{PATH}") for number, request in enumerate(requests)]
 
 
 Rows = tuple[Sequence[str], Sequence[Sequence[Any]]]

@@ -71,6 +71,21 @@ class TestHub:
             raise AssertionError(f"fireweed {' '.join(arguments)}: {done.stderr or done.stdout}")
         return done.stdout
 
+    @contextmanager
+    def another(self, name: str) -> Iterator[str]:
+        """One more process of a distributed hub's API, behind the same public URL; where it is reached itself."""
+        first, port = self.processes[f"{name}-api"], str(free_port())
+        command = [*first.command[:-1], port]
+        ready = f"http://127.0.0.1:{port}/{name}/health/ready"
+        log = first.log.with_name(f"{name}-api-{port}.log")
+        one = HubProcess(f"{name}-{port}", command, first.settings, log, ready, first.extra)
+        try:
+            one.start()
+            one.wait()
+            yield f"http://127.0.0.1:{port}"
+        finally:
+            one.stop()
+
 
 @dataclass(slots=True)
 class HubProcess:
