@@ -2,7 +2,7 @@
 
 import sqlite3
 import threading
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from datetime import UTC, datetime
 from functools import cache
@@ -15,7 +15,6 @@ from pydantic_core import to_json
 from sqlalchemy import (
     JSON,
     BigInteger,
-    Column,
     ColumnElement,
     Connection,
     DateTime,
@@ -26,22 +25,18 @@ from sqlalchemy import (
     String,
     Table,
     Text,
-    and_,
-    any_,
     bindparam,
     cast,
     create_engine,
     event,
     func,
-    literal,
     literal_column,
     select,
-    tuple_,
 )
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import make_url
 from sqlalchemy.sql.base import ReadOnlyColumnCollection
-from sqlalchemy.types import NullType, TypeDecorator, TypeEngine
+from sqlalchemy.types import TypeDecorator, TypeEngine
 
 from services.common.rows import Rows
 
@@ -92,10 +87,15 @@ class Code(TypeDecorator[str]):
 
 
 class Database:
-    """One service's database: a pool of connections and the transactions on them."""
+    """One service's database: a pool of connections and the transactions on them.
 
-    def __init__(self, url: str, *, pool_size: int = 10) -> None:
-        self.engine = _engine(url, pool_size)
+    `by_key` is for a service that finds every row by its key. PostgreSQL keeps the plans of statements that it is asked
+    again and again, and one that it made while a table was small would read all of that table for each row a day later.
+    Nor is there any statement then that would be worth compiling.
+    """
+
+    def __init__(self, url: str, *, pool_size: int = 10, by_key: bool = False) -> None:
+        self.engine = _engine(url, pool_size, {"options": "-c enable_seqscan=off -c jit=off"} if by_key else {})
 
     @property
     def is_postgresql(self) -> bool:
@@ -240,19 +240,6 @@ def _document(rows: Sequence[Row]) -> str:
     return to_json(texts).decode()
 
 
-def one_of(connection: Connection, column: ColumnElement[Any], values: Collection[Any]) -> ColumnElement[bool]:
-    """Whether a column holds one of the values; like `insert_new`, one text for any number of them."""
-    if len(values) == 1:
-        return column == literal(next(iter(values)), column.type)
-    if connection.dialect.name == "postgresql":
-        several = postgresql.ARRAY(column.type)
-        if isinstance(column.type, BigInteger):
-            # Numbers go as one text of no type, which PostgreSQL reads once: the driver takes long over a list.
-            return column == any_(cast(literal(f"{{{','.join(map(str, values))}}}", NullType()), several))
-        return column == any_(literal(list(values), several))
-    return column.in_(values)
-
-
 def upsert(connection: Connection, table: Table, rows: Sequence[Row], *, newer: str | None = None) -> None:
     """Insert rows or replace those with the same primary key; with `newer`, only by a greater value of that column."""
     if not rows:
@@ -268,28 +255,13 @@ def upsert(connection: Connection, table: Table, rows: Sequence[Row], *, newer: 
     )
 
 
-def among(connection: Connection, columns: Sequence[Column[Any]], rows: Sequence[Sequence[Any]]) -> ColumnElement[bool]:
-    """Whether some columns are as in one of many rows; on PostgreSQL it is one statement however many there are."""
-    if len(rows) == 1:
-        return and_(*(column == value for column, value in zip(columns, rows[0], strict=True)))
-    if connection.dialect.name == "postgresql":
-        lists = [literal([row[place] for row in rows], JSON) for place in range(len(columns))]
-        return tuple_(*columns).in_(select(*map(_each, lists)))
-    # SQLite finds rows by the first column's index, and would read the whole table for the tuple alone.
-    first = columns[0].in_(sorted({row[0] for row in rows}))
-    return first if len(columns) == 1 else and_(first, tuple_(*columns).in_(rows))
-
-
-def _each(values: ColumnElement[Any]) -> ColumnElement[Any]:
-    return func.json_array_elements_text(values)
-
-
-def _engine(url: str, pool_size: int) -> Engine:
+def _engine(url: str, pool_size: int, settings: Mapping[str, str]) -> Engine:
     parsed = make_url(url)
     # hide_parameters: an error message must never carry a row's values into a log.
     if parsed.get_backend_name() != "sqlite":
         engine = create_engine(
             parsed,
+            connect_args=dict(settings),
             pool_size=pool_size,
             max_overflow=pool_size,
             pool_timeout=5,

@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.hpke import AEAD, KDF, KEM, Suite
 from cryptography.hazmat.primitives.kdf.hkdf import HKDFExpand
 from pydantic_core import to_json
 
-from services.common.text import base64url, canonical, from_base64url
+from services.common.text import base64url, from_base64url
 
 SUITE = Suite(KEM.X25519, KDF.HKDF_SHA256, AEAD.AES_256_GCM)
 PREFIX = "fw1."
@@ -46,16 +46,16 @@ class Header:
 
     @cached_property
     def context(self) -> bytes:
-        """The header's bytes, as HPKE `info` and as the first part of each AAD."""
-        return canonical(self.as_json())
+        """The header's bytes, as HPKE `info` and as the first part of each AAD: one spelling for one header."""
+        return to_json(self.as_json())
 
     def as_json(self) -> dict[str, object]:
-        """The header's members."""
+        """The header's members, by name."""
         return {
+            "epoch": self.epoch,
+            "grant": self.grant,
             "id": self.id,
             "recipient": self.recipient,
-            "grant": self.grant,
-            "epoch": self.epoch,
             "type": self.type,
         }
 

@@ -25,8 +25,9 @@ from sqlalchemy import (
 )
 
 from services.common import contracts, telemetry
-from services.common.database import BigId, Instant, insert_all, one_of
+from services.common.database import BigId, Instant, insert_all
 from services.common.event import Event, to_headers, to_value
+from services.common.lists import listed, one_of
 
 CHANNEL = "outbox"
 """On which PostgreSQL tells that rows were committed."""
@@ -67,6 +68,7 @@ class Outbox:
         columns = [table.c[name] for name in ("id", "aggregatetype", "aggregateid", "type", "headers", "payload")]
         ahead = select(*columns).where(table.c.id > bindparam("after"))
         self._oldest = ahead.order_by(table.c.id).limit(bindparam("limit", type_=Integer))
+        self._remove = delete(table).where(one_of(table.c.id, "ids"))
 
     def add(self, connection: Connection, events: Sequence[Event], now: datetime) -> None:
         """Queue events in order; they exist for the world once the caller's transaction commits."""
@@ -83,7 +85,7 @@ class Outbox:
 
     def remove(self, connection: Connection, ids: Sequence[int]) -> None:
         """Delete exactly these rows; a range would also take a row that committed late in between."""
-        connection.execute(delete(self.table).where(one_of(connection, self.table.c.id, ids)))
+        connection.execute(self._remove, {"ids": listed(ids)})
 
     def oldest_at(self, connection: Connection) -> datetime | None:
         """When the longest-waiting row was queued: the one number that tells whether events flow."""

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 
 from sqlalchemy import Column, Connection, Integer, MetaData, String, Table, bindparam, select
 
-from services.common.database import Database, one_of, upsert
+from services.common.database import Database, upsert
 from services.common.event import Event
+from services.common.lists import listed, one_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +39,8 @@ class Roster:
     def __init__(self, table: Table) -> None:
         self.table = table
         self._found = select(table.c.id, table.c.name, table.c.sector, table.c.standing)
-        # Put together once: it is asked for each request.
+        # Put together once: they are asked for each request.
+        self._among = self._found.where(one_of(table.c.id, "ids"))
         self._standing = select(table.c.standing).where(table.c.id == bindparam("agency"))
 
     def take(self, connection: Connection, event: Event) -> None:
@@ -54,8 +56,7 @@ class Roster:
 
     def find(self, connection: Connection, ids: Sequence[str]) -> Mapping[str, Agency]:
         """Those of the agencies that are known."""
-        query = self._found.where(one_of(connection, self.table.c.id, ids))
-        return {row.id: Agency(*row) for row in connection.execute(query)}
+        return {row.id: Agency(*row) for row in connection.execute(self._among, {"ids": listed(ids)})}
 
     def active(self, connection: Connection) -> list[Agency]:
         """Every active agency, by name."""

@@ -60,7 +60,9 @@ class Settings(BaseSettings):
         description="Addresses or networks of proxies whose `X-Forwarded-For` is believed, between commas.",
     )
     telemetry: str = Field(default="none", description="`none`, `otlp`, or `file:PATH` for JSON lines.")
-    relay_interval: float = Field(default=0.05, gt=0, description="Seconds between looks at an empty outbox, on SQLite.")
+    relay_interval: float = Field(
+        default=0.05, gt=0, description="Seconds between looks at an empty outbox, on SQLite."
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field(default="info", description="Least level logged.")
 
     @field_validator("public_url", "issuer")

@@ -69,7 +69,7 @@ def build(
 
 def build_room(settings: Settings, clock: Clock, locks: SubjectLocks | None = None) -> Room:
     """What the handlers work with."""
-    database = Database(settings.database(NAME), pool_size=20)
+    database = Database(settings.database(NAME), pool_size=20, by_key=True)
     folder = settings.keys_folder / NAME
     keys = KeyFiles(folder / "key-encryption")
     ledger.seal_with(database, keys)

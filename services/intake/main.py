@@ -56,7 +56,7 @@ def build(settings: Settings, consent_url: str, clock: Clock | None = None) -> S
 def build_room(settings: Settings, consent_url: str, clock: Clock) -> Room:
     """What the handlers work with."""
     return Room(
-        database=Database(settings.database(NAME)),
+        database=Database(settings.database(NAME), by_key=True),
         outbox=models.plumbing.outbox,
         consent=ConsentGate(consent_url, _token_key(settings), clock),
         digest_key=secret(settings.keys_folder / NAME / "digest.key"),

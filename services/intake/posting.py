@@ -8,11 +8,10 @@ from dataclasses import replace
 from operator import itemgetter
 from typing import Any
 
-from services.common import metrics
+from services.common import contracts, metrics
 from services.common.envelope import Header
 from services.common.errors import Fault, Problem
 from services.common.event import Event, from_structured
-from services.common.text import canonical
 from services.intake import events, store
 from services.intake.domain import STARTS_A_THREAD, Result, faults_of, parts_told, thread_of
 from services.intake.gate import Answer, Seal, Sending
@@ -151,7 +150,7 @@ class _Posting:
                 self.results[place] = earlier(row, "duplicate") if same else _reused(row.id)
 
     def _digest(self, place: int) -> bytes:
-        return hmac.digest(self.room.digest_key, canonical(self.documents[place]), "sha256")
+        return hmac.digest(self.room.digest_key, contracts.meaning(self.documents[place]), "sha256")
 
 
 def raise_if_rejected(result: Result) -> Result:

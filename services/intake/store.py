@@ -5,12 +5,14 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, bindparam, select, update
 
-from services.common.database import insert_new, one_of
+from services.common.database import insert_new
+from services.common.lists import listed, one_of
 from services.intake.models import agency, posted
 
 AnyRow = Row[tuple[Any, ...]]
-# Put together once: it is asked for each request.
+# Put together once: they are asked for each request.
 _AGENCY = select(agency).where(agency.c.id == bindparam("agency"))
+_POSTED = select(posted).where(posted.c.source == bindparam("source"), one_of(posted.c.id, "ids"))
 
 
 def add_agency(connection: Connection, row: Mapping[str, object]) -> None:
@@ -37,8 +39,7 @@ def change_standing(connection: Connection, agency_id: str, standing: str) -> An
 
 def get_posted(connection: Connection, source: str, ids: Collection[str]) -> dict[str, AnyRow]:
     """Those of an agency's events, by id, that were posted before."""
-    query = select(posted).where(posted.c.source == source, one_of(connection, posted.c.id, ids))
-    return {row.id: row for row in connection.execute(query)}
+    return {row.id: row for row in connection.execute(_POSTED, {"source": source, "ids": listed(ids)})}
 
 
 def add_posted(connection: Connection, rows: Sequence[Mapping[str, object]]) -> set[str]:

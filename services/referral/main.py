@@ -21,7 +21,7 @@ NAME = "referral"
 def build(settings: Settings, token_keys: TokenKeys, clock: Clock | None = None) -> Service:
     """The service with everything it works with."""
     clock = clock or SystemClock()
-    room = Room(Database(settings.database(NAME)), models.plumbing.outbox, clock)
+    room = Room(Database(settings.database(NAME), by_key=True), models.plumbing.outbox, clock)
     gate = AccessGate(
         keys=token_keys,
         issuer=settings.token_issuer,

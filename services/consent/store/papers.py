@@ -7,10 +7,12 @@ from uuid import UUID
 
 from sqlalchemy import Connection, Row, delete, select, update
 
-from services.common.database import one_of, upsert
+from services.common.database import upsert
+from services.common.lists import listed, one_of
 from services.consent.models import approved_words, correction, letter, link, safe_contact
 
 AnyRow = Row[tuple[Any, ...]]
+_WORDS = select(approved_words.c.grant_id, approved_words.c.sealed).where(one_of(approved_words.c.grant_id, "grants"))
 
 
 def add_words(connection: Connection, row: Mapping[str, object]) -> None:
@@ -20,8 +22,7 @@ def add_words(connection: Connection, row: Mapping[str, object]) -> None:
 
 def words_for(connection: Connection, grants: Sequence[UUID]) -> dict[UUID, bytes]:
     """Her sealed words for each of the grants for which she gave some."""
-    query = select(approved_words.c.grant_id, approved_words.c.sealed)
-    found = connection.execute(query.where(one_of(connection, approved_words.c.grant_id, grants)))
+    found = connection.execute(_WORDS, {"grants": listed(grants)})
     return {row.grant_id: bytes(row.sealed) for row in found}
 
 

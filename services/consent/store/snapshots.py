@@ -8,11 +8,20 @@ from uuid import UUID
 
 from sqlalchemy import Connection, Row, select
 
-from services.common.database import one_of
+from services.common.lists import listed, one_of
 from services.common.roster import Agency
 from services.consent.domain import Grant, Recipient, Restriction, Snapshot
 from services.consent.models import grant, restriction, subject
 from services.consent.store.standing import Recipients
+
+# Put together once: they are asked for each request.
+_SUBJECTS = select(subject).where(one_of(subject.c.id, "subjects"))
+_GRANTS = select(grant).where(
+    one_of(grant.c.subject_id, "subjects"), one_of(grant.c.agency, "agencies"), grant.c.ended_at.is_(None)
+)
+_RESTRICTIONS = select(restriction).where(
+    one_of(restriction.c.subject_id, "subjects"), restriction.c.lifted_at.is_(None)
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,17 +51,14 @@ def read_snapshots(
     connection: Connection, roster: Recipients, subjects: Collection[UUID], agencies: Collection[str]
 ) -> Snapshots:
     """Read survivors, their grants that have not ended, their restrictions in force, and the agencies."""
-    rows = connection.execute(select(subject).where(one_of(connection, subject.c.id, subjects)))
-    theirs = one_of(connection, grant.c.subject_id, subjects)
-    open_grants = select(grant).where(theirs, grant.c.ended_at.is_(None))
+    about = {"subjects": listed(subjects), "agencies": listed(agencies)}
+    rows = connection.execute(_SUBJECTS, about)
     grants, keys = defaultdict[UUID, list[Grant]](list), dict[UUID, bytes]()
-    for row in connection.execute(open_grants.where(one_of(connection, grant.c.agency, agencies))):
+    for row in connection.execute(_GRANTS, about):
         grants[row.subject_id].append(_grant(row))
         keys[row.id] = bytes(row.public_key)
-    theirs = one_of(connection, restriction.c.subject_id, subjects)
-    in_force = select(restriction).where(theirs, restriction.c.lifted_at.is_(None))
     restrictions: dict[UUID, list[Restriction]] = defaultdict(list)
-    for row in connection.execute(in_force):
+    for row in connection.execute(_RESTRICTIONS, about):
         rule = Restriction(row.id, row.agency, row.sector, row.category, row.purpose)
         restrictions[row.subject_id].append(rule)
     known = roster.as_recipients(connection, list(agencies))

@@ -6,7 +6,8 @@ from dataclasses import replace
 from sqlalchemy import Connection, Table, bindparam, exists
 
 from services.common.clock import Clock
-from services.common.database import Instant, one_of
+from services.common.database import Instant
+from services.common.lists import listed
 from services.common.roster import Agency, Roster
 from services.consent.paperwork import notice
 
@@ -21,12 +22,11 @@ class Recipients(Roster):
         super().__init__(table)
         self._clock = clock
         late = notice.c.acknowledged_at.is_(None) & (notice.c.acknowledge_by <= bindparam("now", type_=Instant))
-        self._is_behind = exists().where(notice.c.agency == table.c.id, late)
+        self._as_recipients = self._among.add_columns(exists().where(notice.c.agency == table.c.id, late))
 
     def as_recipients(self, connection: Connection, ids: Sequence[str]) -> Mapping[str, Agency]:
         """Those of the agencies that are known, each with the standing that counts for what it may receive."""
-        query = self._found.add_columns(self._is_behind).where(one_of(connection, self.table.c.id, ids))
-        rows = connection.execute(query, {"now": self._clock.now()})
+        rows = connection.execute(self._as_recipients, {"ids": listed(ids), "now": self._clock.now()})
         return {
             agency.id: replace(agency, standing=BEHIND) if behind and agency.standing == "active" else agency
             for *known, behind in rows

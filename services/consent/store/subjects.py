@@ -7,7 +7,8 @@ from uuid import UUID
 
 from sqlalchemy import Connection, Row, case, delete, select, update
 
-from services.common.database import among, insert_new
+from services.common.database import insert_new
+from services.common.lists import listed, rows_like
 from services.consent.models import (
     approved_words,
     correction,
@@ -22,6 +23,8 @@ from services.consent.models import (
 )
 
 SubjectRow = Row[tuple[Any, ...]]
+# Put together once: it is asked for each request.
+_LINKED = rows_like([link.c.agency, link.c.ppid], "pairs")
 
 
 def add_subject(connection: Connection, row: Mapping[str, object]) -> None:
@@ -81,8 +84,8 @@ def add_link(connection: Connection, agency: str, ppid: str, subject_id: UUID) -
 
 def linked(connection: Connection, pairs: Sequence[tuple[str, str]]) -> dict[tuple[str, str], UUID]:
     """The survivors behind pairs of agency and ppid; a pair that is not linked is left out."""
-    query = select(link).where(among(connection, [link.c.agency, link.c.ppid], pairs))
-    return {(row.agency, row.ppid): row.subject_id for row in connection.execute(query)}
+    found = connection.execute(_LINKED, {"pairs": listed(pairs)})
+    return {(agency, ppid): subject_id for agency, ppid, subject_id in found}
 
 
 def links_of(connection: Connection, subject_id: UUID) -> dict[str, str]:

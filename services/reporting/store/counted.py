@@ -7,7 +7,6 @@ from typing import Any, NamedTuple
 from sqlalchemy import (
     BigInteger,
     Column,
-    ColumnElement,
     Connection,
     Select,
     Table,
@@ -25,7 +24,8 @@ from sqlalchemy import (
 )
 
 from services.common import staging
-from services.common.database import Columns, insert_new, one_of
+from services.common.database import Columns, insert_new
+from services.common.lists import listed, one_of
 from services.common.rows import Rows
 from services.common.staging import Step, always, do, empty, merge, put, stage
 from services.reporting.counting import Group, Place, Seen, Thread
@@ -36,6 +36,7 @@ AT_ONCE = 10_000
 # The sum of keys is kept in two halves of so many bits.
 HALF = 32
 MASK = (1 << HALF) - 1
+_PLACES = select(contribution).where(one_of(contribution.c.statistics, "pseudonyms"))
 LEFT = (contribution.c.result, contribution.c.region, contribution.c.stage)
 
 KEY = (Column("low", BigInteger), Column("high", BigInteger))
@@ -99,8 +100,8 @@ def place(connection: Connection, places: Rows) -> None:
 
 def places_of(connection: Connection, pseudonyms: Sequence[str]) -> dict[Group, Place]:
     """Where all groups of these survivors count now."""
-    query = select(contribution).where(_are(connection, contribution, pseudonyms))
-    return {Group(*row[:3]): Place(*row[3:]) for row in connection.execute(query)}
+    found = connection.execute(_PLACES, {"pseudonyms": listed(pseudonyms)})
+    return {Group(*row[:3]): Place(*row[3:]) for row in found}
 
 
 def add_to_cells(connection: Connection, sums: Mapping[Cell, Sum]) -> None:
@@ -114,7 +115,8 @@ def forget(connection: Connection, pseudonyms: Sequence[str]) -> None:
     """Take out of the journal and of all places whoever withdrew, and let nothing of them in any more."""
     insert_new(connection, withdrawn, [{"statistics": name} for name in pseudonyms])
     for table in (journal, contribution):
-        connection.execute(delete(table).where(_are(connection, table, pseudonyms)))
+        theirs = one_of(table.c.statistics, "pseudonyms")
+        connection.execute(delete(table).where(theirs), {"pseudonyms": listed(pseudonyms)})
 
 
 def sums(connection: Connection, quarter: str) -> dict[Cell, Sum]:
@@ -169,10 +171,6 @@ def next_threads(connection: Connection, size: int) -> list[tuple[Thread, Seen]]
     else:
         connection.execute(delete(rebuilding))
     return found
-
-
-def _are(connection: Connection, table: Table, pseudonyms: Sequence[str]) -> ColumnElement[bool]:
-    return one_of(connection, table.c.statistics, pseudonyms)
 
 
 def _ordered() -> Select[Any]:
