@@ -11,6 +11,8 @@ STEP = 8
 HASH = 32
 ENTRIES = -1
 """The level, so to speak, at which the entries themselves lie."""
+MOST = 1 << 63
+"""No tree is larger (C2SP tlog-tiles), and no database counts further."""
 _PATH = re.compile(r"(?:(entries)|([0-9]|[1-5][0-9]|6[0-3]))/((?:x[0-9]{3}/)*[0-9]{3})(?:\.p/([1-9][0-9]{0,2}))?")
 
 
@@ -47,7 +49,7 @@ def tile_at(path: str) -> Tile:
     entries, level, steps, width = match.groups()
     index = int(steps.replace("x", "").replace("/", ""))
     tile = Tile(ENTRIES if entries else int(level), index, int(width or WIDTH))
-    if tile.path != path:
+    if tile.path != path or tile.first >= MOST:
         raise ValueError("not the path of a tile")
     return tile
 

@@ -49,11 +49,18 @@ def test_a_tile_is_found_under_its_path(level: int, index: int, width: int) -> N
         "Entries/000",
         "0/000\n",
         "../0/000",
+        # Beyond the last place of the largest tree, where databases cannot count either.
+        "0/x036/x028/x797/x018/x963/968",
+        "entries/x999/x999/x999/x999/x999/x999/x999/999",
     ],
 )
 def test_any_other_spelling_is_no_path(path: str) -> None:
     with pytest.raises(ValueError, match="not the path"):
         tile_at(path)
+
+
+def test_the_last_tile_of_the_largest_tree_has_a_path() -> None:
+    assert tile_at("0/x036/x028/x797/x018/x963/967") == Tile(0, 2**55 - 1)
 
 
 def test_a_tree_of_seventy_thousand_has_the_tiles_of_the_specifications_example() -> None:
