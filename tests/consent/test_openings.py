@@ -295,6 +295,23 @@ def test_a_box_from_a_later_epoch_than_the_database_knows_waits_for_it(own_house
     assert (foreign.status_code, foreign.content) == (404, never.content)
 
 
+@pytest.mark.parametrize("closing", CLOSINGS)
+def test_with_a_made_up_epoch_nobody_counts_her_changes_of_mind_unseen(own_house: House, closing: str) -> None:
+    """Otherwise an agency whose grant has ended could tell at any moment whether she has just changed something."""
+    agency, person = own_house.agency(), own_house.person()
+    name = own_house.allow(person, agency, days=1)
+    box = read(own_house.envelope(name))
+    CLOSINGS[closing](Given(own_house, agency, person, name))
+    agency = renewed(own_house, agency)
+    never = own_house.open(agency, NEVER)
+
+    for epoch in (own_house.epoch(person) + 1, 10**30):
+        before = len(own_house.rows(ledger_entry))
+        forged = own_house.open(agency, write(replace(box, header=replace(box.header, epoch=epoch))))
+        assert (forged.status_code, forged.content) == (404, never.content)
+        assert "opening.refused" in [row.kind for row in own_house.rows(ledger_entry)[before:]]
+
+
 def test_a_suspended_agency_and_a_stranger_learn_nothing_about_a_box(house: House) -> None:
     agency, person = house.agency(), house.person()
     envelope = house.envelope(house.allow(person, agency))

@@ -166,7 +166,19 @@ def _is_behind(opening: Opening, box: Box, snapshot: Snapshot, seen: Seen) -> bo
     To decide on it could revive a grant that has ended.
     """
     known = epochs.Known(opening.agency, box.owner, snapshot.epoch)
-    return snapshot.epoch < box.header.epoch or seen.is_ahead_of(opening.room, known)
+    was_ahead = snapshot.epoch < box.header.epoch and _is_as_sealed(opening, box)
+    return was_ahead or seen.is_ahead_of(opening.room, known)
+
+
+def _is_as_sealed(opening: Opening, box: Box) -> bool:
+    """Whether nobody wrote another epoch on a box: with made-up ones, an agency could count her changes of mind."""
+    assert opening.connection is not None  # noqa: S101 - on which it is being decided
+    secret = key_store.grant_secrets(opening.connection, opening.room.keys, [box.grant]).get(box.grant)
+    try:
+        open_box(box, X25519PrivateKey.from_private_bytes(secret) if secret else None)
+    except Unopenable:
+        return False
+    return True
 
 
 def _entry(opening: Opening, box: Box, decision: Decision) -> Entry:
