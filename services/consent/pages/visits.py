@@ -144,17 +144,25 @@ class PageRoute(APIRoute):
 
         async def page(request: Request) -> Response:
             try:
-                return await answer(request)
-            except Problem as problem:
-                return await _trouble(request, problem)
-            except RequestValidationError:
+                return await _answered(answer, request)
+            except UnicodeEncodeError:
+                # By a form in an encoding of its own somebody sent half of a surrogate pair, which is no text anywhere.
                 return await _trouble(request, invalid())
-            except DataError:
-                return await _trouble(request, invalid())
-            except (OperationalError, PoolTimeout):
-                return await _trouble(request, unavailable("A part of the hub cannot be reached."))
 
         return page
+
+
+async def _answered(answer: Answer, request: Request) -> Response:
+    try:
+        return await answer(request)
+    except Problem as problem:
+        return await _trouble(request, problem)
+    except RequestValidationError:
+        return await _trouble(request, invalid())
+    except DataError:
+        return await _trouble(request, invalid())
+    except (OperationalError, PoolTimeout):
+        return await _trouble(request, unavailable("A part of the hub cannot be reached."))
 
 
 def _code(problem: Problem) -> str:

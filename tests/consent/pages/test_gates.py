@@ -159,6 +159,32 @@ def test_a_form_that_was_not_shown_to_her_browser_does_nothing(scene: Scene, arr
         assert (answer.status, scene.picture()) == (403, before)
 
 
+HALF = {"content-type": "multipart/form-data; boundary=b; charset=utf-7"}
+
+
+def parts(**fields: str) -> bytes:
+    """A form in parts, in an encoding that can write down what is no text."""
+    told = "".join(f'--b\r\ncontent-disposition: form-data; name="{name}"\r\n\r\n{fields[name]}\r\n' for name in fields)
+    return f"{told}--b--\r\n".encode("ascii")
+
+
+@pytest.mark.parametrize("path", ["/my/in", "/my/card", "/my/check"])
+def test_a_form_that_is_no_text_is_answered_by_a_page_like_any_other(arrive: NewVisitor, path: str) -> None:
+    visitor = arrive()
+    token = dict(visitor.get("/my/card").form("/my/card").fields)["form"]
+    for form in (parts(form="+2AA-"), parts(form=token, words="+2AA-", code="+2AA-", l="+2AA-")):
+        answer = visitor.http.post(visitor.base + path, content=form, headers=HALF)
+        assert (answer.status_code // 100, answer.headers["content-type"]) == (4, "text/html; charset=utf-8")
+
+
+def test_what_is_no_text_waits_for_no_pin(scene: Scene) -> None:
+    before = scene.picture()
+    token = dict(scene.visitor.get("/my/never").form("/my/never").fields)["form"]
+    form = parts(form=token, channel="text", address="+2AA-")
+    answer = scene.visitor.http.post(scene.house.url + "/my/reach", content=form, headers=HALF)
+    assert (answer.status_code, scene.picture()) == (400, before)
+
+
 @pytest.mark.parametrize("path", [*TAKES_AWAY, *WIDENS])
 def test_another_site_does_nothing_in_her_name(scene: Scene, path: str) -> None:
     before = scene.picture()
