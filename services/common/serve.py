@@ -24,12 +24,18 @@ _transports: dict[tuple[Address, Address], asyncio.Transport] = {}
 _kept_at_end: WeakKeyDictionary[asyncio.Transport, int | None] = WeakKeyDictionary()
 # Seconds between looks at what the kernel still keeps: short at first, for answers that are gone at once.
 FIRST_LOOK, LONGEST_LOOK = 0.0002, 0.01
+MAX_HEAD = 64 * 1024
+"""Bytes of a request's line and headers, or between two parts of its body: the parser itself keeps as many as come."""
 
 
 class StraightProtocol(HttpToolsProtocol):
     """HTTP without a write buffer: as long as the kernel has not taken everything, the next `send` waits
     (https://docs.python.org/3/library/asyncio-protocol.html#asyncio.WriteTransport.set_write_buffer_limits).
+
+    And with an end to what anybody may let it keep before an application is asked.
     """
+
+    _unheard = 0
 
     def connection_made(self, transport: Any) -> None:
         """Switch the buffer off and remember the transport."""
@@ -37,6 +43,23 @@ class StraightProtocol(HttpToolsProtocol):
         transport.set_write_buffer_limits(high=0)
         self._place = _ends(transport.get_extra_info("peername"), transport.get_extra_info("sockname"))
         _transports[self._place] = transport
+
+    def data_received(self, data: bytes) -> None:
+        """Take what came, unless far too much of it was for nobody."""
+        self._unheard += len(data)
+        super().data_received(data)
+        if self._unheard > MAX_HEAD and not self.transport.is_closing():
+            self.send_400_response("The request's head is too large.")
+
+    def on_headers_complete(self) -> None:
+        """From here on it is the application's."""
+        self._unheard = 0
+        super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        """The application takes it, or says that it is too much."""
+        self._unheard = 0
+        super().on_body(body)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget the transport; what it kept at its end in good order is asked for a last time."""

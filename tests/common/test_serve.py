@@ -262,3 +262,38 @@ def test_no_answer_waits_for_the_other_side_to_acknowledge_its_first_half() -> N
         accepted, _ = listener.accept()
         with closing(accepted):
             assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+
+
+BEGINNINGS = {
+    "header": b"GET / HTTP/1.1\r\na: ",
+    "headers": b"GET / HTTP/1.1\r\n",
+    "address": b"GET /",
+    "trailers": b"POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n0\r\n",
+    "chunk": b"POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n1;",
+}
+
+
+@pytest.mark.parametrize("beginning", BEGINNINGS)
+def test_nobody_fills_the_memory_with_a_head_that_never_ends(beginning: str) -> None:
+    more = b"a: b\r\n" * 1000 if beginning in {"headers", "trailers"} else b"a" * 6000
+    with served(reading) as base, closing(socket.create_connection(("127.0.0.1", int(base.rpartition(":")[2])))) as line:
+        line.settimeout(PATIENCE)
+        line.sendall(BEGINNINGS[beginning])
+        with pytest.raises(OSError, match="reset|pipe"):  # as soon as the server has hung up
+            for _ in range(5000):
+                line.sendall(more)
+
+
+def test_a_long_body_and_many_requests_on_one_line_are_no_long_head() -> None:
+    with served(reading) as base, httpx2.Client() as client:
+        for _ in range(3):
+            told = client.post(base, content=(bytes(1000) for _ in range(300)), headers={"a": "b" * 30_000})
+            assert told.text == "300000"
+
+
+async def reading(_scope: Scope, receive: Receive, send: Send) -> None:
+    length, more = 0, True
+    while more:
+        message = await receive()
+        length, more = length + len(message.get("body", b"")), message.get("more_body", False)
+    await PlainTextResponse(str(length))({"type": "http"}, receive, send)
