@@ -276,12 +276,14 @@ BEGINNINGS = {
 @pytest.mark.parametrize("beginning", BEGINNINGS)
 def test_nobody_fills_the_memory_with_a_head_that_never_ends(beginning: str) -> None:
     more = b"a: b\r\n" * 1000 if beginning in {"headers", "trailers"} else b"a" * 6000
-    with served(reading) as base, closing(socket.create_connection(("127.0.0.1", int(base.rpartition(":")[2])))) as line:
+    with (
+        served(reading) as base,
+        closing(socket.create_connection(("127.0.0.1", int(base.rpartition(":")[2])))) as line,
+    ):
         line.settimeout(PATIENCE)
         line.sendall(BEGINNINGS[beginning])
-        with pytest.raises(OSError, match="reset|pipe"):  # as soon as the server has hung up
-            for _ in range(5000):
-                line.sendall(more)
+        with pytest.raises(ConnectionError):  # as soon as the server has hung up
+            line.sendall(more * 5000)
 
 
 def test_a_long_body_and_many_requests_on_one_line_are_no_long_head() -> None:

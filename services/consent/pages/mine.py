@@ -130,6 +130,8 @@ def _reach(visit: Visit, *, wrong: bool = False) -> Response:
 
 def _told(visit: Visit, entries: Sequence[Any]) -> list[tuple[Any, str]]:
     """Each entry with its sentence; a key's end goes without saying, since its grant's end stands beside it."""
-    named = {row.agency for row in entries} | {row.detail.get("for") for row in entries}
+    named = {row.agency for row in entries} | {
+        row.detail.get(member) for row in entries for member in ("for", "told_to")
+    }
     names = visits.names(visit.room, [name for name in named if name])
     return [(row, told) for row in entries if (told := sentence(row, names, visit.language))]

@@ -55,6 +55,11 @@ SENTENCES: Mapping[str, str] = {
     "passkey.removed": _("You took away a key on a phone or computer."),
     "erased": _("Everything was deleted."),
 }
+SPOKEN: Mapping[str, str] = {
+    "grant.ended": _("%(agency)s may no longer see what you shared. %(teller)s told us that you said so."),
+    "nothing.to.end": _("%(teller)s told us that you want everything to stop. There was nothing to stop."),
+}
+"""Where an agency passed on her spoken no, she reads which one: perhaps she never said it."""
 CODED = {
     "why": ("reason", "grant_end_reasons"),
     "done": ("done", "attestations"),
@@ -74,11 +79,18 @@ def sentence(row: Any, names: Mapping[str, str], language: str) -> str | None:
     named = {name: names.get(key or "", say(SOMEBODY)) for name, key in _agencies(row).items()}
     facts = {name: _coded(row, member, codes, language) for name, (member, codes) in CODED.items()}
     facts |= {"kind": row.kind, "what": _what(row, language), "until": row.detail.get("sealed_until")}
-    return say(SENTENCES.get(row.kind, OTHER)) % {**facts, **named, "days": row.detail.get("days")}
+    told = SPOKEN if row.kind in SPOKEN and _teller(row) else SENTENCES
+    return say(told.get(row.kind, OTHER)) % {**facts, **named, "days": row.detail.get("days")}
 
 
 def _agencies(row: Any) -> Mapping[str, str | None]:
-    return {"agency": row.agency, "other": row.detail.get("for")}
+    return {"agency": row.agency, "other": row.detail.get("for"), "teller": _teller(row)}
+
+
+def _teller(row: Any) -> str | None:
+    """The agency that passed on her word; where that ended nothing, the line is about no other."""
+    told: str | None = row.detail.get("told_to") or (row.agency if row.kind == "nothing.to.end" else None)
+    return told
 
 
 def _what(row: Any, language: str) -> str:

@@ -57,5 +57,19 @@ def test_a_sentence_names_who_and_what() -> None:
     assert "An agency that has left" in str(sentence(entry("opening.refused"), {}, "en"))
 
 
+def test_who_passed_on_her_spoken_no_is_named_in_case_she_never_said_it() -> None:
+    names = {"a-1": "Example Outreach", "b-2": "Example Shelter"}
+    ended = sentence(entry("grant.ended", reason="revoked", told_to="b-2"), names, "en")
+    assert ended == "Example Outreach may no longer see what you shared. Example Shelter told us that you said so."
+    assert "Example Shelter" in str(sentence(entry("grant.ended", reason="revoked", told_to="b-2"), names, "fr"))
+    nothing = sentence(entry("nothing.to.end"), names, "en")
+    assert nothing == "Example Outreach told us that you want everything to stop. There was nothing to stop."
+
+    own = sentence(entry("grant.ended", reason="revoked"), names, "en")
+    assert own == "Example Outreach may no longer see what you shared. It was taken back."
+    by_card = SimpleNamespace(kind="nothing.to.end", agency=None, detail={})
+    assert str(sentence(by_card, names, "en")).startswith("Somebody asked")
+
+
 def test_a_kind_without_a_sentence_is_told_all_the_same() -> None:
     assert "something.new" in str(sentence(entry("something.new"), {}, "en"))

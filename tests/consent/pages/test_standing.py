@@ -214,3 +214,19 @@ def test_her_age_group_is_shown_and_can_be_put_right_by_whoever_may_look(
     assert "Your age group here is: 16 or 17." in visitor.get("/my/mine").text
     assert f"Sample {advocate.id} said which age group you are in: 16 or 17." in visitor.get("/my/past").text
     assert "Your age group here" not in arrive(token=house.session(house.person())).get("/my/mine").text
+
+
+def test_she_reads_which_agency_said_that_she_wants_everything_to_stop(
+    house: House, arrive: NewVisitor, recipient: Agency
+) -> None:
+    """Somebody there may know her, and say it against her will."""
+    teller = house.agency("ngo")
+    person = house.person(teller)
+    house.allow(person, recipient)
+    for _ in ("something to stop", "nothing to stop"):
+        agencies.revoke_on_her_word(house.room, teller.id, person.ppid, None)
+    text = arrive(token=house.session(person)).get("/my/past").text
+    assert (
+        f"Sample {recipient.id} may no longer see what you shared. Sample {teller.id} told us that you said so." in text
+    )
+    assert f"Sample {teller.id} told us that you want everything to stop." in text
