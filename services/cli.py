@@ -9,7 +9,8 @@ import click
 
 from services import hub, rooms
 from services.common import health, telemetry
-from services.common.cli import Later, answer, hub_options
+from services.common.cli import PORT, Later, answer, hub_options
+from services.common.holding import hold
 from services.common.serve import BackgroundServer, ByPrefix, listen, origin, run, server
 from services.common.service import Service
 from services.common.settings import Settings
@@ -44,7 +45,7 @@ def main() -> None:
 
 
 @main.command()
-@click.option("--port", default=8080, show_default=True, help="Port on this machine.")
+@click.option("--port", default=8080, show_default=True, type=PORT, help="Port on this machine; 0 takes a free one.")
 @hub_options
 def up(settings: Settings, as_json: bool, port: int) -> None:  # noqa: ARG001 - click calls by name
     """Run the embedded hub: one process, its data in one folder."""
@@ -60,9 +61,9 @@ def up(settings: Settings, as_json: bool, port: int) -> None:  # noqa: ARG001 - 
 
 @main.command()
 @click.argument("service", type=click.Choice(NAMES))
-@click.argument("role", type=click.Choice(["api", "worker"]))
+@click.argument("role", type=click.Choice(rooms.ROLES))
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
-@click.option("--port", type=int, help="Port to listen on: 8080 for an api; a worker answers only if there is one.")
+@click.option("--port", type=PORT, help="Port to listen on: 8080 for an api; a worker answers only if there is one.")
 @hub_options
 def serve(settings: Settings, as_json: bool, service: str, role: str, host: str, port: int | None) -> None:  # noqa: ARG001
     """Run one process of a distributed hub. Start as many of each as you like.
@@ -72,19 +73,16 @@ def serve(settings: Settings, as_json: bool, service: str, role: str, host: str,
     telemetry.start(settings, f"{service}-{role}")
     made = rooms.build_one(service, settings)
     if missing := rooms.missing(made):
-        raise click.ClickException(
-            f"The {service} database lacks: {', '.join(missing)}. Run: fireweed migrate {service}"
-        )
+        lacking = ", ".join(step.rstrip(".") for step in missing)
+        raise click.ClickException(f"The {service} database lacks: {lacking}. Run: fireweed migrate {service}")
+    chosen = 8080 if port is None and role == "api" else port
+    listener = None if chosen is None else _listen(chosen, host)
     # What is loaded now stays for good: looking it through again and again for garbage makes pauses, and finds nothing.
     gc.freeze()
-    if role == "worker":
-        sys.exit(_work(made, settings, _listen(port, host) if port else None))
-    beside = Worker(made.api_loops)
-    beside.start()
-    apps = dict.fromkeys(made.prefixes, made.app)
-    door = ByPrefix(apps | ({"/internal": made.inner_app} if made.inner_app else {}))
-    run(server(door), _listen(port or 8080, host))
-    beside.stop()
+    with hold(made.database, role):
+        if listener is None or role == "worker":
+            sys.exit(_work(made, settings, listener))
+        _answer(made, listener)
 
 
 @main.command()
@@ -107,6 +105,15 @@ def sync(settings: Settings, as_json: bool) -> None:
     """Make every topic of schemas/asyncapi.yaml exist."""
     done = dict(rooms.broker(settings).sync_topics())
     answer(done, as_json, lambda: [f"{name}: {what}" for name, what in done.items()])
+
+
+def _answer(service: Service, listener: socket.socket) -> None:
+    """Run a service's API until it is told to stop."""
+    beside = Worker(service.api_loops)
+    beside.start()
+    apps = dict.fromkeys(service.prefixes, service.app)
+    run(server(ByPrefix(apps | ({"/internal": service.inner_app} if service.inner_app else {}))), listener)
+    beside.stop()
 
 
 def _work(service: Service, settings: Settings, listener: socket.socket | None) -> int:

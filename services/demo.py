@@ -19,6 +19,7 @@ import httpx2
 from services import hub
 from services.client import Origins, Partner, Refused, Survivor, new_key, public_jwks
 from services.common import telemetry
+from services.common.cli import PORT
 from services.common.clock import SystemClock
 from services.common.serve import BackgroundServer, listen, origin
 from services.common.settings import Settings
@@ -55,7 +56,7 @@ class Story:
 
 @click.command()
 @click.option("--exit", "stop", is_flag=True, help="Stop after the journey; the status tells whether every step held.")
-@click.option("--port", default=0, help="Port of the hub's pages; 0 takes a free one.")
+@click.option("--port", default=0, type=PORT, help="Port of the hub's pages; 0 takes a free one.")
 def demo(stop: bool, port: int) -> None:
     """Play the journey of one event with synthetic people, then keep the hub open."""
     sys.exit(play(port=port, stop=stop))

@@ -3,6 +3,7 @@
 import socket
 import threading
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
 
 import uvicorn
@@ -10,6 +11,7 @@ import uvicorn
 from services import rooms
 from services.common import serve, telemetry
 from services.common.broker import Broker
+from services.common.holding import hold
 from services.common.local_log import LocalLog
 from services.common.serve import BackgroundServer, ByPrefix, listen, origin, server
 from services.common.service import Service
@@ -25,6 +27,7 @@ class Hub:
     services: list[Service]
     worker: Worker
     inner: BackgroundServer
+    held: ExitStack
 
     def close(self) -> None:
         """Stop the loops and the inner door, and let go of the files."""
@@ -32,6 +35,7 @@ class Hub:
         self.inner.stop()
         for service in self.services:
             service.close()
+        self.held.close()
 
 
 def start(settings: Settings) -> Hub:
@@ -42,6 +46,7 @@ def start(settings: Settings) -> Hub:
     """
     listener, inner_apps = listen(0), ByPrefix({})
     services = rooms.build_all(settings, origin(listener))
+    held = _hold(services)
     for service in services:
         rooms.migrate(service)
         if service.inner_app:
@@ -50,9 +55,8 @@ def start(settings: Settings) -> Hub:
     inner.start()
     worker = Worker(_loops(services, rooms.broker(settings)))
     worker.start()
-    return Hub(
-        ByPrefix({prefix: service.app for service in services for prefix in service.prefixes}), services, worker, inner
-    )
+    door = ByPrefix({prefix: service.app for service in services for prefix in service.prefixes})
+    return Hub(door, services, worker, inner, held)
 
 
 def run(settings: Settings, listener: socket.socket, ready: Callable[[str], None]) -> int:
@@ -68,6 +72,15 @@ def run(settings: Settings, listener: socket.socket, ready: Callable[[str], None
     finally:
         hub.close()
     return 1 if hub.worker.failed else 0
+
+
+def _hold(services: list[Service]) -> ExitStack:
+    """Nobody else answers for these services, or works for them, on the same files."""
+    with ExitStack() as held:
+        for service in services:
+            for role in rooms.ROLES:
+                held.enter_context(hold(service.database, role))
+        return held.pop_all()
 
 
 def _close_on_failure(hub: Hub, door: uvicorn.Server) -> None:

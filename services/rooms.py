@@ -15,6 +15,7 @@ from services.common.service import Service
 from services.common.settings import Settings
 
 NAMES = ("intake", "consent", "referral", "reporting")
+ROLES = ("api", "worker")
 
 
 def build_one(name: str, settings: Settings) -> Service:

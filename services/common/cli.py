@@ -11,10 +11,12 @@ import click
 from pydantic import ValidationError
 from sqlalchemy.exc import OperationalError, ProgrammingError
 
+from services.common.broker import BrokerUnavailable
 from services.common.errors import Problem
 from services.common.settings import Settings
 
 Command = Callable[..., Any]
+PORT = click.IntRange(0, 65535)
 
 
 class Later(click.Group):
@@ -55,8 +57,19 @@ def hub_options(command: Command) -> Command:
             wrong = [": ".join([*_variable(item["loc"]), item["msg"]]) for item in error.errors()]
             raise click.ClickException("\n  ".join(["These settings cannot be used.", *wrong])) from error
         except (OperationalError, ProgrammingError) as error:
-            advice = "A new one needs `fireweed migrate`; `fireweed doctor` tells more."
-            raise click.ClickException(f"The database cannot be used ({type(error).__name__}). {advice}") from error
+            advice = "Is FIREWEED_DATABASE_URL right, and does it run? A new one needs `fireweed migrate`; "
+            more = "`fireweed doctor` tells more."
+            raise click.ClickException(
+                f"The database cannot be used ({type(error).__name__}). {advice}{more}"
+            ) from error
+        except BrokerUnavailable as error:
+            advice = "Check FIREWEED_KAFKA, and that Kafka runs."
+            raise click.ClickException(f"The bus cannot be reached ({error}). {advice}") from error
+        except OSError as error:
+            if error.filename is None:
+                raise
+            advice = "Choose another with --data or its FIREWEED_ variable, or let this user read and write there."
+            raise click.ClickException(f"{error.filename} cannot be used ({error.strerror}). {advice}") from error
 
     return with_settings
 

@@ -10,6 +10,8 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 Network = IPv4Network | IPv6Network
@@ -59,11 +61,24 @@ class Settings(BaseSettings):
         default="",
         description="Addresses or networks of proxies whose `X-Forwarded-For` is believed, between commas.",
     )
-    telemetry: str = Field(default="none", description="`none`, `otlp`, or `file:PATH` for JSON lines.")
+    telemetry: str = Field(
+        default="none", pattern="^(none|otlp|file:.+)$", description="`none`, `otlp`, or `file:PATH` for JSON lines."
+    )
     relay_interval: float = Field(
         default=0.05, gt=0, description="Seconds between looks at an empty outbox, on SQLite."
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field(default="info", description="Least level logged.")
+
+    @field_validator("database_url")
+    @classmethod
+    def _known_database(cls, url: str) -> str:
+        try:
+            known = make_url(url.format(service="service", data="data")).get_backend_name() in {"sqlite", "postgresql"}
+        except (ArgumentError, ValueError, LookupError) as error:
+            raise ValueError("must be a URL in which only {service} and {data} stand in braces") from error
+        if not known:
+            raise ValueError("must be sqlite:///... or postgresql://...")
+        return url
 
     @field_validator("public_url", "issuer")
     @classmethod

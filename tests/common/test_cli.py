@@ -10,11 +10,14 @@ import pytest
 from click.testing import CliRunner, Result
 from sqlalchemy.exc import OperationalError, ProgrammingError
 
-from services.common.cli import answer, hub_options, told
+from services.cli import main
+from services.common.broker import BrokerUnavailable
+from services.common.cli import PORT, answer, hub_options, told
 from services.common.errors import Fault, Problem, invalid
 from services.common.settings import Settings
 
 CANARY = "canary-secret"
+CLEARED: dict[str, str | None] = {f"FIREWEED_{name.upper()}": None for name in Settings.model_fields}
 
 
 def run(*arguments: str, error: Exception | None = None, **variables: str) -> Result:
@@ -26,8 +29,7 @@ def run(*arguments: str, error: Exception | None = None, **variables: str) -> Re
         document = {"data": settings.data, "at": datetime(2026, 1, 1, tzinfo=UTC), "nom": "Montréal"}
         answer(document, as_json, lambda: [f"data in {settings.data}", "Montréal"])
 
-    cleared: dict[str, str | None] = {f"FIREWEED_{name.upper()}": None for name in Settings.model_fields}
-    return CliRunner().invoke(command, arguments, env=cleared | variables)
+    return CliRunner().invoke(command, arguments, env=CLEARED | variables)
 
 
 def test_an_answer_is_in_lines_for_people() -> None:
@@ -56,6 +58,11 @@ FAILURES: dict[str, tuple[Exception, str]] = {
     "a problem": (invalid(Fault("/a", "Wrong.", "right")), "/a: Wrong. Accepted: right."),
     "no database": (OperationalError("SELECT", {}, Exception(CANARY)), "The database cannot be used"),
     "no table": (ProgrammingError("SELECT", {}, Exception(CANARY)), "fireweed migrate"),
+    "no bus": (BrokerUnavailable("KafkaTimeoutError"), "Check FIREWEED_KAFKA"),
+    "no way to write": (
+        PermissionError(13, "Permission denied", "/elsewhere"),
+        "/elsewhere cannot be used (Permission",
+    ),
 }
 
 
@@ -76,8 +83,29 @@ def test_a_setting_that_cannot_be_used_is_named_and_its_value_not_repeated() -> 
     assert "FIREWEED_PUBLIC_URL" in run(FIREWEED_PUBLIC_URL="http://hub.example").output
 
 
+def test_a_folder_that_is_a_file_is_told_of_in_plain_words(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    told = CliRunner().invoke(main, ["agency", "list", "--data", str(tmp_path / "file")], env=CLEARED)
+    assert (told.exit_code, "Traceback" in told.output) == (1, False)
+    assert "cannot be used" in told.output
+    assert "--data" in told.output
+
+
+@pytest.mark.parametrize("port", ["-1", "65536", "99999999999"])
+def test_a_port_that_cannot_be_is_refused_with_those_that_can(port: str) -> None:
+    @click.command()
+    @click.option("--port", type=PORT)
+    def command(port: int) -> None:
+        raise AssertionError(port)
+
+    told = CliRunner().invoke(command, ["--port", port])
+    assert told.exit_code == 2
+    assert "0<=x<=65535" in told.output
+
+
 def test_a_bug_is_not_dressed_up() -> None:
     assert isinstance(run(error=LookupError()).exception, LookupError)
+    assert isinstance(run(error=OSError("no file is named")).exception, OSError)
 
 
 def problem(*faults: Fault, **more: Any) -> Problem:

@@ -102,6 +102,21 @@ def test_each_service_has_a_database_of_its_own() -> None:
     assert Settings(data=Path("elsewhere")).database("consent") == "sqlite:///elsewhere/consent.sqlite"
 
 
+@pytest.mark.parametrize(
+    "url",
+    ["", "hub", "mysql://db/hub", "postgresql://db:port/hub", "postgresql://db/{name}", "postgresql://db/{", "{}"],
+)
+def test_what_names_no_database_that_is_known_is_refused_before_anything_starts(url: str) -> None:
+    with pytest.raises(ValidationError, match="must be"):
+        Settings(database_url=url)
+
+
+@pytest.mark.parametrize("target", ["", "OTLP", "console", "file:"])
+def test_telemetry_goes_nowhere_but_where_it_was_asked_to(target: str) -> None:
+    with pytest.raises(ValidationError):
+        Settings(telemetry=target)
+
+
 def test_what_is_not_set_follows_from_what_is() -> None:
     settings = Settings(public_url="https://hub.example", data=Path("elsewhere"))
     assert settings.token_issuer == "https://hub.example/intake"

@@ -1,0 +1,45 @@
+"""A folder belongs to one hub: two would not see each other's locks on her, and a revoke could return too early."""
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from deploy.testing.ports import free_port
+from services.common.settings import Settings
+from tests.support.hubs import HubProcess, environment
+
+CLI = [sys.executable, "-m", "services.cli"]
+
+pytestmark = [pytest.mark.slow, pytest.mark.backend("sqlite", "local_log")]
+
+
+@pytest.fixture
+def hub(tmp_path: Path) -> Iterator[HubProcess]:
+    port = free_port()
+    url = f"http://127.0.0.1:{port}/consent/health/ready"
+    settings = Settings(data=tmp_path / "data")
+    process = HubProcess("hub", [*CLI, "up", "--port", str(port)], settings, tmp_path / "log", url)
+    process.start()
+    process.wait()
+    yield process
+    process.stop()
+
+
+@pytest.mark.parametrize(
+    "command", [["up", "--port", "0"], ["serve", "consent", "api", "--port", "0"], ["serve", "consent", "worker"]]
+)
+def test_beside_a_hub_no_other_process_answers_or_works_on_its_data(hub: HubProcess, command: list[str]) -> None:
+    again = [*CLI, *command]
+    told = subprocess.run(again, env=environment(hub.settings), capture_output=True, text=True, check=False, timeout=60)
+    assert told.returncode == 1
+    assert f"Another process runs on the data in {hub.settings.data}" in told.stderr
+    assert "Traceback" not in told.stderr
+
+
+def test_a_hub_that_was_killed_holds_its_data_no_longer(hub: HubProcess) -> None:
+    hub.kill()
+    hub.start()
+    hub.wait()
