@@ -63,10 +63,11 @@ migration: $(VENV)/.dev  ## Write a migration step: make migration SERVICE=conse
 
 CATALOGUES := services/consent/pages services/reporting/pages
 catalogue: $(VENV)/.dev  ## Add what pages have gained to the catalogues of other languages
-	@for folder in $(CATALOGUES); do ( cd $$folder && \
+	@for folder in $(CATALOGUES); do ( cd $$folder && sed '/^$$/q' translations/fr.po > translations/head.po && \
 		$(CURDIR)/$(BIN)/pybabel -q extract -F translations/babel.cfg --no-location --sort-output -o translations/messages.pot . && \
 		$(CURDIR)/$(BIN)/pybabel -q update -i translations/messages.pot -l fr -o translations/fr.po --no-fuzzy-matching --omit-header -w 120 && \
-		rm translations/messages.pot ) || exit 1; done
+		cat translations/head.po translations/fr.po > translations/whole.po && mv translations/whole.po translations/fr.po && \
+		rm translations/messages.pot translations/head.po ) || exit 1; done
 
 screenshots: $(VENV)/.dev  ## Take docs/screenshots anew
 	@$(BIN)/python deploy/testing/prepare.py

@@ -1,5 +1,6 @@
 """Pages in several languages: templates speak English, and a catalogue says each of their sentences in another one."""
 
+from datetime import date
 from functools import cache
 from gettext import NullTranslations
 from importlib.resources import files
@@ -46,8 +47,14 @@ def environment(package: str, language: str, said: NullTranslations) -> Environm
         direction=locale.text_direction,
         languages={code: (Locale(code).get_display_name(code) or code).capitalize() for code in LANGUAGES},
     )
-    made.filters["day"] = lambda instant: format_date(instant, "long", locale=locale)
+    made.filters["day"] = lambda instant: long_date(instant, locale)
     return made
+
+
+def long_date(day: date, locale: Locale) -> str:
+    """A day in words; the first of a month is "1er" in French, which the common tables of dates leave out."""
+    written = format_date(day, "long", locale=locale)
+    return written.replace("1 ", "1er ", 1) if locale.language == "fr" and written.startswith("1 ") else written
 
 
 def locale_of(language: str) -> Locale:

@@ -6,13 +6,13 @@ from gettext import NullTranslations
 from zoneinfo import ZoneInfo
 
 from babel import Locale
-from babel.dates import format_date, format_time, get_timezone_name
+from babel.dates import format_time, get_timezone_name
 from babel.lists import format_list
 from jinja2 import Environment
 
 import schemas
 from services.common import languages
-from services.common.languages import LANGUAGES, locale_of, preferred
+from services.common.languages import LANGUAGES, locale_of, long_date, preferred
 
 __all__ = ["LANGUAGES", "catalogue", "locale_of", "preferred", "templates"]
 PACKAGE = "services.consent.pages"
@@ -34,7 +34,7 @@ def templates(language: str, zone: ZoneInfo) -> Environment:
     made, locale = languages.environment(PACKAGE, language, catalogue(language)), locale_of(language)
     made.globals.update(label=partial(_label, language), about=partial(_about, language))
     made.filters["say"] = lambda code, kind: _label(language, kind, code)
-    made.filters["day"] = lambda instant: format_date(_day(instant, zone), "long", locale=locale)
+    made.filters["day"] = lambda instant: long_date(_day(instant, zone), locale)
     made.filters["moment"] = lambda instant: _moment(instant, zone, locale)
     made.filters["listed"] = lambda items: format_list(list(items), locale=locale)
     return made
@@ -57,4 +57,4 @@ def _moment(instant: datetime, zone: ZoneInfo, locale: Locale) -> str:
     """Such as "November 22, 2026, 2:33 p.m., Eastern Standard Time": a time says whose it is."""
     here = instant.astimezone(zone)
     clock, name = format_time(here, "short", locale=locale), get_timezone_name(here, locale=locale)
-    return f"{format_date(here, 'long', locale=locale)}, {clock}, {name}"
+    return f"{long_date(here, locale)}, {clock}, {name}"

@@ -1,6 +1,7 @@
 """What is hers: who looked, putting right, deleting, being counted, and how she may be reached."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -66,7 +67,8 @@ def delete(visit: HerPin, sure: Short = "") -> Response:
     if not sure:
         return visit.show("delete.html", 400, wrong=True)
     rights.erase(visit.room, visit.subject)
-    response = visit.show("deleted.html")
+    # Without the list of her pages: none of them is hers any more.
+    response = replace(visit, session=None).show("deleted.html")
     visit.door.show_out(response)
     return response
 

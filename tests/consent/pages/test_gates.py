@@ -243,3 +243,13 @@ def test_what_is_no_key_adds_and_removes_nothing(scene: Scene, path: str, sent: 
 def test_what_is_no_key_lets_nobody_in(arrive: NewVisitor, sent: dict[str, str]) -> None:
     visitor = arrive()
     assert visitor.send(visitor.get("/my"), "/my/in/key", **{"key": "", **sent}).status == 401
+
+
+def test_once_everything_is_deleted_no_page_of_hers_is_offered_any_more(scene: Scene) -> None:
+    before = scene.visitor.get("/my/delete")
+    assert "/my/past" in before.reader.links
+    done = scene.do("/my/delete", {"sure": "yes"}, pin=PIN)
+    assert (done.status, "Everything is deleted" in done.text) == (200, True)
+    assert set(done.reader.links) & {f"/my/{name}" for name in ("yes", "never", "past", "mine", "keys")} == set()
+    assert "data-here" not in done.response.text
+    assert done.form("/my/leave").method == "post"

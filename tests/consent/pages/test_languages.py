@@ -150,3 +150,28 @@ def test_the_measures_tell_hard_from_easy() -> None:
     dur = "Nonobstant les considérations juridictionnelles applicables, l’autorisation présuppose une reconnaissance."
     assert french_ease(["Vous pouvez reprendre à tout moment."]) > 80
     assert french_ease([dur]) < 40
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_what_lets_her_in_has_a_name_that_nothing_she_may_share_has(language: str) -> None:
+    """ "Example Shelter may see Your words" would tell her that it can come in with them."""
+    way_in = catalogue(language).gettext("Your words")
+    assert way_in not in {schemas.label("categories", code.code, language) for code in schemas.codes("categories")}
+
+
+def test_the_first_of_a_month_is_written_as_each_language_writes_it() -> None:
+    first, last = datetime(2026, 6, 1, 12, tzinfo=UTC), datetime(2026, 12, 31, 12, tzinfo=UTC)
+    french, english = templates("fr", TORONTO).filters, templates("en", TORONTO).filters
+    assert (french["day"](first), french["day"](last)) == ("1er juin 2026", "31 décembre 2026")
+    assert french["moment"](first).startswith("1er juin 2026, ")
+    assert french["day"](datetime(2026, 6, 11, 12, tzinfo=UTC)) == "11 juin 2026"
+    assert english["day"](first) == "June 1, 2026"
+
+
+@pytest.mark.parametrize("language", OTHERS)
+def test_a_catalogue_still_says_whose_it_is_and_how_its_language_counts(language: str) -> None:
+    """`make catalogue` writes the file anew."""
+    head = (FOLDER / "translations" / f"{language}.po").read_text("utf-8").partition("\n\n")[0]
+    assert head.startswith("# ")
+    assert f"Language: {language}" in head
+    assert "Plural-Forms" in head

@@ -53,7 +53,7 @@ def test_a_sentence_names_who_and_what() -> None:
     asked = sentence(entry("request.made", **{"for": "b-2"}), names, "en")
     assert asked == "Example Outreach asked if Example Shelter may see something of yours."
     given = sentence(entry("grant.given", categories=["summary", "housing"], days=7), names, "fr")
-    assert given == "Vous avez dit oui\u00a0: Example Outreach peut voir Vos mots et Logement, pendant 7 jours."
+    assert given == "Vous avez dit oui\u00a0: Example Outreach peut voir Votre note et Logement, pendant 7 jours."
     assert "An agency that has left" in str(sentence(entry("opening.refused"), {}, "en"))
 
 

@@ -167,7 +167,7 @@ def test_words_of_her_own_come_after_the_second_look(house: House, arrive: NewVi
     chosen = [("category", "health"), ("category", "summary")]
     refused = visitor.send(form, "/my/yes/check", *chosen, look=agency.id, **wish)
     assert refused.status == 400
-    assert "leave them out for now" in refused.text
+    assert "leave it out for now" in refused.text
     assert looks.looks_for(house.room, agency.id) == []
 
 
