@@ -23,9 +23,11 @@ def hub(tmp_path: Path) -> Iterator[HubProcess]:
     settings = Settings(data=tmp_path / "data")
     process = HubProcess("hub", [*CLI, "up", "--port", str(port)], settings, tmp_path / "log", url)
     process.start()
-    process.wait()
-    yield process
-    process.stop()
+    try:
+        process.wait()
+        yield process
+    finally:
+        process.stop()
 
 
 @pytest.mark.parametrize(
