@@ -18,7 +18,7 @@ from services.common.envelope import CONTENT_KEY_BYTES, SUITE
 from services.common.event import BATCH_CONTENT_TYPE, CONTENT_TYPE
 from tests.support.people import referral
 
-SINGLES, BATCHES, BATCH = 1000, 60, 100
+SINGLES, BATCHES, BATCH = 1000, 120, 100
 SINGLE_CLIENTS, BATCH_CLIENTS = 4, 4
 # One process keeps one core busy. A hub that wants more of them than this sends, has enough.
 PROCESSES = min(os.cpu_count() or 1, BATCH_CLIENTS)
