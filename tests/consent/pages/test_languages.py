@@ -72,7 +72,7 @@ def test_a_language_that_is_written_from_right_to_left_only_needs_its_catalogue(
 ) -> None:
     monkeypatch.setattr(languages, "catalogue", lambda _language: catalogue("en"))
     assert templates.__wrapped__("ar", TORONTO).globals["direction"] == "rtl"
-    assert templates("fr", TORONTO).globals["direction"] == "ltr"
+    assert templates.__wrapped__("fr", TORONTO).globals["direction"] == "ltr"
     style = (FOLDER / "static" / "page.css").read_text("utf-8")
     sides = re.findall(
         r"(?:margin|padding|border|inset)-(?:left|right)|(?<![-\w])(?:left|right)\s*:|text-align:\s*(?:left|right)",
