@@ -9,20 +9,21 @@ from uuid import UUID
 from sqlalchemy import Connection, Table, bindparam, exists, func, select, text, update
 
 from services.common.database import insert_new
+from services.common.lists import listed, one_of
 from services.consent.keys import KeyEncryptionKeys, KeyGone
 from services.consent.models import audit_key, grant_key, key_encryption_key, safe_contact
 
 LIVE = (grant_key, audit_key, safe_contact)
 """Where wrapped keys are; the first column of each names whose."""
 LOST = b""
-# Written once: this is asked with every line of the ledger, mostly for one.
+# Put together once: this is asked with every line of the ledger.
+_NAME = {table.name: table.primary_key.columns.values()[0] for table in LIVE}
 _READ = {
-    table.name: select(table.primary_key.columns.values()[0], table.c.key_encryption_key, table.c.wrapped)
+    table.name: select(_NAME[table.name], table.c.key_encryption_key, table.c.wrapped).where(
+        one_of(_NAME[table.name], "names")
+    )
     for table in LIVE
 }
-_NAME = {table.name: table.primary_key.columns.values()[0] for table in LIVE}
-_READ_ONE = {name: query.where(_NAME[name] == bindparam("name")) for name, query in _READ.items()}
-_READ_SOME = {name: query.where(_NAME[name].in_(bindparam("names", expanding=True))) for name, query in _READ.items()}
 _ALONE = "SELECT pg_advisory_xact_lock(hashtextextended('fireweed:consent wraps', 0))"
 _TOGETHER = "SELECT pg_advisory_xact_lock_shared(hashtextextended('fireweed:consent wraps', 0))"
 
@@ -149,9 +150,7 @@ def _read_and_unwrap(
 ) -> dict[UUID, bytes | None]:
     if not names:
         return {}
-    one = len(names) == 1
-    query = (_READ_ONE if one else _READ_SOME)[table.name]
-    rows = connection.execute(query, {"name": names[0]} if one else {"names": names})
+    rows = connection.execute(_READ[table.name], {"names": listed(names)})
     return {row[0]: _unwrap(keys, row[1], row[2]) for row in rows}
 
 

@@ -7,10 +7,14 @@ from uuid import UUID
 
 from sqlalchemy import Connection, Row, delete, select, update
 
+from services.common.lists import listed, one_of
 from services.consent.models import consent_request, grant, grant_key, restriction
 from services.consent.paperwork import compelled, waiting_grant
 
 AnyRow = Row[tuple[Any, ...]]
+# Put together once: they are asked for each opening.
+_OWNERS = select(grant.c.id, grant.c.subject_id).where(one_of(grant.c.id, "grants"))
+_TERMS = select(grant.c.id, grant.c.agency, grant.c.purpose).where(one_of(grant.c.id, "grants"))
 
 
 def add_grant(connection: Connection, row: Mapping[str, object], key_number: int, wrapped: bytes) -> None:
@@ -32,14 +36,14 @@ def get_grant(connection: Connection, grant_id: UUID) -> AnyRow | None:
 
 def subjects_of(connection: Connection, grant_ids: Iterable[UUID]) -> dict[UUID, UUID]:
     """The survivors who gave these grants; a pair never changes, so no lock is needed to read it."""
-    query = select(grant.c.id, grant.c.subject_id).where(grant.c.id.in_(set(grant_ids)))
-    return {row.id: row.subject_id for row in connection.execute(query)}
+    found = connection.execute(_OWNERS, {"grants": listed(grant_ids)})
+    return {row.id: row.subject_id for row in found}
 
 
 def terms_of(connection: Connection, grant_ids: Iterable[UUID]) -> dict[UUID, tuple[str, str]]:
     """To whom and what for grants were given, ended ones included."""
-    query = select(grant.c.id, grant.c.agency, grant.c.purpose).where(grant.c.id.in_(set(grant_ids)))
-    return {row.id: (row.agency, row.purpose) for row in connection.execute(query)}
+    found = connection.execute(_TERMS, {"grants": listed(grant_ids)})
+    return {name: (agency, purpose) for name, agency, purpose in found}
 
 
 def live_grants(connection: Connection, subject_id: UUID) -> Sequence[AnyRow]:
