@@ -20,7 +20,7 @@ from services.consent.api import ledger as ledger_routes
 from services.consent.api.doors import Door
 from services.consent.duties import duties
 from services.consent.handlers import pushing
-from services.consent.handlers.accounts import forget_idle
+from services.consent.handlers.accounts import forget_stale
 from services.consent.handlers.compelled import unseal_due
 from services.consent.handlers.grants import end_lapsed
 from services.consent.handlers.rotation import rotate_if_due
@@ -60,7 +60,7 @@ def build(
             "consent ends": every(5.0, lambda: end_lapsed(room)),
             "consent notices": pushing.loop(room),
             "consent unsealing": every(60.0, lambda: unseal_due(room)),
-            "consent sessions": every(60.0, lambda: forget_idle(room)),
+            "consent sessions": every(60.0, lambda: forget_stale(room)),
             "consent ledger": every(1.0, lambda: publish(room)),
             "consent keys": every(5.0, lambda: rotate_if_due(room)),
         },

@@ -68,6 +68,7 @@ session = Table(
     metadata,
     Column("digest", LargeBinary(32), primary_key=True),
     Column("subject_id", ForeignKey(subject.c.id), nullable=False, index=True),
+    Column("began_at", Instant, nullable=False),
     Column("seen_at", Instant, nullable=False),
     Column("stepped_up_until", Instant),
     Column("pin_tries", Integer, nullable=False),

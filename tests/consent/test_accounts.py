@@ -168,10 +168,28 @@ def test_a_session_ends_after_ten_idle_minutes(house: House) -> None:
     house.clock.move(IDLE_TIME)
 
     refused(lambda: accounts.find_session(house.room, token))
-    accounts.forget_idle(house.room)
-    accounts.forget_idle(house.room)
+    accounts.forget_stale(house.room)
+    accounts.forget_stale(house.room)
     house.clock.move(timedelta(seconds=1))
-    accounts.forget_idle(house.room)
+    accounts.forget_stale(house.room)
+    assert house.rows(session, session.c.subject_id == person.subject) == []
+
+
+def test_a_session_ends_twelve_hours_after_it_began_however_often_it_is_touched(house: House) -> None:
+    person, step, longest = house.person(), IDLE_TIME - timedelta(seconds=1), timedelta(hours=12)
+    token = house.session(person)
+    for _ in range(longest // step):
+        house.clock.move(step)
+        accounts.find_session(house.room, token)
+    house.clock.move(longest % step - timedelta(seconds=1))
+    accounts.forget_stale(house.room)
+    accounts.find_session(house.room, token)
+    house.clock.move(timedelta(seconds=1))
+
+    told = refused(lambda: accounts.find_session(house.room, token))
+    assert told.as_json() == refused(lambda: accounts.find_session(house.room, "no-such-token")).as_json()
+    house.clock.move(timedelta(seconds=1))
+    accounts.forget_stale(house.room)
     assert house.rows(session, session.c.subject_id == person.subject) == []
 
 

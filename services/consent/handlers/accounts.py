@@ -16,6 +16,8 @@ from services.consent.store import subjects
 CLAIM_TIME = timedelta(days=30)
 CLAIM_AGAIN_TIME = timedelta(hours=1)
 IDLE_TIME = timedelta(minutes=10)
+# However often it is touched: perhaps it is somebody else who touches a browser that she left open.
+LONGEST_VISIT = timedelta(hours=12)
 STEP_UP_TIME = timedelta(minutes=5)
 # Often enough for an idle limit of minutes, without a write on every click.
 SEEN_STEP = timedelta(seconds=30)
@@ -127,11 +129,11 @@ def come_in(room: Room, passphrase: str) -> str:
 
 
 def find_session(room: Room, token: str | None) -> Session:
-    """The session behind a token; raises a 401 problem when there is none or it was idle too long."""
+    """The session behind a token; raises a 401 problem when there is none, or it was idle or lasted too long."""
     digest, now = room.secrets.session_digest(token or ""), room.clock.now()
     with room.database.reading() as connection:
         row = subjects.get_session(connection, digest)
-    if row is None or row.seen_at <= now - IDLE_TIME:
+    if row is None or row.seen_at <= now - IDLE_TIME or row.began_at <= now - LONGEST_VISIT:
         raise not_let_in()
     if row.seen_at <= now - SEEN_STEP:
         with room.database.transaction() as connection:
@@ -170,10 +172,11 @@ def leave(room: Room, session: Session) -> None:
         subjects.end_session(connection, session.digest)
 
 
-def forget_idle(room: Room) -> None:
-    """End sessions that nobody will use again."""
+def forget_stale(room: Room) -> None:
+    """End sessions that nobody can use again."""
+    now = room.clock.now()
     with room.database.transaction() as connection:
-        subjects.end_stale_sessions(connection, room.clock.now() - IDLE_TIME)
+        subjects.end_stale_sessions(connection, now - IDLE_TIME, now - LONGEST_VISIT)
 
 
 def subject_of_card(room: Room, code: str) -> UUID:

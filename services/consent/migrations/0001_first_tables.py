@@ -329,6 +329,7 @@ def upgrade() -> None:
         "session",
         sa.Column("digest", sa.LargeBinary(length=32), nullable=False),
         sa.Column("subject_id", sa.Uuid(), nullable=False),
+        sa.Column("began_at", Instant(), nullable=False),
         sa.Column("seen_at", Instant(), nullable=False),
         sa.Column("stepped_up_until", Instant(), nullable=True),
         sa.Column("pin_tries", sa.Integer(), nullable=False),

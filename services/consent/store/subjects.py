@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, Row, case, delete, select, update
+from sqlalchemy import Connection, Row, case, delete, or_, select, update
 
 from services.common.database import insert_new
 from services.common.lists import listed, rows_like
@@ -115,7 +115,7 @@ def use_link_code(connection: Connection, digest: bytes, now: datetime) -> UUID 
 
 def add_session(connection: Connection, digest: bytes, subject_id: UUID, now: datetime) -> None:
     """A new session."""
-    row = {"digest": digest, "subject_id": subject_id, "seen_at": now, "pin_tries": 0}
+    row = {"digest": digest, "subject_id": subject_id, "began_at": now, "seen_at": now, "pin_tries": 0}
     connection.execute(session.insert(), row)
 
 
@@ -147,9 +147,9 @@ def end_sessions(connection: Connection, subject_id: UUID) -> None:
     connection.execute(delete(session).where(session.c.subject_id == subject_id))
 
 
-def end_stale_sessions(connection: Connection, seen_before: datetime) -> None:
-    """End every session that has been idle since."""
-    connection.execute(delete(session).where(session.c.seen_at < seen_before))
+def end_stale_sessions(connection: Connection, seen_before: datetime, begun_before: datetime) -> None:
+    """End every session that was last seen, or began, before these moments."""
+    connection.execute(delete(session).where(or_(session.c.seen_at < seen_before, session.c.began_at < begun_before)))
 
 
 def forget_subject(connection: Connection, subject_id: UUID) -> None:
