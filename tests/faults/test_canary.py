@@ -79,6 +79,7 @@ def _live_a_day(hub: TestHub) -> list[str]:
 
     _says_nothing(sender.request("POST", "/intake/v1/events", sender.event(_about(person, recipient, parts)), EVENT))
     person.page.call("PUT", "/statistics", {"on": True})
+    words = person.page.call("POST", "/words")["passphrase"]
     grant = person.page.allow(recipient.client_id, "referral", CATEGORIES)
     posted = sender.post(_about(person, recipient, parts))
     envelope = waiting(recipient, posted["thread"])["envelope"]
@@ -93,7 +94,7 @@ def _live_a_day(hub: TestHub) -> list[str]:
     assert open_status(recipient, envelope) == 404
     eventually(lambda: posted["thread"] not in [item["referral"] for item in inbox(recipient)])
     cookies = list(person.page.http.cookies.jar)
-    return [*canaries, person.passphrase, person.revoke_code, *(str(cookie.value) for cookie in cookies)]
+    return [*canaries, person.passphrase, words, person.revoke_code, *(str(cookie.value) for cookie in cookies)]
 
 
 EVENT = "application/cloudevents+json"

@@ -209,6 +209,9 @@ def _papers(window: Window) -> Iterator[str]:
     yield "keys"
     window.send_with_pin("/my/keys/new")
     yield "key-new"
+    window.open("/my/keys")
+    window.send_with_pin("/my/words")
+    yield "new-words"
 
 
 def _end(window: Window) -> Iterator[str]:

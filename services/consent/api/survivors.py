@@ -12,7 +12,7 @@ from services.common.errors import Fault, invalid
 from services.consent.api.doors import Here, TheDoor, TheRoom, Widening
 from services.consent.api.papers import papers_json
 from services.consent.api.rights import told_json, wait_json
-from services.consent.handlers import accounts, cautions, compelled, grants, notices, rights, tree, waiting
+from services.consent.handlers import accounts, cautions, compelled, grants, new_words, notices, rights, tree, waiting
 from services.consent.handlers.receipts import receipts_of
 from services.consent.ledger import Line
 from services.consent.records import shown
@@ -113,6 +113,15 @@ def leave(room: TheRoom, door: TheDoor, session: Here, response: Response) -> No
     """End the session and clear this site's data from the browser."""
     accounts.leave(room, session)
     door.show_out(response)
+
+
+@routes.post("/words", status_code=201)
+def make_words(room: TheRoom, session: Widening) -> dict[str, str]:
+    """Make new words, shown this one time. The old ones stop working, and every session but this one ends.
+
+    If this answer is lost, make them again in this session.
+    """
+    return {"passphrase": new_words.new_words(room, session)}
 
 
 @routes.post("/revoke-card", status_code=204)

@@ -1,4 +1,4 @@
-"""Keys on her phones and computers: listed with first and last use, added with the PIN, taken away with a tap."""
+"""Keys on her phones and computers: listed with first and last use, added with the PIN, taken away with a tap. New words."""
 
 from typing import Annotated
 
@@ -6,7 +6,7 @@ from fastapi import APIRouter, Form
 from fastapi.responses import Response
 
 from services.common.errors import Problem, not_found
-from services.consent.handlers import passkeys
+from services.consent.handlers import new_words, passkeys
 from services.consent.pages.visits import HOME, Her, HerHand, HerPin, PageRoute, Sender
 from services.consent.pages.way_in import way_in
 
@@ -19,6 +19,12 @@ Name = Annotated[str, Form(max_length=2_048)]
 def keys(visit: Her) -> Response:
     """Her keys."""
     return visit.show("keys.html", keys=passkeys.keys_of(visit.room, visit.subject))
+
+
+@routes.post("/words")
+def make_words(visit: HerPin) -> Response:
+    """New words in place of hers. They are on this answer only, so that it is no redirect."""
+    return visit.show("new_words.html", words=new_words.new_words(visit.room, visit.here))
 
 
 @routes.post("/keys/new")

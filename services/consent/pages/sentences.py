@@ -49,6 +49,7 @@ SENTENCES: Mapping[str, str] = {
     "letter.used": _("Somebody checked your letter that names %(agency)s. It is used up."),
     "letter.ended": _("You ended a letter that names %(agency)s."),
     "card.replaced": _("You made a new stop card. The old one no longer works."),
+    "words.replaced": _("You made new words. The old ones no longer work."),
     "correction.asked": _("You asked %(agency)s to put something right: %(what)s."),
     "correction.done": _("%(agency)s says it has put something right: %(what)s."),
     "passkey.added": _("You added a key on a phone or computer."),

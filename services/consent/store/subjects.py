@@ -142,9 +142,9 @@ def end_session(connection: Connection, digest: bytes) -> None:
     connection.execute(delete(session).where(session.c.digest == digest))
 
 
-def end_sessions(connection: Connection, subject_id: UUID) -> None:
-    """End every session of a survivor."""
-    connection.execute(delete(session).where(session.c.subject_id == subject_id))
+def end_sessions(connection: Connection, subject_id: UUID, but: bytes = b"") -> None:
+    """End every session of a survivor, but for the one with this digest."""
+    connection.execute(delete(session).where(session.c.subject_id == subject_id, session.c.digest != but))
 
 
 def end_stale_sessions(connection: Connection, seen_before: datetime, begun_before: datetime) -> None:

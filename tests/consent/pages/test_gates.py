@@ -46,6 +46,7 @@ WIDENS = {
     "/my/paper/card": {},
     "/my/paper/letter": {"agency": "{agency}"},
     "/my/keys/new": {},
+    "/my/words": {},
 }
 LOOKS = [
     "/my/still",

@@ -1,0 +1,35 @@
+"""New words in place of hers, for when somebody else may know them; her PIN, keys and card stay as they are."""
+
+from services.common.errors import Problem
+from services.consent import ledger
+from services.consent.handlers.accounts import Session, not_let_in
+from services.consent.ledger import Entry
+from services.consent.room import Room
+from services.consent.store import subjects
+
+
+def new_words(room: Room, session: Session) -> str:
+    """Words that let her in, shown this once. The old ones are worth nothing and every other visit has ended with them."""
+    with room.database.reading() as connection:
+        row = subjects.get_subject(connection, session.subject)
+    if row is None:
+        raise not_let_in()
+    # The slow hash comes before the transaction, which on SQLite holds up every other writer.
+    words = room.secrets.new_passphrase(row.language)
+    digest, now = room.secrets.passphrase_digest(words), room.clock.now()
+    with room.database.transaction() as connection:
+        # Her row before her sessions, as everybody takes them: who waits here looks at what the one before left.
+        unchanged = subjects.confirm_claim(connection, id=row.id, passphrase_digest=row.passphrase_digest)
+        if subjects.get_session(connection, session.digest) is None:
+            raise not_let_in()
+        if unchanged is None:
+            raise done_twice()
+        subjects.change_subject(connection, row.id, passphrase_digest=digest)
+        subjects.end_sessions(connection, row.id, but=session.digest)
+        ledger.append(connection, [Entry("words.replaced", row.id)], now)
+    return words
+
+
+def done_twice() -> Problem:
+    """For the later of two at once: otherwise she could be shown words that are worth nothing already."""
+    return Problem(409, "done-twice", "Your words were changed at this very moment. Please make new ones again.")
