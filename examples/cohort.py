@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import TypeVar
 
 import httpx2
+from joserfc.errors import JoseError
 
 from examples.cohort_plan import CITIES, Ask, Place, Plan, plans
 from services.client import Origins, Partner, Refused, Survivor
@@ -171,9 +172,11 @@ def main() -> int:
             told.update(_told(plan, [] if wanted.dry_run else cohort.play(plan)))
             if told["people"] % max(wanted.size // PROGRESS_STEPS, 1) == 0:
                 print(f"{told['people']} of {wanted.size} people", file=sys.stderr)
-    except (Refused, TimeoutError, httpx2.HTTPError) as error:
-        print(f"Stopped after {told['people']} people: {error}", file=sys.stderr)
-        return 1
+    except (httpx2.HTTPError, httpx2.InvalidURL) as error:
+        why = f"{wanted.hub} cannot be reached ({type(error).__name__}). Is it the hub's address, and does the hub run?"
+        sys.exit(f"Stopped after {told['people']} people: {why}")
+    except (Refused, TimeoutError) as error:
+        sys.exit(f"Stopped after {told['people']} people: {error}")
     finally:
         cohort.close()
     print(f"Plan {digest.hexdigest()}.")
@@ -192,12 +195,19 @@ def _agencies(hub: str, folder: Path) -> dict[Place, Partner]:
     """The agencies of a folder."""
     agencies: dict[Place, Partner] = {}
     seen: Counter[str] = Counter()
-    for line in (line for path in sorted(folder.glob("*.jsonl")) for line in path.read_text("utf-8").splitlines()):
-        known = json.loads(line)
-        kind = f"{known['region']}/{known['sector']}"
-        seen[kind] += 1
-        place = Place(f"{kind}/{seen[kind]}", known["sector"], known["region"])
-        agencies[place] = Partner.connect(hub, known["client_id"], known["key"])
+    for path in sorted(folder.glob("*.jsonl")):
+        try:
+            for line in path.read_text("utf-8").splitlines():
+                known = json.loads(line)
+                kind = f"{known['region']}/{known['sector']}"
+                seen[kind] += 1
+                place = Place(f"{kind}/{seen[kind]}", known["sector"], known["region"])
+                agencies[place] = Partner.connect(hub, known["client_id"], known["key"])
+                agencies[place].proof("POST", hub)  # a public half cannot
+        except OSError as error:
+            sys.exit(f"{path} cannot be read ({error.strerror}). Let this user read it.")
+        except (JoseError, LookupError, TypeError, ValueError):
+            sys.exit(f"{path} holds a line that is no agency with its key. examples/README.md shows one.")
     return agencies
 
 

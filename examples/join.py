@@ -26,6 +26,12 @@ def main() -> int:
     except FileExistsError:
         print(f"{sys.argv[1]} exists already; a key is never replaced.", file=sys.stderr)
         return 1
+    except OSError as error:
+        print(
+            f"{sys.argv[1]} cannot be written ({error.strerror}). Name a new file in a folder of yours.",
+            file=sys.stderr,
+        )
+        return 1
     with os.fdopen(descriptor, "w", encoding="utf-8") as file:
         json.dump(key.as_dict(private=True), file)
     print(json.dumps(public_jwks(key)))

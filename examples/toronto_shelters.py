@@ -14,10 +14,13 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from datetime import datetime, time
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 from zoneinfo import ZoneInfo
 
-from services.client import Partner
+import httpx2
+from joserfc.errors import JoseError
+
+from services.client import Partner, Refused
 
 TORONTO = ZoneInfo("America/Toronto")
 # The city counts at four in the morning.
@@ -30,13 +33,43 @@ PROGRESS_EVERY = 5000
 
 
 def main() -> int:
-    """Post every row; say how it went. The status is 1 if the hub refused any."""
+    """Post every row; say how it went. The status is 1 if the hub refused any, or could not be asked."""
     wanted = _arguments()
-    key = json.loads(wanted.key.read_text("utf-8"))
-    partner = Partner.connect(wanted.hub, wanted.client_id, key)
+    try:
+        return _post(_partner(wanted), _file(wanted.file))
+    except (httpx2.HTTPError, httpx2.InvalidURL) as error:
+        sys.exit(
+            f"{wanted.hub} cannot be reached ({type(error).__name__}). Is it the hub's address, and does the hub run?"
+        )
+    except Refused as error:
+        known = f"Was {wanted.client_id} given to you for the key in {wanted.key}?"
+        later = "Please run it again later; no row counts twice."
+        sys.exit(f"The hub refused ({error}). {known if error.status in {400, 401} else later}")
+
+
+def _partner(wanted: argparse.Namespace) -> Partner:
+    advice = "Name the file with your private key; `python examples/join.py KEY.json` makes one."
+    try:
+        partner = Partner.connect(wanted.hub, wanted.client_id, json.loads(wanted.key.read_text("utf-8")))
+        partner.proof("POST", wanted.hub)  # a public half cannot, nor a key of another kind
+    except OSError as error:
+        sys.exit(f"{wanted.key} cannot be read ({error.strerror}). {advice}")
+    except (JoseError, TypeError, ValueError):
+        sys.exit(f"{wanted.key} holds no private key (JWK). {advice}")
+    return partner
+
+
+def _file(path: Path) -> TextIO:
+    try:
+        # Names may be spelled in any encoding; nothing that is posted has a letter outside of ASCII.
+        return path.open(encoding="utf-8-sig", errors="replace", newline="")
+    except OSError as error:
+        sys.exit(f"{path} cannot be read ({error.strerror}). Name the city's CSV file; there is one in examples/data.")
+
+
+def _post(partner: Partner, opened: TextIO) -> int:
     outcomes: Counter[str] = Counter()
-    # Names may be spelled in any encoding; nothing that is posted has a letter outside of ASCII.
-    with wanted.file.open(encoding="utf-8-sig", errors="replace", newline="") as file:
+    with opened as file:
         # A row that is cut off has empty cells, not none, and is then told from a whole one like any other.
         events = _events(csv.DictReader(file, restval=""), outcomes)
         for count, result in enumerate(partner.post_all(events), start=1):

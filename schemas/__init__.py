@@ -32,9 +32,10 @@ def code_set(name: str) -> frozenset[str]:
     return frozenset(code.code for code in codes(name))
 
 
-def label(name: str, code: str, language: str) -> str:
-    """What people read in place of a code, in `en` or `fr`; `KeyError` if there is none."""
-    return _labels(name, language)[code]
+def label(name: str, code: str, language: str, otherwise: str | None = None) -> str:
+    """What people read in place of a code, in `en` or `fr`; if there is none, `otherwise`, and without that `KeyError`."""
+    labels = _labels(name, language)
+    return labels[code] if otherwise is None else labels.get(code, otherwise)
 
 
 @cache

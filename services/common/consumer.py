@@ -104,17 +104,23 @@ class EventConsumer:
 
     def replay(self, key: str) -> int:
         """Handle the parked events of one key again, in order; stop at the first that still fails. How many went on."""
+        done = 0
+        # While some are handled, a worker parks behind them what comes meanwhile.
+        while parked := self._parked(key):
+            for row, item in parked:
+                try:
+                    with self.database.transaction() as connection:
+                        self._handle(connection, self._read([item]))
+                        self.parking.release(connection, row)
+                except Exception as error:  # noqa: BLE001 - whatever it is, the rest of the key must stay parked
+                    telemetry.log.warning("%s: a parked event still fails (%s)", self.service, type(error).__name__)
+                    return done
+                done += 1
+        return done
+
+    def _parked(self, key: str) -> Sequence[tuple[int, Received]]:
         with self.database.reading() as connection:
-            parked = self.parking.of_key(connection, key)
-        for done, (row, item) in enumerate(parked):
-            try:
-                with self.database.transaction() as connection:
-                    self._handle(connection, self._read([item]))
-                    self.parking.release(connection, row)
-            except Exception as error:  # noqa: BLE001 - whatever it is, the rest of the key must stay parked
-                telemetry.log.warning("%s: a parked event still fails (%s)", self.service, type(error).__name__)
-                return done
-        return len(parked)
+            return self.parking.of_key(connection, key)
 
     def forget_old(self) -> None:
         """Drop inbox rows that no event can meet again."""
@@ -129,10 +135,10 @@ class EventConsumer:
         with self.database.transaction() as connection:
             parked = self.parking.keys(connection, sorted({item.record.key for item in meant}))
             for item in meant:
-                if item.record.key in parked:
+                if _lane(item) in parked:
                     self.parking.park(connection, item, BEHIND, self.clock.now())
             if parked or not read:
-                read = self._read([item for item in meant if item.record.key not in parked])
+                read = self._read([item for item in meant if _lane(item) not in parked])
             handled = self._handle(connection, read)
         # What was only put behind, passed over or known already says nothing about whether handlers work.
         if handled:
@@ -205,3 +211,8 @@ class EventConsumer:
         except (ValueError, TypeError, AttributeError) as error:
             raise Park from error
         return event if event.type in self.handlers or event.type in self.folds else None
+
+
+def _lane(item: Received) -> tuple[str, str]:
+    """Within what order holds, and what is parked together."""
+    return item.record.topic, item.record.key

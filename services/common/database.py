@@ -4,25 +4,21 @@ import sqlite3
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext, suppress
-from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, LiteralString
 
 import psycopg
 from psycopg import sql
 from pydantic_core import to_json
 from sqlalchemy import (
     JSON,
-    BigInteger,
     ColumnElement,
     Connection,
-    DateTime,
     Dialect,
     Engine,
     Executable,
     Integer,
-    String,
     Table,
     Text,
     bindparam,
@@ -33,10 +29,10 @@ from sqlalchemy import (
     literal_column,
     select,
 )
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.dialects import postgresql, registry, sqlite
 from sqlalchemy.engine import make_url
+from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.sql.base import ReadOnlyColumnCollection
-from sqlalchemy.types import TypeDecorator, TypeEngine
 
 from services.common.rows import Rows
 
@@ -47,43 +43,15 @@ WORTH_COPYING = 10
 Row = Mapping[str, Any]
 Columns = ReadOnlyColumnCollection[str, Any]
 
-BigId = BigInteger().with_variant(Integer, "sqlite")
-"""A 64-bit key that both databases can number by themselves."""
-
-Json = JSON().with_variant(postgresql.JSONB(), "postgresql")
-
-
-class Instant(TypeDecorator[datetime]):
-    """An aware UTC datetime; SQLite keeps no zone, so it is put back on the way out."""
-
-    impl = DateTime(timezone=True)
-    cache_ok = True
-
-    def process_bind_param(self, value: datetime | None, _dialect: Dialect) -> datetime | None:
-        """To the database: always UTC."""
-        return None if value is None else value.astimezone(UTC)
-
-    def process_result_value(self, value: datetime | None, _dialect: Dialect) -> datetime | None:
-        """From the database: always aware."""
-        if value is None or value.tzinfo is not None:
-            return value
-        return value.replace(tzinfo=UTC)
+# A server tells times as they are where it was set up: near midnight another date, and for the first day of all none.
+IN_UTC = "-c timezone=UTC"
+BY_KEY = "-c enable_seqscan=off -c jit=off"
+POSTGRESQL: Dialect = registry.load("postgresql.psycopg")()
+SQLITE_KEYS = {"SQLITE_CONSTRAINT_PRIMARYKEY", "SQLITE_CONSTRAINT_UNIQUE"}
 
 
-class Code(TypeDecorator[str]):
-    """A code that is compared by its bytes, as in Python: several times faster than by the rules of some language."""
-
-    impl = String
-    cache_ok = True
-
-    def __init__(self, length: int) -> None:
-        super().__init__(length)
-        self.length = length
-
-    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[str]:
-        """SQLite compares by bytes anyway."""
-        kind = String(self.length, "C" if dialect.name == "postgresql" else None)
-        return dialect.type_descriptor(kind)
+class AlreadyThere(Exception):
+    """A row whose key is there already cannot be inserted."""
 
 
 class Database:
@@ -95,7 +63,7 @@ class Database:
     """
 
     def __init__(self, url: str, *, pool_size: int = 10, by_key: bool = False) -> None:
-        self.engine = _engine(url, pool_size, {"options": "-c enable_seqscan=off -c jit=off"} if by_key else {})
+        self.engine = _engine(url, pool_size, f"{IN_UTC} {BY_KEY}" if by_key else IN_UTC)
 
     @property
     def is_postgresql(self) -> bool:
@@ -186,11 +154,18 @@ def insert_new(connection: Connection, table: Table, rows: Sequence[Row], *retur
 
 
 def insert_all(connection: Connection, table: Table, rows: Sequence[Row]) -> None:
-    """Insert rows in order; a key that is there already is an error."""
-    if connection.dialect.name != "postgresql" or len(rows) < WORTH_COPYING:
-        connection.execute(table.insert().inline(), rows[0] if len(rows) == 1 else list(rows))
-    else:
-        _copy(connection, table, list(rows[0]), [tuple(row.values()) for row in rows])
+    """Insert rows in order; raises `AlreadyThere` if there is one of their keys, and the transaction cannot go on."""
+    try:
+        names = tuple(rows[0])
+        worth_copying = connection.dialect.name == "postgresql" and len(rows) >= WORTH_COPYING
+        if not (worth_copying and _without_numbers(table, names)):
+            connection.execute(table.insert().inline(), rows[0] if len(rows) == 1 else list(rows))
+        else:
+            _copy_in_binary(connection, table, names, rows)
+    except IntegrityError as error:
+        if not _is_of_a_key(error.orig):
+            raise
+        raise AlreadyThere from error
 
 
 def insert_rows(connection: Connection, table: Table, names: Sequence[str], rows: Rows) -> None:
@@ -201,14 +176,54 @@ def insert_rows(connection: Connection, table: Table, names: Sequence[str], rows
         connection.execute(table.insert(), [dict(zip(names, row, strict=True)) for row in rows.values])
 
 
+def _is_of_a_key(error: BaseException | None) -> bool:
+    name = getattr(error, "sqlite_errorname", None)
+    return isinstance(error, psycopg.errors.UniqueViolation) or name in SQLITE_KEYS
+
+
+@cache
+def _without_numbers(table: Table, names: Sequence[str]) -> bool:
+    # The driver cuts a number to the size of its column without a word when it writes it in binary.
+    return not any(isinstance(table.c[name].type, Integer) for name in names)
+
+
+def _copy_in_binary(connection: Connection, table: Table, names: Sequence[str], rows: Sequence[Row]) -> None:
+    # Half of the time of COPY in text, in which bytes are twice as long, and less than half of any INSERT's.
+    statement, kinds = _copying(table, names)
+    with _copier(connection, statement) as copy:
+        copy.set_types(kinds)
+        for row in rows:
+            copy.write_row([row[name] for name in names])
+
+
+@cache
+def _copying(table: Table, names: Sequence[str]) -> tuple[sql.Composed, list[str]]:
+    # What is read in binary must be written as exactly the column's type.
+    kinds = [table.c[name].type.compile(POSTGRESQL).partition("(")[0].lower() for name in names]
+    return _copy_into(table, names, " (FORMAT BINARY)"), kinds
+
+
+def _copy_into(table: Table, names: Sequence[str], options: LiteralString = "") -> sql.Composed:
+    columns = sql.SQL(", ").join(map(sql.Identifier, names))
+    return sql.SQL("COPY {} ({}) FROM STDIN" + options).format(sql.Identifier(table.name), columns)
+
+
+@contextmanager
+def _copier(connection: Connection, statement: sql.Composed) -> Iterator[psycopg.Copy]:
+    driver: Any = connection.connection.driver_connection
+    try:
+        with driver.cursor() as cursor, cursor.copy(statement) as copy:
+            yield copy
+    except psycopg.Error as error:
+        # SQLAlchemy did not see it, and whoever waits for outages and conflicts knows them by its names.
+        raise DBAPIError.instance("COPY", None, error, psycopg.Error, hide_parameters=True) from error
+
+
 def _copy(
     connection: Connection, table: Table, names: Sequence[str], rows: Sequence[Sequence[Any]], copied: str | None = None
 ) -> None:
     # The driver writes these rows in C; they go through the same connection and so into the same transaction.
-    columns = sql.SQL(", ").join(map(sql.Identifier, names))
-    statement = sql.SQL("COPY {} ({}) FROM STDIN").format(sql.Identifier(table.name), columns)
-    driver: Any = connection.connection.driver_connection
-    with driver.cursor() as cursor, cursor.copy(statement) as copy:
+    with _copier(connection, _copy_into(table, names)) as copy:
         if copied is not None:
             copy.write(copied)
             return
@@ -241,7 +256,7 @@ def _document(rows: Sequence[Row]) -> str:
 
 
 def upsert(connection: Connection, table: Table, rows: Sequence[Row], *, newer: str | None = None) -> None:
-    """Insert rows or replace those with the same primary key; with `newer`, only by a greater value of that column."""
+    """Insert rows or replace those with the same primary key; with `newer`, never by a smaller value of that column."""
     if not rows:
         return
     dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
@@ -249,19 +264,20 @@ def upsert(connection: Connection, table: Table, rows: Sequence[Row], *, newer: 
     new = statement.excluded
     keys = {column.name for column in table.primary_key}
     changed = {name: new[name] for name in rows[0] if name not in keys}
-    condition = table.c[newer] < new[newer] if newer else None
+    condition = table.c[newer] <= new[newer] if newer else None
     connection.execute(
         statement.on_conflict_do_update(index_elements=sorted(keys), set_=changed, where=condition), list(rows)
     )
 
 
-def _engine(url: str, pool_size: int, settings: Mapping[str, str]) -> Engine:
+def _engine(url: str, pool_size: int, options: str) -> Engine:
     parsed = make_url(url)
     # hide_parameters: an error message must never carry a row's values into a log.
     if parsed.get_backend_name() != "sqlite":
         engine = create_engine(
             parsed,
-            connect_args=dict(settings),
+            # After those of the URL, which they would otherwise replace.
+            connect_args={"options": " ".join([*parsed.normalized_query.get("options", ()), options])},
             pool_size=pool_size,
             max_overflow=pool_size,
             pool_timeout=5,

@@ -5,7 +5,8 @@ from datetime import datetime
 
 from sqlalchemy import Column, Connection, MetaData, String, Table, delete
 
-from services.common.database import Instant, insert_new
+from services.common.columns import Instant
+from services.common.database import insert_new
 from services.common.event import Event
 
 

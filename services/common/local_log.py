@@ -27,7 +27,8 @@ from sqlalchemy import (
 
 from services.common.broker import Received, Record
 from services.common.clock import Clock, SystemClock, monotonic
-from services.common.database import Database, Instant, upsert
+from services.common.columns import Instant
+from services.common.database import Database, upsert
 from services.common.topics import Topic, topics
 
 BATCH = 1000

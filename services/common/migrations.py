@@ -11,7 +11,8 @@ from alembic.runtime.environment import EnvironmentContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import MetaData, text
 
-from services.common.database import BigId, Code, Database, Instant, Json
+from services.common.columns import BigId, Code, Codes, Instant, Json
+from services.common.database import Database
 
 
 def upgrade(service: str, database: Database) -> list[str]:
@@ -77,8 +78,10 @@ def _script(service: str) -> ScriptDirectory:
 
 def _render(kind: str, item: Any, _context: object) -> str | Literal[False]:
     """The project's own column types by name, so that a step says what the models say."""
-    named = {"Instant()": Instant, "BigId": BigId, "Json": Json}
+    if kind != "type":
+        return False
     if isinstance(item, Code):
         return f"Code({item.length})"
-    match = (name for name, known in named.items() if item is known or (name == "Instant()" and type(item) is Instant))
-    return next(match, False) if kind == "type" else False
+    if isinstance(item, Codes | Instant):
+        return f"{type(item).__name__}()"
+    return next((name for name, known in {"BigId": BigId, "Json": Json}.items() if item is known), False)

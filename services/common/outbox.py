@@ -25,7 +25,8 @@ from sqlalchemy import (
 )
 
 from services.common import contracts, telemetry
-from services.common.database import BigId, Instant, insert_all
+from services.common.columns import BigId, Instant
+from services.common.database import insert_all
 from services.common.event import Event, to_headers, to_value
 from services.common.lists import listed, one_of
 

@@ -21,7 +21,8 @@ from sqlalchemy import (
 )
 
 from services.common.broker import Received, Record
-from services.common.database import BigId, Instant, insert_new
+from services.common.columns import BigId, Instant
+from services.common.database import insert_new
 from services.common.lists import listed, one_of
 
 BEHIND = "behind"
@@ -66,14 +67,17 @@ class Parking:
     def __init__(self, table: Table) -> None:
         self.table = table
         self._any = select(table.c.id).limit(1)
-        self._among = select(table.c.key).where(one_of(table.c.key, "keys"))
+        self._among = select(table.c.topic, table.c.key).where(one_of(table.c.key, "keys"))
 
-    def keys(self, connection: Connection, keys: Sequence[str]) -> set[str]:
-        """Which of these keys are parked."""
+    def keys(self, connection: Connection, keys: Sequence[str]) -> set[tuple[str, str]]:
+        """Which of these keys are parked, each with its topic: there is no order to keep between topics.
+
+        An agency's id is a key of two. What one of its declarations is stopped by must not keep its suspension.
+        """
         # Hardly ever is anything parked, and to send all keys takes longer than to ask that first.
         if connection.scalar(self._any) is None:
             return set()
-        return set(connection.scalars(self._among, {"keys": listed(keys)}))
+        return {(row.topic, row.key) for row in connection.execute(self._among, {"keys": listed(keys)})}
 
     def park(self, connection: Connection, received: Received, reason: str, now: datetime) -> None:
         """Set one event aside, once however often it comes; `reason` is an error's class or `behind`, never a message."""

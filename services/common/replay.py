@@ -6,7 +6,8 @@ from hashlib import sha256
 from sqlalchemy import Column, Executable, LargeBinary, MetaData, Table, bindparam, delete, func, select, true
 from sqlalchemy.dialects import postgresql, sqlite
 
-from services.common.database import Database, Instant
+from services.common.columns import Instant
+from services.common.database import Database
 
 
 def define_replay(metadata: MetaData) -> Table:

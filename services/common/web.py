@@ -2,7 +2,7 @@
 
 import re
 from codecs import BOM_UTF8
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from math import isfinite
 from typing import Any
 
@@ -34,6 +34,8 @@ SILENT: TelemetryConfig = {
     "auto_configure": False,
 }
 _NOT_JSON = Fault("", "The body is not JSON.", f"a JSON document in UTF-8, at most {MAX_DEPTH} levels deep")
+Find = Callable[[Request, Any], Problem]
+Show = Callable[[Request, Problem], Response | None]
 PROBLEM_TYPE = "application/problem+json"
 # Nothing a hub answers may be kept by a browser or a proxy, shown inside another page, or found by a search engine.
 HEADERS: Mapping[str, str] = {
@@ -48,9 +50,21 @@ HEADERS: Mapping[str, str] = {
 
 
 def create_app(
-    title: str, description: str, routers: Sequence[APIRouter], larger: Mapping[str, int] | None = None, **kept: object
+    title: str,
+    description: str,
+    routers: Sequence[APIRouter],
+    larger: Mapping[str, int] | None = None,
+    show: Show = lambda _request, _problem: None,
+    *,
+    public: bool = False,
+    **kept: object,
 ) -> FastAPI:
     """An application with these routers; `kept` is put on `app.state`; `larger` are paths with a size limit of their own.
+
+    `show` makes the page on which somebody with a browser reads of a problem, where there are pages.
+
+    Of what is `public`, whoever may have it may ask for its head alone, as those do who look whether a link still leads
+    somewhere. Where a proof names the method, that is the method.
 
     Add no middleware that buffers answers: an opening's bytes must go straight to the socket while its lock is held.
     """
@@ -68,15 +82,30 @@ def create_app(
         app.include_router(router)
     for name, value in kept.items():
         setattr(app.state, name, value)
-    app.exception_handler(Problem)(_problem)
-    app.exception_handler(RequestValidationError)(_validation)
-    app.exception_handler(HTTPException)(_http)
-    app.exception_handler(DataError)(_unstorable)
-    app.exception_handler(OperationalError)(_database_down)
-    app.exception_handler(PoolTimeout)(_database_down)
-    app.exception_handler(Exception)(_unforeseen)
-    app.add_middleware(_Envelope, larger=larger or {})
+    for kind, find in PROBLEMS.items():
+        app.exception_handler(kind)(_telling(find, show))
+    app.add_middleware(_Envelope, larger=larger or {}, public=public)
     return app
+
+
+def is_page(path: str, home: str) -> bool:
+    """Whether this is the address of one of the pages under `home`, and not of the interface for programs beside them."""
+    return f"{path}/".startswith(f"{home}/") and not f"{path}/".startswith(f"{home}/v1/")
+
+
+def _telling(find: Find, show: Show) -> Callable[[Request, Any], Coroutine[Any, Any, Response]]:
+    """A handler of an error: the problem that it is, as a page for a browser and as a document for programs."""
+
+    async def tell(request: Request, error: Any) -> Response:
+        problem = find(request, error)
+        page = show(request, problem) if "text/html" in request.headers.get("accept", "") else None
+        if page is None:
+            return problem_response(problem)
+        for name, value in {**HEADERS, **problem.headers}.items():
+            page.headers.setdefault(name, value)
+        return page
+
+    return tell
 
 
 def problem_response(problem: Problem) -> Response:
@@ -117,13 +146,15 @@ def _check_plain(value: object, levels: int) -> None:
 class _Envelope:
     """What surrounds every request: span, duration, size limit, headers. Pure ASGI, so nothing is buffered."""
 
-    def __init__(self, app: ASGIApp, larger: Mapping[str, int]) -> None:
-        self._app, self._larger = app, larger
+    def __init__(self, app: ASGIApp, larger: Mapping[str, int], *, public: bool) -> None:
+        self._app, self._larger, self._public = app, larger, public
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        if self._public and scope["method"] == "HEAD":
+            scope = {**scope, "method": "GET"}  # whose body the server leaves out
         most = self._larger.get(scope["path"], MAX_BODY)
         if _announced(scope) > most:
             await problem_response(_too_large(most))(scope, receive, send)
@@ -179,47 +210,48 @@ def _with_defaults(headers: Sequence[tuple[bytes, bytes]]) -> list[tuple[bytes, 
     return [*headers, *missing]
 
 
-async def _problem(_request: Request, problem: Exception) -> Response:
-    assert isinstance(problem, Problem)  # noqa: S101 - the handler is registered for this class only
-    return problem_response(problem)
-
-
-async def _validation(request: Request, error: Exception) -> Response:
-    assert isinstance(error, RequestValidationError)  # noqa: S101 - as above
+def _validation(request: Request, error: Any) -> Problem:
     # A route that follows another's standard may say that it answers 400.
     status = 400 if 400 in getattr(request.scope.get("route"), "responses", {}) else 422
-    return problem_response(invalid(*map(_validation_fault, error.errors()), status=status))
+    return invalid(*map(_validation_fault, error.errors()), status=status)
 
 
-async def _http(_request: Request, error: Exception) -> Response:
-    assert isinstance(error, HTTPException)  # noqa: S101 - as above
+def _http(_request: Request, error: Any) -> Problem:
     if isinstance(error.__cause__, Problem):  # FastAPI wraps what was raised while it read the body
-        return problem_response(error.__cause__)
+        return error.__cause__
     if error.status_code == 404:
-        return problem_response(not_found())
-    return problem_response(
-        Problem(error.status_code, "http", "This cannot be asked here.", headers=error.headers or {})
-    )
+        return not_found()
+    return Problem(error.status_code, "http", "This cannot be asked here.", headers=error.headers or {})
 
 
-async def _database_down(_request: Request, error: Exception) -> Response:
+def _database_down(_request: Request, error: Any) -> Problem:
     telemetry.log.warning("the database cannot be reached (%s)", type(error).__name__)
-    return problem_response(unavailable("A part of the hub cannot be reached. Nothing was stored; please try again."))
+    return unavailable("A part of the hub cannot be reached. Nothing was stored; please try again.")
 
 
-async def _unstorable(_request: Request, error: Exception) -> Response:
+def _unstorable(_request: Request, error: Any) -> Problem:
     # Such as NUL, for which PostgreSQL has no place in a text: nothing can be kept or found under such a name.
     telemetry.log.warning("the database has no place for a value (%s)", type(error).__name__)
     fault = Fault("", "A text here is too long, or holds what cannot be stored.", "text without control characters")
-    return problem_response(invalid(fault))
+    return invalid(fault)
 
 
-async def _unforeseen(_request: Request, _error: Exception) -> Response:
+def _unforeseen(_request: Request, _error: Any) -> Problem:
     # The server closes this connection; a caller who is not told would lose the next request that it sends there.
     headers = {"Connection": "close"}
-    return problem_response(
-        Problem(500, "internal", "Something went wrong in this hub. Nothing was changed.", headers=headers)
-    )
+    return Problem(500, "internal", "Something went wrong in this hub. Nothing was changed.", headers=headers)
+
+
+PROBLEMS: Mapping[type[Exception], Find] = {
+    Problem: lambda _request, problem: problem,
+    RequestValidationError: _validation,
+    HTTPException: _http,
+    DataError: _unstorable,
+    OperationalError: _database_down,
+    PoolTimeout: _database_down,
+    Exception: _unforeseen,
+}
+"""Which problem each kind of error is."""
 
 
 def _validation_fault(item: Mapping[str, Any]) -> Fault:

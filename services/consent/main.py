@@ -113,8 +113,17 @@ def _app(room: Room, settings: Settings, token_keys: TokenKeys) -> FastAPI:
     for_her = [survivors.routes, rights.routes, *pages.ROUTERS]
     routers = [*for_agencies, *for_her, health.router("/consent", room.database)]
     title, description = "Fireweed consent", "She decides who sees what, and takes it back at once."
-    kept = {"room": room, "gate": gate, "door": door, "public_url": settings.public_url}
-    return create_app(title, description, routers, agencies.LARGER, **kept)
+    return create_app(
+        title,
+        description,
+        routers,
+        agencies.LARGER,
+        pages.show_trouble,
+        room=room,
+        gate=gate,
+        door=door,
+        public_url=settings.public_url,
+    )
 
 
 def _inner_app(room: Room, token_keys: TokenKeys) -> FastAPI:

@@ -16,7 +16,7 @@ from sqlalchemy import (
     Uuid,
 )
 
-from services.common.database import BigId, Instant, Json
+from services.common.columns import BigId, Codes, Instant
 from services.common.plumbing import define_plumbing
 from services.common.roster import Roster, define_roster
 
@@ -82,7 +82,7 @@ grant = Table(
     Column("subject_id", ForeignKey(subject.c.id), nullable=False, index=True),
     Column("agency", String(64), nullable=False),
     Column("purpose", String(32), nullable=False),
-    Column("categories", Json, nullable=False),
+    Column("categories", Codes(), nullable=False),
     Column("valid_from", Instant, nullable=False),
     Column("valid_until", Instant, nullable=False, index=True),
     Column("notice_version", String(32), nullable=False),
@@ -131,7 +131,7 @@ consent_request = Table(
     Column("asked_by", String(64), nullable=False),
     Column("agency", String(64), nullable=False),
     Column("purpose", String(32), nullable=False),
-    Column("categories", Json, nullable=False),
+    Column("categories", Codes(), nullable=False),
     Column("asked_at", Instant, nullable=False),
     Column("open_until", Instant, nullable=False),
     Column("answered_at", Instant),

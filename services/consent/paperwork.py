@@ -2,7 +2,7 @@
 
 from sqlalchemy import Column, ForeignKey, Index, Integer, String, Table, UniqueConstraint, Uuid
 
-from services.common.database import Instant, Json
+from services.common.columns import Codes, Instant, Json
 from services.consent.models import grant, metadata, subject
 
 # One change of hers makes at most one notice for a grant, so grant and epoch name it. `ppid` is kept until the agency has
@@ -17,7 +17,7 @@ notice = Table(
     Column("grant_id", ForeignKey(grant.c.id), nullable=False),
     Column("epoch", Integer, nullable=False),
     Column("purpose", String(32), nullable=False),
-    Column("categories", Json, nullable=False),
+    Column("categories", Codes(), nullable=False),
     Column("action", String(16), nullable=False),
     Column("made_at", Instant, nullable=False),
     Column("act_by", Instant, nullable=False),
@@ -49,7 +49,7 @@ waiting_grant = Table(
     Column("subject_id", ForeignKey(subject.c.id), nullable=False, index=True),
     Column("agency", String(64), nullable=False),
     Column("purpose", String(32), nullable=False),
-    Column("categories", Json, nullable=False),
+    Column("categories", Codes(), nullable=False),
     Column("days", Integer, nullable=False),
     Column("second_look_by", String(64), nullable=False, index=True),
     Column("asked_at", Instant, nullable=False),

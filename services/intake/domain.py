@@ -63,6 +63,8 @@ def _contradictions(event: Event, now: datetime) -> list[Fault]:
             faults.append(Fault("/data/as_of", "Not a time that has been.", "when this was true, with an offset"))
         if event.data["available"] > event.data["total"]:
             faults.append(Fault("/data/available", "More is free than there is.", "at most the total"))
+    if event.type == "training.attested.v1" and event.data["units_trained"] > event.data["units_total"]:
+        faults.append(Fault("/data/units_trained", "More are trained than there are.", "at most the total"))
     return faults
 
 

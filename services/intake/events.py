@@ -1,10 +1,12 @@
 """The events that intake puts on the bus; it reads only `event.refused.v1`."""
 
 from dataclasses import replace
+from datetime import datetime
 from typing import Any
 
 from services.common.clock import Clock
 from services.common.event import Event
+from services.common.periods import fiscal_year
 from services.intake.gate import Seal
 
 SOURCE = "intake"
@@ -27,10 +29,12 @@ def sealed_referral(event: Event, referral: str, seal: Seal, envelope: str, stat
     return Event(event.id, event.source, "referral.sealed.v1", event.time, data, referral, None, event.traceparent)
 
 
-def counted_need(event: Event, key: str, statistics: str) -> Event:
+def counted_need(event: Event, key: str, statistics: str, now: datetime) -> Event:
     """A posted `need.recorded.v1` of a survivor who agreed to be counted."""
     data = {**event.data, "agency": event.source, "statistics": statistics}
-    return replace(event, type="need.counted.v1", data=data, key=key, subject=None)
+    # Her pseudonym is that of the present fiscal year. In the books of another she would be one person more.
+    time = event.time if fiscal_year(event.time.date()) == fiscal_year(now.date()) else now
+    return replace(event, type="need.counted.v1", time=time, data=data, key=key, subject=None)
 
 
 def passed_on(event: Event, key: str) -> Event:

@@ -2,7 +2,7 @@
 
 from sqlalchemy import Column, Integer, LargeBinary, MetaData, String, Table
 
-from services.common.database import Instant, Json
+from services.common.columns import Instant, Json
 from services.common.plumbing import define_plumbing
 
 metadata = MetaData()

@@ -2,13 +2,13 @@
 
 import hmac
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
-from operator import itemgetter
 from typing import Any
 
 from services.common import contracts, metrics
+from services.common.database import AlreadyThere
 from services.common.envelope import Header
 from services.common.errors import Fault, Problem
 from services.common.event import Event, from_structured
@@ -36,6 +36,7 @@ class _Posting:
     def __init__(self, room: Room, agency: str, documents: Sequence[object]) -> None:
         self.room, self.agency, self.documents = room, agency, documents
         self.now = room.clock.now()
+        self.names: dict[int, str] = {}
         self.results: dict[int, Result] = {}
         self.rows: dict[int, dict[str, Any]] = {}
         self.outgoing: dict[int, Event] = {}
@@ -44,16 +45,16 @@ class _Posting:
     def run(self) -> list[Result]:
         """Every event's result, in order."""
         events = self._checked()
-        self._set_earlier_aside(events)
-        settled = self.results.keys() | self.repeats.keys()
-        asking = {place: event for place, event in events.items() if place not in settled and event.subject}
+        self.names = {place: event.id for place, event in events.items()}
+        self.results |= self._known()
+        new = self._without_repeats({place: event for place, event in events.items() if place not in self.results})
+        asking = {place: event for place, event in new.items() if event.subject}
         answers = self.room.consent.ask([_sending(event) for event in asking.values()])
         decided = dict(zip(asking, answers, strict=True))
         # Requests that seal many take turns: they share one interpreter, and to switch between them costs more than it gives.
         with self.room.turn if len(events) > FEW else nullcontext():
-            for place, event in events.items():
-                if place not in self.results and place not in self.repeats:
-                    self._prepare(place, event, decided.get(place))
+            for place, event in new.items():
+                self._prepare(place, event, decided.get(place))
         self._keep()
         for place, first in self.repeats.items():
             self.results[place] = _again(self.results[first])
@@ -70,22 +71,28 @@ class _Posting:
                 checked[place] = event
         return checked
 
-    def _set_earlier_aside(self, events: dict[int, Event]) -> None:
+    def _known(self) -> dict[int, Result]:
+        """By place, the results of the events that were posted before."""
         with self.room.database.reading() as connection:
-            known = store.get_posted(connection, self.agency, {event.id for event in events.values()})
-        seen: dict[str, int] = {}
+            known = store.get_posted(connection, self.agency, set(self.names.values()))
+        rows = {place: known[name] for place, name in self.names.items() if name in known}
+        return {
+            place: earlier(row, "duplicate") if bytes(row.digest) == self._digest(place) else _reused(row.id)
+            for place, row in rows.items()
+        }
+
+    def _without_repeats(self, events: Mapping[int, Event]) -> dict[int, Event]:
+        """The first of each id. Another event's id is taken; the same event gets what the first one gets."""
+        first: dict[str, int] = {}
         for place, event in events.items():
-            row = known.get(event.id)
-            first = seen.setdefault(event.id, place)
-            if row is not None:
-                same = bytes(row.digest) == self._digest(place)
-                self.results[place] = earlier(row, "duplicate") if same else _reused(event.id)
-            elif first == place:
+            of_first = first.setdefault(event.id, place)
+            if of_first == place:
                 continue
-            elif self._digest(first) == self._digest(place):
-                self.repeats[place] = first
+            if self._digest(of_first) == self._digest(place):
+                self.repeats[place] = of_first
             else:
                 self.results[place] = _reused(event.id)
+        return {place: events[place] for place in first.values()}
 
     def _prepare(self, place: int, event: Event, answer: Answer | None) -> None:
         if answer is None:
@@ -103,7 +110,8 @@ class _Posting:
         if statistics is None:
             self.results[place] = Result(event.id, "withheld", reason="not-counted")
             return
-        self._accept(place, event, events.counted_need(event, str(self.room.clock.new_id()), statistics))
+        key = str(self.room.clock.new_id())
+        self._accept(place, event, events.counted_need(event, key, statistics, self.now))
 
     def _prepare_referral(self, place: int, event: Event, permitted: Seal | None, statistics: str | None) -> None:
         parts = event.data["parts"]
@@ -135,19 +143,23 @@ class _Posting:
         }
 
     def _keep(self) -> None:
-        if not self.rows:
-            return
+        while self.rows:
+            try:
+                self._store()
+                return
+            except AlreadyThere:
+                # Another request with the same id was a moment faster; its result is this one's as well, and it decides
+                # which of several events under that id was the first.
+                known = self._known()
+                if not known.keys() & self.rows.keys():
+                    raise
+                self.results |= known
+                self.rows = {place: row for place, row in self.rows.items() if place not in known}
+
+    def _store(self) -> None:
         with self.room.database.transaction() as connection:
-            # In one order for every request: two that post the same events must not wait for each other in a circle.
-            new = store.add_posted(connection, sorted(self.rows.values(), key=itemgetter("id")))
-            first = {place for place, row in self.rows.items() if row["id"] in new}
-            self.room.outbox.add(connection, [self.outgoing[place] for place in sorted(first)], self.now)
-            for place in self.rows.keys() - first:
-                # Another request with the same id was a moment faster; its result is this one's as well.
-                name = self.rows[place]["id"]
-                row = store.get_posted(connection, self.agency, [name])[name]
-                same = bytes(row.digest) == self.rows[place]["digest"]
-                self.results[place] = earlier(row, "duplicate") if same else _reused(row.id)
+            store.add_posted(connection, self.rows.values())
+            self.room.outbox.add(connection, [self.outgoing[place] for place in self.rows], self.now)
 
     def _digest(self, place: int) -> bytes:
         return hmac.digest(self.room.digest_key, contracts.meaning(self.documents[place]), "sha256")

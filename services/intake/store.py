@@ -1,11 +1,12 @@
 """Every query of intake."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from operator import itemgetter
 from typing import Any
 
 from sqlalchemy import Connection, Row, bindparam, select, update
 
-from services.common.database import insert_new
+from services.common.database import insert_all
 from services.common.lists import listed, one_of
 from services.intake.models import agency, posted
 
@@ -42,9 +43,10 @@ def get_posted(connection: Connection, source: str, ids: Collection[str]) -> dic
     return {row.id: row for row in connection.execute(_POSTED, {"source": source, "ids": listed(ids)})}
 
 
-def add_posted(connection: Connection, rows: Sequence[Mapping[str, object]]) -> set[str]:
-    """Keep one agency's events that are new; the ids of those that were, since another request may have been first."""
-    return {name for (name,) in insert_new(connection, posted, rows, "id")}
+def add_posted(connection: Connection, rows: Iterable[Mapping[str, Any]]) -> None:
+    """Keep one agency's events; raises `AlreadyThere` if another request was a moment faster with one of them."""
+    # In one order for every request: two that post the same events must not wait for each other in a circle.
+    insert_all(connection, posted, sorted(rows, key=itemgetter("id")))
 
 
 def reject_posted(connection: Connection, source: str, event_id: str, reason: str) -> None:

@@ -2,7 +2,7 @@
 
 from sqlalchemy import Column, ForeignKey, Index, Integer, MetaData, String, Table, Text
 
-from services.common.database import Instant
+from services.common.columns import Instant
 from services.common.plumbing import define_plumbing
 from services.common.roster import Roster, define_roster
 

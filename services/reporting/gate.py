@@ -1,7 +1,8 @@
 """The way out for numbers about people: build, audit, two people's word, freeze. A failure leaves what is out as it is."""
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import date, timedelta
 from hashlib import sha256
@@ -9,9 +10,12 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from sqlalchemy import Connection
+
 from services.auditor import published
 from services.auditor.audit import Verdict, audit, sound
 from services.auditor.published import Doubt
+from services.common import staging
 from services.common.errors import Problem
 from services.common.secret_files import secret
 from services.reporting import files, governance, inside
@@ -21,6 +25,7 @@ from services.reporting.repair import repair
 from services.reporting.room import Room
 from services.reporting.store import publications as store
 
+LOCK = "fireweed:reporting:gate"
 ROLES = ("survivor_council", "publisher")
 PLAN, RULES = 1, 1
 Progress = Callable[[str, int, int], None]
@@ -81,8 +86,9 @@ def check(room: Room, progress: Progress) -> Verdict:
         verdict = (
             verdict if verdict.doubt else sound(Path(folder), inside.persons([row.truth for row in members]), verdict)
         )
-    with room.database.transaction() as connection:
-        store.keep_verdict(connection, draft.id, "audited" if verdict.safe else "refused", verdict.as_json())
+    with _at_the_gate(room) as connection:
+        if not store.keep_verdict(connection, draft, "audited" if verdict.safe else "refused", verdict.as_json()):
+            raise refuse("changed", "The draft was built again while it was audited. Audit it again.")
     return verdict
 
 
@@ -101,12 +107,13 @@ def show(room: Room, switch: str, body: str) -> dict[str, bytes]:
 
 def approve(room: Room, role: str, name: str) -> Any:
     """Take one person's word for the audited draft."""
-    with room.database.transaction() as connection:
+    name = governance.named("name", name)
+    with _at_the_gate(room) as connection:
         draft = _audited(store.list_all(connection))
         given = store.approvals(connection, draft.id, draft.bundle)
         if any(_same(row.name, name) for row in given):
             raise refuse("same-person", "Two different people must approve a publication.")
-        row = {"publication": draft.id, "role": role, "bundle": draft.bundle, "name": name.strip()}
+        row = {"publication": draft.id, "role": role, "bundle": draft.bundle, "name": name}
         if not store.keep_approval(connection, {**row, "at": room.clock.now()}):
             raise refuse("approved-already", "Somebody has given that word for this draft already.")
     return draft
@@ -115,7 +122,7 @@ def approve(room: Room, role: str, name: str) -> Any:
 def publish(room: Room) -> Any:
     """Freeze the draft, if both words were given for these very bytes and no governance body objects."""
     now = room.clock.now()
-    with room.database.transaction() as connection:
+    with _at_the_gate(room) as connection:
         draft = _audited(store.list_all(connection))
         content = store.files(connection, draft.id)
         if files.bundle(draft.head, content) != draft.bundle:
@@ -131,6 +138,14 @@ def publish(room: Room) -> Any:
         )
         store.freeze(connection, draft.id, sealed, now)
     return draft
+
+
+@contextmanager
+def _at_the_gate(room: Room) -> Iterator[Connection]:
+    """A transaction during which nobody else drafts, approves or publishes: words are for what is seen."""
+    with room.database.transaction() as connection:
+        staging.alone(connection, LOCK)
+        yield connection
 
 
 def _so_far(room: Room, draft: Draft, begun: str) -> Draft:
@@ -208,7 +223,7 @@ def _keep(room: Room, draft: Draft) -> Any:
         "truth": inside.truth(draft),
         "built_at": room.clock.now(),
     }
-    with room.database.transaction() as connection:
+    with _at_the_gate(room) as connection:
         store.keep_draft(connection, row, made)
     return {**row, "files": made}
 

@@ -5,16 +5,25 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from services.common.errors import Problem
+from services.common.errors import Fault, Problem, invalid
 from services.reporting.room import Room
 from services.reporting.store import publications as store
 
 WORDS = ("on", "off", "veto", "seen")
+NAME_LENGTH = 120
+
+
+def named(member: str, given: str) -> str:
+    """The name of whoever gives a word, as it is kept; raises a 400 problem for what names nobody."""
+    name = " ".join(given.split())
+    if not name or len(name) > NAME_LENGTH or not name.isprintable():
+        raise invalid(Fault(member, "Empty, too long, or not all printable.", f"1 to {NAME_LENGTH} characters"))
+    return name
 
 
 def decide(room: Room, switch: str, word: str, body: str, bundle: str | None = None) -> None:
     """Keep a decision of a named body. While a switch is on, it is that body's alone."""
-    body = " ".join(body.split())
+    body = named("body", body)
     with room.database.transaction() as connection:
         holder = _holder(connection, switch)
         if holder is not None and holder.casefold() != body.casefold():

@@ -49,7 +49,12 @@ def build(settings: Settings, clock: Clock | None = None) -> Service:
             "statistics.withdrawn.v1": partial(handlers.withdraw, room.contributors),
         },
         app=create_app(
-            "Fireweed reporting", "What services can take, and which needs go unmet.", routers, holdings=holdings
+            "Fireweed reporting",
+            "What services can take, and which needs go unmet.",
+            routers,
+            show=pages.show_trouble,
+            public=True,
+            holdings=holdings,
         ),
         prefixes=("/reporting",),
         api_loops={"look ahead": every(LOOK_SECONDS, partial(look_ahead, holdings))},

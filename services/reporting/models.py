@@ -4,7 +4,7 @@ from typing import Any
 
 from sqlalchemy import BigInteger, Column, Integer, MetaData, SmallInteger, String, Table
 
-from services.common.database import Code, Instant
+from services.common.columns import Code, Instant
 from services.common.plumbing import define_plumbing
 from services.common.roster import Roster, define_roster
 

@@ -2,7 +2,7 @@
 
 from sqlalchemy import Column, Integer, LargeBinary, String, Table
 
-from services.common.database import Instant, Json
+from services.common.columns import Instant, Json
 from services.reporting.models import metadata
 
 # One row for each publication and draft. `truth` is what the audit of later ones needs: true sizes of groups, and what each

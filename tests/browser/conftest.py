@@ -3,16 +3,19 @@
 import shutil
 from collections.abc import Iterator
 from contextlib import ExitStack
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
+import schemas
+from services.reporting.store.capacity import keep_capacity
 from tests.support.consent import House, house
 from tests.support.hubs import TestHub, embedded_hub
 from tests.support.released import release
-from tests.support.shelves import drafts, front, open_door
+from tests.support.shelves import FIRST_DAY, Front, drafts, front, open_door
 from tests.support.window import FLAGS, NewWindow, Window, a_window
 
 # The name by which this machine can have keys: a browser gives none to a number.
@@ -69,7 +72,16 @@ def reports(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The public pages over publications of a made-up cohort; their origin."""
     folder: Path = tmp_path_factory.mktemp("reports")
     with front(f"sqlite:///{folder / 'reporting.sqlite'}", folder, drafts()) as face, open_door(face) as base:
+        declare(face)
         yield base
+
+
+def declare(face: Front) -> None:
+    """Say that there is room everywhere, for each need: the live table at its longest and widest."""
+    said = {"agency": "agency-a", "unit": "appointment", "available": 10_000, "total": 10_000, "as_of": FIRST_DAY}
+    with face.database.transaction() as connection:
+        for region, need in product(sorted(schemas.code_set("regions")), sorted(schemas.code_set("needs"))):
+            keep_capacity(connection, {**said, "region": region, "need": need, "program": f"{region}-{need}"})
 
 
 @pytest.fixture(scope="session")

@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import replace
 from datetime import timedelta
@@ -234,6 +235,16 @@ def test_a_record_that_is_parked_twice_is_parked_once(database: Database) -> Non
     assert parked(database) == [("a", "Unforeseen"), ("a", BEHIND)]
 
 
+def test_what_stops_a_key_in_one_topic_keeps_nothing_of_it_in_another(database: Database) -> None:
+    handler = Handler(database, "a-1")
+    [broken, later, suspended] = received(events("a-1", "a-2", "a-3"))
+    suspended = replace(suspended, record=suspended.record._replace(topic="agencies.v1"))
+    handler.consumer.take([broken])
+    handler.consumer.take([later, suspended])
+    assert effects(database) == ["a-3"]
+    assert parked(database) == [("a", "Unforeseen"), ("a", BEHIND)]
+
+
 def test_event_after_event_that_fails_stops_the_consumer(database: Database) -> None:
     names = [f"k{n}-1" for n in range(MAX_PARKED_IN_A_ROW + 5)]
     with pytest.raises(TooManyFailures):
@@ -297,6 +308,24 @@ def test_a_replayed_event_that_the_bus_brings_again_takes_effect_once(database: 
     handler.consumer.replay("a")
     handler.consumer.take(batch)
     assert effects(database) == ["a-1", "a-2"]
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+def test_what_a_worker_parks_behind_an_event_while_that_is_replayed_goes_on_as_well(database: Database) -> None:
+    worker = make_consumer(database, NoBus())
+    worker.handlers = {TYPE: Handler(database, "a-1")}
+    [first, second] = received(events("a-1", "a-2"))
+    worker.take([first])
+
+    def meanwhile(connection: Connection, event: Event) -> None:
+        if event.id == "a-1":
+            with ThreadPoolExecutor(1) as pool:
+                pool.submit(worker.take, [second]).result(PATIENCE)
+        add_effect(connection, event)
+
+    assert make_consumer(database, NoBus(), meanwhile).replay("a") == 2
+    assert effects(database) == ["a-1", "a-2"]
+    assert parked(database) == []
 
 
 def test_replaying_a_key_that_is_not_parked_does_nothing(database: Database) -> None:

@@ -8,11 +8,25 @@ from pathlib import Path
 from uuid import uuid4
 
 import pytest
-from sqlalchemy import Column, Connection, Integer, LargeBinary, MetaData, String, Table, Uuid, insert, select, text
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy import (
+    Column,
+    Connection,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    Uuid,
+    func,
+    insert,
+    select,
+    text,
+)
+from sqlalchemy.exc import DataError, IntegrityError, OperationalError
 
 from deploy.testing.postgresql import PostgresServer
-from services.common.database import BigId, Database, Instant, Json, insert_new, transaction_on, upsert
+from services.common.columns import BigId, Instant, Json
+from services.common.database import AlreadyThere, Database, insert_all, insert_new, transaction_on, upsert
 from tests.support.clocks import NOON
 from tests.support.hubs import eventually
 
@@ -26,6 +40,12 @@ thing = Table(
     Column("name", String(32), primary_key=True),
     Column("version", Integer, nullable=False, default=1),
     Column("note", String(32)),
+)
+word = Table(
+    "word",
+    metadata,
+    Column("name", String(32), primary_key=True),
+    Column("note", String(32), nullable=False),
 )
 moment = Table(
     "moment",
@@ -133,6 +153,30 @@ def test_an_instant_comes_back_as_the_same_instant_in_utc(database: Database, gi
     assert found.utcoffset() == timedelta(0)
 
 
+@only_postgresql
+@pytest.mark.parametrize("zone", ["America/Toronto", "Asia/Tokyo"])
+def test_wherever_the_server_is_an_instant_is_told_in_utc(database: Database, database_url: str, zone: str) -> None:
+    first, midnight = datetime(1, 1, 1, tzinfo=UTC), datetime(2026, 4, 1, tzinfo=UTC)
+    with database.transaction() as connection:
+        connection.execute(text(f"ALTER DATABASE {connection.engine.url.database} SET timezone TO '{zone}'"))
+        connection.execute(insert(moment), [{"at": first}, {"at": midnight}])
+    with closing(Database(database_url)) as another, another.reading() as connection:
+        found = connection.scalars(select(moment.c.at).order_by(moment.c.id)).all()
+    assert [instant.isoformat() for instant in found] == [first.isoformat(), midnight.isoformat()]
+
+
+@only_postgresql
+@pytest.mark.parametrize("by_key", [False, True])
+def test_what_the_url_says_of_a_session_holds_beside_what_the_hub_says(database_url: str, by_key: bool) -> None:
+    url = f"{database_url}?options=-c%20statement_timeout%3D7s"
+    with closing(Database(url, by_key=by_key)) as another, another.reading() as connection:
+        told = [
+            connection.scalar(select(func.current_setting(name)))
+            for name in ("statement_timeout", "timezone", "enable_seqscan")
+        ]
+    assert told == ["7s", "UTC", "off" if by_key else "on"]
+
+
 def test_instants_of_different_zones_compare_as_instants(database: Database) -> None:
     west = timezone(timedelta(hours=-8))
     with database.transaction() as connection:
@@ -186,6 +230,71 @@ def test_many_rows_keep_every_kind_of_value_as_one_row_does(database: Database) 
         insert_new(connection, value, rows)
     with database.reading() as connection:
         assert [row._asdict() for row in connection.execute(select(value).order_by(value.c.at))] == rows
+
+
+@pytest.mark.parametrize("count", [2, 50])
+def test_all_rows_that_are_inserted_come_back_in_order_as_they_were(database: Database, count: int) -> None:
+    rows = [
+        {
+            "id": uuid4(),
+            "bits": bytes([number, 0, 255, 92]),
+            "at": NOON + timedelta(microseconds=number),
+            "d": {"é": [number, 1.5, None, "\\x41", "\u2028"]},
+            "words": f"it's {number}\t\\N \U0001f331\n",
+        }
+        for number in range(count)
+    ]
+    rows[1] |= {"bits": None, "at": None, "words": None}
+    with database.transaction() as connection:
+        insert_all(connection, value, rows)
+    with database.reading() as connection:
+        assert [row._asdict() for row in connection.execute(select(value))] == rows
+
+
+def words(count: int, note: str | None = "new") -> list[dict[str, str | None]]:
+    return [{"name": str(number), "note": note} for number in range(count)]
+
+
+def kept(database: Database) -> list[tuple[str, str]]:
+    with database.reading() as connection:
+        return [(row.name, row.note) for row in connection.execute(select(word).order_by(word.c.name))]
+
+
+@pytest.mark.parametrize("count", [1, 2, 50])
+def test_of_rows_with_a_key_that_is_there_none_is_inserted(database: Database, count: int) -> None:
+    last = str(count - 1)
+    with database.transaction() as connection:
+        insert_all(connection, word, [{"name": last, "note": "old"}])
+    with pytest.raises(AlreadyThere), database.transaction() as connection:
+        insert_all(connection, word, words(count))
+    assert kept(database) == [(last, "old")]
+
+
+@pytest.mark.parametrize("count", [2, 50])
+def test_a_value_that_cannot_be_is_not_taken_for_a_key_that_is_there(database: Database, count: int) -> None:
+    with pytest.raises(IntegrityError), database.transaction() as connection:
+        insert_all(connection, word, words(count, note=None))
+    assert kept(database) == []
+
+
+@only_postgresql
+@pytest.mark.parametrize("count", [2, 50])
+def test_however_many_rows_a_lost_server_and_a_value_too_large_are_known_for_what_they_are(
+    database: Database, count: int
+) -> None:
+    too_large = [{"name": str(number), "version": 2**40} for number in range(count)]
+    for table, rows in ((word, words(count, "x" * 33)), (thing, too_large)):
+        with pytest.raises(DataError), database.transaction() as connection:
+            insert_all(connection, table, rows)
+
+    def insert_into_nothing() -> None:
+        with database.transaction() as connection, database.session() as other:
+            other.execute(select(func.pg_terminate_backend(connection.scalar(select(func.pg_backend_pid())))))
+            insert_all(connection, word, words(count))
+
+    with pytest.raises(OperationalError):
+        insert_into_nothing()
+    assert (kept(database), names(database)) == ([], [])
 
 
 def test_of_many_who_insert_the_same_row_one_is_told_that_it_was_new(database: Database) -> None:

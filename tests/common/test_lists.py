@@ -10,7 +10,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Column, MetaData, Select, String, Table, Uuid, delete, select
 
-from services.common.database import BigId, Code, Database
+from services.common.columns import BigId, Code
+from services.common.database import Database
 from services.common.lists import listed, one_of, rows_like
 
 metadata = MetaData()

@@ -13,7 +13,8 @@ from sqlalchemy import Column, Integer, MetaData, Table, inspect, text
 import services
 from deploy.testing.postgresql import PostgresServer
 from services import rooms
-from services.common.database import BigId, Database, Instant, Json
+from services.common.columns import BigId, Instant, Json
+from services.common.database import Database
 from services.common.migrations import differences, missing_steps, upgrade, write_step
 from services.common.plumbing import define_plumbing
 from services.common.service import Service

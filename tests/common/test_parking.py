@@ -53,10 +53,10 @@ def test_the_same_place_in_another_partition_or_topic_is_another_event(database:
     assert len(of_key(database, "a")) == 3
 
 
-def test_only_the_keys_that_are_parked_are_named(database: Database) -> None:
+def test_only_the_keys_that_are_parked_are_named_each_with_its_topic(database: Database) -> None:
     park(database, received([make_event("a", 1), make_event("b", 1)]))
     with database.reading() as connection:
-        assert parking.keys(connection, ["a", "c"]) == {"a"}
+        assert parking.keys(connection, ["a", "c"]) == {(TOPIC, "a")}
         assert parking.keys(connection, []) == set()
 
 

@@ -6,7 +6,8 @@ import pytest
 from sqlalchemy import Column, Connection, Integer, MetaData, Table, func, select, text
 from sqlalchemy.exc import IntegrityError
 
-from services.common.database import Code, Database, transaction_on
+from services.common.columns import Code
+from services.common.database import Database, transaction_on
 from services.common.rows import Rows
 from services.common.staging import alone, do, empty, merge, put, stage
 

@@ -147,6 +147,42 @@ def test_every_answer_has_safe_headers_and_every_error_is_a_problem(
     assert "server" not in answer.headers
 
 
+BROWSER = {"accept": "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"}
+
+
+@pytest.fixture(scope="module")
+def with_pages() -> Iterator[httpx2.Client]:
+    def show(request: Request, problem: Problem) -> Response | None:
+        shown = Response(f"page of {problem.status}", problem.status, media_type="text/html")
+        return None if request.url.path == "/test/fail/hidden" else shown
+
+    app = create_app("test", "", [routes], show=show)
+    with served(ByPrefix({"/test": app})) as url, httpx2.Client(base_url=url) as client:
+        yield client
+
+
+@pytest.mark.parametrize(
+    "name", ["unknown path", "another method", "a problem", "no database", "unforeseen", "unstorable"]
+)
+def test_a_browser_reads_the_same_on_a_page_and_programs_read_the_document(
+    hub: httpx2.Client, with_pages: httpx2.Client, name: str
+) -> None:
+    status, method, path, content = REQUESTS[name]
+    told, page = (hub.request(method, path, headers=BROWSER, **content) for hub in (hub, with_pages))
+    problem(told, status)
+    problem(with_pages.request(method, path, **content), status)
+    assert (page.status_code, page.text) == (status, f"page of {status}")
+    assert page.headers["content-type"] == "text/html; charset=utf-8"
+    changed = {"content-type", "content-length", "date"}
+    assert {(name, page.headers[name]) for name in page.headers if name not in changed} == {
+        (name, told.headers[name]) for name in told.headers if name not in changed
+    }
+
+
+def test_where_there_is_no_page_a_browser_reads_the_document(with_pages: httpx2.Client) -> None:
+    problem(with_pages.get("/test/fail/hidden", headers=BROWSER), 404)
+
+
 def test_a_route_may_say_something_else_in_a_header_of_its_own(hub: httpx2.Client) -> None:
     answer = hub.get("/test/own-headers")
     assert answer.headers.get_list("cache-control") == ["max-age=1"]
@@ -184,6 +220,17 @@ def test_a_problem_says_everything_it_holds(hub: httpx2.Client) -> None:
 
 def test_another_method_tells_which_are_known(hub: httpx2.Client) -> None:
     assert hub.delete("/test/fine").headers["allow"] == "GET"
+    assert hub.head("/test/fine").status_code == 405
+
+
+def test_of_what_is_public_the_head_is_what_it_would_be_with_the_rest() -> None:
+    with served(create_app("test", "", [routes], public=True)) as url, httpx2.Client(base_url=url) as client:
+        for path in ("/test/fine", "/test/nothing", "/test/own-headers", "/test/fine"):
+            head, whole = client.head(path), client.get(path)
+            assert head.content == b""
+            assert head.status_code == whole.status_code
+            assert {**head.headers, "date": ""} == {**whole.headers, "date": ""}
+        assert client.post("/test/fine").status_code == 405
 
 
 @pytest.mark.parametrize("how", ["database", "pool"])

@@ -11,9 +11,8 @@ from services.common.errors import Problem
 from services.consent.handlers import accounts, grants
 from services.consent.handlers.accounts import IDLE_TIME, PIN_TRIES, Claimed
 from services.consent.models import session, subject
-from services.consent.secrets import Secrets
 from services.consent.store import subjects
-from tests.support.consent import Agency, House, Person
+from tests.support.consent import Agency, House, Person, during
 
 PIN = "271828"
 
@@ -85,14 +84,8 @@ def test_words_that_a_new_claim_voids_while_they_are_checked_open_nothing(
 ) -> None:
     person = house.person()
     claimed = accounts.claim(house.room, person.claim_code, PIN)
-    here, check = accounts.find_session(house.room, claimed.session), Secrets.pin_fits
-
-    def claimed_meanwhile(self: Secrets, pin: str, kept: str) -> bool:
-        fits = check(self, pin, kept)
-        accounts.claim(house.room, person.claim_code, PIN)
-        return fits
-
-    monkeypatch.setattr(Secrets, "pin_fits", claimed_meanwhile)
+    here = accounts.find_session(house.room, claimed.session)
+    during(monkeypatch, "pin_fits", lambda: accounts.claim(house.room, person.claim_code, PIN))
     refused(lambda: accounts.step_up(house.room, here, PIN))
     assert house.rows(subject, subject.c.id == person.subject)[0].claim_digest is not None, "the new claim is open"
 

@@ -41,6 +41,7 @@ ACTS = [
     Act("POST", "/my/v1/session/step-up", SESSION, {"pin": "000000"}),
     Act("DELETE", "/my/v1/session", SESSION),
     Act("POST", "/my/v1/words", PIN),
+    Act("POST", "/my/v1/pin", PIN, {"pin": "161803"}),
     Act("POST", "/my/v1/revoke-card", SECRET, {"revoke_code": "none of hers"}),
     Act("GET", "/my/v1/grants", SESSION),
     Act("POST", "/my/v1/grants", PIN, GIVE),

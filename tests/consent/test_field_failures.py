@@ -20,6 +20,7 @@ from tests.support.consent import House
 from tests.support.decisions import ASKED, PERMITTED, decided
 
 OLD = PERMITTED.grants[0]
+SHAPES = [{"code": "summary"}, [{"code": "summary"}], "summary", None, [["summary"]], 5, {}]
 
 
 def permitted(grants_: Sequence[Grant], restrictions: Sequence[Restriction] = ()) -> frozenset[str]:
@@ -56,16 +57,44 @@ def test_a_deny_whose_meaning_cannot_be_looked_up_does_not_vanish(house: House, 
     assert ask(house, agency, person.ppid)["decision"] is False
 
 
-@pytest.mark.parametrize("shape", [{"code": "summary"}, [{"code": "summary"}], "summary", None, [["summary"]], 5, {}])
+def spoil(house: House, name: UUID, categories: Any) -> None:
+    with house.room.database.transaction() as connection:
+        connection.execute(update(grant).where(grant.c.id == name).values(categories=categories))
+
+
+@pytest.mark.parametrize("shape", SHAPES)
 def test_categories_in_another_shape_than_expected_open_nothing(house: House, shape: Any) -> None:
     agency = house.agency()
     person = house.person(agency)
-    name = house.allow(person, agency)
-    with house.room.database.transaction() as connection:
-        connection.execute(update(grant).where(grant.c.id == name).values(categories=shape))
+    spoil(house, house.allow(person, agency), shape)
 
     assert ask(house, agency, person.ppid)["decision"] is False
     assert ask(house, agency, person.ppid, "summary", "health")["context"]["permitted"] == []
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_categories_in_another_shape_keep_her_from_taking_nothing_back(house: House, shape: Any) -> None:
+    agency = house.agency()
+    person = house.person(agency)
+    name, other = house.allow(person, agency), house.allow(person, house.agency())
+    spoil(house, name, shape)
+
+    session = house.session(person, stepped_up=True)
+    for method, path in (("POST", "/pause"), ("POST", "/resume"), ("DELETE", f"/grants/{name}")):
+        assert (path, house.my(method, path, session).status_code) == (path, 204)
+    left = house.rows(grant, grant.c.subject_id == person.subject, grant.c.ended_at.is_(None))
+    assert [row.id for row in left] == [other]
+
+
+def test_a_grant_that_cannot_be_read_ends_with_its_time_and_keeps_no_other_from_it(house: House) -> None:
+    agency, person, other = house.agency(), house.person(), house.person()
+    unreadable, readable = house.allow(person, agency, days=1), house.allow(other, agency, days=2)
+    spoil(house, unreadable, None)
+    house.clock.move(timedelta(days=3))
+
+    grants.end_lapsed(house.room)
+    ended = house.rows(grant, grant.c.id.in_([unreadable, readable]))
+    assert [row.end_reason for row in ended] == ["expired", "expired"]
 
 
 def test_a_period_that_is_over_is_not_passed_over() -> None:

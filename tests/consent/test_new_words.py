@@ -1,7 +1,9 @@
 """New words in place of hers: the old ones are worth nothing and other visits are over, at once and only with her PIN."""
 
 import threading
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import pytest
 
@@ -9,9 +11,8 @@ from services.common.errors import Problem
 from services.consent.handlers import accounts, grants, new_words, rights
 from services.consent.handlers.accounts import Claimed
 from services.consent.models import session, subject
-from services.consent.secrets import Secrets
 from tests.consent.test_accounts import PIN, refused
-from tests.support.consent import House, Person, without_ledger
+from tests.support.consent import House, Person, during, without_ledger
 
 
 def claimed(house: House, language: str = "en") -> tuple[Person, Claimed]:
@@ -124,22 +125,16 @@ def test_what_happens_while_words_are_made_leaves_no_words_that_should_not_work(
 ) -> None:
     person, before = claimed(house)
     here, elsewhere = before.session, house.session(person, stepped_up=True)
-    slow, made = Secrets.passphrase_digest, list[str]()
-    acts = {
+    made = list[str]()
+    acts: dict[str, Callable[[], object]] = {
         "other words": lambda: made.append(make(house, here)),
         "a visit elsewhere makes words": lambda: made.append(make(house, elsewhere)),
         "she leaves": lambda: accounts.leave(house.room, accounts.find_session(house.room, here)),
         "she erases": lambda: rights.erase(house.room, person.subject),
     }
 
-    def digest(self: Secrets, passphrase: str) -> bytes:
-        found = slow(self, passphrase)
-        monkeypatch.setattr(Secrets, "passphrase_digest", slow)
-        acts[meanwhile]()
-        return found
-
     present = accounts.find_session(house.room, here)
-    monkeypatch.setattr(Secrets, "passphrase_digest", digest)
+    during(monkeypatch, "passphrase_digest", acts[meanwhile])
     with pytest.raises(Problem) as problem:
         new_words.new_words(house.room, present)
 
@@ -151,15 +146,7 @@ def test_what_happens_while_words_are_made_leaves_no_words_that_should_not_work(
 
 def test_old_words_that_were_still_being_checked_open_nothing(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     person, before = claimed(house)
-    slow = Secrets.passphrase_digest
-
-    def digest(self: Secrets, passphrase: str) -> bytes:
-        found = slow(self, passphrase)
-        monkeypatch.setattr(Secrets, "passphrase_digest", slow)
-        make(house, before.session)
-        return found
-
-    monkeypatch.setattr(Secrets, "passphrase_digest", digest)
+    during(monkeypatch, "passphrase_digest", partial(make, house, before.session))
     refused(lambda: accounts.come_in(house.room, before.passphrase))
     assert len(house.rows(session, session.c.subject_id == person.subject)) == 1
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import httpx2
 import pytest
 
+from services.client import new_key
 from tests.schemas.contract import FOLDER
 from tests.support.hubs import TestHub, embedded_hub, eventually
 from tests.support.memory import Ran
@@ -109,6 +110,18 @@ def test_a_damaged_row_is_counted_and_the_others_go_on(connector: Connector, tmp
     ran = connector(damaged)
 
     assert (ran.told, ran.status) == ("Rows: 17 accepted, 5 unreadable.", 0), ran.errors
+
+
+def test_a_key_that_the_hub_does_not_know_is_told_so_in_one_line(hub: TestHub, tmp_path: Path) -> None:
+    key = tmp_path / "key.json"
+    key.write_text(json.dumps(new_key().as_dict(private=True)))
+    client = hub.join("Example City", "housing").client_id
+    script = str(EXAMPLES / "toronto_shelters.py")
+    ran = run_watched([sys.executable, script, hub.origins.default, client, str(key), str(SAMPLE)], tmp_path)
+    assert (ran.status, ran.told) == (1, "")
+    [line] = ran.errors.splitlines()
+    assert line.startswith("The hub refused (400: No token was issued.).")
+    assert line.endswith(f"Was {client} given to you for the key in {key}?")
 
 
 def test_a_row_that_the_hub_refuses_is_told_of_and_ends_with_status_1(connector: Connector, tmp_path: Path) -> None:

@@ -146,3 +146,9 @@ def test_capacity_is_declared_of_a_time_that_has_been(as_of: str) -> None:
 def test_no_more_can_be_free_than_there_is() -> None:
     data = valid_data("capacity.declared.v1") | {"total": 3, "available": 4}
     assert members(faults_of(make("capacity.declared.v1", data), ME, NOON)) == ["/data/available"]
+
+
+def test_no_more_can_be_trained_than_there_are() -> None:
+    data = valid_data("training.attested.v1") | {"units_total": 3, "units_trained": 4}
+    assert members(faults_of(make("training.attested.v1", data), ME, NOON)) == ["/data/units_trained"]
+    assert faults_of(make("training.attested.v1", data | {"units_trained": 3}), ME, NOON) == []

@@ -1,10 +1,11 @@
 """Taking events in, on SQLite and PostgreSQL: decided anew each time, sealed or withheld, kept once, and all or nothing."""
 
+import json
 import threading
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -188,6 +189,21 @@ def test_a_need_is_counted_only_for_who_agreed_to_be_counted(
     assert consent.asked[-1][0]["categories"] == []
 
 
+@pytest.mark.parametrize(
+    ("given", "counted"),
+    [("2026-04-01T00:00:00+00:00", None), ("2026-03-31T23:59:59+00:00", NOON), ("0001-01-01T00:00:00+00:00", NOON)],
+)
+def test_a_need_is_counted_in_the_year_whose_pseudonym_it_carries(
+    door: FrontDoor, consent: Decider, agencies: tuple[str, str], given: str, counted: datetime | None
+) -> None:
+    sender, _ = agencies
+    consent.decide = lambda _sending: LINKED | {"statistics": PSEUDONYM}
+    assert one(door, sender, event(sender, {**NEED, "data": NEED_DATA}, time=given)).status == "accepted"
+    with door.room.database.reading() as connection:
+        [headers] = [row.headers for row in door.room.outbox.oldest(connection, 0, 9) if row.type == "need.counted.v1"]
+    assert json.loads(headers)["ce_time"] == (counted.isoformat() if counted else given)
+
+
 @pytest.mark.parametrize("statistics", [None, PSEUDONYM])
 def test_a_referral_is_counted_only_for_who_agreed_to_be_counted(
     door: FrontDoor, consent: Decider, agencies: tuple[str, str], statistics: str | None
@@ -361,16 +377,19 @@ def test_batches_of_the_same_events_at_once_keep_each_event_once(door: FrontDoor
 
 
 @pytest.mark.backend("postgresql")
-def test_batches_that_cross_each_other_do_not_wait_in_a_circle(postgres_server: PostgresServer, tmp_path: Path) -> None:
+@pytest.mark.parametrize("events", [9, 90])
+def test_batches_that_cross_each_other_do_not_wait_in_a_circle(
+    postgres_server: PostgresServer, tmp_path: Path, events: int
+) -> None:
     url = postgres_server.empty_database().replace("postgresql://", "postgresql+psycopg://")
     with front_door(tmp_path, "http://127.0.0.1:1", StillClock(), url) as door:
         sender = door.agency()
-        documents = [event(sender, capacity(), id=f"e{number}") for number in range(1, 10)]
+        documents = [event(sender, capacity(), id=f"e{number:03d}") for number in range(events)]
         engine = door.room.database.engine
         # Somebody holds the event in the middle, so that both batches come as far as that and wait there.
         row = {
             "source": sender,
-            "id": "e5",
+            "id": "e005",
             "type": "x",
             "status": "x",
             "parts": {},
@@ -384,7 +403,51 @@ def test_batches_that_cross_each_other_do_not_wait_in_a_circle(postgres_server: 
             eventually(lambda: looker.scalar(blocked) == 2)
             holder.rollback()
             results = [result.status for batch in waiting for result in batch.result(20)]
-        assert Counter(results) == {"accepted": 9, "duplicate": 9}
+        assert Counter(results) == {"accepted": events, "duplicate": events}
+        assert len(door.sent()) == events
+
+
+def test_what_another_request_stored_a_moment_before_keeps_no_other_event_of_a_batch(
+    door: FrontDoor, consent: Decider, agencies: tuple[str, str]
+) -> None:
+    sender, recipient = agencies
+    batch = [event(sender, referral(recipient)) for _ in range(30)]
+    other = event(sender, referral(recipient, need="N03"), id=batch[7]["id"])
+    before = [[batch[3]], [other]]
+
+    def decide(_sending: object) -> dict[str, Any]:
+        if before:  # the batch was just seen to be new
+            post(door.room, sender, before.pop())
+        return consent.permit("summary")
+
+    consent.decide = decide
+    results = post(door.room, sender, batch)
+    [refused] = [result for result in results if result.status == "rejected"]
+    assert (refused, refused.reason) == (results[7], "id-reused")
+    assert [result.status for result in results].index("duplicate") == 3
+    assert Counter(result.status for result in results) == {"accepted": 28, "duplicate": 1, "rejected": 1}
+    threads, sent = {result.thread for result in results if result.thread}, [key for _, key, _ in door.sent()]
+    assert (len(threads), len(sent), threads <= set(sent)) == (29, 30, True)
+
+
+def test_of_two_events_with_one_id_in_a_batch_the_one_that_another_request_stored_is_no_stranger(
+    door: FrontDoor, consent: Decider, agencies: tuple[str, str]
+) -> None:
+    sender, recipient = agencies
+    stored = event(sender, referral(recipient))
+    other = event(sender, referral(recipient, need="N03"), id=stored["id"])
+    before = [stored]
+
+    def decide(_sending: object) -> dict[str, Any]:
+        if before:
+            post(door.room, sender, [before.pop()])
+        return consent.permit("summary")
+
+    consent.decide = decide
+    results = post(door.room, sender, [other, stored, event(sender, capacity())])
+    assert [result.status for result in results] == ["rejected", "duplicate", "accepted"]
+    assert results[1].thread == door.kept()[stored["id"]].thread
+    assert len(door.sent()) == 2
 
 
 def test_nothing_of_a_batch_is_kept_when_consent_cannot_be_asked(

@@ -18,9 +18,19 @@ def declare(
     keep_capacity(connection, {**row, "available": free, "as_of": at})
 
 
+def take_part(connection: Connection, **standings: str) -> None:
+    rows = [
+        {"id": f"agency-{name}", "name": "Sample", "sector": "ngo", "standing": how, "version": 1}
+        for name, how in standings.items()
+    ]
+    connection.execute(models.roster.table.delete())
+    connection.execute(models.roster.table.insert(), rows)
+
+
 def test_programmes_add_up_by_region_need_and_unit_with_the_oldest_of_their_statements(counting: CountingRoom) -> None:
     later, earlier = NOON, NOON - timedelta(hours=5)
     with counting.room.database.transaction() as connection:
+        take_part(connection, a="active", b="active")
         declare(connection, "agency-a", "p1", 3, later)
         declare(connection, "agency-a", "p2", 4, earlier)
         declare(connection, "agency-b", "p1", 2, later, "halifax")
@@ -33,15 +43,29 @@ def test_programmes_add_up_by_region_need_and_unit_with_the_oldest_of_their_stat
     ]
 
 
-def test_only_active_agencies_take_part_and_each_counts_once_however_much_it_declares(counting: CountingRoom) -> None:
-    standings = {"agency-a": "active", "agency-b": "suspended", "agency-c": "active", "agency-d": "active"}
+def test_of_two_statements_about_one_moment_the_second_corrects_the_first(counting: CountingRoom) -> None:
     with counting.room.database.transaction() as connection:
-        rows = [
-            {"id": name, "name": "Sample", "sector": "ngo", "standing": how, "version": 1}
-            for name, how in standings.items()
-        ]
-        connection.execute(models.roster.table.delete())
-        connection.execute(models.roster.table.insert(), rows)
+        take_part(connection, a="active")
+        for free in (5, 0):  # of one day, which is as far as many systems tell
+            declare(connection, "agency-a", "p1", free, NOON)
+        assert [found.available for found in available(connection)] == [0]
+
+
+def test_what_a_suspended_or_unknown_agency_declared_is_free_for_nobody_until_it_takes_part(
+    counting: CountingRoom,
+) -> None:
+    with counting.room.database.transaction() as connection:
+        take_part(connection, a="active", b="suspended")
+        for agency in ("agency-a", "agency-b", "agency-z"):
+            declare(connection, agency, "p1", 3, NOON)
+        assert available(connection) == [Free("toronto", "N02", "bed", 3, 10, 1, NOON)]
+        take_part(connection, a="suspended", b="active", z="active")
+        assert available(connection) == [Free("toronto", "N02", "bed", 6, 20, 2, NOON)]
+
+
+def test_only_active_agencies_take_part_and_each_counts_once_however_much_it_declares(counting: CountingRoom) -> None:
+    with counting.room.database.transaction() as connection:
+        take_part(connection, a="active", b="suspended", c="active", d="active")
         assert declaring(connection) == (0, 3)
         for agency, program in (("agency-a", "p1"), ("agency-a", "p2"), ("agency-b", "p1"), ("agency-z", "p1")):
             declare(connection, agency, program, 1, NOON)

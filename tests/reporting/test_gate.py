@@ -4,7 +4,9 @@ import json
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
@@ -14,6 +16,7 @@ from typing import Any
 import httpx2
 import pytest
 from fastapi import FastAPI
+from sqlalchemy import delete
 from starlette.testclient import TestClient
 
 from services.auditor import published
@@ -24,6 +27,7 @@ from services.reporting import gate, governance, publications
 from services.reporting.drafts import Draft
 from services.reporting.frozen import FrozenShelf
 from services.reporting.pages.holdings import Holdings
+from services.reporting.publication_tables import approval
 from services.reporting.repair import repair
 from services.reporting.room import Room
 from services.reporting.store import publications as store
@@ -124,6 +128,51 @@ def test_words_given_for_one_draft_do_not_hold_for_another(room: Room, keys: Pat
     gate.build(room, keys, "2026-Q2", quietly)
     assert gate.check(room, quietly).safe
     assert refused(lambda: gate.publish(room)) == "not-approved"
+
+
+def test_a_draft_that_came_while_another_was_audited_has_passed_nothing(
+    room: Room, keys: Path, counting: CountingRoom
+) -> None:
+    audited = gate.build(room, keys, "2026-Q1", quietly)
+    made: list[Any] = []
+
+    def build_again(_stage: str, _done: int, _total: int) -> None:
+        if not made:
+            made.append(None)
+            counting.take([withdrawal(1, *range(1, 40))])
+            made[0] = gate.build(room, keys, "2026-Q1", quietly)
+
+    assert refused(lambda: gate.check(room, build_again)) == "changed"
+    assert made[0]["bundle"] != audited["bundle"]
+    assert refused(lambda: gate.approve(room, "publisher", "Sample Birch")) == "not-audited"
+    assert refused(lambda: gate.publish(room)) == "not-audited"
+
+
+def test_one_person_who_speaks_twice_at_the_same_instant_is_still_one(room: Room, keys: Path) -> None:
+    gate.build(room, keys, "2026-Q1", quietly)
+    assert gate.check(room, quietly).safe
+    ready = threading.Barrier(2)
+
+    def speak(role: str) -> bool:
+        ready.wait(20)
+        with suppress(Problem):
+            gate.approve(room, role, "Sample Birch")
+            return True
+        return False
+
+    for _ in range(10):
+        with ThreadPoolExecutor(2) as pool:
+            assert sorted(pool.map(speak, gate.ROLES)) == [False, True]
+        with room.database.transaction() as connection:
+            connection.execute(delete(approval))
+
+
+@pytest.mark.parametrize("name", ["", " \t ", "\u200b", "x" * 121])
+def test_what_names_nobody_is_nobodys_word(room: Room, keys: Path, name: str) -> None:
+    gate.build(room, keys, "2026-Q1", quietly)
+    assert gate.check(room, quietly).safe
+    assert refused(lambda: gate.approve(room, "publisher", name)) == "invalid-request"
+    assert refused(lambda: governance.decide(room, "indigenous", "on", name)) == "invalid-request"
 
 
 def test_i7_what_is_published_never_changes_and_its_certificate_names_its_bytes(

@@ -1,6 +1,6 @@
 """The consent service by itself: its room on either database, its doors on a real socket, and people to stand at them."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -11,6 +11,7 @@ from typing import Any
 from uuid import UUID
 
 import httpx2
+import pytest
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PublicKey
 from joserfc import jwt
 from joserfc.jwk import Key, KeySet, OKPKey
@@ -32,6 +33,7 @@ from services.consent.handlers import accounts, grants
 from services.consent.handlers.accounts import Session
 from services.consent.handlers.grants import Wish
 from services.consent.room import Room
+from services.consent.secrets import Secrets
 from services.consent.store import permissions, subjects
 from services.intake.sealing import seal
 from tests.support.clocks import StillClock
@@ -274,3 +276,16 @@ def without_ledger(house: House) -> Iterator[None]:
             connection.execute(text(f"ALTER TABLE {old} RENAME TO {new}"))
         if new == "elsewhere":
             yield
+
+
+def during(monkeypatch: pytest.MonkeyPatch, check: str, act: Callable[[], object]) -> None:
+    """Have something happen once while `Secrets` makes or checks a hash, after which it answers as ever."""
+    slow = getattr(Secrets, check)
+
+    def interrupted(self: Secrets, *arguments: str) -> Any:
+        found = slow(self, *arguments)
+        monkeypatch.setattr(Secrets, check, slow)
+        act()
+        return found
+
+    monkeypatch.setattr(Secrets, check, interrupted)

@@ -212,6 +212,11 @@ def _papers(window: Window) -> Iterator[str]:
     window.open("/my/keys")
     window.send_with_pin("/my/words")
     yield "new-words"
+    window.open("/my/keys")
+    window.send_with_pin("/my/pin", new=PIN, again="000000")
+    yield "keys-pin-wrong"
+    window.send_with_pin("/my/pin", new=PIN, again=PIN)
+    yield "new-pin"
 
 
 def _end(window: Window) -> Iterator[str]:

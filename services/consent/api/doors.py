@@ -6,7 +6,7 @@ from zoneinfo import ZoneInfo
 from fastapi import Depends, Request, Response
 
 from services.common.access import Caller
-from services.common.errors import Fault, Problem
+from services.common.errors import Problem
 from services.common.settings import Settings
 from services.consent import epochs
 from services.consent.handlers import accounts
@@ -39,9 +39,7 @@ class Door:
         """The present session, if its PIN was given in the last minutes."""
         session = self.session(request)
         if not session.stepped_up:
-            raise Problem(
-                403, "pin-needed", "This needs your PIN first.", [Fault("/pin", "POST it to session/step-up.")]
-            )
+            raise accounts.pin_needed()
         return session
 
     def same_site(self, request: Request) -> None:

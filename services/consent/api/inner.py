@@ -8,31 +8,19 @@ from services.common.access import TokenKeys
 from services.common.clock import Clock
 from services.common.errors import Problem
 from services.common.jose import Untrusted, check_claims, check_window, verify
-from services.common.text import base64url
 from services.consent.api.doors import TheRoom
-from services.consent.handlers.decisions import Answer, Sending, decide_sendings
+from services.consent.handlers.decisions import Sending, decide_sendings
 
 routes = APIRouter(prefix="/internal/consent/v1", include_in_schema=False)
 TOKEN_TYPE = "service+jwt"
 AUDIENCE = "urn:fireweed:consent"
 
 
-class SendingBody(BaseModel):
-    """One event about to be sent."""
-
-    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
-    agency: str
-    ppid: str
-    to: str | None = None
-    purpose: str | None = None
-    categories: list[str] = []
-
-
 class SendingsBody(BaseModel):
     """Events of one request."""
 
     model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
-    sendings: list[SendingBody] = Field(max_length=500)
+    sendings: list[Sending] = Field(max_length=500)
 
 
 class ServiceGate:
@@ -63,24 +51,6 @@ def intake_only(request: Request) -> None:
 @routes.post("/decisions", dependencies=[Depends(intake_only)])
 def decide(room: TheRoom, body: SendingsBody) -> Response:
     """Decide for events about to be sent."""
-    sendings = [
-        Sending(item.agency, item.ppid, item.to, item.purpose, frozenset(item.categories)) for item in body.sendings
-    ]
     # As a response of its own: FastAPI would look through hundreds of answers for what is not yet plain.
-    told = to_json([_told(answer) for answer in decide_sendings(room, sendings)])
+    told = to_json(decide_sendings(room, body.sendings), bytes_mode="base64")
     return Response(told, media_type="application/json")
-
-
-def _told(answer: Answer) -> dict[str, object]:
-    seal = answer.seal
-    told = (
-        {
-            "grant": seal.grant,
-            "public_key": base64url(seal.public_key),
-            "categories": sorted(seal.categories),
-            "epoch": seal.epoch,
-        }
-        if seal
-        else None
-    )
-    return {"linked": answer.linked, "seal": told, "statistics": answer.statistics}

@@ -12,7 +12,18 @@ from services.common.errors import Fault, invalid
 from services.consent.api.doors import Here, TheDoor, TheRoom, Widening
 from services.consent.api.papers import papers_json
 from services.consent.api.rights import told_json, wait_json
-from services.consent.handlers import accounts, cautions, compelled, grants, new_words, notices, rights, tree, waiting
+from services.consent.handlers import (
+    accounts,
+    cautions,
+    compelled,
+    grants,
+    new_pin,
+    new_words,
+    notices,
+    rights,
+    tree,
+    waiting,
+)
 from services.consent.handlers.receipts import receipts_of
 from services.consent.ledger import Line
 from services.consent.records import shown
@@ -122,6 +133,15 @@ def make_words(room: TheRoom, session: Widening) -> dict[str, str]:
     If this answer is lost, make them again in this session.
     """
     return {"passphrase": new_words.new_words(room, session)}
+
+
+@routes.post("/pin", status_code=204)
+def set_pin(room: TheRoom, session: Widening, body: Pin) -> None:
+    """Set a new PIN. The old one stops working, and in every other session it has to be given again.
+
+    If this answer is lost, your ledger says whether it was set.
+    """
+    new_pin.new_pin(room, session, body.pin)
 
 
 @routes.post("/revoke-card", status_code=204)

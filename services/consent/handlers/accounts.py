@@ -1,8 +1,12 @@
 """Coming in: a survivor is registered by an agency, claims her account, and holds sessions that end by themselves."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from uuid import UUID
+
+from sqlalchemy import Connection
 
 import schemas
 from services.common.errors import Fault, Problem, invalid
@@ -58,6 +62,12 @@ def check_age(band: str | None) -> None:
         raise invalid(Fault("/age_band", "Not one of the codes.", ", ".join(sorted(schemas.code_set("age_bands")))))
 
 
+def check_pin(pin: str) -> None:
+    """Raise a 400 problem for what could not be a PIN."""
+    if not is_pin(pin):
+        raise invalid(Fault("/pin", "Not a PIN.", "six digits"))
+
+
 def register(room: Room, agency: str, language: str, age_band: str | None = None) -> Registered:
     """Make a survivor known to the hub, linked to the agency that she is with. Her age as a group, if it matters."""
     check_age(age_band)
@@ -89,8 +99,8 @@ def claim(room: Room, code: str, pin: str | None, language: str | None = None) -
     each time with new words that void the earlier ones, until words or PIN are used for the first time: then she has
     them, and whoever finds the slip later holds a piece of paper. It ends an hour after the first claim in any case.
     """
-    if pin is not None and not is_pin(pin):
-        raise invalid(Fault("/pin", "Not a PIN.", "six digits"))
+    if pin is not None:
+        check_pin(pin)
     digest, now = room.secrets.code_digest("claim", code), room.clock.now()
     with room.database.reading() as connection:
         subject = subjects.find_subject(connection, "claim_digest", digest)
@@ -166,6 +176,28 @@ def step_up(room: Room, session: Session, pin: str) -> None:
         )
 
 
+@contextmanager
+def replacing(
+    room: Room, session: Session, row: subjects.SubjectRow, secret: str, twice: Problem
+) -> Iterator[Connection]:
+    """A transaction in which a secret of hers is replaced; raises `twice` if it no longer is the one in `row`.
+
+    Whoever held her row meanwhile may also have ended this visit, or set another PIN: then it may not do this any more.
+    """
+    now = room.clock.now()
+    with room.database.transaction() as connection:
+        # Her row before her sessions, as everybody takes them: who waits here looks at what the one before left.
+        unchanged = subjects.confirm_claim(connection, id=row.id, **{secret: getattr(row, secret)})
+        present = subjects.get_session(connection, session.digest)
+        if present is None:
+            raise not_let_in()
+        if present.stepped_up_until is None or present.stepped_up_until <= now:
+            raise pin_needed()
+        if unchanged is None:
+            raise twice
+        yield connection
+
+
 def leave(room: Room, session: Session) -> None:
     """End the session."""
     with room.database.transaction() as connection:
@@ -192,6 +224,11 @@ def subject_of_card(room: Room, code: str) -> UUID:
 def new_ppid() -> str:
     """A random name by which one agency knows one survivor; it says nothing, and no two agencies share one."""
     return random_name(PPID_CHARACTERS)
+
+
+def pin_needed() -> Problem:
+    """For an act that lets others see more, in a visit whose PIN was not given in the last minutes."""
+    return Problem(403, "pin-needed", "This needs your PIN first.", [Fault("/pin", "POST it to session/step-up.")])
 
 
 def not_let_in() -> Problem:

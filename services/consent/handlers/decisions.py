@@ -3,6 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from pydantic import ConfigDict
+from pydantic.dataclasses import dataclass as checked
+
 from services.consent.domain import Decision, Request, best_grant, decide
 from services.consent.handlers.rights import statistics_pseudonym
 from services.consent.room import Room
@@ -10,7 +13,7 @@ from services.consent.store.snapshots import read_snapshots
 from services.consent.store.subjects import linked
 
 
-@dataclass(frozen=True, slots=True)
+@checked(frozen=True, slots=True, config=ConfigDict(extra="forbid", hide_input_in_errors=True))
 class Sending:
     """An event about to be sent by an agency that knows her as `ppid`. Without `to` it only asks whether she is counted."""
 
@@ -23,11 +26,11 @@ class Sending:
 
 @dataclass(frozen=True, slots=True)
 class Seal:
-    """Under which grant, to which key, and which categories may be sealed."""
+    """Under which grant, to which key, and which categories may be sealed, in alphabetical order."""
 
     grant: str
     public_key: bytes
-    categories: frozenset[str]
+    categories: tuple[str, ...]
     epoch: int
 
 
@@ -70,5 +73,6 @@ def decide_sendings(room: Room, sendings: Sequence[Sending]) -> list[Answer]:
     return [answer(sending) for sending in sendings]
 
 
-def _under(decision: Decision, grant: object) -> frozenset[str]:
-    return frozenset(category for category, verdict in decision.verdicts.items() if grant in verdict.grants)
+def _under(decision: Decision, grant: object) -> tuple[str, ...]:
+    # In order, since it is written into an answer: the same question gets the same bytes.
+    return tuple(sorted(category for category, verdict in decision.verdicts.items() if grant in verdict.grants))

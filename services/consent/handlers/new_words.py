@@ -2,7 +2,7 @@
 
 from services.common.errors import Problem
 from services.consent import ledger
-from services.consent.handlers.accounts import Session, not_let_in
+from services.consent.handlers.accounts import Session, not_let_in, replacing
 from services.consent.ledger import Entry
 from services.consent.room import Room
 from services.consent.store import subjects
@@ -17,13 +17,7 @@ def new_words(room: Room, session: Session) -> str:
     # The slow hash comes before the transaction, which on SQLite holds up every other writer.
     words = room.secrets.new_passphrase(row.language)
     digest, now = room.secrets.passphrase_digest(words), room.clock.now()
-    with room.database.transaction() as connection:
-        # Her row before her sessions, as everybody takes them: who waits here looks at what the one before left.
-        unchanged = subjects.confirm_claim(connection, id=row.id, passphrase_digest=row.passphrase_digest)
-        if subjects.get_session(connection, session.digest) is None:
-            raise not_let_in()
-        if unchanged is None:
-            raise done_twice()
+    with replacing(room, session, row, "passphrase_digest", done_twice()) as connection:
         subjects.change_subject(connection, row.id, passphrase_digest=digest)
         subjects.end_sessions(connection, row.id, but=session.digest)
         ledger.append(connection, [Entry("words.replaced", row.id)], now)

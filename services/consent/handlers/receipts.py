@@ -78,10 +78,12 @@ def _processing(room: Room, grant: Any) -> dict[str, Any]:
     return {
         "privacy_notice": {"version": grant.notice_version, "sha256": grant.notice_sha256},
         "language": language,
-        "purposes": [{"purpose": grant.purpose, "label": schemas.label("purposes", grant.purpose, language)}],
+        "purposes": [
+            {"purpose": grant.purpose, "label": schemas.label("purposes", grant.purpose, language, grant.purpose)}
+        ],
         "lawful_basis": "consent",
         "pii_information": [
-            {"pii_type": category, "label": schemas.label("categories", category, language)}
+            {"pii_type": category, "label": schemas.label("categories", category, language, category)}
             for category in grant.categories
         ],
         "pii_controllers": [room.ledger_key.origin],

@@ -3,7 +3,7 @@
 import sqlalchemy as sa
 from alembic import op
 
-from services.common.database import BigId, Instant, Json
+from services.common.columns import BigId, Codes, Instant, Json
 
 revision = "0001"
 down_revision = None
@@ -172,7 +172,7 @@ def upgrade() -> None:
         sa.Column("subject_id", sa.Uuid(), nullable=False),
         sa.Column("agency", sa.String(length=64), nullable=False),
         sa.Column("purpose", sa.String(length=32), nullable=False),
-        sa.Column("categories", Json, nullable=False),
+        sa.Column("categories", Codes(), nullable=False),
         sa.Column("valid_from", Instant(), nullable=False),
         sa.Column("valid_until", Instant(), nullable=False),
         sa.Column("notice_version", sa.String(length=32), nullable=False),
@@ -200,7 +200,7 @@ def upgrade() -> None:
         sa.Column("asked_by", sa.String(length=64), nullable=False),
         sa.Column("agency", sa.String(length=64), nullable=False),
         sa.Column("purpose", sa.String(length=32), nullable=False),
-        sa.Column("categories", Json, nullable=False),
+        sa.Column("categories", Codes(), nullable=False),
         sa.Column("asked_at", Instant(), nullable=False),
         sa.Column("open_until", Instant(), nullable=False),
         sa.Column("answered_at", Instant(), nullable=True),
@@ -346,7 +346,7 @@ def upgrade() -> None:
         sa.Column("subject_id", sa.Uuid(), nullable=False),
         sa.Column("agency", sa.String(length=64), nullable=False),
         sa.Column("purpose", sa.String(length=32), nullable=False),
-        sa.Column("categories", Json, nullable=False),
+        sa.Column("categories", Codes(), nullable=False),
         sa.Column("days", sa.Integer(), nullable=False),
         sa.Column("second_look_by", sa.String(length=64), nullable=False),
         sa.Column("asked_at", Instant(), nullable=False),
@@ -421,7 +421,7 @@ def upgrade() -> None:
         sa.Column("grant_id", sa.Uuid(), nullable=False),
         sa.Column("epoch", sa.Integer(), nullable=False),
         sa.Column("purpose", sa.String(length=32), nullable=False),
-        sa.Column("categories", Json, nullable=False),
+        sa.Column("categories", Codes(), nullable=False),
         sa.Column("action", sa.String(length=16), nullable=False),
         sa.Column("made_at", Instant(), nullable=False),
         sa.Column("act_by", Instant(), nullable=False),

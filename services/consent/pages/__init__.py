@@ -1,6 +1,9 @@
 """Her pages at `/my`: what she sees and holds. Each page calls the handlers that the JSON face calls."""
 
 from services.consent.pages import copies, files, keys, limits, mine, papers, sharing, way_in, workers
+from services.consent.pages.visits import show_trouble
+
+__all__ = ["ROUTERS", "show_trouble"]
 
 ROUTERS = (
     way_in.routes,

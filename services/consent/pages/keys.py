@@ -1,4 +1,4 @@
-"""Keys on her phones and computers: listed with first and last use, added with the PIN, taken away with a tap. New words."""
+"""Keys on her phones and computers: listed with their use, added with the PIN, taken away with a tap. New words and PIN."""
 
 from typing import Annotated
 
@@ -6,25 +6,46 @@ from fastapi import APIRouter, Form
 from fastapi.responses import Response
 
 from services.common.errors import Problem, not_found
-from services.consent.handlers import new_words, passkeys
-from services.consent.pages.visits import HOME, Her, HerHand, HerPin, PageRoute, Sender
+from services.consent.handlers import new_pin, new_words, passkeys
+from services.consent.pages.visits import HOME, Her, HerHand, HerPin, PageRoute, Sender, Visit
 from services.consent.pages.way_in import way_in
 
 routes = APIRouter(prefix=HOME, include_in_schema=False, route_class=PageRoute)
 Credential = Annotated[str, Form(max_length=20_000)]
 Name = Annotated[str, Form(max_length=2_048)]
+NewPin = Annotated[str, Form(max_length=6)]
 
 
 @routes.get("/keys")
 def keys(visit: Her) -> Response:
     """Her keys."""
-    return visit.show("keys.html", keys=passkeys.keys_of(visit.room, visit.subject))
+    return _keys(visit)
+
+
+def _keys(visit: Visit, wrong: str = "") -> Response:
+    """The same, after a new PIN that was none (`digits`) or not typed alike (`again`)."""
+    shown = {"keys": passkeys.keys_of(visit.room, visit.subject), "wrong": wrong}
+    return visit.show("keys.html", 400 if wrong else 200, **shown)
 
 
 @routes.post("/words")
 def make_words(visit: HerPin) -> Response:
     """New words in place of hers. They are on this answer only, so that it is no redirect."""
     return visit.show("new_words.html", words=new_words.new_words(visit.room, visit.here))
+
+
+@routes.post("/pin")
+def set_pin(visit: HerPin, new: NewPin = "", again: NewPin = "") -> Response:
+    """A new PIN in place of hers. Typed twice, and shown nowhere: a line that breaks could keep it from her."""
+    if new != again:
+        return _keys(visit, "again")
+    try:
+        new_pin.new_pin(visit.room, visit.here, new)
+    except Problem as problem:
+        if problem.status != 400:
+            raise
+        return _keys(visit, "digits")
+    return visit.show("new_pin.html")
 
 
 @routes.post("/keys/new")

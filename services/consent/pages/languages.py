@@ -41,7 +41,8 @@ def templates(language: str, zone: ZoneInfo) -> Environment:
 
 
 def _label(language: str, kind: str, code: str) -> str:
-    return schemas.label(kind, code, language)
+    """What people read in place of a code. One that a newer hub wrote must not close the page that takes it back."""
+    return schemas.label(kind, code, language, catalogue(language).gettext("something that has no name here"))
 
 
 def _about(language: str, kind: str, code: str, member: str) -> object:

@@ -50,6 +50,7 @@ SENTENCES: Mapping[str, str] = {
     "letter.ended": _("You ended a letter that names %(agency)s."),
     "card.replaced": _("You made a new stop card. The old one no longer works."),
     "words.replaced": _("You made new words. The old ones no longer work."),
+    "pin.replaced": _("You set a new PIN. The old one no longer works."),
     "correction.asked": _("You asked %(agency)s to put something right: %(what)s."),
     "correction.done": _("%(agency)s says it has put something right: %(what)s."),
     "passkey.added": _("You added a key on a phone or computer."),

@@ -15,6 +15,7 @@ from sqlalchemy.exc import DataError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from services.common.errors import Problem, invalid, unavailable
+from services.common.web import is_page
 from services.consent.api.doors import Door, TheDoor, TheRoom
 from services.consent.handlers import accounts, cautions, visits
 from services.consent.handlers.accounts import Session
@@ -122,7 +123,7 @@ def her_pin(visit: Annotated[Visit, Depends(her_hand)], pin: Annotated[str, Form
     """She herself, acting, with her PIN now or a moment ago."""
     if not visit.here.stepped_up:
         if not pin:
-            raise Problem(403, "pin-needed", "This needs your PIN first.")
+            raise accounts.pin_needed()
         cautions.step_up(visit.room, visit.here, pin)
     return visit
 
@@ -171,12 +172,23 @@ def _code(problem: Problem) -> str:
     return next((code for member, code in YOUNG.items() if member in members), problem.code)
 
 
+def show_trouble(request: Request, problem: Problem) -> Response | None:
+    """The page for a browser that asked for what is no page of hers; nobody is looked up for it. None beside her pages."""
+    if not is_page(request.url.path, HOME):
+        return None
+    return _visit(request).show("trouble.html", problem.status, code=_code(problem))
+
+
+def _visit(request: Request) -> Visit:
+    """Who is here, as far as that was found out already."""
+    visit: Visit | None = getattr(request.state, "visit", None)
+    return visit or anyone(request.app.state.room, request.app.state.door, request)
+
+
 async def _trouble(request: Request, problem: Problem) -> Response:
     if problem.status == 401:
         return RedirectResponse(HOME, 303)
-    visit: Visit = getattr(request.state, "visit", None) or anyone(
-        request.app.state.room, request.app.state.door, request
-    )
+    visit = _visit(request)
     if problem.code in {"pin-needed", "wrong-pin"}:
         # Whatever she has filled in goes along, and is done once the PIN is right.
         fields = [item for item in (await request.form()).multi_items() if item[0] not in FORM_FIELDS]

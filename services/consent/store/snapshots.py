@@ -9,7 +9,6 @@ from uuid import UUID
 from sqlalchemy import Connection, Row, select
 
 from services.common.lists import listed, one_of
-from services.common.roster import Agency
 from services.consent.domain import Grant, Recipient, Restriction, Snapshot
 from services.consent.models import grant, restriction, subject
 from services.consent.store.standing import Recipients
@@ -31,17 +30,17 @@ class Snapshots:
     subjects: Mapping[UUID, Row[tuple[Any, ...]]]
     grants: Mapping[UUID, list[Grant]]
     restrictions: Mapping[UUID, list[Restriction]]
-    agencies: Mapping[str, Agency]
+    recipients: Mapping[str, Recipient]
     public_keys: Mapping[UUID, bytes]
     """To which parts are sealed, by grant."""
 
     def of(self, subject_id: UUID, agency: str) -> Snapshot:
         """One survivor towards one agency; a survivor who is not there counts as erased."""
-        row, known = self.subjects.get(subject_id), self.agencies.get(agency)
+        row = self.subjects.get(subject_id)
         return Snapshot(
             state=row.state if row else "erased",
             epoch=row.epoch if row else 0,
-            recipient=Recipient(known.id, known.sector, known.standing) if known else None,
+            recipient=self.recipients.get(agency),
             grants=[grant for grant in self.grants.get(subject_id, []) if grant.agency == agency],
             restrictions=self.restrictions.get(subject_id, []),
         )
@@ -61,13 +60,11 @@ def read_snapshots(
     for row in connection.execute(_RESTRICTIONS, about):
         rule = Restriction(row.id, row.agency, row.sector, row.category, row.purpose)
         restrictions[row.subject_id].append(rule)
-    known = roster.as_recipients(connection, list(agencies))
-    return Snapshots({row.id: row for row in rows}, grants, restrictions, known, keys)
+    known = roster.as_recipients(connection, list(agencies)).values()
+    recipients = {agency.id: Recipient(agency.id, agency.sector, agency.standing) for agency in known}
+    return Snapshots({row.id: row for row in rows}, grants, restrictions, recipients, keys)
 
 
 def _grant(row: Row[tuple[Any, ...]]) -> Grant:
-    # Of what is not a list of texts, nobody can say what it permits: then it permits nothing.
-    listed: Any = row.categories
-    readable = isinstance(listed, list) and all(isinstance(category, str) for category in listed)
-    categories = frozenset(listed) if readable else frozenset[str]()
+    categories = frozenset(row.categories)
     return Grant(row.id, row.agency, row.purpose, categories, row.valid_from, row.valid_until, row.ended_at is not None)

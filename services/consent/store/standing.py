@@ -6,7 +6,7 @@ from dataclasses import replace
 from sqlalchemy import Connection, Table, bindparam, exists
 
 from services.common.clock import Clock
-from services.common.database import Instant
+from services.common.columns import Instant
 from services.common.lists import listed
 from services.common.roster import Agency, Roster
 from services.consent.paperwork import notice

@@ -147,6 +147,12 @@ def end_sessions(connection: Connection, subject_id: UUID, but: bytes = b"") -> 
     connection.execute(delete(session).where(session.c.subject_id == subject_id, session.c.digest != but))
 
 
+def end_step_ups(connection: Connection, subject_id: UUID, but: bytes) -> None:
+    """Let the PIN count no more in a survivor's sessions, but for the one with this digest."""
+    others = update(session).where(session.c.subject_id == subject_id, session.c.digest != but)
+    connection.execute(others.values(stepped_up_until=None))
+
+
 def end_stale_sessions(connection: Connection, seen_before: datetime, begun_before: datetime) -> None:
     """End every session that was last seen, or began, before these moments."""
     connection.execute(delete(session).where(or_(session.c.seen_at < seen_before, session.c.began_at < begun_before)))

@@ -62,6 +62,11 @@ def none_yet(_holdings: Holdings, language: str, subject: str, sort: str) -> byt
     )
 
 
+def trouble(language: str, status: int) -> bytes:
+    """Word that there is no such page, or that it cannot be had now."""
+    return _render(language, "trouble.html", status=status)
+
+
 def contents(_holdings: Holdings, releases: Releases, release: Release, language: str) -> bytes:
     """What a publication holds: everything that a page can be about and that it has numbers for."""
     held = {

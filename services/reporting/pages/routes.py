@@ -7,8 +7,9 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 
-from services.common.errors import not_found
+from services.common.errors import Problem, not_found
 from services.common.languages import LANGUAGES, preferred
+from services.common.web import is_page
 from services.reporting.pages import made, subjects
 from services.reporting.pages.answers import HTML, PAGE_SECONDS, TheHoldings, frozen
 from services.reporting.pages.holdings import find
@@ -97,6 +98,15 @@ def newest(holdings: TheHoldings, language: Language, subject: str) -> Response:
     if found:
         return RedirectResponse(f"{HOME}/{language}/r/{found.id}/{subject}", 307)
     return HTMLResponse(holdings.make(made.none_yet, language, subject, sort))
+
+
+def show_trouble(request: Request, problem: Problem) -> Response | None:
+    """The page for a browser that asked for what is not there; the same for whatever that is. None beside the pages."""
+    if not is_page(request.url.path, HOME):
+        return None
+    named = request.url.path.removeprefix(HOME).split("/")[1:2]
+    language = named[0] if named and named[0] in LANGUAGES else preferred(request.headers.get("accept-language", ""))
+    return HTMLResponse(made.trouble(language, problem.status), problem.status)
 
 
 @cache

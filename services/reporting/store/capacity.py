@@ -9,6 +9,7 @@ from services.reporting.models import capacity, roster
 from services.reporting.pages.shelf import Free
 
 # Put together once: they are asked again and again.
+_agency = roster.table
 _groups = (capacity.c.region, capacity.c.need, capacity.c.unit)
 AVAILABLE = (
     select(
@@ -18,10 +19,11 @@ AVAILABLE = (
         func.count(),
         func.min(capacity.c.as_of).label("as_of"),
     )
+    # Nobody can be sent to an agency that takes no part: what it declared is no room for anyone.
+    .join(_agency, (_agency.c.id == capacity.c.agency) & (_agency.c.standing == "active"))
     .group_by(*_groups)
     .order_by(*_groups)
 )
-_agency = roster.table
 DECLARING = select(func.count().filter(exists().where(capacity.c.agency == _agency.c.id)), func.count()).where(
     _agency.c.standing == "active"
 )

@@ -56,10 +56,12 @@ def find_unfinished(connection: Connection, begun: str) -> Any:
     return connection.execute(select(unfinished).where(unfinished.c.begun == begun)).one_or_none()
 
 
-def keep_verdict(connection: Connection, name: str, state: str, verdict: Mapping[str, Any]) -> None:
-    """Keep what an audit said of a draft."""
-    ours = (publication.c.id == name) & (publication.c.state != "published")
-    connection.execute(update(publication).where(ours).values(state=state, verdict=verdict))
+def keep_verdict(connection: Connection, draft: Any, state: str, verdict: Mapping[str, Any]) -> bool:
+    """Keep what an audit said of a draft; false if another draft has taken its place since."""
+    ours = (
+        (publication.c.id == draft.id) & (publication.c.bundle == draft.bundle) & (publication.c.state != "published")
+    )
+    return connection.execute(update(publication).where(ours).values(state=state, verdict=verdict)).rowcount == 1
 
 
 def freeze(connection: Connection, name: str, certificate: bytes, at: object) -> None:

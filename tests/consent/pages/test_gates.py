@@ -47,6 +47,7 @@ WIDENS = {
     "/my/paper/letter": {"agency": "{agency}"},
     "/my/keys/new": {},
     "/my/words": {},
+    "/my/pin": {"new": "161803", "again": "161803"},
 }
 LOOKS = [
     "/my/still",

@@ -3,8 +3,7 @@
 import pytest
 
 from services.consent.handlers import accounts, new_words
-from services.consent.secrets import Secrets
-from tests.support.consent import House
+from tests.support.consent import House, during
 from tests.support.visitor import NewVisitor, Visitor
 
 PIN = "271828"
@@ -35,15 +34,11 @@ def test_pressed_twice_at_once_she_is_told_that_her_words_have_changed(
     house: House, arrive: NewVisitor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     visitor, before = _at_home(house, arrive, "en")
-    slow = Secrets.passphrase_digest
 
-    def digest(self: Secrets, passphrase: str) -> bytes:
-        found = slow(self, passphrase)
-        monkeypatch.setattr(Secrets, "passphrase_digest", slow)
+    def press() -> None:
         new_words.new_words(house.room, accounts.find_session(house.room, before.session))
-        return found
 
-    monkeypatch.setattr(Secrets, "passphrase_digest", digest)
+    during(monkeypatch, "passphrase_digest", press)
     seen = visitor.send(visitor.get("/my/keys"), "/my/words", pin=PIN)
     assert (seen.status, "Your words were just changed." in seen.text) == (409, True)
     assert "Nothing was changed." not in seen.text

@@ -55,6 +55,12 @@ def test_a_tag_is_the_hash_of_the_bytes_and_whoever_has_them_is_told_so(web: Tes
     assert web.get(path, headers={"if-none-match": '"other"'}).content == answer.content
 
 
+@pytest.mark.parametrize("path", [f"{HOME}/", f"{HOME}/v1/publications", f"{HOME}/en/r/none", *PUBLISHED])
+def test_whoever_only_looks_whether_a_link_still_leads_somewhere_is_told_so(web: TestClient, path: str) -> None:
+    head, whole = web.head(path), web.get(path)
+    assert (head.status_code, head.headers, head.content) == (whole.status_code, whole.headers, b"")
+
+
 def test_no_page_leaves_anything_behind_needs_a_script_or_reaches_elsewhere(web: TestClient) -> None:
     for path in every_path(web)[::5]:
         answer = web.get(path)

@@ -13,6 +13,7 @@ from starlette.testclient import TestClient
 from services.common.settings import Settings
 from services.reporting import main
 from services.reporting.frozen import FrozenShelf
+from services.reporting.models import roster
 from services.reporting.pages.holdings import KEPT, KEPT_LIVE, RECENT_SECONDS, Holdings
 from services.reporting.pages.made import look_ahead
 from services.reporting.pages.shelf import Live
@@ -73,6 +74,9 @@ class Kept:
 @pytest.fixture
 def kept(tmp_path: Path) -> Iterator[Kept]:
     with front(f"sqlite:///{tmp_path / 'reporting.sqlite'}", tmp_path, drafts()[:2]) as face:
+        with face.database.transaction() as connection:
+            agency = {"id": "agency-a", "name": "Sample", "sector": "ngo", "standing": "active", "version": 1}
+            connection.execute(roster.table.insert(), agency)
         clock = Hand()
         face.app.state.holdings = holdings = Holdings(FrozenShelf(face.database), clock)
         with TestClient(face.app, follow_redirects=False) as client:

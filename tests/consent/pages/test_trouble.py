@@ -1,0 +1,64 @@
+"""A browser that asks for what is no page of hers reads so on a page, which says nothing of her; programs read JSON."""
+
+import httpx2
+import pytest
+
+from tests.support.consent import House
+from tests.support.visitor import NewVisitor
+
+BROWSER = {"accept": "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"}
+SOME_ID = "00000000-0000-4000-8000-000000000000"
+MISTYPED = ["/my/pst", "/my/past/", "/my/yes/one/more", "/my/files/none.css", "/my/v2", "/my//past"]
+PROBLEM = "application/problem+json"
+
+
+def ask(house: House, path: str, method: str = "GET", **headers: str) -> httpx2.Response:
+    return house.http.request(method, house.url + path, headers={**BROWSER, **headers})
+
+
+@pytest.mark.parametrize(
+    ("language", "told"), [("en", "There is nothing here. It may be gone already."), ("fr-CA", "Il n’y a rien ici.")]
+)
+@pytest.mark.parametrize("path", MISTYPED)
+def test_a_mistyped_address_is_answered_by_a_page_in_the_browsers_language(
+    house: House, path: str, language: str, told: str
+) -> None:
+    answer = ask(house, path, **{"accept-language": language})
+    assert (answer.status_code, answer.headers["content-type"]) == (404, "text/html; charset=utf-8")
+    assert told in answer.text
+    assert '<form id="leave"' in answer.text
+    assert path not in answer.text
+    assert answer.headers["cache-control"] == "no-store"
+    assert "set-cookie" not in answer.headers
+
+
+@pytest.mark.parametrize("path", MISTYPED)
+def test_it_looks_the_same_with_a_session_of_hers_with_a_false_one_and_without(house: House, path: str) -> None:
+    hers = house.session(house.person(language="fr"))
+    answers = [ask(house, path, **given) for given in ({}, {"cookie": f"s={hers}"}, {"cookie": "s=none"})]
+    assert len({(answer.status_code, answer.content, *sorted(answer.headers)) for answer in answers}) == 1
+
+
+def test_an_act_that_is_opened_like_a_page_is_none_and_says_how_it_is_done(house: House, arrive: NewVisitor) -> None:
+    answer = ask(house, "/my/pause")
+    assert (answer.status_code, answer.headers["allow"]) == (405, "POST")
+    assert "There is nothing here." in answer.text
+    assert arrive().get("/my/pause").response.headers["content-type"] == PROBLEM, "it asked for no page"
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [
+        ("GET", "/my/v1/nothing", 404),
+        ("GET", "/my/v1", 405),
+        ("GET", "/my/v1/grants", 401),
+        ("DELETE", f"/my/v1/grants/{SOME_ID}", 401),
+        ("PUT", "/my/v1/session", 405),
+        ("GET", "/consent/nothing", 404),
+        ("GET", "/consent/v1/openings", 405),
+    ],
+)
+def test_what_programs_ask_is_answered_in_json_whoever_asks(house: House, method: str, path: str, status: int) -> None:
+    answer = ask(house, path, method)
+    assert (answer.status_code, answer.headers["content-type"]) == (status, PROBLEM)
+    assert answer.json()["status"] == status

@@ -1,0 +1,44 @@
+"""Codes that a newer hub wrote close none of her pages: she reads what there is, and takes it back."""
+
+import pytest
+from sqlalchemy import update
+
+from services.consent.handlers import grants
+from services.consent.handlers.grants import Rule
+from services.consent.models import grant, restriction
+from tests.support.consent import House
+from tests.support.visitor import NewVisitor
+
+NEWER = "what-a-newer-hub-wrote"
+
+
+@pytest.mark.parametrize(
+    ("language", "unknown", "nothing"),
+    [("en", "something that has no name here", "nothing"), ("fr", "quelque chose qui n’a pas de nom ici", "rien")],
+)
+def test_what_has_no_name_here_can_be_read_and_taken_back(
+    house: House, arrive: NewVisitor, language: str, unknown: str, nothing: str
+) -> None:
+    agency, person = house.agency(), house.person(language=language)
+    unnamed, unreadable = house.allow(person, agency), house.allow(person, agency, "health")
+    grants.restrict(house.room, person.subject, Rule(sector="police"))
+    with house.room.database.transaction() as connection:
+        for name, categories in ((unnamed, ["summary", NEWER]), (unreadable, None)):
+            changed = update(grant).where(grant.c.id == name)
+            connection.execute(changed.values(categories=categories, purpose=NEWER))
+        connection.execute(update(restriction).values(sector=NEWER, category=NEWER, purpose=NEWER))
+    visitor = arrive(language, house.session(person, stepped_up=True))
+
+    home = visitor.get("/my")
+    assert (home.status, unknown in home.text, f": {nothing}." in home.text) == (200, True, True)
+    for path in ("/my/never", "/my/mine", "/my/past", f"/my/yes/{unnamed}", f"/my/yes/{unreadable}"):
+        seen = visitor.get(path)
+        assert (path, seen.status, NEWER in seen.text) == (path, 200, False)
+    copy = visitor.send(visitor.get("/my/mine"), "/my/read")
+    assert (copy.status, unknown in copy.text) == (200, True)
+    receipt = house.my("GET", f"/receipts/{unnamed}", house.session(person)).json()["receipts"][0]["receipt"]
+    assert receipt["pii_processing"]["pii_information"][1] == {"pii_type": NEWER, "label": NEWER}
+
+    for name in (unnamed, unreadable):
+        assert visitor.send(visitor.get("/my"), f"/my/stop/{name}").status == 200
+    assert house.rows(grant, grant.c.subject_id == person.subject, grant.c.ended_at.is_(None)) == []
