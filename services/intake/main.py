@@ -81,5 +81,4 @@ def _client(room: Room, client_id: str) -> Client | None:
 
 def _standing(room: Room, agency: str) -> str | None:
     with room.database.reading() as connection:
-        row = store.get_agency(connection, agency)
-    return row.standing if row else None
+        return store.get_standing(connection, agency)

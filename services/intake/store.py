@@ -13,6 +13,7 @@ from services.intake.models import agency, posted
 AnyRow = Row[tuple[Any, ...]]
 # Put together once: they are asked for each request.
 _AGENCY = select(agency).where(agency.c.id == bindparam("agency"))
+_STANDING = select(agency.c.standing).where(agency.c.id == bindparam("agency"))
 _POSTED = select(posted).where(posted.c.source == bindparam("source"), one_of(posted.c.id, "ids"))
 
 
@@ -24,6 +25,12 @@ def add_agency(connection: Connection, row: Mapping[str, object]) -> None:
 def get_agency(connection: Connection, agency_id: str) -> AnyRow | None:
     """One agency."""
     return connection.execute(_AGENCY, {"agency": agency_id}).one_or_none()
+
+
+def get_standing(connection: Connection, agency_id: str) -> str | None:
+    """An agency's standing, without its keys: every request asks for it."""
+    standing: str | None = connection.scalar(_STANDING, {"agency": agency_id})
+    return standing
 
 
 def list_agencies(connection: Connection) -> Sequence[AnyRow]:
