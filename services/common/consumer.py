@@ -119,7 +119,7 @@ class EventConsumer:
         return done
 
     def _parked(self, key: str) -> Sequence[tuple[int, Received]]:
-        with self.database.reading() as connection:
+        with self.database.transaction() as connection:
             return self.parking.of_key(connection, key)
 
     def forget_old(self) -> None:

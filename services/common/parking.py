@@ -1,12 +1,13 @@
 """Events that could not be handled wait here with every later event of their key, until a person lets them go on."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 from sqlalchemy import (
     Column,
+    ColumnElement,
     Connection,
     Integer,
     LargeBinary,
@@ -26,6 +27,7 @@ from services.common.database import insert_new
 from services.common.lists import listed, one_of
 
 BEHIND = "behind"
+LOCK = 0x7061726B  # "park", apart from other uses of advisory locks
 
 
 def define_parking(metadata: MetaData) -> Table:
@@ -77,6 +79,8 @@ class Parking:
         # Hardly ever is anything parked, and to send all keys takes longer than to ask that first.
         if connection.scalar(self._any) is None:
             return set()
+        # Whoever releases waits for this transaction, and so finds what it puts behind.
+        _lock(connection, func.pg_advisory_xact_lock_shared)
         return {(row.topic, row.key) for row in connection.execute(self._among, {"keys": listed(keys)})}
 
     def park(self, connection: Connection, received: Received, reason: str, now: datetime) -> None:
@@ -114,7 +118,8 @@ class Parking:
         ]
 
     def of_key(self, connection: Connection, key: str) -> list[tuple[int, Received]]:
-        """The parked events of one key, oldest first, with their row ids."""
+        """The parked events of one key, oldest first, with their row ids; nobody is about to put another behind them."""
+        _lock(connection, func.pg_advisory_xact_lock)
         query = select(self.table).where(self.table.c.key == key).order_by(self.table.c.id)
         return [
             (
@@ -127,3 +132,9 @@ class Parking:
     def release(self, connection: Connection, row: int) -> None:
         """Forget one parked event, in the transaction that has handled it."""
         connection.execute(delete(self.table).where(self.table.c.id == row))
+
+
+def _lock(connection: Connection, lock: Callable[[int], ColumnElement[None]]) -> None:
+    # Until the transaction ends. SQLite lets one write at a time anyway.
+    if connection.dialect.name == "postgresql":
+        connection.execute(select(lock(LOCK)))

@@ -328,6 +328,29 @@ def test_what_a_worker_parks_behind_an_event_while_that_is_replayed_goes_on_as_w
     assert parked(database) == []
 
 
+def test_what_a_worker_is_about_to_park_behind_the_last_replayed_event_goes_on_as_well(database: Database) -> None:
+    worker = make_consumer(database, NoBus())
+    worker.handlers = {TYPE: Handler(database, "a-1")}
+    [first, second, beside] = received(events("a-1", "a-2", "b-1"))
+    worker.take([first])
+    parking, replayed = threading.Event(), threading.Event()
+
+    def busy(connection: Connection, event: Event) -> None:
+        parking.set()
+        replayed.wait(1)
+        add_effect(connection, event)
+
+    worker.handlers = {TYPE: busy}
+    with ThreadPoolExecutor(1) as pool:
+        taken = pool.submit(worker.take, [second, beside])
+        assert parking.wait(PATIENCE)
+        make_consumer(database, NoBus()).replay("a")
+        replayed.set()
+        taken.result(PATIENCE)
+    assert effects(database) in (["b-1", "a-1", "a-2"], ["a-1", "b-1", "a-2"])
+    assert parked(database) == []
+
+
 def test_replaying_a_key_that_is_not_parked_does_nothing(database: Database) -> None:
     assert Handler(database).consumer.replay("a") == 0
 
