@@ -13,6 +13,13 @@ PROCESSES = [
     f"{service}-{role}" for service in ("intake", "consent", "referral", "reporting") for role in ("api", "worker")
 ]
 
+# Who mounts which service's secrets. Reporting's API shows frozen bytes and needs none.
+KEEPERS = {
+    "intake": {"intake-api", "intake-worker"},
+    "consent": {"consent-api", "consent-worker"},
+    "reporting": {"reporting-worker"},
+}
+
 
 def read(name: str) -> str:
     """A file's text."""

@@ -16,7 +16,7 @@ from deploy.testing.postgresql import SERVICES, PostgresServer
 from services import rooms
 from services.common.kafka_broker import KafkaBroker
 from services.common.settings import Settings
-from tests.deploy.files import DEPLOY, PROCESSES, compose, environment, read
+from tests.deploy.files import DEPLOY, KEEPERS, PROCESSES, compose, environment, read
 
 COMPOSE = compose()
 EVERYTHING = COMPOSE["services"]
@@ -94,11 +94,16 @@ def test_only_the_apis_have_a_port_and_only_on_this_machine() -> None:
 
 
 def test_keys_are_mounted_into_their_own_service_only() -> None:
-    for keys in ("intake-keys", "consent-keys"):
-        service = keys.split("-")[0]
-        holders = {name for name in EVERYTHING if keys in mounted(name).values()}
-        assert holders == {f"{service}-api", f"{service}-worker"}
-    assert mounted("consent-api") == {"/keys": "consent-keys"}
+    for service, keepers in KEEPERS.items():
+        assert {name for name in EVERYTHING if f"{service}-keys" in mounted(name).values()} == keepers
+        assert all(mounted(name) == {"/keys": f"{service}-keys"} for name in keepers)
+
+
+@pytest.mark.parametrize("service", rooms.NAMES)
+def test_what_a_service_keeps_secret_outlives_its_containers(service: str) -> None:
+    code = "".join(path.read_text("utf-8") for path in (DEPLOY.parent / "services" / service).glob("*.py"))
+    assert ("keys_folder" in code) == (mounted(f"{service}-worker").get("/keys") == f"{service}-keys")
+    assert ("keys_folder" in code) == (service in KEEPERS)
 
 
 def test_each_service_knows_its_own_password_only() -> None:

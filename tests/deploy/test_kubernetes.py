@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from services.common.settings import Settings
-from tests.deploy.files import DEPLOY, PROCESSES, compose, manifests, objects, read
+from tests.deploy.files import DEPLOY, KEEPERS, PROCESSES, compose, manifests, objects, read
 
 DEPLOYMENTS = objects("Deployment")
 POLICIES = objects("NetworkPolicy")
@@ -138,7 +138,9 @@ def test_a_process_has_the_database_and_the_keys_of_its_own_service(name: str) -
         for volume in pod(name)["volumes"]
         if "name" in volume and "persistentVolumeClaim" in volume
     ]
-    assert claims == ([f"fireweed-{service}-keys"] if service in {"intake", "consent"} else [])
+    keeps = name in KEEPERS.get(service, set())
+    assert claims == ([f"fireweed-{service}-keys"] if keeps else [])
+    assert ({"name": "keys", "mountPath": "/keys"} in container["volumeMounts"]) == keeps
     assert set(claims) <= set(objects("PersistentVolumeClaim"))
 
 
