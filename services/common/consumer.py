@@ -27,8 +27,8 @@ Act = Callable[[Connection], None]
 # Reads many events at once, without the database; what it returns is then done in the transaction. That must not depend
 # on the order of events, nor on how often each comes: it has no inbox.
 Fold = Callable[[Sequence[Event]], Act]
-# Something outside is down and the events are fine: nothing is parked, and the worker begins again.
-OUTAGES = (OperationalError, PoolTimeout, Transient)
+# Something outside is down (a disk, too) and the events are fine: nothing is parked, and the worker begins again.
+OUTAGES = (OperationalError, PoolTimeout, Transient, OSError)
 POLL_SECONDS = 0.5
 # Noting offsets costs the broker as much as an event does, so it is done for many events at once.
 COMMIT_SECONDS = 1.0

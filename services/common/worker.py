@@ -51,7 +51,7 @@ class Worker:
         while not self.stopping.is_set():
             try:
                 loop(self.stopping)
-            except (BrokerUnavailable, OperationalError, PoolTimeout, Transient) as outage:
+            except (BrokerUnavailable, OperationalError, PoolTimeout, Transient, OSError) as outage:
                 telemetry.log.warning("%s waits: %s", name, type(outage).__name__)
                 self.stopping.wait(RETRY_SECONDS)
             except Exception:  # noqa: BLE001 - logged, and it ends the process

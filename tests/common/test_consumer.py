@@ -150,7 +150,9 @@ def test_the_reason_of_a_parked_event_is_a_class_and_never_a_message(database: D
     assert parked(database) == [("a", "ValueError")]
 
 
-@pytest.mark.parametrize("outage", [Transient(), OperationalError("SELECT", {}, Exception()), PoolTimeout()])
+@pytest.mark.parametrize(
+    "outage", [Transient(), OperationalError("SELECT", {}, Exception()), PoolTimeout(), OSError(30, "Read-only")]
+)
 def test_an_outage_parks_nothing_and_leaves_the_event_for_later(database: Database, outage: Exception) -> None:
     down = True
 

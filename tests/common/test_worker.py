@@ -39,7 +39,7 @@ def failing(times: int, error: Exception, then: threading.Event) -> Loop:
 
 
 @pytest.mark.parametrize(
-    "outage", [BrokerUnavailable(), OperationalError("", {}, Exception()), PoolTimeout(), Transient()]
+    "outage", [BrokerUnavailable(), OperationalError("", {}, Exception()), PoolTimeout(), Transient(), OSError(28, "")]
 )
 def test_an_outage_begins_a_loop_again(outage: Exception) -> None:
     well = threading.Event()
