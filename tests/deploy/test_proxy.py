@@ -11,21 +11,19 @@ import pytest
 from services.common.errors import not_found, unavailable
 from services.common.web import MAX_BODY
 from tests.deploy.files import ROOT, compose, objects, read
+from tests.house.test_routes import INVENTORY
 
 DOCUMENTS: Mapping[str, Any] = {
     path.stem: json.loads(path.read_text("utf-8")) for path in sorted((ROOT / "schemas" / "openapi").iterdir())
 }
+# Every route is in the inventory, pages too.
+PATHS = {route.split(" ")[1] for route in INVENTORY}
+HOME = {"my": "consent"}
 PUBLIC = [
-    pytest.param(path.replace("{language}", "en"), name, id=path)
-    for name, document in DOCUMENTS.items()
-    for path in document["paths"]
-] + [
-    pytest.param("/.well-known/oauth-authorization-server/intake", "intake"),
-    pytest.param("/.well-known/authzen-configuration/consent", "consent"),
-    pytest.param("/my", "consent"),
-    pytest.param("/my/way-in", "consent"),
-    pytest.param("/reporting", "reporting"),
-    pytest.param("/reporting/fr/", "reporting"),
+    pytest.param(path.replace("{language}", "en"), HOME.get(service, service), id=path)
+    for path in sorted(PATHS)
+    if "/health/" not in path and not path.startswith("/internal/")
+    for service in [path.split("/")[-1 if path.startswith("/.well-known/") else 1]]
 ]
 CLOSED = [
     "/",
