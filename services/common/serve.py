@@ -24,6 +24,9 @@ _transports: dict[tuple[Address, Address], asyncio.Transport] = {}
 _kept_at_end: WeakKeyDictionary[asyncio.Transport, int | None] = WeakKeyDictionary()
 # Seconds between looks at what the kernel still keeps: short at first, for answers that are gone at once.
 FIRST_LOOK, LONGEST_LOOK = 0.0002, 0.01
+# What is still unanswered so long after the server was told to end never will be: whoever stalls cannot hold up a stop.
+# Longer than any act may wait for her lock, shorter than the time after which an orchestrator kills.
+END_SECONDS = 15
 MAX_HEAD = 64 * 1024
 """Bytes of a request's line and headers, or between two parts of its body: the parser itself keeps as many as come."""
 
@@ -152,6 +155,7 @@ def server(app: ASGIApp) -> uvicorn.Server:
         date_header=False,
         proxy_headers=False,
         timeout_keep_alive=30,
+        timeout_graceful_shutdown=END_SECONDS,
     )
     return uvicorn.Server(config)
 
@@ -182,7 +186,7 @@ class BackgroundServer:
     def stop(self) -> None:
         """End after running requests."""
         self._server.should_exit = True
-        self._thread.join(10)
+        self._thread.join(END_SECONDS + 5)
 
     def _run(self) -> None:
         self._server.run(sockets=[self._listener])

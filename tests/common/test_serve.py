@@ -221,6 +221,18 @@ def test_a_server_that_stops_answers_what_it_has_begun() -> None:
         stopped.result(PATIENCE)
 
 
+def test_a_server_that_stops_waits_for_no_request_that_never_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(serve, "END_SECONDS", 0.2)
+    listener = listen(0)
+    server = BackgroundServer(reading, listener)
+    server.start()
+    with closing(socket.create_connection(listener.getsockname()[:2])) as client:
+        client.sendall(b"POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 2\r\n\r\n1")
+        eventually(lambda: server._server.server_state.tasks)
+        server.stop()
+        assert not server._thread.is_alive()
+
+
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 def test_a_server_that_cannot_start_says_so() -> None:
     listener = listen(0)
