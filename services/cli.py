@@ -22,6 +22,7 @@ LATER = {
     "agency": "services.intake.commands",
     "demo": "services.demo",
     "doctor": "services.checks",
+    "grants": "services.consent.commands",
     "keys": "services.consent.commands",
     "ledger": "services.consent.commands",
     "parked": "services.checks",

@@ -1,4 +1,4 @@
-"""Commands of the consent service: `fireweed keys rotate`, `fireweed ledger verify|copy|key`."""
+"""Commands of the consent service: `fireweed keys rotate`, `fireweed grants end-all`, `fireweed ledger verify|copy|key`."""
 
 import json
 from collections.abc import Iterator
@@ -10,12 +10,14 @@ import click
 
 from services.common.cli import answer, hub_options
 from services.common.clock import SystemClock
+from services.common.holding import hold
 from services.common.notes import NotANote, Verifier, verifier
 from services.common.settings import Settings
 from services.common.tiles import ENTRIES, WIDTH, Tile, tiles_of
 from services.consent import audit
 from services.consent.audit import Broken, Findings
 from services.consent.handlers import tree
+from services.consent.handlers.restoring import Ended, end_everything
 from services.consent.handlers.rotation import KeyLost, rotate_now
 from services.consent.main import build_room
 from services.consent.room import Room
@@ -43,6 +45,31 @@ def rotate_(settings: Settings, as_json: bool) -> None:
     document = {"number": done.number, "rewrapped": done.rewrapped, "destroyed": list(done.destroyed)}
     gone = ", ".join(map(str, done.destroyed)) or "none"
     answer(document, as_json, lambda: [f"Key {done.number} wraps {done.rewrapped} keys. Destroyed: {gone}."])
+
+
+@click.group()
+def grants() -> None:
+    """Grants, for the one case in which they may be touched by anybody but her."""
+
+
+@grants.command("end-all")
+@click.confirmation_option(prompt="This ends every grant of everybody. Go on?")
+@hub_options
+def end_all(settings: Settings, as_json: bool) -> None:
+    """End every grant, after an older copy of the database was brought back: what she took back since would flow again.
+
+    Agencies are told to stop using what they have. She gives again what she wants.
+    """
+    with _room(settings) as room, hold(room.database, "api"):
+        done = end_everything(room, lambda so_far: click.echo(f"{so_far} survivors are seen to.", err=True))
+    answer({"ended": done.grants, "held": done.held, "keys_given_up": done.given_up}, as_json, lambda: _told(done))
+    if done.held:
+        raise click.ClickException("Something of theirs was just being read. Say it once more.")
+
+
+def _told(done: Ended) -> list[str]:
+    lost = f" {done.given_up} keys that nothing opens any more were given up." if done.given_up else ""
+    return [f"{done.grants} grants have ended, {done.held} survivors are left.{lost}"]
 
 
 @click.group()

@@ -81,6 +81,12 @@ def begin(connection: Connection) -> None:
     insert_new(connection, ledger_head, [{"id": 1, "size": 0, "edge": b""}])
 
 
+def begin_anew(connection: Connection, subject: UUID) -> None:
+    """Give up what her lost ledger key sealed: those lines stay, and tell what happened but no more with whom."""
+    key_store.replace_audit_key(connection, _keys(connection), subject)
+    connection.execute(update(ledger_entry).where(ledger_entry.c.subject_id == subject).values(sealed=None))
+
+
 def about(
     connection: Connection, subject: UUID, before: int | None, limit: int, kinds: Sequence[str] | None = None
 ) -> Sequence[Line]:

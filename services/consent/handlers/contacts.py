@@ -12,7 +12,6 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from services.common.envelope import pad
 from services.common.errors import Fault, invalid
-from services.consent.keys import KeyGone
 from services.consent.room import Room
 from services.consent.store import keys as key_store
 from services.consent.store import papers
@@ -60,11 +59,8 @@ def read(room: Room, subject: UUID) -> SafeContact | None:
     """Her wish; None if she has none, or it can no longer be opened."""
     with room.database.reading() as connection:
         row = papers.contact_of(connection, subject)
-        try:
-            key = key_store.contact_secrets(connection, room.keys, [subject]).get(subject)
-        except KeyGone:
-            return None
-    if row is None or key is None:
+        key = key_store.contact_secrets(connection, room.keys, [subject]).get(subject)
+    if row is None or not key:
         return None
     try:
         content = AESGCM(key).decrypt(row.sealed[:_NONCE_BYTES], row.sealed[_NONCE_BYTES:], subject.bytes)

@@ -8,7 +8,6 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X
 from sqlalchemy import Connection
 
 from services.common.envelope import SUITE, pad
-from services.consent.keys import KeyGone
 from services.consent.room import Room
 from services.consent.store import keys as key_store
 from services.consent.store import papers, permissions
@@ -39,11 +38,7 @@ def show(room: Room, subject: UUID, grant: UUID) -> str | None:
         row = permissions.get_grant(connection, grant)
         if row is None or row.subject_id != subject:
             return None
-        try:
-            secrets = key_store.grant_secrets(connection, room.keys, [grant])
-        except KeyGone:
-            return None
-        return approved(connection, secrets).get(grant)
+        return approved(connection, key_store.grant_secrets(connection, room.keys, [grant])).get(grant)
 
 
 def _context(grant: UUID) -> bytes:

@@ -57,7 +57,7 @@ def audit_secrets(
 def contact_secrets(
     connection: Connection, keys: KeyEncryptionKeys, subjects: Sequence[UUID]
 ) -> Mapping[UUID, bytes | None]:
-    """The keys that seal how survivors may be reached; whoever has said nothing of it has none."""
+    """The keys that seal how survivors may be reached, `LOST` as above; whoever has said nothing of it has none."""
     return _unwrapped(connection, keys, safe_contact, subjects)
 
 
@@ -69,6 +69,13 @@ def make_audit_keys(connection: Connection, keys: KeyEncryptionKeys, subjects: S
         for subject in subjects
     ]
     insert_new(connection, audit_key, rows)
+
+
+def replace_audit_key(connection: Connection, keys: KeyEncryptionKeys, subject: UUID) -> None:
+    """Another ledger key for a survivor whose own nobody can open any more."""
+    number = newest_for(connection, keys)
+    anew = {"key_encryption_key": number, "wrapped": keys.wrap(number, os.urandom(32))}
+    connection.execute(update(audit_key).where(audit_key.c.subject_id == subject).values(**anew))
 
 
 def destroy_audit_key(connection: Connection, keys: KeyEncryptionKeys, subject: UUID, now: datetime) -> None:

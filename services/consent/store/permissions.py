@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, Row, delete, select, update
+from sqlalchemy import Connection, Row, delete, select, union, update
 
 from services.common.lists import listed, one_of
 from services.consent.models import consent_request, grant, grant_key, restriction
@@ -50,6 +50,14 @@ def live_grants(connection: Connection, subject_id: UUID) -> Sequence[AnyRow]:
     """A survivor's grants that have not ended, oldest first."""
     query = select(grant).where(grant.c.subject_id == subject_id, grant.c.ended_at.is_(None))
     return connection.execute(query.order_by(grant.c.id)).all()
+
+
+def holders(connection: Connection, after: UUID | None, limit: int) -> Sequence[UUID]:
+    """Survivors with a grant that has not ended, or with something that waits to become one, in order, page by page."""
+    open_ones = [select(table.c.subject_id).where(table.c.ended_at.is_(None)) for table in (grant, waiting_grant)]
+    found = union(*open_ones).subquery()
+    query = select(found.c.subject_id).order_by(found.c.subject_id).limit(limit)
+    return connection.scalars(query if after is None else query.where(found.c.subject_id > after)).all()
 
 
 def lapsed_grants(connection: Connection, now: datetime, limit: int) -> Sequence[AnyRow]:
