@@ -66,7 +66,7 @@ def imports(tree: ast.Module) -> Iterator[tuple[str, str]]:
             yield from ((node.module or "", alias.name) for alias in node.names)
 
 
-def calls(tree: ast.Module) -> Iterator[str]:
+def calls(tree: ast.AST) -> Iterator[str]:
     """Every called thing by its written name, such as `datetime.now` or `self._consumer.commit`."""
     return (ast.unparse(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call))
 

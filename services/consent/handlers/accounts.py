@@ -198,6 +198,12 @@ def replacing(
         yield connection
 
 
+def stay(connection: Connection, subject: UUID) -> None:
+    """Hold her row until the caller's transaction ends; raises a 401 problem if she erased herself since she was let in."""
+    if not subjects.hold(connection, [subject]):
+        raise not_let_in()
+
+
 def leave(room: Room, session: Session) -> None:
     """End the session."""
     with room.database.transaction() as connection:

@@ -51,7 +51,7 @@ def ask(room: Room, asking: str, ppid: str, wish: Wish) -> UUID:
         raise invalid(Fault("/categories", "Empty, or not all of them codes.", ", ".join(sorted(policy.categories))))
     with room.database.transaction() as connection:
         subject = subjects.linked(connection, [(asking, ppid)]).get((asking, ppid))
-        if subject is None:
+        if subject is None or not subjects.hold(connection, [subject]):
             raise not_found()
         known = room.roster.find(connection, [wish.agency]).get(wish.agency)
         if known is None or known.standing != "active":
@@ -67,7 +67,6 @@ def ask(room: Room, asking: str, ppid: str, wish: Wish) -> UUID:
             "asked_at": now,
             "open_until": now + room.duties.request_time,
         }
-        subjects.hold(connection, subject)
         if (same := _asked_before(connection, room, row)) is not None:
             return same
         permissions.add_request(connection, row)

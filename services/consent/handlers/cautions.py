@@ -17,6 +17,7 @@ STEP = timedelta(minutes=1)
 def step_up(room: Room, session: Session, pin: str) -> None:
     """Take the PIN; after too many wrong ones, only one a minute."""
     with room.database.transaction() as connection:
+        accounts.stay(connection, session.subject)
         # Counted before it is checked, so that guesses sent all at once are counted too.
         turn = cautions.take_turn(connection, session.subject, room.clock.now(), FREE_TRIES, STEP)
     if not turn:

@@ -50,9 +50,8 @@ def record(room: Room, agency: str, ppid: str, made: Record) -> UUID:
     content = _content(made)
     with room.database.transaction() as connection:
         subject = subjects.linked(connection, [(agency, ppid)]).get((agency, ppid))
-        if subject is None:
+        if subject is None or not subjects.hold(connection, [subject]):
             raise not_found()
-        subjects.hold(connection, subject)
         same = sha256(canonical([ppid, content, until and until.isoformat()])).hexdigest()
         if (before := compelled.same_record(connection, agency, same)) is not None:
             return before

@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from services.common.envelope import pad
 from services.common.errors import Fault, invalid
+from services.consent.handlers.accounts import stay
 from services.consent.room import Room
 from services.consent.store import keys as key_store
 from services.consent.store import papers
@@ -38,6 +39,7 @@ def save(room: Room, subject: UUID, wish: Mapping[str, str]) -> None:
     content = pad(json.dumps(dict(wish), ensure_ascii=False).encode())
     sealed = nonce + AESGCM(key).encrypt(nonce, content, subject.bytes)
     with room.database.transaction() as connection:
+        stay(connection, subject)
         number = key_store.newest_for(connection, room.keys)
         row = {"subject_id": subject, "key_encryption_key": number, "wrapped": room.keys.wrap(number, key)}
         papers.save_contact(connection, {**row, "sealed": sealed, "confirmed_at": room.clock.now()})

@@ -6,6 +6,7 @@ from uuid import UUID
 
 from services.common.errors import Fault, invalid, not_found
 from services.consent import ledger
+from services.consent.handlers.accounts import stay
 from services.consent.ledger import Entry
 from services.consent.room import Room
 from services.consent.store import papers, permissions
@@ -15,6 +16,7 @@ def ask_to_correct(room: Room, subject: UUID, grant: UUID, category: str) -> UUI
     """Ask the agency of a grant, also of one that has ended, to put one kind of information right."""
     name, now = room.clock.new_id(), room.clock.now()
     with room.database.transaction() as connection:
+        stay(connection, subject)
         row = permissions.get_grant(connection, grant)
         if row is None or row.subject_id != subject:
             raise not_found()

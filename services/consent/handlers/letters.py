@@ -9,6 +9,7 @@ from uuid import UUID
 from services.common.errors import Fault, invalid, not_found
 from services.common.roster import Agency
 from services.consent import ledger
+from services.consent.handlers.accounts import stay
 from services.consent.ledger import Entry
 from services.consent.room import Room
 from services.consent.secrets import new_code
@@ -31,6 +32,7 @@ def write_letter(room: Room, subject: UUID, agency: str) -> Letter:
     """A letter that names an agency she is linked to, and nothing about her."""
     now, code, name = room.clock.now(), new_code(), room.clock.new_id()
     with room.database.transaction() as connection:
+        stay(connection, subject)
         known = room.roster.find(connection, [agency]).get(agency)
         if agency not in subjects.links_of(connection, subject) or known is None or known.standing != "active":
             raise invalid(Fault("/agency", "No active agency that knows you.", "the id of one that does"))
@@ -79,6 +81,7 @@ def new_card(room: Room, subject: UUID) -> str:
     """A new code for her revoke card; the old one is worth nothing from now on."""
     code, now = new_code(), room.clock.now()
     with room.database.transaction() as connection:
+        stay(connection, subject)
         subjects.change_subject(connection, subject, revoke_digest=room.secrets.code_digest("revoke", code))
         ledger.append(connection, [Entry("card.replaced", subject)], now)
     return code

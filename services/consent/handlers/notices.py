@@ -15,7 +15,7 @@ from services.consent import ledger
 from services.consent.ledger import Entry
 from services.consent.room import Room
 from services.consent.sets import as_set
-from services.consent.store import notices
+from services.consent.store import notices, subjects
 
 MOST = 1000
 ERRORS = (
@@ -52,12 +52,15 @@ def poll(room: Room, agency: str, asked: Poll) -> Polled:
         raise invalid(Fault("/setErrs", "Not one of the codes.", ", ".join(ERRORS)))
     now, limit = room.clock.now(), min(MOST if asked.at_most is None else asked.at_most, MOST)
     with room.database.transaction() as connection:
-        acknowledge(connection, agency, asked.acknowledged, now)
+        done = notices.acknowledge(connection, agency, asked.acknowledged, now) if asked.acknowledged else ()
         for name, error in asked.errors.items():
             notices.keep_error(connection, agency, name, error)
         waiting = notices.waiting_for(connection, agency, limit + 1)
         given = waiting[:limit]
         notices.told(connection, [row.id for row in given], now)
+        if done:
+            # Last: whoever holds survivors waits for no notice, for which another waits who holds it and wants to hold them.
+            _record(connection, "notice.acknowledged", done, now)
     return Polled({str(row.id): as_set(room.signer, row) for row in given}, more=len(waiting) > limit)
 
 
@@ -120,11 +123,11 @@ def is_overdue(row: Any, now: datetime) -> bool:
 
 def _record(connection: Connection, kind: str, rows: Sequence[Any], now: datetime, **detail: Any) -> None:
     """A line for each in the ledger of whom it is about; those who were erased get no more lines."""
-    erased = notices.erased_among(connection, {row.subject_id for row in rows})
+    still_here = subjects.hold(connection, {row.subject_id for row in rows})
     entries = [
         Entry(kind, row.subject_id, row.agency, {"notice": str(row.id), "grant": str(row.grant_id), **detail})
         for row in rows
-        if row.subject_id not in erased
+        if row.subject_id in still_here
     ]
     if entries:
         ledger.append(connection, entries, now)

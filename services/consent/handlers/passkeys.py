@@ -24,7 +24,7 @@ from webauthn.helpers.structs import (
 from services.common.errors import Fault, invalid, not_found
 from services.common.text import from_base64url
 from services.consent import ledger
-from services.consent.handlers.accounts import not_let_in
+from services.consent.handlers.accounts import not_let_in, stay
 from services.consent.ledger import Entry
 from services.consent.room import Room
 from services.consent.secrets import new_session_token
@@ -61,6 +61,7 @@ def add(room: Room, origin: str, token: str, subject: UUID, credential: str) -> 
     now = room.clock.now()
     row = {"id": made.credential_id, "subject_id": subject, "public_key": made.credential_public_key}
     with room.database.transaction() as connection:
+        stay(connection, subject)
         passkeys.add_key(connection, {**row, "sign_count": made.sign_count, "added_at": now})
         ledger.append(connection, [Entry("passkey.added", subject)], now)
 
@@ -87,6 +88,7 @@ def come_in(room: Room, origin: str, token: str, name: str, credential: str) -> 
         raise not_let_in()
     opened, now = new_session_token(), room.clock.now()
     with room.database.transaction() as connection:
+        stay(connection, row.subject_id)
         if not passkeys.use_key(connection, row.id, used.new_sign_count, now):
             raise not_let_in()
         subjects.add_session(connection, room.secrets.session_digest(opened), row.subject_id, now)

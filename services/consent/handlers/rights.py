@@ -12,6 +12,7 @@ from services.common.errors import not_found
 from services.common.periods import fiscal_year
 from services.common.text import base32
 from services.consent import events, ledger
+from services.consent.handlers.accounts import stay
 from services.consent.handlers.changes import Change, changing
 from services.consent.room import Room
 from services.consent.secrets import new_code
@@ -33,6 +34,7 @@ def make_link_code(room: Room, subject: UUID) -> LinkCode:
     """A new link code, good once and for an hour."""
     made = LinkCode(new_code(), room.clock.now() + LINK_TIME)
     with room.database.transaction() as connection:
+        stay(connection, subject)
         digest = room.secrets.code_digest("link", made.code)
         subjects.add_link_code(connection, digest, subject, made.expires_at)
     return made

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 from uuid import UUID
 
 from services.common.errors import Fault, invalid, not_found
+from services.consent.handlers.accounts import stay
 from services.consent.room import Room
 from services.consent.secrets import WORD_LISTS
 from services.consent.store import subjects
@@ -23,6 +24,7 @@ def speak(room: Room, subject: UUID, language: str) -> None:
     if language not in WORD_LISTS:
         raise invalid(Fault("/language", "Not one of the languages here.", ", ".join(WORD_LISTS)))
     with room.database.transaction() as connection:
+        stay(connection, subject)
         subjects.change_subject(connection, subject, language=language)
 
 

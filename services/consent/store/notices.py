@@ -8,7 +8,6 @@ from uuid import UUID
 from sqlalchemy import Connection, Row, delete, func, select, update
 
 from services.common.database import upsert
-from services.consent.models import subject
 from services.consent.paperwork import notice, push_place
 
 AnyRow = Row[tuple[Any, ...]]
@@ -62,12 +61,6 @@ def notices_about(connection: Connection, subject_id: UUID) -> Sequence[AnyRow]:
     """Every notice about a survivor, newest first."""
     query = select(notice).where(notice.c.subject_id == subject_id)
     return connection.execute(query.order_by(notice.c.id.desc())).all()
-
-
-def erased_among(connection: Connection, subjects: Collection[UUID]) -> frozenset[UUID]:
-    """Those of the survivors who were erased: nothing more is written about them."""
-    query = select(subject.c.id).where(subject.c.id.in_(subjects), subject.c.state == "erased")
-    return frozenset(connection.scalars(query))
 
 
 def set_push_place(connection: Connection, agency: str, url: str) -> None:

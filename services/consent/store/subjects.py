@@ -1,6 +1,6 @@
 """Queries on survivors, their links to agencies, and their sessions."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -8,7 +8,7 @@ from uuid import UUID
 from sqlalchemy import Connection, Row, case, delete, or_, select, update
 
 from services.common.database import insert_new
-from services.common.lists import listed, rows_like
+from services.common.lists import listed, one_of, rows_like
 from services.consent.models import (
     approved_words,
     correction,
@@ -23,8 +23,14 @@ from services.consent.models import (
 )
 
 SubjectRow = Row[tuple[Any, ...]]
-# Put together once: it is asked for each request.
+# Put together once: they are asked for each request.
 _LINKED = rows_like([link.c.agency, link.c.ppid], "pairs")
+_STILL_HERE = (
+    select(subject.c.id)
+    .where(one_of(subject.c.id, "subjects"), subject.c.state != "erased")
+    .order_by(subject.c.id)
+    .with_for_update()
+)
 
 
 def add_subject(connection: Connection, row: Mapping[str, object]) -> None:
@@ -47,9 +53,13 @@ def change_subject(connection: Connection, subject_id: UUID, **values: object) -
     connection.execute(update(subject).where(subject.c.id == subject_id).values(**values))
 
 
-def hold(connection: Connection, subject_id: UUID) -> None:
-    """Let others who want to hold her row wait until the caller's transaction ends; SQLite lets one write anyway."""
-    connection.execute(select(subject.c.id).where(subject.c.id == subject_id).with_for_update())
+def hold(connection: Connection, subject_ids: Collection[UUID]) -> frozenset[UUID]:
+    """Hold the rows of those who are still here until the caller's transaction ends; who that is.
+
+    What is written about somebody who was erased would never go again. So whoever writes outside of a change asks here
+    first, before any other lock that an erasure takes as well, in one order for all. SQLite lets one write anyway.
+    """
+    return frozenset(connection.scalars(_STILL_HERE, {"subjects": listed(subject_ids)}))
 
 
 def use_claim(connection: Connection, digest: bytes, until: datetime, **kept: object) -> bool:

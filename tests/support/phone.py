@@ -1,0 +1,53 @@
+"""A phone that makes passkeys and shows them, as far as the hub sees of one (WebAuthn Level 3, section 6.1)."""
+
+import json
+import os
+from dataclasses import dataclass, field
+from hashlib import sha256
+
+import cbor2
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.hashes import SHA256
+
+from services.common.text import base64url
+
+HERE, VERIFIED, WITH_KEY = 0x01, 0x04, 0x40
+
+
+@dataclass(slots=True)
+class Phone:
+    """One key, for one site."""
+
+    origin: str
+    name: bytes = field(default_factory=lambda: os.urandom(16))
+    key: ec.EllipticCurvePrivateKey = field(default_factory=lambda: ec.generate_private_key(ec.SECP256R1()))
+    shown: int = 0
+
+    def make(self, options: str) -> str:
+        """The answer to what a page says when a key is to be made."""
+        numbers = self.key.public_key().public_numbers()
+        cose = {1: 2, 3: -7, -1: 1, -2: numbers.x.to_bytes(32, "big"), -3: numbers.y.to_bytes(32, "big")}
+        about = bytes(16) + len(self.name).to_bytes(2, "big") + self.name + cbor2.dumps(cose)
+        made = {"fmt": "none", "attStmt": {}, "authData": self._data(HERE | VERIFIED | WITH_KEY) + about}
+        return self._answer("webauthn.create", options, {"attestationObject": cbor2.dumps(made)})
+
+    def show(self, options: str) -> str:
+        """The answer to what a page says when a key is to be shown."""
+        self.shown += 1
+        data = self._data(HERE | VERIFIED)
+        signed = self.key.sign(data + sha256(self._client("webauthn.get", options)).digest(), ec.ECDSA(SHA256()))
+        return self._answer("webauthn.get", options, {"authenticatorData": data, "signature": signed})
+
+    def _data(self, flags: int) -> bytes:
+        host = self.origin.partition("://")[2].partition(":")[0]
+        return sha256(host.encode()).digest() + bytes([flags]) + self.shown.to_bytes(4, "big")
+
+    def _client(self, kind: str, options: str) -> bytes:
+        told = {"type": kind, "challenge": json.loads(options)["challenge"], "origin": self.origin}
+        return json.dumps(told).encode()
+
+    def _answer(self, kind: str, options: str, parts: dict[str, bytes]) -> str:
+        response = {"clientDataJSON": self._client(kind, options), **parts}
+        name = base64url(self.name)
+        told = {member: base64url(part) for member, part in response.items()}
+        return json.dumps({"id": name, "rawId": name, "type": "public-key", "response": told})
