@@ -122,6 +122,17 @@ def test_her_words_do_not_leave_unless_the_summary_does(house: House, person: Pe
     assert house.open(agency, box).json()["parts"] == {"housing": {"needs": "A room."}}
 
 
+def test_the_same_yes_given_again_keeps_the_grant_and_the_words_she_said_last(
+    house: House, person: Person, agency: Agency
+) -> None:
+    """She may have pressed twice; or gone back and written something else, or nothing."""
+    grant, sent = give(house, person, agency), {"summary": {"text": "What a worker wrote."}}
+    for said, read in (("canary: no, this.", "canary: no, this."), (None, sent["summary"]["text"]), (HERS, HERS)):
+        assert give(house, person, agency, said) == grant
+        assert words.show(house.room, person.subject, grant) == said
+        assert house.open(agency, house.envelope(grant, sent)).json()["parts"] == {"summary": {"text": read}}
+
+
 def test_her_words_end_with_the_grant_and_are_only_for_her(house: House, person: Person, agency: Agency) -> None:
     grant, other = give(house, person, agency), house.person()
     assert words.show(house.room, other.subject, grant) is None

@@ -185,7 +185,10 @@ def end_lapsed(room: Room, limit: int = 100) -> int:
 def _give(change: Change, wish: Wish) -> UUID:
     recipient, wanted = _check_wish(change, wish), sorted(set(wish.categories))
     if not change.room.duties.needs_look(change.row.age_band, recipient.sector, wanted):
-        return _make(change, wish, change.room.clock.new_id())
+        made = _make(change, wish, change.room.clock.new_id())
+        # Also where the grant was there a moment ago: of its words she means those that she gave last.
+        words.keep(change.connection, made, wish.words)
+        return made
     if wish.words:
         raise invalid(
             Fault("/words", "Your own words can be given once somebody has looked at this with you.", "none yet")
@@ -218,7 +221,6 @@ def _make(change: Change, wish: Wish, name: UUID) -> UUID:
         "public_key": public,
     }
     permissions.add_grant(change.connection, row, number, room.keys.wrap(number, private))
-    words.keep(change.connection, name, change.subject, public, wish.words)
     told = {name: row[name] for name in ("purpose", "categories", "notice_version", "notice_sha256")}
     change.record("grant.given", wish.agency, grant=str(name), days=days, **told)
     return name

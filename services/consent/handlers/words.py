@@ -15,12 +15,15 @@ from services.consent.store import papers, permissions
 LONGEST = 1000
 
 
-def keep(connection: Connection, grant: UUID, subject: UUID, public_key: bytes, words: str | None) -> None:
-    """Keep her words for a new grant, if she gave some."""
-    if words and words.strip():
-        content = pad(json.dumps(words.strip(), ensure_ascii=False).encode())
-        sealed = SUITE.encrypt(content, X25519PublicKey.from_public_bytes(public_key), info=_context(grant))
-        papers.add_words(connection, {"grant_id": grant, "subject_id": subject, "sealed": sealed})
+def keep(connection: Connection, grant: UUID, words: str | None) -> None:
+    """Keep her words for a grant in place of what was kept; none, if she gave none."""
+    row = permissions.get_grant(connection, grant)
+    if row is None or not words or not words.strip():
+        papers.forget_words(connection, grant)
+        return
+    content = pad(json.dumps(words.strip(), ensure_ascii=False).encode())
+    sealed = SUITE.encrypt(content, X25519PublicKey.from_public_bytes(row.public_key), info=_context(grant))
+    papers.save_words(connection, {"grant_id": grant, "subject_id": row.subject_id, "sealed": sealed})
 
 
 def approved(connection: Connection, private_keys: Mapping[UUID, bytes]) -> dict[UUID, str]:

@@ -15,9 +15,14 @@ AnyRow = Row[tuple[Any, ...]]
 _WORDS = select(approved_words.c.grant_id, approved_words.c.sealed).where(one_of(approved_words.c.grant_id, "grants"))
 
 
-def add_words(connection: Connection, row: Mapping[str, object]) -> None:
-    """Her sealed words for a grant."""
-    connection.execute(approved_words.insert(), dict(row))
+def save_words(connection: Connection, row: Mapping[str, object]) -> None:
+    """Her sealed words for a grant, in place of what was there."""
+    upsert(connection, approved_words, [dict(row)])
+
+
+def forget_words(connection: Connection, grant_id: UUID) -> None:
+    """Remove them."""
+    connection.execute(delete(approved_words).where(approved_words.c.grant_id == grant_id))
 
 
 def words_for(connection: Connection, grants: Sequence[UUID]) -> dict[UUID, bytes]:
