@@ -1,11 +1,12 @@
 """Her age group is stated anew only by an agency that may look with her, decides from then on, and changes nothing given."""
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
 from services.consent.handlers import agencies, looks, rights
-from services.consent.handlers.grants import Wish, give_grant
+from services.consent.handlers.grants import Rule, Wish, give_grant, pause, restrict
 from services.consent.models import grant
 from services.consent.store import subjects
 from tests.support.consent import Agency, House, Person
@@ -69,6 +70,28 @@ def test_a_stranger_is_told_nothing_and_the_erased_have_no_age(house: House, adv
     rights.erase(house.room, young.subject)
     house.clock.move(timedelta(seconds=1))
     assert house.call(advocate, STATE, {"ppid": young.ppid, "age_band": "age_18_24"}).status_code == 404
+
+
+@pytest.mark.parametrize("rule", [Rule(agency="it"), Rule(sector="ngo"), None], ids=["it", "its kind", "a pause"])
+def test_whom_she_shut_out_is_told_nothing_either(
+    house: House, advocate: Agency, young: Person, rule: Rule | None
+) -> None:
+    if rule is None:
+        pause(house.room, young.subject)
+    else:
+        restrict(house.room, young.subject, replace(rule, agency=rule.agency and advocate.id))
+    told, never = (house.call(advocate, STATE, {"ppid": ppid, "age_band": "age_18_24"}) for ppid in (young.ppid, "a"))
+
+    assert (told.status_code, told.content) == (never.status_code, never.content) == (404, told.content)
+    assert band(house, young) == "under_16"
+
+
+def test_whom_she_keeps_from_some_things_may_still_say_how_old_she_is(
+    house: House, advocate: Agency, young: Person
+) -> None:
+    for rule in (Rule(agency=advocate.id, category="health"), Rule(agency=advocate.id, purpose="referral")):
+        restrict(house.room, young.subject, rule)
+    assert house.call(advocate, STATE, {"ppid": young.ppid, "age_band": "age_18_24"}).status_code == 204
 
 
 @pytest.mark.parametrize("age", ["14", "", "age_18", "under 16"])

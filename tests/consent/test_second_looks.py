@@ -1,5 +1,6 @@
 """What a young person would allow waits for a second look where policy says so, is no grant until then, and says why."""
 
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 from uuid import UUID, uuid4
@@ -10,11 +11,14 @@ import schemas
 from services.common.errors import Problem
 from services.consent.duties import duties
 from services.consent.handlers import accounts, agencies, grants, looks, rights, waiting
-from services.consent.handlers.grants import Wish
+from services.consent.handlers.grants import Rule, Wish
 from services.consent.models import grant
 from services.consent.paperwork import waiting_grant
 from services.consent.store import subjects
 from tests.support.consent import Agency, House, Person
+from tests.support.receiver import catch_up
+
+LOOKS = "/consent/v1/second-looks"
 
 
 def young(house: House, agency: Agency, band: str | None = "under_16", language: str = "en") -> Person:
@@ -241,3 +245,92 @@ def test_what_policy_forbids_no_second_look_allows(house: House) -> None:
 
 def live(house: House, person: Person) -> list[Any]:
     return house.rows(grant, grant.c.subject_id == person.subject, grant.c.ended_at.is_(None))
+
+
+SHUTS_OUT = {
+    "it": lambda agency: Rule(agency=agency),
+    "its kind": lambda _agency: Rule(sector="ngo"),
+    "it, from some of this": lambda agency: Rule(agency=agency, category="health"),
+    "everybody, from some of this": lambda _agency: Rule(category="health"),
+    "everybody, for this": lambda _agency: Rule(purpose="referral"),
+    "a pause": None,
+}
+
+
+@pytest.mark.parametrize("how", SHUTS_OUT)
+def test_whom_she_shut_out_sees_nothing_of_what_she_plans_until_she_lets_it_in_again(house: House, how: str) -> None:
+    advocate, clinic = house.agency("ngo"), house.agency("health")
+    person = young(house, advocate)
+    name = give(house, person, clinic, "health", "summary").json()["id"]
+    let_in = shut_out(house, person, advocate, how)
+    lines = house.kinds(person)
+
+    assert house.call(advocate, LOOKS, None, "GET").json() == {"waiting": []}
+    for agree in (True, False):
+        answer, never = (house.call(advocate, f"{LOOKS}/{one}", {"agree": agree}) for one in (name, uuid4()))
+        assert (answer.status_code, answer.content) == (never.status_code, never.content) == (404, answer.content)
+    assert (live(house, person), house.kinds(person)) == ([], lines)
+    let_in()
+    assert [row["id"] for row in house.call(advocate, LOOKS, None, "GET").json()["waiting"]] == [name]
+    assert house.call(advocate, f"{LOOKS}/{name}", {"agree": True}).status_code == 204
+    assert [str(row.id) for row in live(house, person)] == [name]
+
+
+def test_what_she_forbids_others_or_of_other_things_hides_nothing_from_who_looks(house: House) -> None:
+    advocate, clinic = house.agency("ngo"), house.agency("health")
+    person = young(house, advocate)
+    name = give(house, person, clinic, "health").json()["id"]
+    for rule in (Rule(sector="police"), Rule(agency=advocate.id, category="legal"), Rule(purpose="court_support")):
+        grants.restrict(house.room, person.subject, rule)
+
+    assert [str(row.id) for row, _ in looks.looks_for(house.room, advocate.id)] == [name]
+    looks.look(house.room, advocate.id, UUID(name), agree=True)
+
+
+@pytest.mark.parametrize("how", ["it", "its kind"])
+def test_whom_she_shut_out_she_cannot_name_by_mistake(house: House, how: str) -> None:
+    advocate, clinic = house.agency("ngo"), house.agency("health")
+    person = young(house, advocate)
+    shut_out(house, person, advocate, how)
+    [to] = [one for one in rights.overview(house.room, person.subject)["agencies"] if one.id == clinic.id]
+
+    assert waiting.lookers(house.room, person.subject, to, ["health"]) == []
+    answer = give(house, person, clinic, "health")
+    assert (answer.status_code, answer.json()["errors"][0]["member"]) == (400, "/second_look_by")
+
+
+@pytest.mark.parametrize("how", [how for how in SHUTS_OUT if how not in {"it", "its kind"}])
+def test_what_she_plans_beside_a_pause_or_a_rule_of_hers_waits_unseen_until_that_ends(house: House, how: str) -> None:
+    advocate, clinic = house.agency("ngo"), house.agency("health")
+    person = young(house, advocate)
+    let_in = shut_out(house, person, advocate, how)
+    assert give(house, person, clinic, "health").json()["waits_for"] == advocate.id
+
+    assert looks.looks_for(house.room, advocate.id) == []
+    let_in()
+    assert len(looks.looks_for(house.room, advocate.id)) == 1
+
+
+def test_who_is_late_with_its_notices_looks_at_nothing_until_it_has_caught_up(house: House) -> None:
+    advocate, clinic = house.agency("ngo"), house.agency("health")
+    person, other = young(house, advocate), house.person(advocate)
+    name = UUID(give(house, person, clinic).json()["id"])
+    grants.revoke_grant(house.room, other.subject, house.allow(other, advocate))
+    house.clock.move(duties().acknowledge_time)
+    advocate.token = house.signer.token(advocate.id, advocate.key)
+
+    assert looks.looks_for(house.room, advocate.id) == []
+    with pytest.raises(Problem, match="404"):
+        looks.look(house.room, advocate.id, name, agree=True)
+    catch_up(house, advocate)
+    looks.look(house.room, advocate.id, name, agree=True)
+
+
+def shut_out(house: House, person: Person, agency: Agency, how: str) -> Callable[[], object]:
+    """How she lets it in again."""
+    room, rule = house.room, SHUTS_OUT[how]
+    if rule is None:
+        grants.pause(room, person.subject)
+        return lambda: grants.resume(room, person.subject)
+    name = grants.restrict(room, person.subject, rule(agency.id))
+    return lambda: grants.lift_restriction(room, person.subject, name)

@@ -3,9 +3,10 @@
 from services.common.errors import not_found
 from services.consent.handlers.accounts import check_age
 from services.consent.handlers.changes import changing
-from services.consent.handlers.waiting import may_look
+from services.consent.handlers.waiting import may_be_told_anything, may_look
 from services.consent.room import Room
 from services.consent.store import subjects
+from services.consent.store.snapshots import read_snapshots
 
 
 def restate(room: Room, agency: str, ppid: str, band: str) -> None:
@@ -19,7 +20,9 @@ def restate(room: Room, agency: str, ppid: str, band: str) -> None:
     if subject is None:
         raise not_found()
     with changing(room, subject) as change:
-        if agency not in {one.id for one in may_look(room, change.connection, subject)}:
+        snapshot = read_snapshots(change.connection, room.roster, [subject], [agency]).of(subject, agency)
+        fitting = {one.id for one in may_look(room, change.connection, subject)}
+        if agency not in fitting or not may_be_told_anything(room, snapshot, agency):
             raise not_found()
         if change.row.age_band != band:
             subjects.change_subject(change.connection, subject, age_band=band)

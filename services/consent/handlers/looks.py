@@ -7,16 +7,20 @@ from services.common.errors import not_found
 from services.consent.handlers import grants
 from services.consent.handlers.changes import changing
 from services.consent.handlers.grants import Wish
+from services.consent.handlers.waiting import may_be_told
 from services.consent.room import Room
 from services.consent.store import subjects, waiting
+from services.consent.store.snapshots import Snapshots, read_snapshots
 
 
 def looks_for(room: Room, agency: str) -> list[tuple[Any, str]]:
     """What waits for an agency's look, each with its own name for the survivor."""
     with room.database.reading() as connection:
         rows = waiting.waits_for(connection, agency, room.clock.now())
-        names = {row.subject_id: subjects.links_of(connection, row.subject_id).get(agency) for row in rows}
-    return [(row, name) for row in rows if (name := names[row.subject_id])]
+        owners = {row.subject_id for row in rows}
+        names = subjects.ppids(connection, agency, owners)
+        snapshots = read_snapshots(connection, room.roster, owners, [agency])
+    return [(row, names[row.subject_id]) for row in rows if row.subject_id in names and _may_see(room, snapshots, row)]
 
 
 def look(room: Room, agency: str, name: UUID, *, agree: bool) -> None:
@@ -27,7 +31,9 @@ def look(room: Room, agency: str, name: UUID, *, agree: bool) -> None:
         raise not_found()
     with changing(room, seen.subject_id) as change:
         # Again under her lock: she may have taken it back, or another may have answered, while this one was reading.
-        if waiting.get_wait(change.connection, name, agency, change.now) is None:
+        waits = waiting.get_wait(change.connection, name, agency, change.now)
+        snapshots = read_snapshots(change.connection, room.roster, [change.subject], [agency])
+        if waits is None or not _may_see(room, snapshots, waits):
             raise not_found()
         outcome = "agreed" if agree else "declined"
         waiting.end_waits(change.connection, change.subject, outcome, change.now, waiting.named(name))
@@ -35,3 +41,9 @@ def look(room: Room, agency: str, name: UUID, *, agree: bool) -> None:
         if agree:
             wish = Wish(seen.agency, seen.purpose, seen.categories, seen.days)
             grants.give_looked_at(change, wish, name)
+
+
+def _may_see(room: Room, snapshots: Snapshots, row: Any) -> bool:
+    """Whether she lets the agency that looks know of this just now."""
+    looks = row.second_look_by
+    return may_be_told(room, snapshots.of(row.subject_id, looks), looks, row.purpose, row.categories)

@@ -1,6 +1,8 @@
 """Waiting for a second look: what a young person would allow is kept aside, and is no grant until then."""
 
 from collections.abc import Collection, Sequence
+from dataclasses import replace
+from itertools import product
 from typing import Any
 from uuid import UUID
 
@@ -8,9 +10,11 @@ from sqlalchemy import ColumnElement, Connection
 
 from services.common.errors import Fault, invalid
 from services.common.roster import Agency
+from services.consent.domain import Grant, Recipient, Request, Snapshot, decide
 from services.consent.handlers.changes import Change
 from services.consent.room import Room
 from services.consent.store import subjects, waiting
+from services.consent.store.snapshots import read_snapshots
 
 
 def wait(change: Change, row: dict[str, Any], named: str | None) -> UUID:
@@ -58,10 +62,34 @@ def lookers(room: Room, subject: UUID, recipient: Agency, categories: Collection
 
 
 def may_look(room: Room, connection: Connection, subject: UUID) -> Sequence[Agency]:
-    """The agencies that know her and are there for people like her."""
+    """The agencies that know her, are there for people like her, and that she has not shut out.
+
+    A pause counts only when they want to look, and so does being late with notices: what she plans meanwhile waits unseen.
+    """
     known = room.roster.find(connection, sorted(subjects.links_of(connection, subject)))
     fitting = [one for one in known.values() if one.standing == "active" and one.sector in room.duties.look_sectors]
-    return sorted(fitting, key=lambda agency: agency.name)
+    snapshots = read_snapshots(connection, room.roster, [subject], [one.id for one in fitting])
+
+    def let_in(agency: Agency) -> bool:
+        snapshot, recipient = snapshots.of(subject, agency.id), Recipient(agency.id, agency.sector, agency.standing)
+        state = "active" if snapshot.state == "paused" else snapshot.state
+        return may_be_told_anything(room, replace(snapshot, state=state, recipient=recipient), agency.id)
+
+    return sorted(filter(let_in, fitting), key=lambda agency: agency.name)
+
+
+def may_be_told(room: Room, snapshot: Snapshot, agency: str, purpose: str, categories: Collection[str]) -> bool:
+    """Whether an agency may know that she plans this, which tells of her: decided as if she had allowed it all of that."""
+    now, wanted = room.clock.now(), frozenset(categories)
+    as_if = Grant(UUID(int=0), agency, purpose, wanted, now, now + room.duties.look_time)
+    decision = decide(replace(snapshot, grants=[as_if]), Request(agency, purpose, wanted), now, room.policy)
+    return bool(wanted) and decision.permitted == wanted
+
+
+def may_be_told_anything(room: Room, snapshot: Snapshot, agency: str) -> bool:
+    """Whether there is anything at all that an agency might be told."""
+    every = product(room.policy.purposes, room.policy.categories)
+    return any(may_be_told(room, snapshot, agency, purpose, [category]) for purpose, category in every)
 
 
 def _check(change: Change, looks: str | None, recipient: str) -> None:
