@@ -43,7 +43,7 @@ PIN = "271828"
 PATIENCE = 20.0
 STAY = {grant, grant_key, audit_key, notice}
 """Ended grants and notices are codes, and of keys only stays that they are no more: see `stays_unreadable`."""
-TOMBSTONE = {"id", "state", "epoch", "language", "created_at", "statistics_since"}
+TOMBSTONE = {"id", "state", "epoch", "language", "created_at"}
 Act = Callable[[], object]
 GONE, NOBODY = 401, 404
 

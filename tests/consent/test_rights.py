@@ -253,7 +253,7 @@ def test_of_the_erased_only_a_tombstone_and_what_nobody_can_read_stay(house: Hou
         assert house.rows(table, table.c.subject_id == person.subject) == []
     row = house.rows(subject, subject.c.id == person.subject)[0]
     assert row.state == "erased"
-    tombstone = {"id", "state", "epoch", "language", "created_at", "statistics_since"}
+    tombstone = {"id", "state", "epoch", "language", "created_at"}
     assert {name for name, value in row._mapping.items() if value is not None} <= tombstone
     assert house.rows(grant, grant.c.id == name)[0].end_reason == "erased"
     assert house.rows(grant_key, grant_key.c.grant_id == name)[0].wrapped is None

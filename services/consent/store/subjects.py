@@ -180,6 +180,7 @@ def forget_subject(connection: Connection, subject_id: UUID) -> None:
             "passphrase_digest",
             "pin_hash",
             "statistics_key",
+            "statistics_since",
             "age_band",
             "advocate",
         )
