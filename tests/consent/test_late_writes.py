@@ -249,6 +249,7 @@ ADD_NOTHING = {
     "contacts.confirm",
     "contacts.forget",
     "pushing.push_due",
+    "restoring._give_up_lost_keys",
 }
 """They change or remove rows that an erasure removes; what is pushed is acknowledged as what is polled."""
 ABOUT_NOBODY = {

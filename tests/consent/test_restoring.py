@@ -11,11 +11,12 @@ from sqlalchemy import Connection, insert, select, text
 
 from services.cli import main
 from services.common.holding import hold
-from services.consent.handlers import contacts, grants, tree
+from services.consent import ledger
+from services.consent.handlers import contacts, grants, rights, tree
 from services.consent.handlers.grants import Wish
 from services.consent.handlers.rotation import KeyLost, rotate
 from services.consent.main import build_room
-from services.consent.models import metadata
+from services.consent.models import audit_key, metadata
 from services.consent.paperwork import notice as notices
 from services.consent.store import waiting
 from tests.support.consent import House
@@ -168,3 +169,13 @@ def test_a_witness_tells_an_older_copy_and_the_ledger_goes_on_under_another_name
     assert key.startswith("fireweed.example/ledger-2+")
     assert run(house, "ledger", "copy", str(tmp_path / "anew"), **named)[0] == 0
     assert run(house, "ledger", "verify", str(tmp_path / "anew"), "--key", key)[0] == 0
+
+
+def test_whoever_was_erased_gets_no_new_key_in_place_of_a_lost_one(own_house: House) -> None:
+    person = own_house.person()
+    rights.erase(own_house.room, person.subject)
+    [before] = own_house.rows(audit_key)
+    with own_house.room.database.transaction() as connection:
+        ledger.begin_anew(connection, person.subject)
+
+    assert own_house.rows(audit_key) == [before]

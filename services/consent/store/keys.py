@@ -72,10 +72,11 @@ def make_audit_keys(connection: Connection, keys: KeyEncryptionKeys, subjects: S
 
 
 def replace_audit_key(connection: Connection, keys: KeyEncryptionKeys, subject: UUID) -> None:
-    """Another ledger key for a survivor whose own nobody can open any more."""
+    """Another ledger key for a survivor whose own nobody can open any more; whoever was erased meanwhile gets none."""
     number = newest_for(connection, keys)
     anew = {"key_encryption_key": number, "wrapped": keys.wrap(number, os.urandom(32))}
-    connection.execute(update(audit_key).where(audit_key.c.subject_id == subject).values(**anew))
+    hers = (audit_key.c.subject_id == subject, audit_key.c.wrapped.is_not(None))
+    connection.execute(update(audit_key).where(*hers).values(**anew))
 
 
 def destroy_audit_key(connection: Connection, keys: KeyEncryptionKeys, subject: UUID, now: datetime) -> None:
