@@ -190,6 +190,22 @@ def test_an_answer_without_end_is_not_read(near: House) -> None:
     assert row(near, person).push_tries == 1
 
 
+@pytest.mark.parametrize(
+    "body", [b"[" * 4000, b'{"err": ' * 500, b'{"err": "\\ud800"}', b"\xff", b'"invalid_key"', b""]
+)
+def test_whatever_a_receiver_answers_the_next_agency_is_told(near: House, body: bytes) -> None:
+    odd, there = near.agency(), near.agency()
+    with ear() as strange, ear() as receiver:
+        strange.status, strange.body = 400, body
+        listen_at(near, odd, strange.url)
+        listen_at(near, there, receiver.url)
+        person = something_to_tell(near, odd)
+        something_to_tell(near, there)
+        assert push(near.room) == 1
+
+    assert (row(near, person).push_tries, row(near, person).error) == (1, None)
+
+
 def test_no_more_is_pushed_to_who_does_not_want_it(near: House) -> None:
     agency = near.agency()
     with ear() as receiver:
