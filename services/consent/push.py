@@ -1,5 +1,6 @@
 """Sends a SET to the place that an agency gave (RFC 8935): encrypted, to a public address, and nowhere else."""
 
+import asyncio
 import socket
 import ssl
 from collections.abc import Callable, Sequence
@@ -33,6 +34,7 @@ class Pusher:
     """Pushes. With `to_loopback`, also to this machine, without encryption: for tests and for trying things out."""
 
     to_loopback: bool = False
+    seconds: float = SECONDS
     resolve: Callable[[str, int], Sequence[str]] = addresses
     trust: ssl.SSLContext = field(default_factory=ssl.create_default_context)
 
@@ -52,19 +54,23 @@ class Pusher:
         """Push one SET. None when the receiver has it, its error code when it could not read it; raises `Unreachable`."""
         if self.fault(url):
             raise Unreachable
-        place = urlsplit(url)
-        headers = {"host": place.netloc, "content-type": f"application/{TYPE}", "accept": "application/json"}
-        sni = {"sni_hostname": place.hostname}
         try:
-            there = _at(place, self._address(place))
-            # No redirect is followed, no proxy asked: what was checked is what is called.
-            with (
-                httpx2.Client(timeout=SECONDS, trust_env=False, follow_redirects=False, verify=self.trust) as client,
-                client.stream("POST", there, content=token, headers=headers, extensions=sni) as answer,
-            ):
-                return _outcome(answer)
+            place = urlsplit(url)
+            return asyncio.run(self._exchange(place, _at(place, self._address(place)), token))
         except (httpx2.HTTPError, httpx2.InvalidURL, OSError, ValueError) as error:
             raise Unreachable from error
+
+    async def _exchange(self, place: SplitResult, there: str, token: str) -> str | None:
+        headers = {"host": place.netloc, "content-type": f"application/{TYPE}", "accept": "application/json"}
+        sni = {"sni_hostname": place.hostname}
+        # One limit for all of it: the client's own are for each read, and who says a little at a time would never meet one.
+        # No redirect is followed, no proxy asked: what was checked is what is called.
+        async with (
+            asyncio.timeout(self.seconds),
+            httpx2.AsyncClient(timeout=None, trust_env=False, follow_redirects=False, verify=self.trust) as client,
+            client.stream("POST", there, content=token, headers=headers, extensions=sni) as answer,
+        ):
+            return await _outcome(answer)
 
     def _address(self, place: SplitResult) -> str:
         """An address that was looked up just now and is public, so that no name can lead into the hub's own network."""
@@ -85,11 +91,11 @@ def _at(place: SplitResult, address: str) -> str:
     return place._replace(netloc=f"{host}{port}").geturl()
 
 
-def _outcome(answer: httpx2.Response) -> str | None:
+async def _outcome(answer: httpx2.Response) -> str | None:
     if answer.status_code == ACCEPTED:
         return None
     read = b""
-    for some in answer.iter_raw():
+    async for some in answer.aiter_raw():
         read += some
         if len(read) > MOST_READ:
             raise Unreachable

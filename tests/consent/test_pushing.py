@@ -1,9 +1,11 @@
 """Push: an agency that asked for it gets its notices at once, over TLS, at a public address, until it has them."""
 
+import socket
 import ssl
 import threading
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -206,6 +208,41 @@ def test_whatever_a_receiver_answers_the_next_agency_is_told(near: House, body: 
     assert (row(near, person).push_tries, row(near, person).error) == (1, None)
 
 
+@pytest.mark.parametrize(
+    ("begin", "more"),
+    [
+        (b"HTTP/1.1 202 Accepted\r\nx: ", b"x"),
+        (b"", b"HTTP/1.1 100 Continue\r\n\r\n"),
+        (b"HTTP/1.1 400 Bad Request\r\ncontent-length: 4000\r\n\r\n", b" "),
+    ],
+    ids=["head", "no end of heads", "body"],
+)
+def test_a_receiver_has_so_many_seconds_in_all_however_little_it_says_at_a_time(begin: bytes, more: bytes) -> None:
+    with slow_ear(begin, more) as url:
+        began = time.monotonic()
+        with pytest.raises(Unreachable):
+            Pusher(to_loopback=True, seconds=0.5).send(url, "token")
+        assert time.monotonic() - began < 2
+
+
+@contextmanager
+def slow_ear(begin: bytes, more: bytes) -> Iterator[str]:
+    """A receiver that says a little, twenty times a second, for four seconds."""
+
+    def speak() -> None:
+        with listener.accept()[0] as line, suppress(OSError):
+            line.sendall(begin)
+            for _ in range(80):
+                time.sleep(0.05)
+                line.sendall(more)
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        speaking = threading.Thread(target=speak, daemon=True)
+        speaking.start()
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}/notices"
+        speaking.join()
+
+
 def test_no_more_is_pushed_to_who_does_not_want_it(near: House) -> None:
     agency = near.agency()
     with ear() as receiver:
@@ -262,7 +299,7 @@ def test_no_name_leads_into_a_network_that_is_not_public(found: list[str], monke
     def called(**_: object) -> None:
         raise AssertionError("somebody was called")
 
-    monkeypatch.setattr("services.consent.push.httpx2.Client", called)
+    monkeypatch.setattr("services.consent.push.httpx2.AsyncClient", called)
     pusher = Pusher(resolve=lambda _host, _port: found)
     assert pusher.fault("https://agency.example/notices") is None
     with pytest.raises(Unreachable):
