@@ -35,6 +35,7 @@ class Ear:
     status: int = 202
     body: bytes = b""
     headers: dict[str, str] = field(default_factory=dict)
+    seconds: float = 0
     got: list[tuple[dict[str, str], str]] = field(default_factory=list)
 
 
@@ -44,6 +45,7 @@ def ear(tls: ssl.SSLContext | None = None, host: str = "127.0.0.1") -> Iterator[
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["content-length"])).decode()
             made.got.append(({name.lower(): value for name, value in self.headers.items()}, body))
+            time.sleep(made.seconds)
             self.send_response(made.status)
             for name, value in {"content-length": str(len(made.body)), **made.headers}.items():
                 self.send_header(name, value)
@@ -164,6 +166,50 @@ def test_an_agency_that_is_away_keeps_nobody_elses_notices(near: House) -> None:
 
     assert len(receiver.got) == 1
     assert [row(near, person).push_tries for person in missed] == [1, 0], "one try a round is enough"
+
+
+def test_however_much_waits_for_an_agency_that_is_away_it_keeps_nobody_elses_notices(near: House) -> None:
+    push(near.room)
+    gone, there = near.agency(), near.agency()
+    with ear() as closed:
+        pass
+    with ear() as receiver:
+        listen_at(near, gone, closed.url)
+        listen_at(near, there, receiver.url)
+        missed = [something_to_tell(near, gone) for _ in range(3)]
+        something_to_tell(near, there)
+        assert push_due(near.room, 2) == 1
+
+    soon = near.clock.now() + timedelta(seconds=5)
+    assert [row(near, person).push_after for person in missed] == [soon] * 3, "all of its notices wait for it"
+    assert len(receiver.got) == 1
+
+
+def test_a_slow_agency_gets_one_notice_a_round_and_keeps_nobody_elses(near: House) -> None:
+    push(near.room)
+    slow, there = near.agency(), near.agency()
+    with ear() as behind, ear() as receiver:
+        behind.seconds = 1.1
+        listen_at(near, slow, behind.url)
+        listen_at(near, there, receiver.url)
+        for _ in range(2):
+            something_to_tell(near, slow)
+        for _ in range(2):
+            something_to_tell(near, there)
+        assert push(near.room) == 3
+        assert (len(behind.got), len(receiver.got)) == (1, 2)
+        assert push(near.room) == 1, "and the next one in the next"
+
+
+def test_a_notice_that_cannot_be_read_keeps_no_other_notice_of_its_agency(near: House) -> None:
+    agency = near.agency()
+    with ear() as receiver:
+        receiver.status, receiver.body = 400, b'{"err": "invalid_request"}'
+        listen_at(near, agency, receiver.url)
+        people = [something_to_tell(near, agency) for _ in range(2)]
+        push(near.room)
+
+    assert [row(near, person).error for person in people] == ["invalid_request"] * 2
 
 
 def test_a_receiver_that_cannot_read_it_says_why_and_she_sees_it(near: House) -> None:

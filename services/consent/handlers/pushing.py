@@ -2,7 +2,9 @@
 
 import threading
 from datetime import timedelta
+from typing import Any
 
+from services.common.clock import monotonic
 from services.common.errors import invalid
 from services.common.sessions import sole
 from services.common.worker import Loop
@@ -13,6 +15,8 @@ from services.consent.sets import as_set
 from services.consent.store import notices
 
 LOOK_SECONDS, STANDBY_SECONDS = 0.5, 1.0
+# Who takes longer for one notice gets one a round.
+SLOW_SECONDS = 1.0
 FIRST_PAUSE, LONGEST_PAUSE = timedelta(seconds=5), timedelta(hours=1)
 
 
@@ -31,29 +35,38 @@ def forget_place(room: Room, agency: str) -> None:
 
 
 def push_due(room: Room, limit: int = 100) -> int:
-    """Push what waits; how many notices arrived. An agency that cannot be reached is left alone for the round."""
+    """Push what waits; how many notices arrived. An agency that is away, or slow, keeps nobody else's waiting."""
     with room.database.reading() as connection:
         due = notices.to_push(connection, room.clock.now(), limit)
-    arrived, away = 0, set[str]()
+    arrived, done_with = 0, set[str]()
     for row in due:
-        if row.agency in away:
+        if row.agency in done_with:
             continue
+        error, away, began = None, False, monotonic()
         try:
             error = room.pusher.send(row.url, as_set(room.signer, row))
         except Unreachable:
-            error = ""
-        now = room.clock.now()
-        with room.database.transaction() as connection:
-            if error is None:
-                acknowledge(connection, row.agency, [row.id], now)
-                arrived += 1
-                continue
-            away.add(row.agency)
-            pause = min(FIRST_PAUSE * 2 ** min(row.push_tries, 16), LONGEST_PAUSE)
-            notices.push_again(connection, row.id, now + pause)
-            if error in ERRORS:
-                notices.keep_error(connection, row.agency, row.id, error)
+            away = True
+        if away or monotonic() - began > SLOW_SECONDS:
+            done_with.add(row.agency)
+        if away or error is not None:
+            _try_again(room, row, error, away=away)
+        else:
+            with room.database.transaction() as connection:
+                acknowledge(connection, row.agency, [row.id], room.clock.now())
+            arrived += 1
     return arrived
+
+
+def _try_again(room: Room, row: Any, error: str | None, *, away: bool) -> None:
+    after = room.clock.now() + min(FIRST_PAUSE * 2 ** min(row.push_tries, 16), LONGEST_PAUSE)
+    with room.database.transaction() as connection:
+        notices.push_again(connection, row.id, after)
+        if away:
+            # Whatever else waits for it would not arrive either, and each would be tried for seconds.
+            notices.leave_alone(connection, row.agency, after)
+        if error in ERRORS:
+            notices.keep_error(connection, row.agency, row.id, error)
 
 
 def loop(room: Room) -> Loop:

@@ -74,13 +74,20 @@ def forget_push_place(connection: Connection, agency: str) -> None:
 
 
 def to_push(connection: Connection, now: datetime, limit: int) -> Sequence[AnyRow]:
-    """Notices to push now, oldest first, each with the place of its agency."""
+    """Notices to push now, each with the place of its agency: the oldest of every agency, then the second of every one."""
     query = select(notice, push_place.c.url).join(push_place, push_place.c.agency == notice.c.agency)
     due = query.where(notice.c.acknowledged_at.is_(None), notice.c.push_after <= now)
-    return connection.execute(due.order_by(notice.c.id).limit(limit)).all()
+    turn = func.row_number().over(partition_by=notice.c.agency, order_by=notice.c.id)
+    return connection.execute(due.order_by(turn, notice.c.id).limit(limit)).all()
 
 
 def push_again(connection: Connection, notice_id: UUID, after: datetime) -> None:
     """Count a push that failed, and say when the next may be tried."""
     counted = {"push_tries": notice.c.push_tries + 1, "push_after": after}
     connection.execute(update(notice).where(notice.c.id == notice_id).values(**counted))
+
+
+def leave_alone(connection: Connection, agency: str, until: datetime) -> None:
+    """Push nothing that waits for an agency before then."""
+    sooner = (notice.c.agency == agency, notice.c.acknowledged_at.is_(None), notice.c.push_after < until)
+    connection.execute(update(notice).where(*sooner).values(push_after=until))
