@@ -103,19 +103,25 @@ class EventConsumer:
                 self._take_alone(item)
 
     def replay(self, key: str) -> int:
-        """Handle the parked events of one key again, in order; stop at the first that still fails. How many went on."""
-        done = 0
+        """Handle the parked events of one key again, in order, in each topic up to the first that still fails.
+
+        How many went on. There is no order to keep between topics, so what fails in one stops nothing in another.
+        """
+        done, stopped = 0, set[str]()
         # While some are handled, a worker parks behind them what comes meanwhile.
-        while parked := self._parked(key):
+        while parked := [each for each in self._parked(key) if each[1].record.topic not in stopped]:
             for row, item in parked:
+                if item.record.topic in stopped:
+                    continue
                 try:
                     with self.database.transaction() as connection:
                         self._handle(connection, self._read([item]))
                         self.parking.release(connection, row)
                 except Exception as error:  # noqa: BLE001 - whatever it is, the rest of the key must stay parked
                     telemetry.log.warning("%s: a parked event still fails (%s)", self.service, type(error).__name__)
-                    return done
-                done += 1
+                    stopped.add(item.record.topic)
+                else:
+                    done += 1
         return done
 
     def _parked(self, key: str) -> Sequence[tuple[int, Received]]:

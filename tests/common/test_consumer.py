@@ -302,6 +302,22 @@ def test_replay_stops_at_the_first_event_that_still_fails(database: Database) ->
     assert effects(database) == ["a-1", "a-2", "a-3", "a-4"]
 
 
+def test_what_still_fails_in_one_topic_keeps_nothing_of_the_key_in_another_when_it_is_replayed(
+    database: Database,
+) -> None:
+    handler = Handler(database, "a-1", "a-5")
+    declared, later = received(events("a-1", "a-2")), received(events("a-5", "a-6"), first=5)
+    suspended = [replace(item, record=item.record._replace(topic="agencies.v1")) for item in later]
+    handler.consumer.take([declared[0], suspended[0], declared[1], suspended[1]])
+    handler.broken = {"a-1"}
+    assert handler.consumer.replay("a") == 2
+    assert effects(database) == ["a-5", "a-6"]
+    assert parked(database) == [("a", "Unforeseen"), ("a", BEHIND)]
+    handler.broken.clear()
+    assert handler.consumer.replay("a") == 2
+    assert effects(database) == ["a-5", "a-6", "a-1", "a-2"]
+
+
 def test_a_replayed_event_that_the_bus_brings_again_takes_effect_once(database: Database) -> None:
     handler = Handler(database, "a-1")
     batch = received(events("a-1", "a-2"))
