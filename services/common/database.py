@@ -35,6 +35,7 @@ from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.sql.base import ReadOnlyColumnCollection
 
 from services.common.rows import Rows
+from services.common.secret_files import own_file, own_folder
 
 WRITE, READ = {"fireweed_write": True}, {"fireweed_read": True}
 WAL_TRIES, WAL_PAUSE = 500, 0.01
@@ -287,7 +288,10 @@ def _engine(url: str, pool_size: int, options: str) -> Engine:
         event.listen(engine, "before_cursor_execute", _refuse_to_write_while_reading)
         return engine
     if parsed.database:
-        Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
+        own_folder(Path(parsed.database).parent)
+        # What SQLite puts beside a database can be read by whoever can read that. It says itself what it cannot open.
+        with suppress(OSError):
+            own_file(Path(parsed.database))
     engine = create_engine(parsed, pool_size=pool_size, max_overflow=-1, hide_parameters=True)
     event.listen(engine, "connect", _prepare_sqlite)
     event.listen(engine, "begin", _begin_sqlite)

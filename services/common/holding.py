@@ -7,6 +7,7 @@ from pathlib import Path
 
 from services.common.database import Database
 from services.common.errors import unavailable
+from services.common.secret_files import own_file
 
 
 @contextmanager
@@ -20,6 +21,7 @@ def hold(database: Database, role: str) -> Iterator[None]:
         yield
         return
     path = Path(f"{database.engine.url.database}.{role}.lock")
+    own_file(path)
     with path.open("ab") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -1,9 +1,25 @@
-"""Secrets as files: made once, readable by their owner only, never half written."""
+"""Files for their owner only; and secrets as files: made once, never half written."""
 
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from tempfile import mkstemp
+
+
+def own_folder(folder: Path) -> None:
+    """Make a folder that nobody but its owner can enter, and so those on the way to it; one that is there stays as it is."""
+    if not folder.is_dir():
+        own_folder(folder.parent)
+        folder.mkdir(mode=0o700, exist_ok=True)
+
+
+def own_file(file: Path) -> None:
+    """Make an empty file that nobody but its owner can read, unless it is there."""
+    # One that is there must not even be opened: to close it again would take from this process its locks on it, which are
+    # SQLite's (https://sqlite.org/howtocorrupt.html, 2.2).
+    with suppress(FileExistsError):
+        os.close(os.open(file, os.O_CREAT | os.O_EXCL, 0o600))
 
 
 def keep_secret(path: Path, content: bytes) -> bytes:
@@ -12,7 +28,7 @@ def keep_secret(path: Path, content: bytes) -> bytes:
     Of two processes or threads that come at once exactly one wins, and both get the same secret: a link to a finished
     file either appears whole or not at all.
     """
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    own_folder(path.parent)
     # A draft of its own for each caller, readable by this user only: one that is linked must never be written again.
     descriptor, draft = mkstemp(prefix=f".{path.name}.", dir=path.parent)
     with os.fdopen(descriptor, "wb") as file:

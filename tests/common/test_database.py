@@ -1,5 +1,7 @@
 """Transactions, instants and conflicts, on SQLite and on PostgreSQL."""
 
+import subprocess
+import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -377,6 +379,29 @@ def test_what_is_committed_is_on_disk_before_the_commit_returns(database: Databa
     with database.reading() as connection:
         assert connection.scalar(text("PRAGMA synchronous")) == 2  # FULL
         assert connection.scalar(text("PRAGMA journal_mode")) == "wal"
+
+
+def test_in_a_folder_that_others_may_enter_they_can_read_no_database(tmp_path: Path) -> None:
+    folder = tmp_path / "open"
+    folder.mkdir(mode=0o755)
+    with closing(Database(f"sqlite:///{folder / 'rows.sqlite'}")) as made, made.transaction() as connection:
+        metadata.create_all(connection)
+        files = {path.name: path.stat().st_mode & 0o777 for path in folder.iterdir()}
+    assert files == dict.fromkeys(["rows.sqlite", "rows.sqlite-wal", "rows.sqlite-shm"], 0o600)
+
+
+def test_to_open_a_database_twice_lets_no_other_process_take_it_for_closed(tmp_path: Path) -> None:
+    """A process that closes any file loses its locks on it; whoever closes the database next would then remove its log."""
+    path = tmp_path / "rows" / "rows.sqlite"
+    with closing(Database(f"sqlite:///{path}")) as first:
+        with first.transaction() as connection:
+            metadata.create_all(connection)
+        with closing(Database(f"sqlite:///{path}")):
+            other = (
+                "import sqlite3, sys; it = sqlite3.connect(sys.argv[1]); it.execute('PRAGMA user_version'); it.close()"
+            )
+            subprocess.run([sys.executable, "-c", other, str(path)], check=True)
+        assert path.with_name("rows.sqlite-wal").exists()
 
 
 def test_the_folder_of_a_database_file_is_made(tmp_path: Path) -> None:

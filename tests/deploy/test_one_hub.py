@@ -45,3 +45,9 @@ def test_a_hub_that_was_killed_holds_its_data_no_longer(hub: HubProcess) -> None
     hub.kill()
     hub.start()
     hub.wait()
+
+
+def test_nobody_else_on_this_machine_can_read_what_a_hub_keeps(hub: HubProcess) -> None:
+    kept = [hub.settings.data, *hub.settings.data.rglob("*")]
+    assert {"log.sqlite", "consent.sqlite-wal", "consent.sqlite-shm", "keys"} <= {path.name for path in kept}
+    assert [path for path in kept if path.stat().st_mode & 0o077] == []
