@@ -11,6 +11,7 @@ from services import hub, rooms
 from services.common import health, telemetry
 from services.common.cli import PORT, Later, answer, hub_options
 from services.common.holding import hold
+from services.common.secret_files import own_file, own_folder
 from services.common.serve import BackgroundServer, ByPrefix, listen, origin, run, server
 from services.common.service import Service
 from services.common.settings import Settings
@@ -55,6 +56,9 @@ def up(settings: Settings, as_json: bool, port: int) -> None:  # noqa: ARG001 - 
         settings = settings.model_copy(update={"public_url": origin(listener)})
 
     def ready(url: str) -> None:
+        own_folder(settings.data)
+        own_file(settings.origin_file)
+        settings.origin_file.write_text(url, "utf-8")
         click.echo(f"The hub is at {url} and keeps its data in {settings.data}. Ctrl-C ends it.", err=True)
 
     sys.exit(hub.run(settings, listener, ready))

@@ -1,10 +1,11 @@
 """Environment variables become one typed, frozen settings object; nothing else reads the environment."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -13,8 +14,16 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
+NEAR = "http://127.0.0.1:8080"
+ORIGIN_FILE = "origin"
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 Network = IPv4Network | IPv6Network
+
+
+def _kept(given: Mapping[str, Any]) -> str:
+    with suppress(LookupError, OSError, ValueError):
+        return Path(given["data"], ORIGIN_FILE).read_text("utf-8") or NEAR
+    return NEAR
 
 
 class Settings(BaseSettings):
@@ -36,9 +45,7 @@ class Settings(BaseSettings):
     keys: Path | None = Field(
         default=None, description="Folder of secret keys, outside every database; unset: `data`/keys."
     )
-    public_url: str = Field(
-        default="http://127.0.0.1:8080", description="Origin at which partners and survivors reach this."
-    )
+    public_url: str = Field(default_factory=_kept, description="Origin at which partners and survivors reach this.")
     issuer: str | None = Field(default=None, description="Issuer of partner tokens; unset: `public_url`/intake.")
     token_keys_url: str | None = Field(
         default=None, description="Where token keys are read; unset: `issuer`/jwks.json."
@@ -126,6 +133,11 @@ class Settings(BaseSettings):
         """The SQLAlchemy URL of one service's database."""
         url = self.database_url.format(service=service, data=self.data)
         return url.replace("postgresql://", "postgresql+psycopg://", 1)
+
+    @property
+    def origin_file(self) -> Path:
+        """Where an embedded hub keeps the origin that it had last, for commands beside it that are told none."""
+        return self.data / ORIGIN_FILE
 
     @property
     def keys_folder(self) -> Path:

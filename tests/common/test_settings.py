@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from services.common.settings import Settings
+from services.common.settings import NEAR, Settings
 
 
 @pytest.fixture(autouse=True)
@@ -26,6 +26,27 @@ def test_the_defaults_are_an_embedded_hub_on_this_machine() -> None:
     assert settings.database("intake") == "sqlite:///data/intake.sqlite"
     assert settings.public_url.startswith("http://127.0.0.1:")
     assert settings.telemetry == "none"
+
+
+def test_the_public_url_is_the_one_that_the_hub_on_this_data_had_last(tmp_path: Path) -> None:
+    settings = Settings(data=tmp_path)
+    assert (settings.origin_file, settings.public_url) == (tmp_path / "origin", NEAR)
+    settings.origin_file.write_text("http://127.0.0.1:9000")
+    assert Settings(data=tmp_path).token_issuer == "http://127.0.0.1:9000/intake"
+    assert "public_url" not in Settings(data=tmp_path).model_fields_set
+    assert Settings(data=tmp_path, public_url="https://hub.example").public_url == "https://hub.example"
+
+
+@pytest.mark.parametrize("kept", [b"", b"\xff"])
+def test_an_origin_that_cannot_be_read_is_none(tmp_path: Path, kept: bytes) -> None:
+    (tmp_path / "origin").write_bytes(kept)
+    assert Settings(data=tmp_path).public_url == NEAR
+
+
+def test_an_origin_that_was_put_there_is_checked_like_any_other(tmp_path: Path) -> None:
+    (tmp_path / "origin").write_text("http://elsewhere.example")
+    with pytest.raises(ValidationError):
+        Settings(data=tmp_path)
 
 
 def test_environment_variables_are_read_with_their_prefix_only(monkeypatch: pytest.MonkeyPatch) -> None:

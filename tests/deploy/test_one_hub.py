@@ -5,6 +5,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx2
 import pytest
 
 from deploy.testing.ports import free_port
@@ -51,3 +52,16 @@ def test_nobody_else_on_this_machine_can_read_what_a_hub_keeps(hub: HubProcess) 
     kept = [hub.settings.data, *hub.settings.data.rglob("*")]
     assert {"log.sqlite", "consent.sqlite-wal", "consent.sqlite-shm", "keys"} <= {path.name for path in kept}
     assert [path for path in kept if path.stat().st_mode & 0o077] == []
+
+
+def test_a_command_beside_a_hub_speaks_of_the_origin_at_which_that_is_reached(hub: HubProcess) -> None:
+    variables = environment(hub.settings)
+    subprocess.run([*CLI, "up", "--port", "0"], env=variables, capture_output=True, check=False, timeout=60)
+    origin = str(hub.ready_url).removesuffix("/consent/health/ready")
+    known = httpx2.get(f"{origin}/consent/v1/ledger/key").text
+    told = subprocess.run([*CLI, "ledger", "key"], env=variables, capture_output=True, text=True, check=True)
+    assert told.stdout == known
+    assert known.startswith(f"{origin.removeprefix('http://')}/")
+    elsewhere = {**variables, "FIREWEED_PUBLIC_URL": "https://hub.example"}
+    told = subprocess.run([*CLI, "ledger", "key"], env=elsewhere, capture_output=True, text=True, check=True)
+    assert told.stdout.startswith("hub.example/"), "what is set comes first"
