@@ -156,7 +156,7 @@ class Settings(BaseSettings):
 
     @property
     def ledger_name(self) -> str:
-        """The name under which the ledger signs: like a URL, but without the scheme."""
+        """The name under which a ledger begins to sign: like a URL, but without the scheme."""
         return self.ledger_origin or f"{self.public_url.partition('://')[2]}/consent/v1/ledger"
 
     @property

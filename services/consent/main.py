@@ -72,6 +72,8 @@ def build_room(settings: Settings, clock: Clock, locks: SubjectLocks | None = No
     database = Database(settings.database(NAME), pool_size=20, by_key=True)
     folder = settings.keys_folder / NAME
     keys = KeyFiles(folder / "key-encryption")
+    # Kept with the key: under another name, whoever verifies would take the same ledger for another one.
+    name = settings.ledger_origin or secret(folder / "ledger.name", settings.ledger_name.encode).decode()
     ledger.seal_with(database, keys)
     return Room(
         database=database,
@@ -80,7 +82,7 @@ def build_room(settings: Settings, clock: Clock, locks: SubjectLocks | None = No
         locks=locks or subject_locks(database),
         keys=keys,
         secrets=Secrets(secret(folder / "pepper.key")),
-        ledger_key=LedgerKey(settings.ledger_name, Ed25519PrivateKey.from_private_bytes(secret(folder / "ledger.key"))),
+        ledger_key=LedgerKey(name, Ed25519PrivateKey.from_private_bytes(secret(folder / "ledger.key"))),
         pusher=Pusher(settings.push_to_loopback),
         policy=policy(),
         duties=duties(),

@@ -248,6 +248,7 @@ ADD_NOTHING = {
     "accounts.leave",
     "contacts.confirm",
     "contacts.forget",
+    "pushing._try_again",
     "pushing.push_due",
     "restoring._give_up_lost_keys",
 }

@@ -16,6 +16,7 @@ from services.consent import ledger
 from services.consent.handlers import grants, rights, tree
 from services.consent.handlers.tree import HistoryChanged
 from services.consent.ledger import Entry
+from services.consent.main import build_room
 from services.consent.models import ledger_checkpoint, ledger_entry, ledger_head, ledger_tile
 from tests.support import tlog
 from tests.support.consent import Agency, House, Person
@@ -32,6 +33,17 @@ def test_a_client_written_from_the_texts_reads_the_whole_log(own_house: House) -
     head, entries = tlog.read_log(lambda name: fetch(own_house, name), vkey(own_house))
     assert head.size == len(entries) == 769
     assert head.origin == own_house.url.partition("://")[2] + "/consent/v1/ledger"
+
+
+def test_the_ledger_keeps_its_name_wherever_the_hub_moves_until_it_is_given_another(own_house: House) -> None:
+    moved = own_house.service.settings.model_copy(update={"public_url": "http://127.0.0.1:1"})
+    for settings, name in (
+        (moved, own_house.room.ledger_key.origin),
+        (moved.model_copy(update={"ledger_origin": "fireweed.example/ledger"}), "fireweed.example/ledger"),
+    ):
+        room = build_room(settings, own_house.clock)
+        room.database.close()
+        assert room.ledger_key.origin == name
 
 
 @pytest.mark.slow
