@@ -290,6 +290,7 @@ def test_the_grant_that_is_named_is_the_only_one_that_counts() -> None:
         ({"recipient": None}, "unknown-agency"),
         ({"recipient": Recipient("shelter", "housing", "suspended")}, "agency-not-active"),
         ({"recipient": Recipient("clinic", "housing", "active")}, "unknown-agency"),
+        ({"recipient": Recipient("shelter", "gossip", "active")}, "unknown-agency"),
         ({"grants": []}, "no-grant"),
         ({"restrictions": [Restriction(UUID(int=1), sector="housing")]}, "restriction"),
     ],
