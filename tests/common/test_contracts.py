@@ -118,6 +118,37 @@ def test_data_of_any_depth_that_is_let_in_is_told_its_faults(event_type: str, de
     assert CANARY not in told(faults)
 
 
+def lists(schema: object) -> Iterator[dict[str, Any]]:
+    """The schema of each list in a schema."""
+    inner = schema.values() if isinstance(schema, dict) else schema if isinstance(schema, list) else ()
+    if isinstance(schema, dict) and schema.get("type") == "array":
+        yield schema
+    for part in inner:
+        yield from lists(part)
+
+
+def test_of_a_list_that_is_far_too_long_only_the_beginning_is_looked_at() -> None:
+    [data] = [example.data for example in VALID if name(example) == "capacity.declared.v1/valid-beds"]
+    found = contracts.faults("capacity.declared.v1", {**data, "flags": [CANARY] * 1000})
+    assert ("/data/flags", "Too many.") in [(fault.member, fault.detail) for fault in found]
+    assert len(found) <= contracts.BEGINNING + 2
+
+
+def test_no_list_that_may_be_posted_is_longer_than_what_is_looked_at() -> None:
+    own = {schemas.event_schema(kind)["$id"] for kind in set(schemas.event_types()) - contracts.posted_types()}
+    posted = [
+        document for address, document in schemas.documents().items() if address not in own and "/events/" in address
+    ]
+    parts = [document for address, document in schemas.documents().items() if "/parts/" in address]
+    assert all(each["maxItems"] < contracts.BEGINNING for each in lists([*posted, *parts]))
+
+
+def test_what_is_wrong_far_on_in_a_long_list_is_told_all_the_same() -> None:
+    names = [*(letter * 26 for letter in "abcdefghijklmnopqrst"), CANARY]
+    found = contracts.faults("statistics.withdrawn.v1", {"pseudonyms": names})
+    assert {fault.member for fault in found} == {"/data/pseudonyms/20"}
+
+
 def test_every_posted_type_belongs_to_a_topic_and_a_kind_of_subject() -> None:
     assert contracts.posted_types() == set(schemas.event_types("agency"))
     for event_type in schemas.event_types():
