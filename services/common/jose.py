@@ -92,7 +92,7 @@ def verify(token: str, key: Key | KeySet, what: str) -> Signed:
     header_of(token, what)
     try:
         decoded = jwt.decode(token, key, registry=_REGISTRY)
-    except (JoseError, ValueError, RecursionError) as error:
+    except (JoseError, ValueError, TypeError, RecursionError) as error:  # TypeError: a `crit` that is no list of names
         accepted = "a signature over JSON claims, by that key and with its `kid` if there are several"
         raise Untrusted(
             Fault(f"{what} signature", "The signature does not verify with the key that is known.", accepted)

@@ -110,6 +110,11 @@ def test_what_must_be_understood_and_is_not_is_refused(header: dict[str, Any]) -
     assert refused(f"{body}.{base64url(signature)}").startswith("token")
 
 
+@pytest.mark.parametrize("names", [0, None, True, 1.5, "exp", [0], [[]], [{}]])
+def test_what_must_be_understood_is_a_list_of_names_or_refused(names: object) -> None:
+    test_what_must_be_understood_and_is_not_is_refused({"crit": names})
+
+
 def test_of_several_keys_the_token_must_name_its_own() -> None:
     keys = [ECKey.generate_key("P-256") for _ in range(3)]
     for key in keys:
