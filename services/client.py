@@ -24,7 +24,7 @@ RENEW_SECONDS = 30
 
 
 class Refused(Exception):
-    """The hub answered with a problem."""
+    """The hub answered with a problem, or not at all: something before it sends elsewhere."""
 
     def __init__(self, response: httpx2.Response) -> None:
         self.status = response.status_code
@@ -89,7 +89,7 @@ class Partner:
     def call(self, method: str, path: str, body: Any = None, content_type: str = "application/json") -> Any:
         """One call with token and proof; raises `Refused`."""
         response = self.request(method, path, body, content_type)
-        if response.is_error:
+        if not response.is_success:
             raise Refused(response)
         return response.json() if response.content else None
 
@@ -98,19 +98,18 @@ class Partner:
     ) -> httpx2.Response:
         """The same, with whatever the hub answered."""
         token = self.token()
-        url = self.origins.url(path)
-        proof = self.proof(method, url.partition("?")[0], token)
-        headers = {"authorization": f"DPoP {token}", "dpop": proof}
-        if body is None:
-            return self.http.request(method, url, headers=headers)
-        return self.http.request(method, url, headers=headers | {"content-type": content_type}, json=body)
+        headers = {"authorization": f"DPoP {token}"} | ({} if body is None else {"content-type": content_type})
+        request = self.http.build_request(method, self.origins.url(path), headers=headers, json=body)
+        # The address as it is sent: what is not allowed in one is written in another way by now.
+        request.headers["dpop"] = self.proof(method, str(request.url).partition("?")[0], token)
+        return self.http.send(request)
 
     def token(self) -> str:
         """A fresh access token."""
         if time.monotonic() >= self._renew_at:
             url = self.origins.url("/intake/oauth/token")
             response = self.http.post(url, data=self.token_form(), headers={"dpop": self.proof("POST", url)})
-            if response.is_error:
+            if not response.is_success:
                 raise Refused(response)
             answer = response.json()
             self._token = str(answer["access_token"])
@@ -179,7 +178,7 @@ class Survivor:
     def call(self, method: str, path: str, body: Any = None) -> Any:
         """One call; raises `Refused`."""
         response = self.http.request(method, self.origins.url(f"/my/v1{path}"), json=body)
-        if response.is_error:
+        if not response.is_success:
             raise Refused(response)
         return response.json() if response.content else None
 

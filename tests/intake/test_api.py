@@ -107,6 +107,12 @@ def test_what_became_of_an_event_can_be_asked_by_any_id_that_was_taken(shared_pa
     }
 
 
+@pytest.mark.parametrize("name", ['say-"when"', "<1>", "{2026}", "back`tick", "up/../down", "a|b^c"])
+def test_a_partners_client_proves_the_address_that_it_sends(shared_partner: Partner, name: str) -> None:
+    # Whatever is not allowed in an address, or means another one, is written in another way on its way out.
+    assert shared_partner.request("GET", f"{EVENTS}/{name}").status_code == 404
+
+
 def test_what_became_of_a_referral_is_told_with_its_parts_and_thread(
     door: FrontDoor, consent: Decider, partner: Partner
 ) -> None:
