@@ -123,7 +123,8 @@ class _Posting:
         referral = str(self.room.clock.new_id())
         header = Header(referral, event.data["to"], permitted.grant, permitted.epoch, event.type)
         envelope = seal(header, permitted.public_key, {category: parts[category] for category in sealed})
-        outgoing = events.sealed_referral(event, referral, permitted, envelope, statistics)
+        # Of now, whatever the sender's clock says: her pseudonym is that of the present fiscal year.
+        outgoing = events.sealed_referral(replace(event, time=self.now), referral, permitted, envelope, statistics)
         self._accept(place, event, outgoing, told, referral)
 
     def _accept(

@@ -36,7 +36,8 @@ def open_referral(room: Room, connection: Connection, event: Event) -> None:
         "grant_id": data["grant"],
         "state": State.WITHDRAWN if gone else State.REQUESTED,
         "statistics": data.get("statistics"),
-        "requested_at": now,
+        # When intake took it, so that it counts in the fiscal year of her pseudonym, however late it comes here.
+        "requested_at": event.time,
         "answer_by": answer_by(now, data["urgency"]),
         "changed_at": now,
     }

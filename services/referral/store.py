@@ -17,7 +17,7 @@ def add_referral(connection: Connection, row: Mapping[str, object], sealed: str 
     kept = connection.execute(referral.insert().returning(referral), dict(row)).one()
     if sealed is not None:
         connection.execute(envelope.insert(), {"referral_id": row["id"], "sealed": sealed})
-    add_step(connection, str(row["id"]), str(row["state"]), None, row["requested_at"])
+    add_step(connection, str(row["id"]), str(row["state"]), None, row["changed_at"])
     return kept
 
 

@@ -204,6 +204,18 @@ def test_a_need_is_counted_in_the_year_whose_pseudonym_it_carries(
     assert json.loads(headers)["ce_time"] == (counted.isoformat() if counted else given)
 
 
+def test_a_referral_is_of_the_day_on_which_it_was_taken_whose_pseudonym_it_carries(
+    door: FrontDoor, consent: Decider, agencies: tuple[str, str]
+) -> None:
+    sender, recipient = agencies
+    consent.decide = lambda _sending: consent.permit("summary", statistics=PSEUDONYM)
+    one(door, sender, event(sender, referral(recipient), time="2026-03-31T23:59:59+00:00"))
+    with door.room.database.reading() as connection:
+        rows = door.room.outbox.oldest(connection, 0, 9)
+        [headers] = [row.headers for row in rows if row.type == "referral.sealed.v1"]
+    assert json.loads(headers)["ce_time"] == NOON.isoformat()
+
+
 @pytest.mark.parametrize("statistics", [None, PSEUDONYM])
 def test_a_referral_is_counted_only_for_who_agreed_to_be_counted(
     door: FrontDoor, consent: Decider, agencies: tuple[str, str], statistics: str | None

@@ -1,6 +1,7 @@
 """What the sorting room does with each event: the box goes with the right, both sides see one thread, others see nothing."""
 
-from datetime import timedelta
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
 import pytest
@@ -49,6 +50,19 @@ def test_both_sides_see_the_same_thread_and_nobody_else_sees_any(room: Room, clo
         handlers.read_referral(room, STRANGER, referral)
     with pytest.raises(Problem, match="404"):
         handlers.read_referral(room, SENDER, str(uuid4()))
+
+
+def test_a_referral_is_counted_in_the_year_in_which_it_was_taken_in_however_late_it_comes(
+    room: Room, clock: StillClock
+) -> None:
+    # Her pseudonym is that of the year in which intake asked for it. In the books of another she would be one person more.
+    last, first = datetime(2027, 3, 31, 23, 59, tzinfo=UTC), datetime(2027, 4, 1, 6, tzinfo=UTC)
+    clock.move(first - NOON)
+    take(room, replace(sealed(statistics="a" * 26), time=last))
+    [(_, data)] = sent(room)
+    assert (data["requested_on"], data["changed_on"]) == ("2027-03-31", "2027-04-01")
+    [item] = handlers.read_inbox(room, RECIPIENT, None)
+    assert (item.requested_at, item.answer_by) == (last, first + timedelta(hours=24))
 
 
 def test_the_wait_is_told_as_a_band_when_the_help_starts(room: Room, clock: StillClock) -> None:
