@@ -16,6 +16,8 @@ from services.common.clock import monotonic
 from services.common.topics import Topic, topics
 
 BOOTSTRAP_SECONDS = 5
+LONGEST_KEY = 64
+"""Longer than any of ours."""
 
 
 class KafkaBroker:
@@ -234,7 +236,12 @@ def _encode(headers: Mapping[str, str]) -> list[tuple[str, bytes]]:
 
 def _received(record: Any) -> Received:
     headers = {name: _decode(value) for name, value in record.headers}
-    return Received(Record(record.topic, _decode(record.key), headers, record.value), record.partition, record.offset)
+    return Received(Record(record.topic, _key(record.key), headers, record.value), record.partition, record.offset)
+
+
+def _key(value: bytes | None) -> str:
+    # One that no database has a place for could not even be parked, and would stop everything of its service.
+    return _decode(value).replace("\0", "\\x00")[:LONGEST_KEY]
 
 
 def _decode(value: bytes | None) -> str:

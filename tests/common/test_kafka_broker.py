@@ -17,9 +17,11 @@ from deploy.testing.kafka import KafkaServer
 from deploy.testing.ports import free_port
 from services.common import kafka_broker, relay
 from services.common.broker import BrokerUnavailable, Consumer, Received, Record
+from services.common.database import Database
 from services.common.kafka_broker import KafkaBroker
 from services.common.topics import topics
 from tests.support.hubs import eventually
+from tests.support.plumbing import effects, make_consumer, make_event, metadata, parked, received
 from tests.support.servers import frozen
 
 PATIENCE = 20.0
@@ -181,3 +183,20 @@ def test_a_record_that_is_not_text_does_not_stop_the_reader(kafka: KafkaBroker, 
         arrived = {item.record.value: item.record for item in take(consumer, 2)}
     assert arrived[b"1"] == Record(TOPIC, "\\xff", {"ce_id": "\\xfe"}, b"1")
     assert arrived[b"2"].key == ""
+
+
+@on_kafka
+def test_a_strangers_record_is_parked_whatever_its_key_and_ours_go_on(
+    database: Database, kafka: KafkaBroker, kafka_server: KafkaServer
+) -> None:
+    metadata.create_all(database.engine)
+    stranger = KafkaProducer(bootstrap_servers=kafka_server.bootstrap)
+    for key in (b"a\0b", b"\xff" * 17, b"k" * 1000):
+        stranger.send(TOPIC, key=key, value=b"no event")
+    stranger.flush(PATIENCE)
+    stranger.close()
+    with closing(kafka.consumer(f"kafka-only-{next(_groups)}", [TOPIC])) as consumer:
+        strange = take(consumer, 3)
+    make_consumer(database, kafka).take([*strange, *received([make_event("a", 1)])])
+    assert effects(database) == ["a-1"]
+    assert sorted(key for key, _reason in parked(database)) == ["\\xff" * 16, "a\\x00b", "k" * 64]
