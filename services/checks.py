@@ -100,6 +100,9 @@ def _ledger(settings: Settings) -> Iterator[Finding]:
     worker = "fireweed serve consent worker must be running; if it is, its log says why it"
     yield Finding("every line of the ledger is in a signed tree", found.ledger_is_signed, f"{worker} does not sign")
     yield Finding("the key-encryption key is young", found.keys_are_young, f"{worker} does not rotate the keys")
+    back = f"bring the missing files in {settings.keys_folder / consent.NAME} back"
+    older = "if it is the database that was brought back, from an older copy: fireweed grants end-all"
+    yield Finding("every live key can be opened", found.keys_open, f"{back}; {older}")
 
 
 def _bus(settings: Settings) -> Iterator[Finding]:

@@ -1,16 +1,19 @@
 """The doctor sees when lines are not signed and keys do not rotate."""
 
+from dataclasses import replace
 from datetime import timedelta
 
-from sqlalchemy import update
+import pytest
+from sqlalchemy import Table, update
 
 from services.checks import look_over
-from services.consent.handlers import rotation, tree
+from services.consent.handlers import contacts, rotation, tree
 from services.consent.handlers.standing import LATE, ROTATION_LATE, Standing, standing
-from services.consent.models import ledger_tile
+from services.consent.models import grant_key, ledger_tile
+from services.consent.store import keys as store
 from tests.support.consent import House
 
-WELL = Standing(ledger_is_signed=True, keys_are_young=True)
+WELL = Standing(ledger_is_signed=True, keys_are_young=True, keys_open=True)
 
 
 def test_a_ledger_that_nobody_signs_is_seen_after_a_minute(own_house: House) -> None:
@@ -39,6 +42,49 @@ def test_keys_that_do_not_rotate_are_seen_after_a_day(own_house: House) -> None:
     rotation.rotate_if_due(own_house.room)
     tree.publish(own_house.room)
     assert standing(own_house.room) == WELL
+
+
+@pytest.mark.parametrize("table", store.LIVE, ids=lambda table: table.name)
+def test_a_live_key_that_nothing_opens_is_seen_at_once(own_house: House, table: Table) -> None:
+    agency = own_house.agency()
+    person = own_house.person(agency)
+    own_house.allow(person, agency)
+    contacts.save(own_house.room, person.subject, {"channel": "text", "address": "", "window": "", "wording": ""})
+    tree.publish(own_house.room)
+    assert standing(own_house.room) == WELL
+
+    with own_house.room.database.transaction() as connection:
+        connection.execute(update(table).values(key_encryption_key=9))
+    assert standing(own_house.room) == replace(WELL, keys_open=False)
+    told = look_over(own_house.service.settings, ["consent"])
+    [found] = [item for item in told if item.what == "every live key can be opened"]
+    assert not found.well
+    assert "fireweed grants end-all" in found.advice
+
+
+def test_a_rotation_that_fails_again_and_again_makes_no_key_look_young_and_piles_up_none(own_house: House) -> None:
+    agency = own_house.agency()
+    own_house.allow(own_house.person(agency), agency)
+    assert rotation.rotate_if_due(own_house.room) is None
+    with own_house.room.database.transaction() as connection:
+        connection.execute(update(grant_key).values(wrapped=bytes(40)))
+    own_house.clock.move(ROTATION_LATE + timedelta(seconds=1))
+    for _ in range(4):
+        with pytest.raises(rotation.KeyLost):
+            rotation.rotate_if_due(own_house.room)
+
+    assert not standing(own_house.room).keys_are_young
+    assert own_house.room.keys.numbers() == [1, 2]
+
+
+def test_the_doctor_looks_and_makes_no_key(own_house: House) -> None:
+    """Where the folder of keys is not there, a new one in it would hide that."""
+    own_house.person()
+    for path in (own_house.service.settings.keys_folder / "consent" / "key-encryption").iterdir():
+        path.unlink()
+
+    assert not standing(own_house.room).keys_open
+    assert own_house.room.keys.numbers() == []
 
 
 def test_the_doctor_tells_both(own_house: House) -> None:

@@ -61,6 +61,9 @@ def rotate(room: Room, told: Told = lambda _done, _of: None) -> Rotation:
 
     Several rotations at once do no harm, since a live key only ever goes to a greater number, under its row's lock.
     """
+    if len(room.keys.numbers()) > 1:
+        # An earlier one was cut short, perhaps by a lost key: then each try would leave one more key that helps nobody.
+        _verify_all(room, 0)
     number = room.keys.make_next()
     with room.database.transaction() as connection:
         store.wait_for_wrapping(connection)

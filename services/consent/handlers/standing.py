@@ -1,7 +1,10 @@
-"""Whether ledger and keys are as they should be, for `fireweed doctor`: both are kept so by the worker."""
+"""Whether ledger and keys are as they should be, for `fireweed doctor`: the worker keeps them so, if nothing is lost."""
 
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from sqlalchemy import Table
 
 from services.consent.handlers.rotation import ROTATE_AFTER
 from services.consent.room import Room
@@ -9,6 +12,7 @@ from services.consent.store import keys, tree
 
 LATE = timedelta(minutes=1)
 ROTATION_LATE = ROTATE_AFTER + timedelta(hours=2)
+PAGE = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,15 +21,36 @@ class Standing:
 
     ledger_is_signed: bool
     keys_are_young: bool
+    keys_open: bool
 
 
 def standing(room: Room) -> Standing:
-    """Whether every line older than a minute is in a signed tree, and the wrapping key no older than a day or so."""
-    now, newest = room.clock.now(), room.keys.newest()
+    """Whether lines older than a minute are in a signed tree, wrapping keys go after a day or so, and live keys open."""
+    now = room.clock.now()
     with room.database.reading() as connection:
         oldest = tree.oldest_waiting(connection)
         last = tree.newest_checkpoint(connection)
-        seen = keys.key_seen(connection, newest)
         behind = tree.is_unsigned(connection) and (last is None or last.made_at < now - LATE)
     waits_long = oldest is not None and oldest < now - LATE
-    return Standing(not (waits_long or (behind and oldest is None)), seen is None or seen > now - ROTATION_LATE)
+    signed = not (waits_long or (behind and oldest is None))
+    return Standing(signed, _keys_are_young(room, now), all(_opens(room, table) for table in keys.LIVE))
+
+
+def _keys_are_young(room: Room, now: datetime) -> bool:
+    """Of the oldest key: a rotation that cannot end leaves it, however new the key is that it began with."""
+    numbers = room.keys.numbers()
+    with room.database.reading() as connection:
+        seen = keys.key_seen(connection, numbers[0]) if numbers else None
+    return seen is None or seen > now - ROTATION_LATE
+
+
+def _opens(room: Room, table: Table) -> bool:
+    after: UUID | None = None
+    while True:
+        with room.database.reading() as connection:
+            names = [row.name for row in keys.live_keys(connection, table, after, PAGE)]
+            if keys.LOST in keys.unwrapped(connection, room.keys, table, names).values():
+                return False
+        if not names:
+            return True
+        after = names[-1]

@@ -43,7 +43,7 @@ def wait_for_wrapping(connection: Connection) -> None:
 
 def grant_secrets(connection: Connection, keys: KeyEncryptionKeys, grants: Iterable[UUID]) -> dict[UUID, bytes]:
     """The private keys of those grants whose keys still exist."""
-    found = _unwrapped(connection, keys, grant_key, list(grants))
+    found = unwrapped(connection, keys, grant_key, list(grants))
     return {name: secret for name, secret in found.items() if secret}
 
 
@@ -51,14 +51,14 @@ def audit_secrets(
     connection: Connection, keys: KeyEncryptionKeys, subjects: Sequence[UUID]
 ) -> Mapping[UUID, bytes | None]:
     """The ledger keys of survivors who have had one: None for the erased, and `LOST` where what wrapped it is gone."""
-    return _unwrapped(connection, keys, audit_key, subjects)
+    return unwrapped(connection, keys, audit_key, subjects)
 
 
 def contact_secrets(
     connection: Connection, keys: KeyEncryptionKeys, subjects: Sequence[UUID]
 ) -> Mapping[UUID, bytes | None]:
     """The keys that seal how survivors may be reached, `LOST` as above; whoever has said nothing of it has none."""
-    return _unwrapped(connection, keys, safe_contact, subjects)
+    return unwrapped(connection, keys, safe_contact, subjects)
 
 
 def make_audit_keys(connection: Connection, keys: KeyEncryptionKeys, subjects: Sequence[UUID]) -> None:
@@ -144,7 +144,7 @@ def erased_under(connection: Connection, oldest: int) -> bool:
     return bool(connection.scalar(select(exists().where(*gone))))
 
 
-def _unwrapped(
+def unwrapped(
     connection: Connection, keys: KeyEncryptionKeys, table: Table, names: Sequence[UUID]
 ) -> dict[UUID, bytes | None]:
     """Secrets by name. A rotation may come between reading and unwrapping, so what does not open is read once more."""
