@@ -9,7 +9,7 @@ from fastapi.responses import Response
 from services.common.errors import Problem
 from services.consent.handlers import grants, rights, visits
 from services.consent.handlers.grants import Rule
-from services.consent.pages.visits import HOME, Her, HerHand, HerPin, PageRoute, Visit
+from services.consent.pages.visits import HOME, Her, HerHand, HerPin, PageRoute, Visit, unless_done
 
 routes = APIRouter(prefix=HOME, include_in_schema=False, route_class=PageRoute)
 Choice = Annotated[str, Form(max_length=64)]
@@ -40,7 +40,11 @@ def forbid(visit: HerHand, who: Choice = "", what: Choice = "") -> Response:
 @routes.post("/never/{restriction}/lift")
 def lift(visit: HerPin, restriction: UUID) -> Response:
     """Allow it again."""
-    grants.lift_restriction(visit.room, visit.subject, restriction)
+    try:
+        grants.lift_restriction(visit.room, visit.subject, restriction)
+    except Problem as problem:
+        hers = rights.overview(visit.room, visit.subject, past=True)["restrictions"]
+        unless_done(problem, done=restriction in {row.id for row in hers})
     return visit.go("/never")
 
 

@@ -8,7 +8,7 @@ from fastapi.responses import Response
 
 from services.common.errors import Problem
 from services.consent.handlers import letters, visits
-from services.consent.pages.visits import HOME, Her, HerHand, HerPin, PageRoute, Visit
+from services.consent.pages.visits import HOME, Her, HerHand, HerPin, PageRoute, Visit, unless_done
 
 routes = APIRouter(prefix=HOME, include_in_schema=False, route_class=PageRoute)
 
@@ -40,7 +40,10 @@ def write_letter(visit: HerPin, agency: Annotated[str, Form(max_length=64)] = ""
 @routes.post("/paper/letter/{letter}/end")
 def end_letter(visit: HerHand, letter: UUID) -> Response:
     """Make a letter worthless."""
-    letters.end_letter(visit.room, visit.subject, letter)
+    try:
+        letters.end_letter(visit.room, visit.subject, letter)
+    except Problem as problem:
+        unless_done(problem, done=letter in {row.id for row in letters.letters_of(visit.room, visit.subject)})
     return visit.go("/paper")
 
 

@@ -7,11 +7,11 @@ from uuid import UUID
 from fastapi import APIRouter, Query
 from fastapi.responses import Response
 
-from services.common.errors import not_found
+from services.common.errors import Problem, not_found
 from services.common.roster import Agency
 from services.consent.handlers import grants, rights, visits, waiting, words
 from services.consent.handlers.grants import Answer, Chosen, Wish
-from services.consent.pages.visits import HOME, Her, HerHand, HerPin, PageRoute, Visit
+from services.consent.pages.visits import HOME, Her, HerHand, HerPin, PageRoute, Visit, unless_done
 from services.consent.pages.wishes import (
     DAYS,
     Choices,
@@ -61,7 +61,11 @@ def give(visit: HerPin, wish: TheWish) -> Response:
         made: UUID | None = grants.give_grant(visit.room, visit.subject, asked)
     else:
         answer = Answer(True, wish.days, looks, Chosen(wish.category, hers))
-        made = grants.answer_request(visit.room, visit.subject, request, answer)
+        try:
+            made = grants.answer_request(visit.room, visit.subject, request, answer)
+        except Problem as problem:
+            unless_done(problem, done=_answered(visit, request, accepted=True))
+            return visit.go()
     return visit.go(f"/yes/{made}")
 
 
@@ -81,7 +85,10 @@ def receipt(visit: Her, grant: UUID) -> Response:
 @routes.post("/requests/{request_id}/no")
 def not_now(visit: HerHand, request_id: UUID) -> Response:
     """Not now. Nothing changes."""
-    grants.answer_request(visit.room, visit.subject, request_id, Answer(accept=False))
+    try:
+        grants.answer_request(visit.room, visit.subject, request_id, Answer(accept=False))
+    except Problem as problem:
+        unless_done(problem, done=_answered(visit, request_id, accepted=False))
     return visit.go()
 
 
@@ -144,6 +151,12 @@ def _choices(visit: Visit, wish: WishForm) -> Choices:
         raise not_found()
     agencies = [agency for agency in seen["agencies"] if agency.id == row.agency]
     return Choices(agencies, [row.purpose], row.categories, row.asked_by)
+
+
+def _answered(visit: Visit, request: UUID, *, accepted: bool) -> bool:
+    """Whether she has answered that request so before."""
+    asked = rights.overview(visit.room, visit.subject, past=True)["requests"]
+    return any(row.id == request and row.accepted is accepted for row in asked)
 
 
 def _grant(visit: Visit, grant: UUID) -> Any:

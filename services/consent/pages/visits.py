@@ -77,6 +77,12 @@ class Visit:
         return RedirectResponse(HOME + path, 303)
 
 
+def unless_done(problem: Problem, *, done: bool) -> None:
+    """Raise a problem again, but not where she has done just that before: a button pressed twice, an answer lost."""
+    if problem.status != 404 or not done:
+        raise problem
+
+
 def policy(leave_to: str) -> str:
     """The pages' content security policy: nothing from elsewhere; only leaving may lead to another site."""
     parts = urlsplit(leave_to)

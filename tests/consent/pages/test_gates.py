@@ -233,6 +233,32 @@ def test_another_survivors_things_are_not_there(scene: Scene, arrive: NewVisitor
     assert scene.picture() == before
 
 
+ONCE = ["/my/yes", "/my/requests/{request}/no", "/my/never/{restriction}/lift", "/my/paper/letter/{letter}/end"]
+
+
+@pytest.mark.parametrize("path", ONCE)
+def test_what_she_does_twice_by_a_double_tap_is_done_once_and_shown_as_done(scene: Scene, path: str) -> None:
+    """The answer that she gets to see is that to the second tap."""
+    fields = {"request": "{request}", "category": "contact", "days": "7"} if path == "/my/yes" else {}
+    first = scene.do(path, fields, pin=PIN)
+    assert first.status == 200
+    done = scene.picture()
+
+    second = scene.do(path, fields, pin=PIN)
+    assert second.status == 200, second.text
+    assert scene.picture() == done
+    if path == "/my/yes":
+        assert "may see: how to reach you" in second.text.lower()
+
+
+def test_another_answer_than_she_gave_is_no_double_tap(scene: Scene) -> None:
+    assert scene.do("/my/requests/{request}/no", {}).status == 200
+    done = scene.picture()
+    yes = {"request": "{request}", "category": "contact", "days": "7"}
+    assert scene.do("/my/yes", yes, pin=PIN).status == 404
+    assert scene.picture() == done
+
+
 @pytest.mark.parametrize("path", ["/my/keys/add", "/my/keys/remove"])
 @pytest.mark.parametrize("sent", [{}, {"key": "zz", "credential": "{"}, {"key": "ab", "credential": '{"id": "x"}'}])
 def test_what_is_no_key_adds_and_removes_nothing(scene: Scene, path: str, sent: dict[str, str]) -> None:
