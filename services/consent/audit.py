@@ -81,23 +81,25 @@ def verify_receipt(document: Mapping[str, Any], known: Verifier) -> Checkpoint |
         leaf = leaf_shown(line)
     except (Untrusted, ValueError, LookupError, TypeError) as error:
         raise Broken("the receipt is not signed by the key of this ledger, or is none") from error
-    if signed.header.get("typ") != RECEIPT_TYPE or signed.claims != document["receipt"]:
+    if signed.header.get("typ") != RECEIPT_TYPE or signed.claims != document.get("receipt"):
         raise Broken("the receipt says other things than those that were signed")
     told = [line["detail"].get(name, wanted) == wanted for name, wanted in _promised(said).items()]
     if not all(told):
         raise Broken("the receipt says other things than its line in the ledger")
-    return verify_leaf(leaf, document["proof"], known) if document.get("proof") else None
+    return verify_leaf(leaf, str(document["proof"]), known) if document.get("proof") else None
 
 
 def verify_export(document: Mapping[str, Any], known: Verifier) -> tuple[int, int]:
     """Verify every line of a survivor's copy; how many are proven, and how many the ledger had not yet taken in."""
-    waiting, lines = 0, document.get("ledger", [])
+    waiting, lines = 0, document.get("ledger")
+    if not isinstance(lines, list) or not all(isinstance(line, dict) for line in lines):
+        raise Broken("this is no survivor's copy")
     for line in lines:
         if line.get("proof") is None:
             waiting += 1
             continue
         try:
-            verify_leaf(leaf_shown(line), line["proof"], known)
+            verify_leaf(leaf_shown(line), str(line["proof"]), known)
         except (Broken, ValueError) as error:
             raise Broken(f"line {line.get('position')} of the copy: {error}") from error
     return len(lines) - waiting, waiting

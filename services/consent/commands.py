@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import click
 
@@ -95,9 +95,9 @@ def verify(folder: Path | None, key: str, earlier: Any, receipt: Any, copy_: Any
         if folder:
             found |= _log(audit.verify_log(_reader(folder), known, [file.read() for file in earlier]))
         if receipt:
-            found |= _receipts(json.load(receipt), known)
+            found |= _receipts(_document(receipt), known)
         if copy_:
-            proven, waiting = audit.verify_export(json.load(copy_), known)
+            proven, waiting = audit.verify_export(_document(copy_), known)
             found |= {"lines": proven, "not_yet_in_the_ledger": waiting}
     except (Broken, ValueError) as error:
         raise click.ClickException(f"This does not hold: {error}.") from error
@@ -147,8 +147,15 @@ def _room(settings: Settings) -> Iterator[Room]:
 def _key(text: str) -> Verifier:
     try:
         return verifier(Path(text).read_text("utf-8") if Path(text).is_file() else text)
-    except NotANote as error:
+    except (NotANote, OSError, ValueError) as error:
         raise click.ClickException("That is not a verifier key. `fireweed ledger key` prints the right one.") from error
+
+
+def _document(file: TextIO) -> dict[str, Any]:
+    document = json.load(file)
+    if not isinstance(document, dict):
+        raise Broken(f"{file.name} holds neither a receipt nor a copy")
+    return document
 
 
 def _reader(folder: Path) -> audit.Read:
@@ -165,7 +172,9 @@ def _log(findings: Findings) -> dict[str, Any]:
     return {"entries": findings.entries, "tiles": findings.tiles}
 
 
-def _receipts(document: Any, known: Verifier) -> dict[str, Any]:
+def _receipts(document: dict[str, Any], known: Verifier) -> dict[str, Any]:
     several = document.get("receipts", [document])
+    if not isinstance(several, list) or not several:
+        raise Broken("there is no receipt in it")
     covers = [audit.verify_receipt(each, known) for each in several]
     return {"receipts": len(covers), "proven": sum(cover is not None for cover in covers)}

@@ -229,3 +229,23 @@ def test_nothing_to_verify_and_no_key_are_told_apart_from_what_does_not_hold(log
 
     assert (nothing.exit_code, no_key.exit_code) == (2, 1)
     assert "not a verifier key" in no_key.output
+
+
+@pytest.mark.parametrize("option", ["--receipt", "--export"])
+@pytest.mark.parametrize(
+    "document", ["[]", '"x"', "null", "{}", '{"receipts": [], "ledger": 5}', '{"receipts": {}, "ledger": ["x"]}', "{"]
+)
+def test_what_is_neither_a_receipt_nor_a_copy_does_not_hold_and_is_told_in_plain_words(
+    log: Path, tmp_path: Path, option: str, document: str
+) -> None:
+    (tmp_path / "shown").write_text(document, "utf-8")
+    done = CliRunner().invoke(main, ["ledger", "verify", "--key", str(log / "key"), option, str(tmp_path / "shown")])
+
+    assert (done.exit_code, done.output.startswith("Error: This does not hold: ")) == (1, True), done.exception
+
+
+def test_whatever_is_given_as_a_key_is_a_key_or_is_told_to_be_none(log: Path, tmp_path: Path) -> None:
+    (tmp_path / "key").write_bytes(bytes(range(256)))
+    for given in (str(tmp_path / "key"), "a" * 5000, "a\0b"):
+        done = CliRunner().invoke(main, ["ledger", "verify", str(log), "--key", given])
+        assert (done.exit_code, "not a verifier key" in done.output) == (1, True)

@@ -112,6 +112,8 @@ def test_no_changed_receipt_is_believed(house: House, tmp_path: Path) -> None:
         changed(proof=other["proof"]),
         changed(proof=one["proof"].replace("index ", "index 1")),
         changed(proof="nothing"),
+        changed(proof=5),
+        {"jws": one["jws"], "proof": one["proof"]},
         {"receipt": one["receipt"]},
         {},
         changed(jws=house.room.ledger_key.receipt({**one["receipt"], "pii_processing": edited["pii_processing"]})),
