@@ -2,7 +2,7 @@
 
 import hmac
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from secrets import token_bytes
 from typing import Any
@@ -12,11 +12,13 @@ from services.common.errors import not_found
 from services.common.periods import fiscal_year
 from services.common.text import base32
 from services.consent import events, ledger
+from services.consent.domain import Request, decide
 from services.consent.handlers.accounts import stay
 from services.consent.handlers.changes import Change, changing
 from services.consent.room import Room
 from services.consent.secrets import new_code
 from services.consent.store import permissions, subjects
+from services.consent.store.snapshots import read_snapshots
 
 LINK_TIME = timedelta(hours=1)
 PAGE = 50
@@ -89,6 +91,20 @@ def overview(room: Room, subject: UUID, *, past: bool = False) -> Mapping[str, A
             "links": subjects.links_of(connection, subject),
             "agencies": room.roster.active(connection),
         }
+
+
+def kept_back(room: Room, subject: UUID, allowed: Sequence[Any]) -> list[list[str]]:
+    """What she forbids of each of several things that she allows or would allow, whoever is active just now."""
+    with room.database.reading() as connection:
+        snapshots = read_snapshots(connection, room.roster, [subject], {one.agency for one in allowed})
+    now, found = room.clock.now(), []
+    for one in allowed:
+        snapshot = snapshots.of(subject, one.agency)
+        recipient = snapshot.recipient and replace(snapshot.recipient, standing="active")
+        request = Request(one.agency, one.purpose, frozenset(one.categories))
+        decision = decide(replace(snapshot, state="active", recipient=recipient), request, now, room.policy)
+        found.append([category for category, verdict in decision.verdicts.items() if verdict.rule == "restriction"])
+    return found
 
 
 def erase(room: Room, subject: UUID) -> None:

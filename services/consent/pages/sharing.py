@@ -49,7 +49,9 @@ def read_back(visit: HerHand, wish: TheWish) -> Response:
         return _choose(visit, wish, wrong)
     looks = next((known.name for known in lookers or () if known.id == wish.look), None)
     end = until(visit.room.clock.now(), wish.days)
-    return visit.show("read_back.html", wish=wish, agency=agency, looks=looks, until=end, words=her_words(wish))
+    [stopped] = rights.kept_back(visit.room, visit.subject, [Wish(wish.agency, wish.purpose, wish.category)])
+    shown: dict[str, Any] = {"wish": wish, "agency": agency, "looks": looks, "until": end, "words": her_words(wish)}
+    return visit.show("read_back.html", **shown, stopped=stopped)
 
 
 @routes.post("/yes")

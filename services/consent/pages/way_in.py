@@ -43,7 +43,8 @@ def _home(visit: Visit) -> Response:
     asked = {name for row in seen["requests"] for name in (row.agency, row.asked_by)}
     looked = {name for row in waits for name in (row.agency, row.second_look_by)}
     names = visits.names(visit.room, asked | looked | {row.agency for row in live})
-    return visit.show("home.html", seen=seen, grants=live, waits=waits, names=names)
+    stopped = rights.kept_back(visit.room, visit.subject, live)
+    return visit.show("home.html", seen=seen, grants=list(zip(live, stopped, strict=True)), waits=waits, names=names)
 
 
 @routes.post("/in")
