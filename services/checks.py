@@ -20,6 +20,9 @@ from services.consent import main as consent
 from services.consent.handlers.standing import standing
 
 OUTBOX_SECONDS = 60
+FIRST_KEYS = (
+    "if it ever ran, bring the folder back before anything starts; if not, start the hub once; it makes its keys"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +62,7 @@ def _installation() -> Iterator[Finding]:
 def _keys(settings: Settings) -> Iterator[Finding]:
     folder = settings.keys_folder
     if not folder.exists():
-        yield Finding(f"the key folder {folder} exists", False, "start the hub or a service once; it makes its keys")
+        yield Finding(f"the key folder {folder} exists", False, FIRST_KEYS)
         return
     open_files = [path for path in folder.rglob("*") if path.is_file() and S_IMODE(path.stat().st_mode) & 0o077]
     yield Finding("only their owner can read the keys", not open_files, f"chmod -R go= {folder}")

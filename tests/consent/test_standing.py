@@ -87,6 +87,15 @@ def test_the_doctor_looks_and_makes_no_key(own_house: House) -> None:
     assert own_house.room.keys.numbers() == []
 
 
+def test_where_the_keys_of_a_hub_are_not_there_the_doctor_does_not_send_for_new_ones(own_house: House) -> None:
+    own_house.person()
+    elsewhere = own_house.service.settings.model_copy(update={"keys": own_house.service.settings.data / "not-there"})
+
+    [found] = [item for item in look_over(elsewhere, ["consent"]) if item.what.startswith("the key folder")]
+    assert not found.well
+    assert found.advice.startswith("if it ever ran, bring the folder back before anything starts")
+
+
 def test_the_doctor_tells_both(own_house: House) -> None:
     own_house.person()
     told = {item.what: item.well for item in look_over(own_house.service.settings, ["consent"])}
