@@ -63,7 +63,8 @@ class KeyFiles:
 
     def numbers(self) -> Sequence[int]:
         """The numbers in the folder."""
-        return sorted(int(path.stem) for path in self._folder.glob("*.key"))
+        # Somebody may have laid a copy beside a key, under a name that is no number.
+        return sorted(int(path.stem) for path in self._folder.glob("*.key") if path.stem.isdecimal())
 
     def make_next(self) -> int:
         """A file with the next number. Two that come at once make one key, and both get its number."""

@@ -27,6 +27,14 @@ def test_the_first_key_is_made_when_it_is_needed_and_stays(folder: Path) -> None
     assert len(before) == 32
 
 
+def test_a_copy_that_somebody_laid_beside_a_key_is_no_key_and_stops_nothing(folder: Path) -> None:
+    keys = KeyFiles(folder)
+    keys.newest()
+    (folder / "1-before.key").write_bytes((folder / "1.key").read_bytes())
+
+    assert (keys.newest(), keys.numbers(), keys.make_next()) == (1, [1], 2)
+
+
 def test_only_the_service_may_read_the_keys(folder: Path) -> None:
     KeyFiles(folder).newest()
 
