@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import Form
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, field_validator
 
 from services.common.roster import Agency
 from services.consent.handlers import words
@@ -28,6 +28,12 @@ class WishForm(BaseModel):
     look: str = ""
     words: str = ""
     days: int = DAYS[0]
+
+    @field_validator("words")
+    @classmethod
+    def _as_counted_in_the_field(cls, text: str) -> str:
+        # A browser counts the end of a line as one letter, against the most that the field takes, and sends two.
+        return text.replace("\r\n", "\n")
 
 
 TheWish = Annotated[WishForm, Form()]
