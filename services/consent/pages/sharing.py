@@ -97,7 +97,11 @@ def not_now(visit: HerHand, request_id: UUID) -> Response:
 @routes.post("/stop/{grant}")
 def stop(visit: HerHand, grant: UUID) -> Response:
     """Take one thing back."""
-    grants.revoke_grant(visit.room, visit.subject, grant)
+    try:
+        grants.revoke_grant(visit.room, visit.subject, grant)
+    except Problem as problem:
+        waited = {row.id for row, _why in waiting.waits_of(visit.room, visit.subject, past=True)}
+        unless_done(problem, done=grant in waited)
     return visit.go(f"/stopped/{grant}" if _grant(visit, grant) else "")
 
 

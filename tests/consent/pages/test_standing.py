@@ -6,7 +6,7 @@ from uuid import UUID
 
 import pytest
 
-from services.consent.handlers import accounts, agencies, ages, compelled, grants, looks, notices, rights
+from services.consent.handlers import accounts, agencies, ages, compelled, grants, looks, notices, rights, waiting
 from services.consent.handlers.compelled import Approver, Record
 from services.consent.handlers.grants import Wish
 from services.consent.handlers.notices import Poll
@@ -230,3 +230,17 @@ def test_she_reads_which_agency_said_that_she_wants_everything_to_stop(
         f"Sample {recipient.id} may no longer see what you shared. Sample {teller.id} told us that you said so." in text
     )
     assert f"Sample {teller.id} told us that you want everything to stop." in text
+
+
+def test_what_waits_taken_back_twice_by_a_double_tap_is_shown_as_taken_back(
+    house: House, arrive: NewVisitor, recipient: Agency
+) -> None:
+    agency = house.agency("ngo")
+    subject = young(house, agency)
+    visitor = at_her_pages(house, arrive, subject)
+    waits = say_yes(visitor, recipient, agency)
+    [action] = [form.action for form in waits.reader.forms if form.action.startswith("/my/stop/")]
+    for _ in range(2):
+        done = visitor.send(waits, action)
+        assert (done.status, "Nobody may see anything." in done.text) == (200, True)
+    assert waiting.waits_of(house.room, subject) == []
