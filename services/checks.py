@@ -1,18 +1,18 @@
 """`fireweed doctor` looks a hub over, each finding with what to do next; `fireweed parked` is about what stopped events."""
 
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from importlib.util import find_spec
 from stat import S_IMODE
 from typing import Any
 
 import click
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import DatabaseError, SQLAlchemyError
 
 from services import rooms
 from services.common.broker import BrokerUnavailable
-from services.common.cli import answer, hub_options
+from services.common.cli import DAMAGED, answer, hub_options
 from services.common.clock import SystemClock
 from services.common.service import Service
 from services.common.settings import Settings
@@ -76,8 +76,16 @@ def _databases(settings: Settings, names: Sequence[str]) -> Iterator[Finding]:
             if name == consent.NAME and not rooms.missing(made):
                 yield from _ledger(settings)
         except SQLAlchemyError as error:
-            advice = f"check FIREWEED_DATABASE_URL and that the database runs ({type(error).__name__})"
-            yield Finding(f"the {name} database answers", False, advice)
+            yield Finding(f"the {name} database answers", False, _why(error, "FIREWEED_DATABASE_URL"))
+        except ValueError:
+            advice = f"one of the files in {settings.keys_folder} is damaged: bring its copy back"
+            yield Finding(f"{name} can read its keys", False, advice)
+
+
+def _why(error: SQLAlchemyError, variable: str) -> str:
+    if type(error) is DatabaseError:
+        return DAMAGED
+    return f"check {variable} and that the database runs ({type(error).__name__})"
 
 
 def _database(name: str, service: Service) -> Iterator[Finding]:
@@ -109,11 +117,13 @@ def _ledger(settings: Settings) -> Iterator[Finding]:
 
 
 def _bus(settings: Settings) -> Iterator[Finding]:
-    look: Callable[[], Any] = rooms.broker(settings).missing_topics
     try:
-        missing = look()
+        missing = rooms.broker(settings).missing_topics()
     except BrokerUnavailable:
         yield Finding("the bus answers", False, "check FIREWEED_KAFKA and that Kafka runs")
+        return
+    except SQLAlchemyError as error:
+        yield Finding(f"the bus in {settings.data} answers", False, _why(error, "FIREWEED_DATA"))
         return
     yield Finding("every topic exists", not missing, f"fireweed topics sync (missing: {', '.join(missing)})")
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 from pydantic import ValidationError
-from sqlalchemy.exc import OperationalError, ProgrammingError
+from sqlalchemy.exc import DatabaseError, OperationalError, ProgrammingError
 
 from services.common.broker import BrokerUnavailable
 from services.common.errors import Problem
@@ -17,6 +17,7 @@ from services.common.settings import Settings
 
 Command = Callable[..., Any]
 PORT = click.IntRange(0, 65535)
+DAMAGED = "It is damaged, or none at all: bring its newest copy back, as deploy/README.md says."
 
 
 class Later(click.Group):
@@ -56,12 +57,8 @@ def hub_options(command: Command) -> Command:
         except ValidationError as error:
             wrong = [": ".join([*_variable(item["loc"]), item["msg"]]) for item in error.errors()]
             raise click.ClickException("\n  ".join(["These settings cannot be used.", *wrong])) from error
-        except (OperationalError, ProgrammingError) as error:
-            advice = "Is FIREWEED_DATABASE_URL right, and does it run? A new one needs `fireweed migrate`; "
-            more = "`fireweed doctor` tells more."
-            raise click.ClickException(
-                f"The database cannot be used ({type(error).__name__}). {advice}{more}"
-            ) from error
+        except DatabaseError as error:
+            raise _unusable(error) from error
         except BrokerUnavailable as error:
             advice = "Check FIREWEED_KAFKA, and that Kafka runs."
             raise click.ClickException(f"The bus cannot be reached ({error}). {advice}") from error
@@ -72,6 +69,17 @@ def hub_options(command: Command) -> Command:
             raise click.ClickException(f"{error.filename} cannot be used ({error.strerror}). {advice}") from error
 
     return with_settings
+
+
+def _unusable(error: DatabaseError) -> Exception:
+    """What a database's error tells an operator; any but these is a mistake of ours, and stays what it is."""
+    if type(error) is DatabaseError:  # as SQLite says of a file
+        return click.ClickException(f"A database file cannot be read. {DAMAGED} `fireweed doctor` tells which.")
+    if not isinstance(error, OperationalError | ProgrammingError):
+        return error
+    advice = "Is FIREWEED_DATABASE_URL right, and does it run? A new one needs `fireweed migrate`; "
+    more = "`fireweed doctor` tells more."
+    return click.ClickException(f"The database cannot be used ({type(error).__name__}). {advice}{more}")
 
 
 def _variable(location: tuple[int | str, ...]) -> list[str]:

@@ -123,3 +123,36 @@ def test_a_problem_is_told_with_every_fault_and_what_would_be_accepted() -> None
 
 def test_an_unknown_option_is_refused(tmp_path: Path) -> None:
     assert run("--folder", str(tmp_path)).exit_code == 2
+
+
+COMMANDS = [
+    "agency list",
+    "parked list",
+    "keys rotate",
+    "grants end-all --yes",
+    "publication list",
+    "migrate",
+    "topics sync",
+]
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_database_file_that_is_damaged_is_told_of_in_plain_words(tmp_path: Path, command: str) -> None:
+    for name in ("intake", "consent", "referral", "reporting", "log"):
+        (tmp_path / f"{name}.sqlite").write_bytes(b"damaged " * 1024)
+    told = CliRunner().invoke(main, [*command.split(), "--data", str(tmp_path)], env=CLEARED)
+    assert (told.exit_code, isinstance(told.exception, SystemExit)) == (1, True), told.exception
+    assert "A database file cannot be read." in told.output
+
+
+def test_the_doctor_names_each_file_that_is_damaged_and_goes_on(tmp_path: Path) -> None:
+    assert CliRunner().invoke(main, ["migrate", "--data", str(tmp_path)], env=CLEARED).exit_code == 0
+    assert CliRunner().invoke(main, ["ledger", "key", "--data", str(tmp_path)], env=CLEARED).exit_code == 0
+    for name in ("intake", "log"):
+        (tmp_path / f"{name}.sqlite").write_bytes(b"damaged " * 1024)
+    (tmp_path / "keys" / "consent" / "ledger.key").write_bytes(b"")
+    told = CliRunner().invoke(main, ["doctor", "--json", "--data", str(tmp_path)], env=CLEARED)
+
+    ill = {item["what"]: item["next"] for item in json.loads(told.stdout) if not item["well"]}
+    assert list(ill) == ["the intake database answers", "consent can read its keys", f"the bus in {tmp_path} answers"]
+    assert all("bring its" in advice for advice in ill.values())
