@@ -105,6 +105,14 @@ class Settings(BaseSettings):
             raise ValueError("must be an origin, such as https://hub.example, with nothing after it")
         return url
 
+    @field_validator("ledger_origin")
+    @classmethod
+    def _name_of_a_key(cls, name: str | None) -> str | None:
+        # What is signed under another kind of name verifies nowhere, and the name is there for good.
+        if name and not re.fullmatch(r"[!-*,-~]{1,200}", name):
+            raise ValueError("must be like hub.example/ledger, without spaces or plus signs")
+        return name
+
     @field_validator("leave_to")
     @classmethod
     def _neutral(cls, url: str) -> str:

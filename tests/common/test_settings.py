@@ -176,3 +176,14 @@ def test_no_proxy_is_trusted_unless_it_is_named() -> None:
 def test_a_trusted_proxy_is_some_address_and_never_everybody(listed: str) -> None:
     with pytest.raises(ValidationError):
         Settings(trusted_proxies=listed)
+
+
+@pytest.mark.parametrize("name", ["Our ledger", "hub.example/a+b", "hub\n", "é", "h" * 201])
+def test_a_ledger_gets_no_name_under_which_nobody_could_verify_it(name: str) -> None:
+    with pytest.raises(ValidationError, match="without spaces or plus signs"):
+        Settings(ledger_origin=name)
+
+
+@pytest.mark.parametrize("name", [None, "", "hub.example/ledger-2", "[::1]:8080/consent/v1/ledger"])
+def test_a_ledger_is_called_as_it_is_said_or_as_its_hub(name: str | None) -> None:
+    assert Settings(ledger_origin=name).ledger_name == (name or "127.0.0.1:8080/consent/v1/ledger")
