@@ -10,7 +10,7 @@ from fastapi.responses import Response
 
 import schemas
 from services.consent.handlers import contacts, corrections, notices, rights, visits
-from services.consent.pages.sentences import sentence
+from services.consent.pages.sentences import sentence, unread
 from services.consent.pages.visits import HOME, Her, HerHand, HerPin, PageRoute, Visit
 
 routes = APIRouter(prefix=HOME, include_in_schema=False, route_class=PageRoute)
@@ -136,4 +136,8 @@ def _told(visit: Visit, entries: Sequence[Any]) -> list[tuple[Any, str]]:
         row.detail.get(member) for row in entries for member in ("for", "told_to")
     }
     names = visits.names(visit.room, [name for name in named if name])
-    return [(row, told) for row in entries if (told := sentence(row, names, visit.language))]
+    # A line without its salt is one that nobody can open any more.
+    sentences = [
+        sentence(row, names, visit.language) if row.salt else unread(row.kind, visit.language) for row in entries
+    ]
+    return [(row, told) for row, told in zip(entries, sentences, strict=True) if told]

@@ -62,6 +62,14 @@ SPOKEN: Mapping[str, str] = {
     "nothing.to.end": _("%(teller)s told us that you want everything to stop. There was nothing to stop."),
 }
 """Where an agency passed on her spoken no, she reads which one: perhaps she never said it."""
+UNREAD: Mapping[str, str] = {
+    "grant.given": _("You said yes to an agency."),
+    "grant.ended": _("%(agency)s may no longer see what you shared."),
+    "opening.intended": _("%(agency)s was about to read something of yours."),
+}
+"""Of a line whose key was lost only the kind is left: what is told of those that say more otherwise."""
+AN_AGENCY = _("An agency")
+REST = _("The rest of this line can no longer be read.")
 CODED = {
     "why": ("reason", "grant_end_reasons"),
     "done": ("done", "attestations"),
@@ -83,6 +91,17 @@ def sentence(row: Any, names: Mapping[str, str], language: str) -> str | None:
     facts |= {"kind": row.kind, "what": _what(row, language), "until": row.detail.get("sealed_until")}
     told = SPOKEN if row.kind in SPOKEN and _teller(row) else SENTENCES
     return say(told.get(row.kind, OTHER)) % {**facts, **named, "days": row.detail.get("days")}
+
+
+def unread(kind: str, language: str) -> str | None:
+    """What a line says whose key was lost: that it happened, and that no more of it can be read."""
+    if kind in UNTOLD:
+        return None
+    say, told = catalogue(language).gettext, UNREAD.get(kind) or SENTENCES.get(kind, OTHER)
+    if kind not in UNREAD and "%" not in told:
+        return say(told)
+    known = told if "%" not in told.replace("%(agency)s", "") else OTHER
+    return f"{say(known) % {'agency': say(AN_AGENCY), 'kind': kind}} {say(REST)}"
 
 
 def _agencies(row: Any) -> Mapping[str, str | None]:

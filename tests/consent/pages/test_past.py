@@ -4,7 +4,9 @@ import re
 
 import pytest
 
-from services.consent.handlers import grants
+from services.consent import ledger
+from services.consent.handlers import agencies, grants
+from services.consent.handlers.grants import Wish
 from services.consent.pages.sentences import UNTOLD
 from tests.support.consent import House
 from tests.support.visitor import NewVisitor
@@ -33,3 +35,40 @@ def test_a_line_has_the_number_of_her_copy_and_the_page_says_why_some_are_missin
     assert shown == sorted((one["position"] for one in kept if one["kind"] not in UNTOLD), reverse=True)
     assert set(range(min(shown), max(shown))) - set(shown), "some are missing"
     assert told in seen.text
+
+
+@pytest.mark.parametrize(
+    ("language", "told"),
+    [
+        (
+            "en",
+            [
+                "You paused everything.",
+                "An agency may no longer see what you shared. The rest of this line can no longer be read.",
+                "An agency got what it asked to read. The rest of this line can no longer be read.",
+                "An agency was about to read something of yours. The rest of this line can no longer be read.",
+                "Its short name is “request.made”. The rest of this line can no longer be read.",
+                "You said yes to an agency. The rest of this line can no longer be read.",
+            ],
+        ),
+        ("fr", ["Un organisme a reçu ce qu’il voulait lire. On ne peut plus lire le reste de cette ligne."]),
+    ],
+)
+def test_a_line_whose_key_was_lost_says_what_happened_and_nothing_that_is_not_so(
+    house: House, arrive: NewVisitor, language: str, told: list[str]
+) -> None:
+    agency = house.agency()
+    person = house.person(agency, language)
+    grant = house.allow(person, agency)
+    agencies.ask(house.room, agency.id, person.ppid, Wish(agency.id, "referral", ["contact"]))
+    assert house.open(agency, house.envelope(grant)).status_code == 200
+    grants.revoke_grant(house.room, person.subject, grant)
+    grants.pause(house.room, person.subject)
+    with house.room.database.transaction() as connection:
+        ledger.begin_anew(connection, person.subject)
+
+    seen = arrive(language, house.session(person)).get("/my/past").text
+    places = [seen.find(line) for line in told]
+    assert -1 not in places, told[places.index(-1)]
+    assert places == sorted(places)
+    assert not re.search(r"has left|est parti|None|, for |: \.|\. \.", seen)

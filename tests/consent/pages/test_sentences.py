@@ -7,7 +7,7 @@ import pytest
 
 import schemas
 from services.consent.pages.languages import LANGUAGES
-from services.consent.pages.sentences import SENTENCES, UNTOLD, sentence
+from services.consent.pages.sentences import SENTENCES, UNTOLD, sentence, unread
 from tests.house.tree import modules, parsed
 
 WRITES = {"Entry", "record"}
@@ -73,3 +73,11 @@ def test_who_passed_on_her_spoken_no_is_named_in_case_she_never_said_it() -> Non
 
 def test_a_kind_without_a_sentence_is_told_all_the_same() -> None:
     assert "something.new" in str(sentence(entry("something.new"), {}, "en"))
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize("kind", [*SENTENCES, "something.new"])
+def test_of_a_line_that_nobody_can_read_any_more_something_is_told(language: str, kind: str) -> None:
+    told = unread(kind, language)
+    assert told
+    assert "%" not in told
