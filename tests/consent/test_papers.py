@@ -1,10 +1,11 @@
 """What she writes and carries: sealed where it says who she is, good only while she wants it, and gone when she goes."""
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 from sqlalchemy import Table
@@ -198,6 +199,25 @@ def test_a_new_card_makes_the_old_one_worthless(house: House, person: Person) ->
     code = letters.new_card(house.room, person.subject)
     refused(401, lambda: accounts.subject_of_card(house.room, person.revoke_code))
     assert accounts.subject_of_card(house.room, code) == person.subject
+
+
+def test_the_same_thing_to_put_right_is_asked_once_until_the_agency_has_seen_to_it(
+    house: House, person: Person, agency: Agency
+) -> None:
+    """However often a button is pressed: an agency reads the oldest first, and only so many, from everybody."""
+    grant = house.allow(person, agency, "health", "legal")
+
+    def ask(category: str = "health") -> UUID:
+        return corrections.ask_to_correct(house.room, person.subject, grant, category)
+
+    with ThreadPoolExecutor(4) as pool:
+        [name] = {asked.result() for asked in [pool.submit(ask) for _ in range(4)]}
+    other = ask("legal")
+    assert [row.id for row in corrections.waiting_for(house.room, agency.id, 10)] == [name, other]
+    assert house.kinds(person).count("correction.asked") == 2
+
+    corrections.corrected(house.room, agency.id, name)
+    assert ask() not in {name, other}
 
 
 def test_an_agency_is_asked_to_put_right_what_she_shared_with_it_and_says_when_it_has(

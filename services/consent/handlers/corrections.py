@@ -13,7 +13,10 @@ from services.consent.store import papers, permissions
 
 
 def ask_to_correct(room: Room, subject: UUID, grant: UUID, category: str) -> UUID:
-    """Ask the agency of a grant, also of one that has ended, to put one kind of information right."""
+    """Ask the agency of a grant, also of one that has ended, to put one kind of information right.
+
+    The same, asked again before the agency has seen to it, is the same question: a button was pressed twice.
+    """
     name, now = room.clock.new_id(), room.clock.now()
     with room.database.transaction() as connection:
         stay(connection, subject)
@@ -22,6 +25,10 @@ def ask_to_correct(room: Room, subject: UUID, grant: UUID, category: str) -> UUI
             raise not_found()
         if category not in row.categories:
             raise invalid(Fault("/category", "Not one of what you shared.", ", ".join(row.categories)))
+        for same in papers.corrections_of(connection, subject):
+            if (same.grant_id, same.category, same.done_at) == (grant, category, None):
+                earlier: UUID = same.id
+                return earlier
         asked = {"id": name, "subject_id": subject, "grant_id": grant, "agency": row.agency}
         papers.add_correction(connection, {**asked, "category": category, "asked_at": now})
         told = {"correction": str(name), "grant": str(grant), "category": category}
