@@ -11,7 +11,7 @@ from services.consent.handlers.compelled import Approver, Record
 from services.consent.handlers.grants import Wish
 from services.consent.handlers.notices import Poll
 from services.consent.store import subjects
-from tests.support.consent import Agency, House
+from tests.support.consent import Agency, House, change_standing
 from tests.support.visitor import NewVisitor, Visitor
 
 YES = {"purpose": "referral", "category": "health", "days": "7"}
@@ -244,3 +244,21 @@ def test_what_waits_taken_back_twice_by_a_double_tap_is_shown_as_taken_back(
         done = visitor.send(waits, action)
         assert (done.status, "Nobody may see anything." in done.text) == (200, True)
     assert waiting.waits_of(house.room, subject) == []
+
+
+def test_what_an_agency_that_is_suspended_would_get_asks_her_for_nothing_that_she_cannot_choose(
+    house: House, arrive: NewVisitor, recipient: Agency
+) -> None:
+    agency = house.agency("ngo")
+    person = house.person(agency)
+    asked = agencies.ask(house.room, agency.id, person.ppid, Wish(recipient.id, "referral", ["contact"]))
+    visitor = arrive(token=house.session(person))
+    begun = visitor.get(f"/my/yes?request={asked}")
+    change_standing(house.room, recipient.id, recipient.sector, "suspended", 2)
+
+    seen = visitor.get(f"/my/yes?request={asked}")
+    sent = visitor.send(begun, "/my/yes/check", agency=recipient.id, purpose="referral", category="contact")
+    assert (seen.status, sent.status) == (200, 400)
+    for page in (seen, sent):
+        assert "Nobody can get this just now. There is nothing you need to do." in page.text
+        assert "Please choose" not in page.text
