@@ -1,10 +1,12 @@
 """Nobody is kept out by how a page is made: axe-core finds nothing at WCAG 2.2 A and AA, on any page in any state."""
 
+import re
+
 import pytest
 from playwright.sync_api import Page
 
 from tests.browser.test_reports import out_of_reach
-from tests.support.axe import faults
+from tests.support.axe import CONTRAST, faults
 from tests.support.hubs import TestHub
 from tests.support.reading import english_grade, french_ease
 from tests.support.tour import tour
@@ -38,11 +40,22 @@ def test_every_page_of_hers_in_every_state_is_for_everybody(window: NewWindow, l
     seen, wrong = [], {}
     for state in tour(here):
         seen.append(state)
-        if found := [*faults(here.page), *_too_wide(here), *_too_hard(here), *_telling(here), *_no_way_out(here)]:
+        by_look = [*faults(here.page), *_too_faint_at_night(here), *_too_wide(here)]
+        if found := [*by_look, *_too_hard(here), *_telling(here), *_no_way_out(here)]:
             wrong[state] = found
     assert wrong == {}
     assert len(seen) == len(set(seen)) >= STATES_AT_LEAST
     assert [request.url for request in here.asked if not request.url.startswith(f"{here.house.url}/")] == []
+
+
+def _too_faint_at_night(window: Window) -> list[str]:
+    """On a device that is set to dark: the page is dark, and every word stands out from it."""
+    window.page.emulate_media(color_scheme="dark")
+    found = [f"at night, {fault}" for fault in faults(window.page, CONTRAST)]
+    paper = window.page.evaluate("getComputedStyle(document.body).backgroundColor")
+    brightest = max(map(int, re.findall(r"[0-9]+", paper)[:3]))
+    window.page.emulate_media(color_scheme="light")
+    return found if brightest < 64 else [*found, f"bright at night: {paper}"]
 
 
 def _too_wide(window: Window) -> list[str]:

@@ -53,6 +53,20 @@ def test_from_every_page_the_button_ends_it_all(window: NewWindow, path: str, sc
     assert here.page.url in {f"{here.house.url}/my", f"{here.house.url}/my/about"}
 
 
+@pytest.mark.parametrize("language", ["en", "fr"])
+def test_who_left_looks_at_a_calendar_like_any_other(window: NewWindow, language: str) -> None:
+    here = window(language)
+    here.open("/my/today")
+    lines = """cells => cells.map(cell => {
+      const text = document.createRange();
+      text.selectNodeContents(cell);
+      return new Set([...text.getClientRects()].map(line => line.top)).size;
+    })"""
+    written = [count for count in here.page.locator("th, td").evaluate_all(lines) if count]
+    assert len(written) >= 7 + 28
+    assert set(written) == {1}, "a day or its name is broken over two lines"
+
+
 def test_shift_three_times_leaves_and_other_keys_between_do_not(window: NewWindow) -> None:
     here = window()
     token = here.come_in()
