@@ -14,6 +14,8 @@ from services import rooms
 from services.common.broker import BrokerUnavailable
 from services.common.cli import DAMAGED, answer, hub_options
 from services.common.clock import SystemClock
+from services.common.migrations import Newer
+from services.common.secret_files import Damaged
 from services.common.service import Service
 from services.common.settings import Settings
 from services.consent import main as consent
@@ -77,9 +79,10 @@ def _databases(settings: Settings, names: Sequence[str]) -> Iterator[Finding]:
                 yield from _ledger(settings)
         except SQLAlchemyError as error:
             yield Finding(f"the {name} database answers", False, _why(error, "FIREWEED_DATABASE_URL"))
-        except ValueError:
-            advice = f"one of the files in {settings.keys_folder} is damaged: bring its copy back"
-            yield Finding(f"{name} can read its keys", False, advice)
+        except Newer as newer:
+            yield Finding(f"this version knows the shape of the {name} database", False, newer.title)
+        except Damaged as error:
+            yield Finding(f"{name} can read {error.path}", False, DAMAGED)
 
 
 def _why(error: SQLAlchemyError, variable: str) -> str:

@@ -9,10 +9,10 @@ import click
 
 from services import hub, rooms
 from services.common import health, telemetry
-from services.common.cli import PORT, Later, answer, hub_options
+from services.common.cli import PORT, Later, answer, hub_options, listener_on
 from services.common.holding import hold
 from services.common.secret_files import own_file, own_folder
-from services.common.serve import BackgroundServer, ByPrefix, listen, origin, run, server
+from services.common.serve import BackgroundServer, ByPrefix, origin, run, server
 from services.common.service import Service
 from services.common.settings import Settings
 from services.common.web import create_app
@@ -51,7 +51,7 @@ def main() -> None:
 @hub_options
 def up(settings: Settings, as_json: bool, port: int) -> None:  # noqa: ARG001 - click calls by name
     """Run the embedded hub: one process, its data in one folder."""
-    listener = _listen(port, "127.0.0.1")
+    listener = listener_on(port, "127.0.0.1")
     if "public_url" not in settings.model_fields_set:
         settings = settings.model_copy(update={"public_url": origin(listener)})
 
@@ -81,7 +81,7 @@ def serve(settings: Settings, as_json: bool, service: str, role: str, host: str,
         lacking = ", ".join(step.rstrip(".") for step in missing)
         raise click.ClickException(f"The {service} database lacks: {lacking}. Run: fireweed migrate {service}")
     chosen = 8080 if port is None and role == "api" else port
-    listener = None if chosen is None else _listen(chosen, host)
+    listener = None if chosen is None else listener_on(chosen, host)
     # What is loaded now stays for good: looking it through again and again for garbage makes pauses, and finds nothing.
     gc.freeze()
     with hold(made.database, role):
@@ -133,15 +133,6 @@ def _work(service: Service, settings: Settings, listener: socket.socket | None) 
         return worker.run()
     finally:
         door.stop()
-
-
-def _listen(port: int, host: str) -> socket.socket:
-    try:
-        return listen(port, host)
-    except OSError as error:
-        raise click.ClickException(
-            f"Port {port} cannot be used ({error.strerror}). Choose another with --port."
-        ) from error
 
 
 if __name__ == "__main__":

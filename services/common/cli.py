@@ -1,6 +1,7 @@
 """How every command speaks: options that all share, answers for people or as JSON, problems in plain words."""
 
 import json
+import socket
 from collections.abc import Callable, Mapping
 from functools import wraps
 from importlib import import_module
@@ -13,6 +14,8 @@ from sqlalchemy.exc import DatabaseError, OperationalError, ProgrammingError
 
 from services.common.broker import BrokerUnavailable
 from services.common.errors import Problem
+from services.common.secret_files import Damaged
+from services.common.serve import listen
 from services.common.settings import Settings
 
 Command = Callable[..., Any]
@@ -57,7 +60,7 @@ def hub_options(command: Command) -> Command:
         except ValidationError as error:
             wrong = [": ".join([*_variable(item["loc"]), item["msg"]]) for item in error.errors()]
             raise click.ClickException("\n  ".join(["These settings cannot be used.", *wrong])) from error
-        except DatabaseError as error:
+        except (DatabaseError, Damaged) as error:
             raise _unusable(error) from error
         except BrokerUnavailable as error:
             advice = "Check FIREWEED_KAFKA, and that Kafka runs."
@@ -71,15 +74,21 @@ def hub_options(command: Command) -> Command:
     return with_settings
 
 
-def _unusable(error: DatabaseError) -> Exception:
-    """What a database's error tells an operator; any but these is a mistake of ours, and stays what it is."""
+def _unusable(error: DatabaseError | Damaged) -> Exception:
+    """What an error of a database or key tells an operator; any but these is a mistake of ours, and stays what it is."""
+    if isinstance(error, Damaged):
+        return click.ClickException(f"{error.path} cannot be read. {DAMAGED}")
     if type(error) is DatabaseError:  # as SQLite says of a file
         return click.ClickException(f"A database file cannot be read. {DAMAGED} `fireweed doctor` tells which.")
     if not isinstance(error, OperationalError | ProgrammingError):
         return error
+    # SQLite says of a full disk, of a file that it cannot open, and of a table that is not there, that it is operational.
+    why = getattr(error.orig, "sqlite_errorname", type(error).__name__)
+    if why == "SQLITE_FULL":
+        return click.ClickException("The disk is full. Make room, then say it once more: nothing is half done.")
     advice = "Is FIREWEED_DATABASE_URL right, and does it run? A new one needs `fireweed migrate`; "
     more = "`fireweed doctor` tells more."
-    return click.ClickException(f"The database cannot be used ({type(error).__name__}). {advice}{more}")
+    return click.ClickException(f"The database cannot be used ({why}). {advice}{more}")
 
 
 def _variable(location: tuple[int | str, ...]) -> list[str]:
@@ -91,6 +100,15 @@ def answer(document: Mapping[str, Any] | list[Any], as_json: bool, lines: Callab
     text = json.dumps(document, indent=2, ensure_ascii=False, default=str) if as_json else "\n".join(lines())
     if text:
         click.echo(text)
+
+
+def listener_on(port: int, host: str = "127.0.0.1") -> socket.socket:
+    """A listening socket; a port that cannot be had is told in a line."""
+    try:
+        return listen(port, host)
+    except OSError as error:
+        told = f"Port {port} cannot be used ({error.strerror}). Choose another with --port."
+        raise click.ClickException(told) from error
 
 
 def progress(label: str) -> Callable[[int, int], None]:

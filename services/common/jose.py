@@ -65,8 +65,13 @@ class Signer:
 
 
 def load_signing_key(stored: bytes) -> OKPKey:
-    """A signing key from its file."""
-    key = OKPKey.import_key(json.loads(stored))
+    """A signing key from its file; raises `ValueError` when that holds none."""
+    try:
+        key = OKPKey.import_key(json.loads(stored))
+    except (JoseError, TypeError, LookupError, AttributeError) as error:
+        raise ValueError("no key") from error
+    if not key.is_private:
+        raise ValueError("no private key")
     key.ensure_kid()
     return key
 

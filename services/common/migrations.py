@@ -13,6 +13,15 @@ from sqlalchemy import MetaData, text
 
 from services.common.columns import BigId, Code, Codes, Instant, Json
 from services.common.database import Database
+from services.common.errors import Problem
+
+
+class Newer(Problem):
+    """A database took a step that this version does not know; nothing may be guessed about its shape."""
+
+    def __init__(self, service: str) -> None:
+        told = f"The {service} database was made by a newer version. Run that version, or one newer still."
+        super().__init__(503, "newer-database", told)
 
 
 def upgrade(service: str, database: Database) -> list[str]:
@@ -21,6 +30,7 @@ def upgrade(service: str, database: Database) -> list[str]:
     taken: list[str] = []
 
     def steps(revision: Any, _context: object) -> list[Any]:
+        _must_know(script, service, revision)
         missing = script._upgrade_revs("head", revision)  # noqa: SLF001 - as alembic's own `command.upgrade` does
         taken.extend(step.revision.doc for step in missing)
         return missing
@@ -33,7 +43,9 @@ def missing_steps(service: str, database: Database) -> list[str]:
     """What the steps that `upgrade` would take say they do, in the order in which it would take them."""
     with database.reading() as connection:
         heads = MigrationContext.configure(connection).get_current_heads()
-    return [step.doc for step in _script(service).iterate_revisions("head", heads or "base")][::-1]
+    script = _script(service)
+    _must_know(script, service, heads)
+    return [step.doc for step in script.iterate_revisions("head", heads or "base")][::-1]
 
 
 def differences(database: Database, metadata: MetaData) -> Sequence[Any]:
@@ -74,6 +86,11 @@ def _script(service: str) -> ScriptDirectory:
     template = files("services.common").joinpath("migration_template")
     steps = files(f"services.{service}").joinpath("migrations")
     return ScriptDirectory(str(template), version_locations=[str(steps)], file_template="%(rev)s_%(slug)s")
+
+
+def _must_know(script: ScriptDirectory, service: str, taken: Sequence[str]) -> None:
+    if not {step.revision for step in script.walk_revisions()}.issuperset(taken):
+        raise Newer(service)
 
 
 def _render(kind: str, item: Any, _context: object) -> str | Literal[False]:

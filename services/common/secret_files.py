@@ -5,6 +5,18 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from tempfile import mkstemp
+from typing import TypeVar
+
+LENGTH = 32
+Read = TypeVar("Read")
+
+
+class Damaged(ValueError):
+    """A file that is there, but does not hold what was written to it."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(f"{path} is damaged")
+        self.path = path
 
 
 def own_folder(folder: Path) -> None:
@@ -68,9 +80,31 @@ def _settle(folder: Path) -> None:
         os.close(descriptor)
 
 
-def secret(path: Path, make: Callable[[], bytes] = lambda: os.urandom(32)) -> bytes:
-    """The secret in a file, made on first use."""
+def secret(path: Path) -> bytes:
+    """The random bytes in a file, made on first use; raises `Damaged` when they are no longer all there."""
+    return kept(path, lambda: os.urandom(LENGTH), whole)
+
+
+def kept(path: Path, make: Callable[[], bytes], read: Callable[[bytes], Read]) -> Read:
+    """What `read` makes of a file, which is made on first use; raises `Damaged` when it can make nothing of it."""
     try:
-        return path.read_bytes()
+        return found(path, read)
     except FileNotFoundError:
-        return keep_secret(path, make())
+        keep_secret(path, make())
+        return found(path, read)
+
+
+def found(path: Path, read: Callable[[bytes], Read]) -> Read:
+    """What `read` makes of a file; raises `FileNotFoundError`, and `Damaged` where `read` raises a `ValueError`."""
+    content = path.read_bytes()
+    try:
+        return read(content)
+    except ValueError as error:
+        raise Damaged(path) from error
+
+
+def whole(content: bytes) -> bytes:
+    """A secret of random bytes; raises `ValueError` when it was cut short: an empty one would protect nothing."""
+    if len(content) != LENGTH:
+        raise ValueError("not as long as it was made")
+    return content

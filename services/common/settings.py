@@ -108,10 +108,8 @@ class Settings(BaseSettings):
     @field_validator("ledger_origin")
     @classmethod
     def _name_of_a_key(cls, name: str | None) -> str | None:
-        # What is signed under another kind of name verifies nowhere, and the name is there for good.
-        if name and not re.fullmatch(r"[!-*,-~]{1,200}", name):
-            raise ValueError("must be like hub.example/ledger, without spaces or plus signs")
-        return name
+        # It is there for good.
+        return key_name(name) if name else name
 
     @field_validator("leave_to")
     @classmethod
@@ -171,6 +169,13 @@ class Settings(BaseSettings):
     def token_keys(self) -> str:
         """The URL of the public keys that verify partner tokens."""
         return self.token_keys_url or f"{self.token_issuer}/jwks.json"
+
+
+def key_name(name: str) -> str:
+    """A name to sign under; raises `ValueError` for one under which nobody could verify what was signed."""
+    if not re.fullmatch(r"[!-*,-~]{1,200}", name):
+        raise ValueError("must be like hub.example/ledger, without spaces or plus signs")
+    return name
 
 
 def _networks(listed: str) -> Sequence[Network]:

@@ -10,6 +10,7 @@ import click
 
 from services.common.cli import answer, hub_options
 from services.common.clock import SystemClock
+from services.common.errors import Problem
 from services.common.holding import hold
 from services.common.notes import NotANote, Verifier, verifier
 from services.common.settings import Settings
@@ -112,7 +113,11 @@ def verify(folder: Path | None, key: str, earlier: Any, receipt: Any, copy_: Any
 def copy(settings: Settings, as_json: bool, folder: Path) -> None:
     """Write the ledger's checkpoint, tiles and entries to a FOLDER, as they are served; it holds commitments only."""
     with _room(settings) as room:
-        note = tree.checkpoint(room)
+        try:
+            note = tree.checkpoint(room)
+        except Problem as none:
+            advice = "The hub, or consent's worker, signs the first within seconds of its start."
+            raise click.ClickException(f"No checkpoint is signed yet. {advice}") from none
         size = int(note.split("\n")[1])
         entries = [Tile(ENTRIES, number, min(WIDTH, size - number * WIDTH)) for number in range(-(-size // WIDTH))]
         tiles = [*tiles_of(size), *entries]
@@ -152,7 +157,10 @@ def _key(text: str) -> Verifier:
 
 
 def _document(file: TextIO) -> dict[str, Any]:
-    document = json.load(file)
+    try:
+        document = json.load(file)
+    except RecursionError:
+        document = None
     if not isinstance(document, dict):
         raise Broken(f"{file.name} holds neither a receipt nor a copy")
     return document

@@ -13,7 +13,7 @@ from typing import Protocol
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from cryptography.hazmat.primitives.keywrap import InvalidUnwrap, aes_key_unwrap, aes_key_wrap
 
-from services.common.secret_files import destroy_secret, keep_secret
+from services.common.secret_files import LENGTH, Damaged, destroy_secret, found, keep_secret, whole
 
 
 class KeyGone(Exception):
@@ -58,7 +58,7 @@ class KeyFiles:
         """The greatest number in the folder; the first key is number 1, whoever makes it."""
         if numbers := self.numbers():
             return numbers[-1]
-        keep_secret(self._folder / "1.key", os.urandom(32))
+        keep_secret(self._folder / "1.key", os.urandom(LENGTH))
         return 1
 
     def numbers(self) -> Sequence[int]:
@@ -69,7 +69,7 @@ class KeyFiles:
     def make_next(self) -> int:
         """A file with the next number. Two that come at once make one key, and both get its number."""
         number = max(self.numbers(), default=0) + 1
-        keep_secret(self._folder / f"{number}.key", os.urandom(32))
+        keep_secret(self._folder / f"{number}.key", os.urandom(LENGTH))
         return number
 
     def destroy(self, number: int) -> None:
@@ -86,12 +86,13 @@ class KeyFiles:
         """Unwrap with key `number`."""
         try:
             return aes_key_unwrap(self._read(number), wrapped)
-        except InvalidUnwrap as error:
+        except (InvalidUnwrap, Damaged) as error:
             raise KeyGone from error
 
     def _read(self, number: int) -> bytes:
+        path = self._folder / f"{number}.key"
         try:
-            return (self._folder / f"{number}.key").read_bytes()
+            return found(path, whole)
         except FileNotFoundError as error:
             raise KeyGone from error
 

@@ -9,9 +9,9 @@ from services.common.clock import Clock, SystemClock
 from services.common.database import Database
 from services.common.jose import Signer, load_signing_key, new_signing_key
 from services.common.replay import ReplayGuard
-from services.common.secret_files import secret
+from services.common.secret_files import kept, secret
 from services.common.service import Service
-from services.common.settings import Settings
+from services.common.settings import Settings, key_name
 from services.common.web import create_app
 from services.common.worker import every
 from services.consent import ledger, models, pages
@@ -73,7 +73,7 @@ def build_room(settings: Settings, clock: Clock, locks: SubjectLocks | None = No
     folder = settings.keys_folder / NAME
     keys = KeyFiles(folder / "key-encryption")
     # Kept with the key: under another name, whoever verifies would take the same ledger for another one.
-    name = settings.ledger_origin or secret(folder / "ledger.name", settings.ledger_name.encode).decode()
+    name = settings.ledger_origin or kept(folder / "ledger.name", settings.ledger_name.encode, _read_name)
     ledger.seal_with(database, keys)
     return Room(
         database=database,
@@ -87,11 +87,15 @@ def build_room(settings: Settings, clock: Clock, locks: SubjectLocks | None = No
         policy=policy(),
         duties=duties(),
         signer=Signer(
-            f"{settings.public_url}/consent", load_signing_key(secret(folder / "signing.jwk", new_signing_key))
+            f"{settings.public_url}/consent", kept(folder / "signing.jwk", new_signing_key, load_signing_key)
         ),
         clock=clock,
         public_url=settings.public_url,
     )
+
+
+def _read_name(stored: bytes) -> str:
+    return key_name(stored.decode())
 
 
 def _app(room: Room, settings: Settings, token_keys: TokenKeys) -> FastAPI:

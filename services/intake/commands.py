@@ -28,7 +28,7 @@ def add(settings: Settings, as_json: bool, name: str, sector: str, jwks: TextIO)
     """Take an agency in. Prints JSON with its client id, which is also the `source` of its events."""
     try:
         keys = json.load(jwks)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise invalid(Fault("--jwks", "The file is not JSON.", '{"keys": [...]}')) from error
     row = handlers.add_agency(_room(settings), name, sector, keys)
     told = {**_told(row), "issuer": settings.token_issuer, "token_endpoint": f"{settings.token_issuer}/oauth/token"}

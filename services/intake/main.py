@@ -8,7 +8,7 @@ from services.common.clock import Clock, SystemClock
 from services.common.database import Database
 from services.common.jose import key_set, load_signing_key, new_signing_key
 from services.common.replay import ReplayGuard
-from services.common.secret_files import secret
+from services.common.secret_files import kept, secret
 from services.common.service import Service
 from services.common.settings import Settings
 from services.common.web import create_app
@@ -70,7 +70,7 @@ def public_token_keys(settings: Settings) -> KeySet:
 
 
 def _token_key(settings: Settings) -> OKPKey:
-    return load_signing_key(secret(settings.keys_folder / NAME / "token-key.json", new_signing_key))
+    return kept(settings.keys_folder / NAME / "token-key.json", new_signing_key, load_signing_key)
 
 
 def _client(room: Room, client_id: str) -> Client | None:

@@ -1,6 +1,7 @@
 """The way out for numbers about people: build, audit, two people's word, freeze. A failure leaves what is out as it is."""
 
 import json
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -28,6 +29,7 @@ from services.reporting.store import publications as store
 LOCK = "fireweed:reporting:gate"
 ROLES = ("survivor_council", "publisher")
 PLAN, RULES = 1, 1
+PERIOD = re.compile(r"20\d\d(-Q[1-4])?", re.ASCII)
 Progress = Callable[[str, int, int], None]
 
 
@@ -160,7 +162,7 @@ def _so_far(room: Room, draft: Draft, begun: str) -> Draft:
 def _may_begin(rows: Sequence[Any], period: str, today: date, *, revision: bool) -> str:
     """The name of the publication that may be begun now."""
     rules = published.rules(RULES)
-    if not published.ID.fullmatch(period) or "-r" in period:
+    if not PERIOD.fullmatch(period):
         raise refuse("no-period", "A period is a fiscal quarter such as 2026-Q1, or a fiscal year such as 2026.")
     if today < _end(period) + timedelta(days=rules["close_days"]):
         raise refuse("open-period", f"{period} closes {rules['close_days']} days after its end.")

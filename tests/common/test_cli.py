@@ -1,6 +1,7 @@
 """How every command answers, and how it fails."""
 
 import json
+import sqlite3
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -54,9 +55,16 @@ def test_nothing_to_say_is_no_empty_line() -> None:
     assert CliRunner().invoke(silent).output == ""
 
 
+def full_disk() -> sqlite3.OperationalError:
+    error = sqlite3.OperationalError(CANARY)
+    error.sqlite_errorname = "SQLITE_FULL"
+    return error
+
+
 FAILURES: dict[str, tuple[Exception, str]] = {
     "a problem": (invalid(Fault("/a", "Wrong.", "right")), "/a: Wrong. Accepted: right."),
     "no database": (OperationalError("SELECT", {}, Exception(CANARY)), "The database cannot be used"),
+    "no room": (OperationalError("INSERT", {}, full_disk()), "The disk is full."),
     "no table": (ProgrammingError("SELECT", {}, Exception(CANARY)), "fireweed migrate"),
     "no bus": (BrokerUnavailable("KafkaTimeoutError"), "Check FIREWEED_KAFKA"),
     "no way to write": (
@@ -145,14 +153,54 @@ def test_a_database_file_that_is_damaged_is_told_of_in_plain_words(tmp_path: Pat
     assert "A database file cannot be read." in told.output
 
 
+PUBLIC_ONLY = b'{"kty": "OKP", "crv": "Ed25519", "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}'
+KEY_FILES = [
+    ("agency list", "intake/token-key.json", b""),
+    ("agency list", "intake/token-key.json", b"{}"),
+    ("agency list", "intake/token-key.json", PUBLIC_ONLY),
+    ("agency list", "intake/digest.key", b""),
+    ("ledger key", "consent/ledger.key", b"short"),
+    ("ledger key", "consent/ledger.name", b""),
+    ("ledger key", "consent/ledger.name", b"\xff"),
+    ("keys rotate", "consent/pepper.key", b""),
+    ("keys rotate", "consent/signing.jwk", b"[]"),
+]
+
+
+@pytest.mark.parametrize(("command", "file", "content"), KEY_FILES)
+def test_a_key_file_that_is_damaged_is_named_and_none_is_used_cut_short(
+    tmp_path: Path, command: str, file: str, content: bytes
+) -> None:
+    for first in ("migrate", "agency list", "ledger key"):
+        assert CliRunner().invoke(main, [*first.split(), "--data", str(tmp_path)], env=CLEARED).exit_code == 0
+    (tmp_path / "keys" / file).write_bytes(content)
+    told = CliRunner().invoke(main, [*command.split(), "--data", str(tmp_path)], env=CLEARED)
+    assert (told.exit_code, isinstance(told.exception, SystemExit)) == (1, True), told.exception
+    assert f"{tmp_path / 'keys' / file} cannot be read. It is damaged" in told.output
+
+
+def test_a_database_of_a_newer_version_is_told_of_and_left_alone(tmp_path: Path) -> None:
+    assert CliRunner().invoke(main, ["migrate", "--data", str(tmp_path)], env=CLEARED).exit_code == 0
+    with sqlite3.connect(tmp_path / "referral.sqlite") as database:
+        database.execute("UPDATE alembic_version SET version_num = '9999'")
+    for command in ("migrate", "serve referral api --port 0"):
+        told = CliRunner().invoke(main, [*command.split(), "--data", str(tmp_path)], env=CLEARED)
+        assert (told.exit_code, isinstance(told.exception, SystemExit)) == (1, True), told.exception
+        assert "The referral database was made by a newer version. Run that version" in told.output
+    told = CliRunner().invoke(main, ["doctor", "--json", "--data", str(tmp_path)], env=CLEARED)
+    ill = [item["what"] for item in json.loads(told.stdout) if not item["well"]]
+    assert "this version knows the shape of the referral database" in ill
+
+
 def test_the_doctor_names_each_file_that_is_damaged_and_goes_on(tmp_path: Path) -> None:
     assert CliRunner().invoke(main, ["migrate", "--data", str(tmp_path)], env=CLEARED).exit_code == 0
     assert CliRunner().invoke(main, ["ledger", "key", "--data", str(tmp_path)], env=CLEARED).exit_code == 0
     for name in ("intake", "log"):
         (tmp_path / f"{name}.sqlite").write_bytes(b"damaged " * 1024)
-    (tmp_path / "keys" / "consent" / "ledger.key").write_bytes(b"")
+    damaged = tmp_path / "keys" / "consent" / "ledger.key"
+    damaged.write_bytes(b"")
     told = CliRunner().invoke(main, ["doctor", "--json", "--data", str(tmp_path)], env=CLEARED)
 
     ill = {item["what"]: item["next"] for item in json.loads(told.stdout) if not item["well"]}
-    assert list(ill) == ["the intake database answers", "consent can read its keys", f"the bus in {tmp_path} answers"]
+    assert list(ill) == ["the intake database answers", f"consent can read {damaged}", f"the bus in {tmp_path} answers"]
     assert all("bring its" in advice for advice in ill.values())

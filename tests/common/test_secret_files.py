@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from services.common.secret_files import keep_secret, secret
+from services.common.secret_files import Damaged, keep_secret, kept, secret
 
 PATIENCE = 20.0
 
@@ -30,8 +30,16 @@ def test_a_secret_is_made_on_first_use_and_stays(path: Path) -> None:
 
 
 def test_a_secret_may_be_made_in_a_way_of_its_own(path: Path) -> None:
-    assert secret(path, lambda: b"own") == b"own"
-    assert secret(path, lambda: b"another") == b"own"
+    assert kept(path, lambda: b"own", bytes) == b"own"
+    assert kept(path, lambda: b"another", bytes) == b"own"
+
+
+@pytest.mark.parametrize("content", [b"", b"a" * 16, b"a" * 33])
+def test_a_secret_of_which_not_all_is_there_is_never_used(path: Path, content: bytes) -> None:
+    keep_secret(path, content)
+    with pytest.raises(Damaged, match=path.name):
+        secret(path)
+    assert path.read_bytes() == content
 
 
 def test_a_secret_that_is_there_is_kept(path: Path) -> None:

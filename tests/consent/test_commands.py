@@ -1,6 +1,7 @@
 """The command line rotates keys, tells how far it is, and says what to do when it must not."""
 
 import json
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
@@ -50,3 +51,20 @@ def test_keys_rotate_waits_its_turn(own_house: House) -> None:
     assert status == 1
     assert "Another process is rotating" in problem
     assert run(own_house, "keys", "rotate")[0] == 0
+
+
+def test_a_ledger_that_is_not_signed_yet_is_told_so_and_nothing_is_copied(own_house: House, tmp_path: Path) -> None:
+    status, told, problem = run(own_house, "ledger", "copy", str(tmp_path / "copy"))
+
+    assert (status, told, (tmp_path / "copy").exists()) == (1, "", False)
+    assert "No checkpoint is signed yet." in problem
+
+
+@pytest.mark.parametrize("option", ["--receipt", "--export"])
+def test_what_is_nested_without_end_does_not_hold(own_house: House, tmp_path: Path, option: str) -> None:
+    (tmp_path / "shown.json").write_text("[" * 100_000)
+    key = run(own_house, "ledger", "key")[1].strip()
+    status, _, problem = run(own_house, "ledger", "verify", "--key", key, option, str(tmp_path / "shown.json"))
+
+    assert status == 1
+    assert "shown.json holds neither a receipt nor a copy." in problem

@@ -8,6 +8,7 @@ from threading import Barrier, Thread
 import pytest
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
+from services.common.secret_files import Damaged
 from services.consent.keys import KeyFiles, KeyGone, new_grant_key
 
 SECRET = bytes(range(32))
@@ -82,6 +83,18 @@ def test_another_key_does_not_open(folder: Path, tmp_path: Path) -> None:
 
     with pytest.raises(KeyGone):
         other.unwrap(1, wrapped)
+
+
+@pytest.mark.parametrize("left", [0, 16, 31])
+def test_a_key_of_which_not_all_is_there_opens_nothing_and_wraps_nothing(folder: Path, left: int) -> None:
+    keys = KeyFiles(folder)
+    wrapped = keys.wrap(keys.newest(), SECRET)
+    (folder / "1.key").write_bytes((folder / "1.key").read_bytes()[:left])
+
+    with pytest.raises(KeyGone):
+        keys.unwrap(1, wrapped)
+    with pytest.raises(Damaged):
+        keys.wrap(1, SECRET)
 
 
 @pytest.mark.parametrize("damage", [bytes(40), b"", b"short"])

@@ -42,6 +42,16 @@ def test_beside_a_hub_no_other_process_answers_or_works_on_its_data(hub: HubProc
     assert "Traceback" not in told.stderr
 
 
+def test_a_hub_with_a_damaged_key_says_which_and_does_not_start(hub: HubProcess) -> None:
+    hub.stop()
+    damaged = hub.settings.data / "keys" / "intake" / "token-key.json"
+    damaged.write_bytes(b"")
+    again = [*CLI, "up", "--port", "0"]
+    told = subprocess.run(again, env=environment(hub.settings), capture_output=True, text=True, check=False, timeout=60)
+    assert (told.returncode, "Traceback" in told.stderr) == (1, False)
+    assert f"{damaged} cannot be read. It is damaged" in told.stderr
+
+
 def test_a_hub_that_was_killed_holds_its_data_no_longer(hub: HubProcess) -> None:
     hub.kill()
     hub.start()

@@ -148,13 +148,14 @@ def test_an_agency_that_is_not_there_is_said_so_with_where_to_look(terminal: Ter
     [
         (b"not json", "The file is not JSON"),
         (b"\xff\xfe", "The file is not JSON"),
+        (b"[" * 100_000, "The file is not JSON"),
         ([], '{"keys": [...]}'),
         ({"keys": []}, '{"keys": [...]}'),
         ({"keys": [{"kty": "oct", "k": "c2VjcmV0LXNhbXBsZS1zZWNyZXQ"}]}, "a public JWK"),
         ({"keys": [ECKey.generate_key("P-256").as_dict(private=True)]}, "a public JWK"),
         ({"keys": [ECKey.generate_key("P-256").as_dict(private=False)] * 2}, "a different kid for each key"),
     ],
-    ids=range(7),
+    ids=range(8),
 )
 def test_keys_that_cannot_be_used_are_refused_with_what_would_be(
     terminal: Terminal, content: object, said: str

@@ -367,7 +367,7 @@ def test_a_period_closes_sixty_days_after_its_end(room: Room, keys: Path) -> Non
     assert refused(lambda: gate.build(early, keys, "2026-Q1", quietly)) == "open-period"
     late = replace(room, clock=StillClock(datetime(2026, 8, 29, 12, tzinfo=UTC) + timedelta(days=1)))
     gate.build(late, keys, "2026-Q1", quietly)
-    for wrong in ("2026-Q5", "2026-Q1-r1", "soon", "../2026"):
+    for wrong in ("2026-Q5", "2026-Q1-r1", "soon", "../2026", "0000", "9999", "9999-Q4"):
         assert refused(lambda wrong=wrong: gate.build(room, keys, wrong, quietly)) == "no-period"  # type: ignore[misc]
 
 
