@@ -19,9 +19,9 @@ import httpx2
 from services import hub
 from services.client import Origins, Partner, Refused, Survivor, new_key, public_jwks
 from services.common import telemetry
-from services.common.cli import PORT
+from services.common.cli import PORT, listener_on
 from services.common.clock import SystemClock
-from services.common.serve import BackgroundServer, listen, origin
+from services.common.serve import BackgroundServer, origin
 from services.common.settings import Settings
 from services.intake import handlers
 from services.intake.main import build_room
@@ -265,8 +265,10 @@ def _wait(look: Callable[[], Found | None]) -> Found:
 @contextmanager
 def _running(folder: Path, port: int) -> Iterator[Settings]:
     """An embedded hub with its data in a folder, serving in the background."""
-    listener = listen(port)
-    settings = Settings(data=folder, public_url=origin(listener), log_level="error")
+    listener = listener_on(port)
+    own = {"data": folder, "public_url": origin(listener), "log_level": "error"}
+    # Nothing from the environment: made-up people must never reach a database, keys or a bus that are named there.
+    settings = Settings(**{name: field.default for name, field in Settings.model_fields.items()} | own)
     telemetry.start(settings, "demo")
     running = hub.start(settings)
     door = BackgroundServer(running.door, listener)

@@ -1,0 +1,33 @@
+"""The demonstration holds, and touches nothing but a folder of its own."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from services.common.serve import listen
+
+pytestmark = [pytest.mark.slow, pytest.mark.backend("sqlite", "local_log")]
+
+
+def demo(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "services.cli", "demo", "--exit", *arguments]
+    surroundings = os.environ | variables
+    return subprocess.run(command, env=surroundings, capture_output=True, text=True, check=False, timeout=180)
+
+
+def test_every_step_holds_and_what_an_operator_has_set_up_is_left_alone(tmp_path: Path) -> None:
+    theirs = tmp_path / "theirs"
+    url = f"sqlite:///{theirs}/{{service}}.sqlite"
+    told = demo(FIREWEED_DATABASE_URL=url, FIREWEED_KEYS=str(theirs / "keys"), FIREWEED_KAFKA="127.0.0.1:1")
+    assert (told.returncode, "All 14 steps held." in told.stdout) == (0, True), told.stdout + told.stderr
+    assert not theirs.exists()
+
+
+def test_a_port_that_is_taken_is_told_in_a_line() -> None:
+    with listen(0) as taken:
+        told = demo("--port", str(taken.getsockname()[1]))
+    assert (told.returncode, "Traceback" in told.stderr) == (1, False)
+    assert "cannot be used (Address already in use). Choose another with --port." in told.stderr
