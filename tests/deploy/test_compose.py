@@ -68,6 +68,17 @@ def test_every_variable_is_a_setting(service: str) -> None:
     assert {name for name in environment(service) if name.startswith("FIREWEED_")} <= NAMES
 
 
+# What follows from the stack itself, what no stack of several machines uses, and what no operator has to turn.
+NOT_TO_BE_SET = {"DATA", "KEYS", "ISSUER", "PUSH_TO_LOOPBACK", "RELAY_INTERVAL", "KAFKA_SESSION"}
+
+
+def test_what_an_operator_may_choose_can_be_written_into_the_file_of_values() -> None:
+    written = {name: value for process in PROCESSES for name, value in environment(process).items()}
+    assert {name for name in NAMES if name not in written} == {f"FIREWEED_{name}" for name in NOT_TO_BE_SET}
+    for name in ("FIREWEED_LEAVE_TO", "FIREWEED_LEDGER_ORIGIN", "FIREWEED_TIME_ZONE", "FIREWEED_TRUSTED_PROXIES"):
+        assert written[name].startswith(f"${{{name}:-")
+
+
 @each_process
 def test_the_settings_can_be_used_once_the_blanks_are_filled(process: str, monkeypatch: pytest.MonkeyPatch) -> None:
     filled = {name: _filled(value) for name, value in environment(process).items()}
