@@ -6,6 +6,7 @@ The operator takes you in with `fireweed agency add --name NAME --sector SECTOR 
 client id that it prints. The private half never leaves your machine.
 """
 
+import argparse
 import json
 import os
 import sys
@@ -16,19 +17,19 @@ from services.client import new_key, public_jwks
 
 def main() -> int:
     """Make the key; refuse to replace one."""
-    if len(sys.argv) != 2:
-        print("usage: python examples/join.py KEY.json > public.json", file=sys.stderr)
-        return 2
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("key", type=Path, help="a new file for the private half, readable by you only")
+    path = parser.parse_args().key
     key = new_key()
     try:
         # Readable by its owner only, from the first moment on.
-        descriptor = os.open(Path(sys.argv[1]), os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     except FileExistsError:
-        print(f"{sys.argv[1]} exists already; a key is never replaced.", file=sys.stderr)
+        print(f"{path} exists already; a key is never replaced.", file=sys.stderr)
         return 1
     except OSError as error:
         print(
-            f"{sys.argv[1]} cannot be written ({error.strerror}). Name a new file in a folder of yours.",
+            f"{path} cannot be written ({error.strerror}). Name a new file in a folder of yours.",
             file=sys.stderr,
         )
         return 1

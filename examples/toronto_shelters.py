@@ -33,7 +33,7 @@ PROGRESS_EVERY = 5000
 
 
 def main() -> int:
-    """Post every row; say how it went. The status is 1 if the hub refused any, or could not be asked."""
+    """Post every row; say how it went. The status is 1 if one was refused, none was readable, or nobody could be asked."""
     wanted = _arguments()
     try:
         return _post(_partner(wanted), _file(wanted.file))
@@ -78,6 +78,8 @@ def _post(partner: Partner, opened: TextIO) -> int:
                 print(f"{count} rows posted", file=sys.stderr)
     told = ", ".join(f"{number} {outcome}" for outcome, number in sorted(outcomes.items())) or "the file has no rows"
     print(f"Rows: {told}.")
+    if set(outcomes) == {"unreadable"}:
+        sys.exit(f"No row of {file.name} could be read. Name the city's CSV file; there is one in examples/data.")
     return 1 if outcomes["rejected"] else 0
 
 

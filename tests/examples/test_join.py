@@ -39,6 +39,17 @@ def test_a_key_is_never_replaced(tmp_path: Path) -> None:
     assert (tmp_path / "key.json").read_bytes() == before
 
 
+@pytest.mark.parametrize(("argument", "status"), [("--help", 0), ("--key", 2)])
+def test_an_option_is_no_file_to_keep_a_key_in(tmp_path: Path, argument: str, status: int) -> None:
+    told = subprocess.run(
+        [sys.executable, str(SCRIPT), argument], capture_output=True, text=True, check=False, cwd=tmp_path
+    )
+    assert told.returncode == status
+    assert "usage: join.py" in told.stdout + told.stderr
+    assert "keys" not in told.stdout
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.backend("sqlite", "local_log")
 def test_the_hub_takes_the_printed_half_and_the_kept_half_opens_its_door(tmp_path: Path) -> None:
     public = tmp_path / "public.json"

@@ -112,6 +112,16 @@ def test_a_damaged_row_is_counted_and_the_others_go_on(connector: Connector, tmp
     assert (ran.told, ran.status) == ("Rows: 17 accepted, 5 unreadable.", 0), ran.errors
 
 
+def test_a_file_of_something_else_is_no_success(connector: Connector, tmp_path: Path) -> None:
+    other = tmp_path / "other.csv"
+    other.write_text("name,number\nsample,1\n")
+
+    ran = connector(other)
+
+    assert (ran.told, ran.status) == ("Rows: 1 unreadable.", 1)
+    assert "other.csv could be read. Name the city's CSV file" in ran.errors
+
+
 def test_a_key_that_the_hub_does_not_know_is_told_so_in_one_line(hub: TestHub, tmp_path: Path) -> None:
     key = tmp_path / "key.json"
     key.write_text(json.dumps(new_key().as_dict(private=True)))
