@@ -6,7 +6,7 @@ _meter = metrics.get_meter("fireweed")
 
 accepted = _meter.create_counter("fireweed.events.accepted", description="Events taken in, by outcome.")
 relayed = _meter.create_counter("fireweed.outbox.relayed", description="Outbox rows the bus acknowledged, by service.")
-consumed = _meter.create_counter("fireweed.events.consumed", description="Events handled, by service and topic.")
+consumed = _meter.create_counter("fireweed.events.consumed", description="Events handled, by service.")
 parked = _meter.create_counter("fireweed.events.parked", description="Events set aside for a person, by service.")
 openings = _meter.create_counter("fireweed.openings", description="Openings, by outcome.")
 revocations = _meter.create_counter("fireweed.revocations", description="Acts that took a permission away, by kind.")

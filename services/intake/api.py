@@ -12,7 +12,7 @@ from services.common.web import json_body, raw_body
 from services.intake import handlers
 from services.intake.posting import post, raise_if_rejected
 from services.intake.room import Room
-from services.intake.tokens import TokenEndpoint, TokenRequest
+from services.intake.tokens import ASSERTION_MAX_SECONDS, ASSERTION_TYPE, GRANT, TokenEndpoint, TokenRequest
 
 MAX_BATCH = 500
 
@@ -77,6 +77,35 @@ _BODIES = {
         }
     },
 }
+_FORM = ("grant_type", "client_assertion_type", "client_assertion")
+_PROOF = {
+    "name": "DPoP",
+    "in": "header",
+    "required": True,
+    "schema": {"type": "string"},
+    "description": "A proof (RFC 9449) by the key to which the token will be bound.",
+}
+_ISSUED = {
+    "required": ["access_token", "token_type", "expires_in"],
+    "properties": {
+        "access_token": {"type": "string"},
+        "token_type": {"const": "DPoP"},
+        "expires_in": {"type": "integer", "description": "Seconds."},
+    },
+}
+# What is missing is told as OAuth tells it, so no member is required of the function.
+_TOKEN = {
+    "parameters": [_PROOF],
+    "requestBody": {
+        "required": True,
+        "content": {"application/x-www-form-urlencoded": {"schema": {"required": list(_FORM)}}},
+    },
+    "responses": {"200": {"content": {"application/json": {"schema": _ISSUED}}}},
+}
+_ASSERTION = (
+    "A JWT signed with your key: `iss` and `sub` are your client id, `aud` is the issuer as a single string, "
+    f"`jti` is a new one, `exp` is at most {ASSERTION_MAX_SECONDS} s ahead."
+)
 _FOUND = {"responses": {"200": {"content": {"application/json": {"schema": _RESULT}}}}}
 
 
@@ -94,20 +123,16 @@ def keys(tokens: TheTokens) -> dict[str, Any]:
     return tokens.public_keys()
 
 
-@routes.post("/intake/oauth/token")
+@routes.post("/intake/oauth/token", openapi_extra=_TOKEN)
 def token(
     tokens: TheTokens,
     request: Request,
-    grant_type: Annotated[str, Form()] = "",
-    client_assertion_type: Annotated[str, Form()] = "",
-    client_assertion: Annotated[str, Form()] = "",
+    grant_type: Annotated[str, Form(description=f"`{GRANT}`")] = "",
+    client_assertion_type: Annotated[str, Form(description=f"`{ASSERTION_TYPE}`")] = "",
+    client_assertion: Annotated[str, Form(description=_ASSERTION)] = "",
 ) -> dict[str, Any]:
     """Client credentials with `private_key_jwt` and a DPoP proof: a token for 300 s, bound to the proof's key."""
-    form = {
-        "grant_type": grant_type,
-        "client_assertion_type": client_assertion_type,
-        "client_assertion": client_assertion,
-    }
+    form = dict(zip(_FORM, (grant_type, client_assertion_type, client_assertion), strict=True))
     return tokens.issue(TokenRequest(f"{tokens.issuer}/oauth/token", form, proof_of(request.headers)))
 
 

@@ -25,6 +25,7 @@ from services.common.replay import ReplayGuard
 
 TOKEN_SECONDS = 300
 ASSERTION_MAX_SECONDS = 300
+ASSERTION_TYPE: str = JWTBearerClientAssertion.CLIENT_ASSERTION_TYPE
 METHOD = "private_key_jwt"
 GRANT = "client_credentials"
 WHAT = "client_assertion"
@@ -178,8 +179,8 @@ class _Assertion(JWTBearerClientAssertion):  # type: ignore[misc]  # as above
 
     def __call__(self, query_client: Any, request: Any) -> Any:
         try:
-            if request.form.get("client_assertion_type") != self.CLIENT_ASSERTION_TYPE:
-                raise Untrusted(Fault(f"{WHAT}_type", "Missing or not offered here.", self.CLIENT_ASSERTION_TYPE))
+            if request.form.get("client_assertion_type") != ASSERTION_TYPE:
+                raise Untrusted(Fault(f"{WHAT}_type", "Missing or not offered here.", ASSERTION_TYPE))
             header_of(request.form.get(WHAT, ""), WHAT)
             return super().__call__(query_client, request)
         except Untrusted as reason:
