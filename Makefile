@@ -75,8 +75,8 @@ screenshots: $(VENV)/.dev  ## Take docs/screenshots anew
 	@$(BIN)/python deploy/testing/prepare.py
 	$(BIN)/python -m tests.browser.screenshots
 
-clean:  ## Remove what was installed and made here
-	rm -rf $(VENV) data .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
+clean:  ## Remove what was installed and built here; a hub's data stays
+	rm -rf $(VENV) .hypothesis .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
 
 # The newest interpreter decides nothing: versions and hashes come from the lock files alone.
 $(VENV)/bin/python:

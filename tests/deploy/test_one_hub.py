@@ -10,6 +10,7 @@ import pytest
 
 from deploy.testing.ports import free_port
 from services.common.settings import Settings
+from tests.house.tree import ROOT
 from tests.support.hubs import HubProcess, environment
 
 CLI = [sys.executable, "-m", "services.cli"]
@@ -50,6 +51,11 @@ def test_a_hub_with_a_damaged_key_says_which_and_does_not_start(hub: HubProcess)
     told = subprocess.run(again, env=environment(hub.settings), capture_output=True, text=True, check=False, timeout=60)
     assert (told.returncode, "Traceback" in told.stderr) == (1, False)
     assert f"{damaged} cannot be read. It is damaged" in told.stderr
+
+
+def test_cleaning_a_checkout_leaves_a_hubs_data_where_it_is() -> None:
+    told = subprocess.run(["make", "--dry-run", "clean"], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert str(Settings.model_fields["data"].default) not in told.stdout.split()
 
 
 def test_a_hub_that_was_killed_holds_its_data_no_longer(hub: HubProcess) -> None:
