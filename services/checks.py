@@ -15,16 +15,14 @@ from services.common.broker import BrokerUnavailable
 from services.common.cli import DAMAGED, answer, hub_options
 from services.common.clock import SystemClock
 from services.common.migrations import Newer
-from services.common.secret_files import Damaged
+from services.common.secret_files import Damaged, Missing, making_none
 from services.common.service import Service
 from services.common.settings import Settings
 from services.consent import main as consent
 from services.consent.handlers.standing import standing
 
 OUTBOX_SECONDS = 60
-FIRST_KEYS = (
-    "if it ever ran, bring the folder back before anything starts; if not, start the hub once; it makes its keys"
-)
+FIRST_KEYS = "if it ever ran, bring {} back before anything starts; if not, start the hub once; it makes its keys"
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +40,8 @@ class Finding:
 
 def look_over(settings: Settings, names: Sequence[str] = rooms.NAMES) -> list[Finding]:
     """Everything about these services, in the order in which it would be mended."""
-    return [*_installation(), *_keys(settings), *_databases(settings, names), *_bus(settings)]
+    with making_none():
+        return [*_installation(), *_keys(settings), *_databases(settings, names), *_bus(settings)]
 
 
 def _parked(settings: Settings, names: Sequence[str]) -> list[dict[str, Any]]:
@@ -64,7 +63,7 @@ def _installation() -> Iterator[Finding]:
 def _keys(settings: Settings) -> Iterator[Finding]:
     folder = settings.keys_folder
     if not folder.exists():
-        yield Finding(f"the key folder {folder} exists", False, FIRST_KEYS)
+        yield Finding(f"the key folder {folder} exists", False, FIRST_KEYS.format("the folder"))
         return
     open_files = [path for path in folder.rglob("*") if path.is_file() and S_IMODE(path.stat().st_mode) & 0o077]
     yield Finding("only their owner can read the keys", not open_files, f"chmod -R go= {folder}")
@@ -81,6 +80,8 @@ def _databases(settings: Settings, names: Sequence[str]) -> Iterator[Finding]:
             yield Finding(f"the {name} database answers", False, _why(error, "FIREWEED_DATABASE_URL"))
         except Newer as newer:
             yield Finding(f"this version knows the shape of the {name} database", False, newer.title)
+        except Missing as missing:
+            yield Finding(f"{name} has {missing.path}", False, FIRST_KEYS.format("the file"))
         except Damaged as error:
             yield Finding(f"{name} can read {error.path}", False, DAMAGED)
 
@@ -100,9 +101,14 @@ def _database(name: str, service: Service) -> Iterator[Finding]:
         oldest = service.plumbing.outbox.oldest_at(connection)
         waiting = (service.clock.now() - oldest).total_seconds() if oldest else 0
         stopped = service.plumbing.parking.summary(connection)
-    flows = f"fireweed serve {name} worker must be running and reach the bus; the oldest event waits {waiting:.0f} s"
+    runs = _runs(service.settings, name)
+    flows = f"{runs} must be running and reach the bus; the oldest event waits {waiting:.0f} s"
     yield Finding(f"events leave {name}", waiting < OUTBOX_SECONDS, flows)
     yield Finding(f"{name} could handle every event", not stopped, "fireweed parked list")
+
+
+def _runs(settings: Settings, name: str) -> str:
+    return f"`fireweed serve {name} worker`" if settings.kafka else "`fireweed up`"
 
 
 def _ledger(settings: Settings) -> Iterator[Finding]:
@@ -111,7 +117,7 @@ def _ledger(settings: Settings) -> Iterator[Finding]:
         found = standing(room)
     finally:
         room.database.close()
-    worker = "fireweed serve consent worker must be running; if it is, its log says why it"
+    worker = f"{_runs(settings, consent.NAME)} must be running; if it is, its log says why it"
     yield Finding("every line of the ledger is in a signed tree", found.ledger_is_signed, f"{worker} does not sign")
     yield Finding("the key-encryption key is young", found.keys_are_young, f"{worker} does not rotate the keys")
     back = f"bring the missing files in {settings.keys_folder / consent.NAME} back"

@@ -1,8 +1,9 @@
 """Files for their owner only; and secrets as files: made once, never half written."""
 
 import os
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from pathlib import Path
 from tempfile import mkstemp
 from typing import TypeVar
@@ -17,6 +18,23 @@ class Damaged(ValueError):
     def __init__(self, path: Path) -> None:
         super().__init__(f"{path} is damaged")
         self.path = path
+
+
+class Missing(Damaged):
+    """A file that is not there, and must not be made now."""
+
+
+_may_make: ContextVar[bool] = ContextVar("may_make", default=True)
+
+
+@contextmanager
+def making_none() -> Iterator[None]:
+    """In this block no secret is made: a new one in place of one that was lost would hide that; raises `Missing`."""
+    before = _may_make.set(False)
+    try:
+        yield
+    finally:
+        _may_make.reset(before)
 
 
 def own_folder(folder: Path) -> None:
@@ -90,6 +108,8 @@ def kept(path: Path, make: Callable[[], bytes], read: Callable[[bytes], Read]) -
     try:
         return found(path, read)
     except FileNotFoundError:
+        if not _may_make.get():
+            raise Missing(path) from None
         keep_secret(path, make())
         return found(path, read)
 

@@ -1,7 +1,9 @@
 """The doctor sees when lines are not signed and keys do not rotate."""
 
+import shutil
 from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 from sqlalchemy import Table, update
@@ -96,6 +98,21 @@ def test_where_the_keys_of_a_hub_are_not_there_the_doctor_does_not_send_for_new_
     assert found.advice.startswith("if it ever ran, bring the folder back before anything starts")
 
 
+@pytest.mark.parametrize("file", ["consent/pepper.key", "consent/ledger.key", "consent/signing.jwk", "consent"])
+def test_the_doctor_makes_no_key_in_place_of_one_that_is_lost(own_house: House, tmp_path: Path, file: str) -> None:
+    keys = own_house.service.settings.keys_folder
+    shutil.copytree(keys, tmp_path / "copy")
+    lost = tmp_path / "copy" / file
+    shutil.rmtree(lost) if lost.is_dir() else lost.unlink()
+    elsewhere = own_house.service.settings.model_copy(update={"keys": tmp_path / "copy"})
+
+    for _ in range(2):
+        [found] = [item for item in look_over(elsewhere, ["consent"]) if item.what.startswith("consent has")]
+        assert not found.well
+        assert found.advice.startswith("if it ever ran, bring")
+    assert not lost.exists()
+
+
 def test_the_doctor_tells_both(own_house: House) -> None:
     own_house.person()
     told = {item.what: item.well for item in look_over(own_house.service.settings, ["consent"])}
@@ -103,3 +120,10 @@ def test_the_doctor_tells_both(own_house: House) -> None:
     # The line is of a day in the test's past, and nobody has signed it.
     assert told["every line of the ledger is in a signed tree"] is False
     assert told["the key-encryption key is young"] is True
+
+
+def test_the_doctor_of_an_embedded_hub_sends_for_no_process_of_another_kind(own_house: House) -> None:
+    own_house.person()
+    ill = [finding.advice for finding in look_over(own_house.service.settings, ["consent"]) if not finding.well]
+    assert any(advice.startswith("`fireweed up` must be running") for advice in ill)
+    assert "fireweed serve" not in " ".join(ill)
