@@ -1,7 +1,6 @@
 """The command line: `fireweed --help` is where to begin."""
 
 import gc
-import signal
 import socket
 import sys
 
@@ -136,5 +135,4 @@ def _work(service: Service, settings: Settings, listener: socket.socket | None) 
 
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     main()
