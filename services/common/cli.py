@@ -107,7 +107,10 @@ def listener_on(port: int, host: str = "127.0.0.1") -> socket.socket:
     try:
         return listen(port, host)
     except OSError as error:
-        told = f"Port {port} cannot be used ({error.strerror}). Choose another with --port."
+        place, others = (
+            (f"Port {port}", "--port") if host == "127.0.0.1" else (f"Port {port} of {host}", "--host or --port")
+        )
+        told = f"{place} cannot be used ({error.strerror}). Choose another with {others}."
         raise click.ClickException(told) from error
 
 

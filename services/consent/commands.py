@@ -159,7 +159,7 @@ def _key(text: str) -> Verifier:
 def _document(file: TextIO) -> dict[str, Any]:
     try:
         document = json.load(file)
-    except RecursionError:
+    except (ValueError, RecursionError):
         document = None
     if not isinstance(document, dict):
         raise Broken(f"{file.name} holds neither a receipt nor a copy")

@@ -13,7 +13,7 @@ from sqlalchemy.exc import OperationalError, ProgrammingError
 
 from services.cli import main
 from services.common.broker import BrokerUnavailable
-from services.common.cli import PORT, answer, hub_options, told
+from services.common.cli import PORT, answer, hub_options, listener_on, told
 from services.common.errors import Fault, Problem, invalid
 from services.common.settings import Settings
 
@@ -109,6 +109,11 @@ def test_a_port_that_cannot_be_is_refused_with_those_that_can(port: str) -> None
     told = CliRunner().invoke(command, ["--port", port])
     assert told.exit_code == 2
     assert "0<=x<=65535" in told.output
+
+
+def test_an_address_that_cannot_be_listened_on_is_named() -> None:
+    with pytest.raises(click.ClickException, match=r"Port 0 of 192\.0\.2\.1 cannot be used .* with --host or --port"):
+        listener_on(0, "192.0.2.1")
 
 
 def test_a_bug_is_not_dressed_up() -> None:

@@ -60,9 +60,10 @@ def test_a_ledger_that_is_not_signed_yet_is_told_so_and_nothing_is_copied(own_ho
     assert "No checkpoint is signed yet." in problem
 
 
+@pytest.mark.parametrize("content", [b"[" * 100_000, b"not json", b"\xff"])
 @pytest.mark.parametrize("option", ["--receipt", "--export"])
-def test_what_is_nested_without_end_does_not_hold(own_house: House, tmp_path: Path, option: str) -> None:
-    (tmp_path / "shown.json").write_text("[" * 100_000)
+def test_what_is_no_json_does_not_hold(own_house: House, tmp_path: Path, option: str, content: bytes) -> None:
+    (tmp_path / "shown.json").write_bytes(content)
     key = run(own_house, "ledger", "key")[1].strip()
     status, _, problem = run(own_house, "ledger", "verify", "--key", key, option, str(tmp_path / "shown.json"))
 
