@@ -77,5 +77,5 @@ def _walk(folder: Path) -> Iterator[str]:
         if path.is_dir() and not path.is_symlink() and (path.name not in NOT_OURS or name in OURS):
             if not path.name.endswith(".egg-info"):
                 yield from _walk(path)
-        elif path.is_file():
+        elif path.is_file() and path.name != ".git":  # in a work tree beside a clone it is a file
             yield name
