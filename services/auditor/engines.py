@@ -16,7 +16,6 @@ from services.auditor.system import Numbers, Row
 Costs = NDArray[np.float64]
 # Whole points are sought for so long at most: nearly always the first corner is one.
 PATIENCE = 3.0
-UNBOUNDED = 1e20
 
 
 class Engine(Protocol):

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, delete, func, insert, select, update
+from sqlalchemy import Connection, bindparam, delete, insert, select, update
 
 from services.common.database import Row, insert_new
 from services.reporting.publication_tables import approval, decision, frozen_file, publication, unfinished
@@ -26,11 +26,6 @@ def list_all(connection: Connection) -> Sequence[Any]:
 def find(connection: Connection, name: str) -> Any:
     """One publication or draft, or None."""
     return connection.execute(select(publication).where(publication.c.id == name)).one_or_none()
-
-
-def next_number(connection: Connection) -> int:
-    """The number of the next publication."""
-    return int(connection.scalar(select(func.coalesce(func.max(publication.c.number), 0))) or 0) + 1
 
 
 def keep_draft(connection: Connection, row: Row, files: Mapping[str, bytes]) -> None:
