@@ -3,6 +3,7 @@
 import json
 import socket
 from collections.abc import Callable, Mapping
+from errno import ENOSPC
 from functools import wraps
 from importlib import import_module
 from pathlib import Path
@@ -20,6 +21,7 @@ from services.common.settings import Settings
 
 Command = Callable[..., Any]
 PORT = click.IntRange(0, 65535)
+FULL = "The disk is full. Make room, then say it once more."
 DAMAGED = "It is damaged, or none at all: bring its newest copy back, as deploy/README.md says."
 
 
@@ -66,10 +68,7 @@ def hub_options(command: Command) -> Command:
             advice = "Check FIREWEED_KAFKA, and that Kafka runs."
             raise click.ClickException(f"The bus cannot be reached ({error}). {advice}") from error
         except OSError as error:
-            if error.filename is None:
-                raise
-            advice = "Choose another with --data or its FIREWEED_ variable, or let this user read and write there."
-            raise click.ClickException(f"{error.filename} cannot be used ({error.strerror}). {advice}") from error
+            raise _unwritable(error) from error
 
     return with_settings
 
@@ -85,10 +84,20 @@ def _unusable(error: DatabaseError | Damaged) -> Exception:
     # SQLite says of a full disk, of a file that it cannot open, and of a table that is not there, that it is operational.
     why = getattr(error.orig, "sqlite_errorname", type(error).__name__)
     if why == "SQLITE_FULL":
-        return click.ClickException("The disk is full. Make room, then say it once more: nothing is half done.")
+        return click.ClickException(FULL)
     advice = "Is FIREWEED_DATABASE_URL right, and does it run? A new one needs `fireweed migrate`; "
     more = "`fireweed doctor` tells more."
     return click.ClickException(f"The database cannot be used ({why}). {advice}{more}")
+
+
+def _unwritable(error: OSError) -> Exception:
+    """What an operating system's error about a file tells an operator; one about no file is a mistake of ours."""
+    if error.errno == ENOSPC:
+        return click.ClickException(FULL)
+    if error.filename is None:
+        return error
+    advice = "Choose another with --data or its FIREWEED_ variable, or let this user read and write there."
+    return click.ClickException(f"{error.filename} cannot be used ({error.strerror}). {advice}")
 
 
 def _variable(location: tuple[int | str, ...]) -> list[str]:

@@ -61,14 +61,13 @@ def keep_secret(path: Path, content: bytes) -> bytes:
     own_folder(path.parent)
     # A draft of its own for each caller, readable by this user only: one that is linked must never be written again.
     descriptor, draft = mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
     try:
-        os.link(draft, path)
-    except FileExistsError:
-        pass
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        with suppress(FileExistsError):
+            os.link(draft, path)
     finally:
         Path(draft).unlink()
     _settle(path.parent)

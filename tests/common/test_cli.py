@@ -3,6 +3,7 @@
 import json
 import sqlite3
 from datetime import UTC, datetime
+from errno import ENOSPC
 from pathlib import Path
 from typing import Any
 
@@ -67,6 +68,7 @@ FAILURES: dict[str, tuple[Exception, str]] = {
     "no room": (OperationalError("INSERT", {}, full_disk()), "The disk is full."),
     "no table": (ProgrammingError("SELECT", {}, Exception(CANARY)), "fireweed migrate"),
     "no bus": (BrokerUnavailable("KafkaTimeoutError"), "Check FIREWEED_KAFKA"),
+    "no room for a file": (OSError(ENOSPC, "No space left on device"), "The disk is full."),
     "no way to write": (
         PermissionError(13, "Permission denied", "/elsewhere"),
         "/elsewhere cannot be used (Permission",

@@ -4,6 +4,7 @@ import multiprocessing
 import os
 import threading
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from errno import ENOSPC
 from pathlib import Path
 
 import pytest
@@ -62,6 +63,16 @@ def test_nothing_is_left_beside_a_secret(path: Path) -> None:
     secret(path)
     keep_secret(path, b"another")
     assert [found.name for found in path.parent.iterdir()] == [path.name]
+
+
+def test_nothing_is_left_of_a_secret_for_which_there_was_no_room(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(_descriptor: int) -> None:
+        raise OSError(ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="No space left"):
+        secret(path)
+    assert list(path.parent.iterdir()) == []
 
 
 def test_processes_that_start_at_once_get_one_secret(path: Path) -> None:
