@@ -107,12 +107,13 @@ def _to_file(out: IO[str]) -> tuple[SpanExporter, MetricExporter]:
 def _start_logging(level: str) -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_Lines())
-    logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
-    # At debug level kafka-python prints whole records, and httpx prints URLs; neither belongs in a log.
-    for name in ("kafka", "httpx2", "httpcore2", "asyncio"):
+    handler.setLevel(level.upper())
+    # The chosen level is the hub's own. At lower levels than these, libraries print tokens, records, URLs and SQL.
+    logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
+    log.setLevel(level.upper())
+    # What these warn of names characters of a request's body, records, URLs, or what a task was waiting for.
+    for name in ("kafka", "httpx2", "httpcore2", "asyncio", "python_multipart"):
         logging.getLogger(name).setLevel(logging.ERROR)
-    for name in ("uvicorn.error", "alembic"):
-        logging.getLogger(name).setLevel(logging.WARNING)
 
 
 class _Lines(logging.Formatter):

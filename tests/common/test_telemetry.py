@@ -174,6 +174,24 @@ def test_without_an_exporter_nothing_is_recorded() -> None:
     assert telemetry.outgoing_context() == {}
 
 
+SPEAKING = f"""
+import logging
+from services.common import telemetry
+from services.common.settings import Settings
+telemetry.start(Settings(log_level="debug"), "test")
+for name in ("authlib.oauth2.rfc6749.grants.client_credentials", "sqlalchemy.engine", "kafka.conn", "asyncio", "any.other"):
+    logging.getLogger(name).debug("Issue token %s", "{CANARY}")
+    logging.getLogger(name).info("{CANARY}")
+logging.getLogger("python_multipart.multipart").warning("Expected boundary character 45, got %d", {ord(CANARY[0])})
+telemetry.log.debug("the hub itself")
+"""
+
+
+def test_at_the_lowest_level_only_the_hub_itself_speaks() -> None:
+    done = subprocess.run([sys.executable, "-c", SPEAKING], capture_output=True, text=True, check=True, timeout=60)
+    assert [json.loads(line)["message"] for line in done.stderr.splitlines()] == ["the hub itself"]
+
+
 def test_a_log_line_keeps_an_exceptions_class_and_frames_and_never_its_message() -> None:
     try:
         raise LookupError(CANARY) from ValueError(CANARY)
