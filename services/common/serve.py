@@ -2,6 +2,7 @@
 
 import asyncio
 import fcntl
+import resource
 import signal
 import socket
 import struct
@@ -9,6 +10,7 @@ import sys
 import termios
 import threading
 from collections.abc import Mapping
+from math import inf
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -29,6 +31,13 @@ FIRST_LOOK, LONGEST_LOOK = 0.0002, 0.01
 END_SECONDS = 15
 MAX_HEAD = 64 * 1024
 """Bytes of a request's line and headers, or between two parts of its body: the parser itself keeps as many as come."""
+MOST_AHEAD = 16
+"""Requests that may wait on one line for the answer before theirs: the parser itself takes in as many as come."""
+WAIT_SECONDS = 60.0
+"""How long a request may take to arrive. Whoever has lost the line never says so, and others stay silent on purpose."""
+BACKLOG = 256
+MOST_LINES = min(resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 2, 4096)
+"""Connections at once, so that files and databases can still be opened; after that, each new one costs a silent one."""
 
 
 class StraightProtocol(HttpToolsProtocol):
@@ -39,17 +48,45 @@ class StraightProtocol(HttpToolsProtocol):
     """
 
     _unheard = 0
+    _end: asyncio.TimerHandle | None = None
+    _since = 0.0
+    is_cut = False
 
     def connection_made(self, transport: Any) -> None:
-        """Switch the buffer off and remember the transport."""
+        """Switch the buffer off and remember the transport; make place for it if there is none."""
         super().connection_made(transport)
         transport.set_write_buffer_limits(high=0)
         self._place = _ends(transport.get_extra_info("peername"), transport.get_extra_info("sockname"))
         _transports[self._place] = transport
+        self._expect()
+        if len(self.connections) > MOST_LINES:
+            lines = [line for line in self.connections if isinstance(line, StraightProtocol) and not line.is_cut]
+            min(lines, key=StraightProtocol.silent_since).cut()
+
+    def silent_since(self) -> float:
+        """Since when it is for the other side to send, or to read; never, while it is for us."""
+        ours = self._end is None and not self.cycle.response_complete
+        return inf if ours else self._since
+
+    def cut(self) -> None:
+        """End the connection, whatever is still to be sent."""
+        self.is_cut = True
+        self.transport.abort()
+
+    def _expect(self) -> None:
+        if self._end is None:
+            self._since = self.loop.time()
+            self._end = self.loop.call_later(WAIT_SECONDS, self.cut)
+
+    def _expect_nothing(self) -> None:
+        if self._end:
+            self._end.cancel()
+        self._end = None
 
     def data_received(self, data: bytes) -> None:
         """Take what came, unless far too much of it was for nobody."""
         self._unheard += len(data)
+        self._expect()
         super().data_received(data)
         if self._unheard > MAX_HEAD and not self.transport.is_closing():
             self.send_400_response("The request's head is too large.")
@@ -58,15 +95,33 @@ class StraightProtocol(HttpToolsProtocol):
         """From here on it is the application's."""
         self._unheard = 0
         super().on_headers_complete()
+        if len(self.pipeline) > MOST_AHEAD:
+            raise ValueError("too many requests ahead of their answers")  # to the parser, which then refuses all of it
 
     def on_body(self, body: bytes) -> None:
         """The application takes it, or says that it is too much."""
         self._unheard = 0
         super().on_body(body)
 
+    def on_message_begin(self) -> None:
+        """One more request, perhaps right behind another."""
+        self._expect()
+        super().on_message_begin()
+
+    def on_message_complete(self) -> None:
+        """All of it is here."""
+        self._expect_nothing()
+        super().on_message_complete()
+
+    def on_response_complete(self) -> None:
+        """All of it is on its way."""
+        self._since = self.loop.time()
+        super().on_response_complete()
+
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget the transport; what it kept at its end in good order is asked for a last time."""
         _transports.pop(self._place, None)
+        self._expect_nothing()
         if exc is None:
             _kept_at_end[self.transport] = _kept(self.transport)
         super().connection_lost(exc)
@@ -154,6 +209,7 @@ def server(app: ASGIApp) -> uvicorn.Server:
         server_header=False,
         date_header=False,
         proxy_headers=False,
+        backlog=BACKLOG,  # so many are met in one turn, before one of them can cost a silent one
         timeout_keep_alive=30,
         timeout_graceful_shutdown=END_SECONDS,
     )

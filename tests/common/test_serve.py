@@ -5,6 +5,7 @@ import logging
 import socket
 import struct
 import threading
+import time
 from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
@@ -303,6 +304,106 @@ def test_a_long_body_and_many_requests_on_one_line_are_no_long_head() -> None:
         for _ in range(3):
             told = client.post(base, content=(bytes(1000) for _ in range(300)), headers={"a": "b" * 30_000})
             assert told.text == "300000"
+
+
+def line_to(url: str) -> socket.socket:
+    line = socket.socket()
+    line.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    line.settimeout(PATIENCE)
+    line.connect(("127.0.0.1", httpx2.URL(url).port or 0))
+    return line
+
+
+def hung_up(line: socket.socket) -> bool:
+    try:
+        return read_all(line) is not None
+    except ConnectionError:
+        return True
+
+
+GET = b"GET / HTTP/1.1\r\nhost: a\r\n\r\n"
+
+
+def test_some_requests_ahead_of_their_answers_are_answered_in_turn() -> None:
+    with served(hello) as url, closing(line_to(url)) as line:
+        line.sendall(GET * serve.MOST_AHEAD + REQUEST)
+        assert read_all(line).count(b"hello from /") == serve.MOST_AHEAD + 1
+
+
+def test_nobody_fills_the_memory_with_requests_ahead_of_their_answers() -> None:
+    begun, go_on = [], threading.Event()
+
+    async def slow(scope: Scope, receive: Receive, send: Send) -> None:
+        begun.append(scope)
+        await asyncio.get_running_loop().run_in_executor(None, go_on.wait, PATIENCE)
+        await hello(scope, receive, send)
+
+    with served(slow) as url, closing(line_to(url)) as line:
+        line.sendall(GET * 10_000)
+        assert hung_up(line)
+        go_on.set()
+    assert len(begun) == 1
+
+
+SILENT = {
+    "at once": b"",
+    "in a head": b"GET / HTTP/1.1\r\na: ",
+    "in a body": b"POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 2\r\n\r\n1",
+    "in a body behind another": GET + b"POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 2\r\n\r\n1",
+    "after an answer": GET + b"\r\n",
+}
+
+
+@pytest.mark.parametrize("where", SILENT)
+def test_a_line_on_which_nothing_more_comes_is_cut(where: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(serve, "WAIT_SECONDS", 0.3)
+    with served(reading) as url, closing(line_to(url)) as line:
+        line.sendall(SILENT[where])
+        if where == "after an answer":
+            line.recv(1000)
+            line.sendall(b"\r\n")
+        assert hung_up(line)
+        eventually(lambda: not known(httpx2.URL(url).port or 0))
+
+
+def test_an_answer_that_takes_long_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(serve, "WAIT_SECONDS", 0.2)
+
+    async def slow(scope: Scope, receive: Receive, send: Send) -> None:
+        await asyncio.sleep(0.6)
+        await hello(scope, receive, send)
+
+    with served(slow) as url, httpx2.Client() as client:
+        assert [client.get(url).status_code for _time in range(2)] == [200, 200]
+
+
+GET_LONG = b"GET /long HTTP/1.1\r\nhost: a\r\nconnection: %s\r\n\r\n"
+
+
+def test_silent_lines_keep_nobody_out_and_cost_no_one_who_is_being_answered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(serve, "MOST_LINES", 8)
+    go_on = threading.Event()
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["path"] == "/slow":
+            await asyncio.get_running_loop().run_in_executor(None, go_on.wait, PATIENCE)
+        await PlainTextResponse(bytes(10_000_000) if scope["path"] == "/long" else b"hello")(scope, receive, send)
+
+    with served(app) as url, ThreadPoolExecutor(1) as pool, httpx2.Client() as first:
+        begun = pool.submit(first.get, f"{url}/slow", timeout=PATIENCE)
+        eventually(lambda: len(known(httpx2.URL(url).port or 0)) == 1)
+        lines = []
+        for number in range(40):
+            lines.append(line_to(url))
+            lines[-1].sendall((b"", GET_LONG % b"keep-alive", GET_LONG % b"close")[number % 3])
+            time.sleep(0.01)
+        for _time in range(3):
+            assert httpx2.get(url).text == "hello"
+        eventually(lambda: len(known(httpx2.URL(url).port or 0)) <= 9)
+        go_on.set()
+        assert begun.result(PATIENCE).text == "hello"
+        for line in lines:
+            line.close()
 
 
 async def reading(_scope: Scope, receive: Receive, send: Send) -> None:
