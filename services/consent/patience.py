@@ -1,9 +1,11 @@
-"""Patience with whoever guesses: an address that asks for too many slow checks waits; nobody is ever locked out.
+"""Patience with whoever guesses or floods: who asks for too many slow checks waits; nobody is ever locked out.
 
 Kept in memory of one process, under names that only the hub's pepper gives, so that no address is kept anywhere.
 """
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Hashable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from threading import Lock
@@ -11,13 +13,17 @@ from threading import Lock
 from starlette.requests import HTTPConnection
 
 from services.common.clock import Clock
-from services.common.errors import Problem
+from services.common.errors import Problem, unavailable
 from services.common.settings import Network
 from services.consent.secrets import Secrets
 
 AT_ONCE = 30
 PER_SECOND = 1.0
 KEPT = 10_000
+# Of each kind of slow check, so many at once, at work or waiting; and of one account or code a few, such as a button that
+# was pressed twice. All kinds together leave threads over, so that looking and taking away go on in any flood.
+IN_LINE = 6
+OF_ONE = 2
 # One household, one phone: all of an IPv4 address, the network half of an IPv6 address.
 PREFIX = {4: 32, 6: 64}
 
@@ -51,6 +57,30 @@ class Patience:
             self._left = {name: kept for name, kept in self._left.items() if self._now_left(name, now) < AT_ONCE}
         if len(self._left) >= KEPT:
             self._left.clear()
+
+
+class Line:
+    """Who waits for a slow check. Whoever finds it full is told at once: it would hold up everybody else by waiting."""
+
+    def __init__(self) -> None:
+        self._kinds, self._ones = Counter[str](), Counter[tuple[str, Hashable]]()
+        self._lock = Lock()
+
+    @contextmanager
+    def place(self, kind: str, one: Hashable) -> Iterator[None]:
+        """A place while a check of this kind goes on, for one account or code; raises a 503 problem if there is none."""
+        with self._lock:
+            if self._kinds[kind] >= IN_LINE or self._ones[kind, one] >= OF_ONE:
+                raise unavailable("Too many are at this door. Nothing was changed; please try again.")
+            self._kinds[kind] += 1
+            self._ones[kind, one] += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._kinds[kind] -= 1
+                self._ones[kind, one] -= 1
+                self._ones += Counter()  # forgets who is not there any more
 
 
 def slow_down(seconds: int) -> Problem:

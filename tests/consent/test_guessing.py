@@ -1,18 +1,24 @@
 """Ten thousand guesses from a thousand addresses open nothing, and she comes in between them as if there were none."""
 
 import asyncio
+import threading
 import time
 from collections import Counter
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from secrets import choice, randbelow
+from typing import Any
 
 import httpx2
 import pytest
 from mnemonic import Mnemonic
 
 from services.consent.handlers import accounts
+from services.consent.patience import IN_LINE, OF_ONE, Line
 from services.consent.secrets import Secrets
-from tests.support.consent import House
+from tests.support.consent import House, open_session
+from tests.support.hubs import eventually
 
 GUESSES, ADDRESSES, AT_ONCE = 10_000, 1_000, 20
 PIN = "271828"
@@ -121,3 +127,72 @@ def test_one_address_that_knows_some_words_waits_and_she_does_not(own_house: Hou
             return [*statuses, await crowd.post(another, "session", {"passphrase": claimed.passphrase})]
 
     assert asyncio.run(try_them()) == [401] * 30 + [429] * 2 + [201]
+
+
+Act = Callable[[int], httpx2.Response]
+
+
+def claiming(house: House, codes: int) -> Act:
+    known = [house.person().claim_code for _ in range(codes)]
+    return lambda number: httpx2.post(
+        f"{house.url}/my/v1/session", json={"claim_code": known[number % codes]}, timeout=60
+    )
+
+
+def stepping_up(house: House, sessions: int) -> Act:
+    opened = []
+    for _ in range(sessions):
+        person = house.person()
+        accounts.claim(house.room, person.claim_code, PIN)
+        opened.append(open_session(house.room, person.subject))
+    return lambda number: house.my("POST", "/session/step-up", opened[number % sessions], {"pin": PIN})
+
+
+@pytest.mark.backend("sqlite")
+@pytest.mark.parametrize("own_house", ["sqlite"], indirect=True)
+@pytest.mark.parametrize(
+    ("flood", "accounts_used", "at_once"),
+    [(claiming, 1, OF_ONE), (claiming, 60, IN_LINE), (stepping_up, 1, OF_ONE), (stepping_up, 10, IN_LINE)],
+)
+def test_in_a_flood_of_slow_checks_she_looks_and_takes_away_as_ever(
+    own_house: House,
+    monkeypatch: pytest.MonkeyPatch,
+    flood: Callable[[House, int], Act],
+    accounts_used: int,
+    at_once: int,
+) -> None:
+    """Each slow check takes a thread; whoever holds one slip could ask for more of them than there are threads."""
+    agency, waiting, go_on = own_house.agency(), [], threading.Event()
+    person = own_house.person(agency)
+    grant, hers = own_house.allow(person, agency), open_session(own_house.room, person.subject)
+    act = flood(own_house, accounts_used)
+
+    def held(real: Callable[..., Any]) -> Callable[..., Any]:
+        def check(self: Secrets, *typed: str) -> Any:
+            waiting.append(typed)
+            go_on.wait(PATIENCE_SECONDS)
+            return real(self, *typed)
+
+        return check
+
+    for name in ("passphrase_digest", "pin_fits"):
+        monkeypatch.setattr(Secrets, name, held(getattr(Secrets, name)))
+    with ThreadPoolExecutor(60) as pool:
+        answers = [pool.submit(act, number) for number in range(60)]
+        eventually(lambda: len(waiting) + sum(answer.done() for answer in answers) == 60)
+        began = time.monotonic()
+        assert own_house.my("DELETE", f"/grants/{grant}", hers).status_code == 204
+        assert time.monotonic() - began < PATIENCE_SECONDS / 2
+        go_on.set()
+        answered = Counter(answer.result().status_code for answer in answers)
+    assert answered[503] == 60 - at_once
+    assert answered[201] + answered[204] == at_once
+
+
+def test_a_place_in_the_line_is_given_back_however_the_check_ends() -> None:
+    line = Line()
+    for number in range(100):
+        with pytest.raises(LookupError), line.place("claim", number):
+            raise LookupError
+    assert not line._ones
+    assert not line._kinds.total()

@@ -9,9 +9,9 @@ from services.common.access import Caller
 from services.common.errors import Problem
 from services.common.settings import Settings
 from services.consent import epochs
-from services.consent.handlers import accounts
-from services.consent.handlers.accounts import Session
-from services.consent.patience import Patience
+from services.consent.handlers import accounts, cautions, new_pin, new_words
+from services.consent.handlers.accounts import Claimed, Session
+from services.consent.patience import Line, Patience
 from services.consent.room import Room
 
 COOKIE, SECURE_COOKIE = "s", "__Host-s"
@@ -29,6 +29,7 @@ class Door:
         # (https://datatracker.ietf.org/doc/html/draft-ietf-httpbis-rfc6265bis, section 4.1.3.2).
         self.cookie, self._path = (SECURE_COOKIE, "/") if self.secure else (COOKIE, "/my")
         self.patience = Patience(room.clock, room.secrets, settings.proxies)
+        self._line = Line()
 
     def session(self, request: Request) -> Session:
         """The present session; raises a 401 problem."""
@@ -59,7 +60,28 @@ class Door:
         if not self._room.secrets.could_be_words(words):
             raise accounts.not_let_in()
         self.patience.spend(request)
-        return accounts.come_in(self._room, words)
+        with self._line.place("words", words):
+            return accounts.come_in(self._room, words)
+
+    def claim(self, code: str, pin: str | None, language: str | None = None) -> Claimed:
+        """What she keeps for a claim code."""
+        with self._line.place("claim", self._room.secrets.code_digest("claim", code)):
+            return accounts.claim(self._room, code, pin, language)
+
+    def step_up(self, session: Session, pin: str) -> None:
+        """Take the PIN."""
+        with self._line.place("pin", session.subject):
+            cautions.step_up(self._room, session, pin)
+
+    def new_words(self, session: Session) -> str:
+        """New words in place of hers."""
+        with self._line.place("new", session.subject):
+            return new_words.new_words(self._room, session)
+
+    def new_pin(self, session: Session, pin: str) -> None:
+        """A new PIN in place of hers."""
+        with self._line.place("new", session.subject):
+            new_pin.new_pin(self._room, session, pin)
 
     def let_in(self, response: Response, token: str) -> None:
         """Give the browser the session's token, for this site only and until it closes."""

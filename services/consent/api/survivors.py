@@ -14,11 +14,8 @@ from services.consent.api.papers import papers_json
 from services.consent.api.rights import told_json, wait_json
 from services.consent.handlers import (
     accounts,
-    cautions,
     compelled,
     grants,
-    new_pin,
-    new_words,
     notices,
     rights,
     tree,
@@ -97,7 +94,7 @@ class Switch(Body):
 
 
 @routes.post("/session", status_code=201)
-def come_in(room: TheRoom, door: TheDoor, request: Request, response: Response, way: Way) -> dict[str, str]:
+def come_in(door: TheDoor, request: Request, response: Response, way: Way) -> dict[str, str]:
     """Open a session. A claim code answers with the words and the PIN, shown this one time.
 
     If that answer is lost, claim again within the hour: until words or PIN are used, each claim makes new ones.
@@ -108,15 +105,15 @@ def come_in(room: TheRoom, door: TheDoor, request: Request, response: Response, 
     if way.passphrase is not None:
         door.let_in(response, door.come_in(request, way.passphrase))
         return {}
-    claimed = accounts.claim(room, way.claim_code or "", way.pin)
+    claimed = door.claim(way.claim_code or "", way.pin)
     door.let_in(response, claimed.session)
     return {"passphrase": claimed.passphrase, "pin": claimed.pin}
 
 
 @routes.post("/session/step-up", status_code=204)
-def step_up(room: TheRoom, session: Here, body: Pin) -> None:
+def step_up(door: TheDoor, session: Here, body: Pin) -> None:
     """Give the PIN; for five minutes acts that widen are possible."""
-    cautions.step_up(room, session, body.pin)
+    door.step_up(session, body.pin)
 
 
 @routes.delete("/session", status_code=204)
@@ -127,21 +124,21 @@ def leave(room: TheRoom, door: TheDoor, session: Here, response: Response) -> No
 
 
 @routes.post("/words", status_code=201)
-def make_words(room: TheRoom, session: Widening) -> dict[str, str]:
+def make_words(door: TheDoor, session: Widening) -> dict[str, str]:
     """Make new words, shown this one time. The old ones stop working, and every session but this one ends.
 
     If this answer is lost, make them again in this session.
     """
-    return {"passphrase": new_words.new_words(room, session)}
+    return {"passphrase": door.new_words(session)}
 
 
 @routes.post("/pin", status_code=204)
-def set_pin(room: TheRoom, session: Widening, body: Pin) -> None:
+def set_pin(door: TheDoor, session: Widening, body: Pin) -> None:
     """Set a new PIN. The old one stops working, and in every other session it has to be given again.
 
     If this answer is lost, your ledger says whether it was set.
     """
-    new_pin.new_pin(room, session, body.pin)
+    door.new_pin(session, body.pin)
 
 
 @routes.post("/revoke-card", status_code=204)

@@ -6,7 +6,7 @@ from fastapi import APIRouter, Form
 from fastapi.responses import Response
 
 from services.common.errors import Problem, not_found
-from services.consent.handlers import new_pin, new_words, passkeys
+from services.consent.handlers import passkeys
 from services.consent.pages.visits import HOME, Her, HerHand, HerPin, PageRoute, Sender, Visit
 from services.consent.pages.way_in import way_in
 
@@ -31,7 +31,7 @@ def _keys(visit: Visit, wrong: str = "") -> Response:
 @routes.post("/words")
 def make_words(visit: HerPin) -> Response:
     """New words in place of hers. They are on this answer only, so that it is no redirect."""
-    return visit.show("new_words.html", words=new_words.new_words(visit.room, visit.here))
+    return visit.show("new_words.html", words=visit.door.new_words(visit.here))
 
 
 @routes.post("/pin")
@@ -40,7 +40,7 @@ def set_pin(visit: HerPin, new: NewPin = "", again: NewPin = "") -> Response:
     if new != again:
         return _keys(visit, "again")
     try:
-        new_pin.new_pin(visit.room, visit.here, new)
+        visit.door.new_pin(visit.here, new)
     except Problem as problem:
         if problem.status != 400:
             raise

@@ -17,7 +17,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from services.common.errors import Problem, invalid, unavailable
 from services.common.web import is_page
 from services.consent.api.doors import Door, TheDoor, TheRoom
-from services.consent.handlers import accounts, cautions, visits
+from services.consent.handlers import accounts, visits
 from services.consent.handlers.accounts import Session
 from services.consent.pages.languages import LANGUAGES, catalogue, preferred, templates
 from services.consent.room import Room
@@ -130,7 +130,7 @@ def her_pin(visit: Annotated[Visit, Depends(her_hand)], pin: Annotated[str, Form
     if not visit.here.stepped_up:
         if not pin:
             raise accounts.pin_needed()
-        cautions.step_up(visit.room, visit.here, pin)
+        visit.door.step_up(visit.here, pin)
     return visit
 
 

@@ -71,8 +71,10 @@ def first_time(guest: Guest) -> Response:
 def claim(guest: Sender, code: Code = "", pin: Annotated[str, Form(max_length=6)] = "") -> Response:
     """Turn the slip's code into words and a PIN. They are on this answer only, so that it is no redirect."""
     try:
-        claimed = accounts.claim(guest.room, code, pin or None, guest.language)
+        claimed = guest.door.claim(code, pin or None, guest.language)
     except Problem as problem:
+        if problem.status not in {400, 401}:
+            raise
         return guest.show("start.html", problem.status, wrong=problem.code)
     response = guest.show("words.html", claimed=claimed)
     guest.door.let_in(response, claimed.session)
