@@ -35,8 +35,9 @@ MOST_AHEAD = 16
 """Requests that may wait on one line for the answer before theirs: the parser itself takes in as many as come."""
 WAIT_SECONDS = 60.0
 """How long a request may take to arrive. Whoever has lost the line never says so, and others stay silent on purpose."""
-BACKLOG = 256
-MOST_LINES = min(resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 2, 4096)
+BACKLOG = 128
+_files = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+MOST_LINES = 4096 if _files == resource.RLIM_INFINITY else min(_files // 2, 4096)
 """Connections at once, so that files and databases can still be opened; after that, each new one costs a silent one."""
 
 
