@@ -23,11 +23,11 @@ class Phone:
     key: ec.EllipticCurvePrivateKey = field(default_factory=lambda: ec.generate_private_key(ec.SECP256R1()))
     shown: int = 0
 
-    def make(self, options: str) -> str:
-        """The answer to what a page says when a key is to be made."""
+    def make(self, options: str, cose: object = None) -> str:
+        """The answer to what a page says when a key is to be made; `cose` stands in place of the key."""
         numbers = self.key.public_key().public_numbers()
-        cose = {1: 2, 3: -7, -1: 1, -2: numbers.x.to_bytes(32, "big"), -3: numbers.y.to_bytes(32, "big")}
-        about = bytes(16) + len(self.name).to_bytes(2, "big") + self.name + cbor2.dumps(cose)
+        own = {1: 2, 3: -7, -1: 1, -2: numbers.x.to_bytes(32, "big"), -3: numbers.y.to_bytes(32, "big")}
+        about = bytes(16) + len(self.name).to_bytes(2, "big") + self.name + cbor2.dumps(own if cose is None else cose)
         made = {"fmt": "none", "attStmt": {}, "authData": self._data(HERE | VERIFIED | WITH_KEY) + about}
         return self._answer("webauthn.create", options, {"attestationObject": cbor2.dumps(made)})
 

@@ -136,7 +136,7 @@ def _first_that_holds(check: Callable[[bytes], Found], challenges: Sequence[byte
     for challenge in challenges:
         try:
             return check(challenge)
-        except (WebAuthnException, ValueError, KeyError, TypeError):
+        except (WebAuthnException, ValueError, LookupError, TypeError, RecursionError):
             continue  # whatever is not a good answer to this challenge is none
     return None
 

@@ -8,12 +8,15 @@ from uuid import UUID
 import pytest
 from fastapi.routing import APIRoute
 
-from services.consent.handlers import agencies, contacts, letters
+from services.common.errors import Problem
+from services.common.text import base64url
+from services.consent.handlers import agencies, contacts, letters, passkeys
 from services.consent.handlers.grants import Rule, Wish, restrict
 from services.consent.pages import ROUTERS
 from services.consent.secrets import Secrets
 from services.consent.store import subjects
 from tests.support.consent import Agency, House, Person
+from tests.support.phone import Phone
 from tests.support.visitor import NewVisitor, Seen, Visitor
 
 PIN = "271828"
@@ -259,12 +262,34 @@ def test_another_answer_than_she_gave_is_no_double_tap(scene: Scene) -> None:
     assert scene.picture() == done
 
 
+NESTED = "[" * 19_000
+
+
 @pytest.mark.parametrize("path", ["/my/keys/add", "/my/keys/remove"])
-@pytest.mark.parametrize("sent", [{}, {"key": "zz", "credential": "{"}, {"key": "ab", "credential": '{"id": "x"}'}])
+@pytest.mark.parametrize(
+    "sent", [{}, {"key": "zz", "credential": "{"}, {"key": "ab", "credential": '{"id": "x"}'}, {"credential": NESTED}]
+)
 def test_what_is_no_key_adds_and_removes_nothing(scene: Scene, path: str, sent: dict[str, str]) -> None:
     before = scene.picture()
     assert scene.do(path, {}, pin=PIN, **sent).status in {400, 404}
     assert scene.picture() == before
+
+
+@pytest.mark.parametrize("cose", [[], "", {}, 7, {1: 2, 3: -7}], ids=repr)
+def test_a_phone_that_makes_a_key_of_something_else_adds_none(scene: Scene, cose: object) -> None:
+    room, url, her = scene.house.room, scene.house.url, scene.person.subject
+    made = Phone(url).make(passkeys.options_to_add(room, url, "token", her), cose)
+    with pytest.raises(Problem, match="400"):
+        passkeys.add(room, url, "token", her, made)
+    assert passkeys.keys_of(room, her) == []
+
+
+def test_a_key_that_is_shown_in_any_other_way_lets_nobody_in(scene: Scene) -> None:
+    room, url, her = scene.house.room, scene.house.url, scene.person.subject
+    phone = Phone(url)
+    passkeys.add(room, url, "token", her, phone.make(passkeys.options_to_add(room, url, "token", her)))
+    with pytest.raises(Problem, match="401"):
+        passkeys.come_in(room, url, "token", base64url(phone.name), NESTED)
 
 
 @pytest.mark.parametrize("sent", [{}, {"key": "!!", "credential": "{"}, {"key": "YWI", "credential": '{"id": "x"}'}])
