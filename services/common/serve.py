@@ -18,6 +18,7 @@ import uvicorn
 from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from services.common.clock import monotonic
 from services.common.errors import not_found
 from services.common.web import problem_response
 
@@ -76,7 +77,7 @@ class StraightProtocol(HttpToolsProtocol):
 
     def _expect(self) -> None:
         if self._end is None:
-            self._since = self.loop.time()
+            self._since = monotonic()
             self._end = self.loop.call_later(WAIT_SECONDS, self.cut)
 
     def _expect_nothing(self) -> None:
@@ -116,7 +117,7 @@ class StraightProtocol(HttpToolsProtocol):
 
     def on_response_complete(self) -> None:
         """All of it is on its way."""
-        self._since = self.loop.time()
+        self._since = monotonic()
         super().on_response_complete()
 
     def connection_lost(self, exc: Exception | None) -> None:
