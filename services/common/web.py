@@ -25,6 +25,8 @@ from services.common.errors import Fault, Problem, invalid, not_found, unavailab
 MAX_BODY = 256 * 1024
 # Far deeper than anything in `schemas/`, far shallower than Python's own limit.
 MAX_DEPTH = 32
+# Of a body that is wrong in thousands of places, so much is told.
+MOST_FAULTS = 100
 # FastAPI's own spans and logs hold paths, queries, addresses and what a sender got wrong; `_Envelope` makes ours.
 SILENT: TelemetryConfig = {
     "tracing": False,
@@ -213,7 +215,7 @@ def _with_defaults(headers: Sequence[tuple[bytes, bytes]]) -> list[tuple[bytes, 
 def _validation(request: Request, error: Any) -> Problem:
     # A route that follows another's standard may say that it answers 400.
     status = 400 if 400 in getattr(request.scope.get("route"), "responses", {}) else 422
-    return invalid(*map(_validation_fault, error.errors()), status=status)
+    return invalid(*map(_validation_fault, error.errors()[:MOST_FAULTS]), status=status)
 
 
 def _http(_request: Request, error: Any) -> Problem:

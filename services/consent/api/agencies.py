@@ -3,9 +3,10 @@
 from typing import Annotated
 
 from fastapi import APIRouter, Response
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
 from services.common.access import Caller
+from services.common.bodies import Body
 from services.common.envelope import MAX_LENGTH
 from services.common.errors import Fault, invalid
 from services.consent.api.doors import Presented, TheRoom
@@ -17,12 +18,6 @@ routes = APIRouter(prefix="/consent/v1", tags=["agencies"])
 BATCH = 200
 LARGER = {"/consent/v1/openings": 4 * 1024 * 1024}
 """Paths whose bodies may be larger than others'."""
-
-
-class Body(BaseModel):
-    """A request body: closed, and never echoed in errors."""
-
-    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
 
 
 class NewSubject(Body):

@@ -3,19 +3,14 @@
 from datetime import date
 
 from fastapi import APIRouter
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
 from services.common.access import Caller
+from services.common.bodies import Body
 from services.consent.api.doors import TheRoom
 from services.consent.handlers import compelled
 
 routes = APIRouter(prefix="/consent/v1", tags=["agencies"])
-
-
-class Body(BaseModel):
-    """A request body: closed, and never echoed in errors."""
-
-    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
 
 
 class Approver(Body):

@@ -1,9 +1,10 @@
 """Routes of the ledger, under `/consent/v1/ledger`: static tiles for anybody, cosignatures from agencies."""
 
 from fastapi import APIRouter, Response
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
 from services.common.access import Caller
+from services.common.bodies import Body
 from services.consent.api.doors import TheRoom
 from services.consent.handlers import tree, witnesses
 
@@ -13,10 +14,9 @@ STAYS = {"cache-control": "public, max-age=31536000, immutable"}
 TEXT = "text/plain; charset=utf-8"
 
 
-class Cosignature(BaseModel):
+class Cosignature(Body):
     """A checkpoint of this ledger with your cosignature in it, and the key that verifies it."""
 
-    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
     key: str = Field(max_length=400, description="Your verifier key (C2SP vkey, type 0x04).")
     checkpoint: str = Field(max_length=20_000, description="The signed note, your cosignature/v1 line included.")
 

@@ -4,19 +4,18 @@ from typing import Any
 from uuid import UUID
 
 from fastapi import APIRouter
-from pydantic import BaseModel, ConfigDict
 
 from services.common.access import Caller
+from services.common.bodies import Body
 from services.consent.api.doors import TheRoom
 from services.consent.handlers import looks
 
 routes = APIRouter(prefix="/consent/v1/second-looks", tags=["agencies"])
 
 
-class Look(BaseModel):
+class Look(Body):
     """What came of the second look."""
 
-    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
     agree: bool
 
 

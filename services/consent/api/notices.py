@@ -4,20 +4,15 @@ from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import APIRouter
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
 from services.common.access import Caller
+from services.common.bodies import Body
 from services.consent.api.doors import TheRoom
 from services.consent.handlers import notices, pushing
 from services.consent.handlers.notices import ERRORS, Poll
 
 routes = APIRouter(tags=["notices"])
-
-
-class Body(BaseModel):
-    """A request body: closed, and never echoed in errors."""
-
-    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
 
 
 class SetError(Body):

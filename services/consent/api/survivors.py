@@ -6,8 +6,9 @@ from typing import Any
 from uuid import UUID
 
 from fastapi import APIRouter, Request, Response
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
+from services.common.bodies import Body
 from services.common.errors import Fault, invalid
 from services.consent.api.doors import Here, TheDoor, TheRoom, Widening
 from services.consent.api.papers import papers_json
@@ -27,12 +28,6 @@ from services.consent.records import shown
 from services.consent.room import Room
 
 routes = APIRouter(prefix="/my/v1", tags=["survivors"])
-
-
-class Body(BaseModel):
-    """A request body: closed, and never echoed in errors."""
-
-    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
 
 
 class Way(Body):

@@ -6,9 +6,10 @@ from uuid import UUID
 import segno
 from fastapi import APIRouter
 from fastapi.responses import HTMLResponse, Response
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
 from services.common.access import Caller
+from services.common.bodies import Body
 from services.common.errors import not_found
 from services.consent.api.doors import TheDoor, TheRoom
 from services.consent.handlers import corrections, visits
@@ -21,10 +22,9 @@ CORRECTIONS_AT_ONCE = 200
 Code = Annotated[str, Field(min_length=1, max_length=64)]
 
 
-class Slip(BaseModel):
+class Slip(Body):
     """The two codes that `POST /consent/v1/subjects` answered, as they came."""
 
-    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
     claim_code: Code
     revoke_code: Code
     language: str = Field("en", pattern="^(en|fr)$", description="The language she wants to read.")
