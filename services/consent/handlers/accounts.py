@@ -92,6 +92,18 @@ def register(room: Room, agency: str, language: str, age_band: str | None = None
     return Registered(ppid, claim, revoke)
 
 
+def check_claim(room: Room, code: str, pin: str | None) -> subjects.SubjectRow:
+    """Whose claim code this is; raises a problem for one that is nobody's any more, or for what could not be a PIN."""
+    if pin is not None:
+        check_pin(pin)
+    with room.database.reading() as connection:
+        subject = subjects.find_subject(connection, "claim_digest", room.secrets.code_digest("claim", code))
+        row = subjects.get_subject(connection, subject) if subject else None
+    if row is None or row.claim_until <= room.clock.now():
+        raise not_let_in()
+    return row
+
+
 def claim(room: Room, code: str, pin: str | None, language: str | None = None) -> Claimed:
     """Turn a claim code into words and a PIN.
 
@@ -99,14 +111,8 @@ def claim(room: Room, code: str, pin: str | None, language: str | None = None) -
     each time with new words that void the earlier ones, until words or PIN are used for the first time: then she has
     them, and whoever finds the slip later holds a piece of paper. It ends an hour after the first claim in any case.
     """
-    if pin is not None:
-        check_pin(pin)
-    digest, now = room.secrets.code_digest("claim", code), room.clock.now()
-    with room.database.reading() as connection:
-        subject = subjects.find_subject(connection, "claim_digest", digest)
-        row = subjects.get_subject(connection, subject) if subject else None
-    if row is None or row.claim_until <= now:
-        raise not_let_in()
+    row, now = check_claim(room, code, pin), room.clock.now()
+    digest = room.secrets.code_digest("claim", code)
     # The slow hashes come before the transaction, which on SQLite holds up every other writer.
     language = language or row.language
     claimed = Claimed(new_session_token(), room.secrets.new_passphrase(language), pin or new_pin())
