@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 from uuid import UUID, uuid4
@@ -346,6 +347,23 @@ def test_what_is_given_twice_within_minutes_is_one_grant(house: House) -> None:
     assert give(house, person, agency, categories=["contact"]) != first
     grants.revoke_grant(house.room, person.subject, first)
     assert give(house, person, agency) != first
+
+
+def test_what_is_forbidden_twice_is_one_restriction(house: House) -> None:
+    """A button pressed twice must not leave a second never that outlives the lifting of the first."""
+    agency, person = house.agency("health"), house.person()
+    envelope = house.envelope(give(house, person, agency))
+    room, rule = house.room, Rule(sector="health", category="summary")
+    first = grants.restrict(room, person.subject, rule)
+    assert grants.restrict(room, person.subject, rule) == first
+    assert house.kinds(person).count("restriction.added") == 1
+
+    grants.lift_restriction(room, person.subject, first)
+    assert house.open(agency, envelope).status_code == 200
+    others = [rule, Rule(sector="health"), replace(rule, purpose="referral"), replace(rule, agency=agency.id)]
+    made = {grants.restrict(room, person.subject, other) for other in [*others, Rule(agency=agency.id)]}
+    told_why = Rule(agency=agency.id, reason="someone_works_there")
+    assert len({first, *made, grants.restrict(room, person.subject, told_why)}) == 7
 
 
 def test_of_an_erased_survivor_nothing_can_be_changed(house: House) -> None:

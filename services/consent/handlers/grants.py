@@ -96,12 +96,14 @@ def revoke_all(room: Room, subject: UUID, *, told_to: str | None = None, only_to
 
 
 def restrict(room: Room, subject: UUID, rule: Rule) -> UUID:
-    """Forbid something; it wins over every grant, at once."""
+    """Forbid something; it wins over every grant, at once. What she forbids just so already stays the one restriction."""
     if replace(rule, reason=None) == Rule():
         raise invalid(Fault("", "A restriction must name something.", "agency, sector, category or purpose"))
     _check_codes(room, rule)
     with changing(room, subject) as change:
         _check_agency(change, rule)
+        if same := _forbidden_already(change, rule):
+            return same
         name = room.clock.new_id()
         parts = {"sector": rule.sector, "category": rule.category, "purpose": rule.purpose, "reason": rule.reason}
         row = {"id": name, "subject_id": subject, "agency": rule.agency, "created_at": change.now, **parts}
@@ -266,6 +268,15 @@ def _check_wish(change: Change, wish: Wish) -> Agency:
     if faults or known is None:
         raise invalid(*faults)
     return known
+
+
+def _forbidden_already(change: Change, rule: Rule) -> UUID | None:
+    """The restriction in force that says just this: a second one would outlive the lifting of the first."""
+    for row in permissions.restrictions_of(change.connection, change.subject):
+        if Rule(row.agency, row.sector, row.category, row.purpose, row.reason) == rule:
+            restriction_id: UUID = row.id
+            return restriction_id
+    return None
 
 
 def _check_agency(change: Change, rule: Rule) -> None:

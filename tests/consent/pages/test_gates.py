@@ -254,6 +254,17 @@ def test_what_she_does_twice_by_a_double_tap_is_done_once_and_shown_as_done(scen
         assert "may see: how to reach you" in second.text.lower()
 
 
+def test_a_never_by_a_double_tap_is_one_never_and_told_once(scene: Scene) -> None:
+    def nevers() -> tuple[int, int]:
+        lifts = scene.visitor.get("/my/never").response.text.count("/lift")
+        return lifts, scene.visitor.get("/my/past").text.count("You said never to something.")
+
+    assert nevers() == (1, 1)
+    for _tap in range(2):
+        assert scene.do("/my/never", TAKES_AWAY["/my/never"]).status == 200
+        assert nevers() == (2, 2)
+
+
 def test_another_answer_than_she_gave_is_no_double_tap(scene: Scene) -> None:
     assert scene.do("/my/requests/{request}/no", {}).status == 200
     done = scene.picture()
