@@ -14,7 +14,7 @@ import schemas
 from services.common import languages
 from services.common.languages import LANGUAGES, locale_of, long_date, preferred
 
-__all__ = ["LANGUAGES", "catalogue", "locale_of", "preferred", "templates"]
+__all__ = ["LANGUAGES", "catalogue", "locale_of", "long_date", "preferred", "templates"]
 PACKAGE = "services.consent.pages"
 # What a list of codes says of a code beside its label, by language.
 _MEMBERS = {

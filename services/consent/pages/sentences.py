@@ -1,12 +1,13 @@
 """Her ledger in sentences: one for each kind of entry, and an honest one for a kind that has none yet."""
 
 from collections.abc import Mapping
+from datetime import date
 from typing import Any
 
 from babel.lists import format_list
 
 import schemas
-from services.consent.pages.languages import catalogue
+from services.consent.pages.languages import catalogue, locale_of, long_date
 
 
 def _(text: str) -> str:
@@ -88,7 +89,7 @@ def sentence(row: Any, names: Mapping[str, str], language: str) -> str | None:
     say = catalogue(language).gettext
     named = {name: names.get(key or "", say(SOMEBODY)) for name, key in _agencies(row).items()}
     facts = {name: _coded(row, member, codes, language) for name, (member, codes) in CODED.items()}
-    facts |= {"kind": row.kind, "what": _what(row, language), "until": row.detail.get("sealed_until")}
+    facts |= {"kind": row.kind, "what": _what(row, language), "until": _until(row, language)}
     told = SPOKEN if row.kind in SPOKEN and _teller(row) else SENTENCES
     return say(told.get(row.kind, OTHER)) % {**facts, **named, "days": row.detail.get("days")}
 
@@ -119,6 +120,12 @@ def _what(row: Any, language: str) -> str:
     one = [row.detail["category"]] if row.detail.get("category") else []
     known = [code for code in row.detail.get("categories") or one if code in schemas.code_set("categories")]
     return format_list([schemas.label("categories", code, language) for code in known], locale=language)
+
+
+def _until(row: Any, language: str) -> str:
+    """The day until which an entry says that something is closed."""
+    day = row.detail.get("sealed_until")
+    return long_date(date.fromisoformat(day), locale_of(language)) if day else ""
 
 
 def _coded(row: Any, member: str, codes: str, language: str) -> str:

@@ -57,6 +57,12 @@ def test_a_sentence_names_who_and_what() -> None:
     assert "An agency that has left" in str(sentence(entry("opening.refused"), {}, "en"))
 
 
+@pytest.mark.parametrize(("language", "day"), [("en", "November 3, 2026"), ("fr", "3 novembre 2026")])
+def test_a_sentence_tells_a_day_in_her_language(language: str, day: str) -> None:
+    told = sentence(entry("compelled.sealed", sealed_until="2026-11-03"), {}, language)
+    assert day in str(told)
+
+
 def test_who_passed_on_her_spoken_no_is_named_in_case_she_never_said_it() -> None:
     names = {"a-1": "Example Outreach", "b-2": "Example Shelter"}
     ended = sentence(entry("grant.ended", reason="revoked", told_to="b-2"), names, "en")
