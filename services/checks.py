@@ -38,7 +38,7 @@ class Finding:
         return f"ok    {self.what}" if self.well else f"ILL   {self.what}\n      -> {self.advice}"
 
 
-def look_over(settings: Settings, names: Sequence[str] = rooms.NAMES) -> list[Finding]:
+def look_over(settings: Settings, names: Sequence[str]) -> list[Finding]:
     """Everything about these services, in the order in which it would be mended."""
     with making_none():
         return [*_installation(), *_keys(settings), *_databases(settings, names), *_bus(settings)]

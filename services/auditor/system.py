@@ -60,7 +60,7 @@ class System:
     # The columns that have changed since all that follows row by row was drawn; None if it never was.
     moved: frozenset[int] | None = None
 
-    def knowing(self, own: Numbers, outside: int, about: str | None = None) -> "System":
+    def knowing(self, own: Numbers, outside: int, about: str | None) -> "System":
         """The system as somebody sees it who knows `own` people of each cell: what is to be protected is the rest of it.
 
         Of what is shown or claimed, the rules promise to each agency alone that at least `outside` others are in it. Two

@@ -11,7 +11,6 @@ from jsonschema_rs.canonical.json import to_string
 import schemas
 from services.common.errors import Fault
 
-BASE = "https://fireweed.example/schemas"
 # Longer than any list that an agency may post: of a list that is too long, this much is looked at for what else is wrong.
 BEGINNING = 16
 

@@ -46,7 +46,7 @@ def signed_checkpoint(text: str, known: Verifier) -> Checkpoint:
     return said
 
 
-def verify_log(read: Read, known: Verifier, earlier: Sequence[str] = ()) -> Findings:
+def verify_log(read: Read, known: Verifier, earlier: Sequence[str]) -> Findings:
     """Verify a whole log against its checkpoint, and that it begins with what earlier checkpoints have signed."""
     text = read("checkpoint")
     if text is None:

@@ -182,8 +182,8 @@ def test_what_is_kept_of_a_key_set_is_public_and_complete(door: FrontDoor) -> No
     assert not [name for key in row.jwks["keys"] for name in ("d", "p", "q", "k") if name in key]
 
 
-def refusal(agency: str, event_id: str, reason: str = "not_possible_now") -> Event:
-    data = {"agency": agency, "event": event_id, "reason": reason}
+def refusal(agency: str, event_id: str) -> Event:
+    data = {"agency": agency, "event": event_id, "reason": "not_possible_now"}
     return Event("r1", "referral", "event.refused.v1", NOON, data, "key")
 
 

@@ -165,12 +165,9 @@ def test_the_inbox_is_read_in_pages_without_a_gap_or_a_repeat(room: Room, monkey
     assert seen == ids
 
 
-def offer(room: Room, by: str = SENDER) -> str:
-    name = str(uuid4())
-    take(
-        room,
-        made("offer.opened.v1", by, {"need": "N02", "stage": "crisis", "region": "toronto", "urgency": "1h"}, name),
-    )
+def offer(room: Room) -> str:
+    name, asked = str(uuid4()), {"need": "N02", "stage": "crisis", "region": "toronto", "urgency": "1h"}
+    take(room, made("offer.opened.v1", SENDER, asked, name))
     return name
 
 

@@ -31,7 +31,6 @@ class Opener:
     at: int = 0
     may: bool = False
     holds: bool = False
-    written: bool = False
     recorded: bool = False
     sent: bool = False
     dead: bool = False
@@ -70,7 +69,7 @@ def moves(state: State, protocol: Protocol) -> Moves:
             gone_on = replace(then, at=_next(protocol, then))
             yield f"opener {number + 1}: {step}", _with(changed, number, gone_on)
         if protocol.crashes:
-            died = replace(opener, dead=True, holds=False, written=False)
+            died = replace(opener, dead=True, holds=False)
             yield f"opener {number + 1}: dies", _with(state, number, died)
 
 
@@ -125,12 +124,12 @@ def _take_the_kept_decision(state: State, opener: Opener) -> After:
     return state, replace(opener, may=True)  # made when the event was sealed, under the grant that was live then
 
 
-def _write(state: State, opener: Opener) -> After:
-    return state, replace(opener, written=True)
+def _change_nothing(state: State, opener: Opener) -> After:
+    return state, opener
 
 
 def _commit(state: State, opener: Opener) -> After:
-    return state, replace(opener, written=False, recorded=True)
+    return state, replace(opener, recorded=True)
 
 
 def _send(state: State, opener: Opener) -> After:
@@ -143,12 +142,12 @@ STEPS: Mapping[str, Callable[[State, Opener], After]] = {
     "take the decision of the sealing": _take_the_kept_decision,
     "decide for that grant": _decide_for(frozenset({OLD})),
     "decide for any grant": _decide_for(frozenset({OLD, NEW})),
-    "write the record": _write,
+    "write the record": _change_nothing,
     "commit the record": _commit,
     "commit the intent": _commit,
     "send": _send,
     "send the rest": _send,
-    "commit the outcome": lambda state, opener: (state, opener),
+    "commit the outcome": _change_nothing,
 }
 
 

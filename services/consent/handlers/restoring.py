@@ -25,7 +25,7 @@ class Ended:
     given_up: int
 
 
-def end_everything(room: Room, told: Callable[[int], None] = lambda _survivors: None) -> Ended:
+def end_everything(room: Room, told: Callable[[int], None]) -> Ended:
     """End every grant and all that waits, for nobody can tell which of them were taken back after the copy was made.
 
     A key that no key-encryption key opens any more would stop every rotation, and with it the end of all that was revoked:

@@ -45,7 +45,7 @@ def kind(subject: str, plan: int = PLAN) -> str | None:
     return _kinds(plan).get(subject)
 
 
-def subjects(sort: str, plan: int = PLAN) -> list[str]:
+def subjects(sort: str, plan: int) -> list[str]:
     """All subjects of a sort, in order."""
     return [name for name, found in _kinds(plan).items() if found == sort]
 
