@@ -8,9 +8,10 @@ from itertools import count
 
 import pytest
 
-from services.common.broker import Broker, Consumer, Producer, Received, Record
+from services.common.broker import Broker, Producer, Received, Record
 from services.common.topics import topics
 from tests.support.hubs import eventually
+from tests.support.plumbing import take
 
 PATIENCE = 20.0
 TOPIC, OTHER = "referrals.v1", "services.v1"
@@ -35,17 +36,6 @@ def make_records(amount: int, keys: int = 1, topic: str = TOPIC) -> list[Record]
 
 def send(producer: Producer, records: Sequence[Record]) -> None:
     assert list(producer.send(records).acknowledged(PATIENCE)) == [True] * len(records)
-
-
-def take(consumer: Consumer, amount: int) -> list[Received]:
-    received: list[Received] = []
-
-    def all_came() -> bool:
-        received.extend(consumer.poll(0.5))
-        return len(received) >= amount
-
-    eventually(all_came)
-    return received
 
 
 def values(received: Sequence[Received]) -> list[bytes | None]:

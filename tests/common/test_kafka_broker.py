@@ -16,12 +16,12 @@ from kafka.admin import ConfigResource
 from deploy.testing.kafka import KafkaServer
 from deploy.testing.ports import free_port
 from services.common import kafka_broker, relay
-from services.common.broker import BrokerUnavailable, Consumer, Received, Record
+from services.common.broker import BrokerUnavailable, Record
 from services.common.database import Database
 from services.common.kafka_broker import KafkaBroker
 from services.common.topics import topics
 from tests.support.hubs import eventually
-from tests.support.plumbing import effects, make_consumer, make_event, metadata, parked, received
+from tests.support.plumbing import effects, make_consumer, make_event, metadata, parked, received, take
 from tests.support.servers import frozen
 
 PATIENCE = 20.0
@@ -46,17 +46,6 @@ def nobody(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) ->
     monkeypatch.setattr(kafka_broker, "BOOTSTRAP_SECONDS", 0.2)
     yield KafkaBroker(f"127.0.0.1:{free_port()}")
     gc.collect()
-
-
-def take(consumer: Consumer, amount: int) -> list[Received]:
-    received: list[Received] = []
-
-    def all_came() -> bool:
-        received.extend(consumer.poll(0.5))
-        return len(received) >= amount
-
-    eventually(all_came)
-    return received
 
 
 def attempts(broker: KafkaBroker) -> list[Callable[[], object]]:

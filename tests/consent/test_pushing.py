@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ from services.consent.push import Pusher, Unreachable
 from services.consent.room import Room
 from tests.support.consent import Agency, House, Person
 from tests.support.receiver import poll, said
+from tests.support.server import answering
 
 
 @dataclass(slots=True)
@@ -55,18 +56,9 @@ def ear(tls: ssl.SSLContext | None = None, host: str = "127.0.0.1") -> Iterator[
         def log_message(self, *_: object) -> None:
             """Say nothing."""
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    if tls:
-        server.socket = tls.wrap_socket(server.socket, server_side=True)
-    made = Ear(f"{'https' if tls else 'http'}://{host}:{server.server_port}/notices")
-    thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
-    thread.start()
-    try:
+    with answering(Handler, tls) as port:
+        made = Ear(f"{'https' if tls else 'http'}://{host}:{port}/notices")
         yield made
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
 
 
 @pytest.fixture

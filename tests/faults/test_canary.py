@@ -11,7 +11,7 @@ import pytest
 
 import schemas
 from deploy.testing.kafka import KafkaServer
-from deploy.testing.postgresql import PostgresServer, temporary_postgres
+from deploy.testing.postgresql import PostgresServer
 from services.client import Partner
 from tests.support.canary import files_with, spellings
 from tests.support.hubs import TestHub, distributed_hub, embedded_hub, eventually
@@ -21,13 +21,6 @@ CANARY = "Canary-{}-Kq7wZx3vJ9"
 PUBLIC = "Public-Kq7wZx3vJ9"
 """Part of an agency's public name: it must be found, or the search finds nothing."""
 CATEGORIES = sorted(schemas.code_set("categories"))
-
-
-@pytest.fixture
-def own_postgres() -> Iterator[PostgresServer]:
-    """A server of this test's own: every byte of it is read, so it had better not hold what other tests left."""
-    with temporary_postgres() as server:
-        yield server
 
 
 @pytest.mark.backend("sqlite", "local_log")

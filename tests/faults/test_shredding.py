@@ -2,7 +2,6 @@
 
 import json
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ import pytest
 from click.testing import CliRunner
 
 from deploy.testing.kafka import KafkaServer
-from deploy.testing.postgresql import SUPERUSER, PostgresServer, temporary_postgres
+from deploy.testing.postgresql import SUPERUSER, PostgresServer
 from services.cli import main
 from services.client import Partner
 from services.consent.handlers import rights
@@ -27,13 +26,6 @@ from tests.support.people import Person, meet, open_status, referral, waiting
 CANARY = "Canary-Wm4tR8pLx2"
 HORIZON = 60
 """Seconds in which an erasure must have become final."""
-
-
-@pytest.fixture
-def own_postgres() -> Iterator[PostgresServer]:
-    """A server of this test's own, since every byte of it is read."""
-    with temporary_postgres() as server:
-        yield server
 
 
 @dataclass(frozen=True, slots=True)

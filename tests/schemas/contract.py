@@ -75,3 +75,14 @@ def changed(value: object, path: tuple[str | int, ...], change: object) -> objec
     copy: Any = list(value) if isinstance(value, list) else dict(value) if isinstance(value, dict) else value
     copy[path[0]] = changed(copy[path[0]], path[1:], change)
     return copy
+
+
+def references(value: object) -> Iterator[str]:
+    """Where a document refers to, at every depth."""
+    if isinstance(value, dict):
+        yield from ([value["$ref"]] if "$ref" in value else [])
+        for inner in value.values():
+            yield from references(inner)
+    if isinstance(value, list):
+        for inner in value:
+            yield from references(inner)

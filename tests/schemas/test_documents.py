@@ -8,7 +8,7 @@ import jsonschema_rs
 import pytest
 
 import schemas
-from tests.schemas.contract import FOLDER
+from tests.schemas.contract import FOLDER, references
 from tests.schemas.lint import problems
 
 DOCUMENTS = schemas.documents()
@@ -41,16 +41,6 @@ def properties(schema: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, An
         yield from properties(inner)
     if "items" in schema:
         yield from properties(schema["items"])
-
-
-def references(value: object) -> Iterator[str]:
-    if isinstance(value, dict):
-        yield from ([value["$ref"]] if "$ref" in value else [])
-        for inner in value.values():
-            yield from references(inner)
-    if isinstance(value, list):
-        for inner in value:
-            yield from references(inner)
 
 
 def annotations(value: object) -> Iterator[str]:

@@ -12,7 +12,7 @@ from click.testing import CliRunner
 
 from services import openapi, rooms
 from services.client import Partner
-from tests.schemas.contract import FOLDER
+from tests.schemas.contract import FOLDER, references
 from tests.support.hubs import TestHub, embedded_hub
 
 DOCUMENTS: Mapping[str, Any] = {
@@ -50,16 +50,6 @@ def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestHub]:
 @pytest.fixture(scope="module")
 def agency(hub: TestHub) -> Partner:
     return hub.join("Example Shelter", "housing")
-
-
-def references(value: object) -> Iterator[str]:
-    if isinstance(value, dict):
-        yield from ([value["$ref"]] if "$ref" in value else [])
-        for inner in value.values():
-            yield from references(inner)
-    if isinstance(value, list):
-        for inner in value:
-            yield from references(inner)
 
 
 def schema_of(name: str, path: str, method: str, status: str) -> dict[str, Any]:

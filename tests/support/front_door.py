@@ -1,11 +1,10 @@
 """Intake by itself, with a consent service of the test's own: a real HTTP server that decides as it is told to."""
 
 import json
-import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -25,6 +24,7 @@ from services.common.text import base64url
 from services.intake import handlers, models
 from services.intake import main as intake
 from services.intake.room import Room
+from tests.support.server import answering
 
 Sending = dict[str, Any]
 Decision = dict[str, Any]
@@ -104,16 +104,9 @@ def decider() -> Iterator[Decider]:
         def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the library's name
             pass
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
-    thread.start()
-    made.url = f"http://127.0.0.1:{server.server_port}"
-    try:
+    with answering(Handler) as port:
+        made.url = f"http://127.0.0.1:{port}"
         yield made
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
 
 
 @dataclass(slots=True)

@@ -15,6 +15,7 @@ from services.common.database import Database
 from services.common.event import Event, to_headers, to_value
 from services.common.plumbing import define_plumbing
 from tests.support.clocks import NOON, StillClock
+from tests.support.hubs import eventually
 
 TYPE = "referral.updated.v1"
 TOPIC = "referrals.v1"
@@ -40,6 +41,18 @@ def received(events: Iterable[Event], first: int = 1) -> list[Received]:
         Received(Record(TOPIC, event.key, to_headers(event), to_value(event)), 0, place)
         for place, event in enumerate(events, first)
     ]
+
+
+def take(consumer: Consumer, amount: int) -> list[Received]:
+    """So many records, or more, as soon as a consumer has got them."""
+    taken: list[Received] = []
+
+    def all_came() -> bool:
+        taken.extend(consumer.poll(0.5))
+        return len(taken) >= amount
+
+    eventually(all_came)
+    return taken
 
 
 def add_effect(connection: Connection, event: Event) -> None:

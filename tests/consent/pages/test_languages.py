@@ -8,63 +8,40 @@ from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pytest
-from babel.messages.catalog import Catalog
-from babel.messages.extract import extract_from_dir
-from babel.messages.pofile import read_po
 
 import schemas
 from services.consent.duties import duties
 from services.consent.pages import languages
 from services.consent.pages.languages import LANGUAGES, catalogue, preferred, templates
 from services.consent.policy import notice
+from tests.support.catalogues import OTHERS, PLACE, amiss, kept, outside, said, unlike
 from tests.support.reading import english_grade, french_ease
 
 FOLDER = Path(str(files("services.consent.pages")))
-METHODS = [("**.py", "python"), ("templates/**.html", "jinja2")]
-OTHERS = [language for language in LANGUAGES if language != "en"]
-PLACE = re.compile(r"%\(\w+\)s")
 CHOICES = ("categories", "purposes")
 TORONTO = ZoneInfo("America/Toronto")
 
 
-@pytest.fixture(scope="module")
-def said() -> set[str]:
-    """Every sentence of the templates and the code."""
-    options = {"templates/**.html": {"trim_blocks": "true", "lstrip_blocks": "true"}}
-    found = extract_from_dir(str(FOLDER), METHODS, options)
-    return {str(message) for _, _, message, _, _ in found}
-
-
-def kept(language: str) -> Catalog:
-    with (FOLDER / "translations" / f"{language}.po").open("rb") as source:
-        return read_po(source, locale=language, abort_invalid=True)
-
-
 @pytest.mark.parametrize("language", OTHERS)
-def test_no_sentence_is_missing_and_none_is_left_over(language: str, said: set[str]) -> None:
-    assert len(said) > 250
-    known = {str(message.id): message for message in kept(language) if message.id}
-    assert set(known) == said
-    assert [name for name, message in known.items() if not message.string or message.fuzzy] == []
+def test_no_sentence_is_missing_and_none_is_left_over(language: str) -> None:
+    assert len(said(FOLDER)) > 250
+    assert amiss(FOLDER, language) == set()
 
 
 @pytest.mark.parametrize("language", OTHERS)
 def test_a_sentence_names_the_same_things_in_each_language(language: str) -> None:
-    for message in kept(language):
-        assert sorted(PLACE.findall(str(message.id))) == sorted(PLACE.findall(str(message.string))), message.id
+    assert unlike(FOLDER, language) == []
 
 
 @pytest.mark.parametrize("language", OTHERS)
 def test_what_is_read_is_what_translators_wrote(language: str) -> None:
-    assert catalogue(language).gettext("Leave now") == kept(language).get("Leave now").string != "Leave now"  # type: ignore[union-attr]
+    assert catalogue(language).gettext("Leave now") == kept(FOLDER, language).get("Leave now").string != "Leave now"  # type: ignore[union-attr]
 
 
 def test_nothing_that_she_reads_stands_outside_the_catalogue() -> None:
     """Between the marks of a template there are no words but through the catalogue."""
-    for path in sorted((FOLDER / "templates").glob("*.html")):
-        text = re.sub(r"\{%.*?%\}|\{\{.*?\}\}|<!--.*?-->", "", path.read_text("utf-8"), flags=re.DOTALL)
-        assert re.findall(r">[^<]*?(?<![/\w])([A-Za-z]{3,})[^<]*<", text) == [], path.name
-        assert not re.search(r'(aria-label|title|placeholder|alt)="[^"{]*[A-Za-z]', text), path.name
+    outsiders = {path.name: found for path in (FOLDER / "templates").glob("*.html") if (found := outside(path))}
+    assert outsiders == {}
 
 
 def test_a_language_that_is_written_from_right_to_left_only_needs_its_catalogue(
@@ -122,9 +99,9 @@ def test_her_browser_says_which_language_to_begin_in(accepted: str, language: st
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
-def test_every_text_is_easy_to_read(language: str, said: set[str]) -> None:
+def test_every_text_is_easy_to_read(language: str) -> None:
     """At most grade 6 in English; in French, the ease that goes with it. Long sentences one by one, all of them together."""
-    sentences = [PLACE.sub("Aspen", catalogue(language).gettext(text)) for text in sorted(said)]
+    sentences = [PLACE.sub("Aspen", catalogue(language).gettext(text)) for text in sorted(said(FOLDER))]
     member = {"en": "description", "fr": "x-description-fr"}[language]
     told = [str(code.extra[member]) for name in CHOICES for code in schemas.codes(name)]
     too_hard = partial(_too_hard, language)

@@ -1,51 +1,32 @@
 """No sentence of the public pages is missing in any language, and nothing stands on them outside of the catalogue."""
 
-import re
 from importlib.resources import files
 from pathlib import Path
 
 import pytest
-from babel.messages.catalog import Catalog
-from babel.messages.extract import extract_from_dir
-from babel.messages.pofile import read_po
 
 from services.common.languages import LANGUAGES
 from services.reporting.pages.languages import Words, catalogue
 from tests.reporting.test_plan import DIMENSIONS, TABLES
+from tests.support.catalogues import OTHERS, amiss, outside, said, unlike
 
 FOLDER = Path(str(files("services.reporting.pages")))
-OTHERS = [language for language in LANGUAGES if language != "en"]
-PLACE = re.compile(r"%\(\w+\)s")
-
-
-def kept(language: str) -> Catalog:
-    with (FOLDER / "translations" / f"{language}.po").open("rb") as source:
-        return read_po(source, locale=language, abort_invalid=True)
 
 
 @pytest.mark.parametrize("language", OTHERS)
 def test_no_sentence_is_missing_and_none_is_left_over(language: str) -> None:
-    options = {"templates/**.html": {"trim_blocks": "true", "lstrip_blocks": "true"}}
-    methods = [("**.py", "python"), ("templates/**.html", "jinja2")]
-    said = {str(message) for _, _, message, _, _ in extract_from_dir(str(FOLDER), methods, options)}
-    assert len(said) > 80
-    known = {str(message.id): message for message in kept(language) if message.id}
-    assert set(known) == said
-    assert [name for name, message in known.items() if not message.string or message.fuzzy] == []
+    assert len(said(FOLDER)) > 80
+    assert amiss(FOLDER, language) == set()
     assert catalogue(language).gettext("not shown") == "non montré"
 
 
 @pytest.mark.parametrize("language", OTHERS)
 def test_a_sentence_names_the_same_things_in_each_language(language: str) -> None:
-    for message in kept(language):
-        assert sorted(PLACE.findall(str(message.id))) == sorted(PLACE.findall(str(message.string))), message.id
+    assert unlike(FOLDER, language) == []
 
 
 def test_nothing_that_anybody_reads_stands_outside_the_catalogue() -> None:
-    for path in sorted((FOLDER / "templates").glob("*.html")):
-        text = re.sub(r"\{%.*?%\}|\{\{.*?\}\}|<!--.*?-->", "", path.read_text("utf-8"), flags=re.DOTALL)
-        assert set(re.findall(r">[^<]*?(?<![/\w])([A-Za-z]{3,})[^<]*<", text)) <= {"JSON"}, path.name
-        assert not re.search(r'(aria-label|title|placeholder|alt)="[^"{]*[A-Za-z]', text), path.name
+    assert set().union(*(outside(path) for path in (FOLDER / "templates").glob("*.html"))) == {"JSON"}
 
 
 @pytest.mark.parametrize("language", LANGUAGES)

@@ -1,0 +1,50 @@
+"""What is looked for in the catalogues of both sets of pages: sentences that are missing, or say something else."""
+
+import re
+from pathlib import Path
+
+from babel.messages.catalog import Catalog
+from babel.messages.extract import extract_from_dir
+from babel.messages.pofile import read_po
+
+from services.common.languages import LANGUAGES
+
+OTHERS = [language for language in LANGUAGES if language != "en"]
+PLACE = re.compile(r"%\(\w+\)s")
+METHODS = [("**.py", "python"), ("templates/**.html", "jinja2")]
+OPTIONS = {"templates/**.html": {"trim_blocks": "true", "lstrip_blocks": "true"}}
+
+
+def said(folder: Path) -> set[str]:
+    """Every sentence of the templates and the code."""
+    return {str(message) for _, _, message, _, _ in extract_from_dir(str(folder), METHODS, OPTIONS)}
+
+
+def kept(folder: Path, language: str) -> Catalog:
+    """What translators wrote."""
+    with (folder / "translations" / f"{language}.po").open("rb") as source:
+        return read_po(source, locale=language, abort_invalid=True)
+
+
+def amiss(folder: Path, language: str) -> set[str]:
+    """The sentences that a catalogue lacks, that nobody says any more, or that are not translated for certain."""
+    known = {str(message.id): message for message in kept(folder, language) if message.id}
+    return (set(known) ^ said(folder)) | {
+        name for name, message in known.items() if not message.string or message.fuzzy
+    }
+
+
+def unlike(folder: Path, language: str) -> list[str]:
+    """The sentences that do not name the same things in that language."""
+    return [
+        str(message.id)
+        for message in kept(folder, language)
+        if sorted(PLACE.findall(str(message.id))) != sorted(PLACE.findall(str(message.string)))
+    ]
+
+
+def outside(template: Path) -> set[str]:
+    """What stands in a template between its marks and is read, but does not come through the catalogue."""
+    text = re.sub(r"\{%.*?%\}|\{\{.*?\}\}|<!--.*?-->", "", template.read_text("utf-8"), flags=re.DOTALL)
+    told = re.findall(r'(?:aria-label|title|placeholder|alt)="[^"{]*[A-Za-z]', text)
+    return {*told, *re.findall(r">[^<]*?(?<![/\w])([A-Za-z]{3,})[^<]*<", text)}
