@@ -19,7 +19,7 @@ from services.common.secret_files import Damaged, Missing, making_none
 from services.common.service import Service
 from services.common.settings import Settings
 from services.consent import main as consent
-from services.consent.handlers.standing import standing
+from services.consent.handlers.soundness import soundness
 
 OUTBOX_SECONDS = 60
 FIRST_KEYS = "if it ever ran, bring {} back before anything starts; if not, start the hub once; it makes its keys"
@@ -114,7 +114,7 @@ def _runs(settings: Settings, name: str) -> str:
 def _ledger(settings: Settings) -> Iterator[Finding]:
     room = consent.build_room(settings, SystemClock())
     try:
-        found = standing(room)
+        found = soundness(room)
     finally:
         room.database.close()
     worker = f"{_runs(settings, consent.NAME)} must be running; if it is, its log says why it"

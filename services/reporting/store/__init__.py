@@ -1,1 +1,1 @@
-"""Every query of reporting: one module for services' own facts, one for what is counted of survivors."""
+"""Every query of reporting: services' own facts, what is counted of survivors, and publications."""

@@ -16,7 +16,7 @@ PAGE = 500
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class Soundness:
     """What a look at the database tells."""
 
     ledger_is_signed: bool
@@ -24,7 +24,7 @@ class Standing:
     keys_open: bool
 
 
-def standing(room: Room) -> Standing:
+def soundness(room: Room) -> Soundness:
     """Whether lines older than a minute are in a signed tree, wrapping keys go after a day or so, and live keys open."""
     now = room.clock.now()
     with room.database.reading() as connection:
@@ -33,7 +33,7 @@ def standing(room: Room) -> Standing:
         behind = tree.is_unsigned(connection) and (last is None or last.made_at < now - LATE)
     waits_long = oldest is not None and oldest < now - LATE
     signed = not (waits_long or (behind and oldest is None))
-    return Standing(signed, _keys_are_young(room, now), all(_opens(room, table) for table in keys.LIVE))
+    return Soundness(signed, _keys_are_young(room, now), all(_opens(room, table) for table in keys.LIVE))
 
 
 def _keys_are_young(room: Room, now: datetime) -> bool:

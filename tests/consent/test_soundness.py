@@ -1,4 +1,4 @@
-"""The doctor sees when lines are not signed and keys do not rotate."""
+"""The doctor sees when lines are not signed, keys do not rotate, or keys do not open."""
 
 import shutil
 from dataclasses import replace
@@ -10,28 +10,28 @@ from sqlalchemy import Table, update
 
 from services.checks import look_over
 from services.consent.handlers import contacts, rotation, tree
-from services.consent.handlers.standing import LATE, ROTATION_LATE, Standing, standing
+from services.consent.handlers.soundness import LATE, ROTATION_LATE, Soundness, soundness
 from services.consent.models import grant_key, ledger_tile
 from services.consent.store import keys as store
 from tests.support.consent import House
 
-WELL = Standing(ledger_is_signed=True, keys_are_young=True, keys_open=True)
+WELL = Soundness(ledger_is_signed=True, keys_are_young=True, keys_open=True)
 
 
 def test_a_ledger_that_nobody_signs_is_seen_after_a_minute(own_house: House) -> None:
     own_house.person()
-    assert standing(own_house.room) == WELL
+    assert soundness(own_house.room) == WELL
     own_house.clock.move(LATE + timedelta(seconds=1))
-    assert not standing(own_house.room).ledger_is_signed
+    assert not soundness(own_house.room).ledger_is_signed
     tree.publish(own_house.room)
-    assert standing(own_house.room) == WELL
+    assert soundness(own_house.room) == WELL
 
     with own_house.room.database.transaction() as connection:
         connection.execute(update(ledger_tile).values(hashes=bytes(32)))
     own_house.person()
     tree.integrate(own_house.room)
     own_house.clock.move(LATE + timedelta(seconds=1))
-    assert not standing(own_house.room).ledger_is_signed
+    assert not soundness(own_house.room).ledger_is_signed
 
 
 def test_keys_that_do_not_rotate_are_seen_after_a_day(own_house: House) -> None:
@@ -40,10 +40,10 @@ def test_keys_that_do_not_rotate_are_seen_after_a_day(own_house: House) -> None:
     rotation.rotate_if_due(own_house.room)
     own_house.clock.move(ROTATION_LATE + timedelta(seconds=1))
 
-    assert not standing(own_house.room).keys_are_young
+    assert not soundness(own_house.room).keys_are_young
     rotation.rotate_if_due(own_house.room)
     tree.publish(own_house.room)
-    assert standing(own_house.room) == WELL
+    assert soundness(own_house.room) == WELL
 
 
 @pytest.mark.parametrize("table", store.LIVE, ids=lambda table: table.name)
@@ -53,11 +53,11 @@ def test_a_live_key_that_nothing_opens_is_seen_at_once(own_house: House, table: 
     own_house.allow(person, agency)
     contacts.save(own_house.room, person.subject, {"channel": "text", "address": "", "window": "", "wording": ""})
     tree.publish(own_house.room)
-    assert standing(own_house.room) == WELL
+    assert soundness(own_house.room) == WELL
 
     with own_house.room.database.transaction() as connection:
         connection.execute(update(table).values(key_encryption_key=9))
-    assert standing(own_house.room) == replace(WELL, keys_open=False)
+    assert soundness(own_house.room) == replace(WELL, keys_open=False)
     told = look_over(own_house.service.settings, ["consent"])
     [found] = [item for item in told if item.what == "every live key can be opened"]
     assert not found.well
@@ -75,7 +75,7 @@ def test_a_rotation_that_fails_again_and_again_makes_no_key_look_young_and_piles
         with pytest.raises(rotation.KeyLost):
             rotation.rotate_if_due(own_house.room)
 
-    assert not standing(own_house.room).keys_are_young
+    assert not soundness(own_house.room).keys_are_young
     assert own_house.room.keys.numbers() == [1, 2]
 
 
@@ -85,7 +85,7 @@ def test_the_doctor_looks_and_makes_no_key(own_house: House) -> None:
     for path in (own_house.service.settings.keys_folder / "consent" / "key-encryption").iterdir():
         path.unlink()
 
-    assert not standing(own_house.room).keys_open
+    assert not soundness(own_house.room).keys_open
     assert own_house.room.keys.numbers() == []
 
 
