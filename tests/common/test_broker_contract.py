@@ -177,8 +177,3 @@ def test_topics_can_be_synced_again_and_again(broker: Broker) -> None:
     broker.sync_topics()
     eventually(lambda: not broker.missing_topics())
     assert broker.sync_topics() == dict.fromkeys(topics(), "present")
-
-
-def test_no_topic_is_missing_once_they_are_synced(broker: Broker) -> None:
-    broker.sync_topics()
-    eventually(lambda: not broker.missing_topics())
