@@ -102,7 +102,7 @@ def test_a_token_that_was_changed_does_not_verify() -> None:
     assert refused(f"{head}.{payload}.{base64url(bytes(64))}") == "token signature"
 
 
-NAMES_OF_NOTHING = [0, None, True, 1.5, "exp", [0], [[]], [{}]]
+NAMES_OF_NOTHING: list[object] = [0, None, True, 1.5, "exp", [0], [[]], [{}]]
 MUST_BE_UNDERSTOOD = [{"crit": ["exp"], "exp": NOW}, {"crit": ["b64"], "b64": False}, {"crit": ["x"]}]
 
 
