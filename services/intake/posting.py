@@ -44,15 +44,15 @@ class _Posting:
 
     def run(self) -> list[Result]:
         """Every event's result, in order."""
-        events = self._checked()
-        self.names = {place: event.id for place, event in events.items()}
+        checked = self._checked()
+        self.names = {place: event.id for place, event in checked.items()}
         self.results |= self._known()
-        new = self._without_repeats({place: event for place, event in events.items() if place not in self.results})
+        new = self._without_repeats({place: event for place, event in checked.items() if place not in self.results})
         asking = {place: event for place, event in new.items() if event.subject}
         answers = self.room.consent.ask([_sending(event) for event in asking.values()])
         decided = dict(zip(asking, answers, strict=True))
         # Requests that seal many take turns: they share one interpreter, and to switch between them costs more than it gives.
-        with self.room.turn if len(events) > FEW else nullcontext():
+        with self.room.turn if len(checked) > FEW else nullcontext():
             for place, event in new.items():
                 self._prepare(place, event, decided.get(place))
         self._keep()
@@ -81,10 +81,10 @@ class _Posting:
             for place, row in rows.items()
         }
 
-    def _without_repeats(self, events: Mapping[int, Event]) -> dict[int, Event]:
+    def _without_repeats(self, posted: Mapping[int, Event]) -> dict[int, Event]:
         """The first of each id. Another event's id is taken; the same event gets what the first one gets."""
         first: dict[str, int] = {}
-        for place, event in events.items():
+        for place, event in posted.items():
             of_first = first.setdefault(event.id, place)
             if of_first == place:
                 continue
@@ -92,7 +92,7 @@ class _Posting:
                 self.repeats[place] = of_first
             else:
                 self.results[place] = _reused(event.id)
-        return {place: events[place] for place in first.values()}
+        return {place: posted[place] for place in first.values()}
 
     def _prepare(self, place: int, event: Event, answer: Answer | None) -> None:
         if answer is None:

@@ -10,7 +10,7 @@ from services.common.errors import Fault, Problem, invalid, not_found
 from services.consent import epochs, ledger
 from services.consent.epochs import Known
 from services.consent.handlers.accounts import new_ppid, not_let_in
-from services.consent.handlers.grants import Wish, revoke_all
+from services.consent.handlers.grants import Wish, code_faults, revoke_all
 from services.consent.ledger import Entry
 from services.consent.room import Room
 from services.consent.store import permissions, subjects
@@ -44,11 +44,9 @@ def ask(room: Room, asking: str, ppid: str, wish: Wish) -> UUID:
     Asking the same again within the time a request is open, also after a "not now", shows her nothing and gives the same
     id: nobody can press her by asking, nor learn from the answer whether she has said no.
     """
-    policy, now, name = room.policy, room.clock.now(), room.clock.new_id()
-    if wish.purpose not in policy.purposes:
-        raise invalid(Fault("/purpose", "Not one of the codes.", ", ".join(sorted(policy.purposes))))
-    if not wish.categories or not policy.categories.issuperset(wish.categories):
-        raise invalid(Fault("/categories", "Empty, or not all of them codes.", ", ".join(sorted(policy.categories))))
+    now, name = room.clock.now(), room.clock.new_id()
+    if wrong := code_faults(room, wish):
+        raise invalid(*wrong)
     with room.database.transaction() as connection:
         subject = subjects.linked(connection, [(asking, ppid)]).get((asking, ppid))
         if subject is None or not subjects.hold(connection, [subject]):

@@ -245,6 +245,17 @@ def _days(room: Room, wish: Wish) -> int:
     return room.policy.default_days if wish.days is None else wish.days
 
 
+def code_faults(room: Room, wish: Wish) -> list[Fault]:
+    """What of a wish is not in codes that are known here."""
+    policy, faults = room.policy, []
+    if wish.purpose not in policy.purposes:
+        faults.append(Fault("/purpose", "Not one of the codes.", ", ".join(sorted(policy.purposes))))
+    if not wish.categories or not policy.categories.issuperset(wish.categories):
+        accepted = ", ".join(sorted(policy.categories))
+        faults.append(Fault("/categories", "Empty, or not all of them codes.", accepted))
+    return faults
+
+
 def _check_wish(change: Change, wish: Wish) -> Agency:
     """The agency that it would go to; raises a 400 problem with everything that is wrong."""
     policy, days = change.room.policy, _days(change.room, wish)
@@ -252,11 +263,7 @@ def _check_wish(change: Change, wish: Wish) -> Agency:
     faults = []
     if known is None or known.standing != "active":
         faults.append(Fault("/agency", "No such agency is active here.", "the id of an active agency"))
-    if wish.purpose not in policy.purposes:
-        faults.append(Fault("/purpose", "Not one of the codes.", ", ".join(sorted(policy.purposes))))
-    if not wish.categories or not policy.categories.issuperset(wish.categories):
-        accepted = ", ".join(sorted(policy.categories))
-        faults.append(Fault("/categories", "Empty, or not all of them codes.", accepted))
+    faults += code_faults(change.room, wish)
     if not 1 <= days <= policy.maximum_days:
         faults.append(Fault("/days", "Too short or too long.", f"1 to {policy.maximum_days}"))
     if wish.words and ("summary" not in wish.categories or len(wish.words) > words.LONGEST):
