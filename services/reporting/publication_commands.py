@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from services.auditor import published
 from services.auditor.audit import Verdict
 from services.auditor.audit import audit as audit_folder
 from services.common.cli import answer, hub_options, progress
@@ -93,7 +94,7 @@ def list_(settings: Settings, as_json: bool) -> None:
 
 
 @click.command()
-@click.argument("switch", type=click.Choice(["indigenous"]))
+@click.argument("switch", type=click.Choice(sorted(published.rules(gate.RULES)["switches"])))
 @click.argument("word", type=click.Choice(governance.WORDS))
 @click.option("--body", required=True, help="The governance body that speaks, by its name.")
 @click.option("--to", "folder", type=click.Path(path_type=Path), help="With seen: where the body's own copy goes.")
