@@ -21,7 +21,7 @@ from webauthn.helpers.structs import (
     UserVerificationRequirement,
 )
 
-from services.common.errors import Fault, invalid, not_found
+from services.common.errors import Fault, Problem, invalid, not_found
 from services.common.text import from_base64url
 from services.consent import ledger
 from services.consent.handlers.accounts import not_let_in, stay
@@ -53,17 +53,19 @@ def options_to_add(room: Room, origin: str, token: str, subject: UUID) -> str:
 
 
 def add(room: Room, origin: str, token: str, subject: UUID, credential: str) -> None:
-    """Keep the key that her browser made."""
+    """Keep the key that her browser made, once, however often it sends it. One that is another's is none of hers."""
     check = partial(_registered, credential, origin)
     made = _first_that_holds(check, _challenges(room, "add", token))
     if made is None:
-        raise invalid(Fault("/credential", "Not a key that was just made here."))
+        raise _no_key()
     now = room.clock.now()
     row = {"id": made.credential_id, "subject_id": subject, "public_key": made.credential_public_key}
     with room.database.transaction() as connection:
         stay(connection, subject)
-        passkeys.add_key(connection, {**row, "sign_count": made.sign_count, "added_at": now})
-        ledger.append(connection, [Entry("passkey.added", subject)], now)
+        if passkeys.add_key(connection, {**row, "sign_count": made.sign_count, "added_at": now}):
+            ledger.append(connection, [Entry("passkey.added", subject)], now)
+        elif made.credential_id not in {known.id for known in passkeys.keys_of(connection, subject)}:
+            raise _no_key()
 
 
 def options_to_come_in(room: Room, origin: str, token: str) -> str:
@@ -108,6 +110,10 @@ def remove(room: Room, subject: UUID, key_id: bytes) -> None:
         if not passkeys.remove_key(connection, subject, key_id):
             raise not_found()
         ledger.append(connection, [Entry("passkey.removed", subject)], now)
+
+
+def _no_key() -> Problem:
+    return invalid(Fault("/credential", "Not a key that was just made here."))
 
 
 def _registered(credential: str, origin: str, challenge: bytes) -> Any:

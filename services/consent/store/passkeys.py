@@ -7,14 +7,15 @@ from uuid import UUID
 
 from sqlalchemy import Connection, Row, delete, select, update
 
+from services.common.database import insert_new
 from services.consent.models import passkey, subject
 
 AnyRow = Row[tuple[Any, ...]]
 
 
-def add_key(connection: Connection, row: Mapping[str, object]) -> None:
-    """A new key."""
-    connection.execute(passkey.insert(), dict(row))
+def add_key(connection: Connection, row: Mapping[str, object]) -> bool:
+    """A new key; whether there was none by its id."""
+    return bool(insert_new(connection, passkey, [row], "id"))
 
 
 def get_key(connection: Connection, key_id: bytes) -> AnyRow | None:

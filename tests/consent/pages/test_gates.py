@@ -273,6 +273,29 @@ def test_another_answer_than_she_gave_is_no_double_tap(scene: Scene) -> None:
     assert scene.picture() == done
 
 
+def test_a_key_that_her_browser_sends_twice_is_added_once_and_shown_as_added(scene: Scene) -> None:
+    page = scene.do("/my/keys/new", {}, pin=PIN)
+    [options] = [given["data-options"] for _, given in page.reader.marks if "data-options" in given]
+    made = Phone(scene.house.url).make(options)
+    for _time in range(2):
+        added = scene.do("/my/keys/add", {}, credential=made)
+        assert (added.status, added.response.url.path) == (200, "/my/keys"), added.text
+    assert scene.house.kinds(scene.person).count("passkey.added") == 1
+
+
+def test_nobody_adds_a_key_that_is_another_survivors(scene: Scene) -> None:
+    room, origin, other = scene.house.room, scene.house.url, scene.house.person()
+    phone = Phone(origin)
+    for subject in (other.subject, scene.person.subject):
+        made = phone.make(passkeys.options_to_add(room, origin, "token", subject))
+        if subject == other.subject:
+            passkeys.add(room, origin, "token", subject, made)
+    with pytest.raises(Problem, match="400"):
+        passkeys.add(room, origin, "token", scene.person.subject, made)
+    assert passkeys.keys_of(room, scene.person.subject) == []
+    assert "passkey.added" not in scene.house.kinds(scene.person)
+
+
 NESTED = "[" * 19_000
 
 
