@@ -373,7 +373,7 @@ def test_replaying_a_key_that_is_not_parked_does_nothing(database: Database) -> 
     assert Handler(database).consumer.replay("a") == 0
 
 
-def test_the_inbox_remembers_longer_than_any_topic_keeps(database: Database) -> None:
+def test_the_inbox_remembers_longer_than_any_topic_keeps() -> None:
     kept = [timedelta(milliseconds=topic.retention_ms) for topic in topics().values() if topic.retention_ms]
     assert max(kept) < INBOX_DAYS
 

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import timedelta
@@ -496,12 +497,21 @@ def test_every_policy_is_made_of_known_codes_and_says_why() -> None:
         assert ("police", "immigration") in policy_module.policy(document["version"]).floors
 
 
-def test_a_decision_made_again_by_its_own_policy_is_the_same_after_a_newer_one_came(tmp_path: Path) -> None:
-    newer = replace(POLICY, version="2", floors=POLICY.floors | {("housing", "health")})
+def test_a_decision_made_again_by_its_own_policy_is_the_same_after_a_newer_one_came(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "policies"
+    shutil.copytree(Path(schemas.__file__).parent / "policies", folder)
+    newest = json.loads((folder / f"{POLICY.version}.json").read_text("utf-8"))
+    newer = {**newest, "version": "newer", "floors": [*newest["floors"], {"sector": "housing", "category": "health"}]}
+    (folder / "newer.json").write_text(json.dumps(newer), "utf-8")
+    monkeypatch.setattr(policy_module, "files", lambda _package: tmp_path)
+    # Read anew, and not as it was read before the newer one came.
+    load = policy_module.policy.__wrapped__
 
     before = repr(decide(PERMITTED, ASKED, NOON, POLICY))
-    assert "health" not in decide(PERMITTED, ASKED, NOON, newer).permitted
-    assert repr(decide(PERMITTED, ASKED, NOON, policy_module.policy("1"))) == before
+    assert "health" not in decide(PERMITTED, ASKED, NOON, load("newer")).permitted
+    assert repr(decide(PERMITTED, ASKED, NOON, load(POLICY.version))) == before
 
 
 @given(snapshots(), requests(), st.sampled_from(sorted(POLICY.categories)), st.sampled_from(sorted(POLICY.sectors)))

@@ -175,7 +175,7 @@ def test_her_copy_holds_everything_also_what_is_over(house: House) -> None:
     assert len(copy["ledger"]) > 2 * rights.PAGE
 
 
-def test_every_table_about_her_is_either_in_her_copy_or_holds_nothing_to_copy(house: House) -> None:
+def test_every_table_about_her_is_either_in_her_copy_or_holds_nothing_to_copy() -> None:
     """Whoever adds a table with something about a survivor has to decide here."""
     copied = {subject, grant, restriction, consent_request, link, ledger_entry, notice, waiting_grant, compelled}
     copied |= {approved_words, safe_contact, letter, correction, passkey}

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from uuid import uuid4
 
 import pytest
@@ -94,7 +93,7 @@ def _room(url: str) -> Iterator[Room]:
 
 
 @pytest.mark.slow
-def test_in_any_order_of_events_the_room_follows_the_model(database_url: str, tmp_path: Path) -> None:
+def test_in_any_order_of_events_the_room_follows_the_model(database_url: str) -> None:
     with _room(database_url) as room:
         Life.room = room
         few = settings(max_examples=30, stateful_step_count=20, deadline=None, suppress_health_check=list(HealthCheck))

@@ -433,9 +433,7 @@ def test_the_rows_of_a_table_stand_in_the_order_of_the_plan_whatever_the_numbers
 
 
 @pytest.mark.slow
-def test_ocap_nothing_a_switch_governs_exists_until_the_named_body_says_so(
-    room: Room, keys: Path, tmp_path: Path
-) -> None:
+def test_ocap_nothing_a_switch_governs_exists_until_the_named_body_says_so(room: Room, keys: Path) -> None:
     made = gate.build(room, keys, "2026", quietly)
     assert not [name for name in made["files"] if "culture" in name]
     assert refused(lambda: governance.decide(room, "indigenous", "seen", BODY)) == "switch-off"

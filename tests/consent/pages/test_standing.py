@@ -201,9 +201,7 @@ def test_her_copy_tells_in_sentences_what_waits_what_agencies_were_told_what_a_l
     assert str(ended) in text, "and the whole of it as it is stored"
 
 
-def test_her_age_group_is_shown_and_can_be_put_right_by_whoever_may_look(
-    house: House, arrive: NewVisitor, recipient: Agency
-) -> None:
+def test_her_age_group_is_shown_and_can_be_put_right_by_whoever_may_look(house: House, arrive: NewVisitor) -> None:
     advocate = house.agency("ngo")
     subject = young(house, advocate)
     visitor = at_her_pages(house, arrive, subject)
