@@ -1,17 +1,118 @@
-"""`fireweed publication`: what an operator does about publications."""
+"""Commands about publications: `fireweed publication build|audit|approve|publish|list|govern`, the gate; and `rebuild`."""
+
+import sys
+from pathlib import Path
+from typing import Any
 
 import click
 
+from services.auditor import published
+from services.auditor.audit import Verdict
+from services.auditor.audit import audit as audit_folder
 from services.common.cli import answer, hub_options, progress
 from services.common.settings import Settings
-from services.reporting import handlers
-from services.reporting.main import build_room
-from services.reporting.publication_commands import COMMANDS
+from services.reporting import gate, governance, handlers
+from services.reporting.main import NAME, build_room
+from services.reporting.room import Room
+from services.reporting.store import publications as store
+
+# So many cells are named at most.
+FEW = 5
+
+
+class Steps:
+    """Progress of work that has several stages, each told apart."""
+
+    def __init__(self) -> None:
+        self._stage = ""
+        self._show = progress("")
+
+    def __call__(self, stage: str, done: int, total: int) -> None:
+        """Tell how far a stage has come."""
+        if stage != self._stage:
+            self._stage, self._show = stage, progress(stage)
+        self._show(done, total)
 
 
 @click.group()
 def publication() -> None:
     """Publications: protected, audited tables of how many survivors asked for what, and what came of it."""
+
+
+@publication.command()
+@click.argument("period")
+@click.option("--revision", is_flag=True, help="Revise what is published of this period; once a year at most.")
+@hub_options
+def build(settings: Settings, as_json: bool, period: str, revision: bool) -> None:
+    """Make a draft of a fiscal quarter (2026-Q1) or year (2026), with as much hidden as it takes."""
+    room = build_room(settings)
+    made = gate.build(room, settings.keys_folder / NAME, period, Steps(), revision=revision)
+    silent = gate.silent(made)
+    told = {"id": made["id"], "bundle": made["bundle"], "tables": made["head"]["files"], "nothing_shown_in": silent}
+    coarsen = [f"Nothing can be shown in {', '.join(silent)}: a coarser plan would tell more."] if silent else []
+    answer(told, as_json, lambda: [*coarsen, f"{made['id']} is drafted. Next: fireweed publication audit --draft"])
+
+
+@publication.command()
+@click.argument("folder", required=False, type=click.Path(path_type=Path, exists=True, file_okay=False))
+@click.option("--draft", is_flag=True, help="Audit the hub's draft instead, also as each agency would see it.")
+@hub_options
+def audit(settings: Settings, as_json: bool, folder: Path | None, draft: bool) -> None:
+    """Attack downloaded publications, and nothing else: FOLDER/ID/certificate.json and FOLDER/ID/tables/*.json.
+
+    The status is 1 if anybody could be found, or if that could not be ruled out.
+    """
+    if draft == (folder is not None):
+        raise click.UsageError("Name a folder of downloaded publications, or say --draft.")
+    verdict = audit_folder(folder, Steps()) if folder else gate.check(build_room(settings), Steps())
+    answer(verdict.as_json(), as_json, lambda: [*_lines(verdict), *(_advice(verdict) if draft else [])])
+    sys.exit(0 if verdict.safe else 1)
+
+
+@publication.command()
+@click.option("--role", required=True, type=click.Choice(gate.ROLES), help="As whom you speak.")
+@click.option("--name", required=True, help="Your name, as the certificate will show it.")
+@hub_options
+def approve(settings: Settings, as_json: bool, role: str, name: str) -> None:
+    """Give your word for the audited draft. It takes two people, one of them the survivor council's delegate."""
+    draft = gate.approve(build_room(settings), role, name)
+    told = {"id": draft.id, "bundle": draft.bundle, "role": role}
+    answer(told, as_json, lambda: [f"{name} approves {draft.id} ({draft.bundle[:16]})."])
+
+
+@publication.command()
+@hub_options
+def publish(settings: Settings, as_json: bool) -> None:
+    """Freeze the approved draft: from then on its bytes never change."""
+    draft = gate.publish(build_room(settings))
+    answer({"id": draft.id, "bundle": draft.bundle}, as_json, lambda: [f"{draft.id} is published for good."])
+
+
+@publication.command("list")
+@hub_options
+def list_(settings: Settings, as_json: bool) -> None:
+    """List every publication, and the draft if there is one."""
+    room = build_room(settings)
+    with room.database.reading() as connection:
+        rows = [{"id": row.id, "state": row.state, "bundle": row.bundle} for row in store.list_all(connection)]
+    answer(rows, as_json, lambda: [f"{row['id']:12} {row['state']:10} {row['bundle'][:16]}" for row in rows])
+
+
+@publication.command()
+@click.argument("switch", type=click.Choice(sorted(published.rules(gate.RULES)["switches"])))
+@click.argument("word", type=click.Choice(governance.WORDS))
+@click.option("--body", required=True, help="The governance body that speaks, by its name.")
+@click.option("--to", "folder", type=click.Path(path_type=Path), help="With seen: where the body's own copy goes.")
+@hub_options
+def govern(settings: Settings, as_json: bool, switch: str, word: str, body: str, folder: Path | None) -> None:
+    """Record what a governance body decides: on, off, seen (it has its copy of the draft) or veto."""
+    room = build_room(settings)
+    copied = _copy(room, switch, body, folder) if word == "seen" else []
+    if word != "seen":
+        governance.decide(room, switch, word, body)
+    answer(
+        {"switch": switch, "word": word, "body": body, "files": copied}, as_json, lambda: [f"{body}: {word}.", *copied]
+    )
 
 
 @publication.command()
@@ -24,5 +125,39 @@ def rebuild(settings: Settings, as_json: bool) -> None:
     answer({"threads": read}, as_json, lambda: [f"{read} threads were counted anew."])
 
 
-for command in COMMANDS:
-    publication.add_command(command)
+def _copy(room: Room, switch: str, body: str, folder: Path | None) -> list[str]:
+    if folder is None:
+        raise click.UsageError("Say where the body's own copy goes: --to FOLDER.")
+    copied = []
+    for name, content in gate.show(room, switch, body).items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+        copied.append(str(path))
+    return copied
+
+
+def _lines(verdict: Verdict) -> list[str]:
+    if verdict.doubt:
+        return [f"Not safe, since it cannot be told: {verdict.doubt}"]
+    told = [_line(who, finding) for who, finding in verdict.found]
+    groups = f"{verdict.hidden} hidden cells and {verdict.differences} differences"
+    summary = f"{groups} in {len(verdict.publications)} publications"
+    solvers = " and ".join(verdict.solvers)
+    if verdict.safe:
+        return [
+            f"Safe: {summary} were attacked with {solvers}, and as {verdict.insiders} agencies. Nobody can be found."
+        ]
+    return [*told, f"Not safe: {len(told)} findings among {summary}."]
+
+
+def _advice(verdict: Verdict) -> list[str]:
+    """What to do about a draft that is not safe."""
+    cells = sorted({finding.group.name.partition(" without ")[0].partition(":")[2] for _, finding in verdict.found})
+    coarsen = [f"Coarsen, or leave out of the plan: {', '.join(cells[:FEW])}"] if cells else []
+    return [] if verdict.safe else ["Nothing changes: what is published stands.", *coarsen]
+
+
+def _line(who: str, finding: Any) -> str:
+    low, high = finding.reach
+    return f"{finding.group.name}: {low} to {high}, found with {who}"

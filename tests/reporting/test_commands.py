@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from services.auditor.audit import attack_all
-from services.reporting.publication_commands import FEW, _advice
+from services.reporting.commands import FEW, _advice
 from tests.support.cohorts import Cohort
 from tests.support.publishing import Press, quietly
 
