@@ -210,8 +210,6 @@ class EventConsumer:
         return item.record.value is not None and (kind is None or kind in self.handlers or kind in self.folds)
 
     def _wanted(self, item: Received) -> Event | None:
-        if item.record.value is None:
-            return None
         try:
             event = from_record(item.record.headers, item.record.value, item.record.key)
         except (ValueError, TypeError, AttributeError) as error:

@@ -154,6 +154,8 @@ def test_a_proof_reads_as_it_was_written() -> None:
         ("index 7", "place 7"),
         ("index 7", "index -7"),
         ("AAAA=\n", "AAAA\n"),
+        ("AAAA=\n", "AAAB=\n"),  # the same bytes in another spelling
+        ("AAAAAAAA=\n", "AAAA=\n"),  # a hash that is too short
         ("\n\nlog", "\nlog"),
     ],
 )
