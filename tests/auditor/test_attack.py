@@ -168,9 +168,40 @@ def test_a_missing_table_cell_or_certificate_is_a_doubt(tmp_path: Path) -> None:
     assert audit(tmp_path, quietly).doubt
 
 
-def seal(folder: Path) -> None:
-    """A certificate that is right about whatever the folder holds."""
-    head = json.loads((folder / "certificate.json").read_bytes())["publication"]
+def test_two_publications_of_one_number_are_a_doubt(tmp_path: Path) -> None:
+    for period in ("2027-Q1", "2027"):
+        write(publication({}, period), tmp_path)
+    with pytest.raises(Doubt, match="the same number"):
+        read_all(tmp_path)
+
+
+def test_a_publication_without_a_table_of_its_plan_or_of_no_plan_is_a_doubt(tmp_path: Path) -> None:
+    write(publication({}), tmp_path)
+    (tmp_path / "2027" / "tables" / "need.json").unlink()
+    named = [f"tables/{path.name}" for path in (tmp_path / "2027" / "tables").glob("*.json")]
+    seal(tmp_path / "2027", files=named)
+    with pytest.raises(Doubt, match="the tables of its plan"):
+        read_all(tmp_path)
+    seal(tmp_path / "2027", plan=99)
+    with pytest.raises(Doubt, match=r"no plans/99\.json"):
+        read_all(tmp_path)
+
+
+@pytest.mark.parametrize("value", [-5, 12.5, True, "", "10", None])
+def test_what_is_no_number_of_people_is_a_doubt(value: object, tmp_path: Path) -> None:
+    write(publication({}), tmp_path)
+    table = tmp_path / "2027" / "tables" / "need.json"
+    document = json.loads(table.read_bytes())
+    document["rows"][0][-1] = value
+    table.write_text(json.dumps(document))
+    seal(tmp_path / "2027")
+    with pytest.raises(Doubt, match="neither a number"):
+        read_all(tmp_path)
+
+
+def seal(folder: Path, **changed: object) -> None:
+    """A certificate that is right about whatever the folder holds, with some of what it says changed."""
+    head = json.loads((folder / "certificate.json").read_bytes())["publication"] | changed
     content = {f"tables/{path.name}": path.read_bytes() for path in (folder / "tables").iterdir()}
     (folder / "certificate.json").write_bytes(files.certificate(head, content))
 
