@@ -166,7 +166,10 @@ def _differences(first: int, wanted: Sequence[bytes], there: Sequence[bytes]) ->
     wrong = [place for place, hash_ in enumerate(wanted) if there[place : place + 1] != [hash_]]
     if not wrong:
         return []
-    at = wrong[0]
+    at, last = wrong[0], len(wanted) - 1
+    if at == len(there):
+        missing = f"entries {first + at} to {first + last} are" if at < last else f"entry {first + at} is"
+        return [f"{missing} missing"]
     if wanted[at + 1 :][: len(there) - at] == there[at:][: len(wanted) - at - 1] and len(wrong) == len(wanted) - at:
         return [f"entry {first + at} was dropped: those after it have moved up"]
     places = {hash_: place for place, hash_ in enumerate(wanted)}

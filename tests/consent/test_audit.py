@@ -176,18 +176,38 @@ def tree_root(entries: list[bytes]) -> bytes:
     return grow(Edge(), map(leaf_hash, entries), STEP)[0].root()
 
 
-@pytest.mark.parametrize("name", ["checkpoint", "tile/0/001", "tile/1/000.p/2", "tile/entries/000"])
-def test_what_is_missing_or_cut_short_is_named(copy: Path, name: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "when_gone", "when_short"),
+    [
+        ("checkpoint", "there is no checkpoint", "the checkpoint cannot be believed"),
+        ("tile/0/001", "tile 0/001 is missing or too short", "tile 0/001 is missing or too short"),
+        ("tile/1/000.p/2", "tile 1/000.p/2 is missing or too short", "tile 1/000.p/2 is missing or too short"),
+        ("tile/entries/001", "the bundle of entries 256 to 511 cannot be read", "256 to 511 cannot be read"),
+    ],
+)
+def test_what_is_missing_or_cut_short_is_named(copy: Path, name: str, when_gone: str, when_short: str) -> None:
     path = copy / name
     content = path.read_bytes()
     path.unlink()
     gone = verify(copy)
-    path.write_bytes(content[: len(content) // 2])
+    path.write_bytes(content[: len(content) // 2 + 1])  # in the middle of an entry, too
     short = verify(copy)
 
-    for told in (gone, short):
+    for told, named in ((gone, when_gone), (short, when_short)):
         assert told.exit_code == 1
         assert "This does not hold" in told.output
+        assert named in told.output
+
+
+@pytest.mark.parametrize(("left", "named"), [(133, "entries 133 to 255 are missing"), (255, "entry 255 is missing")])
+def test_entries_that_are_missing_at_an_end_are_not_said_to_be_followed_by_others(
+    copy: Path, left: int, named: str
+) -> None:
+    path = copy / "tile" / "entries" / "000"
+    path.write_bytes(bundled(unbundled(path.read_bytes())[:left]))
+    told = verify(copy)
+    assert named in told.output
+    assert "moved up" not in told.output
 
 
 def test_a_checkpoint_by_another_key_or_of_another_ledger_is_not_believed(copy: Path) -> None:
