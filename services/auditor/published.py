@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 HIDDEN, NONE = "x", "none"
-ID = re.compile(r"\d{4}(-Q[1-4])?(-r\d)?")
+ID = re.compile(r"[0-9]{4}(-Q[1-4])?(-r[0-9])?")
 Key = tuple[str, ...]
 
 

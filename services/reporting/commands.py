@@ -12,8 +12,8 @@ from services.auditor.audit import audit as audit_folder
 from services.common.cli import answer, hub_options, progress
 from services.common.settings import Settings
 from services.reporting import gate, governance, handlers
+from services.reporting.files import Files
 from services.reporting.main import NAME, build_room
-from services.reporting.room import Room
 from services.reporting.store import publications as store
 
 # So many cells are named at most.
@@ -107,8 +107,12 @@ def list_(settings: Settings, as_json: bool) -> None:
 def govern(settings: Settings, as_json: bool, switch: str, word: str, body: str, folder: Path | None) -> None:
     """Record what a governance body decides: on, off, seen (it has its copy of the draft) or veto."""
     room = build_room(settings)
-    copied = _copy(room, switch, body, folder) if word == "seen" else []
-    if word != "seen":
+    copied: list[str] = []
+    if word == "seen":
+        if folder is None:
+            raise click.UsageError("Say where the body's own copy goes: --to FOLDER.")
+        gate.show(room, switch, body, lambda own: copied.extend(_copy(own, folder)))
+    else:
         governance.decide(room, switch, word, body)
     answer(
         {"switch": switch, "word": word, "body": body, "files": copied}, as_json, lambda: [f"{body}: {word}.", *copied]
@@ -125,16 +129,12 @@ def rebuild(settings: Settings, as_json: bool) -> None:
     answer({"threads": read}, as_json, lambda: [f"{read} threads were counted anew."])
 
 
-def _copy(room: Room, switch: str, body: str, folder: Path | None) -> list[str]:
-    if folder is None:
-        raise click.UsageError("Say where the body's own copy goes: --to FOLDER.")
-    copied = []
-    for name, content in gate.show(room, switch, body).items():
+def _copy(own: Files, folder: Path) -> list[str]:
+    for name, content in own.items():
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content)
-        copied.append(str(path))
-    return copied
+    return [str(folder / name) for name in own]
 
 
 def _lines(verdict: Verdict) -> list[str]:

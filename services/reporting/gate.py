@@ -16,17 +16,18 @@ from sqlalchemy import Connection
 from services.auditor import published
 from services.auditor.audit import Verdict, audit, sound
 from services.auditor.published import Doubt
-from services.common import staging
 from services.common.errors import Problem
+from services.common.periods import fiscal_quarter, quarters_of
 from services.common.secret_files import secret
 from services.reporting import files, governance, inside
-from services.reporting.build import true_tables
+from services.reporting.build import BooksDiffer, true_tables
 from services.reporting.drafts import Draft, begin, drift
 from services.reporting.repair import repair
 from services.reporting.room import Room
+from services.reporting.store import counted
 from services.reporting.store import publications as store
+from services.reporting.tables import TrueTable
 
-LOCK = "fireweed:reporting:gate"
 ROLES = ("survivor_council", "publisher")
 PLAN, RULES = 1, 1
 PERIOD = re.compile(r"20\d\d(-Q[1-4])?", re.ASCII)
@@ -44,9 +45,13 @@ def build(room: Room, keys: Path, period: str, progress: Progress, *, revision: 
         rows = [row for row in store.list_all(connection) if row.state == "published"]
         number = len(rows) + 1
         open_ = governance.switched_on(connection, published.rules(RULES)["switches"])
-    name = _may_begin(rows, period, room.clock.now().date(), revision=revision)
+        name = _may_begin(rows, period, room.clock.now().date(), revision=revision)
+        if not counted.anybody(connection, quarters_of(period)[-1]):
+            raise refuse("nobody-counted", f"Nobody was counted in {period} or before. There is nothing to publish.")
+        # Looked up before anybody is counted: whoever leaves from here on makes the draft void.
+        left = counted.departures(connection, quarters_of(period))
     plan = _without_switched(published.plan(PLAN), open_)
-    tables = true_tables(room, plan, period, lambda done, total: progress("Counting", done, total))
+    tables = _counted(room, plan, period, lambda done, total: progress("Counting", done, total))
     draft = begin((name, number, period), (PLAN, RULES), tables, secret(keys / f"rounding-{period[:4]}"))
     draft = draft.after(_drifts(room, draft, rows, plan), period if revision else None)
     earlier = [row for row in rows if row.period[:4] == period[:4]]
@@ -54,19 +59,19 @@ def build(room: Room, keys: Path, period: str, progress: Progress, *, revision: 
     begun = sha256(files.as_bytes([inside.truth(draft), draft.drift, [row.bundle for row in earlier]])).hexdigest()
 
     def keep(step: Draft) -> None:
-        with room.database.transaction() as connection:
+        with _at_the_gate(room) as connection:
             row = {"begun": begun, "hidden": sorted(step.hidden), "certain": sorted(map(list, step.certain))}
             store.keep_unfinished(connection, row)
 
     with TemporaryDirectory() as folder:
-        _write(room, Path(folder), [row.id for row in earlier])
-        before = published.read_all(Path(folder)) if earlier else []
+        _write(room, Path(folder), earlier)
+        before = _before(Path(folder)) if earlier else []
         try:
             draft = repair(_so_far(room, draft, begun), before, known, progress, keep)
         except Doubt as doubt:
             stands = "Nothing changes: what is published stands."
             raise refuse("not-safe", f"{doubt} {stands} Coarsen: {_coarsen(doubt)}.") from doubt
-    return _keep(room, draft)
+    return _keep(room, draft, left, [row.bundle for row in rows])
 
 
 def silent(made: Any) -> list[str]:
@@ -79,11 +84,11 @@ def check(room: Room, progress: Progress) -> Verdict:
     """Audit the draft as it would be published, together with all that is out already, as outsiders and as agencies."""
     with room.database.reading() as connection:
         rows = store.list_all(connection)
-    draft = _draft(rows)
+        draft = _draft(connection, rows)
     grown = any(row.head["plan"] < draft.head["plan"] for row in rows)
     members = [row for row in rows if grown or row.period[:4] == draft.period[:4]]
     with TemporaryDirectory() as folder:
-        _write(room, Path(folder), [row.id for row in members])
+        _write(room, Path(folder), members)
         verdict = audit(Path(folder), progress, inside.insiders([row.truth for row in members]))
         verdict = (
             verdict if verdict.doubt else sound(Path(folder), inside.persons([row.truth for row in members]), verdict)
@@ -94,15 +99,21 @@ def check(room: Room, progress: Progress) -> Verdict:
     return verdict
 
 
-def show(room: Room, switch: str, body: str) -> dict[str, bytes]:
-    """What a governance body gets to see of the audited draft, as its own to keep; that it has is recorded."""
+def _to_nobody(_own: files.Files) -> None:
+    """Nothing is handed over."""
+
+
+def show(room: Room, switch: str, body: str, hand_over: Callable[[files.Files], None] = _to_nobody) -> files.Files:
+    """What a governance body gets to see of the audited draft, as its own to keep; once it has that, it is recorded."""
     with room.database.reading() as connection:
-        draft = _audited(store.list_all(connection))
+        governance.must_govern(connection, switch, "seen", body)
+        draft = _audited(connection)
         content = store.files(connection, draft.id)
     tables = [table["id"] for table in published.plan(draft.head["plan"])["tables"] if table.get("switch") == switch]
     own = {name: words for name, words in content.items() if Path(name).stem in tables}
     if not own:
         raise refuse("switch-off", "The draft has nothing that this switch is about.")
+    hand_over(own)
     governance.decide(room, switch, "seen", body, draft.bundle)
     return own
 
@@ -111,7 +122,7 @@ def approve(room: Room, role: str, name: str) -> Any:
     """Take one person's word for the audited draft."""
     name = governance.named("name", name)
     with _at_the_gate(room) as connection:
-        draft = _audited(store.list_all(connection))
+        draft = _audited(connection)
         given = store.approvals(connection, draft.id, draft.bundle)
         if any(_same(row.name, name) for row in given):
             raise refuse("same-person", "Two different people must approve a publication.")
@@ -125,7 +136,7 @@ def publish(room: Room) -> Any:
     """Freeze the draft, if both words were given for these very bytes and no governance body objects."""
     now = room.clock.now()
     with _at_the_gate(room) as connection:
-        draft = _audited(store.list_all(connection))
+        draft = _audited(connection)
         content = store.files(connection, draft.id)
         if files.bundle(draft.head, content) != draft.bundle:
             raise refuse("changed", "The draft is not what was audited. Build it again.")
@@ -146,7 +157,7 @@ def publish(room: Room) -> Any:
 def _at_the_gate(room: Room) -> Iterator[Connection]:
     """A transaction during which nobody else drafts, approves or publishes: words are for what is seen."""
     with room.database.transaction() as connection:
-        staging.alone(connection, LOCK)
+        store.alone(connection)
         yield connection
 
 
@@ -164,7 +175,7 @@ def _may_begin(rows: Sequence[Any], period: str, today: date, *, revision: bool)
     rules = published.rules(RULES)
     if not PERIOD.fullmatch(period):
         raise refuse("no-period", "A period is a fiscal quarter such as 2026-Q1, or a fiscal year such as 2026.")
-    if today < _end(period) + timedelta(days=rules["close_days"]):
+    if quarters_of(period)[-1] >= fiscal_quarter(today - timedelta(days=rules["close_days"])):
         raise refuse("open-period", f"{period} closes {rules['close_days']} days after its end.")
     out = [row for row in rows if row.head["revises"] is None]
     if revision:
@@ -177,12 +188,6 @@ def _may_begin(rows: Sequence[Any], period: str, today: date, *, revision: bool)
     if any(_end_order(row.period) >= _end_order(period) for row in out):
         raise refuse("too-late", f"{period} or something later is published already.")
     return period
-
-
-def _end(period: str) -> date:
-    """The first day after a period."""
-    quarter = int(period[-1]) if "-Q" in period else 4
-    return date(int(period[:4]) + (quarter > 2), (1, 4, 7, 10)[(quarter + 1) % 4], 1)
 
 
 def _end_order(period: str) -> tuple[str, str]:
@@ -207,13 +212,31 @@ def _drifts(room: Room, draft: Draft, rows: Sequence[Any], plan: Mapping[str, An
     for row in rows:
         meets = row.period == draft.period or ("-Q" in row.period) != ("-Q" in draft.period)
         if row.period[:4] == draft.period[:4] and meets:
-            tables = true_tables(room, plan, row.period, lambda done, total: None)  # noqa: ARG005 - called by position
+            tables = _counted(room, plan, row.period, lambda done, total: None)  # noqa: ARG005 - called by position
             now = begin((row.id, row.number, row.period), (draft.plan, draft.rules), tables, b"").persons()
             found[row.id] = drift({name: size for name, size in row.truth["persons"].items() if name in now}, now)
     return found
 
 
-def _keep(room: Room, draft: Draft) -> Any:
+def _counted(room: Room, plan: Mapping[str, Any], period: str, progress: Callable[[int, int], None]) -> list[TrueTable]:
+    try:
+        return true_tables(room, plan, period, progress)
+    except BooksDiffer as differ:
+        helps = "Run `fireweed publication rebuild`, then build again."
+        raise refuse("books-differ", f"What is counted is not what the journal says. {helps}") from differ
+
+
+def _before(folder: Path) -> list[published.Publication]:
+    """What is out, as anybody has it."""
+    try:
+        return published.read_all(folder)
+    except Doubt as doubt:
+        helps = "Bring the database's newest copy back, as deploy/README.md says."
+        raise refuse("damaged", f"What is published is damaged: {doubt} {helps}") from doubt
+
+
+def _keep(room: Room, draft: Draft, left: Mapping[str, int], out: Sequence[str]) -> Any:
+    """Keep a draft, if what is `out` is still what it was built beside."""
     shown = draft.shown()
     made = files.tables(shown)
     head = files.head(shown, made)
@@ -222,33 +245,39 @@ def _keep(room: Room, draft: Draft) -> Any:
         "state": "drafted",
         "head": head,
         "bundle": files.bundle(head, made),
-        "truth": inside.truth(draft),
+        "truth": {**inside.truth(draft), "left": left},
         "built_at": room.clock.now(),
     }
     with _at_the_gate(room) as connection:
+        if [bundle for _, bundle in store.standing(connection)] != out:
+            raise refuse("changed", "Something was published while this was built. Build it again.")
         store.keep_draft(connection, row, made)
     return {**row, "files": made}
 
 
-def _write(room: Room, folder: Path, names: Sequence[str]) -> None:
+def _write(room: Room, folder: Path, rows: Sequence[Any]) -> None:
     """What anybody could download, and the draft as if it were out."""
     with room.database.reading() as connection:
-        for name in names:
-            row, content = store.find(connection, name), store.files(connection, name)
-            (folder / name / "tables").mkdir(parents=True)
+        for row in rows:
+            content = store.files(connection, row.id)
+            (folder / row.id / "tables").mkdir(parents=True)
             for file, words in {"certificate.json": files.certificate(row.head, content), **content}.items():
-                (folder / name / file).write_bytes(words)
+                (folder / row.id / file).write_bytes(words)
 
 
-def _draft(rows: Sequence[Any]) -> Any:
+def _draft(connection: Connection, rows: Sequence[Any]) -> Any:
+    """The draft, unless somebody who is in it has withdrawn."""
     drafts = [row for row in rows if row.state != "published"]
     if not drafts:
         raise refuse("no-draft", "There is no draft. Build one: fireweed publication build PERIOD.")
-    return drafts[0]
+    [draft] = drafts
+    if counted.departures(connection, quarters_of(draft.period)) != draft.truth.get("left"):
+        raise refuse("somebody-left", "Somebody who is counted in the draft has withdrawn since. Build it again.")
+    return draft
 
 
-def _audited(rows: Sequence[Any]) -> Any:
-    draft = _draft(rows)
+def _audited(connection: Connection) -> Any:
+    draft = _draft(connection, store.list_all(connection))
     if draft.state != "audited":
         raise refuse("not-audited", "The draft has not passed its audit. Run: fireweed publication audit --draft.")
     return draft

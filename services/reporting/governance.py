@@ -25,13 +25,19 @@ def decide(room: Room, switch: str, word: str, body: str, bundle: str | None = N
     """Keep a decision of a named body. While a switch is on, it is that body's alone."""
     body = named("body", body)
     with room.database.transaction() as connection:
-        holder = _holder(connection, switch)
-        if holder is not None and holder.casefold() != body.casefold():
-            raise Problem(409, "not-yours", f"{holder} decides about this switch.")
-        if holder is None and word != "on":
-            raise Problem(409, "switch-off", "This switch is off: nothing of what it governs exists.")
+        store.alone(connection)
+        must_govern(connection, switch, word, body)
         row = {"id": str(room.clock.new_id()), "switch": switch, "body": body, "word": word, "bundle": bundle}
         store.keep_decision(connection, {**row, "at": room.clock.now()})
+
+
+def must_govern(connection: Connection, switch: str, word: str, body: str) -> None:
+    """Refuse a word about a switch that is another body's, or off."""
+    holder = _holder(connection, switch)
+    if holder is not None and holder.casefold() != named("body", body).casefold():
+        raise Problem(409, "not-yours", f"{holder} decides about this switch.")
+    if holder is None and word != "on":
+        raise Problem(409, "switch-off", "This switch is off: nothing of what it governs exists.")
 
 
 def switched_on(connection: Connection, switches: Iterable[str]) -> frozenset[str]:

@@ -86,6 +86,14 @@ cell = Table(
 # A withdrawal can overtake what it withdraws, since topics have no order among each other.
 withdrawn = Table("withdrawn", metadata, Column("statistics", Code(26), primary_key=True))
 
+# How often somebody who was in the journal of a quarter withdrew: a draft that was counted before holds her still.
+departure = Table(
+    "departure",
+    metadata,
+    Column("quarter", Code(8), primary_key=True),
+    Column("times", BigInteger, nullable=False),
+)
+
 # How far a rebuild has come: the last row of the journal that it has read, as JSON. No row: none is under way.
 rebuilding = Table(
     "rebuilding",

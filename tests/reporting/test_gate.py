@@ -16,7 +16,7 @@ from typing import Any
 import httpx2
 import pytest
 from fastapi import FastAPI
-from sqlalchemy import delete
+from sqlalchemy import delete, text
 from starlette.testclient import TestClient
 
 from services.auditor import published
@@ -27,7 +27,7 @@ from services.reporting import gate, governance, publications
 from services.reporting.drafts import Draft
 from services.reporting.frozen import FrozenShelf
 from services.reporting.pages.holdings import Holdings
-from services.reporting.publication_tables import approval
+from services.reporting.publication_tables import approval, decision
 from services.reporting.repair import repair
 from services.reporting.room import Room
 from services.reporting.store import publications as store
@@ -367,8 +367,91 @@ def test_a_period_closes_sixty_days_after_its_end(room: Room, keys: Path) -> Non
     assert refused(lambda: gate.build(early, keys, "2026-Q1", quietly)) == "open-period"
     late = replace(room, clock=StillClock(datetime(2026, 8, 29, 12, tzinfo=UTC) + timedelta(days=1)))
     gate.build(late, keys, "2026-Q1", quietly)
-    for wrong in ("2026-Q5", "2026-Q1-r1", "soon", "../2026", "0000", "9999", "9999-Q4"):
+    # Digits of other scripts would name the same year once more, and stand after every other.
+    years = ("0000", "9999", "9999-Q4", "\uff12\uff10\uff12\uff16", "202\u0666-Q1")
+    for wrong in ("2026-Q5", "2026-Q1-r1", "soon", "../2026", *years):
         assert refused(lambda wrong=wrong: gate.build(room, keys, wrong, quietly)) == "no-period"  # type: ignore[misc]
+
+
+@pytest.mark.parametrize("period", ["2000", "2025", "2025-Q4"])
+def test_nothing_is_drafted_of_what_was_before_anybody_was_counted(room: Room, keys: Path, period: str) -> None:
+    assert refused(lambda: gate.build(room, keys, period, quietly)) == "nobody-counted"
+    assert not list(keys.rglob("rounding-*"))
+    # A quarter without anybody between others is published like any other: that there is none would tell.
+    gate.build(room, keys, "2026-Q2", quietly)
+
+
+def test_whoever_withdraws_after_the_build_is_not_in_what_is_published(
+    room: Room, keys: Path, counting: CountingRoom, web: TestClient
+) -> None:
+    gate.build(room, keys, "2026-Q1", quietly)
+    approved(room)
+    counting.take([withdrawal(1, 7)])
+    assert refused(lambda: gate.publish(room)) == "somebody-left"
+    assert refused(lambda: gate.approve(room, "publisher", "Sample Cedar")) == "somebody-left"
+    assert refused(lambda: gate.check(room, quietly)) == "somebody-left"
+    assert web.get("/reporting/v1/publications").json()["publications"] == []
+    released(room, keys, "2026-Q1")
+
+
+def test_whoever_withdraws_while_it_is_built_is_not_in_it_either(
+    room: Room, keys: Path, counting: CountingRoom, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def meanwhile(draft: Draft, *rest: Any) -> Draft:
+        counting.take([withdrawal(1, 7)])
+        return repair(draft, *rest)
+
+    monkeypatch.setattr(gate, "repair", meanwhile)
+    gate.build(room, keys, "2026-Q1", quietly)
+    assert refused(lambda: gate.check(room, quietly)) == "somebody-left"
+
+
+def test_who_comes_late_or_left_another_period_stops_no_draft(room: Room, keys: Path, counting: CountingRoom) -> None:
+    late = Asked(400, "N02", "toronto", "crisis", AGENCIES[0], AGENCIES[1], date(2026, 4, 1), STATES)
+    other = replace(late, who=401, day=date(2026, 7, 1))
+    counting.take(events_of([other]))
+    gate.build(room, keys, "2026-Q1", quietly)
+    counting.take([*events_of([late]), withdrawal(1, 401)])
+    # Nobody leaves twice.
+    counting.take([withdrawal(2, 401, 402)])
+    approved(room)
+    gate.publish(room)
+
+
+@pytest.mark.parametrize("period", ["2026-Q1", "2026-Q2"])
+def test_a_draft_that_was_built_while_another_was_published_is_not_kept(
+    room: Room, keys: Path, monkeypatch: pytest.MonkeyPatch, period: str
+) -> None:
+    gate.build(room, keys, "2026-Q1", quietly)
+    approved(room)
+
+    def meanwhile(draft: Draft, *rest: Any) -> Draft:
+        gate.publish(room)
+        return repair(draft, *rest)
+
+    monkeypatch.setattr(gate, "repair", meanwhile)
+    assert refused(lambda: gate.build(room, keys, period, quietly)) == "changed"
+    assert refused(lambda: gate.check(room, quietly)) == "no-draft"
+
+
+def test_books_that_differ_stop_a_build_and_it_says_what_helps(room: Room, keys: Path) -> None:
+    with room.database.transaction() as connection:
+        connection.execute(text("UPDATE cell SET persons = persons + 1"))
+    with pytest.raises(Problem, match="books-differ") as told:
+        gate.build(room, keys, "2026-Q1", quietly)
+    assert "fireweed publication rebuild" in told.value.title
+
+
+def test_a_published_file_that_was_damaged_stops_what_would_be_built_beside_it(room: Room, keys: Path) -> None:
+    released(room, keys, "2026-Q1")
+    with room.database.transaction() as connection:
+        connection.execute(
+            text("UPDATE frozen_file SET content = substr(content, 1, 100) WHERE name LIKE '%need.json'")
+        )
+    with pytest.raises(Problem, match="damaged") as told:
+        gate.build(room, keys, "2026", quietly)
+    assert "2026-Q1/tables/need.json" in told.value.title
+    assert "oarsen" not in told.value.title
 
 
 @pytest.mark.slow
@@ -443,10 +526,36 @@ def test_ocap_nothing_a_switch_governs_exists_until_the_named_body_says_so(room:
     approved(room)
     # It sees them first, and takes its own copy.
     assert refused(lambda: gate.publish(room)) == "not-seen"
-    assert refused(lambda: gate.show(room, "indigenous", "Somebody Else")) == "not-yours"
+    given: list[object] = []
+    assert refused(lambda: gate.show(room, "indigenous", "Somebody Else", given.append)) == "not-yours"
+    assert not given
+
+    def no_room(_files: object) -> None:
+        raise OSError(28, "No space left on device", "copy")
+
+    with pytest.raises(OSError, match="No space"):
+        gate.show(room, "indigenous", BODY, no_room)
+    assert refused(lambda: gate.publish(room)) == "not-seen"
     own = gate.show(room, "indigenous", BODY)
     assert set(own) == {f"tables/culture{more}.{kind}" for more in ("", "-result") for kind in ("json", "csv")}
     gate.publish(room)
+
+
+def test_ocap_of_two_bodies_that_speak_at_the_same_instant_one_holds_the_switch(room: Room) -> None:
+    ready = threading.Barrier(2)
+
+    def claim(body: str) -> bool:
+        ready.wait(20)
+        with suppress(Problem):
+            governance.decide(room, "indigenous", "on", body)
+            return True
+        return False
+
+    for _ in range(20):
+        with ThreadPoolExecutor(2) as pool:
+            assert sorted(pool.map(claim, (BODY, "Sample Circle of Willow"))) == [False, True]
+        with room.database.transaction() as connection:
+            connection.execute(delete(decision))
 
 
 @pytest.mark.slow

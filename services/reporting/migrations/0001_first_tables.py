@@ -78,6 +78,12 @@ def upgrade() -> None:
     )
     op.create_index(op.f("ix_decision_switch"), "decision", ["switch"], unique=False)
     op.create_table(
+        "departure",
+        sa.Column("quarter", Code(8), nullable=False),
+        sa.Column("times", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("quarter"),
+    )
+    op.create_table(
         "frozen_file",
         sa.Column("publication", sa.String(length=16), nullable=False),
         sa.Column("name", sa.String(length=64), nullable=False),
@@ -190,6 +196,7 @@ def downgrade() -> None:
     op.drop_index(op.f("ix_inbox_seen_at"), table_name="inbox")
     op.drop_table("inbox")
     op.drop_table("frozen_file")
+    op.drop_table("departure")
     op.drop_index(op.f("ix_decision_switch"), table_name="decision")
     op.drop_table("decision")
     op.drop_table("contribution")

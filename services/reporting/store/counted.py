@@ -21,6 +21,7 @@ from sqlalchemy import (
     select,
     tuple_,
     union_all,
+    update,
 )
 
 from services.common import staging
@@ -29,13 +30,14 @@ from services.common.lists import listed, one_of
 from services.common.rows import Rows
 from services.common.staging import Step, always, do, empty, merge, put, stage
 from services.reporting.counting import Group, Place, Seen, Thread
-from services.reporting.models import cell, contribution, journal, rebuilding, roster, withdrawn
+from services.reporting.models import cell, contribution, departure, journal, rebuilding, roster, withdrawn
 
 LOCK = "fireweed:reporting:fold"
 AT_ONCE = 10_000
 # The sum of keys is kept in two halves of so many bits.
 HALF = 32
 MASK = (1 << HALF) - 1
+_LEFT_QUARTERS = select(journal.c.quarter).where(one_of(journal.c.statistics, "pseudonyms")).distinct()
 _PLACES = select(contribution).where(one_of(contribution.c.statistics, "pseudonyms"))
 LEFT = (contribution.c.result, contribution.c.region, contribution.c.stage)
 
@@ -114,9 +116,19 @@ def add_to_cells(connection: Connection, sums: Mapping[Cell, Sum]) -> None:
 def forget(connection: Connection, pseudonyms: Sequence[str]) -> None:
     """Take out of the journal and of all places whoever withdrew, and let nothing of them in any more."""
     insert_new(connection, withdrawn, [{"statistics": name} for name in pseudonyms])
+    left = connection.scalars(_LEFT_QUARTERS, {"pseudonyms": listed(pseudonyms)}).all()
+    insert_new(connection, departure, [{"quarter": quarter, "times": 0} for quarter in left])
+    again = update(departure).where(departure.c.quarter.in_(left)).values(times=departure.c.times + 1)
+    connection.execute(again)
     for table in (journal, contribution):
         theirs = one_of(table.c.statistics, "pseudonyms")
         connection.execute(delete(table).where(theirs), {"pseudonyms": listed(pseudonyms)})
+
+
+def departures(connection: Connection, quarters: Sequence[str]) -> dict[str, int]:
+    """How often somebody was taken out of these quarters."""
+    query = select(departure).where(departure.c.quarter.in_(quarters))
+    return {row.quarter: row.times for row in connection.execute(query)}
 
 
 def sums(connection: Connection, quarter: str) -> dict[Cell, Sum]:
@@ -129,6 +141,11 @@ def journal_size(connection: Connection, quarters: Sequence[str] = ()) -> int:
     """How many threads the journal holds, of some quarters or in all."""
     query = select(func.count()).select_from(journal)
     return connection.scalar(query.where(journal.c.quarter.in_(quarters)) if quarters else query) or 0
+
+
+def anybody(connection: Connection, until: str) -> bool:
+    """Whether the journal holds anything of a quarter or of those before it."""
+    return bool(connection.scalar(select(exists().where(journal.c.quarter <= until))))
 
 
 def read_quarters(connection: Connection, quarters: Sequence[str]) -> Iterator[tuple[Thread, Seen]]:

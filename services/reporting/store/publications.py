@@ -5,9 +5,11 @@ from typing import Any
 
 from sqlalchemy import Connection, bindparam, delete, insert, select, update
 
+from services.common import staging
 from services.common.database import Row, insert_new
 from services.reporting.publication_tables import approval, decision, frozen_file, publication, unfinished
 
+LOCK = "fireweed:reporting:gate"
 # Put together once: they are asked for every page and every file.
 _public = publication.c.state == "published"
 STANDING = select(publication.c.id, publication.c.bundle).where(_public).order_by(publication.c.number)
@@ -16,6 +18,11 @@ PUBLISHED_FILE = (
     .join(publication, publication.c.id == frozen_file.c.publication)
     .where(_public, publication.c.id == bindparam("publication"), frozen_file.c.name == bindparam("file"))
 )
+
+
+def alone(connection: Connection) -> None:
+    """Until the transaction ends nobody else drafts, approves, publishes or decides: words are for what is seen."""
+    staging.alone(connection, LOCK)
 
 
 def list_all(connection: Connection) -> Sequence[Any]:
