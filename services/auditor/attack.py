@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from services.auditor.engines import Costs, Engine
 from services.auditor.forms import Forms, Sheet
 from services.auditor.presolve import Part, parts, settle
-from services.auditor.published import Doubt
-from services.auditor.system import MANY, Group, Numbers, System
+from services.auditor.published import MANY, Doubt
+from services.auditor.system import Group, Numbers, System
 
 Maker = Callable[..., Engine]
 Choice = NDArray[np.bool_]

@@ -57,6 +57,7 @@ def audit(folder: Path, progress: Progress, insiders: Sequence[Insider] = ()) ->
     """Attack everything in a folder of downloaded publications; whatever is not shown to be safe is not."""
     try:
         publications = read_all(folder)
+        _together(publications)
     except Doubt as doubt:
         return _doubtful((), str(doubt))
     return attack_all(publications, progress, insiders)
@@ -102,6 +103,14 @@ def sound(folder: Path, truth: Mapping[str, int], verdict: Verdict) -> Verdict:
     except Doubt as doubt:
         return replace(verdict, doubt=f"The system does not hold the truth: {doubt}")
     return verdict
+
+
+def _together(publications: Sequence[Publication]) -> None:
+    """Whoever subtracts has all that came out beside a publication; without it there is no telling what he finds."""
+    here = {publication.id for publication in publications}
+    for publication in publications:
+        for name in sorted(publication.drift.keys() - here):
+            raise Doubt(f"{publication.id} came out beside {name}, which is not here.")
 
 
 def _by_year(publications: Sequence[Publication]) -> Mapping[str, list[Publication]]:

@@ -13,6 +13,8 @@ from typing import Any
 HIDDEN, NONE = "x", "none"
 ID = re.compile(r"[0-9]{4}(-Q[1-4])?(-r[0-9])?")
 Key = tuple[str, ...]
+# More people than any cell could ever hold; it also keeps the attacker's search bounded.
+MANY = 100_000
 
 
 class Doubt(Exception):
@@ -85,9 +87,10 @@ def read(folder: Path) -> Publication:
         certificate = json.loads((folder / "certificate.json").read_bytes())
         content = {f"tables/{path.name}": path.read_bytes() for path in sorted((folder / "tables").iterdir())}
         _sealed(folder.name, certificate, content)
+        _named(folder.name, certificate["publication"])
         tables = {Path(name).stem: json.loads(words) for name, words in content.items() if name.endswith(".json")}
         return _publication(certificate["publication"], tables)
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise Doubt(f"{folder.name} cannot be read ({type(error).__name__}).") from error
 
 
@@ -100,6 +103,14 @@ def _sealed(name: str, certificate: Mapping[str, Any], content: Mapping[str, byt
     both = json.dumps([certificate["publication"], hashes], ensure_ascii=False, sort_keys=True, indent=1) + "\n"
     if certificate["bundle"] != sha256(both.encode()).hexdigest():
         raise Doubt(f"The certificate of {name} does not hold together.")
+
+
+def _named(name: str, head: Mapping[str, Any]) -> None:
+    """It is the publication that its folder is named after, of that period, and its place among others is a number."""
+    period, _, revision = name.partition("-r")
+    told = [head["id"], head["period"], head["revises"]] == [name, period, period if revision else None]
+    if not told or any(type(head[each]) is not int for each in ("number", "plan", "rules")):
+        raise Doubt(f"{name} is not what its certificate says it is.")
 
 
 def _publication(head: Mapping[str, Any], tables: Mapping[str, Mapping[str, Any]]) -> Publication:
@@ -139,7 +150,7 @@ def _value(value: object) -> int | None:
         return None
     if value == NONE:
         return 0
-    if type(value) is not int or value < 0:
+    if type(value) is not int or not 0 <= value < MANY:
         raise Doubt("A cell holds neither a number nor the sign for a hidden one.")
     return value
 

@@ -6,12 +6,10 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from services.auditor.published import Doubt, Publication, rules
+from services.auditor.published import MANY, Doubt, Publication, rules
 from services.auditor.relations import Parts, Relations, relations
 
 Numbers = NDArray[np.int64]
-# More people than any cell could ever hold; it only keeps the attacker's search bounded.
-MANY = 100_000
 
 
 @dataclass(frozen=True, slots=True)

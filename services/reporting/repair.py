@@ -12,8 +12,8 @@ from services.auditor.engines import Soplex
 from services.auditor.forms import Forms
 from services.auditor.insiders import Insider
 from services.auditor.judge import Case, Judge
-from services.auditor.published import Doubt, Publication, rules
-from services.auditor.system import MANY, Group, Numbers, System, build
+from services.auditor.published import MANY, Doubt, Publication, rules
+from services.auditor.system import Group, Numbers, System, build
 from services.reporting.drafts import Draft
 
 # After so many rounds small steps have had their chance; after so many more, whole tables go.
