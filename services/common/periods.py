@@ -16,3 +16,8 @@ def fiscal_quarter(day: date) -> str:
 def quarters_of(period: str) -> tuple[str, ...]:
     """The quarters of a fiscal year (`2026`), or a quarter (`2026-Q1`) alone."""
     return (period,) if "-" in period else tuple(f"{period}-Q{number}" for number in range(1, 5))
+
+
+def end_of(period: str) -> tuple[str, str]:
+    """What puts periods in the order in which they end; a year comes after its last quarter."""
+    return period[:4], period[5:] or "year"

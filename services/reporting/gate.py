@@ -17,7 +17,7 @@ from services.auditor import published
 from services.auditor.audit import Verdict, audit, sound
 from services.auditor.published import Doubt
 from services.common.errors import Problem
-from services.common.periods import fiscal_quarter, quarters_of
+from services.common.periods import end_of, fiscal_quarter, quarters_of
 from services.common.secret_files import secret
 from services.reporting import files, governance, inside
 from services.reporting.build import BooksDiffer, true_tables
@@ -185,14 +185,9 @@ def _may_begin(rows: Sequence[Any], period: str, today: date, *, revision: bool)
         if len(revisions) >= rules["revisions_per_year"]:
             raise refuse("revised-already", f"{period[:4]} was revised already.")
         return f"{period}-r{len(revisions) + 1}"
-    if any(_end_order(row.period) >= _end_order(period) for row in out):
+    if any(end_of(row.period) >= end_of(period) for row in out):
         raise refuse("too-late", f"{period} or something later is published already.")
     return period
-
-
-def _end_order(period: str) -> tuple[str, str]:
-    # A year comes after its last quarter.
-    return period[:4], period[5:] or "year"
 
 
 def _without_switched(plan: Mapping[str, Any], open_: frozenset[str]) -> Mapping[str, Any]:

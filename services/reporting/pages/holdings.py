@@ -10,6 +10,7 @@ from typing import Generic, TypeVar
 
 from services.common.clock import monotonic
 from services.common.errors import not_found
+from services.common.periods import end_of
 from services.reporting.pages import bundle
 from services.reporting.pages.bundle import Table
 from services.reporting.pages.shelf import Live, Release, Shelf
@@ -87,6 +88,11 @@ def find(releases: Releases, publication: str) -> Release:
         if release.id == publication:
             return release
     raise not_found()
+
+
+def latest(releases: Sequence[Release]) -> Release | None:
+    """The publication of the period that ended last, as it stands; an earlier one that was revised since is no news."""
+    return max(reversed(releases), key=lambda each: end_of(each.period), default=None)
 
 
 def history(releases: Releases, release: Release) -> Sequence[Release]:

@@ -6,7 +6,7 @@ import schemas
 from services.common.languages import LANGUAGES
 from services.reporting.pages import charts, subjects
 from services.reporting.pages.grids import COUNT, SHARE, Column, Grid, column
-from services.reporting.pages.holdings import Holdings, Releases, history, revision
+from services.reporting.pages.holdings import Holdings, Releases, history, latest, revision
 from services.reporting.pages.languages import Words, templates
 from services.reporting.pages.shelf import Live, Release
 from services.reporting.pages.subjects import FAMILY, PLAN, RECOMMENDATION, REGION, TABLE
@@ -29,7 +29,7 @@ def overview(holdings: Holdings, live: Live, releases: Releases, language: str) 
 
 def gaps(holdings: Holdings, releases: Releases, language: str) -> bytes:
     """The part of the overview that changes with publications only."""
-    newest = releases[-1] if releases else None
+    newest = latest(releases)
     words = Words(language, newest.plan if newest else PLAN)
     people = subjects.newest(releases, "people")
     return _render(

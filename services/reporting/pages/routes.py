@@ -12,7 +12,7 @@ from services.common.languages import LANGUAGES, preferred
 from services.common.web import is_page
 from services.reporting.pages import made, subjects
 from services.reporting.pages.answers import HTML, PAGE_SECONDS, TheHoldings, frozen
-from services.reporting.pages.holdings import find
+from services.reporting.pages.holdings import find, latest
 from services.reporting.pages.made import HOME
 
 QUALITY = "quality"
@@ -90,7 +90,7 @@ def newest(holdings: TheHoldings, language: Language, subject: str) -> Response:
     """Lead to the newest publication that says something of a subject; say so if there is none yet."""
     releases = holdings.releases()
     if subject == QUALITY:
-        found, sort = releases[-1] if releases else None, QUALITY
+        found, sort = latest(releases), QUALITY
     else:
         found, sort = subjects.newest(releases, subject), subjects.kind(subject) or ""
     if not sort:

@@ -10,7 +10,7 @@ from services.reporting.pages import charts, grids
 from services.reporting.pages.bundle import HIDDEN, Table
 from services.reporting.pages.charts import Chart
 from services.reporting.pages.grids import Column, Grid
-from services.reporting.pages.holdings import Holdings, Releases, history
+from services.reporting.pages.holdings import Holdings, Releases, history, latest
 from services.reporting.pages.languages import Words
 from services.reporting.pages.shelf import Release
 
@@ -67,7 +67,7 @@ def tables(release: Release, subject: str) -> list[Mapping[str, Any]]:
 
 def newest(releases: Releases, subject: str) -> Release | None:
     """The newest publication that has something to show of a subject."""
-    return next((release for release in reversed(releases) if tables(release, subject)), None)
+    return latest([release for release in releases if tables(release, subject)])
 
 
 def catalogue(recommendation: str) -> list[Mapping[str, Any]]:

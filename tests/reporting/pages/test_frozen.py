@@ -44,6 +44,18 @@ def test_a_revision_stands_beside_what_it_revises_and_each_says_so(tmp_path: Pat
         ]
 
 
+def test_the_newest_is_what_ended_last_even_if_something_earlier_was_revised_since(tmp_path: Path) -> None:
+    first, second = drafts()[:2]
+    published = [first, second, revised(first, 3)]
+    url = f"sqlite:///{tmp_path / 'reporting.sqlite'}"
+    with front(url, tmp_path, published) as face, TestClient(face.app, follow_redirects=False) as client:
+        for subject in ("people", "F2", "quality"):
+            assert client.get(f"{HOME}/en/{subject}").headers["location"] == f"{HOME}/en/r/2026-Q2/{subject}"
+        overview = client.get(f"{HOME}/en/").text
+        assert f'href="{HOME}/en/r/2026-Q2"' in overview
+        assert "2026-Q1-r1" not in overview
+
+
 @pytest.mark.parametrize("path", PUBLISHED)
 def test_a_tag_is_the_hash_of_the_bytes_and_whoever_has_them_is_told_so(web: TestClient, path: str) -> None:
     answer = web.get(path)
