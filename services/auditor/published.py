@@ -86,7 +86,7 @@ def read(folder: Path) -> Publication:
     try:
         certificate = json.loads((folder / "certificate.json").read_bytes())
         content = {f"tables/{path.name}": path.read_bytes() for path in sorted((folder / "tables").iterdir())}
-        _sealed(folder.name, certificate, content)
+        sealed(folder.name, certificate, content)
         _named(folder.name, certificate["publication"])
         tables = {Path(name).stem: json.loads(words) for name, words in content.items() if name.endswith(".json")}
         return _publication(certificate["publication"], tables)
@@ -94,7 +94,7 @@ def read(folder: Path) -> Publication:
         raise Doubt(f"{folder.name} cannot be read ({type(error).__name__}).") from error
 
 
-def _sealed(name: str, certificate: Mapping[str, Any], content: Mapping[str, bytes]) -> None:
+def sealed(name: str, certificate: Mapping[str, Any], content: Mapping[str, bytes]) -> None:
     """The files are those that the certificate was made for. Not all of them need be there: tables are there twice."""
     hashes = certificate["files"]
     for file, words in content.items():

@@ -1,11 +1,16 @@
 """The shelf that pages are given: it reads published files and what services declare, and has no word for anything else."""
 
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from services.auditor.published import Doubt, sealed
 from services.common.database import Database
+from services.common.errors import unavailable
 from services.reporting.pages.shelf import Live, Release
 from services.reporting.store import capacity, publications
+
+CERTIFICATE = "certificate.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,11 +43,28 @@ class FrozenShelf:
         ]
 
     def file(self, publication: str, name: str) -> bytes | None:
-        """One published file; None for whatever is not published."""
+        """One published file; None for whatever is not published. Bytes that were damaged since are nobody's to read."""
         with self.database.reading() as connection:
-            return publications.published_file(connection, publication, name)
+            content = publications.published_file(connection, publication, name)
+            if content is None:
+                return None
+            certificate = publications.published_file(connection, publication, CERTIFICATE)
+            bundle = dict(publications.standing(connection))[publication]
+        if not _intact(publication, certificate or b"", bundle, {} if name == CERTIFICATE else {name: content}):
+            raise unavailable("What is published here was damaged.")
+        return content
 
     def live(self) -> Live:
         """What services declare, now."""
         with self.database.reading() as connection:
             return Live(tuple(capacity.available(connection)), *capacity.declaring(connection))
+
+
+def _intact(publication: str, certificate: bytes, bundle: str, content: Mapping[str, bytes]) -> bool:
+    """Whether these are the files that were published as this bundle."""
+    try:
+        told = json.loads(certificate)
+        sealed(publication, told, content)
+        return bool(told["bundle"] == bundle)
+    except (Doubt, ValueError, KeyError, TypeError, AttributeError):
+        return False

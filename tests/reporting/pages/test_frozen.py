@@ -1,13 +1,17 @@
 """Pages stay as they are: bytes, tags and addresses; nothing is left behind in a browser, and nothing needs a script."""
 
 import re
+from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
 
 import pytest
+from sqlalchemy import update
 from starlette.testclient import TestClient
 
 import schemas
+from services.reporting.publication_tables import frozen_file
+from services.reporting.store import publications as store
 from tests.support.report_pages import HOME, LANGUAGES, every_path, held, read_page
 from tests.support.shelves import drafts, front, revised, shelve
 
@@ -54,6 +58,33 @@ def test_the_newest_is_what_ended_last_even_if_something_earlier_was_revised_sin
         overview = client.get(f"{HOME}/en/").text
         assert f'href="{HOME}/en/r/2026-Q2"' in overview
         assert "2026-Q1-r1" not in overview
+
+
+@pytest.mark.parametrize(
+    ("damaged", "change"),
+    [
+        ("tables/people.json", lambda was: was.replace(b"people", b"humans")),
+        ("tables/people.json", lambda was: was[:100]),
+        ("certificate.json", lambda was: was.replace(b'"number": 1', b'"number": 9')),
+        ("certificate.json", lambda was: was[:100]),
+    ],
+)
+def test_bytes_that_are_not_those_that_were_published_are_not_shown(
+    tmp_path: Path, damaged: str, change: Callable[[bytes], bytes]
+) -> None:
+    url = f"sqlite:///{tmp_path / 'reporting.sqlite'}"
+    with front(url, tmp_path, drafts()[:2]) as face, TestClient(face.app) as client:
+        with face.database.transaction() as connection:
+            was = store.files(connection, "2026-Q1")[damaged]
+            there = (frozen_file.c.publication == "2026-Q1") & (frozen_file.c.name == damaged)
+            connection.execute(update(frozen_file).where(there).values(content=change(was)))
+        for path in (
+            "en/r/2026-Q1/people",
+            f"v1/publications/2026-Q1/{damaged}",
+            "v1/publications/2026-Q1/tables/people.xlsx",
+        ):
+            assert client.get(f"{HOME}/{path}").status_code == 503, path
+        assert client.get(f"{HOME}/en/r/2026-Q2/ontario").status_code == 200
 
 
 @pytest.mark.parametrize("path", PUBLISHED)
