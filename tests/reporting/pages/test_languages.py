@@ -4,11 +4,13 @@ from importlib.resources import files
 from pathlib import Path
 
 import pytest
+from starlette.testclient import TestClient
 
 from services.common.languages import LANGUAGES
 from services.reporting.pages.languages import Words, catalogue
 from tests.reporting.test_plan import DIMENSIONS, TABLES
 from tests.support.catalogues import OTHERS, amiss, outside, said, unlike
+from tests.support.report_pages import HOME, every_path
 
 FOLDER = Path(str(files("services.reporting.pages")))
 
@@ -43,3 +45,11 @@ def test_numbers_are_written_as_each_language_writes_them() -> None:
     assert [Words(language, 1).share("<=10") for language in LANGUAGES] == ["10% or less", "10\u00a0% ou moins"]
     assert [Words(language, 1).share(">=90") for language in LANGUAGES] == ["90% or more", "90\u00a0% ou plus"]
     assert Words("en", 1).period("2026-Q4") == "January to March 2027"
+
+
+def test_no_french_page_has_signs_as_english_sets_them(web: TestClient) -> None:
+    """In French there is room before a colon and a percent sign, and other quotation marks."""
+    for path in every_path(web):
+        if path.startswith(f"{HOME}/fr/"):
+            words = re.sub(r"<[^>]*>", " ", web.get(path).text)
+            assert re.findall(r"[^\W\d]: |“|\d%", words) == [], path
