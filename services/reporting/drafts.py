@@ -107,6 +107,25 @@ class Draft:
         kept = self.certain if certain is None else certain
         return replace(fresh, certain=frozenset(claim for claim in kept if not hidden.intersection(claim)))
 
+    def tells_of_few(self, earlier: Publication, sizes: Mapping[str, int]) -> bool:
+        """Whether it shows another number than an earlier publication of its period, though no cell changed by many.
+
+        The same people show the same number: whoever compares the two would learn where those few count who came or left.
+        `sizes` are the true counts of the earlier one.
+        """
+        now = {name.partition(":")[2]: size for name, size in self.persons().items()}
+        was = {name.partition(":")[2]: size for name, size in sizes.items()}
+        most = max((abs(now[name] - size) for name, size in was.items() if name in now), default=0)
+        shown = self.shown().tables
+        pairs = [
+            (value, shown[name][key])
+            for name in earlier.tables
+            if name in shown
+            for key, value in earlier.tables[name].items()
+        ]
+        other = any(None not in pair and pair[0] != pair[1] for pair in pairs)
+        return other and most < published.rules(self.rules)["floor_high"]
+
     def _counts(self) -> Sequence[tuple[str, Key, Count]]:
         return [(table, key, count) for table, cells in self.tables.items() for key, count in cells.items()]
 

@@ -71,6 +71,9 @@ def build(room: Room, keys: Path, period: str, progress: Progress, *, revision: 
         except Doubt as doubt:
             stands = "Nothing changes: what is published stands."
             raise refuse("not-safe", f"{doubt} {stands} Coarsen: {_coarsen(doubt)}.") from doubt
+    for row, one in zip(earlier, before, strict=True):
+        if row.period == period and draft.tells_of_few(one, row.truth["persons"]):
+            raise refuse("too-few-changes", "Few came or left since: a revision would tell where they count.")
     return _keep(room, draft, left, [row.bundle for row in rows])
 
 

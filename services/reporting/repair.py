@@ -73,7 +73,9 @@ def repair(
         if claims - draft.certain:
             draft = replace(draft, certain=draft.certain | claims)
         else:
-            draft = draft.hiding(_more(draft, case, failures, round_))
+            more = _more(draft, case, failures, round_)
+            # Where nothing is left to hide, what is claimed goes as well: then nothing at all is added to what is out.
+            draft = draft.hiding(more, None if more else frozenset())
         keep(draft)
         case = case.after(draft.shown())
         round_ += 1
@@ -103,6 +105,8 @@ def _more(draft: Draft, case: Case, failures: Sequence[_Failure], round_: int) -
     for stretch in _stretches(draft, failures)[first:]:
         if more := stretch & draft.shown_numbers():
             return more
+    if draft.certain:
+        return frozenset()
     raise Doubt(f"{failures[0].finding.group.name} can be found in what is published already.")
 
 

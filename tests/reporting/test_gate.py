@@ -464,6 +464,18 @@ def test_there_is_one_revision_a_year_and_only_of_what_is_out(room: Room, keys: 
     assert refused(lambda: gate.build(room, keys, "2026-Q1", quietly, revision=True)) == "revised-already"
 
 
+@pytest.mark.slow
+def test_i9_a_revision_that_could_only_tell_of_the_few_who_left_is_not_made(
+    room: Room, keys: Path, counting: CountingRoom
+) -> None:
+    """The same people show the same number: where another stands now, somebody came or left."""
+    released(room, keys, "2026-Q1")
+    counting.take([withdrawal(1, *range(1, 6))])
+    assert refused(lambda: gate.build(room, keys, "2026-Q1", quietly, revision=True)) == "too-few-changes"
+    counting.take([withdrawal(2, *range(6, 31))])
+    gate.build(room, keys, "2026-Q1", quietly, revision=True)
+
+
 def test_i13_whatever_is_not_published_gets_one_and_the_same_answer(room: Room, keys: Path, web: TestClient) -> None:
     released(room, keys, "2026-Q1")
     gate.build(room, keys, "2026-Q2", quietly)

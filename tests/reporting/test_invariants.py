@@ -159,6 +159,26 @@ def test_i9_one_survivor_more_or_fewer_is_not_found_in_what_came_before_and_afte
     assert verdict.safe, verdict.as_json()
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", [0, 3])
+def test_i9_whatever_is_out_a_revision_can_be_drafted_at_worst_with_nothing_in_it(seed: int, tmp_path: Path) -> None:
+    """What it claims of an earlier publication may be what gives that away; hiding alone would not help then."""
+    press = Press(Cohort(seed, 300, agencies=4, local=False), tmp_path)
+    press.publish(QUARTER)
+    press.cohort.gone.add(min(row.person for row in press.cohort.asked(QUARTER) if row.family == "F2"))
+    press.publish(QUARTER, revises=QUARTER)
+    assert press.verdict().safe
+
+
+@pytest.mark.parametrize(("left", "tells"), [(0, False), (1, True), (9, True), (60, False)])
+def test_i9_another_number_tells_of_whoever_left_unless_they_were_many(tmp_path: Path, left: int, tells: bool) -> None:
+    press = Press(Cohort(1, 300, agencies=4, local=False), tmp_path)
+    before = press.draft(QUARTER)
+    press.known.append(before)
+    press.cohort.gone.update(sorted({row.person for row in press.cohort.asked(QUARTER) if row.family == "F8"})[:left])
+    assert press.draft(QUARTER, revises=QUARTER).tells_of_few(before.shown(), before.persons()) is tells
+
+
 @pytest.fixture
 def corpus(tmp_path: Path) -> Press:
     """A cohort on which every part of the protection has something to do."""
