@@ -386,7 +386,8 @@ def test_whoever_withdraws_after_the_build_is_not_in_what_is_published(
 ) -> None:
     gate.build(room, keys, "2026-Q1", quietly)
     approved(room)
-    counting.take([withdrawal(1, 7)])
+    # A hundred less five: both are shown as they are, so the next draft is other bytes and needs other words.
+    counting.take([withdrawal(1, *range(1, 6))])
     assert refused(lambda: gate.publish(room)) == "somebody-left"
     assert refused(lambda: gate.approve(room, "publisher", "Sample Cedar")) == "somebody-left"
     assert refused(lambda: gate.check(room, quietly)) == "somebody-left"
