@@ -1,5 +1,6 @@
 """No sentence of the public pages is missing in any language, and nothing stands on them outside of the catalogue."""
 
+import re
 from importlib.resources import files
 from pathlib import Path
 
