@@ -6,13 +6,13 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from services.auditor import published
-from services.auditor.published import Key, Publication
+from services.auditor.published import MANY, Key, Publication
 from services.auditor.relations import Relations, relations
 from services.reporting.protection import may_show, rounded
 from services.reporting.tables import Count, TrueTable
 
-# More people than this in every cell cannot have come or left between two publications.
-STEPS = (0, 1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 10_000)
+# The last holds whatever happens: no cell has so many people.
+STEPS = (0, 1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 10_000, MANY)
 
 
 @dataclass(frozen=True, slots=True)

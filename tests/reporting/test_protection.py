@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.auditor import published
-from services.reporting.drafts import begin
+from services.reporting.drafts import begin, drift
 from services.reporting.protection import may_show, ratio, rounded
 from services.reporting.tables import Count, TrueTable
 
@@ -127,3 +127,8 @@ def test_a_code_and_its_only_child_are_the_same_people_and_show_the_same() -> No
     assert place["need-macro-result", wide] == place["need-city-result", city]
     both = replace(draft, hidden=frozenset({place["need-city-result", city]})).shown()
     assert {value for table in both.tables.values() for value in table.values()} == {None}
+
+
+@pytest.mark.parametrize(("came", "told"), [(0, 0), (3, 5), (1000, 1000), (1001, 10_000), (10_001, published.MANY)])
+def test_what_is_told_of_a_change_is_a_coarse_bound_however_many_came(came: int, told: int) -> None:
+    assert drift({"people:all": 40, "people:f1": 7}, {"people:all": 40 + came, "people:f1": 7}) == told
