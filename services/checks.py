@@ -15,6 +15,7 @@ from services.common.broker import BrokerUnavailable
 from services.common.cli import DAMAGED, answer, hub_options
 from services.common.clock import SystemClock
 from services.common.migrations import Newer
+from services.common.parking import Summary
 from services.common.secret_files import Damaged, Missing, making_none
 from services.common.service import Service
 from services.common.settings import Settings
@@ -156,10 +157,23 @@ def list_(settings: Settings, as_json: bool, services: tuple[str, ...]) -> None:
 @click.argument("key")
 @hub_options
 def release(settings: Settings, as_json: bool, service: str, key: str) -> None:
-    """Handle a parked key's events again, in order."""
+    """Handle a parked key's events again, in order. The status is 1 if one still fails; it and those behind it stay."""
     made = rooms.build_one(service, settings)
+    if not _of_key(made, key):
+        raise click.ClickException(
+            f"Nothing is parked in {service} under that key. `fireweed parked list` tells what is."
+        )
     done = made.consumer(rooms.broker(settings)).replay(key)
-    answer({"handled": done}, as_json, lambda: [f"{done} events were handled."])
+    left = _of_key(made, key)
+    told = [f"Still waiting in {item.topic}: {item.events} ({item.reason})." for item in left]
+    document = {"handled": done, "parked": [asdict(item) for item in left]}
+    answer(document, as_json, lambda: [f"Events handled: {done}.", *told])
+    sys.exit(1 if left else 0)
+
+
+def _of_key(service: Service, key: str) -> list[Summary]:
+    with service.database.reading() as connection:
+        return [item for item in service.plumbing.parking.summary(connection) if item.key == key]
 
 
 @click.command()

@@ -47,10 +47,12 @@ def build(settings: Settings, as_json: bool, period: str, revision: bool) -> Non
     """Make a draft of a fiscal quarter (2026-Q1) or year (2026), with as much hidden as it takes."""
     room = build_room(settings)
     made = gate.build(room, settings.keys_folder / NAME, period, Steps(), revision=revision)
-    silent = gate.silent(made)
+    silent, passed = gate.silent(made), gate.passed_over(room, made)
     told = {"id": made["id"], "bundle": made["bundle"], "tables": made["head"]["files"], "nothing_shown_in": silent}
-    coarsen = [f"Nothing can be shown in {', '.join(silent)}: a coarser plan would tell more."] if silent else []
-    answer(told, as_json, lambda: [*coarsen, f"{made['id']} is drafted. Next: fireweed publication audit --draft"])
+    told["passed_over"] = passed
+    notes = [f"Nothing can be shown in {', '.join(silent)}: a coarser plan would tell more."] if silent else []
+    notes += [f"Once this is published, {', '.join(passed)} can never be: build that first."] if passed else []
+    answer(told, as_json, lambda: [*notes, f"{made['id']} is drafted. Next: fireweed publication audit --draft"])
 
 
 @publication.command()

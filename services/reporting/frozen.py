@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from services.auditor.published import Doubt, sealed
+from services.common import telemetry
 from services.common.database import Database
 from services.common.errors import unavailable
 from services.reporting.pages.shelf import Live, Release
@@ -51,6 +52,7 @@ class FrozenShelf:
             certificate = publications.published_file(connection, publication, CERTIFICATE)
             bundle = dict(publications.standing(connection))[publication]
         if not _intact(publication, certificate or b"", bundle, {} if name == CERTIFICATE else {name: content}):
+            telemetry.log.error("a published file of %s is damaged: bring the database's newest copy back", publication)
             raise unavailable("What is published here was damaged.")
         return content
 

@@ -83,6 +83,14 @@ def silent(made: Any) -> list[str]:
     return [Path(name).stem for name, rows in tables.items() if all(row[-1] == published.HIDDEN for row in rows)]
 
 
+def passed_over(room: Room, made: Any) -> list[str]:
+    """The quarters that nobody can publish any more once a draft is out: what ended earlier never comes later."""
+    with room.database.reading() as connection:
+        out = [row.period for row in store.list_all(connection) if row.state == "published"]
+        last = max(map(end_of, out), default=("", ""))
+        return [each for each in counted.quarters(connection) if last < end_of(each) < end_of(made["period"])]
+
+
 def check(room: Room, progress: Progress) -> Verdict:
     """Audit the draft as it would be published, together with all that is out already, as outsiders and as agencies."""
     with room.database.reading() as connection:

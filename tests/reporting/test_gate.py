@@ -122,6 +122,16 @@ def test_a_draft_says_in_which_tables_nothing_can_be_shown(room: Room, keys: Pat
     }
 
 
+@pytest.mark.slow
+def test_a_draft_says_which_quarters_it_would_pass_over_for_good(room: Room, keys: Path) -> None:
+    assert gate.passed_over(room, gate.build(room, keys, "2026-Q1", quietly)) == []
+    assert gate.passed_over(room, gate.build(room, keys, "2026-Q2", quietly)) == ["2026-Q1"]
+    released(room, keys, "2026-Q1")
+    assert gate.passed_over(room, gate.build(room, keys, "2026-Q2", quietly)) == []
+    released(room, keys, "2026-Q2")
+    assert refused(lambda: gate.build(room, keys, "2026-Q1", quietly)) == "too-late"
+
+
 def test_words_given_for_one_draft_do_not_hold_for_another(room: Room, keys: Path) -> None:
     gate.build(room, keys, "2026-Q1", quietly)
     approved(room)

@@ -148,6 +148,12 @@ def anybody(connection: Connection, until: str) -> bool:
     return bool(connection.scalar(select(exists().where(journal.c.quarter <= until))))
 
 
+def quarters(connection: Connection) -> list[str]:
+    """The quarters in which somebody counts, in order."""
+    query = select(cell.c.quarter).where(cell.c.persons != 0).distinct().order_by(cell.c.quarter)
+    return list(connection.scalars(query))
+
+
 def read_quarters(connection: Connection, quarters: Sequence[str]) -> Iterator[tuple[Thread, Seen]]:
     """The journal of some quarters, all of one survivor together, without holding more than a few rows at once.
 

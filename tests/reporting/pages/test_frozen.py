@@ -70,7 +70,7 @@ def test_the_newest_is_what_ended_last_even_if_something_earlier_was_revised_sin
     ],
 )
 def test_bytes_that_are_not_those_that_were_published_are_not_shown(
-    tmp_path: Path, damaged: str, change: Callable[[bytes], bytes]
+    tmp_path: Path, damaged: str, change: Callable[[bytes], bytes], caplog: pytest.LogCaptureFixture
 ) -> None:
     url = f"sqlite:///{tmp_path / 'reporting.sqlite'}"
     with front(url, tmp_path, drafts()[:2]) as face, TestClient(face.app) as client:
@@ -85,6 +85,8 @@ def test_bytes_that_are_not_those_that_were_published_are_not_shown(
         ):
             assert client.get(f"{HOME}/{path}").status_code == 503, path
         assert client.get(f"{HOME}/en/r/2026-Q2/ontario").status_code == 200
+    told = {record.getMessage().partition(":")[0] for record in caplog.records if record.name == "fireweed"}
+    assert told == {"a published file of 2026-Q1 is damaged"}
 
 
 @pytest.mark.parametrize("path", PUBLISHED)

@@ -1,0 +1,68 @@
+"""What an operator does about events that could not be handled."""
+
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from services import rooms
+from services.cli import main
+from services.common.broker import Received, Record
+from services.common.clock import SystemClock
+from services.common.service import Service
+from services.common.settings import Settings
+from tests.common.test_cli import CLEARED
+
+pytestmark = pytest.mark.backend("sqlite", "local_log")
+KEY = "0190aaaa-0000-7000-8000-000000000001"
+GOOD = {
+    "content-type": "application/json",
+    "ce_specversion": "1.0",
+    "ce_id": "one",
+    "ce_source": "consent",
+    "ce_type": "grant.ended.v1",
+    "ce_time": "2026-01-01T00:00:00+00:00",
+}
+ENDED = {"grant": KEY, "agency": KEY, "reason": "revoked", "epoch": 1}
+
+
+@pytest.fixture
+def referral(tmp_path: Path) -> Service:
+    """The referral service of a new hub."""
+    settings = Settings(data=tmp_path)
+    rooms.migrate_all(settings)
+    return rooms.build_one("referral", settings)
+
+
+def park(service: Service, offset: int, value: bytes) -> None:
+    received = Received(Record("fireweed.consent.grant", KEY, GOOD, value), 0, offset)
+    with service.database.transaction() as connection:
+        service.plumbing.parking.park(connection, received, "ValueError", SystemClock().now())
+
+
+def release(folder: Path, key: str, *options: str) -> Result:
+    return CliRunner().invoke(
+        main, ["parked", "release", "referral", key, "--data", str(folder), *options], env=CLEARED
+    )
+
+
+def test_a_key_under_which_nothing_is_parked_is_told(tmp_path: Path, referral: Service) -> None:
+    park(referral, 1, b"{}")
+    told = release(tmp_path, "another")
+    assert (told.exit_code, "Nothing is parked in referral under that key." in told.output) == (1, True)
+
+
+def test_what_can_be_handled_by_now_goes_on(tmp_path: Path, referral: Service) -> None:
+    park(referral, 1, json.dumps(ENDED).encode())
+    told = release(tmp_path, KEY)
+    assert (told.exit_code, told.output) == (0, "Events handled: 1.\n")
+
+
+def test_what_still_fails_stays_and_is_told(tmp_path: Path, referral: Service) -> None:
+    park(referral, 1, b"no JSON at all")
+    park(referral, 2, json.dumps(ENDED).encode())
+    told = release(tmp_path, KEY, "--json")
+    answer = json.loads(told.stdout)
+    assert (told.exit_code, answer["handled"]) == (1, 0)
+    assert [(item["key"], item["events"], item["reason"]) for item in answer["parked"]] == [(KEY, 2, "ValueError")]
