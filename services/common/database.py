@@ -46,6 +46,11 @@ Columns = ReadOnlyColumnCollection[str, Any]
 
 # A server tells times as they are where it was set up: near midnight another date, and for the first day of all none.
 IN_UTC = "-c timezone=UTC"
+# A machine that vanishes without a word would hold survivors' locks, or threads here, for hours: so both sides ask after the
+# other. PostgreSQL waits a minute, since a machine that only stood still goes on with what it had begun under its lock.
+NOTICED = "-c tcp_keepalives_idle=30 -c tcp_keepalives_interval=10 -c tcp_keepalives_count=3 -c tcp_user_timeout=60000"
+NOTICING = {"keepalives_idle": 5, "keepalives_interval": 1, "keepalives_count": 5, "tcp_user_timeout": 10_000}
+CONNECT_SECONDS = 5
 BY_KEY = "-c enable_seqscan=off -c jit=off"
 POSTGRESQL: Dialect = registry.load("postgresql.psycopg")()
 SQLITE_KEYS = {"SQLITE_CONSTRAINT_PRIMARYKEY", "SQLITE_CONSTRAINT_UNIQUE"}
@@ -64,7 +69,8 @@ class Database:
     """
 
     def __init__(self, url: str, *, pool_size: int = 10, by_key: bool = False) -> None:
-        self.engine = _engine(url, pool_size, f"{IN_UTC} {BY_KEY}" if by_key else IN_UTC)
+        options = f"{IN_UTC} {NOTICED}"
+        self.engine = _engine(url, pool_size, f"{options} {BY_KEY}" if by_key else options)
 
     @property
     def is_postgresql(self) -> bool:
@@ -277,8 +283,12 @@ def _engine(url: str, pool_size: int, options: str) -> Engine:
     if parsed.get_backend_name() != "sqlite":
         engine = create_engine(
             parsed,
-            # After those of the URL, which they would otherwise replace.
-            connect_args={"options": " ".join([*parsed.normalized_query.get("options", ()), options])},
+            connect_args={
+                **{name: value for name, value in NOTICING.items() if name not in parsed.query},
+                "connect_timeout": parsed.query.get("connect_timeout", CONNECT_SECONDS),
+                # After the options of the URL, which they would otherwise replace.
+                "options": " ".join([*parsed.normalized_query.get("options", ()), options]),
+            },
             pool_size=pool_size,
             max_overflow=pool_size,
             pool_timeout=5,

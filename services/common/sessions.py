@@ -1,11 +1,11 @@
-"""What a worker holds a database session for: to be the only one of its kind, and to be told when there is work."""
+"""What a database session is held for: to be the only one of its kind, to be told of work, to see that it lives."""
 
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from sqlalchemy import text
+from sqlalchemy import Connection, text
 from sqlalchemy.exc import OperationalError
 
 from services.common.database import Database
@@ -46,3 +46,12 @@ def notified(database: Database, channel: str) -> Iterator[Callable[[float], obj
                 raise OperationalError("LISTEN", None, error) from error
 
         yield wait
+
+
+def session_socket(connection: Connection) -> int | None:
+    """The socket of a connection's session with PostgreSQL; None where there is no server (SQLite)."""
+    if connection.dialect.name != "postgresql":
+        return None
+    driver: Any = connection.connection.driver_connection
+    descriptor: int = driver.fileno()
+    return descriptor

@@ -1,11 +1,16 @@
 """Sends an opening's bytes while its lock is held, and tells truthfully whether they have left."""
 
 import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
+from select import POLLIN, poll
 
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from services.common.errors import unavailable
 from services.common.serve import discard_on_close, has_left, transport_of
+from services.common.sessions import session_socket
 from services.consent.handlers.openings import Opening
 
 SEND_SECONDS = 1.0
@@ -25,8 +30,9 @@ class OpeningResponse(Response):
         transport = transport_of(scope)
         try:
             async with asyncio.timeout(SEND_SECONDS):
-                if await self._send(transport, send):
-                    outcome = "delivered"
+                with _cut_without_locks(transport, self._opening):
+                    if await self._send(transport, send):
+                        outcome = "delivered"
         except TimeoutError:
             if transport is not None:
                 transport.abort()
@@ -50,3 +56,29 @@ class OpeningResponse(Response):
             return False
         discard_on_close(transport, False)
         return True
+
+
+@contextmanager
+def _cut_without_locks(transport: asyncio.Transport | None, opening: Opening) -> Iterator[None]:
+    """Cut the connection as soon as the database session that holds the locks ends: then others may change what may leave."""
+    session = session_socket(opening.connection) if opening.connection is not None else None
+    if session is None:
+        yield
+        return
+    # Nobody asks PostgreSQL anything meanwhile. What it says by itself is its last word, which comes before the locks go.
+    if _is_readable(session):
+        raise unavailable("Her permissions cannot be held just now. Please try again in a moment.", 1)
+    loop = asyncio.get_running_loop()
+    if transport is not None:
+        loop.add_reader(session, transport.abort)
+    try:
+        yield
+    finally:
+        loop.remove_reader(session)
+
+
+def _is_readable(descriptor: int) -> bool:
+    """Whether something came on a socket, its end included."""
+    asking = poll()
+    asking.register(descriptor, POLLIN)
+    return bool(asking.poll(0))

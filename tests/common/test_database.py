@@ -1,5 +1,7 @@
 """Transactions, instants and conflicts, on SQLite and on PostgreSQL."""
 
+import os
+import socket
 import subprocess
 import sys
 import threading
@@ -29,6 +31,7 @@ from sqlalchemy.exc import DataError, IntegrityError, OperationalError
 from deploy.testing.postgresql import PostgresServer
 from services.common.columns import BigId, Instant, Json
 from services.common.database import AlreadyThere, Database, insert_all, insert_new, transaction_on, upsert
+from services.common.sessions import session_socket
 from tests.support.clocks import NOON
 from tests.support.hubs import eventually
 
@@ -177,6 +180,32 @@ def test_what_the_url_says_of_a_session_holds_beside_what_the_hub_says(database_
             for name in ("statement_timeout", "timezone", "enable_seqscan")
         ]
     assert told == ["7s", "UTC", "off" if by_key else "on"]
+
+
+@only_postgresql
+def test_a_machine_that_vanished_is_noticed_by_postgresql_in_a_minute_and_here_in_seconds(database: Database) -> None:
+    """Otherwise the lock of an opening on it keeps her from revoking for hours, and requests to it wait for minutes."""
+    names = ("tcp_keepalives_idle", "tcp_keepalives_interval", "tcp_keepalives_count", "tcp_user_timeout")
+    options = (socket.TCP_KEEPIDLE, socket.TCP_KEEPINTVL, socket.TCP_KEEPCNT, socket.TCP_USER_TIMEOUT)
+    with database.reading() as connection:
+        theirs = [int(connection.scalar(select(func.current_setting(name))) or 0) for name in names]
+        descriptor = session_socket(connection)
+        assert descriptor is not None
+        with socket.socket(fileno=os.dup(descriptor)) as line:
+            ours = [line.getsockopt(socket.IPPROTO_TCP, option) for option in options]
+            assert line.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+    for (idle, interval, count, milliseconds), most in ((theirs, 60), (ours, 10)):
+        assert idle + interval * count == most
+        assert milliseconds == most * 1000
+
+
+@only_postgresql
+def test_what_the_url_says_of_noticing_counts(database_url: str) -> None:
+    with closing(Database(f"{database_url}?keepalives_idle=7")) as another, another.reading() as connection:
+        descriptor = session_socket(connection)
+        assert descriptor is not None
+        with socket.socket(fileno=os.dup(descriptor)) as line:
+            assert line.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE) == 7
 
 
 def test_instants_of_different_zones_compare_as_instants(database: Database) -> None:
