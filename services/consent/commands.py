@@ -19,7 +19,7 @@ from services.consent import audit
 from services.consent.audit import Broken, Findings
 from services.consent.handlers import tree
 from services.consent.handlers.restoring import Ended, end_everything
-from services.consent.handlers.rotation import KeyLost, rotate_now
+from services.consent.handlers.rotation import KeyLost, StillWrapping, rotate_now
 from services.consent.main import build_room
 from services.consent.room import Room
 
@@ -43,6 +43,8 @@ def rotate_(settings: Settings, as_json: bool) -> None:
     except KeyLost as lost:
         advice = "Nothing was destroyed. Bring the missing key file back, or end the grants that need it."
         raise click.ClickException(f"{lost}. {advice}") from lost
+    except StillWrapping as busy:
+        raise click.ClickException(f"{busy}. Nothing was changed; please try again.") from busy
     document = {"number": done.number, "rewrapped": done.rewrapped, "destroyed": list(done.destroyed)}
     gone = ", ".join(map(str, done.destroyed)) or "none"
     answer(document, as_json, lambda: [f"Key {done.number} wraps {done.rewrapped} keys. Destroyed: {gone}."])

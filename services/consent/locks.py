@@ -61,7 +61,7 @@ class PostgresLocks:
     def changing(self, subject: UUID) -> Iterator[Connection]:
         """A transaction-level exclusive lock: PostgreSQL lets go of it just after the commit."""
         with self._database.transaction() as connection:
-            with _as_busy():
+            with as_busy():
                 _limit_wait(connection, EXCLUSIVE_SECONDS)
                 connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _key(subject)})
             yield connection
@@ -72,7 +72,7 @@ class PostgresLocks:
         keys = {"keys": sorted(_key(subject) for subject in subjects)}
         with self._database.connection() as connection:
             try:
-                with _as_busy(), transaction_on(connection):
+                with as_busy(), transaction_on(connection):
                     _limit_wait(connection, SHARED_SECONDS)
                     connection.execute(
                         text("SELECT pg_advisory_lock_shared(key) FROM unnest(CAST(:keys AS bigint[])) AS key"), keys
@@ -209,7 +209,8 @@ def _unlock(connection: Connection) -> None:
 
 
 @contextmanager
-def _as_busy() -> Iterator[None]:
+def as_busy() -> Iterator[None]:
+    """Raise `Busy` for a lock that PostgreSQL could not give in time."""
     try:
         yield
     except OperationalError as error:

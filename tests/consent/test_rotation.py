@@ -18,7 +18,7 @@ from sqlalchemy import update
 
 from services.consent import ledger
 from services.consent.handlers import grants, rights, rotation
-from services.consent.handlers.rotation import KeyLost, rotate, rotate_if_due
+from services.consent.handlers.rotation import KeyLost, StillWrapping, rotate, rotate_if_due
 from services.consent.keys import KeyFiles, KeyGone
 from services.consent.models import audit_key, grant, grant_key, key_encryption_key, ledger_entry
 from services.consent.store import keys as store
@@ -230,6 +230,26 @@ def test_nothing_is_wrapped_with_a_key_that_is_about_to_go(own_house: House) -> 
     assert house.room.keys.numbers() == [2]
     assert len(secrets(house)["audit_key"]) == 2
     assert house.ledger(person)
+
+
+@pytest.mark.parametrize("own_house", ["postgresql"], indirect=True)
+def test_an_act_that_stands_still_holds_up_a_rotation_and_nobody_else(own_house: House) -> None:
+    """Its process may be frozen in the middle of it. Every yes, and every erasing, would wait behind the rotation."""
+    house, agency = own_house, own_house.agency()
+    keys = house.room.keys
+    with house.room.database.transaction() as standing, ThreadPoolExecutor(2) as threads:
+        store.newest_for(standing, keys)
+        rotating = threads.submit(rotate, house.room)
+        others = threads.submit(lambda: [house.person(agency) for _ in range(20)])
+        try:
+            assert len(others.result(20)) == 20
+            with pytest.raises(StillWrapping):
+                rotating.result(20)
+            assert keys.numbers() == [1], "each try would leave a key"
+        finally:
+            standing.rollback()
+
+    assert rotate(house.room).number == 2
 
 
 # In the order in which they come: the new key, wrapping anew in two tables, the old key's end, and writing it down.

@@ -17,6 +17,7 @@ from services.common.sessions import sole
 from services.consent import ledger
 from services.consent.keys import KeyGone
 from services.consent.ledger import Entry
+from services.consent.locks import Busy, as_busy
 from services.consent.room import Room
 from services.consent.store import keys as store
 
@@ -29,6 +30,10 @@ Told = Callable[[int, int], None]
 
 class KeyLost(Transient):
     """A key that should live cannot be opened: nothing may be destroyed before somebody has looked."""
+
+
+class StillWrapping(Transient):
+    """An act that may be wrapping with an older key does not end: nothing may be destroyed before it has."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,10 +69,7 @@ def rotate(room: Room, told: Told = lambda _done, _of: None) -> Rotation:
     if len(room.keys.numbers()) > 1:
         # An earlier one was cut short, perhaps by a lost key: then each try would leave one more key that helps nobody.
         _verify_all(room, 0)
-    number = room.keys.make_next()
-    with room.database.transaction() as connection:
-        store.wait_for_wrapping(connection)
-        waiting = store.count_live(connection)
+    number, waiting = _next_key(room)
     done = _rewrap_all(room, number, lambda so_far: told(so_far, waiting))
     _verify_all(room, number)
     destroyed = tuple(older for older in room.keys.numbers() if older < number)
@@ -79,6 +81,17 @@ def rotate(room: Room, told: Told = lambda _done, _of: None) -> Rotation:
         store.note_destroyed(connection, number, now)
         ledger.append(connection, [Entry("keys.rotated", None, None, {"number": number})], now)
     return Rotation(number, done, destroyed)
+
+
+def _next_key(room: Room) -> tuple[int, int]:
+    """Make a key once nobody is wrapping with an older one any more; its number, and how many keys wait for it."""
+    try:
+        with room.database.transaction() as connection:
+            with as_busy():
+                store.wait_for_wrapping(connection)
+            return room.keys.make_next(), store.count_live(connection)
+    except Busy as error:
+        raise StillWrapping("an act that may wrap keys has not ended for seconds") from error
 
 
 def _due(room: Room) -> bool:

@@ -25,6 +25,7 @@ _READ = {
     for table in LIVE
 }
 _ALONE = "SELECT pg_advisory_xact_lock(hashtextextended('fireweed:consent wraps', 0))"
+_NOT_FOR_LONG = "SET LOCAL lock_timeout = '2s'"
 _TOGETHER = "SELECT pg_advisory_xact_lock_shared(hashtextextended('fireweed:consent wraps', 0))"
 
 
@@ -36,8 +37,12 @@ def newest_for(connection: Connection, keys: KeyEncryptionKeys) -> int:
 
 
 def wait_for_wrapping(connection: Connection) -> None:
-    """Wait until every transaction that may have wrapped with an older key has ended (on SQLite, one writes at a time)."""
+    """Wait until every transaction that may have wrapped with an older key has ended (on SQLite, one writes at a time).
+
+    Not for long: whoever wants to wrap waits behind, so that one process that stands still would hold up everybody.
+    """
     if connection.dialect.name == "postgresql":
+        connection.execute(text(_NOT_FOR_LONG))
         connection.execute(text(_ALONE))
 
 
