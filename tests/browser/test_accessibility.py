@@ -41,7 +41,8 @@ def test_every_page_of_hers_in_every_state_is_for_everybody(window: NewWindow, l
     for state in tour(here):
         seen.append(state)
         by_look = [*faults(here.page), *_too_faint_at_night(here), *_too_wide(here)]
-        if found := [*by_look, *_too_hard(here), *_telling(here), *_no_way_out(here)]:
+        by_ear = [*_not_led_to_the_error(here), *_sounds_alike(here)]
+        if found := [*by_look, *by_ear, *_too_hard(here), *_telling(here), *_no_way_out(here)]:
             wrong[state] = found
     assert wrong == {}
     assert len(seen) == len(set(seen)) >= STATES_AT_LEAST
@@ -97,6 +98,35 @@ def _no_way_out(window: Window) -> list[str]:
     first = window.page.locator("a, button, input:not([type=hidden]), select, textarea").first
     is_way_out = "mark => mark.matches('form#leave[action=\"/my/leave\"] > button') && mark.checkVisibility()"
     return [] if first.evaluate(is_way_out) else ["leaving does not come first"]
+
+
+def _not_led_to_the_error(window: Window) -> list[str]:
+    """An error has the focus when the page opens: a screen reader reads it first, and a small screen shows it."""
+    error = window.page.locator("main .wrong:not([hidden])")
+    if not error.count() or error.evaluate("mark => mark === document.activeElement"):
+        return []
+    return ["the error does not have the focus"]
+
+
+def _sounds_alike(window: Window) -> list[str]:
+    """In a list of links and buttons nothing of one name leads to two places, and no name hides what is seen."""
+    return [
+        str(fault)
+        for fault in window.page.evaluate(
+            """() => {
+              const places = {}, wrong = [];
+              for (const mark of document.querySelectorAll('main a, main form button')) {
+                const seen = mark.textContent.trim(), name = mark.ariaLabel || seen;
+                if (!name.startsWith(seen)) wrong.push(`${seen} is called ${name}`);
+                const form = mark.closest('form');
+                const place = mark.href ? new URL(mark.href).pathname
+                  : form.getAttribute('action') + (form.querySelector('[name=key]')?.value ?? '');
+                if ((places[name] ??= place) !== place) wrong.push(`${name} leads to ${places[name]} and ${place}`);
+              }
+              return wrong;
+            }"""
+        )
+    ]
 
 
 def _telling(window: Window) -> list[str]:

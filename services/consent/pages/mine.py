@@ -1,6 +1,6 @@
 """What is hers: who looked, putting right, deleting, being counted, and how she may be reached."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Annotated, Any
 from uuid import UUID
@@ -96,7 +96,7 @@ def do_not_count_me(visit: HerHand) -> Response:
 @routes.get("/reach")
 def reach(visit: Her) -> Response:
     """How she may be reached. Not at all, unless she says how."""
-    return _reach(visit)
+    return _reach(visit, {})
 
 
 @routes.post("/reach")
@@ -106,7 +106,7 @@ def may_reach(
     """Say how."""
     wish = {"channel": channel, "address": address, "window": window, "wording": wording}
     if channel not in CHANNELS:
-        return _reach(visit, wrong=True)
+        return _reach(visit, wish, wrong=True)
     contacts.save(visit.room, visit.subject, wish)
     return visit.go("/reach")
 
@@ -125,9 +125,10 @@ def reach_no_more(visit: HerHand) -> Response:
     return visit.go("/reach")
 
 
-def _reach(visit: Visit, *, wrong: bool = False) -> Response:
+def _reach(visit: Visit, wish: Mapping[str, str], *, wrong: bool = False) -> Response:
     contact = contacts.read(visit.room, visit.subject)
-    return visit.show("reach.html", 400 if wrong else 200, contact=contact, channels=CHANNELS, wrong=wrong)
+    shown = {"contact": contact, "channels": CHANNELS, "wish": wish}
+    return visit.show("reach.html", 400 if wrong else 200, **shown, wrong=wrong)
 
 
 def _told(visit: Visit, entries: Sequence[Any]) -> list[tuple[Any, str]]:

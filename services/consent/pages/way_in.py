@@ -64,7 +64,7 @@ def come_in(guest: Sender, words: Annotated[str, Form(max_length=200)] = "") -> 
 @routes.get("/start")
 def first_time(guest: Guest) -> Response:
     """The first time, with the code on the slip."""
-    return guest.show("start.html", wrong=False)
+    return guest.show("start.html", wrong=False, code="")
 
 
 @routes.post("/start")
@@ -75,7 +75,7 @@ def claim(guest: Sender, code: Code = "", pin: Annotated[str, Form(max_length=6)
     except Problem as problem:
         if problem.status not in {400, 401}:
             raise
-        return guest.show("start.html", problem.status, wrong=problem.code)
+        return guest.show("start.html", problem.status, wrong=problem.code, code=code)
     response = guest.show("words.html", claimed=claimed)
     guest.door.let_in(response, claimed.session)
     return response
@@ -84,7 +84,7 @@ def claim(guest: Sender, code: Code = "", pin: Annotated[str, Form(max_length=6)
 @routes.get("/card")
 def card(guest: Guest) -> Response:
     """Where the revoke card is used."""
-    return guest.show("card.html", done=False, wrong=False)
+    return guest.show("card.html", done=False, wrong=False, code="")
 
 
 @routes.post("/card")
@@ -95,21 +95,21 @@ def use_card(guest: Sender, code: Code = "") -> Response:
     except Problem as problem:
         if problem.status != 401:
             raise
-        return guest.show("card.html", 400, done=False, wrong=True)
+        return guest.show("card.html", 400, done=False, wrong=True, code=code)
     return guest.show("card.html", done=True, wrong=False)
 
 
 @routes.get("/check")
 def check(guest: Guest) -> Response:
     """Where somebody who was shown a letter looks whether it is good."""
-    return guest.show("check.html", answer=None)
+    return guest.show("check.html", answer=None, code="")
 
 
 @routes.post("/check")
 def check_letter(guest: Sender, code: Code = "") -> Response:
     """Look, once."""
     agency = letters.check_letter(guest.room, code)
-    return guest.show("check.html", 200 if agency else 404, answer=agency or "")
+    return guest.show("check.html", 200 if agency else 404, answer=agency or "", code=code)
 
 
 @routes.get("/still")

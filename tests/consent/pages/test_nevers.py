@@ -42,5 +42,5 @@ def test_a_receipt_which_she_may_show_tells_of_no_never(house: House, arrive: Ne
     grants.restrict(house.room, person.subject, Rule(agency=agency.id))
     visitor = arrive(token=house.session(person))
 
-    assert "Vous avez dit jamais, alors on ne peut pas voir ceci :" in visitor.get("/my").text
+    assert "Vous avez dit jamais, alors ceci ne sera pas vu :" in visitor.get("/my").text
     assert "jamais, alors" not in visitor.get(f"/my/yes/{name}").text

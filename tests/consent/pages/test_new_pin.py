@@ -13,7 +13,7 @@ PIN, NEW = "271828", "161803"
     ("language", "which", "told", "line"),
     [
         ("en", "not the new one", "Your old PIN no longer works.", "You set a new PIN. The old one no longer works."),
-        ("fr", "pas le nouveau", "Votre ancien NIP ne marche plus.", "Vous avez mis un autre NIP."),
+        ("fr", "pas le nouveau", "Votre ancien NIP ne marche plus.", "Vous avez choisi un autre NIP."),
     ],
 )
 def test_she_types_a_new_pin_and_gives_the_one_she_has(

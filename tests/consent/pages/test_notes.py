@@ -19,3 +19,15 @@ def test_a_note_as_long_as_the_field_takes_is_never_too_long(house: House, arriv
     given = visitor.post("/my/yes", **{**fields, "words": sent})
     assert (given.status, given.text.count("Please")) == (200, words.LONGEST // 7)
     assert visitor.send(visitor.get("/my/yes"), "/my/yes/check", words=f"{sent}too long", **wish).status == 400
+
+
+def test_a_receipt_says_in_which_language_it_keeps_what_she_was_told(house: House, arrive: NewVisitor) -> None:
+    """She reads on in French; what she was told in English stays English, and a screen reader must say it so."""
+    person = house.person()
+    grant, token = house.allow(person, house.agency(), "housing"), house.session(person)
+    visitor = arrive(token=token)
+    visitor.send(visitor.get("/my"), "/my/language", to="fr")
+    seen = visitor.get(f"/my/yes/{grant}")
+    assert ("html", {"lang": "fr", "dir": "ltr"}) in seen.reader.marks
+    assert "Saying no changes nothing." in seen.text
+    assert ("ul", {"lang": "en"}) in seen.reader.marks

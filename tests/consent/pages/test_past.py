@@ -51,7 +51,7 @@ def test_a_line_has_the_number_of_her_copy_and_the_page_says_why_some_are_missin
                 "You said yes to an agency. The rest of this line can no longer be read.",
             ],
         ),
-        ("fr", ["Un organisme a reçu ce qu’il voulait lire. On ne peut plus lire le reste de cette ligne."]),
+        ("fr", ["Un organisme a reçu le texte demandé. On ne peut plus lire le reste de cette ligne."]),
     ],
 )
 def test_a_line_whose_key_was_lost_says_what_happened_and_nothing_that_is_not_so(

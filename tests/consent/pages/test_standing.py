@@ -141,9 +141,9 @@ def test_she_reads_what_each_agency_did_after_she_took_something_back(
     assert house.open(recipient, house.envelope(grant)).status_code == 200
     grants.revoke_grant(house.room, person.subject, grant)
     visitor = arrive(token=house.session(person))
-    assert "It has not yet come for the note." in visitor.get("/my/past").text
+    assert "It has not yet come for the notice." in visitor.get("/my/past").text
     [name] = notices.poll(house.room, recipient.id, Poll()).sets
-    assert "It has not yet said that it has the note." in visitor.get("/my/past").text
+    assert "It has not yet said that it has the notice." in visitor.get("/my/past").text
     house.clock.move(house.room.duties.acknowledge_time)
     visitor = arrive(token=house.session(person))
     assert "It is late." in visitor.get("/my/past").text
@@ -151,7 +151,7 @@ def test_she_reads_what_each_agency_did_after_she_took_something_back(
     [name] = notices.poll(house.room, recipient.id, Poll()).sets
     notices.poll(house.room, recipient.id, Poll(acknowledged=[UUID(name)]))
     told = visitor.get("/my/past").text
-    assert "It has the note. It has not yet said what it did." in told
+    assert "It has the notice. It has not yet said what it did." in told
     assert "It is late." not in told
     notices.attest(house.room, recipient.id, UUID(name), "deleted")
     seen = visitor.get("/my/past").text
@@ -178,9 +178,9 @@ def test_her_copy_tells_in_sentences_what_waits_what_agencies_were_told_what_a_l
     advocate = house.agency("ngo")
     subject = young(house, advocate, "age_16_17")
     rights_of_it = {
-        "en": ("16 or 17", "has not yet come for the note", "Order of a court", "is closed until June 29, 2026")
+        "en": ("16 or 17", "has not yet come for the notice", "Order of a court", "is closed until June 29, 2026")
     }
-    rights_of_it["fr"] = ("16 ou 17 ans", "n’a pas encore été lu", "Ordonnance d’un tribunal", "29 juin 2026")
+    rights_of_it["fr"] = ("16 ou 17 ans", "n’a pas encore pris l’avis", "Ordonnance d’un tribunal", "29 juin 2026")
     with house.room.database.transaction() as connection:
         ppid = subjects.links_of(connection, subject)[advocate.id]
         subjects.change_subject(connection, subject, language=language)
