@@ -41,6 +41,7 @@ def test_every_page_of_hers_in_every_state_is_for_everybody(window: NewWindow, l
     for state in tour(here):
         seen.append(state)
         by_look = [*faults(here.page), *_too_faint_at_night(here), *_too_wide(here)]
+        by_look += _set_as_in_english(here)
         by_ear = [*_not_led_to_the_error(here), *_sounds_alike(here)]
         if found := [*by_look, *by_ear, *_too_hard(here), *_telling(here), *_no_way_out(here)]:
             wrong[state] = found
@@ -98,6 +99,20 @@ def _no_way_out(window: Window) -> list[str]:
     first = window.page.locator("a, button, input:not([type=hidden]), select, textarea").first
     is_way_out = "mark => mark.matches('form#leave[action=\"/my/leave\"] > button') && mark.checkVisibility()"
     return [] if first.evaluate(is_way_out) else ["leaving does not come first"]
+
+
+def _set_as_in_english(window: Window) -> list[str]:
+    """On a French page, a colon that no space goes before. What is kept as it was stored stays so."""
+    if window.language == "en":
+        return []
+    text = window.page.evaluate(
+        """() => {
+          const page = document.body.cloneNode(true);
+          page.querySelectorAll('[lang=en], script').forEach(mark => mark.remove());
+          return page.textContent;
+        }"""
+    )
+    return re.findall(r"\S*[^\W\d]: ", text)
 
 
 def _not_led_to_the_error(window: Window) -> list[str]:

@@ -2,6 +2,8 @@
 
 import httpx2
 import pytest
+from sqlalchemy import Connection, event
+from sqlalchemy.exc import OperationalError
 
 from tests.support.consent import House
 from tests.support.visitor import NewVisitor
@@ -62,3 +64,23 @@ def test_what_programs_ask_is_answered_in_json_whoever_asks(house: House, method
     answer = ask(house, path, method)
     assert (answer.status_code, answer.headers["content-type"]) == (status, PROBLEM)
     assert answer.json()["status"] == status
+
+
+def test_where_an_answer_was_lost_she_is_not_told_that_nothing_was_changed(house: House, arrive: NewVisitor) -> None:
+    """The database kept her yes, and the line broke before it could say so: she would think that nothing is shared."""
+    person = house.person()
+    visitor = arrive(token=house.session(person, stepped_up=True))
+    page = visitor.get("/my/counted")
+
+    def lose_the_answer(connection: Connection) -> None:
+        connection.connection.commit()
+        raise OperationalError("COMMIT", None, ConnectionError())
+
+    event.listen(house.room.database.engine, "commit", lose_the_answer)
+    try:
+        seen = visitor.send(page, "/my/counted/yes")
+    finally:
+        event.remove(house.room.database.engine, "commit", lose_the_answer)
+    assert (seen.status, "statistics.on" in house.kinds(person)) == (503, True)
+    assert "Nothing was changed." not in seen.text
+    assert "look first if it is done" in seen.text
