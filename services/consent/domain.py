@@ -120,6 +120,14 @@ def decide(snapshot: Snapshot, request: Request, now: datetime, policy: Policy) 
         return Decision(dict.fromkeys(_asked(request), _deny("unreadable")), 0, "", None)
 
 
+def is_shut_out(snapshot: Snapshot, agency: str) -> bool:
+    """Whether she keeps everything from this agency by name."""
+    return any(
+        (rule.agency, rule.sector, rule.category, rule.purpose) == (agency, None, None, None)
+        for rule in snapshot.restrictions
+    )
+
+
 def best_grant(decision: Decision, grants: Iterable[Grant]) -> Grant | None:
     """The one grant under which to seal: the one that opens most of the permitted categories, then the longest."""
 

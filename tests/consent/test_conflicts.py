@@ -1,14 +1,16 @@
 """Someone she knows works there: that agency gets nothing at all, nobody is named, and nobody there can tell."""
 
+from collections.abc import Callable
 from uuid import UUID
 
 import pytest
 
 from services.common.errors import Problem
-from services.consent.handlers import grants
+from services.consent.handlers import grants, rights
 from services.consent.handlers.grants import Rule
 from services.consent.models import restriction
-from tests.support.consent import House
+from tests.consent.test_agencies import decisions
+from tests.support.consent import House, Person
 
 WHY = "someone_works_there"
 
@@ -27,6 +29,38 @@ def test_an_agency_where_someone_works_gets_nothing_and_it_looks_like_absent(hou
     assert house.open(agency, mine).status_code == 404, "a new grant does not reopen it"
     grants.lift_restriction(house.room, person.subject, UUID(made.json()["id"]))
     assert house.open(agency, mine).status_code == 200
+
+
+def test_by_what_may_be_sealed_for_others_nobody_there_can_tell_a_conflict_from_a_pause(house: House) -> None:
+    agency, other = house.agency(), house.agency()
+
+    def told(act: Callable[[Person], object]) -> list[object]:
+        person = house.person(agency)
+        house.allow(person, other)
+        rights.set_statistics(house.room, person.subject, on=True)
+        asked = {"to": other.id, "purpose": "referral", "categories": ["summary"]}
+        act(person)
+        need: dict[str, object] = {"to": None, "purpose": None, "categories": []}
+        answers = decisions(house, [{"agency": agency.id, "ppid": person.ppid, **asking} for asking in (asked, need)])
+        return [(answer["linked"], answer["seal"], answer["statistics"] is None) for answer in answers]
+
+    paused = told(lambda person: grants.pause(house.room, person.subject))
+    closed = told(lambda person: grants.restrict(house.room, person.subject, Rule(agency=agency.id, reason=WHY)))
+    assert closed == paused == [(True, None, False)] * 2
+
+
+def test_what_she_keeps_from_one_agency_only_in_part_or_from_others_stops_no_referral(house: House) -> None:
+    agency, other = house.agency(), house.agency("health")
+    person = house.person(agency)
+    house.allow(person, other)
+    asked = {"to": other.id, "purpose": "referral", "categories": ["summary"], "agency": agency.id, "ppid": person.ppid}
+    for rule in (
+        Rule(agency=agency.id, category="summary"),
+        Rule(agency=agency.id, purpose="referral"),
+        Rule(agency=house.agency().id, reason=WHY),
+    ):
+        grants.restrict(house.room, person.subject, rule)
+    assert decisions(house, [asked])[0]["seal"]["categories"] == ["summary"]
 
 
 def test_no_name_of_anybody_has_room_in_it(house: House) -> None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pydantic import ConfigDict
 from pydantic.dataclasses import dataclass as checked
 
-from services.consent.domain import Decision, Request, best_grant, decide
+from services.consent.domain import Decision, Request, best_grant, decide, is_shut_out
 from services.consent.handlers.rights import statistics_pseudonym
 from services.consent.room import Room
 from services.consent.store.snapshots import read_snapshots
@@ -63,6 +63,9 @@ def decide_sendings(room: Room, sendings: Sequence[Sending]) -> list[Answer]:
         if sending.to is None or sending.purpose is None:
             return Answer(linked=True, statistics=statistics)
         snapshot = snapshots.of(subject, sending.to)
+        if is_shut_out(snapshot, sending.agency):
+            # As if she had paused: it would otherwise learn that she shut it out, and whom she allows what.
+            return Answer(linked=True, statistics=statistics)
         decision = decide(snapshot, Request(sending.to, sending.purpose, sending.categories), now, room.policy)
         chosen = best_grant(decision, snapshot.grants)
         if chosen is None:
