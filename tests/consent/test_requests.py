@@ -75,6 +75,24 @@ def test_after_a_yes_and_its_end_she_may_be_asked_again(house: House) -> None:
     assert ask(house, agency, person) != first
 
 
+def test_nobody_learns_by_asking_again_whether_she_said_yes_to_another_agency(house: House) -> None:
+    asking, other = house.agency(), house.agency()
+    silent, willing = house.person(asking), house.person(asking)
+    wish = {"agency": other.id, "purpose": "referral", "categories": ["contact"]}
+
+    def again(person: Person) -> str:
+        answer = house.call(asking, "/consent/v1/consent-requests", {"ppid": person.ppid, **wish})
+        return str(answer.json()["request"])
+
+    first = {person.subject: again(person) for person in (silent, willing)}
+    made = grants.answer_request(house.room, willing.subject, UUID(first[willing.subject]), Answer(accept=True))
+    assert made is not None
+    assert [again(person) for person in (silent, willing)] == list(first.values())
+    grants.revoke_grant(house.room, willing.subject, made)
+    assert [again(person) for person in (silent, willing)] == list(first.values())
+    assert waiting(house, willing) == [], "nor is she pressed"
+
+
 def test_five_questions_in_two_weeks_are_enough_whatever_she_answers(house: House) -> None:
     agency, other = house.agency(), house.agency()
     person = house.person(agency)

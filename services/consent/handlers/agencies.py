@@ -80,7 +80,8 @@ def _asked_before(connection: Connection, room: Room, row: Mapping[str, Any]) ->
     recent = permissions.requests_by(connection, row["subject_id"], row["asked_by"], since)
     for asked in recent:
         same = all(getattr(asked, member) == row[member] for member in ("agency", "purpose", "categories"))
-        if same and not asked.accepted:
+        # What she allows another agency is not for this one to see; of its own grant it knows.
+        if same and not (asked.accepted and asked.agency == asked.asked_by):
             found: UUID = asked.id
             return found
     # Counted whatever she answered, or this would tell that she did.
