@@ -27,6 +27,8 @@ class Box:
     envelope: Envelope | None = None
     grant: UUID = NEVER
     subject: UUID | None = None
+    closed: bool = False
+    """Whether it can never open for who asks: its grant has ended, or is for somebody else."""
     opening: UUID = NEVER
     categories: frozenset[str] = frozenset()
     """What may be had of it, once its intent is in the ledger."""

@@ -240,6 +240,25 @@ def test_who_asks_while_she_is_changing_something_is_told_to_come_again(
     assert house.open(agency, envelope).status_code == 200
 
 
+def test_for_whom_nothing_can_open_any_more_cannot_tell_that_she_is_just_changing_something(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(locks, "SHARED_SECONDS", 0.1)
+    agency, stranger, person = house.agency(), house.agency(), house.person()
+    ended, live = house.allow(person, agency, "legal"), house.allow(person, agency)
+    old, envelope = house.envelope(ended), house.envelope(live)
+    grants.revoke_grant(house.room, person.subject, ended)
+    with held(house, person):
+        for who, box in ((agency, old), (stranger, envelope), (stranger, old)):
+            closed, never = house.open(who, box), house.open(who, "fw1.bmV2ZXI")
+            assert (closed.status_code, closed.content) == (404, never.content)
+            batch = house.call(who, "/consent/v1/openings", {"envelopes": [box, "fw1.bmV2ZXI"]}).json()["openings"]
+            assert batch[0] == batch[1]
+
+    assert house.kinds(person)[-6:] == ["opening.refused"] * 6
+    assert house.open(agency, envelope).status_code == 200
+
+
 @pytest.mark.usefixtures("patient")
 def test_one_more_than_may_open_at_once_is_asked_to_come_again(house: House) -> None:
     agency, person = house.agency(), house.person()

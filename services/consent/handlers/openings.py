@@ -90,8 +90,12 @@ def _begin(room: Room, agency: str, texts: Sequence[str], seen: Seen) -> Opening
             held.enter_context(_place(_batch_places))
         opening = Opening(room, held, agency, [read_box(text) for text in texts])
         _find_subjects(opening)
+        _refuse_closed(opening, seen)
         free = _lock(opening)
-        _decide_and_record(opening, [box for box in opening.boxes if box.subject in free], seen)
+        if opening.connection is not None:
+            with transaction_on(opening.connection):
+                may_open = [box for box in opening.boxes if box.subject in free and not box.closed]
+                _decide_and_record(opening, opening.connection, may_open, seen)
         opening.held = held.pop_all()
     _fill(opening)
     if not opening.opened:
@@ -111,14 +115,25 @@ def _place(places: BoundedSemaphore) -> Iterator[None]:
 
 def _find_subjects(opening: Opening) -> None:
     with opening.room.database.reading() as connection:
-        owners = permissions.subjects_of(connection, [box.grant for box in opening.boxes])
+        owners = permissions.owners(connection, [box.grant for box in opening.boxes])
     for box in opening.boxes:
-        box.subject = owners.get(box.grant)
+        if box.grant in owners:
+            box.subject, recipient, ended = owners[box.grant]
+            box.closed = ended or recipient != opening.agency
+
+
+def _refuse_closed(opening: Opening, seen: Seen) -> None:
+    """Record the refusals for which nobody need hold still: who waited would learn that she is just changing something."""
+    closed = [box for box in opening.boxes if box.closed]
+    if closed:
+        with opening.room.database.transaction() as connection:
+            subjects.hold(connection, {box.owner for box in closed})
+            _decide_and_record(opening, connection, closed, seen)
 
 
 def _lock(opening: Opening) -> Collection[UUID | None]:
     """Take everybody's lock; who could be locked. Boxes of those who are just changing something may be asked for again."""
-    wanted = {box.subject for box in opening.boxes if box.subject}
+    wanted = {box.subject for box in opening.boxes if box.subject and not box.closed}
     locks, held = opening.room.locks, opening.held
     free: Collection[UUID] = wanted
     if len(wanted) > 1:
@@ -129,51 +144,46 @@ def _lock(opening: Opening) -> Collection[UUID | None]:
         except Busy:
             free = ()
     for box in opening.boxes:
-        if box.subject and box.subject not in free:
+        if box.subject and box.subject not in free and not box.closed:
             box.problem = unavailable("Her permissions are just changing. Please try again in a moment.", 1)
     return free
 
 
-def _decide_and_record(opening: Opening, boxes: Sequence[Box], seen: Seen) -> None:
-    """Decide on the primary and commit the ledger's lines, of intents and of refusals, in one transaction."""
-    room, connection = opening.room, opening.connection
-    if connection is None:
-        return
-    now = room.clock.now()
-    with transaction_on(connection):
-        owners = {box.owner for box in boxes}
-        snapshots = read_snapshots(connection, room.roster, owners, [opening.agency])
-        terms = permissions.terms_of(connection, [box.grant for box in boxes])
-        entries = {}
-        for place, box in enumerate(boxes):
-            recipient, purpose = terms.get(box.grant, ("", ""))
-            snapshot = snapshots.of(box.owner, opening.agency)
-            if recipient == opening.agency and _is_behind(opening, box, snapshot, seen):
-                # Nobody else is told so: for them there is nothing here.
-                box.problem = epochs.catching_up()
-                continue
-            request = Request(opening.agency, purpose, room.policy.categories & box.parts, box.grant)
-            entries[place] = _entry(opening, box, decide(snapshot, request, now, room.policy))
-        first = ledger.append(connection, list(entries.values()), now) if entries else 0
+def _decide_and_record(opening: Opening, connection: Connection, boxes: Sequence[Box], seen: Seen) -> None:
+    """Decide on the primary and commit the ledger's lines, of intents and of refusals, in the caller's transaction."""
+    room, now = opening.room, opening.room.clock.now()
+    owners = {box.owner for box in boxes}
+    snapshots = read_snapshots(connection, room.roster, owners, [opening.agency])
+    terms = permissions.terms_of(connection, [box.grant for box in boxes])
+    entries = {}
+    for place, box in enumerate(boxes):
+        recipient, purpose = terms.get(box.grant, ("", ""))
+        snapshot = snapshots.of(box.owner, opening.agency)
+        if recipient == opening.agency and _is_behind(opening, connection, box, snapshot, seen):
+            # Nobody else is told so: for them there is nothing here.
+            box.problem = epochs.catching_up()
+            continue
+        request = Request(opening.agency, purpose, room.policy.categories & box.parts, box.grant)
+        entries[place] = _entry(opening, box, decide(snapshot, request, now, room.policy))
+    first = ledger.append(connection, list(entries.values()), now) if entries else 0
     for position, place in enumerate(entries, first):
         if (answer := boxes[place].answer) is not None:
             answer["ledger"] = position
 
 
-def _is_behind(opening: Opening, box: Box, snapshot: Snapshot, seen: Seen) -> bool:
+def _is_behind(opening: Opening, connection: Connection, box: Box, snapshot: Snapshot, seen: Seen) -> bool:
     """Whether this database has not yet seen what the box was sealed after, or what the agency has seen.
 
     To decide on it could revive a grant that has ended.
     """
     known = epochs.Known(opening.agency, box.owner, snapshot.epoch)
-    was_ahead = snapshot.epoch < box.header.epoch and _is_as_sealed(opening, box)
+    was_ahead = snapshot.epoch < box.header.epoch and _is_as_sealed(opening, connection, box)
     return was_ahead or seen.is_ahead_of(opening.room, known)
 
 
-def _is_as_sealed(opening: Opening, box: Box) -> bool:
+def _is_as_sealed(opening: Opening, connection: Connection, box: Box) -> bool:
     """Whether nobody wrote another epoch on a box: with made-up ones, an agency could count her changes of mind."""
-    assert opening.connection is not None  # noqa: S101 - on which it is being decided
-    secret = key_store.grant_secrets(opening.connection, opening.room.keys, [box.grant]).get(box.grant)
+    secret = key_store.grant_secrets(connection, opening.room.keys, [box.grant]).get(box.grant)
     try:
         open_box(box, X25519PrivateKey.from_private_bytes(secret) if secret else None)
     except Unopenable:
@@ -188,7 +198,7 @@ def _entry(opening: Opening, box: Box, decision: Decision) -> Entry:
     facts = {"opening": str(box.opening), "referral": header.id, "grant": header.grant, "epoch": decision.epoch}
     facts |= {"policy": decision.policy_version, "rules": _rules(decision)}
     foreign = header.recipient != agency
-    if foreign or not decision.permitted:
+    if foreign or box.closed or not decision.permitted:
         return Entry("opening.refused", box.subject, agency, facts | ({"foreign": True} if foreign else {}))
     box.categories = decision.permitted
     token = epochs.issue(opening.room, epochs.Known(agency, box.owner, decision.epoch))

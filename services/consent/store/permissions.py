@@ -13,7 +13,7 @@ from services.consent.paperwork import compelled, waiting_grant
 
 AnyRow = Row[tuple[Any, ...]]
 # Put together once: they are asked for each opening.
-_OWNERS = select(grant.c.id, grant.c.subject_id).where(one_of(grant.c.id, "grants"))
+_OWNERS = select(grant.c.id, grant.c.subject_id, grant.c.agency, grant.c.ended_at).where(one_of(grant.c.id, "grants"))
 _TERMS = select(grant.c.id, grant.c.agency, grant.c.purpose).where(one_of(grant.c.id, "grants"))
 
 
@@ -34,10 +34,10 @@ def get_grant(connection: Connection, grant_id: UUID) -> AnyRow | None:
     return connection.execute(select(grant).where(grant.c.id == grant_id)).one_or_none()
 
 
-def subjects_of(connection: Connection, grant_ids: Iterable[UUID]) -> dict[UUID, UUID]:
-    """The survivors who gave these grants; a pair never changes, so no lock is needed to read it."""
+def owners(connection: Connection, grant_ids: Iterable[UUID]) -> dict[UUID, tuple[UUID, str, bool]]:
+    """Who gave these grants to whom, and whether they have ended: once true it stays so, and no lock is needed to read it."""
     found = connection.execute(_OWNERS, {"grants": listed(grant_ids)})
-    return {row.id: row.subject_id for row in found}
+    return {row.id: (row.subject_id, row.agency, row.ended_at is not None) for row in found}
 
 
 def terms_of(connection: Connection, grant_ids: Iterable[UUID]) -> dict[UUID, tuple[str, str]]:
