@@ -24,6 +24,7 @@ from services.consent.handlers import (
     new_pin,
     new_words,
     notices,
+    openings,
     passkeys,
     rights,
     visits,
@@ -149,6 +150,13 @@ def attest(house: House, agency: Agency, person: Person) -> Act:
     return lambda: notices.attest(house.room, agency.id, name, "deleted")
 
 
+def open_closed(house: House, agency: Agency, person: Person) -> Act:
+    name = house.allow(person, agency)
+    envelope = house.envelope(name)
+    revoke_grant(house.room, person.subject, name)
+    return lambda: openings.begin_opening(house.room, agency.id, envelope)
+
+
 def claim(house: House, _agency: Agency, person: Person) -> Act:
     return lambda: accounts.claim(house.room, person.claim_code, PIN)
 
@@ -210,6 +218,7 @@ WRITES: dict[Callable[[House, Agency, Person], Act], int | None] = {
     unseal: None,
     acknowledge: None,
     attest: None,
+    open_closed: NOBODY,
 }
 each_write = pytest.mark.parametrize("write", WRITES, ids=lambda write: write.__name__)
 # On SQLite one writes at a time, so that nothing can be written while an erasure is under way.
@@ -234,6 +243,7 @@ ONE_TRANSACTION = {
     "letters.write_letter",
     "notices.attest",
     "notices.poll",
+    "openings._refuse_closed",
     "passkeys.add",
     "passkeys.come_in",
     "passkeys.remove",
