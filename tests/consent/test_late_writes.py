@@ -269,6 +269,7 @@ ABOUT_NOBODY = {
     "rotation._rewrap_some",
     "rotation.rotate",
     "rotation._due",
+    "rotation._next_key",
     "tree.integrate",
     "tree.sign",
     "witnesses.cosign",
