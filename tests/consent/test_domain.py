@@ -29,6 +29,7 @@ from services.consent.domain import (
     Verdict,
     best_grant,
     decide,
+    is_shut_out,
 )
 from services.consent.policy import reason
 from tests.support.clocks import NOON
@@ -519,3 +520,22 @@ def test_a_stricter_policy_never_widens(snapshot: Snapshot, request: Request, ca
     stricter = replace(POLICY, floors=POLICY.floors | {(sector, category)})
 
     assert decide(snapshot, request, NOON, stricter).permitted <= decided(snapshot, request).permitted
+
+
+@pytest.mark.parametrize(
+    ("named", "shut_out"),
+    [
+        ({"agency": "theirs"}, True),
+        ({"agency": "another"}, False),
+        ({}, False),
+        ({"sector": "health"}, False),
+        ({"agency": "theirs", "sector": "health"}, False),
+        ({"agency": "theirs", "category": "health"}, False),
+        ({"agency": "theirs", "purpose": "court_support"}, False),
+    ],
+)
+def test_shut_out_is_whom_she_keeps_from_everything_by_name(named: Any, shut_out: bool) -> None:
+    other = Restriction(UUID(int=1), category="health")
+    rules = [other, Restriction(UUID(int=2), **named), other]
+    assert is_shut_out(Snapshot("active", 1, None, restrictions=rules), "theirs") is shut_out
+    assert not is_shut_out(Snapshot("active", 1, None, restrictions=[other]), "theirs")
