@@ -49,8 +49,13 @@ IN_UTC = "-c timezone=UTC"
 # A machine that vanishes without a word would hold survivors' locks, or threads here, for hours: so both sides ask after the
 # other. PostgreSQL waits a minute, since a machine that only stood still goes on with what it had begun under its lock.
 NOTICED = "-c tcp_keepalives_idle=30 -c tcp_keepalives_interval=10 -c tcp_keepalives_count=3 -c tcp_user_timeout=60000"
-NOTICING = {"keepalives_idle": 5, "keepalives_interval": 1, "keepalives_count": 5, "tcp_user_timeout": 10_000}
-CONNECT_SECONDS = 5
+NOTICING = {
+    "connect_timeout": 5,
+    "keepalives_idle": 5,
+    "keepalives_interval": 1,
+    "keepalives_count": 5,
+    "tcp_user_timeout": 10_000,
+}
 BY_KEY = "-c enable_seqscan=off -c jit=off"
 POSTGRESQL: Dialect = registry.load("postgresql.psycopg")()
 SQLITE_KEYS = {"SQLITE_CONSTRAINT_PRIMARYKEY", "SQLITE_CONSTRAINT_UNIQUE"}
@@ -285,7 +290,6 @@ def _engine(url: str, pool_size: int, options: str) -> Engine:
             parsed,
             connect_args={
                 **{name: value for name, value in NOTICING.items() if name not in parsed.query},
-                "connect_timeout": parsed.query.get("connect_timeout", CONNECT_SECONDS),
                 # After the options of the URL, which they would otherwise replace.
                 "options": " ".join([*parsed.normalized_query.get("options", ()), options]),
             },

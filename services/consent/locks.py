@@ -62,7 +62,7 @@ class PostgresLocks:
         """A transaction-level exclusive lock: PostgreSQL lets go of it just after the commit."""
         with self._database.transaction() as connection:
             with as_busy():
-                _limit_wait(connection, EXCLUSIVE_SECONDS)
+                limit_wait(connection, EXCLUSIVE_SECONDS)
                 connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _key(subject)})
             yield connection
 
@@ -73,7 +73,7 @@ class PostgresLocks:
         with self._database.connection() as connection:
             try:
                 with as_busy(), transaction_on(connection):
-                    _limit_wait(connection, SHARED_SECONDS)
+                    limit_wait(connection, SHARED_SECONDS)
                     connection.execute(
                         text("SELECT pg_advisory_lock_shared(key) FROM unnest(CAST(:keys AS bigint[])) AS key"), keys
                     )
@@ -194,7 +194,8 @@ def _try(connection: Connection, keys: set[int]) -> set[int]:
         return {key for key, had in connection.execute(text(asked), {"keys": sorted(keys)}) if had}
 
 
-def _limit_wait(connection: Connection, seconds: float) -> None:
+def limit_wait(connection: Connection, seconds: float) -> None:
+    """Let PostgreSQL wait for locks no longer than this, until the transaction ends."""
     connection.execute(text("SELECT set_config('lock_timeout', :limit, true)"), {"limit": f"{seconds}s"})
 
 

@@ -110,12 +110,8 @@ def check(room: Room, progress: Progress) -> Verdict:
     return verdict
 
 
-def _to_nobody(_own: files.Files) -> None:
-    """Nothing is handed over."""
-
-
-def show(room: Room, switch: str, body: str, hand_over: Callable[[files.Files], None] = _to_nobody) -> files.Files:
-    """What a governance body gets to see of the audited draft, as its own to keep; once it has that, it is recorded."""
+def show(room: Room, switch: str, body: str, hand_over: Callable[[files.Files], object]) -> None:
+    """Hand a governance body what it gets to see of the audited draft, its own to keep; once it has that, it is recorded."""
     with room.database.reading() as connection:
         governance.must_govern(connection, switch, "seen", body)
         draft = _audited(connection)
@@ -126,7 +122,6 @@ def show(room: Room, switch: str, body: str, hand_over: Callable[[files.Files], 
         raise refuse("switch-off", "The draft has nothing that this switch is about.")
     hand_over(own)
     governance.decide(room, switch, "seen", body, draft.bundle)
-    return own
 
 
 def approve(room: Room, role: str, name: str) -> Any:
@@ -218,7 +213,7 @@ def _drifts(room: Room, draft: Draft, rows: Sequence[Any], plan: Mapping[str, An
     for row in rows:
         meets = row.period == draft.period or ("-Q" in row.period) != ("-Q" in draft.period)
         if row.period[:4] == draft.period[:4] and meets:
-            tables = _counted(room, plan, row.period, lambda done, total: None)  # noqa: ARG005 - called by position
+            tables = _counted(room, plan, row.period, lambda _done, _total: None)
             now = begin((row.id, row.number, row.period), (draft.plan, draft.rules), tables, b"").persons()
             found[row.id] = drift({name: size for name, size in row.truth["persons"].items() if name in now}, now)
     return found

@@ -378,7 +378,7 @@ def test_who_could_not_have_the_lock_for_whatever_reason_does_not_go_on(
 
     locks, subject = PostgresLocks(database), uuid4()
     with locks.changing(subject):
-        monkeypatch.setattr(module, "_limit_wait", cancelled_soon)
+        monkeypatch.setattr(module, "limit_wait", cancelled_soon)
         for take in _takers(locks, subject).values():
             with pytest.raises(OperationalError, match="statement timeout"), take():  # type: ignore[attr-defined]
                 raise AssertionError("went on without the lock")

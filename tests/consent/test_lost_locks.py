@@ -2,13 +2,13 @@
 
 import asyncio
 import json
-from contextlib import suppress
+import signal
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
-from uuid import UUID
 
 import pytest
-from sqlalchemy import select, text
+from sqlalchemy import text
 from sqlalchemy.exc import OperationalError
 
 from deploy.testing.postgresql import PostgresServer
@@ -16,51 +16,40 @@ from services.common.clock import SystemClock
 from services.common.settings import Settings
 from services.consent.handlers import grants
 from services.consent.handlers.openings import begin_opening
-from services.consent.models import ledger_entry
 from services.consent.room import Room
 from services.consent.sending import OpeningResponse
-from tests.support.arrivals import Line, request
-from tests.support.consent import TokenSigner, join, open_session, register, sealed
+from tests.support.arrivals import Line, Watched, request
+from tests.support.consent import TokenSigner, join, ledger_of, open_session, register, sealed
 from tests.support.consent_processes import own_room, serving
+from tests.support.hubs import HubProcess
 
 pytestmark = [pytest.mark.slow, pytest.mark.backend("postgresql")]
 PATH = "/consent/v1/openings"
 # Far more than a small window takes in.
 WORDS = {"summary": {"text": "A quiet place. " * 5000}}
 SMALL_WINDOW = 4096
+END_HOLDERS = """SELECT pg_terminate_backend(pid, 5000) FROM (
+    SELECT DISTINCT pid FROM pg_locks WHERE locktype = 'advisory' AND mode = 'ShareLock' AND objsubid = 1
+    AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+) AS holder"""
 
 
 def test_bytes_whose_lock_was_lost_stop_before_another_process_tells_her_revoked(
     postgres_server: PostgresServer, tmp_path: Path
 ) -> None:
-    settings = Settings(database_url=postgres_server.empty_database(), data=tmp_path)
-    signer = TokenSigner(settings.token_issuer, SystemClock())
-    with serving(settings, signer, 2) as processes, own_room(settings, signer) as room:
-        agency = join(room, signer, "housing")
-        person = register(room, agency.id)
-        name = grants.give_grant(room, person.subject, grants.Wish(agency.id, "referral", ["summary"]))
-        cookie = {"cookie": f"s={open_session(room, person.subject)}"}
-        revoke = Line(processes[1].port)
-        assert revoke.ask(request("GET", "/my/v1/grants", cookie)).status == 200
-
-        slow = Line(processes[0].port, SMALL_WINDOW)
-        url = f"http://127.0.0.1:{processes[0].port}{PATH}"
-        body = json.dumps({"envelope": sealed(room, name, WORDS)}).encode()
-        slow.socket.sendall(request("POST", PATH, agency.headers("POST", url), body))
-        arrived, last = slow.take()
+    def lose(room: Room, _process: HubProcess) -> None:
         assert _end_holders(room) == 1
-        answer = revoke.ask(request("DELETE", f"/my/v1/grants/{name}", cookie))
-        revoke.close()
-        assert answer.status == 204
 
-        with suppress(ConnectionError):
-            while True:
-                chunk, last = slow.take()
-                arrived += chunk
-        slow.close()
-        assert last < answer.first, "bytes of a revoked grant arrived after the answer to the revocation"
-        assert len(arrived) < len(json.dumps(WORDS))
-        assert _kinds(room, person.subject)[-3:] == ["opening.intended", "grant.ended", "key.destroyed"]
+    _revoked_after(lose, postgres_server, tmp_path)
+
+
+def test_a_killed_process_takes_its_bytes_and_its_lock_with_it(postgres_server: PostgresServer, tmp_path: Path) -> None:
+    def lose(_room: Room, process: HubProcess) -> None:
+        process.kill()
+        assert process.popen
+        assert process.popen.returncode == -signal.SIGKILL
+
+    _revoked_after(lose, postgres_server, tmp_path)
 
 
 def test_nothing_is_sent_when_the_lock_was_lost_before_the_first_byte(
@@ -88,16 +77,40 @@ def test_nothing_is_sent_when_the_lock_was_lost_before_the_first_byte(
         assert sent == []
 
 
+def _revoked_after(lose: Callable[[Room, HubProcess], None], postgres: PostgresServer, folder: Path) -> None:
+    """Revoke through one process what another is sending to a slow receiver, after its lock was lost."""
+    settings = Settings(database_url=postgres.empty_database(), data=folder)
+    signer = TokenSigner(settings.token_issuer, SystemClock())
+    with serving(settings, signer, 2) as processes, own_room(settings, signer) as room:
+        agency = join(room, signer, "housing")
+        person = register(room, agency.id)
+        name = grants.give_grant(room, person.subject, grants.Wish(agency.id, "referral", ["summary"]))
+        cookie = {"cookie": f"s={open_session(room, person.subject)}"}
+        revoke = Line(processes[1].port)
+        # Ready, so that what it answers is not held up by what comes first on a line.
+        assert revoke.ask(request("GET", "/my/v1/grants", cookie)).status == 200
+
+        slow = Watched(processes[0].port, SMALL_WINDOW)
+        url = f"http://127.0.0.1:{processes[0].port}{PATH}"
+        body = json.dumps({"envelope": sealed(room, name, WORDS)}).encode()
+        slow.socket.sendall(request("POST", PATH, agency.headers("POST", url), body))
+        begun, last_before = slow.take()
+        lose(room, processes[0].process)
+        answer = revoke.ask(request("DELETE", f"/my/v1/grants/{name}", cookie))
+        revoke.close()
+        assert answer.status == 204
+
+        arrived, last = slow.until_cut()
+        assert max(last, last_before) < answer.first, (
+            "bytes of a revoked grant arrived after the answer to the revocation"
+        )
+        assert len(begun) + len(arrived) < len(json.dumps(WORDS))
+        kinds = [row.kind for row in ledger_of(room, person.subject)]
+        assert kinds[-3:] == ["opening.intended", "grant.ended", "key.destroyed"]
+
+
 def _end_holders(room: Room) -> int:
     """End the sessions that hold somebody's lock, as a failover would; how many."""
-    held = "SELECT DISTINCT pid FROM pg_locks WHERE locktype = 'advisory' AND mode = 'ShareLock' AND objsubid = 1"
-    here = "database = (SELECT oid FROM pg_database WHERE datname = current_database())"
     with room.database.reading() as connection:
-        ended = connection.scalars(text(f"SELECT pg_terminate_backend(pid, 5000) FROM ({held} AND {here}) AS holder"))  # noqa: S608
+        ended = connection.scalars(text(END_HOLDERS))
         return sum(ended)
-
-
-def _kinds(room: Room, subject: UUID) -> list[str]:
-    query = select(ledger_entry.c.kind).where(ledger_entry.c.subject_id == subject)
-    with room.database.reading() as connection:
-        return list(connection.scalars(query.order_by(ledger_entry.c.position)))

@@ -2,11 +2,9 @@
 
 import asyncio
 import json
-import signal
 import threading
 import time
 from collections.abc import Callable
-from pathlib import Path
 from select import poll
 from typing import Any
 from uuid import UUID
@@ -14,18 +12,14 @@ from uuid import UUID
 import pytest
 from sqlalchemy import func, select
 
-from deploy.testing.postgresql import PostgresServer
-from services.common.clock import SystemClock
-from services.common.settings import Settings
 from services.consent import locks, sending
 from services.consent.handlers import grants, openings
 from services.consent.handlers.openings import AT_ONCE, begin_opening
 from services.consent.locks import ProcessLocks
-from services.consent.models import ledger_entry, plumbing
+from services.consent.models import plumbing
 from services.consent.sending import OpeningResponse
-from tests.support.arrivals import Line, request
-from tests.support.consent import Agency, House, Person, TokenSigner, join, open_session, register, sealed
-from tests.support.consent_processes import own_room, serving
+from tests.support.arrivals import Line, Watched, request
+from tests.support.consent import Agency, House, Person
 from tests.support.hubs import eventually
 
 PATH = "/consent/v1/openings"
@@ -298,66 +292,6 @@ def test_a_crowd_that_waits_for_her_change_does_not_keep_the_bytes_before_it_fro
     first.close()
     for line in crowd:
         line.close()
-
-
-@pytest.mark.slow
-@pytest.mark.backend("postgresql")
-def test_a_killed_process_takes_its_bytes_and_its_lock_with_it(postgres_server: PostgresServer, tmp_path: Path) -> None:
-    settings = Settings(database_url=postgres_server.empty_database(), data=tmp_path)
-    signer = TokenSigner(settings.token_issuer, SystemClock())
-    with serving(settings, signer, 2) as processes, own_room(settings, signer) as room:
-        agency = join(room, signer, "housing")
-        person = register(room, agency.id)
-        name = grants.give_grant(room, person.subject, grants.Wish(agency.id, "referral", ["summary"]))
-        url = f"http://127.0.0.1:{processes[0].port}{PATH}"
-        line = Watched(processes[0].port, SMALL_WINDOW)
-        body = json.dumps({"envelope": sealed(room, name, WORDS)}).encode()
-        line.socket.sendall(request("POST", PATH, agency.headers("POST", url), body))
-        line.take()
-        processes[0].process.kill()
-        cookie = {"cookie": f"s={open_session(room, person.subject)}"}
-        revoke = Line(processes[1].port)
-        answer = revoke.ask(request("DELETE", f"/my/v1/grants/{name}", cookie))
-        revoke.close()
-
-        assert answer.status == 204
-        arrived, last = line.until_cut()
-        assert last < answer.first
-        assert len(arrived) < len(json.dumps(WORDS))
-        with room.database.reading() as connection:
-            query = select(ledger_entry.c.kind).where(ledger_entry.c.subject_id == person.subject)
-            kinds = list(connection.scalars(query.order_by(ledger_entry.c.position)))
-        assert kinds[-3:] == ["opening.intended", "grant.ended", "key.destroyed"]
-        assert processes[0].process.popen is not None
-        assert processes[0].process.popen.returncode == -signal.SIGKILL
-
-
-class Watched(Line):
-    """A line on which an answer can be read in pieces, or as far as it comes."""
-
-    was_reset = False
-
-    def rest(self, received: bytes) -> bytes:
-        """What is still missing of an answer."""
-        head, _, content = received.partition(b"\r\n\r\n")
-        length = next(line for line in head.split(b"\r\n") if line.lower().startswith(b"content-length"))
-        missing = int(length.partition(b":")[2]) - len(content)
-        more = b""
-        while len(more) < missing:
-            more += self.take()[0]
-        return more
-
-    def until_cut(self) -> tuple[bytes, int]:
-        """Everything that arrives until the other side ends the connection, and when the last of it did."""
-        arrived, last = b"", 0
-        try:
-            while True:
-                chunk, last = self.take()
-                arrived += chunk
-        except ConnectionError as error:
-            self.was_reset = isinstance(error, ConnectionResetError)
-        self.close()
-        return arrived, last
 
 
 class Revoking:

@@ -347,7 +347,7 @@ def test_what_was_tampered_with_after_the_audit_is_not_published(room: Room, key
     gate.build(room, keys, "2026-Q1", quietly)
     approved(room)
     with room.database.transaction() as connection:
-        row = store.find(connection, "2026-Q1")
+        [row] = store.list_all(connection)
         changed = {**store.files(connection, "2026-Q1"), "tables/need.csv": b"family,value\r\nF2,3\r\n"}
         kept = {column: getattr(row, column) for column in row._fields}
         store.keep_draft(connection, kept, changed)
@@ -360,7 +360,7 @@ def test_a_draft_that_fails_its_audit_stops_there_and_what_is_out_stands(
     released(room, keys, "2026-Q1")
     gate.build(room, keys, "2026-Q2", quietly)
     with room.database.transaction() as connection:
-        row = store.find(connection, "2026-Q2")
+        row = store.list_all(connection)[-1]
         content = store.files(connection, "2026-Q2")
         need = content["tables/need.json"].replace(b'"x"', b"7", 1)
         kept = {column: getattr(row, column) for column in row._fields}
@@ -549,7 +549,7 @@ def test_ocap_nothing_a_switch_governs_exists_until_the_named_body_says_so(room:
     approved(room)
     # It sees them first, and takes its own copy.
     assert refused(lambda: gate.publish(room)) == "not-seen"
-    given: list[object] = []
+    given: list[Mapping[str, bytes]] = []
     assert refused(lambda: gate.show(room, "indigenous", "Somebody Else", given.append)) == "not-yours"
     assert not given
 
@@ -559,7 +559,8 @@ def test_ocap_nothing_a_switch_governs_exists_until_the_named_body_says_so(room:
     with pytest.raises(OSError, match="No space"):
         gate.show(room, "indigenous", BODY, no_room)
     assert refused(lambda: gate.publish(room)) == "not-seen"
-    own = gate.show(room, "indigenous", BODY)
+    gate.show(room, "indigenous", BODY, given.append)
+    [own] = given
     assert set(own) == {f"tables/culture{more}.{kind}" for more in ("", "-result") for kind in ("json", "csv")}
     gate.publish(room)
 
@@ -586,7 +587,7 @@ def test_ocap_a_veto_stops_the_draft_and_leaves_the_tables_out_of_the_next(room:
     governance.decide(room, "indigenous", "on", BODY)
     gate.build(room, keys, "2026", quietly)
     approved(room)
-    gate.show(room, "indigenous", BODY)
+    gate.show(room, "indigenous", BODY, lambda _own: None)
     governance.decide(room, "indigenous", "veto", BODY)
     assert refused(lambda: gate.publish(room)) == "switch-off"
     made = gate.build(room, keys, "2026", quietly)

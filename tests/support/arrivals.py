@@ -72,6 +72,34 @@ class Line:
         self.socket.close()
 
 
+class Watched(Line):
+    """A line on which an answer can be read in pieces, or as far as it comes."""
+
+    was_reset = False
+
+    def rest(self, received: bytes) -> bytes:
+        """What is still missing of an answer."""
+        head, _, content = received.partition(b"\r\n\r\n")
+        length = next(line for line in head.split(b"\r\n") if line.lower().startswith(b"content-length"))
+        missing = int(length.partition(b":")[2]) - len(content)
+        more = b""
+        while len(more) < missing:
+            more += self.take()[0]
+        return more
+
+    def until_cut(self) -> tuple[bytes, int]:
+        """Everything that arrives until the other side ends the connection, and when the last of it did."""
+        arrived, last = b"", 0
+        try:
+            while True:
+                chunk, last = self.take()
+                arrived += chunk
+        except ConnectionError as error:
+            self.was_reset = isinstance(error, ConnectionResetError)
+        self.close()
+        return arrived, last
+
+
 def request(method: str, path: str, headers: dict[str, str], body: bytes = b"") -> bytes:
     """The bytes of a request on a connection that is kept."""
     lines = [f"{method} {path} HTTP/1.1", "host: 127.0.0.1", f"content-length: {len(body)}"]

@@ -169,8 +169,7 @@ class House:
 
     def ledger(self, person: Person) -> list[Any]:
         """Her ledger, oldest first."""
-        with self.room.database.reading() as connection:
-            return list(ledger.about(connection, person.subject, None, 1_000_000))[::-1]
+        return ledger_of(self.room, person.subject)
 
     def kinds(self, person: Person) -> list[str]:
         """What her ledger tells of, oldest first."""
@@ -251,6 +250,12 @@ def open_session(room: Room, subject: UUID, *, stepped_up: bool = False) -> str:
         if stepped_up:
             subjects.change_session(connection, digest, stepped_up_until=now + timedelta(minutes=5))
     return token
+
+
+def ledger_of(room: Room, subject: UUID) -> list[Any]:
+    """Somebody's ledger, oldest first."""
+    with room.database.reading() as connection:
+        return list(ledger.about(connection, subject, None, 1_000_000))[::-1]
 
 
 def sealed(room: Room, grant: UUID, parts: Mapping[str, Mapping[str, Any]], **header: Any) -> str:

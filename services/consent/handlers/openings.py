@@ -91,11 +91,11 @@ def _begin(room: Room, agency: str, texts: Sequence[str], seen: Seen) -> Opening
         opening = Opening(room, held, agency, [read_box(text) for text in texts])
         _find_subjects(opening)
         _refuse_closed(opening, seen)
-        free = _lock(opening)
+        others = [box for box in opening.boxes if not box.closed]
+        free = _lock(opening, others)
         if opening.connection is not None:
             with transaction_on(opening.connection):
-                may_open = [box for box in opening.boxes if box.subject in free and not box.closed]
-                _decide_and_record(opening, opening.connection, may_open, seen)
+                _decide_and_record(opening, opening.connection, [box for box in others if box.subject in free], seen)
         opening.held = held.pop_all()
     _fill(opening)
     if not opening.opened:
@@ -131,9 +131,9 @@ def _refuse_closed(opening: Opening, seen: Seen) -> None:
             _decide_and_record(opening, connection, closed, seen)
 
 
-def _lock(opening: Opening) -> Collection[UUID | None]:
+def _lock(opening: Opening, boxes: Sequence[Box]) -> Collection[UUID | None]:
     """Take everybody's lock; who could be locked. Boxes of those who are just changing something may be asked for again."""
-    wanted = {box.subject for box in opening.boxes if box.subject and not box.closed}
+    wanted = {box.subject for box in boxes if box.subject}
     locks, held = opening.room.locks, opening.held
     free: Collection[UUID] = wanted
     if len(wanted) > 1:
@@ -143,8 +143,8 @@ def _lock(opening: Opening) -> Collection[UUID | None]:
             opening.connection = held.enter_context(locks.opening(list(wanted)))
         except Busy:
             free = ()
-    for box in opening.boxes:
-        if box.subject and box.subject not in free and not box.closed:
+    for box in boxes:
+        if box.subject and box.subject not in free:
             box.problem = unavailable("Her permissions are just changing. Please try again in a moment.", 1)
     return free
 

@@ -40,11 +40,10 @@ def forbid(visit: HerHand, who: Choice = "", what: Choice = "") -> Response:
 @routes.post("/never/{restriction}/lift")
 def lift(visit: HerPin, restriction: UUID) -> Response:
     """Allow it again."""
-    try:
+    with unless_done(
+        lambda: restriction in {row.id for row in rights.overview(visit.room, visit.subject, past=True)["restrictions"]}
+    ):
         grants.lift_restriction(visit.room, visit.subject, restriction)
-    except Problem as problem:
-        hers = rights.overview(visit.room, visit.subject, past=True)["restrictions"]
-        unless_done(problem, done=restriction in {row.id for row in hers})
     return visit.go("/never")
 
 

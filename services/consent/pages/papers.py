@@ -40,10 +40,8 @@ def write_letter(visit: HerPin, agency: Annotated[str, Form(max_length=64)] = ""
 @routes.post("/paper/letter/{letter}/end")
 def end_letter(visit: HerHand, letter: UUID) -> Response:
     """Make a letter worthless."""
-    try:
+    with unless_done(lambda: letter in {row.id for row in letters.letters_of(visit.room, visit.subject)}):
         letters.end_letter(visit.room, visit.subject, letter)
-    except Problem as problem:
-        unless_done(problem, done=letter in {row.id for row in letters.letters_of(visit.room, visit.subject)})
     return visit.go("/paper")
 
 

@@ -1,13 +1,14 @@
 """Saying yes and taking back: choose, read back, confirm, keep the receipt; and stop one thing or everything."""
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import APIRouter, Query
 from fastapi.responses import Response
 
-from services.common.errors import Problem, not_found
+from services.common.errors import not_found
 from services.common.roster import Agency
 from services.consent.handlers import grants, rights, visits, waiting, words
 from services.consent.handlers.grants import Answer, Chosen, Wish
@@ -58,17 +59,15 @@ def read_back(visit: HerHand, wish: TheWish) -> Response:
 def give(visit: HerPin, wish: TheWish) -> Response:
     """Do it; then the receipt."""
     request, hers, looks = request_id(wish), her_words(wish), wish.look or None
+    made: UUID | None = None
     if request is None:
         asked = Wish(wish.agency, wish.purpose, wish.category, wish.days, looks, hers)
-        made: UUID | None = grants.give_grant(visit.room, visit.subject, asked)
+        made = grants.give_grant(visit.room, visit.subject, asked)
     else:
         answer = Answer(True, wish.days, looks, Chosen(wish.category, hers))
-        try:
+        with unless_done(partial(_answered, visit, request, accepted=True)):
             made = grants.answer_request(visit.room, visit.subject, request, answer)
-        except Problem as problem:
-            unless_done(problem, done=_answered(visit, request, accepted=True))
-            return visit.go()
-    return visit.go(f"/yes/{made}")
+    return visit.go(f"/yes/{made}" if made else "")
 
 
 @routes.get("/yes/{grant}")
@@ -87,21 +86,16 @@ def receipt(visit: Her, grant: UUID) -> Response:
 @routes.post("/requests/{request_id}/no")
 def not_now(visit: HerHand, request_id: UUID) -> Response:
     """Not now. Nothing changes."""
-    try:
+    with unless_done(lambda: _answered(visit, request_id, accepted=False)):
         grants.answer_request(visit.room, visit.subject, request_id, Answer(accept=False))
-    except Problem as problem:
-        unless_done(problem, done=_answered(visit, request_id, accepted=False))
     return visit.go()
 
 
 @routes.post("/stop/{grant}")
 def stop(visit: HerHand, grant: UUID) -> Response:
     """Take one thing back."""
-    try:
+    with unless_done(lambda: grant in {row.id for row, _why in waiting.waits_of(visit.room, visit.subject, past=True)}):
         grants.revoke_grant(visit.room, visit.subject, grant)
-    except Problem as problem:
-        waited = {row.id for row, _why in waiting.waits_of(visit.room, visit.subject, past=True)}
-        unless_done(problem, done=grant in waited)
     return visit.go(f"/stopped/{grant}" if _grant(visit, grant) else "")
 
 

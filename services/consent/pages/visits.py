@@ -1,7 +1,8 @@
 """One visit to a page: who comes, in which language, and how she is answered; errors become pages too."""
 
 import hmac
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Annotated, Any
 from urllib.parse import urlsplit
@@ -77,10 +78,14 @@ class Visit:
         return RedirectResponse(HOME + path, 303)
 
 
-def unless_done(problem: Problem, *, done: bool) -> None:
-    """Raise a problem again, but not where she has done just that before: a button pressed twice, an answer lost."""
-    if problem.status != 404 or not done:
-        raise problem
+@contextmanager
+def unless_done(done: Callable[[], bool]) -> Iterator[None]:
+    """Let what she asks for be missing where she has done just that before: a button pressed twice, an answer lost."""
+    try:
+        yield
+    except Problem as problem:
+        if problem.status != 404 or not done():
+            raise
 
 
 def policy(leave_to: str) -> str:

@@ -11,6 +11,7 @@ from sqlalchemy import Connection, Table, bindparam, exists, func, select, text,
 from services.common.database import insert_new
 from services.common.lists import listed, one_of
 from services.consent.keys import KeyEncryptionKeys, KeyGone
+from services.consent.locks import limit_wait
 from services.consent.models import audit_key, grant_key, key_encryption_key, safe_contact
 
 LIVE = (grant_key, audit_key, safe_contact)
@@ -25,7 +26,7 @@ _READ = {
     for table in LIVE
 }
 _ALONE = "SELECT pg_advisory_xact_lock(hashtextextended('fireweed:consent wraps', 0))"
-_NOT_FOR_LONG = "SET LOCAL lock_timeout = '2s'"
+WRAPPING_SECONDS = 2.0
 _TOGETHER = "SELECT pg_advisory_xact_lock_shared(hashtextextended('fireweed:consent wraps', 0))"
 
 
@@ -42,7 +43,7 @@ def wait_for_wrapping(connection: Connection) -> None:
     Not for long: whoever wants to wrap waits behind, so that one process that stands still would hold up everybody.
     """
     if connection.dialect.name == "postgresql":
-        connection.execute(text(_NOT_FOR_LONG))
+        limit_wait(connection, WRAPPING_SECONDS)
         connection.execute(text(_ALONE))
 
 

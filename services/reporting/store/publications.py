@@ -30,11 +30,6 @@ def list_all(connection: Connection) -> Sequence[Any]:
     return connection.execute(select(publication).order_by(publication.c.number)).all()
 
 
-def find(connection: Connection, name: str) -> Any:
-    """One publication or draft, or None."""
-    return connection.execute(select(publication).where(publication.c.id == name)).one_or_none()
-
-
 def keep_draft(connection: Connection, row: Row, files: Mapping[str, bytes]) -> None:
     """Keep a draft in place of every other that is not published."""
     drafts = select(publication.c.id).where(publication.c.state != "published")

@@ -50,13 +50,18 @@ def say_yes(visitor: Visitor, recipient: Agency, looks: Agency) -> Any:
     return visitor.send(read_back, "/my/yes")
 
 
-def test_a_yes_that_waits_says_so_and_is_none_until_somebody_has_looked(
-    house: House, arrive: NewVisitor, recipient: Agency
-) -> None:
+def waiting_yes(house: House, arrive: NewVisitor, recipient: Agency) -> tuple[Agency, UUID, Visitor, Any]:
+    """Who has to look at it first, she, her pages, and what they show of the yes that she has just given."""
     agency = house.agency("ngo")
     subject = young(house, agency)
     visitor = at_her_pages(house, arrive, subject)
-    waits = say_yes(visitor, recipient, agency)
+    return agency, subject, visitor, say_yes(visitor, recipient, agency)
+
+
+def test_a_yes_that_waits_says_so_and_is_none_until_somebody_has_looked(
+    house: House, arrive: NewVisitor, recipient: Agency
+) -> None:
+    agency, _subject, visitor, waits = waiting_yes(house, arrive, recipient)
     assert (waits.status, "Nothing is shared yet." in waits.text) == (200, True)
     assert "What waits for a second look" in visitor.get("/my").text
     assert "Nobody may see anything." in visitor.get("/my").text
@@ -233,10 +238,7 @@ def test_she_reads_which_agency_said_that_she_wants_everything_to_stop(
 def test_what_waits_taken_back_twice_by_a_double_tap_is_shown_as_taken_back(
     house: House, arrive: NewVisitor, recipient: Agency
 ) -> None:
-    agency = house.agency("ngo")
-    subject = young(house, agency)
-    visitor = at_her_pages(house, arrive, subject)
-    waits = say_yes(visitor, recipient, agency)
+    _agency, subject, visitor, waits = waiting_yes(house, arrive, recipient)
     [action] = [form.action for form in waits.reader.forms if form.action.startswith("/my/stop/")]
     for _ in range(2):
         done = visitor.send(waits, action)
