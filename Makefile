@@ -58,10 +58,10 @@ lock: $(VENV)/.dev  ## Write the lock files anew from pyproject.toml
 	$(COMPILE) --extra telemetry --extra dev -c requirements.lock -o requirements-dev.lock pyproject.toml
 
 openapi: $(VENV)/.dev  ## Write schemas/openapi anew from the routes
-	$(BIN)/python -m services.openapi
+	$(BIN)/python -m tools.openapi
 
 migration: $(VENV)/.dev  ## Write a migration step: make migration SERVICE=consent MESSAGE="what changes"
-	$(BIN)/python -m services.new_migration $(SERVICE) "$(MESSAGE)"
+	$(BIN)/python -m tools.new_migration $(SERVICE) "$(MESSAGE)"
 
 CATALOGUES := services/consent/pages services/reporting/pages
 catalogue: $(VENV)/.dev  ## Add what pages have gained to the catalogues of other languages

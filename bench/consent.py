@@ -4,27 +4,27 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from bench.world import World
-from services.common.access import TokenKeys
+from services.common.auth.access_tokens import TokenKeys
 from services.consent import main as consent
-from services.consent.handlers import grants
-from services.consent.handlers.grants import Wish
-from services.consent.room import Room
+from services.consent.context import Context
+from services.consent.handlers.grants import grants
+from services.consent.handlers.grants.grants import Wish
 from tests.support.consent import Person, register, sealed
 from tests.support.people import PARTS
 
 
 @contextmanager
-def room(world: World) -> Iterator[Room]:
+def context(world: World) -> Iterator[Context]:
     """The room, as the hub's consent processes have it."""
     service = consent.build(world.hub.settings, TokenKeys())
     try:
-        made: Room = service.app.state.room  # type: ignore[attr-defined]
+        made: Context = service.app.state.context  # type: ignore[attr-defined]
         yield made
     finally:
         service.close()
 
 
-def allowed(made: Room, world: World, count: int) -> list[tuple[Person, str]]:
+def allowed(made: Context, world: World, count: int) -> list[tuple[Person, str]]:
     """People who allow the recipient three categories, each with a sealed envelope."""
     people = []
     for _ in range(count):

@@ -23,12 +23,12 @@ from bench.load import repeat
 from bench.publishing import connect, publishing, reading_pages, say
 from bench.report import Figure, middle, percentile
 from bench.world import World
-from services.common.broker import Received
 from services.common.clock import SystemClock
-from services.common.event import Event
+from services.common.messaging.broker import Received
+from services.common.messaging.cloudevents import Event
 from services.common.settings import Settings
 from services.reporting import main
-from services.reporting.counting import NEVER, threads
+from services.reporting.domain import NEVER, threads
 from services.reporting.models import journal
 from tests.support import memory
 from tests.support.hubs import environment

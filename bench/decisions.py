@@ -10,12 +10,12 @@ from uuid import UUID
 import cedarpy
 import psycopg
 
-from bench.consent import allowed, room
+from bench.consent import allowed, context
 from bench.load import Outcome, prepare, rate, repeat, send
 from bench.report import Figure, middle, percentile
 from bench.world import World
 from services.consent.domain import Grant, Recipient, Request, Restriction, Snapshot, decide
-from services.consent.handlers.evaluations import Question, evaluate
+from services.consent.handlers.disclosures.evaluations import Question, evaluate
 from services.consent.policy import policy
 from tests.support.engines import casbin_enforcer, cedar_entities, cedar_policies, cedar_question, microseconds
 
@@ -62,7 +62,7 @@ def _pure(size: int) -> Figure:
 
 
 def _read(world: World) -> list[Figure]:
-    with room(world) as made:
+    with context(world) as made:
         [(person, _)] = allowed(made, world, 1)
         agency, until = world.recipient.client_id, made.clock.now() + timedelta(hours=1)
         asked = [Question(person.ppid, "referral", frozenset({"summary"}))]
@@ -97,7 +97,7 @@ def timed(act: Callable[[], object], count: int = READS) -> list[float]:
 
 
 def _over_http(world: World) -> list[Figure]:
-    with room(world) as made:
+    with context(world) as made:
         names = [person.ppid for person, _ in allowed(made, world, 50)]
     found = []
     for clients, peer in OPENFGA.items():

@@ -4,14 +4,14 @@ from datetime import timedelta
 
 import psycopg
 
-from bench.consent import allowed, room
+from bench.consent import allowed, context
 from bench.decisions import timed
 from bench.report import Figure, middle
 from bench.world import World
-from services.consent.handlers import grants
-from services.consent.handlers.evaluations import Question, evaluate
-from services.consent.handlers.grants import Wish
-from services.consent.handlers.openings import begin_opening
+from services.consent.handlers.disclosures.evaluations import Question, evaluate
+from services.consent.handlers.disclosures.openings import begin_opening
+from services.consent.handlers.grants import grants
+from services.consent.handlers.grants.grants import Wish
 from tests.support.people import PARTS
 
 FEW, MANY = 1_000, 1_000_000
@@ -56,7 +56,7 @@ def _populate(world: World, count: int) -> None:
 
 
 def _medians(world: World) -> dict[str, float]:
-    with room(world) as made:
+    with context(world) as made:
         agency, until = world.recipient.client_id, made.clock.now() + timedelta(hours=1)
         [(person, envelope)] = allowed(made, world, 1)
         asked = [Question(person.ppid, "referral", frozenset({"summary"}))]

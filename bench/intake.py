@@ -15,7 +15,7 @@ from bench.load import Prepared, prepare, rate, repeat, send
 from bench.report import Figure, middle
 from bench.world import World
 from services.common.envelope import CONTENT_KEY_BYTES, SUITE
-from services.common.event import BATCH_CONTENT_TYPE, CONTENT_TYPE
+from services.common.messaging.cloudevents import BATCH_CONTENT_TYPE, CONTENT_TYPE
 from tests.support.people import referral
 
 SINGLES, BATCHES, BATCH = 1000, 120, 100

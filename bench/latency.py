@@ -12,7 +12,7 @@ from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer
 from bench.load import Prepared, prepare
 from bench.report import Figure, middle, percentile
 from bench.world import World
-from services.common.event import CONTENT_TYPE
+from services.common.messaging.cloudevents import CONTENT_TYPE
 from tests.support.people import referral
 
 POSTS, RECORDS, WARM = 200, 300, 20

@@ -11,12 +11,12 @@ from bench.report import Figure
 from bench.world import World
 from services.common.clock import SystemClock
 from services.common.settings import Settings
-from services.consent import ledger
-from services.consent.handlers.rotation import BATCH, rotate
-from services.consent.handlers.tree import publish
-from services.consent.ledger import Entry
-from services.consent.main import build_room
-from services.consent.room import Room
+from services.consent.context import Context
+from services.consent.handlers.ledger.publish import publish
+from services.consent.handlers.operations.key_rotation import BATCH, rotate
+from services.consent.ledger import entries as ledger
+from services.consent.ledger.entries import Entry
+from services.consent.main import build_context
 from services.consent.store.keys import make_audit_keys
 
 SECONDS, WRITERS, THREADS = 4.0, 2, 4
@@ -34,9 +34,9 @@ def figures(world: World) -> list[Figure]:
     for name in ("consent-worker", "consent-api"):
         world.hub.processes[name].stop()
     settings = world.hub.processes["consent-api"].settings
-    room = build_room(settings, SystemClock())
-    bare, one = _bare(settings), _lines(settings, room, 1)
-    many, keys = _lines(settings, room, TOGETHER), _rotation(room)
+    context = build_context(settings, SystemClock())
+    bare, one = _bare(settings), _lines(settings, context, 1)
+    many, keys = _lines(settings, context, TOGETHER), _rotation(context)
     for name in ("consent-worker", "consent-api"):
         world.hub.processes[name].start()
         world.hub.processes[name].wait()
@@ -47,10 +47,10 @@ def figures(world: World) -> list[Figure]:
     ]
 
 
-def _lines(settings: Settings, room: Room, together: int) -> float:
+def _lines(settings: Settings, context: Context, together: int) -> float:
     """Lines a second that are in a signed tree at the end, which is part of the time."""
-    done, growing = threading.Event(), threading.Thread(target=lambda: _grow(room, done))
-    before = _size(room)
+    done, growing = threading.Event(), threading.Thread(target=lambda: _grow(context, done))
+    before = _size(context)
     with ProcessPoolExecutor(WRITERS) as pool:
         list(pool.map(_warm, range(WRITERS)))
         growing.start()
@@ -59,37 +59,37 @@ def _lines(settings: Settings, room: Room, together: int) -> float:
     done.set()
     growing.join()
     spent = time.time() - begin
-    if _size(room) - before < written:
+    if _size(context) - before < written:
         raise AssertionError("lines are missing in the tree")
     return written / spent
 
 
-def _grow(room: Room, done: threading.Event) -> None:
+def _grow(context: Context, done: threading.Event) -> None:
     """Take lines in and sign every second, as the worker does, and once more at the end."""
     while not done.wait(1.0):
-        publish(room)
-    publish(room)
+        publish(context)
+    publish(context)
 
 
-def _size(room: Room) -> int:
-    with room.database.reading() as connection:
+def _size(context: Context) -> int:
+    with context.database.reading() as connection:
         return int(connection.exec_driver_sql("SELECT size FROM ledger_head").scalar_one())
 
 
 def _write(settings: Settings, together: int, begin: float) -> int:
     """Write until the time is over, several threads at once; how many lines."""
-    room = build_room(settings, SystemClock())
+    context = build_context(settings, SystemClock())
     with ThreadPoolExecutor(THREADS) as pool:
-        return sum(pool.map(lambda _: _write_alone(room, together, begin), range(THREADS)))
+        return sum(pool.map(lambda _: _write_alone(context, together, begin), range(THREADS)))
 
 
-def _write_alone(room: Room, together: int, begin: float) -> int:
-    subject, written = room.clock.new_id(), 0
+def _write_alone(context: Context, together: int, begin: float) -> int:
+    subject, written = context.clock.new_id(), 0
     entries = [Entry("opening.intended", subject, "agency-of-the-bench", DETAIL)] * together
 
     def act() -> None:
-        with room.database.transaction() as connection:
-            ledger.append(connection, entries, room.clock.now())
+        with context.database.transaction() as connection:
+            ledger.append(connection, entries, context.clock.now())
 
     act()
     time.sleep(max(0.0, begin - time.time()))
@@ -125,13 +125,13 @@ def _insert_alone(url: str, begin: float) -> int:
     return written
 
 
-def _rotation(room: Room) -> float:
+def _rotation(context: Context) -> float:
     """Keys a second through a whole rotation, from the new key to the old one's end."""
     for _ in range(KEYS // BATCH):
-        with room.database.transaction() as connection:
-            make_audit_keys(connection, room.keys, [room.clock.new_id() for _ in range(BATCH)])
+        with context.database.transaction() as connection:
+            make_audit_keys(connection, context.keys, [context.clock.new_id() for _ in range(BATCH)])
     start = time.perf_counter()
-    done = rotate(room)
+    done = rotate(context)
     return done.rewrapped / (time.perf_counter() - start)
 
 

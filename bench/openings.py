@@ -3,7 +3,7 @@
 import psycopg
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
-from bench.consent import allowed, room
+from bench.consent import allowed, context
 from bench.load import prepare, rate, repeat, send
 from bench.report import Figure, middle, percentile
 from bench.world import World
@@ -47,7 +47,7 @@ def _load(world: World, envelopes: list[str]):  # type: ignore[no-untyped-def]  
 
 def _in_batches(world: World) -> float:
     """Batches of different people's boxes of three parts each."""
-    with room(world) as made:
+    with context(world) as made:
         envelopes = [envelope for _, envelope in allowed(made, world, BATCH)]
     body = {"envelopes": envelopes}
     done = send([prepare(world.recipient, "POST", "/consent/v1/openings", body) for _ in range(BATCHES)], 2)

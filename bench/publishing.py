@@ -14,7 +14,7 @@ from bench.report import Figure, middle, percentile
 from bench.world import World
 from services.common.clock import SystemClock
 from services.common.settings import Settings
-from services.reporting.counting import NEVER
+from services.reporting.domain import NEVER
 from tests.support.cohorts import Cohort
 from tests.support.counted import pseudonym
 

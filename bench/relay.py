@@ -9,12 +9,12 @@ from kafka import KafkaProducer
 
 from bench.report import Figure, middle
 from bench.world import World
-from services.common.broker import Record
 from services.common.clock import SystemClock
-from services.common.database import Database
-from services.common.event import Event, to_headers, to_value
-from services.common.kafka_broker import KafkaBroker
-from services.common.relay import Relay
+from services.common.database.engine import Database
+from services.common.messaging.broker import Record
+from services.common.messaging.cloudevents import Event, to_headers, to_value
+from services.common.messaging.kafka import KafkaBroker
+from services.common.messaging.relay import Relay
 from services.intake import models
 
 ROWS, ROUNDS = 20_000, 5

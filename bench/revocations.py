@@ -9,15 +9,15 @@ from multiprocessing.synchronize import Event as Stop
 
 import httpx2
 
-from bench.consent import allowed, room
+from bench.consent import allowed, context
 from bench.load import prepare
 from bench.report import Figure, middle, percentile
 from bench.world import World
 from services.client import Partner
-from services.consent.handlers import grants
-from services.consent.handlers.grants import Wish
-from services.consent.room import Room
-from services.consent.sending import SEND_SECONDS
+from services.consent.api.opening_response import SEND_SECONDS
+from services.consent.context import Context
+from services.consent.handlers.grants import grants
+from services.consent.handlers.grants.grants import Wish
 from tests.support.consent import Person, open_session
 from tests.support.people import PARTS
 
@@ -28,7 +28,7 @@ PATH = "/consent/v1/openings"
 
 def figures(world: World) -> list[Figure]:
     """p99 idle, and p99 under flood beside the cap that a slow receiver has."""
-    with room(world) as made:
+    with context(world) as made:
         people = allowed(made, world, 20)
         idle = _revocations(world, made, people[0][0])
         with _flood(world, [envelope for _, envelope in people]):
@@ -47,7 +47,7 @@ def figures(world: World) -> list[Figure]:
     ]
 
 
-def _revocations(world: World, made: Room, person: Person) -> list[float]:
+def _revocations(world: World, made: Context, person: Person) -> list[float]:
     cookie = f"s={open_session(made, person.subject)}"
     taken = []
     with httpx2.Client() as client:

@@ -6,26 +6,27 @@ import sys
 
 import click
 
-from services import hub, rooms
-from services.common import health, telemetry
+from services import composition, hub
+from services.common import telemetry
 from services.common.cli import PORT, Later, answer, hub_options, listener_on
-from services.common.holding import hold
+from services.common.database.process_lock import hold
+from services.common.http import health
+from services.common.http.app import create_app
+from services.common.http.server import BackgroundServer, ByPrefix, origin, run, server
 from services.common.secret_files import own_file, own_folder
-from services.common.serve import BackgroundServer, ByPrefix, origin, run, server
 from services.common.service import Service
 from services.common.settings import Settings
-from services.common.web import create_app
 from services.common.worker import Worker
-from services.rooms import NAMES
+from services.composition import NAMES
 
 LATER = {
     "agency": "services.intake.commands",
     "demo": "services.demo",
-    "doctor": "services.checks",
+    "doctor": "services.doctor",
     "grants": "services.consent.commands",
     "keys": "services.consent.commands",
     "ledger": "services.consent.commands",
-    "parked": "services.checks",
+    "parked": "services.doctor",
     "publication": "services.reporting.commands",
 }
 
@@ -65,7 +66,7 @@ def up(settings: Settings, as_json: bool, port: int) -> None:  # noqa: ARG001 - 
 
 @main.command()
 @click.argument("service", type=click.Choice(NAMES))
-@click.argument("role", type=click.Choice(rooms.ROLES))
+@click.argument("role", type=click.Choice(composition.ROLES))
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option("--port", type=PORT, help="Port to listen on: 8080 for an api; a worker answers only if there is one.")
 @hub_options
@@ -75,8 +76,8 @@ def serve(settings: Settings, as_json: bool, service: str, role: str, host: str,
     A worker with a port tells an orchestrator there how it is (/SERVICE/health/live and /ready), and nothing else.
     """
     telemetry.start(settings, f"{service}-{role}")
-    made = rooms.build_one(service, settings)
-    if missing := rooms.missing(made):
+    made = composition.build_one(service, settings)
+    if missing := composition.missing(made):
         lacking = ", ".join(step.rstrip(".") for step in missing)
         raise click.ClickException(f"The {service} database lacks: {lacking}. Run: fireweed migrate {service}")
     chosen = 8080 if port is None and role == "api" else port
@@ -94,7 +95,7 @@ def serve(settings: Settings, as_json: bool, service: str, role: str, host: str,
 @hub_options
 def migrate(settings: Settings, as_json: bool, services: tuple[str, ...]) -> None:
     """Bring the databases to the newest shape; safe to repeat."""
-    taken = rooms.migrate_all(settings, services or NAMES)
+    taken = composition.migrate_all(settings, services or NAMES)
     answer(taken, as_json, lambda: [f"{name}: {', '.join(steps) or 'nothing to do'}" for name, steps in taken.items()])
 
 
@@ -107,7 +108,7 @@ def topics() -> None:
 @hub_options
 def sync(settings: Settings, as_json: bool) -> None:
     """Make every topic of schemas/asyncapi.yaml exist."""
-    done = dict(rooms.broker(settings).sync_topics())
+    done = dict(composition.broker(settings).sync_topics())
     answer(done, as_json, lambda: [f"{name}: {what}" for name, what in done.items()])
 
 
@@ -122,7 +123,7 @@ def _answer(service: Service, listener: socket.socket) -> None:
 
 def _work(service: Service, settings: Settings, listener: socket.socket | None) -> int:
     """Run a service's worker, with its health told on the listener if there is one; the exit status."""
-    worker = Worker(service.worker_loops(rooms.broker(settings)))
+    worker = Worker(service.worker_loops(composition.broker(settings)))
     if listener is None:
         return worker.run()
     routes = health.router(f"/{service.name}", service.database, ready=lambda: not worker.stopping.is_set())

@@ -16,8 +16,8 @@ import httpx2
 from joserfc import jwt
 from joserfc.jwk import ECKey, Key, KeySet, import_key
 
-from services.common.event import BATCH_CONTENT_TYPE, CONTENT_TYPE
-from services.common.text import base64url
+from services.common.encoding import base64url
+from services.common.messaging.cloudevents import BATCH_CONTENT_TYPE, CONTENT_TYPE
 
 ALGORITHM = "ES256"
 RENEW_SECONDS = 30

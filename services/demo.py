@@ -21,10 +21,10 @@ from services.client import Origins, Partner, Refused, Survivor, new_key, public
 from services.common import telemetry
 from services.common.cli import PORT, listener_on
 from services.common.clock import SystemClock
-from services.common.serve import BackgroundServer, origin
+from services.common.http.server import BackgroundServer, origin
 from services.common.settings import Settings
 from services.intake import handlers
-from services.intake.main import build_room
+from services.intake.main import build_context
 
 EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
 PATIENCE_SECONDS = 15.0
@@ -271,12 +271,12 @@ def _running(folder: Path, port: int) -> Iterator[Settings]:
     settings = Settings(**{name: field.default for name, field in Settings.model_fields.items()} | own)
     telemetry.start(settings, "demo")
     running = hub.start(settings)
-    door = BackgroundServer(running.door, listener)
-    door.start()
+    router = BackgroundServer(running.router, listener)
+    router.start()
     try:
         yield settings
     finally:
-        door.stop()
+        router.stop()
         running.close()
 
 
@@ -298,7 +298,7 @@ def _is_known(partner: Partner) -> bool:
 def _join(settings: Settings, name: str, sector: str) -> Partner:
     """What `fireweed agency add` does, for a partner that makes its own key."""
     key = new_key()
-    row = handlers.add_agency(build_room(settings, "", SystemClock()), name, sector, public_jwks(key))
+    row = handlers.add_agency(build_context(settings, "", SystemClock()), name, sector, public_jwks(key))
     return Partner.connect(settings.public_url, row.id, key.as_dict(private=True))
 
 

@@ -8,12 +8,13 @@ from dataclasses import dataclass
 
 import uvicorn
 
-from services import rooms
-from services.common import serve, telemetry
-from services.common.broker import Broker
-from services.common.holding import hold
-from services.common.local_log import LocalLog
-from services.common.serve import BackgroundServer, ByPrefix, listen, origin, server
+from services import composition
+from services.common import telemetry
+from services.common.database.process_lock import hold
+from services.common.http import server as http_server
+from services.common.http.server import BackgroundServer, ByPrefix, listen, origin, server
+from services.common.messaging.broker import Broker
+from services.common.messaging.local_log import LocalLog
 from services.common.service import Service
 from services.common.settings import Settings
 from services.common.worker import Loop, Worker, every
@@ -23,7 +24,7 @@ from services.common.worker import Loop, Worker, every
 class Hub:
     """A hub whose relays and consumers run; whoever started it serves `door` on a socket."""
 
-    door: ByPrefix
+    router: ByPrefix
     services: list[Service]
     worker: Worker
     inner: BackgroundServer
@@ -45,30 +46,30 @@ def start(settings: Settings) -> Hub:
     the public one, forty posts at once would wait for a forty-first thread.
     """
     listener, inner_apps = listen(0), ByPrefix({})
-    services = rooms.build_all(settings, origin(listener))
+    services = composition.build_all(settings, origin(listener))
     held = _hold(services)
     for service in services:
-        rooms.migrate(service)
+        composition.migrate(service)
         if service.inner_app:
             inner_apps.add("/internal", service.inner_app)
     inner = BackgroundServer(inner_apps, listener)
     inner.start()
-    worker = Worker(_loops(services, rooms.broker(settings)))
+    worker = Worker(_loops(services, composition.broker(settings)))
     worker.start()
-    door = ByPrefix({prefix: service.app for service in services for prefix in service.prefixes})
-    return Hub(door, services, worker, inner, held)
+    router = ByPrefix({prefix: service.app for service in services for prefix in service.prefixes})
+    return Hub(router, services, worker, inner, held)
 
 
 def run(settings: Settings, listener: socket.socket, ready: Callable[[str], None]) -> int:
     """Run a hub until it is told to stop; `ready` is called with its address. Return the exit status."""
     telemetry.start(settings, "hub")
     hub = start(settings)
-    door = server(hub.door)
+    router = server(hub.router)
     # A loop that fails takes the door with it: a hub that takes events in but moves none would look well and be ill.
-    threading.Thread(target=_close_on_failure, args=(hub, door), daemon=True).start()
+    threading.Thread(target=_close_on_failure, args=(hub, router), daemon=True).start()
     ready(settings.public_url)
     try:
-        serve.run(door, listener)
+        http_server.run(router, listener)
     finally:
         hub.close()
     return 1 if hub.worker.failed else 0
@@ -78,14 +79,14 @@ def _hold(services: list[Service]) -> ExitStack:
     """Nobody else answers for these services, or works for them, on the same files."""
     with ExitStack() as held:
         for service in services:
-            for role in rooms.ROLES:
+            for role in composition.ROLES:
                 held.enter_context(hold(service.database, role))
         return held.pop_all()
 
 
-def _close_on_failure(hub: Hub, door: uvicorn.Server) -> None:
+def _close_on_failure(hub: Hub, router: uvicorn.Server) -> None:
     hub.worker.stopping.wait()
-    door.should_exit = True
+    router.should_exit = True
 
 
 def _loops(services: list[Service], broker: Broker) -> dict[str, Loop]:

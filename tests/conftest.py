@@ -9,10 +9,10 @@ import pytest
 
 from deploy.testing.kafka import KafkaServer
 from deploy.testing.postgresql import PostgresServer, temporary_postgres
-from services.common.broker import Broker
-from services.common.database import Database
-from services.common.kafka_broker import KafkaBroker
-from services.common.local_log import LocalLog
+from services.common.database.engine import Database
+from services.common.messaging.broker import Broker
+from services.common.messaging.kafka import KafkaBroker
+from services.common.messaging.local_log import LocalLog
 
 BACKENDS = {"sqlite": "SQLite", "postgresql": "PostgreSQL", "local_log": "the local log", "kafka": "Apache Kafka"}
 SERVERS = {"postgres_server", "kafka_server", "chromium"}

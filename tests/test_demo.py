@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from services.common.serve import listen
+from services.common.http.server import listen
 
 pytestmark = [pytest.mark.slow, pytest.mark.backend("sqlite", "local_log")]
 

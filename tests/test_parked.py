@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from services import rooms
+from services import composition
 from services.cli import main
-from services.common.broker import Received, Record
 from services.common.clock import SystemClock
+from services.common.messaging.broker import Received, Record
 from services.common.service import Service
 from services.common.settings import Settings
 from tests.common.test_cli import CLEARED
@@ -31,8 +31,8 @@ ENDED = {"grant": KEY, "agency": KEY, "reason": "revoked", "epoch": 1}
 def referral(tmp_path: Path) -> Service:
     """The referral service of a new hub."""
     settings = Settings(data=tmp_path)
-    rooms.migrate_all(settings)
-    return rooms.build_one("referral", settings)
+    composition.migrate_all(settings)
+    return composition.build_one("referral", settings)
 
 
 def park(service: Service, offset: int, value: bytes) -> None:

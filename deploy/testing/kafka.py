@@ -65,7 +65,7 @@ class KafkaServer:
         """Delete every topic and make the hub's anew."""
         from kafka import KafkaAdminClient  # noqa: PLC0415 - as below
 
-        from services.common.kafka_broker import KafkaBroker  # noqa: PLC0415 - as below
+        from services.common.messaging.kafka import KafkaBroker  # noqa: PLC0415 - as below
 
         with KafkaAdminClient(bootstrap_servers=self.bootstrap) as admin:
             old = [name for name in admin.list_topics() if not name.startswith("__")]
@@ -99,8 +99,8 @@ class KafkaServer:
     def _wait(self) -> None:
         # Imported here: this module also serves machines that only start a broker. A listening port is not enough:
         # after a kill the old session has to lapse before requests are served.
-        from services.common.broker import BrokerUnavailable  # noqa: PLC0415
-        from services.common.kafka_broker import KafkaBroker  # noqa: PLC0415
+        from services.common.messaging.broker import BrokerUnavailable  # noqa: PLC0415
+        from services.common.messaging.kafka import KafkaBroker  # noqa: PLC0415
 
         deadline = time.monotonic() + START_SECONDS
         while time.monotonic() < deadline and self._process and self._process.poll() is None:

@@ -13,10 +13,10 @@ import click
 from pydantic import ValidationError
 from sqlalchemy.exc import DatabaseError, OperationalError, ProgrammingError
 
-from services.common.broker import BrokerUnavailable
 from services.common.errors import Problem
+from services.common.http.server import listen
+from services.common.messaging.broker import BrokerUnavailable
 from services.common.secret_files import Damaged
-from services.common.serve import listen
 from services.common.settings import Settings
 
 Command = Callable[..., Any]

@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.hpke import AEAD, KDF, KEM, Suite
 from cryptography.hazmat.primitives.kdf.hkdf import HKDFExpand
 from pydantic_core import to_json
 
-from services.common.text import base64url, from_base64url
+from services.common.encoding import base64url, from_base64url
 
 SUITE = Suite(KEM.X25519, KDF.HKDF_SHA256, AEAD.AES_256_GCM)
 PREFIX = "fw1."

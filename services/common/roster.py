@@ -5,9 +5,10 @@ from dataclasses import dataclass
 
 from sqlalchemy import Column, Connection, Integer, MetaData, String, Table, bindparam, select
 
-from services.common.database import Database, upsert
-from services.common.event import Event
-from services.common.lists import listed, one_of
+from services.common.database.engine import Database
+from services.common.database.inserts import upsert
+from services.common.database.list_parameters import listed, one_of
+from services.common.messaging.cloudevents import Event
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,15 +8,15 @@ from sqlalchemy import MetaData
 from starlette.types import ASGIApp
 
 from services.common import metrics
-from services.common.broker import Broker
+from services.common.auth.replay import ReplayGuard
 from services.common.clock import Clock
-from services.common.consumer import EventConsumer, Fold, Handler
-from services.common.database import Database
-from services.common.plumbing import Plumbing
-from services.common.relay import Relay
-from services.common.replay import ReplayGuard
+from services.common.database.engine import Database
+from services.common.messaging.broker import Broker
+from services.common.messaging.consumer import EventConsumer, Fold, Handler
+from services.common.messaging.relay import Relay
+from services.common.messaging.topics import topics_read_by
+from services.common.service_tables import Plumbing
 from services.common.settings import Settings
-from services.common.topics import topics_read_by
 from services.common.worker import Loop, every
 
 

@@ -9,8 +9,8 @@ from sqlalchemy.exc import OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from services.common import telemetry
-from services.common.broker import BrokerUnavailable
 from services.common.errors import Transient
+from services.common.messaging.broker import BrokerUnavailable
 
 Loop = Callable[[threading.Event], None]
 RETRY_SECONDS = 1.0

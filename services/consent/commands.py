@@ -10,18 +10,18 @@ import click
 
 from services.common.cli import answer, hub_options
 from services.common.clock import SystemClock
+from services.common.database.process_lock import hold
 from services.common.errors import Problem
-from services.common.holding import hold
-from services.common.notes import NotANote, Verifier, verifier
 from services.common.settings import Settings
-from services.common.tiles import ENTRIES, WIDTH, Tile, tiles_of
-from services.consent import audit
-from services.consent.audit import Broken, Findings
-from services.consent.handlers import tree
-from services.consent.handlers.restoring import Ended, end_everything
-from services.consent.handlers.rotation import KeyLost, StillWrapping, rotate_now
-from services.consent.main import build_room
-from services.consent.room import Room
+from services.common.transparency_log.signed_notes import NotANote, Verifier, verifier
+from services.common.transparency_log.tiles import ENTRIES, WIDTH, Tile, tiles_of
+from services.consent.context import Context
+from services.consent.handlers.ledger import publish
+from services.consent.handlers.operations.key_rotation import KeyLost, StillWrapping, rotate_now
+from services.consent.handlers.operations.restore import Ended, end_everything
+from services.consent.ledger import verify as offline
+from services.consent.ledger.verify import Broken, Findings
+from services.consent.main import build_context
 
 
 @click.group()
@@ -38,8 +38,8 @@ def rotate_(settings: Settings, as_json: bool) -> None:
         click.echo(f"{done} of {of} keys are wrapped anew.", err=True)
 
     try:
-        with _room(settings) as room:
-            done = rotate_now(room, told)
+        with _context(settings) as context:
+            done = rotate_now(context, told)
     except KeyLost as lost:
         advice = "Nothing was destroyed. Bring the missing key file back, or end the grants that need it."
         raise click.ClickException(f"{lost}. {advice}") from lost
@@ -63,8 +63,8 @@ def end_all(settings: Settings, as_json: bool) -> None:
 
     Agencies are told to stop using what they have. She gives again what she wants.
     """
-    with _room(settings) as room, hold(room.database, "api"):
-        done = end_everything(room, lambda so_far: click.echo(f"{so_far} survivors are seen to.", err=True))
+    with _context(settings) as context, hold(context.database, "api"):
+        done = end_everything(context, lambda so_far: click.echo(f"{so_far} survivors are seen to.", err=True))
     answer({"ended": done.grants, "held": done.held, "keys_given_up": done.given_up}, as_json, lambda: _told(done))
     if done.held:
         raise click.ClickException("Something of theirs was just being read. Say it once more.")
@@ -96,11 +96,11 @@ def verify(folder: Path | None, key: str, earlier: Any, receipt: Any, copy_: Any
     try:
         found: dict[str, Any] = {}
         if folder:
-            found |= _log(audit.verify_log(_reader(folder), known, [file.read() for file in earlier]))
+            found |= _log(offline.verify_log(_reader(folder), known, [file.read() for file in earlier]))
         if receipt:
             found |= _receipts(_document(receipt), known)
         if copy_:
-            proven, waiting = audit.verify_export(_document(copy_), known)
+            proven, waiting = offline.verify_export(_document(copy_), known)
             found |= {"lines": proven, "not_yet_in_the_ledger": waiting}
     except (Broken, ValueError) as error:
         raise click.ClickException(f"This does not hold: {error}.") from error
@@ -114,9 +114,9 @@ def verify(folder: Path | None, key: str, earlier: Any, receipt: Any, copy_: Any
 @hub_options
 def copy(settings: Settings, as_json: bool, folder: Path) -> None:
     """Write the ledger's checkpoint, tiles and entries to a FOLDER, as they are served; it holds commitments only."""
-    with _room(settings) as room:
+    with _context(settings) as context:
         try:
-            note = tree.checkpoint(room)
+            note = publish.checkpoint(context)
         except Problem as none:
             advice = "The hub, or consent's worker, signs the first within seconds of its start."
             raise click.ClickException(f"No checkpoint is signed yet. {advice}") from none
@@ -126,7 +126,7 @@ def copy(settings: Settings, as_json: bool, folder: Path) -> None:
         for tile in tiles:
             path = folder / "tile" / tile.path
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(tree.tile(room, tile.path))
+            path.write_bytes(publish.tile(context, tile.path))
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "checkpoint").write_text(note, "utf-8")
     document = {"entries": size, "files": len(tiles) + 1}
@@ -137,18 +137,18 @@ def copy(settings: Settings, as_json: bool, folder: Path) -> None:
 @hub_options
 def key_(settings: Settings, as_json: bool) -> None:
     """Print the ledger's verifier key, which whoever verifies must have from you."""
-    with _room(settings) as room:
-        known = str(room.ledger_key.verifier)
+    with _context(settings) as context:
+        known = str(context.ledger_key.verifier)
     answer({"key": known}, as_json, lambda: [known])
 
 
 @contextmanager
-def _room(settings: Settings) -> Iterator[Room]:
-    room = build_room(settings, SystemClock())
+def _context(settings: Settings) -> Iterator[Context]:
+    context = build_context(settings, SystemClock())
     try:
-        yield room
+        yield context
     finally:
-        room.database.close()
+        context.database.close()
 
 
 def _key(text: str) -> Verifier:
@@ -168,7 +168,7 @@ def _document(file: TextIO) -> dict[str, Any]:
     return document
 
 
-def _reader(folder: Path) -> audit.Read:
+def _reader(folder: Path) -> offline.Read:
     def read(name: str) -> bytes | None:
         path = folder / name
         return path.read_bytes() if path.is_file() else None
@@ -186,5 +186,5 @@ def _receipts(document: dict[str, Any], known: Verifier) -> dict[str, Any]:
     several = document.get("receipts", [document])
     if not isinstance(several, list) or not several:
         raise Broken("there is no receipt in it")
-    covers = [audit.verify_receipt(each, known) for each in several]
+    covers = [offline.verify_receipt(each, known) for each in several]
     return {"receipts": len(covers), "proven": sum(cover is not None for cover in covers)}

@@ -6,7 +6,7 @@ from datetime import datetime
 from uuid import UUID
 
 from services.common.clock import Clock
-from services.common.event import Event
+from services.common.messaging.cloudevents import Event
 
 SOURCE = "consent"
 

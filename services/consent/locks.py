@@ -16,7 +16,7 @@ from sqlalchemy import Connection, text
 from sqlalchemy.exc import OperationalError
 
 from services.common.clock import monotonic, pause
-from services.common.database import Database, transaction_on
+from services.common.database.engine import Database, transaction_on
 
 SHARED_SECONDS = 2.0
 EXCLUSIVE_SECONDS = 10.0

@@ -16,9 +16,9 @@ from sqlalchemy import (
     Uuid,
 )
 
-from services.common.columns import BigId, Codes, Instant
-from services.common.plumbing import define_plumbing
+from services.common.database.column_types import BigId, Codes, Instant
 from services.common.roster import Roster, define_roster
+from services.common.service_tables import define_plumbing
 
 metadata = MetaData()
 

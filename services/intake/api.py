@@ -5,14 +5,14 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Form, Request, Response
 from fastapi.responses import JSONResponse
 
-from services.common.access import Caller, proof_of
+from services.common.auth.access_tokens import Caller, proof_of
 from services.common.errors import Fault, invalid
-from services.common.event import BATCH_CONTENT_TYPE, CONTENT_TYPE
-from services.common.web import json_body, raw_body
+from services.common.http.app import json_body, raw_body
+from services.common.messaging.cloudevents import BATCH_CONTENT_TYPE, CONTENT_TYPE
 from services.intake import handlers
+from services.intake.context import Context
 from services.intake.posting import post, raise_if_rejected
-from services.intake.room import Room
-from services.intake.tokens import ASSERTION_MAX_SECONDS, ASSERTION_TYPE, GRANT, TokenEndpoint, TokenRequest
+from services.intake.token_endpoint import ASSERTION_MAX_SECONDS, ASSERTION_TYPE, GRANT, TokenEndpoint, TokenRequest
 
 MAX_BATCH = 500
 
@@ -20,9 +20,9 @@ MAX_BATCH = 500
 routes = APIRouter(tags=["agencies"])
 
 
-async def _room(request: Request) -> Room:
-    room: Room = request.app.state.room
-    return room
+async def _context(request: Request) -> Context:
+    context: Context = request.app.state.context
+    return context
 
 
 async def _tokens(request: Request) -> TokenEndpoint:
@@ -30,7 +30,7 @@ async def _tokens(request: Request) -> TokenEndpoint:
     return tokens
 
 
-TheRoom = Annotated[Room, Depends(_room)]
+ContextDep = Annotated[Context, Depends(_context)]
 TheTokens = Annotated[TokenEndpoint, Depends(_tokens)]
 _EVENT = {
     "type": "object",
@@ -137,19 +137,21 @@ def token(
 
 
 @routes.post("/intake/v1/events", status_code=202, openapi_extra=_BODIES)
-def post_events(room: TheRoom, request: Request, agency: Caller, raw: Annotated[bytes, Depends(raw_body)]) -> Response:
+def post_events(
+    context: ContextDep, request: Request, agency: Caller, raw: Annotated[bytes, Depends(raw_body)]
+) -> Response:
     """Post one event, or up to 500 at once. The answer tells of each, in order, what became of it."""
     batch, documents = _documents(request.headers.get("content-type", ""), raw)
-    results = post(room, agency, documents)
+    results = post(context, agency, documents)
     told = [result.as_json() for result in results] if batch else raise_if_rejected(results[0]).as_json()
     return JSONResponse(told, 202)
 
 
 # An id may hold slashes (a URN, a path), and servers decode `%2F` before a route sees it.
 @routes.get("/intake/v1/events/{event_id:path}", openapi_extra=_FOUND)
-def look_up(room: TheRoom, agency: Caller, event_id: str) -> dict[str, Any]:
+def look_up(context: ContextDep, agency: Caller, event_id: str) -> dict[str, Any]:
     """What became of an event you posted; a refusal further on is here with its reason."""
-    return handlers.look_up(room, agency, event_id).as_json()
+    return handlers.look_up(context, agency, event_id).as_json()
 
 
 def _documents(content_type: str, raw: bytes) -> tuple[bool, list[Any]]:

@@ -10,8 +10,8 @@ from services.common.clock import SystemClock
 from services.common.errors import Fault, invalid
 from services.common.settings import Settings
 from services.intake import handlers
-from services.intake.main import build_room
-from services.intake.room import Room
+from services.intake.context import Context
+from services.intake.main import build_context
 
 
 @click.group()
@@ -30,7 +30,7 @@ def add(settings: Settings, as_json: bool, name: str, sector: str, jwks: TextIO)
         keys = json.load(jwks)
     except (ValueError, RecursionError) as error:
         raise invalid(Fault("--jwks", "The file is not JSON.", '{"keys": [...]}')) from error
-    row = handlers.add_agency(_room(settings), name, sector, keys)
+    row = handlers.add_agency(_context(settings), name, sector, keys)
     told = {**_told(row), "issuer": settings.token_issuer, "token_endpoint": f"{settings.token_issuer}/oauth/token"}
     answer(told, True, list)
 
@@ -39,7 +39,7 @@ def add(settings: Settings, as_json: bool, name: str, sector: str, jwks: TextIO)
 @hub_options
 def list_(settings: Settings, as_json: bool) -> None:
     """List every agency."""
-    rows = [_told(row) for row in handlers.list_agencies(_room(settings))]
+    rows = [_told(row) for row in handlers.list_agencies(_context(settings))]
     answer(
         rows,
         as_json,
@@ -52,7 +52,7 @@ def list_(settings: Settings, as_json: bool) -> None:
 @hub_options
 def suspend(settings: Settings, as_json: bool, client_id: str) -> None:
     """Stop an agency from acting and receiving, at once; its grants stay and wait."""
-    row = handlers.set_standing(_room(settings), client_id, "suspended")
+    row = handlers.set_standing(_context(settings), client_id, "suspended")
     answer(_told(row), as_json, lambda: [f"{row.name} is suspended."])
 
 
@@ -61,12 +61,12 @@ def suspend(settings: Settings, as_json: bool, client_id: str) -> None:
 @hub_options
 def restore(settings: Settings, as_json: bool, client_id: str) -> None:
     """Let a suspended agency act again."""
-    row = handlers.set_standing(_room(settings), client_id, "active")
+    row = handlers.set_standing(_context(settings), client_id, "active")
     answer(_told(row), as_json, lambda: [f"{row.name} is active."])
 
 
-def _room(settings: Settings) -> Room:
-    return build_room(settings, settings.consent_url or "", SystemClock())
+def _context(settings: Settings) -> Context:
+    return build_context(settings, settings.consent_url or "", SystemClock())
 
 
 def _told(row: Any) -> dict[str, Any]:

@@ -5,9 +5,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from services.common import contracts
 from services.common.errors import Fault
-from services.common.event import MAX_FUTURE, Event, instant
+from services.common.messaging import contracts
+from services.common.messaging.cloudevents import MAX_FUTURE, Event, instant
 
 # Which member of the data names the thread (referral or offer) that an event carries on.
 THREAD_MEMBERS = ("referral", "offer")

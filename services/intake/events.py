@@ -5,9 +5,9 @@ from datetime import datetime
 from typing import Any
 
 from services.common.clock import Clock
-from services.common.event import Event
-from services.common.periods import fiscal_year
-from services.intake.gate import Seal
+from services.common.fiscal_periods import fiscal_year
+from services.common.messaging.cloudevents import Event
+from services.intake.consent_client import Seal
 
 SOURCE = "intake"
 

@@ -7,20 +7,20 @@ from joserfc.errors import JoseError
 from sqlalchemy import Connection
 
 import schemas
+from services.common.auth.jose import Untrusted, key_set, public_key
+from services.common.encoding import random_name
 from services.common.errors import Fault, Problem, invalid, not_found
-from services.common.event import Event
-from services.common.jose import Untrusted, key_set, public_key
-from services.common.text import random_name
+from services.common.messaging.cloudevents import Event
 from services.intake import events, store
+from services.intake.context import Context
 from services.intake.domain import Result
 from services.intake.posting import earlier
-from services.intake.room import Room
 
 AGENCY_CHARACTERS = 10
 NAME_LENGTH = 120
 
 
-def add_agency(room: Room, name: str, sector: str, jwks: object) -> store.AnyRow:
+def add_agency(context: Context, name: str, sector: str, jwks: object) -> store.AnyRow:
     """Take a new agency in; raises a problem when its name, sector or keys cannot be used."""
     if not name.strip() or len(name) > NAME_LENGTH or not name.isprintable():
         raise invalid(Fault("name", "Empty, too long, or not all printable.", f"1 to {NAME_LENGTH} characters"))
@@ -33,35 +33,35 @@ def add_agency(room: Room, name: str, sector: str, jwks: object) -> store.AnyRow
         "standing": "active",
         "version": 1,
         "jwks": _usable_keys(jwks),
-        "created_at": room.clock.now(),
+        "created_at": context.clock.now(),
     }
-    with room.database.transaction() as connection:
+    with context.database.transaction() as connection:
         store.add_agency(connection, row)
         kept = store.get_agency(connection, str(row["id"]))
         assert kept is not None  # noqa: S101 - inserted two lines above
-        _announce(room, connection, kept)
+        _announce(context, connection, kept)
     return kept
 
 
-def set_standing(room: Room, agency: str, standing: str) -> store.AnyRow:
+def set_standing(context: Context, agency: str, standing: str) -> store.AnyRow:
     """Suspend an agency or let it act again; every service follows within moments."""
-    with room.database.transaction() as connection:
+    with context.database.transaction() as connection:
         row = store.change_standing(connection, agency, standing)
         if row is None:
             raise Problem(404, "unknown-agency", "No agency has this client id. `fireweed agency list` shows them all.")
-        _announce(room, connection, row)
+        _announce(context, connection, row)
     return row
 
 
-def list_agencies(room: Room) -> Sequence[store.AnyRow]:
+def list_agencies(context: Context) -> Sequence[store.AnyRow]:
     """Every agency."""
-    with room.database.reading() as connection:
+    with context.database.reading() as connection:
         return store.list_agencies(connection)
 
 
-def look_up(room: Room, agency: str, event_id: str) -> Result:
+def look_up(context: Context, agency: str, event_id: str) -> Result:
     """What became of an event that this agency posted."""
-    with room.database.reading() as connection:
+    with context.database.reading() as connection:
         row = store.get_posted(connection, agency, [event_id]).get(event_id)
     if row is None:
         raise not_found()
@@ -73,9 +73,9 @@ def note_refusal(connection: Connection, event: Event) -> None:
     store.reject_posted(connection, event.data["agency"], event.data["event"], event.data["reason"])
 
 
-def _announce(room: Room, connection: Connection, row: store.AnyRow) -> None:
-    changed = events.agency_changed(room.clock, row)
-    room.outbox.add(connection, [changed], room.clock.now())
+def _announce(context: Context, connection: Connection, row: store.AnyRow) -> None:
+    changed = events.agency_changed(context.clock, row)
+    context.outbox.add(connection, [changed], context.clock.now())
 
 
 def _usable_keys(jwks: object) -> dict[str, Any]:

@@ -2,21 +2,21 @@
 
 from joserfc.jwk import KeySet, OKPKey
 
-from services.common import health
-from services.common.access import AccessGate, TokenKeys
+from services.common.auth.access_tokens import AccessGate, TokenKeys
+from services.common.auth.jose import key_set, load_signing_key, new_signing_key
+from services.common.auth.replay import ReplayGuard
 from services.common.clock import Clock, SystemClock
-from services.common.database import Database
-from services.common.jose import key_set, load_signing_key, new_signing_key
-from services.common.replay import ReplayGuard
+from services.common.database.engine import Database
+from services.common.http import health
+from services.common.http.app import create_app
 from services.common.secret_files import kept, secret
 from services.common.service import Service
 from services.common.settings import Settings
-from services.common.web import create_app
 from services.intake import api, models, store
-from services.intake.gate import ConsentGate
+from services.intake.consent_client import ConsentGate
+from services.intake.context import Context
 from services.intake.handlers import note_refusal
-from services.intake.room import Room
-from services.intake.tokens import Client, TokenEndpoint
+from services.intake.token_endpoint import Client, TokenEndpoint
 
 NAME = "intake"
 
@@ -25,37 +25,37 @@ def build(settings: Settings, consent_url: str, clock: Clock | None = None) -> S
     """The service with everything it works with; `consent_url` is the inner origin of the consent service."""
     clock = clock or SystemClock()
     key = _token_key(settings)
-    room = build_room(settings, consent_url, clock)
-    replay = ReplayGuard(room.database, models.plumbing.replay)
-    tokens = TokenEndpoint(settings.token_issuer, key, lambda client: _client(room, client), replay, clock)
+    context = build_context(settings, consent_url, clock)
+    replay = ReplayGuard(context.database, models.plumbing.replay)
+    tokens = TokenEndpoint(settings.token_issuer, key, lambda client: _client(context, client), replay, clock)
     gate = AccessGate(
         keys=TokenKeys(keys=key_set(tokens.public_keys()["keys"])),
         issuer=settings.token_issuer,
         public_url=settings.public_url,
         replay=replay,
         clock=clock,
-        standing=lambda agency: _standing(room, agency),
+        standing=lambda agency: _standing(context, agency),
     )
-    routers = [api.routes, health.router("/intake", room.database)]
+    routers = [api.routes, health.router("/intake", context.database)]
     return Service(
         name=NAME,
         settings=settings,
         clock=clock,
-        database=room.database,
+        database=context.database,
         metadata=models.metadata,
         plumbing=models.plumbing,
         handlers={"event.refused.v1": note_refusal},
         app=create_app(
-            "Fireweed intake", "Where partner systems post events.", routers, room=room, gate=gate, tokens=tokens
+            "Fireweed intake", "Where partner systems post events.", routers, context=context, gate=gate, tokens=tokens
         ),
         prefixes=("/intake", "/.well-known"),
-        on_close=(room.consent.close,),
+        on_close=(context.consent.close,),
     )
 
 
-def build_room(settings: Settings, consent_url: str, clock: Clock) -> Room:
+def build_context(settings: Settings, consent_url: str, clock: Clock) -> Context:
     """What the handlers work with."""
-    return Room(
+    return Context(
         database=Database(settings.database(NAME), by_key=True),
         outbox=models.plumbing.outbox,
         consent=ConsentGate(consent_url, _token_key(settings), clock),
@@ -73,12 +73,12 @@ def _token_key(settings: Settings) -> OKPKey:
     return kept(settings.keys_folder / NAME / "token-key.json", new_signing_key, load_signing_key)
 
 
-def _client(room: Room, client_id: str) -> Client | None:
-    with room.database.reading() as connection:
+def _client(context: Context, client_id: str) -> Client | None:
+    with context.database.reading() as connection:
         row = store.get_agency(connection, client_id)
     return Client(row.id, row.jwks, row.standing == "active") if row else None
 
 
-def _standing(room: Room, agency: str) -> str | None:
-    with room.database.reading() as connection:
+def _standing(context: Context, agency: str) -> str | None:
+    with context.database.reading() as connection:
         return store.get_standing(connection, agency)

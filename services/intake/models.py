@@ -2,8 +2,8 @@
 
 from sqlalchemy import Column, Integer, LargeBinary, MetaData, String, Table
 
-from services.common.columns import Instant, Json
-from services.common.plumbing import define_plumbing
+from services.common.database.column_types import Instant, Json
+from services.common.service_tables import define_plumbing
 
 metadata = MetaData()
 plumbing = define_plumbing(metadata)

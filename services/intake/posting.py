@@ -7,23 +7,24 @@ from contextlib import nullcontext
 from dataclasses import replace
 from typing import Any
 
-from services.common import contracts, metrics
-from services.common.database import AlreadyThere
+from services.common import metrics
+from services.common.database.inserts import AlreadyThere
 from services.common.envelope import Header
 from services.common.errors import Fault, Problem
-from services.common.event import Event, from_structured
+from services.common.messaging import contracts
+from services.common.messaging.cloudevents import Event, from_structured
 from services.intake import events, store
+from services.intake.consent_client import Answer, Seal, Sending
+from services.intake.context import Context
 from services.intake.domain import STARTS_A_THREAD, Result, faults_of, parts_told, thread_of
-from services.intake.gate import Answer, Seal, Sending
-from services.intake.room import Room
 from services.intake.sealing import seal
 
 FEW = 10
 
 
-def post(room: Room, agency: str, documents: Sequence[object]) -> list[Result]:
+def post(context: Context, agency: str, documents: Sequence[object]) -> list[Result]:
     """Take events in; one result for each, in order. Nothing is stored for what is withheld or rejected."""
-    posting = _Posting(room, agency, documents)
+    posting = _Posting(context, agency, documents)
     results = posting.run()
     for status, count in Counter(result.status for result in results).items():
         metrics.accepted.add(count, {"outcome": status})
@@ -33,9 +34,9 @@ def post(room: Room, agency: str, documents: Sequence[object]) -> list[Result]:
 class _Posting:
     """One request's events on their way: checked, decided together, sealed, then kept in one transaction."""
 
-    def __init__(self, room: Room, agency: str, documents: Sequence[object]) -> None:
-        self.room, self.agency, self.documents = room, agency, documents
-        self.now = room.clock.now()
+    def __init__(self, context: Context, agency: str, documents: Sequence[object]) -> None:
+        self.context, self.agency, self.documents = context, agency, documents
+        self.now = context.clock.now()
         self.names: dict[int, str] = {}
         self.results: dict[int, Result] = {}
         self.rows: dict[int, dict[str, Any]] = {}
@@ -49,10 +50,10 @@ class _Posting:
         self.results |= self._known()
         new = self._without_repeats({place: event for place, event in checked.items() if place not in self.results})
         asking = {place: event for place, event in new.items() if event.subject}
-        answers = self.room.consent.ask([_sending(event) for event in asking.values()])
+        answers = self.context.consent.ask([_sending(event) for event in asking.values()])
         decided = dict(zip(asking, answers, strict=True))
         # Requests that seal many take turns: they share one interpreter, and to switch between them costs more than it gives.
-        with self.room.turn if len(checked) > FEW else nullcontext():
+        with self.context.turn if len(checked) > FEW else nullcontext():
             for place, event in new.items():
                 self._prepare(place, event, decided.get(place))
         self._keep()
@@ -73,7 +74,7 @@ class _Posting:
 
     def _known(self) -> dict[int, Result]:
         """By place, the results of the events that were posted before."""
-        with self.room.database.reading() as connection:
+        with self.context.database.reading() as connection:
             known = store.get_posted(connection, self.agency, set(self.names.values()))
         rows = {place: known[name] for place, name in self.names.items() if name in known}
         return {
@@ -96,7 +97,7 @@ class _Posting:
 
     def _prepare(self, place: int, event: Event, answer: Answer | None) -> None:
         if answer is None:
-            thread = str(self.room.clock.new_id()) if event.type in STARTS_A_THREAD else thread_of(event)
+            thread = str(self.context.clock.new_id()) if event.type in STARTS_A_THREAD else thread_of(event)
             self._accept(place, event, events.passed_on(event, thread or self.agency), thread=thread)
         elif not answer.linked:
             fault = Fault("/subject", "Your agency is not linked to anyone by this name.", "a ppid this hub gave you")
@@ -110,7 +111,7 @@ class _Posting:
         if statistics is None:
             self.results[place] = Result(event.id, "withheld", reason="not-counted")
             return
-        key = str(self.room.clock.new_id())
+        key = str(self.context.clock.new_id())
         self._accept(place, event, events.counted_need(event, key, statistics, self.now))
 
     def _prepare_referral(self, place: int, event: Event, permitted: Seal | None, statistics: str | None) -> None:
@@ -120,7 +121,7 @@ class _Posting:
         if permitted is None or not sealed:
             self.results[place] = Result(event.id, "withheld", told, "no-consent")
             return
-        referral = str(self.room.clock.new_id())
+        referral = str(self.context.clock.new_id())
         header = Header(referral, event.data["to"], permitted.grant, permitted.epoch, event.type)
         envelope = seal(header, permitted.public_key, {category: parts[category] for category in sealed})
         # Of now, whatever the sender's clock says: her pseudonym is that of the present fiscal year.
@@ -158,12 +159,12 @@ class _Posting:
                 self.rows = {place: row for place, row in self.rows.items() if place not in known}
 
     def _store(self) -> None:
-        with self.room.database.transaction() as connection:
+        with self.context.database.transaction() as connection:
             store.add_posted(connection, self.rows.values())
-            self.room.outbox.add(connection, [self.outgoing[place] for place in self.rows], self.now)
+            self.context.outbox.add(connection, [self.outgoing[place] for place in self.rows], self.now)
 
     def _digest(self, place: int) -> bytes:
-        return hmac.digest(self.room.digest_key, contracts.meaning(self.documents[place]), "sha256")
+        return hmac.digest(self.context.digest_key, contracts.meaning(self.documents[place]), "sha256")
 
 
 def raise_if_rejected(result: Result) -> Result:

@@ -6,8 +6,8 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, bindparam, select, update
 
-from services.common.database import insert_all
-from services.common.lists import listed, one_of
+from services.common.database.inserts import insert_all
+from services.common.database.list_parameters import listed, one_of
 from services.intake.models import agency, posted
 
 AnyRow = Row[tuple[Any, ...]]

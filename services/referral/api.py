@@ -6,22 +6,22 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Request
 from pydantic import BaseModel
 
-from services.common.access import Caller
+from services.common.auth.access_tokens import Caller
 from services.referral import handlers
+from services.referral.context import Context
 from services.referral.domain import State, is_overdue
 from services.referral.events import ROUTING
-from services.referral.room import Room
 from services.referral.store import AnyRow
 
 routes = APIRouter(prefix="/referral/v1", tags=["agencies"])
 
 
-async def _room(request: Request) -> Room:
-    room: Room = request.app.state.room
-    return room
+async def _context(request: Request) -> Context:
+    context: Context = request.app.state.context
+    return context
 
 
-TheRoom = Annotated[Room, Depends(_room)]
+ContextDep = Annotated[Context, Depends(_context)]
 
 
 class InboxItem(BaseModel):
@@ -97,34 +97,34 @@ class Offers(BaseModel):
 
 
 @routes.get("/inbox")
-def inbox(room: TheRoom, agency: Caller, cursor: str | None = None) -> Inbox:
+def inbox(context: ContextDep, agency: Caller, cursor: str | None = None) -> Inbox:
     """What waits for you, with sealed envelopes. What was withdrawn, declined or cancelled is no longer here."""
-    rows = handlers.read_inbox(room, agency, cursor)
-    return Inbox(items=[_item(room, row) for row in rows], next=_next(rows))
+    rows = handlers.read_inbox(context, agency, cursor)
+    return Inbox(items=[_item(context, row) for row in rows], next=_next(rows))
 
 
 @routes.get("/offers")
-def offers(room: TheRoom, agency: Caller, cursor: str | None = None) -> Offers:
+def offers(context: ContextDep, agency: Caller, cursor: str | None = None) -> Offers:
     """Open questions for agencies that offer this need in this region, and the ones you have asked."""
-    rows = handlers.read_offers(room, agency, cursor)
+    rows = handlers.read_offers(context, agency, cursor)
     return Offers(items=[_offer(row, agency) for row in rows], next=_next(rows))
 
 
 @routes.get("/referrals/{referral}")
-def referral(room: TheRoom, agency: Caller, referral: str) -> Referral:
+def referral(context: ContextDep, agency: Caller, referral: str) -> Referral:
     """A referral you sent or received, with its history."""
-    row, steps = handlers.read_referral(room, agency, referral)
+    row, steps = handlers.read_referral(context, agency, referral)
     history = [Step(state=step.state, reason=step.reason, at=step.at) for step in steps]
-    return Referral(**_common(room, row), recipient=row.recipient, opened_at=row.opened_at, history=history)
+    return Referral(**_common(context, row), recipient=row.recipient, opened_at=row.opened_at, history=history)
 
 
-def _item(room: Room, row: AnyRow) -> InboxItem:
-    return InboxItem(**_common(room, row), envelope=row.sealed)
+def _item(context: Context, row: AnyRow) -> InboxItem:
+    return InboxItem(**_common(context, row), envelope=row.sealed)
 
 
-def _common(room: Room, row: AnyRow) -> dict[str, Any]:
+def _common(context: Context, row: AnyRow) -> dict[str, Any]:
     named = {name: getattr(row, name) for name in (*ROUTING, "sender", "state", "requested_at", "answer_by")}
-    return {"referral": row.id, **named, "overdue": is_overdue(State(row.state), row.answer_by, room.clock.now())}
+    return {"referral": row.id, **named, "overdue": is_overdue(State(row.state), row.answer_by, context.clock.now())}
 
 
 def _offer(row: AnyRow, agency: str) -> Offer:

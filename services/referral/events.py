@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any
 
 from services.common.clock import Clock
-from services.common.event import Event
+from services.common.messaging.cloudevents import Event
 
 SOURCE = "referral"
 ROUTING = ("purpose", "need", "stage", "region", "urgency")

@@ -5,8 +5,9 @@ from collections.abc import Sequence
 from sqlalchemy import Connection
 
 from services.common.errors import not_found
-from services.common.event import Event
+from services.common.messaging.cloudevents import Event
 from services.referral import events, store
+from services.referral.context import Context
 from services.referral.domain import (
     ANSWERED,
     ANSWERS,
@@ -19,14 +20,13 @@ from services.referral.domain import (
     party_of,
     wait_band,
 )
-from services.referral.room import Room
 
 PAGE = 100
 
 
-def open_referral(room: Room, connection: Connection, event: Event) -> None:
+def open_referral(context: Context, connection: Connection, event: Event) -> None:
     """Handle `referral.sealed.v1`: a referral begins, and its box waits for the recipient."""
-    data, now = event.data, room.clock.now()
+    data, now = event.data, context.clock.now()
     gone = store.hold_grant(connection, data["grant"])
     row = {
         "id": data["referral"],
@@ -42,10 +42,10 @@ def open_referral(room: Room, connection: Connection, event: Event) -> None:
         "changed_at": now,
     }
     kept = store.add_referral(connection, row, None if gone else data["envelope"])
-    room.outbox.add(connection, [events.updated(room.clock, kept, None)], now)
+    context.outbox.add(connection, [events.updated(context.clock, kept, None)], now)
 
 
-def answer(room: Room, connection: Connection, event: Event) -> None:
+def answer(context: Context, connection: Connection, event: Event) -> None:
     """Handle `referral.accepted.v1` and its like; an answer that is not possible goes back to its sender."""
     row = store.get_referral(connection, event.data["referral"], lock=True)
     party = party_of(event.source, row.sender, row.recipient) if row else None
@@ -53,18 +53,18 @@ def answer(room: Room, connection: Connection, event: Event) -> None:
     outcome = move(State(row.state), asked, party) if row else Refused("unknown_referral")
     if isinstance(outcome, Refused) or row is None:
         reason = outcome.reason if isinstance(outcome, Refused) else "unknown_referral"
-        room.outbox.add(connection, [events.refused(room.clock, event, reason)], room.clock.now())
+        context.outbox.add(connection, [events.refused(context.clock, event, reason)], context.clock.now())
         return
-    _enter(room, connection, row, outcome, event.data)
+    _enter(context, connection, row, outcome, event.data)
 
 
-def withdraw(room: Room, connection: Connection, event: Event) -> None:
+def withdraw(context: Context, connection: Connection, event: Event) -> None:
     """Handle `grant.ended.v1`: whatever is open under the grant is withdrawn, and its box thrown away."""
     grant = event.data["grant"]
-    store.end_grant(connection, grant, room.clock.now())
+    store.end_grant(connection, grant, context.clock.now())
     for row in store.under_grant(connection, grant):
         if not isinstance(move(State(row.state), State.WITHDRAWN, Party.HUB), Refused):
-            _enter(room, connection, row, State.WITHDRAWN, {})
+            _enter(context, connection, row, State.WITHDRAWN, {})
 
 
 def note_disclosure(connection: Connection, event: Event) -> None:
@@ -79,45 +79,45 @@ def keep_service(connection: Connection, event: Event) -> None:
     store.keep_service(connection, {"agency": event.source, **named, "as_of": event.time})
 
 
-def open_offer(room: Room, connection: Connection, event: Event) -> None:
+def open_offer(context: Context, connection: Connection, event: Event) -> None:
     """Handle `offer.opened.v1`: a question without a person in it."""
-    now = room.clock.now()
+    now = context.clock.now()
     asked = {name: event.data[name] for name in ("need", "stage", "region", "urgency")}
     times = {"opened_at": now, "answer_by": answer_by(now, event.data["urgency"])}
     store.add_offer(connection, {"id": event.key, "opened_by": event.source, **asked, **times})
 
 
-def claim_offer(room: Room, connection: Connection, event: Event) -> None:
+def claim_offer(context: Context, connection: Connection, event: Event) -> None:
     """Handle `offer.claimed.v1`: the first that was asked and says yes has it."""
-    now = room.clock.now()
+    now = context.clock.now()
     if not store.claim_offer(connection, event.data["offer"], event.source, now):
-        room.outbox.add(connection, [events.refused(room.clock, event, "offer_closed")], now)
+        context.outbox.add(connection, [events.refused(context.clock, event, "offer_closed")], now)
 
 
-def read_inbox(room: Room, agency: str, after: str | None) -> Sequence[store.AnyRow]:
+def read_inbox(context: Context, agency: str, after: str | None) -> Sequence[store.AnyRow]:
     """A page of what waits for an agency."""
-    with room.database.reading() as connection:
+    with context.database.reading() as connection:
         return store.inbox(connection, agency, after, PAGE)
 
 
-def read_offers(room: Room, agency: str, after: str | None) -> Sequence[store.AnyRow]:
+def read_offers(context: Context, agency: str, after: str | None) -> Sequence[store.AnyRow]:
     """A page of the offers an agency is asked or has opened."""
-    with room.database.reading() as connection:
+    with context.database.reading() as connection:
         return store.offers_for(connection, agency, after, PAGE)
 
 
-def read_referral(room: Room, agency: str, referral: str) -> tuple[store.AnyRow, Sequence[store.AnyRow]]:
+def read_referral(context: Context, agency: str, referral: str) -> tuple[store.AnyRow, Sequence[store.AnyRow]]:
     """A referral and its history, for its two sides only."""
-    with room.database.reading() as connection:
+    with context.database.reading() as connection:
         row = store.get_referral(connection, referral)
         if row is None or party_of(agency, row.sender, row.recipient) is None:
             raise not_found()
         return row, store.steps_of(connection, referral)
 
 
-def _enter(room: Room, connection: Connection, row: store.AnyRow, state: State, data: object) -> None:
+def _enter(context: Context, connection: Connection, row: store.AnyRow, state: State, data: object) -> None:
     """Bring a referral into a state that `move` has allowed, and tell the world."""
-    now = room.clock.now()
+    now = context.clock.now()
     told = dict(data) if isinstance(data, dict) else {}
     reason = told.get("reason")
     if state in FINAL:
@@ -132,4 +132,4 @@ def _enter(room: Room, connection: Connection, row: store.AnyRow, state: State, 
         "answered": wait_band(now - row.requested_at) if row.state == State.REQUESTED and state in ANSWERED else None,
         "waited": wait_band(now - row.requested_at) if state is State.STARTED else None,
     }
-    room.outbox.add(connection, [events.updated(room.clock, changed, row.state, **why)], now)
+    context.outbox.add(connection, [events.updated(context.clock, changed, row.state, **why)], now)

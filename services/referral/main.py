@@ -2,18 +2,18 @@
 
 from functools import partial
 
-from services.common import health
-from services.common.access import AccessGate, TokenKeys
+from services.common.auth.access_tokens import AccessGate, TokenKeys
+from services.common.auth.replay import ReplayGuard
 from services.common.clock import Clock, SystemClock
-from services.common.consumer import Handler
-from services.common.database import Database
-from services.common.replay import ReplayGuard
+from services.common.database.engine import Database
+from services.common.http import health
+from services.common.http.app import create_app
+from services.common.messaging.consumer import Handler
 from services.common.service import Service
 from services.common.settings import Settings
-from services.common.web import create_app
 from services.referral import api, handlers, models
+from services.referral.context import Context
 from services.referral.domain import ANSWERS
-from services.referral.room import Room
 
 NAME = "referral"
 
@@ -21,29 +21,29 @@ NAME = "referral"
 def build(settings: Settings, token_keys: TokenKeys, clock: Clock | None = None) -> Service:
     """The service with everything it works with."""
     clock = clock or SystemClock()
-    room = Room(Database(settings.database(NAME), by_key=True), models.plumbing.outbox, clock)
+    context = Context(Database(settings.database(NAME), by_key=True), models.plumbing.outbox, clock)
     gate = AccessGate(
         keys=token_keys,
         issuer=settings.token_issuer,
         public_url=settings.public_url,
-        replay=ReplayGuard(room.database, models.plumbing.replay),
+        replay=ReplayGuard(context.database, models.plumbing.replay),
         clock=clock,
-        standing=lambda agency: models.roster.standing(room.database, agency),
+        standing=lambda agency: models.roster.standing(context.database, agency),
     )
-    routers = [api.routes, health.router("/referral", room.database)]
+    routers = [api.routes, health.router("/referral", context.database)]
     return Service(
         name=NAME,
         settings=settings,
         clock=clock,
-        database=room.database,
+        database=context.database,
         metadata=models.metadata,
         plumbing=models.plumbing,
-        handlers=_handlers(room),
+        handlers=_handlers(context),
         app=create_app(
             "Fireweed referral",
             "What waits for an agency, and the life of each referral.",
             routers,
-            room=room,
+            context=context,
             gate=gate,
         ),
         prefixes=("/referral",),
@@ -51,14 +51,14 @@ def build(settings: Settings, token_keys: TokenKeys, clock: Clock | None = None)
     )
 
 
-def _handlers(room: Room) -> dict[str, Handler]:
+def _handlers(context: Context) -> dict[str, Handler]:
     return {
-        "referral.sealed.v1": partial(handlers.open_referral, room),
-        **dict.fromkeys(ANSWERS, partial(handlers.answer, room)),
-        "offer.opened.v1": partial(handlers.open_offer, room),
-        "offer.claimed.v1": partial(handlers.claim_offer, room),
+        "referral.sealed.v1": partial(handlers.open_referral, context),
+        **dict.fromkeys(ANSWERS, partial(handlers.answer, context)),
+        "offer.opened.v1": partial(handlers.open_offer, context),
+        "offer.claimed.v1": partial(handlers.claim_offer, context),
         "capacity.declared.v1": handlers.keep_service,
-        "grant.ended.v1": partial(handlers.withdraw, room),
+        "grant.ended.v1": partial(handlers.withdraw, context),
         "disclosure.made.v1": handlers.note_disclosure,
         "agency.changed.v1": models.roster.take,
     }

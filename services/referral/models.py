@@ -2,9 +2,9 @@
 
 from sqlalchemy import Column, ForeignKey, Index, Integer, MetaData, String, Table, Text
 
-from services.common.columns import Instant
-from services.common.plumbing import define_plumbing
+from services.common.database.column_types import Instant
 from services.common.roster import Roster, define_roster
+from services.common.service_tables import define_plumbing
 
 metadata = MetaData()
 plumbing = define_plumbing(metadata)

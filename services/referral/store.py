@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, delete, exists, func, or_, select, update
 
-from services.common.database import insert_new, upsert
+from services.common.database.inserts import insert_new, upsert
 from services.referral.models import envelope, grant_seen, offer, offered_service, referral, step
 
 AnyRow = Row[tuple[Any, ...]]

@@ -11,9 +11,10 @@ from services.auditor.audit import Verdict
 from services.auditor.audit import audit as audit_folder
 from services.common.cli import answer, hub_options, progress
 from services.common.settings import Settings
-from services.reporting import gate, governance, handlers
-from services.reporting.files import Files
-from services.reporting.main import NAME, build_room
+from services.reporting import handlers
+from services.reporting.main import NAME, build_context
+from services.reporting.publication import governance, workflow
+from services.reporting.publication.files import Files
 from services.reporting.store import publications as store
 
 # So many cells are named at most.
@@ -45,9 +46,9 @@ def publication() -> None:
 @hub_options
 def build(settings: Settings, as_json: bool, period: str, revision: bool) -> None:
     """Make a draft of a fiscal quarter (2026-Q1) or year (2026), with as much hidden as it takes."""
-    room = build_room(settings)
-    made = gate.build(room, settings.keys_folder / NAME, period, Steps(), revision=revision)
-    silent, passed = gate.silent(made), gate.passed_over(room, made)
+    context = build_context(settings)
+    made = workflow.build(context, settings.keys_folder / NAME, period, Steps(), revision=revision)
+    silent, passed = workflow.silent(made), workflow.passed_over(context, made)
     told = {"id": made["id"], "bundle": made["bundle"], "tables": made["head"]["files"], "nothing_shown_in": silent}
     told["passed_over"] = passed
     notes = [f"Nothing can be shown in {', '.join(silent)}: a coarser plan would tell more."] if silent else []
@@ -66,18 +67,18 @@ def audit(settings: Settings, as_json: bool, folder: Path | None, draft: bool) -
     """
     if draft == (folder is not None):
         raise click.UsageError("Name a folder of downloaded publications, or say --draft.")
-    verdict = audit_folder(folder, Steps()) if folder else gate.check(build_room(settings), Steps())
+    verdict = audit_folder(folder, Steps()) if folder else workflow.check(build_context(settings), Steps())
     answer(verdict.as_json(), as_json, lambda: [*_lines(verdict), *(_advice(verdict) if draft else [])])
     sys.exit(0 if verdict.safe else 1)
 
 
 @publication.command()
-@click.option("--role", required=True, type=click.Choice(gate.ROLES), help="As whom you speak.")
+@click.option("--role", required=True, type=click.Choice(workflow.ROLES), help="As whom you speak.")
 @click.option("--name", required=True, help="Your name, as the certificate will show it.")
 @hub_options
 def approve(settings: Settings, as_json: bool, role: str, name: str) -> None:
     """Give your word for the audited draft. It takes two people, one of them the survivor council's delegate."""
-    draft = gate.approve(build_room(settings), role, name)
+    draft = workflow.approve(build_context(settings), role, name)
     told = {"id": draft.id, "bundle": draft.bundle, "role": role}
     answer(told, as_json, lambda: [f"{name} approves {draft.id} ({draft.bundle[:16]})."])
 
@@ -86,7 +87,7 @@ def approve(settings: Settings, as_json: bool, role: str, name: str) -> None:
 @hub_options
 def publish(settings: Settings, as_json: bool) -> None:
     """Freeze the approved draft: from then on its bytes never change."""
-    draft = gate.publish(build_room(settings))
+    draft = workflow.publish(build_context(settings))
     answer({"id": draft.id, "bundle": draft.bundle}, as_json, lambda: [f"{draft.id} is published for good."])
 
 
@@ -94,28 +95,28 @@ def publish(settings: Settings, as_json: bool) -> None:
 @hub_options
 def list_(settings: Settings, as_json: bool) -> None:
     """List every publication, and the draft if there is one."""
-    room = build_room(settings)
-    with room.database.reading() as connection:
+    context = build_context(settings)
+    with context.database.reading() as connection:
         rows = [{"id": row.id, "state": row.state, "bundle": row.bundle} for row in store.list_all(connection)]
     answer(rows, as_json, lambda: [f"{row['id']:12} {row['state']:10} {row['bundle'][:16]}" for row in rows])
 
 
 @publication.command()
-@click.argument("switch", type=click.Choice(sorted(published.rules(gate.RULES)["switches"])))
+@click.argument("switch", type=click.Choice(sorted(published.rules(workflow.RULES)["switches"])))
 @click.argument("word", type=click.Choice(governance.WORDS))
 @click.option("--body", required=True, help="The governance body that speaks, by its name.")
 @click.option("--to", "folder", type=click.Path(path_type=Path), help="With seen: where the body's own copy goes.")
 @hub_options
 def govern(settings: Settings, as_json: bool, switch: str, word: str, body: str, folder: Path | None) -> None:
     """Record what a governance body decides: on, off, seen (it has its copy of the draft) or veto."""
-    room = build_room(settings)
+    context = build_context(settings)
     copied: list[str] = []
     if word == "seen":
         if folder is None:
             raise click.UsageError("Say where the body's own copy goes: --to FOLDER.")
-        gate.show(room, switch, body, lambda own: copied.extend(_copy(own, folder)))
+        workflow.show(context, switch, body, lambda own: copied.extend(_copy(own, folder)))
     else:
-        governance.decide(room, switch, word, body)
+        governance.decide(context, switch, word, body)
     answer(
         {"switch": switch, "word": word, "body": body, "files": copied}, as_json, lambda: [f"{body}: {word}.", *copied]
     )
@@ -125,9 +126,9 @@ def govern(settings: Settings, as_json: bool, switch: str, word: str, body: str,
 @hub_options
 def rebuild(settings: Settings, as_json: bool) -> None:
     """Make everything that is counted anew from the journal; run it again to go on where it was interrupted."""
-    room = build_room(settings)
-    read = handlers.rebuild(room, progress("Threads read"))
-    room.database.close()
+    context = build_context(settings)
+    read = handlers.rebuild(context, progress("Threads read"))
+    context.database.close()
     answer({"threads": read}, as_json, lambda: [f"{read} threads were counted anew."])
 
 

@@ -11,8 +11,8 @@ from itertools import groupby, product
 from typing import Any
 
 import schemas
-from services.common.periods import quarters_of
-from services.reporting.counting import RESULTS, Place, Seen, Thread, group_of, place_of
+from services.common.fiscal_periods import quarters_of
+from services.reporting.domain import RESULTS, Place, Seen, Thread, group_of, place_of
 
 Cells = Mapping[tuple[str, ...], frozenset[str]]
 """Cells in which she counts, each with the agencies that know of her there."""

@@ -6,13 +6,13 @@ from datetime import datetime
 
 from sqlalchemy import Connection
 
-from services.common.consumer import Act
-from services.common.event import Event
-from services.reporting.contributors import Contributors
-from services.reporting.counting import Group, Place, Seen, Thread, best_places, threads
-from services.reporting.room import Room
-from services.reporting.store import capacity, counted
-from services.reporting.store.counted import HALF, MASK, Cell, Sum
+from services.common.messaging.cloudevents import Event
+from services.common.messaging.consumer import Act
+from services.reporting.context import Context
+from services.reporting.contributor_keys import Contributors
+from services.reporting.domain import Group, Place, Seen, Thread, best_places, threads
+from services.reporting.store import capacity, counts
+from services.reporting.store.counts import HALF, MASK, Cell, Sum
 
 Progress = Callable[[int, int], None]
 # What is asked about at once; SQLite takes 32,766 values in one statement.
@@ -29,12 +29,12 @@ def keep_capacity(connection: Connection, event: Event) -> None:
 def fold(keys: Contributors, events: Sequence[Event]) -> Act:
     """Handle `referral.updated.v1` and `need.counted.v1`, many at once; in any order and however often they come."""
     found = threads(events)
-    rows, places = counted.rows_of_threads(found), counted.rows_of_places(_best(keys, found.items()))
+    rows, places = counts.rows_of_threads(found), counts.rows_of_places(_best(keys, found.items()))
 
     def keep(connection: Connection) -> None:
         if found:
-            counted.alone(connection)
-            counted.keep(connection, rows, places)
+            counts.alone(connection)
+            counts.keep(connection, rows, places)
 
     return keep
 
@@ -44,33 +44,33 @@ def withdraw(keys: Contributors, events: Sequence[Event]) -> Act:
     names = sorted({name for event in events for name in event.data["pseudonyms"]})
 
     def take_out(connection: Connection) -> None:
-        counted.alone(connection)
+        counts.alone(connection)
         for first in range(0, len(names), CHUNK):
             some = names[first : first + CHUNK]
-            counted.add_to_cells(connection, _left(keys, counted.places_of(connection, some)))
-            counted.forget(connection, some)
+            counts.add_to_cells(connection, _left(keys, counts.places_of(connection, some)))
+            counts.forget(connection, some)
 
     return take_out
 
 
-def rebuild(room: Room, progress: Progress, chunk: int = CHUNK) -> int:
+def rebuild(context: Context, progress: Progress, chunk: int = CHUNK) -> int:
     """Make everything that is counted anew from the journal, or go on where a rebuild was interrupted; threads read.
 
     It goes chunk by chunk, each in one transaction, and events may be folded in between: places only ever join.
     """
-    with room.database.transaction() as connection:
-        counted.alone(connection)
-        done = counted.rebuilt(connection)
+    with context.database.transaction() as connection:
+        counts.alone(connection)
+        done = counts.rebuilt(connection)
         if done is None:
             done = 0
-            counted.begin_rebuild(connection)
-        total = counted.journal_size(connection)
+            counts.begin_rebuild(connection)
+        total = counts.journal_size(connection)
     while True:
         progress(done, max(done, total))
-        with room.database.transaction() as connection:
-            counted.alone(connection)
-            found = counted.next_threads(connection, chunk)
-            counted.place(connection, counted.rows_of_places(_best(room.contributors, found)))
+        with context.database.transaction() as connection:
+            counts.alone(connection)
+            found = counts.next_threads(connection, chunk)
+            counts.place(connection, counts.rows_of_places(_best(context.contributors, found)))
         if not found:
             return done
         done += len(found)

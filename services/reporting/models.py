@@ -4,9 +4,9 @@ from typing import Any
 
 from sqlalchemy import BigInteger, Column, Integer, MetaData, SmallInteger, String, Table
 
-from services.common.columns import Code, Instant
-from services.common.plumbing import define_plumbing
+from services.common.database.column_types import Code, Instant
 from services.common.roster import Roster, define_roster
+from services.common.service_tables import define_plumbing
 
 metadata = MetaData()
 plumbing = define_plumbing(metadata)
@@ -14,7 +14,7 @@ plumbing = define_plumbing(metadata)
 roster = Roster(define_roster(metadata))
 
 
-def _room(percent: int) -> dict[str, Any]:
+def _fill_factor(percent: int) -> dict[str, Any]:
     """How full PostgreSQL makes a page: a row that finds room beside itself when it changes needs no new index entry."""
     return {"postgresql_with": {"fillfactor": percent}}
 
@@ -50,7 +50,7 @@ journal = Table(
     Column("started_within", SmallInteger, nullable=False),
     Column("answered_within", SmallInteger, nullable=False),
     Column("at_work", SmallInteger, nullable=False),
-    **_room(70),
+    **_fill_factor(70),
 )
 
 # The one cell in which a survivor counts, for each family of needs in each quarter: what a withdrawal takes out again.
@@ -64,7 +64,7 @@ contribution = Table(
     Column("draw", BigInteger, nullable=False),
     Column("region", Code(32), nullable=False),
     Column("stage", Code(16), nullable=False),
-    **_room(80),
+    **_fill_factor(80),
 )
 
 # How many contribute to each cell, and the sum of their keys. In two halves: SQLite would turn a sum beyond 63 bits into
@@ -80,7 +80,7 @@ cell = Table(
     Column("persons", BigInteger, nullable=False),
     Column("low", BigInteger, nullable=False),
     Column("high", BigInteger, nullable=False),
-    **_room(50),
+    **_fill_factor(50),
 )
 
 # A withdrawal can overtake what it withdraws, since topics have no order among each other.

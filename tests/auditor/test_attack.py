@@ -15,7 +15,7 @@ from services.auditor.insiders import Insider
 from services.auditor.published import Doubt, Publication, read_all
 from services.auditor.relations import relations
 from services.auditor.system import build
-from services.reporting import files
+from services.reporting.publication import files
 from tests.support.publishing import quietly, write
 
 KNOWN = relations(1, 1)

@@ -4,8 +4,9 @@ from typing import Any
 
 import pytest
 
-from services.consent.handlers import agencies, rights
-from services.consent.handlers.grants import Wish
+from services.consent.handlers.agencies import linked_acts
+from services.consent.handlers.grants.grants import Wish
+from services.consent.handlers.rights import rights
 from services.consent.models import subject
 from services.consent.store import subjects
 from tests.support.tour import WORDS, tour
@@ -31,9 +32,9 @@ def test_by_the_keyboard_alone_she_says_yes_and_takes_it_back(window: NewWindow)
     here = window(java_script_enabled=False)
     here.come_in()
     asked = Wish(here.other.id, "referral", ["summary", "housing"])
-    agencies.ask(here.house.room, here.agency.id, here.person.ppid, asked)
-    with here.house.room.database.transaction() as connection:
-        subjects.change_subject(connection, here.person.subject, pin_hash=here.house.room.secrets.pin_hash(PIN))
+    linked_acts.ask(here.house.context, here.agency.id, here.person.ppid, asked)
+    with here.house.context.database.transaction() as connection:
+        subjects.change_subject(connection, here.person.subject, pin_hash=here.house.context.secrets.pin_hash(PIN))
     here.open("/my")
     here.press(here.page.locator('a[href^="/my/yes?request="]').first, "Enter")
     here.reach(here.page.locator("#agency").first)
@@ -51,22 +52,22 @@ def test_by_the_keyboard_alone_she_says_yes_and_takes_it_back(window: NewWindow)
     with here.page.expect_navigation():
         here.page.keyboard.press("Enter")
     assert WORDS in here.page.inner_text("main")
-    [grant] = rights.overview(here.house.room, here.person.subject)["grants"]
+    [grant] = rights.overview(here.house.context, here.person.subject)["grants"]
     assert grant.categories == ["summary"]
 
     here.open("/my")
     here.press(here.page.locator('form[action^="/my/stop/"] button').first, "Space")
-    [grant] = rights.overview(here.house.room, here.person.subject)["grants"]
+    [grant] = rights.overview(here.house.context, here.person.subject)["grants"]
     assert grant.end_reason == "revoked"
     here.open("/my")
     here.press(here.page.locator('form[action="/my/pause"] button').first, "Enter")
-    assert rights.overview(here.house.room, here.person.subject)["state"] == "paused"
+    assert rights.overview(here.house.context, here.person.subject)["state"] == "paused"
 
 
 def test_saying_not_now_is_as_easy_as_saying_yes_and_nothing_is_chosen_for_her(window: NewWindow) -> None:
     here = window()
     here.come_in()
-    agencies.ask(here.house.room, here.agency.id, here.person.ppid, Wish(here.other.id, "referral", ["summary"]))
+    linked_acts.ask(here.house.context, here.agency.id, here.person.ppid, Wish(here.other.id, "referral", ["summary"]))
     here.open("/my")
     buttons = here.page.locator("li .side").first.locator("button, a.button")
     sizes = [box["height"] for one in buttons.all() if (box := one.bounding_box())]
@@ -84,7 +85,7 @@ def test_saying_not_now_is_as_easy_as_saying_yes_and_nothing_is_chosen_for_her(w
     requests = here.page.locator('form[action^="/my/requests/"]')
     here.send(requests.first.get_attribute("action") or "")
     assert requests.count() == 0
-    assert rights.overview(here.house.room, here.person.subject)["grants"] == []
+    assert rights.overview(here.house.context, here.person.subject)["grants"] == []
 
 
 def test_the_code_on_a_slip_that_is_scanned_leaves_no_trace_in_the_address(window: NewWindow) -> None:

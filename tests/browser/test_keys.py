@@ -3,7 +3,7 @@
 import pytest
 from playwright.sync_api import CDPSession
 
-from services.consent.handlers import accounts
+from services.consent.handlers.accounts import sessions
 from tests.support.window import PIN, NewWindow, Window
 
 PHONE = {
@@ -19,7 +19,7 @@ PHONE = {
 @pytest.fixture
 def here(window: NewWindow) -> Window:
     made = window()
-    claimed = accounts.claim(made.house.room, made.person.claim_code, PIN)
+    claimed = sessions.claim(made.house.context, made.person.claim_code, PIN)
     made.sit_down(claimed.session)
     return made
 
@@ -103,7 +103,7 @@ def test_an_answer_made_for_one_window_opens_no_other(here: Window, window: NewW
 
 def test_without_scripts_no_key_is_offered_and_her_words_let_her_in(window: NewWindow) -> None:
     here = window(java_script_enabled=False)
-    claimed = accounts.claim(here.house.room, here.person.claim_code, PIN)
+    claimed = sessions.claim(here.house.context, here.person.claim_code, PIN)
     here.open("/my")
     assert not here.page.locator("#key").is_visible()
     here.send("/my/in", words=claimed.passphrase)

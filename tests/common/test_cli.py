@@ -13,9 +13,9 @@ from click.testing import CliRunner, Result
 from sqlalchemy.exc import OperationalError, ProgrammingError
 
 from services.cli import main
-from services.common.broker import BrokerUnavailable
 from services.common.cli import PORT, answer, hub_options, listener_on, told
 from services.common.errors import Fault, Problem, invalid
+from services.common.messaging.broker import BrokerUnavailable
 from services.common.settings import Settings
 
 CANARY = "canary-secret"

@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import schemas
+from services.common.encoding import base64url
 from services.common.envelope import (
     CONTENT_KEY_BYTES,
     MAX_LENGTH,
@@ -28,7 +29,6 @@ from services.common.envelope import (
     read,
     write,
 )
-from services.common.text import base64url
 
 GRANT = "01890000-0000-7000-8000-000000000001"
 HEADER = Header("referral-1", "agency-a", GRANT, 3, "referral.requested.v1")

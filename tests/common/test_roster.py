@@ -5,8 +5,8 @@ from itertools import permutations
 import pytest
 from sqlalchemy import MetaData
 
-from services.common.database import Database
-from services.common.event import Event
+from services.common.database.engine import Database
+from services.common.messaging.cloudevents import Event
 from services.common.roster import Agency, Roster, define_roster
 from tests.support.clocks import NOON
 

@@ -9,15 +9,15 @@ import pytest
 from sqlalchemy import func, select
 
 from services.common import metrics
-from services.common.broker import Record
-from services.common.database import Database
-from services.common.event import to_headers, to_value
-from services.common.local_log import LocalLog
-from services.common.replay import ReplayGuard
+from services.common.auth.replay import ReplayGuard
+from services.common.database.engine import Database
+from services.common.http.app import create_app
+from services.common.messaging.broker import Record
+from services.common.messaging.cloudevents import to_headers, to_value
+from services.common.messaging.local_log import LocalLog
+from services.common.messaging.topics import topics_read_by
 from services.common.service import Service
 from services.common.settings import Settings
-from services.common.topics import topics_read_by
-from services.common.web import create_app
 from services.common.worker import Worker, every
 from tests.support.clocks import NOON, StillClock
 from tests.support.hubs import eventually

@@ -15,8 +15,8 @@ from kafka import KafkaConsumer
 
 from deploy.testing.kafka import KafkaServer
 from services.common import telemetry
-from services.common.broker import Record
-from services.common.kafka_broker import KafkaBroker
+from services.common.messaging.broker import Record
+from services.common.messaging.kafka import KafkaBroker
 from tests.support.traced import CALLER, CANARY, FOLLOWING, PARTNER
 
 

@@ -12,8 +12,8 @@ from sqlalchemy.exc import OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from services.common import worker as worker_module
-from services.common.broker import BrokerUnavailable
 from services.common.errors import Transient
+from services.common.messaging.broker import BrokerUnavailable
 from services.common.worker import Loop, Worker, every
 from tests.support.hubs import eventually
 

@@ -5,7 +5,7 @@ from uuid import UUID
 
 import pytest
 
-from services.consent.handlers.grants import Rule, restrict
+from services.consent.handlers.grants.grants import Rule, restrict
 from services.consent.models import consent_request
 from tests.support.consent import House
 
@@ -100,7 +100,7 @@ def test_intake_is_told_under_which_grant_to_which_key_and_what(house: House) ->
     sender, recipient = house.agency(), house.agency()
     person, other = house.person(sender), house.person(sender)
     narrow, wide = house.allow(person, recipient, "summary"), house.allow(person, recipient, "summary", "health")
-    restrict(house.room, person.subject, Rule(category="health"))
+    restrict(house.context, person.subject, Rule(category="health"))
     third = house.allow(person, recipient, "contact", "housing", "summary")
 
     def sending(**changed: Any) -> dict[str, Any]:

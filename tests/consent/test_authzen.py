@@ -7,8 +7,9 @@ import httpx2
 import pytest
 from sqlalchemy import func, select
 
-from services.consent.handlers import grants, rights
-from services.consent.handlers.grants import Rule
+from services.consent.handlers.grants import grants
+from services.consent.handlers.grants.grants import Rule
+from services.consent.handlers.rights import rights
 from services.consent.models import ledger_entry
 from tests.support.consent import Agency, House, Person
 
@@ -65,11 +66,11 @@ def test_a_denial_looks_like_nobody(house: House) -> None:
     paused, forgotten = house.person(agency), house.person(agency)
     house.allow(paused, agency)
     house.allow(forgotten, agency)
-    grants.pause(house.room, paused.subject)
-    rights.erase(house.room, forgotten.subject)
+    grants.pause(house.context, paused.subject)
+    rights.erase(house.context, forgotten.subject)
     forbidding = house.person(agency)
     house.allow(forbidding, agency)
-    grants.restrict(house.room, forbidding.subject, Rule(category="summary"))
+    grants.restrict(house.context, forbidding.subject, Rule(category="summary"))
     house.allow(stranger, other)
 
     for ppid in (person.ppid, paused.ppid, forgotten.ppid, forbidding.ppid, stranger.ppid, "never", ""):
@@ -110,10 +111,10 @@ def test_an_answer_follows_a_change_at_once_for_nothing_is_kept(house: House) ->
     name = house.allow(person, agency)
     for _ in range(3):
         assert ask(house, agency, person.ppid)["decision"] is True
-        grants.pause(house.room, person.subject)
+        grants.pause(house.context, person.subject)
         assert ask(house, agency, person.ppid) == NO
-        grants.resume(house.room, person.subject)
-    grants.revoke_grant(house.room, person.subject, name)
+        grants.resume(house.context, person.subject)
+    grants.revoke_grant(house.context, person.subject, name)
     assert ask(house, agency, person.ppid) == NO
 
 
@@ -122,7 +123,7 @@ def test_asking_opens_nothing_and_writes_nothing(house: House) -> None:
     house.allow(person, agency)
 
     def lines() -> int:
-        with house.room.database.reading() as connection:
+        with house.context.database.reading() as connection:
             return connection.execute(select(func.count()).select_from(ledger_entry)).scalar_one()
 
     before = lines()

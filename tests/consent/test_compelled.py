@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from services.common.text import canonical
-from services.consent.handlers.compelled import unseal_due
+from services.common.encoding import canonical
+from services.consent.handlers.agencies.compelled import unseal_due
 from services.consent.models import grant
-from services.consent.paperwork import compelled
+from services.consent.models_paperwork import compelled
 from tests.support.clocks import NOON
 from tests.support.consent import Agency, House, Person
 
@@ -81,7 +81,7 @@ def test_of_a_sealed_record_she_sees_at_once_that_it_is_there_and_until_when_and
     assert copy.count(agency.id) == 2, "only that it knows her and registered her"
     house.clock.move(timedelta(days=10) - timedelta(hours=12, seconds=1))
     assert seen(house, person) == [sealed]
-    assert unseal_due(house.room) == 0
+    assert unseal_due(house.context) == 0
     house.clock.move(timedelta(seconds=1))
     assert seen(house, person)[0]["basis"] == "court_order"
 
@@ -91,8 +91,8 @@ def test_what_is_unsealed_is_what_was_sealed(house: House) -> None:
     person = house.person(agency)
     record(house, agency, person, sealed_until=days(1))
     house.clock.move(timedelta(days=1))
-    unseal_due(house.room)
-    unseal_due(house.room)
+    unseal_due(house.context)
+    unseal_due(house.context)
 
     sealed, shown = house.ledger(person)[-2:]
     assert (sealed.kind, shown.kind) == ("compelled.sealed", "compelled.unsealed")

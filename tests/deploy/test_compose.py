@@ -13,8 +13,8 @@ import deploy.testing.kafka
 import deploy.testing.postgresql
 from deploy.testing.kafka import KafkaServer
 from deploy.testing.postgresql import SERVICES, PostgresServer
-from services import rooms
-from services.common.kafka_broker import KafkaBroker
+from services import composition
+from services.common.messaging.kafka import KafkaBroker
 from services.common.settings import Settings
 from tests.deploy.files import DEPLOY, KEEPERS, PROCESSES, compose, environment, read
 
@@ -110,7 +110,7 @@ def test_keys_are_mounted_into_their_own_service_only() -> None:
         assert all(mounted(name) == {"/keys": f"{service}-keys"} for name in keepers)
 
 
-@pytest.mark.parametrize("service", rooms.NAMES)
+@pytest.mark.parametrize("service", composition.NAMES)
 def test_what_a_service_keeps_secret_outlives_its_containers(service: str) -> None:
     code = "".join(path.read_text("utf-8") for path in (DEPLOY.parent / "services" / service).glob("*.py"))
     assert ("keys_folder" in code) == (mounted(f"{service}-worker").get("/keys") == f"{service}-keys")
@@ -227,8 +227,8 @@ def test_the_set_up_brings_every_table_and_topic_and_can_be_repeated(
         )
         assert done.returncode == 0, done.stderr
     for name in SERVICES:
-        service = rooms.build_one(name, Settings(database_url=urls, keys=tmp_path / "made-here"))
-        assert rooms.missing(service) == []
+        service = composition.build_one(name, Settings(database_url=urls, keys=tmp_path / "made-here"))
+        assert composition.missing(service) == []
         service.close()
     assert KafkaBroker(kafka_server.bootstrap).missing_topics() == []
     assert not (tmp_path / "keys").exists()

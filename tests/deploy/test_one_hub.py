@@ -10,7 +10,7 @@ import pytest
 
 from deploy.testing.ports import free_port
 from services.common.settings import Settings
-from tests.house.tree import ROOT
+from tests.architecture.tree import ROOT
 from tests.support.hubs import HubProcess, environment
 
 CLI = [sys.executable, "-m", "services.cli"]

@@ -11,7 +11,7 @@ import httpx2
 import pytest
 
 from deploy.testing.ports import free_port
-from services import rooms
+from services import composition
 from services.common.settings import Settings
 from tests.support.hubs import HubProcess, environment, eventually
 
@@ -23,7 +23,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.backend("sqlite", "local_log")]
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
     chosen = Settings(data=tmp_path / "data", keys=tmp_path / "keys")
-    rooms.migrate_all(chosen)
+    composition.migrate_all(chosen)
     return chosen
 
 
@@ -68,7 +68,7 @@ print(*sorted({name.split(".")[1] for name in sys.modules if name.startswith("se
 """
 
 
-@pytest.mark.parametrize("name", rooms.NAMES)
+@pytest.mark.parametrize("name", composition.NAMES)
 def test_a_process_of_one_service_holds_no_code_of_another(settings: Settings, name: str) -> None:
     command = [sys.executable, "-c", LOADED, name]
     told = subprocess.run(command, env=environment(settings), capture_output=True, text=True, check=False)

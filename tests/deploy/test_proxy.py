@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from services.common.errors import not_found, unavailable
-from services.common.web import MAX_BODY
+from services.common.http.app import MAX_BODY
+from tests.architecture.test_routes import INVENTORY
 from tests.deploy.files import ROOT, compose, objects, read
-from tests.house.test_routes import INVENTORY
 
 DOCUMENTS: Mapping[str, Any] = {
     path.stem: json.loads(path.read_text("utf-8")) for path in sorted((ROOT / "schemas" / "openapi").iterdir())

@@ -16,15 +16,15 @@ from sqlalchemy import text
 import schemas
 from deploy.testing.kafka import KafkaServer
 from deploy.testing.postgresql import PostgresServer
-from services import rooms
+from services import composition
 from services.client import Partner, Refused
-from services.common.database import Database
+from services.common.database.engine import Database
 from tests.support.hubs import TestHub, distributed_hub
 from tests.support.people import Person, inbox, meet, referral, state
 
 pytestmark = [pytest.mark.slow, pytest.mark.backend("postgresql", "kafka")]
 T = TypeVar("T")
-PROCESSES = [f"{name}-{role}" for name in rooms.NAMES for role in ("api", "worker")]
+PROCESSES = [f"{name}-{role}" for name in composition.NAMES for role in ("api", "worker")]
 # Reporting's API only reads, so nothing of it can be between two states; it is killed in the middle all the same.
 READ_ONLY = "reporting-api"
 PATIENCE = 40.0
@@ -144,7 +144,7 @@ def _settle(world: World) -> None:
     """Wait until nothing is on its way any more."""
 
     def quiet() -> bool:
-        waiting = sum(_number(world, name, "SELECT count(*) FROM outbox") for name in rooms.NAMES)
+        waiting = sum(_number(world, name, "SELECT count(*) FROM outbox") for name in composition.NAMES)
         counted = _number(world, "reporting", "SELECT count(*) FROM journal WHERE started_within = 24")
         unplaced = _number(world, "consent", "SELECT count(*) FROM ledger_entry WHERE leaf_index IS NULL")
         return waiting == unplaced == 0 and counted == len(world.threads)
@@ -154,7 +154,7 @@ def _settle(world: World) -> None:
 
 def _check(world: World) -> None:
     """What must hold however often anything was killed."""
-    assert [name for name in rooms.NAMES if _number(world, name, "SELECT count(*) FROM parked")] == []
+    assert [name for name in composition.NAMES if _number(world, name, "SELECT count(*) FROM parked")] == []
     steps = _rows(world, "referral", "SELECT referral_id, string_agg(state, ' ' ORDER BY number) FROM step GROUP BY 1")
     assert dict(steps) == dict.fromkeys(world.threads, "requested accepted started withdrawn")
     counted = _rows(world, "reporting", "SELECT need, stage, region, at_work, started_within FROM journal")
@@ -191,8 +191,8 @@ def _told(world: World) -> list[tuple[str, str]]:
 
 def _standing(world: World) -> str:
     """Where things have stopped: what waits in each outbox, what is parked, which processes run."""
-    waiting = {name: _number(world, name, "SELECT count(*) FROM outbox") for name in rooms.NAMES}
-    parked = {name: _number(world, name, "SELECT count(*) FROM parked") for name in rooms.NAMES}
+    waiting = {name: _number(world, name, "SELECT count(*) FROM outbox") for name in composition.NAMES}
+    parked = {name: _number(world, name, "SELECT count(*) FROM parked") for name in composition.NAMES}
     ended = [name for name, one in world.hub.processes.items() if one.popen is None or one.popen.poll() is not None]
     return f"outboxes {waiting}, parked {parked}, not running {ended}"
 

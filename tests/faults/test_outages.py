@@ -9,7 +9,7 @@ from sqlalchemy import text
 from deploy.testing.kafka import KafkaServer
 from deploy.testing.postgresql import PostgresServer
 from services.client import Partner
-from services.common.database import Database
+from services.common.database.engine import Database
 from tests.support.hubs import START_PATIENCE, TestHub, distributed_hub, eventually
 from tests.support.people import Person, answer, inbox, meet, open_status, referral, send, state, waiting
 

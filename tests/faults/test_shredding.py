@@ -15,9 +15,9 @@ from deploy.testing.kafka import KafkaServer
 from deploy.testing.postgresql import SUPERUSER, PostgresServer
 from services.cli import main
 from services.client import Partner
-from services.consent.handlers import rights
-from services.consent.handlers.rotation import rotate, rotate_if_due
-from services.consent.keys import KeyFiles, KeyGone
+from services.consent.handlers.operations.key_rotation import rotate, rotate_if_due
+from services.consent.handlers.rights import rights
+from services.consent.key_encryption import KeyFiles, KeyGone
 from tests.support.canary import contents, files_with
 from tests.support.consent import house
 from tests.support.hubs import TestHub, distributed_hub, environment, eventually
@@ -49,12 +49,12 @@ def test_no_page_log_or_backup_of_the_database_holds_a_key_of_hers_that_can_be_u
         assert CANARY in made.open(agency, envelopes[0]).text
         files = KeyFiles(tmp_path / "keys" / "consent" / "key-encryption")
         before_rotation, old_keys = _keys_of_all(own_postgres, files), [_key_bytes(files)]
-        rotate(made.room)
+        rotate(made.context)
         lived = _keys_of_all(own_postgres, files)
         old_keys.append(_key_bytes(files))
         backup = _backup(own_postgres)
-        rights.erase(made.room, erased.subject)
-        assert rotate_if_due(made.room) is not None
+        rights.erase(made.context, erased.subject)
+        assert rotate_if_due(made.context) is not None
         _write_down(own_postgres)
         hers = _of(before_rotation, lived, gone_from=_keys_of_all(own_postgres, files))
 

@@ -11,7 +11,7 @@ import httpx2
 import pytest
 
 from services.client import Partner
-from services.common.event import BATCH_CONTENT_TYPE, CONTENT_TYPE
+from services.common.messaging.cloudevents import BATCH_CONTENT_TYPE, CONTENT_TYPE
 from services.intake.api import MAX_BATCH
 from tests.support.front_door import LINKED, Decider, FrontDoor, capacity, event, front_door, referral
 

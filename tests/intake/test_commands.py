@@ -15,7 +15,7 @@ from joserfc.jwk import ECKey
 
 from services.cli import main
 from services.client import new_key, public_jwks
-from services.common.migrations import upgrade
+from services.common.database.migrations import upgrade
 from services.common.settings import Settings
 from services.intake import main as intake
 

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 import schemas
-from services.common import contracts
 from services.common.errors import Fault
-from services.common.event import Event
+from services.common.messaging import contracts
+from services.common.messaging.cloudevents import Event
 from services.intake.domain import STARTS_A_THREAD, Result, faults_of, parts_told, thread_of
 from tests.support.clocks import NOON
 

@@ -14,7 +14,7 @@ from jsonschema_rs import Draft202012Validator, Registry
 
 import schemas
 from services.client import Partner
-from services.common.event import BATCH_CONTENT_TYPE, CONTENT_TYPE
+from services.common.messaging.cloudevents import BATCH_CONTENT_TYPE, CONTENT_TYPE
 from tests.support.front_door import UNLINKED, Decider, FrontDoor, decider, front_door
 
 pytestmark = pytest.mark.backend("sqlite")

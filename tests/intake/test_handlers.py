@@ -9,10 +9,10 @@ from sqlalchemy import select
 
 import schemas
 from services.client import new_key, public_jwks
-from services.common import contracts
+from services.common.encoding import base64url
 from services.common.errors import Problem
-from services.common.event import Event
-from services.common.text import base64url
+from services.common.messaging import contracts
+from services.common.messaging.cloudevents import Event
 from services.intake import handlers, models
 from services.intake.posting import post
 from tests.support.clocks import NOON, StillClock
@@ -27,16 +27,16 @@ def public(key: ECKey | OKPKey | RSAKey, **changed: Any) -> dict[str, Any]:
 
 def faults(door: FrontDoor, name: str = "Sample Shelter", sector: str = "housing", jwks: object = None) -> list[str]:
     """The members at fault when an agency with these cannot be taken in; nothing is kept or told of it."""
-    before = outgoing(door.room), handlers.list_agencies(door.room)
+    before = outgoing(door.context), handlers.list_agencies(door.context)
     with pytest.raises(Problem) as caught:
-        handlers.add_agency(door.room, name, sector, public_jwks(new_key()) if jwks is None else jwks)
-    assert (outgoing(door.room), handlers.list_agencies(door.room)) == before
+        handlers.add_agency(door.context, name, sector, public_jwks(new_key()) if jwks is None else jwks)
+    assert (outgoing(door.context), handlers.list_agencies(door.context)) == before
     assert all(fault.accepted for fault in caught.value.faults)
     return [fault.member for fault in caught.value.faults]
 
 
 def test_taking_an_agency_in_is_told_to_every_service_once(door: FrontDoor) -> None:
-    row = handlers.add_agency(door.room, "Maison Échantillon", "housing", public_jwks(new_key()))
+    row = handlers.add_agency(door.context, "Maison Échantillon", "housing", public_jwks(new_key()))
     news = {
         "agency": row.id,
         "name": "Maison Échantillon",
@@ -44,15 +44,15 @@ def test_taking_an_agency_in_is_told_to_every_service_once(door: FrontDoor) -> N
         "standing": "active",
         "version": 1,
     }
-    assert outgoing(door.room) == [("agency.changed.v1", row.id, news)]
+    assert outgoing(door.context) == [("agency.changed.v1", row.id, news)]
     assert contracts.faults("agency.changed.v1", news) == []
 
 
 def test_each_change_of_standing_is_told_once_with_the_next_version(door: FrontDoor) -> None:
     agency = door.agency()
     for standing in SUSPENDED_AND_BACK:
-        handlers.set_standing(door.room, agency, standing)
-    told = [data for _, key, data in outgoing(door.room) if key == agency]
+        handlers.set_standing(door.context, agency, standing)
+    told = [data for _, key, data in outgoing(door.context) if key == agency]
     assert [(data["standing"], data["version"]) for data in told] == [
         ("active", 1),
         ("suspended", 2),
@@ -65,8 +65,8 @@ def test_each_change_of_standing_is_told_once_with_the_next_version(door: FrontD
 
 def test_a_change_of_standing_touches_that_agency_only(door: FrontDoor) -> None:
     first, second = door.agency(), door.agency()
-    handlers.set_standing(door.room, first, "suspended")
-    assert {row.id: row.standing for row in handlers.list_agencies(door.room)} == {
+    handlers.set_standing(door.context, first, "suspended")
+    assert {row.id: row.standing for row in handlers.list_agencies(door.context)} == {
         first: "suspended",
         second: "active",
     }
@@ -74,9 +74,9 @@ def test_a_change_of_standing_touches_that_agency_only(door: FrontDoor) -> None:
 
 def test_an_agency_that_is_not_there_cannot_change(door: FrontDoor) -> None:
     with pytest.raises(Problem, match="404") as caught:
-        handlers.set_standing(door.room, "agency-zzzzzzzzzz", "suspended")
+        handlers.set_standing(door.context, "agency-zzzzzzzzzz", "suspended")
     assert "fireweed agency list" in caught.value.title
-    assert outgoing(door.room) == []
+    assert outgoing(door.context) == []
 
 
 def test_agencies_are_listed_oldest_first(door: FrontDoor, clock: StillClock) -> None:
@@ -84,20 +84,20 @@ def test_agencies_are_listed_oldest_first(door: FrontDoor, clock: StillClock) ->
     for number in range(5):
         added.append(door.agency(f"Sample {number}"))
         clock.move(timedelta(seconds=1))
-    assert [row.id for row in handlers.list_agencies(door.room)] == added
+    assert [row.id for row in handlers.list_agencies(door.context)] == added
 
 
 @pytest.mark.parametrize("sector", ["", "Housing", "hospital", "ngo ", "housing\x00"])
 def test_a_sector_must_be_a_code_and_the_codes_are_told(shared_door: FrontDoor, sector: str) -> None:
     assert faults(shared_door, sector=sector) == ["sector"]
     with pytest.raises(Problem) as caught:
-        handlers.add_agency(shared_door.room, "Sample", sector, public_jwks(new_key()))
+        handlers.add_agency(shared_door.context, "Sample", sector, public_jwks(new_key()))
     assert caught.value.faults[0].accepted == ", ".join(sorted(schemas.code_set("sectors")))
 
 
 @pytest.mark.parametrize("sector", sorted(schemas.code_set("sectors")))
 def test_every_sector_of_the_codes_is_taken(shared_door: FrontDoor, sector: str) -> None:
-    assert handlers.add_agency(shared_door.room, "Sample", sector, public_jwks(new_key())).sector == sector
+    assert handlers.add_agency(shared_door.context, "Sample", sector, public_jwks(new_key())).sector == sector
 
 
 @pytest.mark.parametrize("name", ["", "   ", "x" * 121, "a\nb", "a\x00b", "a\u202eb", "\ud800"])
@@ -107,8 +107,8 @@ def test_a_name_must_be_one_that_survivors_can_read(shared_door: FrontDoor, name
 
 @pytest.mark.parametrize("name", ["x" * 120, "Foyer d’Exemple", "ᓄᓇᕗᑦ"])
 def test_a_name_may_be_in_any_script(shared_door: FrontDoor, name: str) -> None:
-    handlers.add_agency(shared_door.room, name, "ngo", public_jwks(new_key()))
-    data = outgoing(shared_door.room)[-1][2]
+    handlers.add_agency(shared_door.context, name, "ngo", public_jwks(new_key()))
+    data = outgoing(shared_door.context)[-1][2]
     assert data["name"] == name
     assert contracts.faults("agency.changed.v1", data) == []
 
@@ -177,7 +177,7 @@ def test_what_is_kept_of_a_key_set_is_public_and_complete(door: FrontDoor) -> No
     keys: list[Key] = [ECKey.generate_key("P-256"), OKPKey.generate_key("Ed25519"), RSAKey.generate_key(2048)]
     for key in keys:
         key.ensure_kid()
-    row = handlers.add_agency(door.room, "Sample", "ngo", dict(KeySet(keys).as_dict(private=False)))
+    row = handlers.add_agency(door.context, "Sample", "ngo", dict(KeySet(keys).as_dict(private=False)))
     assert {key["kid"] for key in row.jwks["keys"]} == {key.kid for key in keys}
     assert not [name for key in row.jwks["keys"] for name in ("d", "p", "q", "k") if name in key]
 
@@ -190,32 +190,32 @@ def refusal(agency: str, event_id: str) -> Event:
 def test_a_refusal_further_on_is_told_to_the_sender_who_asks(door: FrontDoor) -> None:
     agency = door.agency()
     document = event(agency, capacity())
-    post(door.room, agency, [document])
-    assert handlers.look_up(door.room, agency, document["id"]).status == "accepted"
-    with door.room.database.transaction() as connection:
+    post(door.context, agency, [document])
+    assert handlers.look_up(door.context, agency, document["id"]).status == "accepted"
+    with door.context.database.transaction() as connection:
         handlers.note_refusal(connection, refusal(agency, document["id"]))
-    seen = handlers.look_up(door.room, agency, document["id"])
+    seen = handlers.look_up(door.context, agency, document["id"])
     assert (seen.status, seen.reason) == ("rejected", "not_possible_now")
 
 
 def test_a_refused_event_posted_again_says_why_it_was_refused(door: FrontDoor) -> None:
     agency = door.agency()
     document = event(agency, capacity())
-    post(door.room, agency, [document])
-    with door.room.database.transaction() as connection:
+    post(door.context, agency, [document])
+    with door.context.database.transaction() as connection:
         handlers.note_refusal(connection, refusal(agency, document["id"]))
-    [again] = post(door.room, agency, [document])
+    [again] = post(door.context, agency, [document])
     assert (again.status, again.reason) == ("duplicate", "not_possible_now")
 
 
 def test_a_refusal_touches_that_very_event_only(door: FrontDoor) -> None:
     first, second = door.agency(), door.agency()
     for agency in (first, second):
-        post(door.room, agency, [event(agency, capacity(), id=name) for name in ("e1", "e2")])
-    with door.room.database.transaction() as connection:
+        post(door.context, agency, [event(agency, capacity(), id=name) for name in ("e1", "e2")])
+    with door.context.database.transaction() as connection:
         handlers.note_refusal(connection, refusal(first, "e1"))
         handlers.note_refusal(connection, refusal(first, "never-posted"))
-    with door.room.database.reading() as connection:
+    with door.context.database.reading() as connection:
         rows = connection.execute(select(models.posted.c.source, models.posted.c.id, models.posted.c.status))
         rejected = [(source, name) for source, name, status in rows if status == "rejected"]
     assert rejected == [(first, "e1")]
@@ -224,10 +224,10 @@ def test_a_refusal_touches_that_very_event_only(door: FrontDoor) -> None:
 def test_an_agency_sees_only_what_it_posted_itself(door: FrontDoor) -> None:
     mine, other = door.agency(), door.agency()
     document = event(mine, capacity())
-    post(door.room, mine, [document])
+    post(door.context, mine, [document])
     for agency, event_id in ((other, document["id"]), (mine, "never-posted")):
         with pytest.raises(Problem) as caught:
-            handlers.look_up(door.room, agency, event_id)
+            handlers.look_up(door.context, agency, event_id)
         assert caught.value.as_json() == {
             "type": "urn:fireweed:problem:not-found",
             "title": "There is nothing here for you.",

@@ -13,9 +13,9 @@ import pytest
 from sqlalchemy import text
 
 from deploy.testing.postgresql import PostgresServer
-from services.common import contracts
 from services.common.envelope import read
 from services.common.errors import Problem
+from services.common.messaging import contracts
 from services.intake import models
 from services.intake.domain import Result
 from services.intake.posting import post, raise_if_rejected
@@ -35,7 +35,7 @@ def agencies(door: FrontDoor) -> tuple[str, str]:
 
 
 def one(door: FrontDoor, agency: str, document: object) -> Result:
-    [result] = post(door.room, agency, [document])
+    [result] = post(door.context, agency, [document])
     return result
 
 
@@ -45,7 +45,7 @@ def at_once(door: FrontDoor, agency: str, batches: list[list[dict[str, Any]]]) -
 
     def run(batch: list[dict[str, Any]]) -> list[Result]:
         ready.wait(20)
-        return post(door.room, agency, batch)
+        return post(door.context, agency, batch)
 
     with ThreadPoolExecutor(len(batches)) as pool:
         return list(pool.map(run, batches))
@@ -85,7 +85,7 @@ def test_her_ppid_and_her_words_stay_behind(door: FrontDoor, consent: Decider, a
     sender, recipient = agencies
     consent.decide = lambda _sending: consent.permit("summary", "housing")
     one(door, sender, event(sender, referral(recipient)))
-    with door.room.database.reading() as connection:
+    with door.context.database.reading() as connection:
         tables = ("outbox", "posted_event")
         rows = [row for name in tables for row in connection.exec_driver_sql(f"SELECT * FROM {name}")]  # noqa: S608
     everything = repr([[bytes(cell) if isinstance(cell, memoryview) else cell for cell in row] for row in rows])
@@ -113,9 +113,9 @@ def test_consent_is_asked_once_for_a_whole_batch_and_not_at_all_for_events_about
 ) -> None:
     sender, recipient = agencies
     consent.decide = lambda _sending: consent.permit("summary")
-    post(door.room, sender, [event(sender, capacity()) for _ in range(3)])
+    post(door.context, sender, [event(sender, capacity()) for _ in range(3)])
     assert consent.asked == []
-    post(door.room, sender, [event(sender, referral(recipient)) for _ in range(3)] + [event(sender, capacity())])
+    post(door.context, sender, [event(sender, referral(recipient)) for _ in range(3)] + [event(sender, capacity())])
     assert [len(asked) for asked in consent.asked] == [3]
 
 
@@ -199,8 +199,10 @@ def test_a_need_is_counted_in_the_year_whose_pseudonym_it_carries(
     sender, _ = agencies
     consent.decide = lambda _sending: LINKED | {"statistics": PSEUDONYM}
     assert one(door, sender, event(sender, {**NEED, "data": NEED_DATA}, time=given)).status == "accepted"
-    with door.room.database.reading() as connection:
-        [headers] = [row.headers for row in door.room.outbox.oldest(connection, 0, 9) if row.type == "need.counted.v1"]
+    with door.context.database.reading() as connection:
+        [headers] = [
+            row.headers for row in door.context.outbox.oldest(connection, 0, 9) if row.type == "need.counted.v1"
+        ]
     assert json.loads(headers)["ce_time"] == (counted.isoformat() if counted else given)
 
 
@@ -210,8 +212,8 @@ def test_a_referral_is_of_the_day_on_which_it_was_taken_whose_pseudonym_it_carri
     sender, recipient = agencies
     consent.decide = lambda _sending: consent.permit("summary", statistics=PSEUDONYM)
     one(door, sender, event(sender, referral(recipient), time="2026-03-31T23:59:59+00:00"))
-    with door.room.database.reading() as connection:
-        rows = door.room.outbox.oldest(connection, 0, 9)
+    with door.context.database.reading() as connection:
+        rows = door.context.outbox.oldest(connection, 0, 9)
         [headers] = [row.headers for row in rows if row.type == "referral.sealed.v1"]
     assert json.loads(headers)["ce_time"] == NOON.isoformat()
 
@@ -295,7 +297,7 @@ def test_one_bad_event_in_a_batch_rejects_that_event_only(
         event(sender, referral(recipient, "nobody")),
         "not an event",
     ]
-    results = post(door.room, sender, [bad[0], good[0], bad[1], bad[2], good[1], bad[3]])
+    results = post(door.context, sender, [bad[0], good[0], bad[1], bad[2], good[1], bad[3]])
     statuses = [result.status for result in results]
     assert statuses == ["rejected", "accepted", "rejected", "rejected", "accepted", "rejected"]
     assert sorted(door.kept()) == sorted(document["id"] for document in good)
@@ -305,7 +307,7 @@ def test_one_bad_event_in_a_batch_rejects_that_event_only(
 def test_results_and_outbox_keep_the_order_of_the_batch(door: FrontDoor, agencies: tuple[str, str]) -> None:
     sender, _ = agencies
     documents = [event(sender, capacity(available=number % 12), id=f"e{99 - number}") for number in range(50)]
-    results = post(door.room, sender, documents)
+    results = post(door.context, sender, documents)
     assert [result.id for result in results] == [document["id"] for document in documents]
     assert [data for _, _, data in door.sent()] == [document["data"] for document in documents]
 
@@ -316,7 +318,7 @@ def test_the_same_event_twice_in_one_batch_is_taken_once_and_told_the_same(
     sender, recipient = agencies
     consent.decide = lambda _sending: consent.permit("summary")
     document = event(sender, referral(recipient))
-    first, second = post(door.room, sender, [document, document])
+    first, second = post(door.context, sender, [document, document])
     assert (first.status, second.status) == ("accepted", "duplicate")
     assert (second.thread, second.parts) == (first.thread, first.parts)
     assert len(door.sent()) == 1
@@ -328,7 +330,7 @@ def test_a_withheld_event_twice_in_one_batch_is_withheld_twice(
     sender, recipient = agencies
     consent.decide = lambda _sending: LINKED
     document = event(sender, referral(recipient))
-    results = post(door.room, sender, [document, document])
+    results = post(door.context, sender, [document, document])
     assert [result.status for result in results] == ["withheld", "withheld"]
     assert (door.kept(), door.sent()) == ({}, [])
 
@@ -336,7 +338,7 @@ def test_a_withheld_event_twice_in_one_batch_is_withheld_twice(
 def test_one_id_for_two_events_in_one_batch_takes_the_first_only(door: FrontDoor, agencies: tuple[str, str]) -> None:
     sender, _ = agencies
     first = event(sender, capacity())
-    results = post(door.room, sender, [first, first | capacity(available=0), first])
+    results = post(door.context, sender, [first, first | capacity(available=0), first])
     assert [result.status for result in results] == ["accepted", "rejected", "duplicate"]
     assert results[1].reason == "id-reused"
     assert [data for _, _, data in door.sent()] == [first["data"]]
@@ -397,7 +399,7 @@ def test_batches_that_cross_each_other_do_not_wait_in_a_circle(
     with front_door(tmp_path, "http://127.0.0.1:1", StillClock(), url) as door:
         sender = door.agency()
         documents = [event(sender, capacity(), id=f"e{number:03d}") for number in range(events)]
-        engine = door.room.database.engine
+        engine = door.context.database.engine
         # Somebody holds the event in the middle, so that both batches come as far as that and wait there.
         row = {
             "source": sender,
@@ -410,7 +412,7 @@ def test_batches_that_cross_each_other_do_not_wait_in_a_circle(
         }
         with engine.connect() as holder, engine.connect() as looker, ThreadPoolExecutor(2) as pool:
             holder.execute(models.posted.insert(), row)
-            waiting = [pool.submit(post, door.room, sender, batch) for batch in (documents, documents[::-1])]
+            waiting = [pool.submit(post, door.context, sender, batch) for batch in (documents, documents[::-1])]
             blocked = text("SELECT count(*) FROM pg_locks WHERE NOT granted")
             eventually(lambda: looker.scalar(blocked) == 2)
             holder.rollback()
@@ -429,11 +431,11 @@ def test_what_another_request_stored_a_moment_before_keeps_no_other_event_of_a_b
 
     def decide(_sending: object) -> dict[str, Any]:
         if before:  # the batch was just seen to be new
-            post(door.room, sender, before.pop())
+            post(door.context, sender, before.pop())
         return consent.permit("summary")
 
     consent.decide = decide
-    results = post(door.room, sender, batch)
+    results = post(door.context, sender, batch)
     [refused] = [result for result in results if result.status == "rejected"]
     assert (refused, refused.reason) == (results[7], "id-reused")
     assert [result.status for result in results].index("duplicate") == 3
@@ -452,11 +454,11 @@ def test_of_two_events_with_one_id_in_a_batch_the_one_that_another_request_store
 
     def decide(_sending: object) -> dict[str, Any]:
         if before:
-            post(door.room, sender, [before.pop()])
+            post(door.context, sender, [before.pop()])
         return consent.permit("summary")
 
     consent.decide = decide
-    results = post(door.room, sender, [other, stored, event(sender, capacity())])
+    results = post(door.context, sender, [other, stored, event(sender, capacity())])
     assert [result.status for result in results] == ["rejected", "duplicate", "accepted"]
     assert results[1].thread == door.kept()[stored["id"]].thread
     assert len(door.sent()) == 2
@@ -468,7 +470,7 @@ def test_nothing_of_a_batch_is_kept_when_consent_cannot_be_asked(
     sender, recipient = agencies
     consent.raw = lambda _sendings: (500, b"{}")
     with pytest.raises(Problem) as caught:
-        post(door.room, sender, [event(sender, capacity()), event(sender, referral(recipient))])
+        post(door.context, sender, [event(sender, capacity()), event(sender, referral(recipient))])
     assert caught.value.status == 503
     assert (door.kept(), door.sent()) == ({}, [])
 
@@ -477,10 +479,10 @@ def test_nothing_of_a_batch_is_kept_when_the_outbox_cannot_be_written(
     door: FrontDoor, agencies: tuple[str, str]
 ) -> None:
     sender, _ = agencies
-    with door.room.database.transaction() as connection:
+    with door.context.database.transaction() as connection:
         connection.exec_driver_sql("ALTER TABLE outbox RENAME TO outbox_gone")
     with pytest.raises(Exception, match="outbox"):
-        post(door.room, sender, [event(sender, capacity()) for _ in range(3)])
+        post(door.context, sender, [event(sender, capacity()) for _ in range(3)])
     assert door.kept() == {}
 
 
@@ -489,9 +491,9 @@ def test_a_time_is_taken_as_given_and_otherwise_is_when_the_event_came(
 ) -> None:
     sender, _ = agencies
     given = (clock.now() - timedelta(days=2)).isoformat()
-    post(door.room, sender, [event(sender, capacity(), time=given), event(sender, capacity())])
-    with door.room.database.reading() as connection:
-        rows = door.room.outbox.oldest(connection, 0, 100)
+    post(door.context, sender, [event(sender, capacity(), time=given), event(sender, capacity())])
+    with door.context.database.reading() as connection:
+        rows = door.context.outbox.oldest(connection, 0, 100)
     times = [row.headers for row in rows if row.type == "capacity.declared.v1"]
     assert given in times[0]
     assert clock.now().isoformat() in times[1]
@@ -506,7 +508,7 @@ def test_what_was_posted_cannot_be_guessed_from_what_is_kept_of_it(
     one(door, sender, document)
     kept = bytes(door.kept()[document["id"]].digest)
 
-    guess = post(replace(door.room, digest_key=bytes(32)), sender, [document])[0]
+    guess = post(replace(door.context, digest_key=bytes(32)), sender, [document])[0]
     assert guess.reason == "id-reused"  # without the key the same document has another digest
     assert bytes(door.kept()[document["id"]].digest) == kept
 

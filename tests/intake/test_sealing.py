@@ -12,6 +12,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 import schemas
+from services.common.encoding import base64url, from_base64url
 from services.common.envelope import (
     PADDING,
     PREFIX,
@@ -23,7 +24,6 @@ from services.common.envelope import (
     read,
     write,
 )
-from services.common.text import base64url, from_base64url
 from services.intake.sealing import seal
 from tests.support.front_door import open_parts
 

@@ -23,12 +23,12 @@ from sqlalchemy import select, text
 
 import schemas
 from services.client import Partner
-from services.common.database import Database
-from services.common.event import BATCH_CONTENT_TYPE, CONTENT_TYPE
-from services.common.jose import load_signing_key
-from services.common.text import base64url, from_base64url
-from services.common.web import MAX_BODY
-from services.intake import gate
+from services.common.auth.jose import load_signing_key
+from services.common.database.engine import Database
+from services.common.encoding import base64url, from_base64url
+from services.common.http.app import MAX_BODY
+from services.common.messaging.cloudevents import BATCH_CONTENT_TYPE, CONTENT_TYPE
+from services.intake import consent_client
 from services.intake.models import plumbing, posted
 from tests.support.front_door import capacity, decider, front_door
 from tests.support.hubs import TestHub, embedded_hub, eventually
@@ -805,7 +805,7 @@ def test_a_consent_service_in_disorder_is_a_503_and_nothing_is_stored(tmp_path: 
 def test_a_consent_service_that_is_too_slow_is_a_503_and_nothing_is_stored(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(gate, "TIMEOUT_SECONDS", 0.2)
+    monkeypatch.setattr(consent_client, "TIMEOUT_SECONDS", 0.2)
     with decider() as consent:
         over = Event()
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from services.client import Partner, Refused, Survivor
-from services.common.jose import key_set, verify
+from services.common.auth.jose import key_set, verify
 from tests.support.hubs import TestHub, eventually
 from tests.support.people import Person, inbox, meet, open_status, referral, send, waiting
 

@@ -2,10 +2,10 @@
 
 import pytest
 
-from services.common.database import Database
-from services.common.migrations import upgrade
+from services.common.database.engine import Database
+from services.common.database.migrations import upgrade
 from services.referral import models
-from services.referral.room import Room
+from services.referral.context import Context
 from tests.support.clocks import StillClock
 
 
@@ -15,6 +15,6 @@ def clock() -> StillClock:
 
 
 @pytest.fixture
-def room(database: Database, clock: StillClock) -> Room:
+def context(database: Database, clock: StillClock) -> Context:
     upgrade("referral", database)
-    return Room(database, models.plumbing.outbox, clock)
+    return Context(database, models.plumbing.outbox, clock)

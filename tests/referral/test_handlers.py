@@ -8,193 +8,195 @@ import pytest
 
 from services.common.errors import Problem
 from services.referral import handlers
+from services.referral.context import Context
 from services.referral.domain import ANSWERS, State
-from services.referral.room import Room
 from tests.support.clocks import NOON, StillClock
 from tests.support.sorting import ENVELOPE, RECIPIENT, SENDER, STRANGER, answered, ended, made, sealed, sent, take
 
 
-def waiting(room: Room, agency: str = RECIPIENT) -> list[str]:
-    return [row.id for row in handlers.read_inbox(room, agency, None)]
+def waiting(context: Context, agency: str = RECIPIENT) -> list[str]:
+    return [row.id for row in handlers.read_inbox(context, agency, None)]
 
 
-def begun(room: Room, grant: str | None = None) -> str:
+def begun(context: Context, grant: str | None = None) -> str:
     event = sealed(grant=grant)
-    take(room, event)
+    take(context, event)
     return event.key
 
 
-def history(room: Room, referral: str, agency: str = SENDER) -> list[str]:
-    return [step.state for step in handlers.read_referral(room, agency, referral)[1]]
+def history(context: Context, referral: str, agency: str = SENDER) -> list[str]:
+    return [step.state for step in handlers.read_referral(context, agency, referral)[1]]
 
 
-def test_a_sealed_referral_waits_for_its_recipient_alone_and_is_told_without_its_box(room: Room) -> None:
-    referral = begun(room)
-    [item] = handlers.read_inbox(room, RECIPIENT, None)
+def test_a_sealed_referral_waits_for_its_recipient_alone_and_is_told_without_its_box(context: Context) -> None:
+    referral = begun(context)
+    [item] = handlers.read_inbox(context, RECIPIENT, None)
     assert (item.id, item.sealed, item.answer_by) == (referral, ENVELOPE, NOON + timedelta(hours=24))
-    assert waiting(room, SENDER) == waiting(room, STRANGER) == []
-    [(event_type, data)] = sent(room)
+    assert waiting(context, SENDER) == waiting(context, STRANGER) == []
+    [(event_type, data)] = sent(context)
     assert (event_type, data["state"]) == ("referral.updated.v1", "requested")
     assert ENVELOPE not in str(data)
     assert not {"grant", "envelope", "parts", "subject"} & data.keys()
 
 
-def test_both_sides_see_the_same_thread_and_nobody_else_sees_any(room: Room, clock: StillClock) -> None:
-    referral = begun(room)
+def test_both_sides_see_the_same_thread_and_nobody_else_sees_any(context: Context, clock: StillClock) -> None:
+    referral = begun(context)
     for kind in ("waitlisted", "accepted", "started", "completed"):
         clock.move(timedelta(hours=30))
-        take(room, answered(kind, referral))
+        take(context, answered(kind, referral))
     path = ["requested", "waitlisted", "accepted", "started", "completed"]
-    assert history(room, referral, SENDER) == history(room, referral, RECIPIENT) == path
+    assert history(context, referral, SENDER) == history(context, referral, RECIPIENT) == path
     with pytest.raises(Problem, match="404"):
-        handlers.read_referral(room, STRANGER, referral)
+        handlers.read_referral(context, STRANGER, referral)
     with pytest.raises(Problem, match="404"):
-        handlers.read_referral(room, SENDER, str(uuid4()))
+        handlers.read_referral(context, SENDER, str(uuid4()))
 
 
 def test_a_referral_is_counted_in_the_year_in_which_it_was_taken_in_however_late_it_comes(
-    room: Room, clock: StillClock
+    context: Context, clock: StillClock
 ) -> None:
     # Her pseudonym is that of the year in which intake asked for it. In the books of another she would be one person more.
     last, first = datetime(2027, 3, 31, 23, 59, tzinfo=UTC), datetime(2027, 4, 1, 6, tzinfo=UTC)
     clock.move(first - NOON)
-    take(room, replace(sealed(statistics="a" * 26), time=last))
-    [(_, data)] = sent(room)
+    take(context, replace(sealed(statistics="a" * 26), time=last))
+    [(_, data)] = sent(context)
     assert (data["requested_on"], data["changed_on"]) == ("2027-03-31", "2027-04-01")
-    [item] = handlers.read_inbox(room, RECIPIENT, None)
+    [item] = handlers.read_inbox(context, RECIPIENT, None)
     assert (item.requested_at, item.answer_by) == (last, first + timedelta(hours=24))
 
 
-def test_the_wait_is_told_as_a_band_when_the_help_starts(room: Room, clock: StillClock) -> None:
-    referral = begun(room)
-    take(room, answered("accepted", referral))
+def test_the_wait_is_told_as_a_band_when_the_help_starts(context: Context, clock: StillClock) -> None:
+    referral = begun(context)
+    take(context, answered("accepted", referral))
     clock.move(timedelta(days=2))
-    take(room, answered("started", referral))
-    assert [data.get("waited") for _, data in sent(room)] == [None, None, "days_1_3"]
+    take(context, answered("started", referral))
+    assert [data.get("waited") for _, data in sent(context)] == [None, None, "days_1_3"]
 
 
 @pytest.mark.parametrize("kind", ["declined", "cancelled"])
-def test_the_box_is_thrown_away_when_the_referral_ends(room: Room, kind: str) -> None:
-    referral = begun(room)
-    take(room, answered(kind, referral, SENDER if kind == "cancelled" else RECIPIENT))
-    assert waiting(room) == []
-    assert history(room, referral)[-1] == kind
+def test_the_box_is_thrown_away_when_the_referral_ends(context: Context, kind: str) -> None:
+    referral = begun(context)
+    take(context, answered(kind, referral, SENDER if kind == "cancelled" else RECIPIENT))
+    assert waiting(context) == []
+    assert history(context, referral)[-1] == kind
 
 
 @pytest.mark.parametrize("event_type", sorted(ANSWERS))
 @pytest.mark.parametrize("by", [SENDER, RECIPIENT, STRANGER])
 def test_an_answer_that_is_not_possible_goes_back_to_its_sender_and_changes_nothing(
-    room: Room, event_type: str, by: str
+    context: Context, event_type: str, by: str
 ) -> None:
-    referral = begun(room)
+    referral = begun(context)
     kind = event_type.split(".")[1]
     possible = {"accepted": RECIPIENT, "declined": RECIPIENT, "waitlisted": RECIPIENT, "cancelled": SENDER}
     event = answered(kind, referral, by)
-    take(room, event)
-    told, data = sent(room)[-1]
+    take(context, event)
+    told, data = sent(context)[-1]
     if possible.get(kind) == by:
         assert (told, data["state"]) == ("referral.updated.v1", kind)
         return
     reason = "unknown_referral" if by == STRANGER else "not_yours" if kind in possible else "not_possible_now"
     assert (told, data) == ("event.refused.v1", {"agency": by, "event": event.id, "reason": reason})
-    assert history(room, referral) == ["requested"]
+    assert history(context, referral) == ["requested"]
 
 
-def test_an_answer_to_a_referral_that_never_was_is_refused_like_a_strangers(room: Room) -> None:
-    take(room, answered("accepted", str(uuid4())))
-    [(event_type, data)] = sent(room)
+def test_an_answer_to_a_referral_that_never_was_is_refused_like_a_strangers(context: Context) -> None:
+    take(context, answered("accepted", str(uuid4())))
+    [(event_type, data)] = sent(context)
     assert (event_type, data["reason"]) == ("event.refused.v1", "unknown_referral")
 
 
-def test_when_a_grant_ends_everything_open_under_it_is_withdrawn_and_nothing_else(room: Room) -> None:
+def test_when_a_grant_ends_everything_open_under_it_is_withdrawn_and_nothing_else(context: Context) -> None:
     grant = str(uuid4())
-    open_one, done, other = begun(room, grant), begun(room, grant), begun(room)
-    take(room, answered("declined", done))
-    take(room, ended(grant))
-    assert waiting(room) == [other]
-    assert [history(room, referral)[-1] for referral in (open_one, done, other)] == [
+    open_one, done, other = begun(context, grant), begun(context, grant), begun(context)
+    take(context, answered("declined", done))
+    take(context, ended(grant))
+    assert waiting(context) == [other]
+    assert [history(context, referral)[-1] for referral in (open_one, done, other)] == [
         "withdrawn",
         "declined",
         "requested",
     ]
 
 
-def test_a_referral_that_comes_after_the_end_of_its_grant_never_waits_anywhere(room: Room) -> None:
+def test_a_referral_that_comes_after_the_end_of_its_grant_never_waits_anywhere(context: Context) -> None:
     grant = str(uuid4())
-    take(room, ended(grant))
-    referral = begun(room, grant)
-    assert waiting(room) == []
-    assert history(room, referral) == ["withdrawn"]
-    assert sent(room)[-1][1]["state"] == State.WITHDRAWN
+    take(context, ended(grant))
+    referral = begun(context, grant)
+    assert waiting(context) == []
+    assert history(context, referral) == ["withdrawn"]
+    assert sent(context)[-1][1]["state"] == State.WITHDRAWN
 
 
-def test_a_withdrawn_referral_can_be_answered_no_more(room: Room) -> None:
+def test_a_withdrawn_referral_can_be_answered_no_more(context: Context) -> None:
     grant = str(uuid4())
-    referral = begun(room, grant)
-    take(room, ended(grant))
-    take(room, answered("accepted", referral))
-    assert sent(room)[-1][1]["reason"] == "not_possible_now"
-    assert history(room, referral)[-1] == "withdrawn"
+    referral = begun(context, grant)
+    take(context, ended(grant))
+    take(context, answered("accepted", referral))
+    assert sent(context)[-1][1]["reason"] == "not_possible_now"
+    assert history(context, referral)[-1] == "withdrawn"
 
 
-def test_both_sides_see_when_the_box_was_opened_first(room: Room) -> None:
-    referral = begun(room)
+def test_both_sides_see_when_the_box_was_opened_first(context: Context) -> None:
+    referral = begun(context)
     data = {"opening": str(uuid4()), "referral": referral, "grant": str(uuid4()), "agency": RECIPIENT}
     opened = made(
         "disclosure.made.v1", "consent", {**data, "categories": ["summary"], "outcome": "delivered"}, referral
     )
     for _ in range(2):
-        take(room, opened)
-    assert handlers.read_referral(room, SENDER, referral)[0].opened_at == NOON
+        take(context, opened)
+    assert handlers.read_referral(context, SENDER, referral)[0].opened_at == NOON
 
 
-def test_a_refused_opening_is_not_shown_as_one(room: Room) -> None:
-    referral = begun(room)
+def test_a_refused_opening_is_not_shown_as_one(context: Context) -> None:
+    referral = begun(context)
     data = {"opening": str(uuid4()), "referral": referral, "grant": str(uuid4()), "agency": STRANGER}
-    take(room, made("disclosure.made.v1", "consent", {**data, "categories": [], "outcome": "refused"}, referral))
-    assert handlers.read_referral(room, SENDER, referral)[0].opened_at is None
+    take(context, made("disclosure.made.v1", "consent", {**data, "categories": [], "outcome": "refused"}, referral))
+    assert handlers.read_referral(context, SENDER, referral)[0].opened_at is None
 
 
-def test_the_inbox_is_read_in_pages_without_a_gap_or_a_repeat(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_inbox_is_read_in_pages_without_a_gap_or_a_repeat(
+    context: Context, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(handlers, "PAGE", 3)
-    ids = sorted(begun(room) for _ in range(7))
+    ids = sorted(begun(context) for _ in range(7))
     seen: list[str] = []
-    while page := handlers.read_inbox(room, RECIPIENT, seen[-1] if seen else None):
+    while page := handlers.read_inbox(context, RECIPIENT, seen[-1] if seen else None):
         assert len(page) <= 3
         seen += [row.id for row in page]
     assert seen == ids
 
 
-def offer(room: Room) -> str:
+def offer(context: Context) -> str:
     name, asked = str(uuid4()), {"need": "N02", "stage": "crisis", "region": "toronto", "urgency": "1h"}
-    take(room, made("offer.opened.v1", SENDER, asked, name))
+    take(context, made("offer.opened.v1", SENDER, asked, name))
     return name
 
 
-def offers(room: Room, agency: str) -> list[tuple[str, str | None]]:
-    return [(row.id, row.claimed_by) for row in handlers.read_offers(room, agency, None)]
+def offers(context: Context, agency: str) -> list[tuple[str, str | None]]:
+    return [(row.id, row.claimed_by) for row in handlers.read_offers(context, agency, None)]
 
 
-def serves(room: Room, agency: str, region: str = "toronto") -> None:
+def serves(context: Context, agency: str, region: str = "toronto") -> None:
     data = {"program": "p1", "need": "N02", "region": region, "unit": "bed", "total": 3, "available": 1}
-    take(room, made("capacity.declared.v1", agency, {**data, "as_of": NOON.isoformat()}, agency))
+    take(context, made("capacity.declared.v1", agency, {**data, "as_of": NOON.isoformat()}, agency))
 
 
-def test_an_offer_is_put_to_those_who_serve_that_need_there_and_to_nobody_else(room: Room) -> None:
-    serves(room, RECIPIENT)
-    serves(room, STRANGER, "halifax")
-    name = offer(room)
-    assert offers(room, RECIPIENT) == offers(room, SENDER) == [(name, None)]
-    assert offers(room, STRANGER) == []
+def test_an_offer_is_put_to_those_who_serve_that_need_there_and_to_nobody_else(context: Context) -> None:
+    serves(context, RECIPIENT)
+    serves(context, STRANGER, "halifax")
+    name = offer(context)
+    assert offers(context, RECIPIENT) == offers(context, SENDER) == [(name, None)]
+    assert offers(context, STRANGER) == []
 
 
-def test_the_first_who_was_asked_and_claims_has_the_offer_and_the_next_is_told(room: Room) -> None:
-    serves(room, RECIPIENT)
-    serves(room, "agency-sampleelse")
-    name = offer(room)
+def test_the_first_who_was_asked_and_claims_has_the_offer_and_the_next_is_told(context: Context) -> None:
+    serves(context, RECIPIENT)
+    serves(context, "agency-sampleelse")
+    name = offer(context)
     for agency in (STRANGER, RECIPIENT, "agency-sampleelse"):
-        take(room, made("offer.claimed.v1", agency, {"offer": name}, name))
-    refused = [data["agency"] for event_type, data in sent(room) if event_type == "event.refused.v1"]
+        take(context, made("offer.claimed.v1", agency, {"offer": name}, name))
+    refused = [data["agency"] for event_type, data in sent(context) if event_type == "event.refused.v1"]
     assert refused == [STRANGER, "agency-sampleelse"]
-    assert offers(room, SENDER) == [(name, RECIPIENT)]
-    assert offers(room, RECIPIENT) == offers(room, "agency-sampleelse") == []
+    assert offers(context, SENDER) == [(name, RECIPIENT)]
+    assert offers(context, RECIPIENT) == offers(context, "agency-sampleelse") == []

@@ -9,10 +9,10 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
-from services.common.database import Database
-from services.common.migrations import upgrade
+from services.common.database.engine import Database
+from services.common.database.migrations import upgrade
 from services.referral import handlers, models
-from services.referral.room import Room
+from services.referral.context import Context
 from tests.support.clocks import StillClock
 from tests.support.sorting import RECIPIENT, SENDER, STRANGER, answered, ended, sealed, take
 
@@ -34,7 +34,7 @@ OVER = {"completed", "declined", "cancelled", "withdrawn"}
 class Life(RuleBasedStateMachine):
     """The model: the history of each referral, and which grants have ended."""
 
-    room: Room
+    context: Context
     referrals, grants = Bundle("referrals"), Bundle("grants")
 
     @initialize()
@@ -50,20 +50,20 @@ class Life(RuleBasedStateMachine):
     @rule(target=referrals, grant=grants)
     def refer(self, grant: str) -> str:
         event = sealed(grant=grant)
-        take(self.room, event)
+        take(self.context, event)
         self.grant_of[event.key] = grant
         self.histories[event.key] = ["withdrawn" if grant in self.ended else "requested"]
         return event.key
 
     @rule(referral=referrals, kind=st.sampled_from(KINDS), by=st.sampled_from((SENDER, RECIPIENT, STRANGER)))
     def answer(self, referral: str, kind: str, by: str) -> None:
-        take(self.room, answered(kind, referral, by))
+        take(self.context, answered(kind, referral, by))
         if kind in NEXT[by].get(self.histories[referral][-1], set()):
             self.histories[referral].append(kind)
 
     @rule(grant=grants)
     def end(self, grant: str) -> None:
-        take(self.room, ended(grant))
+        take(self.context, ended(grant))
         self.ended.add(grant)
         for referral, history in self.histories.items():
             if self.grant_of[referral] == grant and history[-1] not in OVER:
@@ -72,29 +72,29 @@ class Life(RuleBasedStateMachine):
     @invariant()
     def both_agree(self) -> None:
         for referral, history in self.histories.items():
-            row, steps = handlers.read_referral(self.room, SENDER, referral)
+            row, steps = handlers.read_referral(self.context, SENDER, referral)
             assert [step.state for step in steps] == history
             assert row.state == history[-1]
 
     @invariant()
     def a_box_waits_exactly_while_its_referral_is_open(self) -> None:
-        with self.room.database.reading() as connection:
+        with self.context.database.reading() as connection:
             kept = set(connection.execute(models.envelope.select()).scalars())
         mine = {name for name, history in self.histories.items() if history[-1] not in OVER}
         assert kept & self.histories.keys() == mine
 
 
 @contextmanager
-def _room(url: str) -> Iterator[Room]:
+def _context(url: str) -> Iterator[Context]:
     database = Database(url)
     upgrade("referral", database)
-    yield Room(database, models.plumbing.outbox, StillClock())
+    yield Context(database, models.plumbing.outbox, StillClock())
     database.close()
 
 
 @pytest.mark.slow
 def test_in_any_order_of_events_the_room_follows_the_model(database_url: str) -> None:
-    with _room(database_url) as room:
-        Life.room = room
+    with _context(database_url) as context:
+        Life.context = context
         few = settings(max_examples=30, stateful_step_count=20, deadline=None, suppress_health_check=list(HealthCheck))
         run_state_machine_as_test(Life, settings=few)

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.counted import CountingRoom
+from tests.support.counted import CountingContext
 
 
 @pytest.fixture
-def counting(database_url: str, tmp_path: Path) -> Iterator[CountingRoom]:
-    made = CountingRoom.open(database_url, tmp_path)
+def counting(database_url: str, tmp_path: Path) -> Iterator[CountingContext]:
+    made = CountingContext.open(database_url, tmp_path)
     yield made
     made.close()

@@ -5,10 +5,10 @@ from datetime import datetime, timedelta
 from sqlalchemy import Connection
 
 from services.reporting import models
-from services.reporting.pages.shelf import Free
+from services.reporting.pages.data_source import Free
 from services.reporting.store.capacity import available, declaring, keep_capacity
 from tests.support.clocks import NOON
-from tests.support.counted import CountingRoom
+from tests.support.counted import CountingContext
 
 
 def declare(
@@ -27,15 +27,17 @@ def take_part(connection: Connection, **standings: str) -> None:
     connection.execute(models.roster.table.insert(), rows)
 
 
-def test_programmes_add_up_by_region_need_and_unit_with_the_oldest_of_their_statements(counting: CountingRoom) -> None:
+def test_programmes_add_up_by_region_need_and_unit_with_the_oldest_of_their_statements(
+    counting: CountingContext,
+) -> None:
     later, earlier = NOON, NOON - timedelta(hours=5)
-    with counting.room.database.transaction() as connection:
+    with counting.context.database.transaction() as connection:
         take_part(connection, a="active", b="active")
         declare(connection, "agency-a", "p1", 3, later)
         declare(connection, "agency-a", "p2", 4, earlier)
         declare(connection, "agency-b", "p1", 2, later, "halifax")
         declare(connection, "agency-a", "p1", 9, earlier)  # older than what is known
-    with counting.room.database.reading() as connection:
+    with counting.context.database.reading() as connection:
         found = available(connection)
     assert found == [
         Free("halifax", "N02", "bed", 2, 10, 1, later),
@@ -43,8 +45,8 @@ def test_programmes_add_up_by_region_need_and_unit_with_the_oldest_of_their_stat
     ]
 
 
-def test_of_two_statements_about_one_moment_the_second_corrects_the_first(counting: CountingRoom) -> None:
-    with counting.room.database.transaction() as connection:
+def test_of_two_statements_about_one_moment_the_second_corrects_the_first(counting: CountingContext) -> None:
+    with counting.context.database.transaction() as connection:
         take_part(connection, a="active")
         for free in (5, 0):  # of one day, which is as far as many systems tell
             declare(connection, "agency-a", "p1", free, NOON)
@@ -52,9 +54,9 @@ def test_of_two_statements_about_one_moment_the_second_corrects_the_first(counti
 
 
 def test_what_a_suspended_or_unknown_agency_declared_is_free_for_nobody_until_it_takes_part(
-    counting: CountingRoom,
+    counting: CountingContext,
 ) -> None:
-    with counting.room.database.transaction() as connection:
+    with counting.context.database.transaction() as connection:
         take_part(connection, a="active", b="suspended")
         for agency in ("agency-a", "agency-b", "agency-z"):
             declare(connection, agency, "p1", 3, NOON)
@@ -63,8 +65,10 @@ def test_what_a_suspended_or_unknown_agency_declared_is_free_for_nobody_until_it
         assert available(connection) == [Free("toronto", "N02", "bed", 6, 20, 2, NOON)]
 
 
-def test_only_active_agencies_take_part_and_each_counts_once_however_much_it_declares(counting: CountingRoom) -> None:
-    with counting.room.database.transaction() as connection:
+def test_only_active_agencies_take_part_and_each_counts_once_however_much_it_declares(
+    counting: CountingContext,
+) -> None:
+    with counting.context.database.transaction() as connection:
         take_part(connection, a="active", b="suspended", c="active", d="active")
         assert declaring(connection) == (0, 3)
         for agency, program in (("agency-a", "p1"), ("agency-a", "p2"), ("agency-b", "p1"), ("agency-z", "p1")):

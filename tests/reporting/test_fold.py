@@ -13,12 +13,12 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 from sqlalchemy import select, text
 
-from services.common.event import Event
+from services.common.messaging.cloudevents import Event
 from services.reporting import handlers
 from services.reporting.models import journal
-from services.reporting.store.counted import HALF
+from services.reporting.store.counts import HALF
 from tests.support.clocks import NOON
-from tests.support.counted import AGENCIES, Asked, CountingRoom, asked, events_of, pseudonym, withdrawal
+from tests.support.counted import AGENCIES, Asked, CountingContext, asked, events_of, pseudonym, withdrawal
 
 some = settings(
     max_examples=5, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
@@ -34,7 +34,7 @@ class Crash(Exception):
     """The process dies before it commits."""
 
 
-def any_order(counting: CountingRoom, told: Sequence[Asked], dice: Random, size: int) -> None:
+def any_order(counting: CountingContext, told: Sequence[Asked], dice: Random, size: int) -> None:
     events = events_of(told)
     counting.empty()
     counting.take(events)
@@ -50,7 +50,7 @@ def any_order(counting: CountingRoom, told: Sequence[Asked], dice: Random, size:
 @some
 @given(told=histories, dice=st.randoms(), size=st.integers(1, 7))
 def test_i14_any_order_any_repetition_and_any_batches_give_the_same(
-    counting: CountingRoom, told: Sequence[Asked], dice: Random, size: int
+    counting: CountingContext, told: Sequence[Asked], dice: Random, size: int
 ) -> None:
     any_order(counting, told, dice, size)
 
@@ -59,12 +59,12 @@ def test_i14_any_order_any_repetition_and_any_batches_give_the_same(
 @many
 @given(told=histories, dice=st.randoms(), size=st.integers(1, 7))
 def test_i14_any_order_any_repetition_and_any_batches_give_the_same_at_length(
-    counting: CountingRoom, told: Sequence[Asked], dice: Random, size: int
+    counting: CountingContext, told: Sequence[Asked], dice: Random, size: int
 ) -> None:
     any_order(counting, told, dice, size)
 
 
-def withdrawal_anywhere(counting: CountingRoom, told: Sequence[Asked], who: int, dice: Random) -> None:
+def withdrawal_anywhere(counting: CountingContext, told: Sequence[Asked], who: int, dice: Random) -> None:
     counting.empty()
     counting.take(events_of([history for history in told if history.who != who]))
     expected, tables = counting.state(), counting.every_table()
@@ -80,7 +80,7 @@ def withdrawal_anywhere(counting: CountingRoom, told: Sequence[Asked], who: int,
 @some
 @given(told=histories, who=st.integers(1, 6), dice=st.randoms())
 def test_i10_whoever_withdraws_leaves_what_a_history_without_her_leaves(
-    counting: CountingRoom, told: Sequence[Asked], who: int, dice: Random
+    counting: CountingContext, told: Sequence[Asked], who: int, dice: Random
 ) -> None:
     withdrawal_anywhere(counting, told, who, dice)
 
@@ -89,12 +89,12 @@ def test_i10_whoever_withdraws_leaves_what_a_history_without_her_leaves(
 @many
 @given(told=histories, who=st.integers(1, 6), dice=st.randoms())
 def test_i10_whoever_withdraws_leaves_what_a_history_without_her_leaves_at_length(
-    counting: CountingRoom, told: Sequence[Asked], who: int, dice: Random
+    counting: CountingContext, told: Sequence[Asked], who: int, dice: Random
 ) -> None:
     withdrawal_anywhere(counting, told, who, dice)
 
 
-def her_weight(counting: CountingRoom, told: Sequence[Asked], who: int) -> None:
+def her_weight(counting: CountingContext, told: Sequence[Asked], who: int) -> None:
     counting.empty()
     counting.take(events_of(told))
     with_her, sums = counting.every_table(), counting.state().sums
@@ -117,7 +117,7 @@ def her_weight(counting: CountingRoom, told: Sequence[Asked], who: int) -> None:
 @some
 @given(told=histories, who=st.integers(1, 6))
 def test_i8_one_survivor_changes_each_cell_by_one_at_most_and_few_cells(
-    counting: CountingRoom, told: Sequence[Asked], who: int
+    counting: CountingContext, told: Sequence[Asked], who: int
 ) -> None:
     her_weight(counting, told, who)
 
@@ -126,26 +126,26 @@ def test_i8_one_survivor_changes_each_cell_by_one_at_most_and_few_cells(
 @many
 @given(told=histories, who=st.integers(1, 6))
 def test_i8_one_survivor_changes_each_cell_by_one_at_most_and_few_cells_at_length(
-    counting: CountingRoom, told: Sequence[Asked], who: int
+    counting: CountingContext, told: Sequence[Asked], who: int
 ) -> None:
     her_weight(counting, told, who)
 
 
-def rebuilt(counting: CountingRoom, told: Sequence[Asked], chunk: int) -> None:
+def rebuilt(counting: CountingContext, told: Sequence[Asked], chunk: int) -> None:
     counting.empty()
     counting.take(events_of(told), 4)
     folded, tables = counting.state(), counting.every_table()
     with counting.database.transaction() as connection:
         connection.execute(text("DELETE FROM contribution"))
         connection.execute(text("UPDATE cell SET persons = persons + 3, low = 7"))
-    assert handlers.rebuild(counting.room, lambda _done, _total: None, chunk) == len(folded.journal)
+    assert handlers.rebuild(counting.context, lambda _done, _total: None, chunk) == len(folded.journal)
     assert counting.state() == folded
     assert counting.every_table() == tables
 
 
 @some
 @given(told=histories, chunk=st.integers(1, 5))
-def test_i15_the_fold_equals_a_full_rebuild(counting: CountingRoom, told: Sequence[Asked], chunk: int) -> None:
+def test_i15_the_fold_equals_a_full_rebuild(counting: CountingContext, told: Sequence[Asked], chunk: int) -> None:
     rebuilt(counting, told, chunk)
 
 
@@ -153,7 +153,7 @@ def test_i15_the_fold_equals_a_full_rebuild(counting: CountingRoom, told: Sequen
 @many
 @given(told=histories, chunk=st.integers(1, 5))
 def test_i15_the_fold_equals_a_full_rebuild_at_length(
-    counting: CountingRoom, told: Sequence[Asked], chunk: int
+    counting: CountingContext, told: Sequence[Asked], chunk: int
 ) -> None:
     rebuilt(counting, told, chunk)
 
@@ -161,7 +161,7 @@ def test_i15_the_fold_equals_a_full_rebuild_at_length(
 class Life(RuleBasedStateMachine):
     """Events, repeats, crashes, withdrawals and rebuilds in any order, beside a list of what should still count."""
 
-    counting: CountingRoom
+    counting: CountingContext
 
     def __init__(self) -> None:
         super().__init__()
@@ -195,7 +195,7 @@ class Life(RuleBasedStateMachine):
             self._take_and_die()
 
     def _take_and_die(self) -> None:
-        keys = self.counting.room.contributors
+        keys = self.counting.context.contributors
         with self.counting.database.transaction() as connection:
             handlers.fold(keys, BED.events(99))(connection)
             handlers.withdraw(keys, [withdrawal(9, 1, 2, 3)])(connection)
@@ -203,7 +203,7 @@ class Life(RuleBasedStateMachine):
 
     @rule()
     def rebuild(self) -> None:
-        handlers.rebuild(self.counting.room, lambda _done, _total: None, 3)
+        handlers.rebuild(self.counting.context, lambda _done, _total: None, 3)
 
     @invariant()
     def only_what_should_counts(self) -> None:
@@ -211,7 +211,7 @@ class Life(RuleBasedStateMachine):
         people = {pseudonym(history.who) for history in self.told if history.who not in self.gone}
         assert {row[0] for row in found.journal} == people == {group.statistics for group in found.places}
         # The sums are those of the places, by hand.
-        keys = self.counting.room.contributors
+        keys = self.counting.context.contributors
         persons, total = Counter[tuple[str, ...]](), Counter[tuple[str, ...]]()
         for group, place in found.places.items():
             persons[group.quarter, group.family, place.region, place.stage, str(place.result)] += 1
@@ -223,34 +223,34 @@ class Life(RuleBasedStateMachine):
         assert {cell: (sum_.high << HALF) + sum_.low for cell, sum_ in sums.items()} == total
 
 
-def live(counting: CountingRoom, lives: int, steps: int) -> None:
+def live(counting: CountingContext, lives: int, steps: int) -> None:
     machine = type("ThisLife", (Life,), {"counting": counting})
     run_state_machine_as_test(machine, settings=settings(some, max_examples=lives, stateful_step_count=steps))
 
 
-def test_i10_i14_a_life_of_events_crashes_withdrawals_and_rebuilds(counting: CountingRoom) -> None:
+def test_i10_i14_a_life_of_events_crashes_withdrawals_and_rebuilds(counting: CountingContext) -> None:
     live(counting, 4, 10)
 
 
 @pytest.mark.soak
-def test_i10_i14_many_lives_of_events_crashes_withdrawals_and_rebuilds(counting: CountingRoom) -> None:
+def test_i10_i14_many_lives_of_events_crashes_withdrawals_and_rebuilds(counting: CountingContext) -> None:
     live(counting, 60, 30)
 
 
-def test_a_need_without_a_referral_counts_as_not_started_by_its_recorder(counting: CountingRoom) -> None:
+def test_a_need_without_a_referral_counts_as_not_started_by_its_recorder(counting: CountingContext) -> None:
     data = {"need": "N02", "stage": "crisis", "region": "toronto", "agency": AGENCIES[1], "statistics": pseudonym(1)}
     counting.take([Event("n1", "intake", "need.counted.v1", NOON, data, "n1")])
     count = {table.table: table for table in counting.tables("2026-Q1")}["need-result"].cells["F2", "not_started"]
     assert (count.persons, count.by_agency) == (1, {AGENCIES[1]: 1})
 
 
-def test_an_event_without_a_statistics_pseudonym_leaves_nothing(counting: CountingRoom) -> None:
+def test_an_event_without_a_statistics_pseudonym_leaves_nothing(counting: CountingContext) -> None:
     data = {name: value for name, value in BED.events(1)[0].data.items() if name != "statistics"}
     counting.take([Event("e1", "referral", "referral.updated.v1", NOON, data, "r1")])
     assert counting.state().journal == frozenset()
 
 
-def test_nothing_finer_than_a_quarter_and_no_id_of_a_referral_is_kept(counting: CountingRoom) -> None:
+def test_nothing_finer_than_a_quarter_and_no_id_of_a_referral_is_kept(counting: CountingContext) -> None:
     counting.take(BED.events(1))
     with counting.database.reading() as connection:
         kept = [str(value) for row in connection.execute(select(journal)) for value in row]
@@ -259,7 +259,7 @@ def test_nothing_finer_than_a_quarter_and_no_id_of_a_referral_is_kept(counting: 
     )
 
 
-def test_an_event_that_cannot_be_counted_is_parked_and_holds_up_no_other(counting: CountingRoom) -> None:
+def test_an_event_that_cannot_be_counted_is_parked_and_holds_up_no_other(counting: CountingContext) -> None:
     broken = Event("x1", "referral", "referral.updated.v1", NOON, {**BED.events(2)[0].data, "need": "N99"}, "r2")
     counting.take([broken, *BED.events(1)])
     assert len(counting.state().journal) == 1
@@ -267,7 +267,7 @@ def test_an_event_that_cannot_be_counted_is_parked_and_holds_up_no_other(countin
         assert [item.key for item in counting.consumer.parking.summary(connection)] == ["r2"]
 
 
-def test_two_workers_at_once_lose_and_double_nothing(counting: CountingRoom) -> None:
+def test_two_workers_at_once_lose_and_double_nothing(counting: CountingContext) -> None:
     asks = [replace(BED, who=who, states=("requested", "accepted", "started")) for who in range(1, 9)]
     events = events_of(asks)
     halves = (events[::2] + events[1::3], events[1::2] + events[::3])
@@ -279,7 +279,7 @@ def test_two_workers_at_once_lose_and_double_nothing(counting: CountingRoom) -> 
 
 
 @pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
-def test_a_batch_never_reads_every_place_there_is(counting: CountingRoom) -> None:
+def test_a_batch_never_reads_every_place_there_is(counting: CountingContext) -> None:
     """What it costs must not grow with what was counted before."""
     everyone = [replace(BED, who=who) for who in range(1, 1201)]
     counting.take(events_of(everyone[:1000]))
@@ -288,7 +288,7 @@ def test_a_batch_never_reads_every_place_there_is(counting: CountingRoom) -> Non
     assert scans(counting) == before
 
 
-def scans(counting: CountingRoom) -> list[tuple[str, int]]:
+def scans(counting: CountingContext) -> list[tuple[str, int]]:
     """How often each table was read from its beginning to its end."""
     query = "SELECT relname, seq_scan FROM pg_stat_user_tables WHERE relname IN ('journal', 'contribution') ORDER BY 1"
     with counting.consumer.database.reading() as connection:

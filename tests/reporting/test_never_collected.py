@@ -8,7 +8,7 @@ import pytest
 
 import schemas
 from services.reporting import models
-from services.reporting.tables import Count, TrueTable
+from services.reporting.publication.true_counts import Count, TrueTable
 
 # Section by section: who harmed her and how; what it did to her; her status and family; where and when exactly; who she
 # or her worker is; how she moves through help; statistics that would tell of one person. Beginnings of words, and words.

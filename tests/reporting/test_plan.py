@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 import schemas
-from services.reporting.counting import RESULTS
 from services.reporting.cube import COORDINATION, DECLINES, POLICE
+from services.reporting.domain import RESULTS
 
 PLAN, RULES = schemas.plan(1), schemas.rules(1)
 DIMENSIONS: dict[str, Any] = PLAN["dimensions"]

@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 from sqlalchemy import text
 
-from services.common.database import Database
+from services.common.database.engine import Database
 from services.common.settings import Settings
 from services.reporting import handlers, main, models
-from services.reporting.store import counted
+from services.reporting.store import counts
 from tests.support import memory
-from tests.support.counted import AGENCIES, Asked, CountingRoom, events_of, pseudonym, withdrawal
+from tests.support.counted import AGENCIES, Asked, CountingContext, events_of, pseudonym, withdrawal
 from tests.support.hubs import environment
 
 EXTRA_MEGABYTES = 15
@@ -39,43 +39,45 @@ def stop_at(limit: int) -> handlers.Progress:
     return progress
 
 
-def damage(counting: CountingRoom) -> None:
+def damage(counting: CountingContext) -> None:
     with counting.database.transaction() as connection:
         connection.execute(text("DELETE FROM contribution"))
         connection.execute(text("UPDATE cell SET persons = persons + 3"))
 
 
-def test_it_goes_on_where_it_was_interrupted(counting: CountingRoom) -> None:
+def test_it_goes_on_where_it_was_interrupted(counting: CountingContext) -> None:
     counting.take(events_of(asks(9)))
     right = counting.state()
     damage(counting)
     with pytest.raises(Interrupted):
-        handlers.rebuild(counting.room, stop_at(6), 2)
+        handlers.rebuild(counting.context, stop_at(6), 2)
     with counting.database.reading() as connection:
-        assert counted.rebuilt(connection) == 6
+        assert counts.rebuilt(connection) == 6
     told: list[tuple[int, int]] = []
-    assert handlers.rebuild(counting.room, lambda done, total: told.append((done, total)), 2) == 9
+    assert handlers.rebuild(counting.context, lambda done, total: told.append((done, total)), 2) == 9
     assert told == [(6, 9), (8, 9), (9, 9)]
     assert counting.state() == right
     with counting.database.reading() as connection:
-        assert counted.rebuilt(connection) is None
+        assert counts.rebuilt(connection) is None
 
 
-def test_events_and_withdrawals_may_come_while_it_runs(counting: CountingRoom) -> None:
+def test_events_and_withdrawals_may_come_while_it_runs(counting: CountingContext) -> None:
     everyone = asks(12)
     counting.take(events_of(everyone[:9]))
     damage(counting)
     with pytest.raises(Interrupted):
-        handlers.rebuild(counting.room, stop_at(4), 2)
+        handlers.rebuild(counting.context, stop_at(4), 2)
     counting.take([*events_of(everyone)[-9:], withdrawal(1, 2, 8)])
-    handlers.rebuild(counting.room, lambda _done, _total: None, 2)
+    handlers.rebuild(counting.context, lambda _done, _total: None, 2)
     found = counting.state()
     stayed = {pseudonym(who) for who in range(1, 13) if who not in {2, 8}}
     assert {group.statistics for group in found.places} == stayed
     assert [sum_.persons for sum_ in found.sums.values()] == [len(stayed)]
 
 
-def test_the_command_rebuilds_and_says_how_far_it_is(counting: CountingRoom, tmp_path: Path, database_url: str) -> None:
+def test_the_command_rebuilds_and_says_how_far_it_is(
+    counting: CountingContext, tmp_path: Path, database_url: str
+) -> None:
     counting.take(events_of(asks(5)))
     right = counting.state()
     damage(counting)

@@ -8,7 +8,7 @@ import jsonschema_rs
 import pytest
 
 import schemas
-from tests.house.tree import files, text
+from tests.architecture.tree import files, text
 from tests.schemas.contract import FOLDER
 
 SCHEMA = json.loads((FOLDER / "indicators.schema.json").read_text("utf-8"))

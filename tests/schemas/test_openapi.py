@@ -10,13 +10,14 @@ import jsonschema_rs
 import pytest
 from click.testing import CliRunner
 
-from services import openapi, rooms
+from services import composition
 from services.client import Partner
 from tests.schemas.contract import FOLDER, references
 from tests.support.hubs import TestHub, embedded_hub
+from tools import openapi
 
 DOCUMENTS: Mapping[str, Any] = {
-    name: json.loads((FOLDER / "openapi" / f"{name}.json").read_text("utf-8")) for name in rooms.NAMES
+    name: json.loads((FOLDER / "openapi" / f"{name}.json").read_text("utf-8")) for name in composition.NAMES
 }
 OPERATIONS = [
     pytest.param(method, path, operation, id=f"{method} {path}")
@@ -24,7 +25,7 @@ OPERATIONS = [
     for path, operations in document["paths"].items()
     for method, operation in operations.items()
 ]
-each_document = pytest.mark.parametrize("name", rooms.NAMES)
+each_document = pytest.mark.parametrize("name", composition.NAMES)
 each_operation = pytest.mark.parametrize(("method", "path", "operation"), OPERATIONS)
 
 CAPACITY = {
@@ -69,7 +70,7 @@ def test_no_document_differs_from_what_the_routes_say() -> None:
 
 
 def test_the_check_names_a_stale_document_and_changes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in rooms.NAMES:
+    for name in composition.NAMES:
         (tmp_path / f"{name}.json").write_bytes((FOLDER / "openapi" / f"{name}.json").read_bytes())
     monkeypatch.setattr(openapi, "FOLDER", tmp_path)
     assert CliRunner().invoke(openapi.main, ["--check"]).exit_code == 0

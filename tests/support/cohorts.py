@@ -11,7 +11,7 @@ from typing import Any
 import schemas
 from examples.cohort_plan import CITIES, SECTORS, Place, plans
 from services.auditor import published
-from services.reporting.tables import Count, TrueTable
+from services.reporting.publication.true_counts import Count, TrueTable
 
 # From well to ill: a year keeps the answer of the quarter that went worst.
 RESULTS = {"in_time": 5, "late": 2, "not_started": 3}

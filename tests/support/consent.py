@@ -18,22 +18,23 @@ from joserfc.jwk import Key, KeySet, OKPKey
 from sqlalchemy import ColumnElement, Table, select, text
 
 from services.client import new_key
-from services.common.access import AUDIENCE, TokenKeys
+from services.common.auth.access_tokens import AUDIENCE, TokenKeys
 from services.common.clock import Clock
+from services.common.database.migrations import upgrade
+from services.common.encoding import base64url, random_name
 from services.common.envelope import Header
-from services.common.event import Event
-from services.common.migrations import upgrade
-from services.common.serve import BackgroundServer, ByPrefix, listen, origin
+from services.common.http.server import BackgroundServer, ByPrefix, listen, origin
+from services.common.messaging.cloudevents import Event
 from services.common.service import Service
 from services.common.settings import Settings
-from services.common.text import base64url, random_name
-from services.consent import ledger
 from services.consent import main as consent
-from services.consent.handlers import accounts, grants
-from services.consent.handlers.accounts import Session
-from services.consent.handlers.grants import Wish
-from services.consent.room import Room
-from services.consent.secrets import Secrets
+from services.consent.context import Context
+from services.consent.credentials import Secrets
+from services.consent.handlers.accounts import sessions
+from services.consent.handlers.accounts.sessions import Session
+from services.consent.handlers.grants import grants
+from services.consent.handlers.grants.grants import Wish
+from services.consent.ledger import entries as ledger
 from services.consent.store import permissions, subjects
 from services.intake.sealing import seal
 from tests.support.clocks import StillClock
@@ -118,7 +119,7 @@ class House:
     """The consent service with people in it. `clock` stands still until a test moves it."""
 
     service: Service
-    room: Room
+    context: Context
     clock: StillClock
     signer: TokenSigner
     url: str
@@ -131,28 +132,28 @@ class House:
 
     def agency(self, sector: str = "housing", standing: str = "active") -> Agency:
         """An agency that was just taken in."""
-        return join(self.room, self.signer, sector, standing)
+        return join(self.context, self.signer, sector, standing)
 
     def person(self, agency: Agency | None = None, language: str = "en") -> Person:
         """A survivor whom an agency (any) has registered."""
-        return register(self.room, (agency or self.agency()).id, language)
+        return register(self.context, (agency or self.agency()).id, language)
 
     def session(self, person: Person, *, stepped_up: bool = False) -> str:
         """The token of a session of hers, without the slow way in."""
-        return open_session(self.room, person.subject, stepped_up=stepped_up)
+        return open_session(self.context, person.subject, stepped_up=stepped_up)
 
     def here(self, person: Person, *, stepped_up: bool = False) -> Session:
         """The same as handlers know it."""
-        return accounts.find_session(self.room, self.session(person, stepped_up=stepped_up))
+        return sessions.find_session(self.context, self.session(person, stepped_up=stepped_up))
 
     def allow(self, person: Person, agency: Agency, *categories: str, days: int | None = None) -> UUID:
         """A grant of these categories (the summary) for referrals."""
         wish = Wish(agency.id, "referral", categories or ("summary",), days)
-        return grants.give_grant(self.room, person.subject, wish)
+        return grants.give_grant(self.context, person.subject, wish)
 
     def envelope(self, grant: UUID, parts: Mapping[str, Mapping[str, Any]] | None = None, **header: Any) -> str:
         """A sealed box under a grant, as intake makes them."""
-        return sealed(self.room, grant, parts or {"summary": SUMMARY}, **header)
+        return sealed(self.context, grant, parts or {"summary": SUMMARY}, **header)
 
     def call(self, agency: Agency, path: str, body: Any, method: str = "POST") -> httpx2.Response:
         """A request by an agency."""
@@ -169,7 +170,7 @@ class House:
 
     def ledger(self, person: Person) -> list[Any]:
         """Her ledger, oldest first."""
-        return ledger_of(self.room, person.subject)
+        return ledger_of(self.context, person.subject)
 
     def kinds(self, person: Person) -> list[str]:
         """What her ledger tells of, oldest first."""
@@ -177,14 +178,14 @@ class House:
 
     def epoch(self, person: Person) -> int:
         """The number of her last consent change."""
-        with self.room.database.reading() as connection:
+        with self.context.database.reading() as connection:
             row = subjects.get_subject(connection, person.subject)
         assert row is not None
         return int(row.epoch)
 
     def rows(self, table: Table, *conditions: ColumnElement[bool]) -> list[Any]:
         """Rows of a table in the order of its key, read by a connection of its own."""
-        with self.room.database.reading() as connection:
+        with self.context.database.reading() as connection:
             return list(connection.execute(select(table).where(*conditions).order_by(*table.primary_key)))
 
 
@@ -202,7 +203,7 @@ def house(database_url: str, folder: Path, name: str = "127.0.0.1") -> Iterator[
     assert service.inner_app is not None
     door = BackgroundServer(ByPrefix({**apps, "/internal": service.inner_app}), listener)
     door.start()
-    made = House(service, service.app.state.room, clock, signer, settings.public_url)  # type: ignore[attr-defined]
+    made = House(service, service.app.state.context, clock, signer, settings.public_url)  # type: ignore[attr-defined]
     try:
         yield made
     finally:
@@ -211,15 +212,17 @@ def house(database_url: str, folder: Path, name: str = "127.0.0.1") -> Iterator[
         service.close()
 
 
-def join(room: Room, signer: TokenSigner, sector: str, standing: str = "active") -> Agency:
+def join(context: Context, signer: TokenSigner, sector: str, standing: str = "active") -> Agency:
     """Put an agency on consent's roster, as `agency.changed.v1` does."""
     name = f"agency-{random_name(10)}"
-    change_standing(room, name, sector, standing, 1)
+    change_standing(context, name, sector, standing, 1)
     key = new_key()
-    return Agency(name, sector, room.clock, key, signer.token(name, key))
+    return Agency(name, sector, context.clock, key, signer.token(name, key))
 
 
-def change_standing(room: Room, name: str, sector: str, standing: str, version: int, called: str | None = None) -> None:
+def change_standing(
+    context: Context, name: str, sector: str, standing: str, version: int, called: str | None = None
+) -> None:
     """Tell consent what became of an agency."""
     data = {
         "agency": name,
@@ -228,43 +231,43 @@ def change_standing(room: Room, name: str, sector: str, standing: str, version: 
         "standing": standing,
         "version": version,
     }
-    event = Event(str(room.clock.new_id()), "intake", "agency.changed.v1", room.clock.now(), data, name)
-    with room.database.transaction() as connection:
-        room.roster.take(connection, event)
+    event = Event(str(context.clock.new_id()), "intake", "agency.changed.v1", context.clock.now(), data, name)
+    with context.database.transaction() as connection:
+        context.roster.take(connection, event)
 
 
-def register(room: Room, agency: str, language: str = "en") -> Person:
+def register(context: Context, agency: str, language: str = "en") -> Person:
     """A survivor whom an agency has registered."""
-    made = accounts.register(room, agency, language)
-    with room.database.reading() as connection:
+    made = sessions.register(context, agency, language)
+    with context.database.reading() as connection:
         subject = subjects.linked(connection, [(agency, made.ppid)])[agency, made.ppid]
     return Person(subject, made.ppid, made.claim_code, made.revoke_code)
 
 
-def open_session(room: Room, subject: UUID, *, stepped_up: bool = False) -> str:
+def open_session(context: Context, subject: UUID, *, stepped_up: bool = False) -> str:
     """A session's token, without the slow way in."""
-    token, now = random_name(32), room.clock.now()
-    digest = room.secrets.session_digest(token)
-    with room.database.transaction() as connection:
+    token, now = random_name(32), context.clock.now()
+    digest = context.secrets.session_digest(token)
+    with context.database.transaction() as connection:
         subjects.add_session(connection, digest, subject, now)
         if stepped_up:
             subjects.change_session(connection, digest, stepped_up_until=now + timedelta(minutes=5))
     return token
 
 
-def ledger_of(room: Room, subject: UUID) -> list[Any]:
+def ledger_of(context: Context, subject: UUID) -> list[Any]:
     """Somebody's ledger, oldest first."""
-    with room.database.reading() as connection:
+    with context.database.reading() as connection:
         return list(ledger.about(connection, subject, None, 1_000_000))[::-1]
 
 
-def sealed(room: Room, grant: UUID, parts: Mapping[str, Mapping[str, Any]], **header: Any) -> str:
+def sealed(context: Context, grant: UUID, parts: Mapping[str, Mapping[str, Any]], **header: Any) -> str:
     """A sealed box under a grant; `header` replaces what intake would write on it."""
-    with room.database.reading() as connection:
+    with context.database.reading() as connection:
         row = permissions.get_grant(connection, grant)
     assert row is not None
     written = {
-        "id": str(room.clock.new_id()),
+        "id": str(context.clock.new_id()),
         "recipient": row.agency,
         "grant": str(grant),
         "epoch": row.epoch,
@@ -277,7 +280,7 @@ def sealed(room: Room, grant: UUID, parts: Mapping[str, Mapping[str, Any]], **he
 def without_ledger(house: House) -> Iterator[None]:
     """The table of the ledger's lines is away."""
     for old, new in (("ledger_entry", "elsewhere"), ("elsewhere", "ledger_entry")):
-        with house.room.database.transaction() as connection:
+        with house.context.database.transaction() as connection:
             connection.execute(text(f"ALTER TABLE {old} RENAME TO {new}"))
         if new == "elsewhere":
             yield

@@ -12,11 +12,11 @@ from uuid import UUID
 
 from sqlalchemy import Connection
 
-from services.common.access import TokenKeys
+from services.common.auth.access_tokens import TokenKeys
+from services.common.auth.jose import key_set
 from services.common.clock import SystemClock
-from services.common.database import Database
-from services.common.jose import key_set
-from services.common.serve import ByPrefix, listen, server
+from services.common.database.engine import Database
+from services.common.http.server import ByPrefix, listen, server
 from services.common.settings import Settings
 from services.consent import main as consent
 from services.consent.locks import Free
@@ -56,7 +56,7 @@ def main() -> None:
     options = parser.parse_args()
     settings = Settings()
     keys = TokenKeys(keys=key_set(json.loads(options.token_keys.read_text())["keys"]))
-    locks = NoLocks(consent.build_room(settings, SystemClock()).database) if options.without_locks else None
+    locks = NoLocks(consent.build_context(settings, SystemClock()).database) if options.without_locks else None
     made = consent.build(settings, keys, locks=locks)
     server(ByPrefix(dict.fromkeys(made.prefixes, made.app))).run(sockets=[listen(options.port)])
 

@@ -7,11 +7,11 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
 from deploy.testing.ports import free_port
-from services.common.access import TokenKeys
-from services.common.migrations import upgrade
+from services.common.auth.access_tokens import TokenKeys
+from services.common.database.migrations import upgrade
 from services.common.settings import Settings
 from services.consent import main as consent
-from services.consent.room import Room
+from services.consent.context import Context
 from tests.support.consent import TokenSigner
 from tests.support.hubs import HubProcess
 
@@ -31,8 +31,8 @@ def serving(
     """Processes of the consent API on one database; `options` are those of `tests.support.consent_api`."""
     keys = settings.data / "token-keys.json"
     keys.write_text(json.dumps(signer.public.as_dict(private=False)))
-    with own_room(settings, signer) as room:
-        upgrade(consent.NAME, room.database)
+    with own_context(settings, signer) as context:
+        upgrade(consent.NAME, context.database)
     started = [_process(settings, free_port(), ["--token-keys", str(keys), *options]) for _ in range(number)]
     with ExitStack() as running:
         for one in started:
@@ -44,11 +44,11 @@ def serving(
 
 
 @contextmanager
-def own_room(settings: Settings, signer: TokenSigner) -> Iterator[Room]:
+def own_context(settings: Settings, signer: TokenSigner) -> Iterator[Context]:
     """The room in this process, on the same database and keys as the processes that serve."""
     made = consent.build(settings, TokenKeys(keys=signer.public))
     try:
-        yield made.app.state.room  # type: ignore[attr-defined]
+        yield made.app.state.context  # type: ignore[attr-defined]
     finally:
         made.close()
 

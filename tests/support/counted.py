@@ -8,19 +8,19 @@ from pathlib import Path
 from hypothesis import strategies as st
 
 import schemas
-from services.common.consumer import EventConsumer
-from services.common.database import Database
-from services.common.event import Event
-from services.common.local_log import LocalLog
-from services.common.migrations import upgrade
+from services.common.database.engine import Database
+from services.common.database.migrations import upgrade
+from services.common.messaging.cloudevents import Event
+from services.common.messaging.consumer import EventConsumer
+from services.common.messaging.local_log import LocalLog
 from services.common.settings import Settings
 from services.reporting import main, models
-from services.reporting.build import true_tables
-from services.reporting.counting import Group, Place
-from services.reporting.room import Room
-from services.reporting.store import counted
-from services.reporting.store.counted import Cell, Sum
-from services.reporting.tables import TrueTable
+from services.reporting.context import Context
+from services.reporting.domain import Group, Place
+from services.reporting.publication.tabulate import true_tables
+from services.reporting.publication.true_counts import TrueTable
+from services.reporting.store import counts
+from services.reporting.store.counts import Cell, Sum
 from tests.support.clocks import NOON
 from tests.support.plumbing import received
 
@@ -136,26 +136,26 @@ class State:
 
 
 @dataclass(slots=True)
-class CountingRoom:
+class CountingContext:
     """Reporting as a worker runs it, fed by hand."""
 
-    room: Room
+    context: Context
     consumer: EventConsumer
 
     @classmethod
-    def open(cls, database_url: str, folder: Path) -> "CountingRoom":
+    def open(cls, database_url: str, folder: Path) -> "CountingContext":
         """On an empty database."""
         settings = Settings(data=folder, database_url=database_url)
         service = main.build(settings)
         upgrade(main.NAME, service.database)
-        made = cls(main.build_room(settings), service.consumer(LocalLog(folder / "log.sqlite")))
+        made = cls(main.build_context(settings), service.consumer(LocalLog(folder / "log.sqlite")))
         made.take(agencies())
         return made
 
     @property
     def database(self) -> Database:
         """Where it all is."""
-        return self.room.database
+        return self.context.database
 
     def take(self, events: Sequence[Event], size: int = 1000) -> None:
         """Let events come, so many at a time."""
@@ -165,15 +165,15 @@ class CountingRoom:
     def state(self) -> State:
         """What is kept now."""
         with self.database.snapshot() as connection:
-            threads = counted.read_quarters(connection, PERIODS[:4])
+            threads = counts.read_quarters(connection, PERIODS[:4])
             journal = frozenset((*thread, *seen) for thread, seen in threads)
             people = sorted({str(row[0]) for row in journal})
-            sums = {cell: sum_ for period in PERIODS[:4] for cell, sum_ in counted.sums(connection, period).items()}
-            return State(journal, counted.places_of(connection, people), sums)
+            sums = {cell: sum_ for period in PERIODS[:4] for cell, sum_ in counts.sums(connection, period).items()}
+            return State(journal, counts.places_of(connection, people), sums)
 
     def tables(self, period: str) -> list[TrueTable]:
         """The true tables of a period."""
-        return true_tables(self.room, schemas.plan(1), period, lambda _done, _total: None)
+        return true_tables(self.context, schemas.plan(1), period, lambda _done, _total: None)
 
     def every_table(self) -> dict[tuple[str, str], TrueTable]:
         """The true tables of every period."""

@@ -15,15 +15,15 @@ from sqlalchemy import select
 
 from services.client import Origins, Partner, new_key, public_jwks
 from services.common.clock import Clock
+from services.common.database.migrations import upgrade
+from services.common.encoding import base64url
 from services.common.envelope import NONCE, SUITE, Envelope, part_context, part_key, read
-from services.common.migrations import upgrade
-from services.common.serve import BackgroundServer, listen, origin
+from services.common.http.server import BackgroundServer, listen, origin
 from services.common.service import Service
 from services.common.settings import Settings
-from services.common.text import base64url
 from services.intake import handlers, models
 from services.intake import main as intake
-from services.intake.room import Room
+from services.intake.context import Context
 from tests.support.server import answering
 
 Sending = dict[str, Any]
@@ -114,36 +114,36 @@ class FrontDoor:
     """Intake on its own database; nothing is relayed, so what was put out stays in the outbox to be looked at."""
 
     service: Service
-    room: Room
+    context: Context
     origins: Origins
     clients: ExitStack
 
     def agency(self, name: str = "Sample Outreach", sector: str = "ngo") -> str:
         """A new agency's id, for tests that call handlers."""
-        return str(handlers.add_agency(self.room, name, sector, public_jwks(new_key())).id)
+        return str(handlers.add_agency(self.context, name, sector, public_jwks(new_key())).id)
 
     def join(self, name: str = "Sample Outreach", sector: str = "ngo") -> Partner:
         """A new agency's system, for tests that come over HTTP."""
         key = new_key()
-        row = handlers.add_agency(self.room, name, sector, public_jwks(key))
+        row = handlers.add_agency(self.context, name, sector, public_jwks(key))
         partner = Partner.connect(self.origins, row.id, key.as_dict(private=True))
         self.clients.callback(partner.close)
         return partner
 
     def kept(self) -> dict[str, Any]:
         """Every event that was kept, by id."""
-        with self.room.database.reading() as connection:
+        with self.context.database.reading() as connection:
             return {row.id: row for row in connection.execute(select(models.posted))}
 
     def sent(self) -> list[tuple[str, str, dict[str, Any]]]:
         """Type, key and data of everything in the outbox but news of agencies, oldest first."""
-        return [row for row in outgoing(self.room) if row[0] != "agency.changed.v1"]
+        return [row for row in outgoing(self.context) if row[0] != "agency.changed.v1"]
 
 
-def outgoing(room: Room) -> list[tuple[str, str, dict[str, Any]]]:
+def outgoing(context: Context) -> list[tuple[str, str, dict[str, Any]]]:
     """Type, key and data of everything in the outbox, oldest first."""
-    with room.database.reading() as connection:
-        rows = room.outbox.oldest(connection, 0, 100_000)
+    with context.database.reading() as connection:
+        rows = context.outbox.oldest(connection, 0, 100_000)
     return [(row.type, row.key, json.loads(row.payload)) for row in rows]
 
 
@@ -161,7 +161,7 @@ def front_door(
     server.start()
     try:
         with ExitStack() as clients:
-            yield FrontDoor(service, service.app.state.room, Origins(settings.public_url), clients)  # type: ignore[attr-defined]
+            yield FrontDoor(service, service.app.state.context, Origins(settings.public_url), clients)  # type: ignore[attr-defined]
     finally:
         server.stop()
         service.close()

@@ -17,9 +17,9 @@ import httpx2
 from deploy.testing.kafka import KafkaServer
 from deploy.testing.ports import free_port
 from deploy.testing.postgresql import PostgresServer
-from services import hub, rooms
+from services import composition, hub
 from services.client import Origins, Partner, Survivor, new_key, public_jwks
-from services.common.serve import BackgroundServer, listen, origin
+from services.common.http.server import BackgroundServer, listen, origin
 from services.common.settings import Settings
 
 T = TypeVar("T")
@@ -149,14 +149,14 @@ def embedded_hub(folder: Path, **settings: Any) -> Iterator[TestHub]:
     listener = listen(0)
     chosen = Settings(data=folder, public_url=origin(listener), **settings)
     running = hub.start(chosen)
-    door = BackgroundServer(running.door, listener)
-    door.start()
+    router = BackgroundServer(running.router, listener)
+    router.start()
     made = TestHub(Origins(chosen.public_url), chosen)
     try:
         yield made
     finally:
         made.clients.close()
-        door.stop()
+        router.stop()
         running.close()
 
 
@@ -171,7 +171,7 @@ def distributed_hub(
 ) -> Iterator[TestHub]:
     """Eight processes on PostgreSQL and Kafka. `launcher` replaces `python -m services.cli`, for tests that crash it."""
     kafka.empty_topics()
-    ports = {name: free_port() for name in rooms.NAMES}
+    ports = {name: free_port() for name in composition.NAMES}
     urls = {name: f"http://127.0.0.1:{port}" for name, port in ports.items()}
     common = {
         "data": folder,
@@ -181,9 +181,9 @@ def distributed_hub(
         "consent_url": urls["consent"],
         **settings,
     }
-    rooms.migrate_all(Settings(**common))
+    composition.migrate_all(Settings(**common))
     processes = {}
-    for name in rooms.NAMES:
+    for name in composition.NAMES:
         for role in ("api", "worker"):
             own = Settings(**{**common, "public_url": urls[name]})
             arguments = ["serve", name, role, *(["--port", str(ports[name])] if role == "api" else [])]

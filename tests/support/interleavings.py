@@ -18,13 +18,13 @@ from sqlalchemy import Connection
 
 from services.common.envelope import Header
 from services.common.errors import Problem
-from services.consent import ledger
-from services.consent.handlers import grants
-from services.consent.handlers.decisions import Sending, decide_sendings
-from services.consent.handlers.grants import Rule, Wish
-from services.consent.handlers.openings import Opening, begin_opening, begin_openings
+from services.consent.context import Context
+from services.consent.handlers.disclosures.decisions import Sending, decide_sendings
+from services.consent.handlers.disclosures.openings import Opening, begin_opening, begin_openings
+from services.consent.handlers.grants import grants
+from services.consent.handlers.grants.grants import Rule, Wish
+from services.consent.ledger import entries as ledger
 from services.consent.locks import Free, SubjectLocks
-from services.consent.room import Room
 from services.intake.sealing import seal
 from tests.support.consent import Person
 
@@ -179,7 +179,7 @@ class Story:
 class Stage:
     """Where it is played: a room, an agency that sends and one that receives, and a box of somebody else's."""
 
-    room: Room
+    context: Context
     sender: str
     recipient: str
     beside: Box | None = None
@@ -203,7 +203,7 @@ def play(stage: Stage, seed: int, life: Life) -> Story:
         life.box = sealed(stage, life.person)
     assert life.box is not None
     boxes = [life.box]
-    moved = replace(stage, room=replace(stage.room, locks=StoppingLocks(stage.room.locks, conductor)))
+    moved = replace(stage, context=replace(stage.context, locks=StoppingLocks(stage.context.locks, conductor)))
     draws = [Random(chance.random()) for _ in range(3)]  # noqa: S311 - as above
 
     def publish() -> None:
@@ -213,18 +213,18 @@ def play(stage: Stage, seed: int, life: Life) -> Story:
 
     openers = [_Opener(moved, conductor, story, draw, boxes).run for draw in draws[1:]]
     conductor.run([_Her(moved, conductor, story, draws[0], life).run, publish, *openers])
-    _check_ledger(stage.room, life.person, story)
+    _check_ledger(stage.context, life.person, story)
     return story
 
 
 def sealed(stage: Stage, person: Person, between: Callable[[str], None] = lambda _: None) -> Box | None:
     """What intake does: ask what may be sealed, then seal; None when nothing may be."""
     sending = Sending(stage.sender, person.ppid, stage.recipient, "referral", frozenset(PARTS))
-    [answer] = decide_sendings(stage.room, [sending])
+    [answer] = decide_sendings(stage.context, [sending])
     between("seal")
     if answer.seal is None:
         return None
-    name = str(stage.room.clock.new_id())
+    name = str(stage.context.clock.new_id())
     header = Header(name, stage.recipient, answer.seal.grant, answer.seal.epoch, "referral.requested.v1")
     parts = {category: PARTS[category] for category in answer.seal.categories}
     key = X25519PublicKey.from_public_bytes(answer.seal.public_key)
@@ -233,7 +233,7 @@ def sealed(stage: Stage, person: Person, between: Callable[[str], None] = lambda
 
 def _grant(stage: Stage, person: Person, chance: Random) -> UUID:
     wish = Wish(stage.recipient, "referral", sorted(PARTS), chance.randint(1, 90))
-    return grants.give_grant(stage.room, person.subject, wish)
+    return grants.give_grant(stage.context, person.subject, wish)
 
 
 @dataclass(slots=True)
@@ -256,10 +256,10 @@ class _Her:
 
     def revoke(self) -> None:
         if self.chance.random() < 0.3:
-            grants.revoke_all(self.stage.room, self.person.subject)
+            grants.revoke_all(self.stage.context, self.person.subject)
             self.story.closed |= self.life.grants
         elif self.life.box is not None:
-            grants.revoke_grant(self.stage.room, self.person.subject, self.life.box.grant)
+            grants.revoke_grant(self.stage.context, self.person.subject, self.life.box.grant)
             self.story.closed.add(self.life.box.grant)
         self.life.box = None
 
@@ -267,14 +267,14 @@ class _Her:
         self.life.grants.add(_grant(self.stage, self.person, self.chance))
 
     def pause(self) -> None:
-        grants.pause(self.stage.room, self.person.subject)
+        grants.pause(self.stage.context, self.person.subject)
         self._closed_for_a_while()
-        grants.resume(self.stage.room, self.person.subject)
+        grants.resume(self.stage.context, self.person.subject)
 
     def restrict(self) -> None:
-        rule = grants.restrict(self.stage.room, self.person.subject, Rule(agency=self.stage.recipient))
+        rule = grants.restrict(self.stage.context, self.person.subject, Rule(agency=self.stage.recipient))
         self._closed_for_a_while()
-        grants.lift_restriction(self.stage.room, self.person.subject, rule)
+        grants.lift_restriction(self.stage.context, self.person.subject, rule)
 
     def _closed_for_a_while(self) -> None:
         self.story.closed.add(EVERYTHING)
@@ -316,11 +316,11 @@ class _Opener:
         self.story.openings[name] = True
 
     def _begin(self, box: Box) -> Opening | None:
-        room, recipient = self.stage.room, self.stage.recipient
+        context, recipient = self.stage.context, self.stage.recipient
         if self.stage.beside and self.chance.random() < 0.3:
-            return begin_openings(room, recipient, [box.text, self.stage.beside.text])
+            return begin_openings(context, recipient, [box.text, self.stage.beside.text])
         with suppress(Problem):
-            return begin_opening(room, recipient, box.text)
+            return begin_opening(context, recipient, box.text)
         return None
 
     def _send(self, box: Box) -> None:
@@ -336,9 +336,9 @@ class _Opener:
         opening.held.close()
 
 
-def _check_ledger(room: Room, person: Person, story: Story) -> None:
+def _check_ledger(context: Context, person: Person, story: Story) -> None:
     """Each opening has its intent; and its outcome, unless it died."""
-    with room.database.reading() as connection:
+    with context.database.reading() as connection:
         rows = ledger.about(connection, person.subject, None, 60)
     kinds: dict[str, list[str]] = {}
     for row in reversed(rows):

@@ -19,14 +19,19 @@ from tests.support.noticing import ROOT, SURVIVED, WITH_SERVER, Place, Tests, fa
 
 REASONS = ROOT / "docs" / "mutants.md"
 CONSENT = "tests/consent"
-PROTOCOL = [f"{CONSENT}/test_{name}.py" for name in ("openings", "batches", "protocol", "sending", "epochs", "locks")]
+DISCLOSURES = f"{CONSENT}/disclosures"
+PROTOCOL = [
+    *(f"{DISCLOSURES}/test_{name}.py" for name in ("openings", "batches", "protocol", "opening_response")),
+    f"{CONSENT}/test_consistency_tokens.py",
+    f"{DISCLOSURES}/test_locks.py",
+]
 TARGETS: dict[str, Sequence[str]] = {
     "services/consent/domain.py": [f"{CONSENT}/test_domain.py"],
-    "services/consent/epochs.py": [f"{CONSENT}/test_epochs.py", f"{CONSENT}/test_authzen.py"],
-    "services/consent/boxes.py": PROTOCOL,
-    "services/consent/handlers/openings.py": [*PROTOCOL, f"{CONSENT}/test_papers.py"],
+    "services/consent/consistency_tokens.py": [f"{CONSENT}/test_consistency_tokens.py", f"{CONSENT}/test_authzen.py"],
+    "services/consent/envelopes.py": PROTOCOL,
+    "services/consent/handlers/disclosures/openings.py": [*PROTOCOL, f"{CONSENT}/rights/test_letters_and_notes.py"],
     "services/consent/locks.py": [WITH_SERVER, *PROTOCOL[:2]],
-    "services/consent/sending.py": [f"{CONSENT}/test_sending.py", *PROTOCOL[:2]],
+    "services/consent/api/opening_response.py": [f"{DISCLOSURES}/test_opening_response.py", *PROTOCOL[:2]],
 }
 SWAPS: dict[type[ast.AST], type[ast.AST]] = {
     ast.Eq: ast.NotEq,

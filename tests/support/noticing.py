@@ -32,7 +32,7 @@ LOOK, LOOKS = 0.05, 6000
 # and some seconds more. Counted in looks: when the machine stands still, so do these.
 TIMES, SECONDS = 10, 10.0
 EVERY = "every test"
-WITH_SERVER = "tests/consent/test_locks.py"
+WITH_SERVER = "tests/consent/disclosures/test_locks.py"
 """The one file of which tests that need a server take part: half of the locks are PostgreSQL's."""
 SURVIVED, NOTICED, CUT_OFF = "SURVIVED", "noticed ", "cut off "
 Place = tuple[str, int]

@@ -9,8 +9,8 @@ from uuid import uuid4
 from joserfc import jwt
 from joserfc.jwk import ECKey, Key, OKPKey
 
-from services.common.access import AUDIENCE
-from services.common.text import base64url
+from services.common.auth.access_tokens import AUDIENCE
+from services.common.encoding import base64url
 from tests.support.clocks import NOON
 
 NOW = int(NOON.timestamp())

@@ -9,7 +9,7 @@ import cbor2
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.hashes import SHA256
 
-from services.common.text import base64url
+from services.common.encoding import base64url
 
 HERE, VERIFIED, WITH_KEY = 0x01, 0x04, 0x40
 

@@ -8,12 +8,12 @@ from functools import partial
 
 from sqlalchemy import Column, Connection, MetaData, String, Table, select
 
-from services.common.broker import Broker, BrokerUnavailable, Consumer, Pending, Producer, Received, Record
-from services.common.columns import BigId
-from services.common.consumer import EventConsumer, Handler
-from services.common.database import Database
-from services.common.event import Event, to_headers, to_value
-from services.common.plumbing import define_plumbing
+from services.common.database.column_types import BigId
+from services.common.database.engine import Database
+from services.common.messaging.broker import Broker, BrokerUnavailable, Consumer, Pending, Producer, Received, Record
+from services.common.messaging.cloudevents import Event, to_headers, to_value
+from services.common.messaging.consumer import EventConsumer, Handler
+from services.common.service_tables import define_plumbing
 from tests.support.clocks import NOON, StillClock
 from tests.support.hubs import eventually
 

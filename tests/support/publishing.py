@@ -6,10 +6,10 @@ from pathlib import Path
 
 from services.auditor.audit import Verdict, audit, sound
 from services.auditor.published import Publication, read_all
-from services.reporting import files, inside
-from services.reporting.drafts import Draft, begin, drift
-from services.reporting.repair import Inside, repair
-from services.reporting.tables import Count, TrueTable
+from services.reporting.publication import files, insider_knowledge
+from services.reporting.publication.drafts import Draft, begin, drift
+from services.reporting.publication.secondary_suppression import Inside, repair
+from services.reporting.publication.true_counts import Count, TrueTable
 from tests.support.cohorts import Asked, Cohort, tables
 
 SECRET = b"a secret of tests only"
@@ -66,7 +66,7 @@ class Press:
         near = [known for known in self.known if known.period[:4] == period[:4]]
         before = read_all(self.folder) if self.known else []
         before = [one for one in before if one.year == period[:4]]
-        done = repair(draft, before, self.inside([*near, draft]), quietly)
+        done = repair(draft, before, self.insider_knowledge([*near, draft]), quietly)
         self.write(done)
         self.known.append(done)
         return done
@@ -77,16 +77,16 @@ class Press:
 
     def verdict(self) -> Verdict:
         """What the auditor says of everything that is out, as outsiders and as agencies, and whether it hit the truth."""
-        known = self.inside(self.known)
+        known = self.insider_knowledge(self.known)
         return sound(self.folder, known.persons, audit(self.folder, quietly, known.insiders))
 
-    def inside(self, drafts: Sequence[Draft]) -> Inside:
+    def insider_knowledge(self, drafts: Sequence[Draft]) -> Inside:
         """What only the hub knows of these."""
-        truths = [inside.truth(draft) for draft in drafts]
-        insiders = inside.insiders(truths)
+        truths = [insider_knowledge.truth(draft) for draft in drafts]
+        insiders = insider_knowledge.insiders(truths)
         singles = sorted((one for one in insiders if not one.about), key=lambda one: -sum(one.own.values()))
         pairs = [one for one in insiders if one.about]
-        return Inside(inside.persons(truths), [*singles[: self.agencies], *pairs])
+        return Inside(insider_knowledge.persons(truths), [*singles[: self.agencies], *pairs])
 
     def _drifts(self, draft: Draft) -> dict[str, int]:
         return {

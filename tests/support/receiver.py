@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from services.common.jose import key_set, verify
-from services.consent.sets import AGAIN, STOP
+from services.common.auth.jose import key_set, verify
+from services.consent.security_event_tokens import AGAIN, STOP
 from tests.support.consent import Agency, House
 
 NEEDED = ("grant", "purpose", "categories", "epoch", "action", "due")

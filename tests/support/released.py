@@ -6,11 +6,11 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 
 import schemas
-from services.reporting import gate
+from services.reporting.publication import workflow
 from tests.support.clocks import StillClock
 from tests.support.cohorts import Asked as Answered
 from tests.support.cohorts import Cohort
-from tests.support.counted import Asked, CountingRoom, events_of
+from tests.support.counted import Asked, CountingContext, events_of
 from tests.support.publishing import quietly
 
 QUARTER = "2026-Q1"
@@ -26,14 +26,14 @@ WAITED = {"late": "over_90_days"}
 
 def release(database_url: str, folder: Path) -> None:
     """Let the events of the cohort come into an empty database, and publish their quarter as people would."""
-    counting = CountingRoom.open(database_url, folder)
+    counting = CountingContext.open(database_url, folder)
     counting.take(events_of(_asks()))
-    room = replace(counting.room, clock=StillClock(CLOSED))
-    gate.build(room, folder / "keys", QUARTER, quietly)
-    assert gate.check(room, quietly).safe
-    gate.approve(room, "survivor_council", "Sample Aspen")
-    gate.approve(room, "publisher", "Sample Birch")
-    gate.publish(room)
+    context = replace(counting.context, clock=StillClock(CLOSED))
+    workflow.build(context, folder / "keys", QUARTER, quietly)
+    assert workflow.check(context, quietly).safe
+    workflow.approve(context, "survivor_council", "Sample Aspen")
+    workflow.approve(context, "publisher", "Sample Birch")
+    workflow.publish(context)
     counting.close()
 
 

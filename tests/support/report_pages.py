@@ -7,7 +7,7 @@ from typing import Any
 from starlette.testclient import TestClient
 
 import schemas
-from services.reporting.pages.languages import Words
+from services.reporting.pages.labels import Words
 
 HOME = "/reporting"
 LANGUAGES = ("en", "fr")

@@ -13,8 +13,8 @@ from sqlalchemy.engine.default import DefaultDialect
 
 from services.common.clock import SystemClock
 from services.common.settings import Settings
-from services.consent.handlers.rotation import rotate
-from services.consent.main import build_room
+from services.consent.handlers.operations.key_rotation import rotate
+from services.consent.main import build_context
 
 _seen: Counter[str] = Counter()
 
@@ -34,7 +34,7 @@ def dying(step: str, real: Callable[..., Any], named: Callable[..., str]) -> Cal
 
 def main(step: str) -> None:
     """Rotate, and die just before that commit, or that step with files."""
-    room = build_room(Settings(), SystemClock())
+    context = build_context(Settings(), SystemClock())
     dialects: list[Any] = [DefaultDialect, PGDialect_psycopg]
     for dialect in dialects:
         dialect.do_commit = dying(step, dialect.do_commit, lambda *_: "commit")
@@ -43,7 +43,7 @@ def main(step: str) -> None:
     system.fsync = dying(step, os.fsync, lambda file: f"sync-{'folder' if _is_folder(file) else 'file'}")
     path: Any = Path
     path.unlink = dying(step, Path.unlink, lambda file: "unlink" if file.suffix == ".key" else "unlink-draft")
-    rotate(room)
+    rotate(context)
 
 
 def _is_folder(descriptor: int) -> bool:

@@ -8,7 +8,7 @@ from threading import Thread
 
 from starlette.types import ASGIApp
 
-from services.common.serve import BackgroundServer, listen, origin
+from services.common.http.server import BackgroundServer, listen, origin
 
 
 @contextmanager

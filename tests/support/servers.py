@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from sqlalchemy import text
 
 from deploy.testing.kafka import KafkaServer
-from services.common.database import Database
+from services.common.database.engine import Database
 
 
 @contextmanager

@@ -22,14 +22,15 @@ from sqlalchemy.engine import Engine
 import schemas
 from examples.cohort_plan import CITIES
 from services.auditor.audit import Verdict
-from services.common.database import Database
-from services.common.migrations import upgrade
-from services.common.serve import BackgroundServer, listen, origin
+from services.common.database.engine import Database
+from services.common.database.migrations import upgrade
+from services.common.http.server import BackgroundServer, listen, origin
 from services.common.settings import Settings
-from services.reporting import files, inside, main
-from services.reporting.drafts import Draft, begin
+from services.reporting import main
+from services.reporting.publication import files, insider_knowledge
+from services.reporting.publication.drafts import Draft, begin
+from services.reporting.publication.true_counts import Count, TrueTable
 from services.reporting.store import publications as store
-from services.reporting.tables import Count, TrueTable
 from tests.support.cohorts import FAMILIES, RESULTS, STAGES
 from tests.support.publishing import SECRET
 
@@ -137,7 +138,7 @@ def keep(database: Database, draft: Draft) -> None:
         "state": "audited",
         "head": head,
         "bundle": files.bundle(head, made),
-        "truth": inside.truth(draft),
+        "truth": insider_knowledge.truth(draft),
         "built_at": FIRST_DAY,
     }
     with database.transaction() as connection:

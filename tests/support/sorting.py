@@ -4,11 +4,11 @@ import json
 from typing import Any
 from uuid import uuid4
 
-from services.common import contracts
-from services.common.event import Event
+from services.common.messaging import contracts
+from services.common.messaging.cloudevents import Event
 from services.referral import handlers
+from services.referral.context import Context
 from services.referral.domain import ANSWERS
-from services.referral.room import Room
 from tests.support.clocks import NOON
 
 SENDER, RECIPIENT, STRANGER = "agency-samplesend", "agency-samplehome", "agency-sampleclin"
@@ -53,29 +53,29 @@ def ended(grant: str) -> Event:
     )
 
 
-def take(room: Room, event: Event) -> None:
+def take(context: Context, event: Event) -> None:
     """Have one event handled in a transaction, as the worker does."""
-    with room.database.transaction() as connection:
+    with context.database.transaction() as connection:
         if event.type == "referral.sealed.v1":
-            handlers.open_referral(room, connection, event)
+            handlers.open_referral(context, connection, event)
         elif event.type == "grant.ended.v1":
-            handlers.withdraw(room, connection, event)
+            handlers.withdraw(context, connection, event)
         elif event.type in ANSWERS:
-            handlers.answer(room, connection, event)
+            handlers.answer(context, connection, event)
         elif event.type == "disclosure.made.v1":
             handlers.note_disclosure(connection, event)
         elif event.type == "capacity.declared.v1":
             handlers.keep_service(connection, event)
         elif event.type == "offer.opened.v1":
-            handlers.open_offer(room, connection, event)
+            handlers.open_offer(context, connection, event)
         else:
-            handlers.claim_offer(room, connection, event)
+            handlers.claim_offer(context, connection, event)
 
 
-def sent(room: Room) -> list[tuple[str, dict[str, Any]]]:
+def sent(context: Context) -> list[tuple[str, dict[str, Any]]]:
     """Types and data of what waits in the outbox, oldest first; each of it keeps the contract."""
-    with room.database.reading() as connection:
-        rows = room.outbox.oldest(connection, 0, 100_000)
+    with context.database.reading() as connection:
+        rows = context.outbox.oldest(connection, 0, 100_000)
     told = [(str(row.type), dict(json.loads(row.payload))) for row in rows]
     for event_type, data in told:
         assert contracts.faults(event_type, data) == [], (event_type, data)

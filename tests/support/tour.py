@@ -5,10 +5,13 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
-from services.consent.handlers import agencies, ages, compelled, corrections, notices
-from services.consent.handlers.compelled import Approver, Record
-from services.consent.handlers.grants import Wish
-from services.consent.handlers.notices import Poll
+from services.consent.handlers.agencies import compelled, linked_acts
+from services.consent.handlers.agencies.compelled import Approver, Record
+from services.consent.handlers.grants import age_bands
+from services.consent.handlers.grants.grants import Wish
+from services.consent.handlers.notices import poll
+from services.consent.handlers.notices.poll import Poll
+from services.consent.handlers.rights import corrections
 from tests.support.window import PIN, Window
 
 WORDS = "A quiet room would help me."
@@ -60,7 +63,7 @@ def _first_time(window: Window) -> Iterator[str]:
 def _yes(window: Window) -> Iterator[str]:
     other = window.other.id
     asked = Wish(other, "referral", ["summary", "housing"])
-    request = agencies.ask(window.house.room, window.agency.id, window.person.ppid, asked)
+    request = linked_acts.ask(window.house.context, window.agency.id, window.person.ppid, asked)
     window.open("/my")
     yield "home-asked"
     window.open(f"/my/yes?request={request}")
@@ -83,8 +86,8 @@ def _yes(window: Window) -> Iterator[str]:
 
 
 def _second_look(window: Window) -> Iterator[str]:
-    room, looks = window.house.room, window.agency.id
-    ages.restate(room, looks, window.person.ppid, "under_16")
+    context, looks = window.house.context, window.agency.id
+    age_bands.restate(context, looks, window.person.ppid, "under_16")
     choices: Any = {"purpose": "court_support", "category": ["housing"]}
     window.open("/my/yes")
     window.send("/my/yes/check", agency=window.other.id, **choices)
@@ -99,7 +102,7 @@ def _second_look(window: Window) -> Iterator[str]:
     window.open("/my/yes")
     window.send("/my/yes/check", agency=looks, **choices)
     yield "yes-look-nobody"
-    ages.restate(room, looks, window.person.ppid, "age_18_24")
+    age_bands.restate(context, looks, window.person.ppid, "age_18_24")
 
 
 def _taking_back(window: Window) -> Iterator[str]:
@@ -126,13 +129,13 @@ def _taking_back(window: Window) -> Iterator[str]:
 
 
 def _past(window: Window) -> Iterator[str]:
-    room, other = window.house.room, window.other.id
+    context, other = window.house.context, window.other.id
     window.open("/my/past")
     yield "past"
-    sets = notices.poll(room, other, Poll()).sets
+    sets = poll.poll(context, other, Poll()).sets
     window.open("/my/past")
     yield "past-told"
-    notices.poll(room, other, Poll(acknowledged=[UUID(name) for name in sets]))
+    poll.poll(context, other, Poll(acknowledged=[UUID(name) for name in sets]))
     window.open("/my/past")
     yield "past-acknowledged"
     window.house.clock.move(timedelta(days=15))
@@ -140,7 +143,7 @@ def _past(window: Window) -> Iterator[str]:
     window.open("/my/past")
     yield "past-late"
     for name in sets:
-        notices.attest(room, other, UUID(name), "deleted")
+        poll.attest(context, other, UUID(name), "deleted")
     window.open("/my/past")
     yield "past-attested"
 
@@ -152,8 +155,8 @@ def _mine(window: Window) -> Iterator[str]:
     yield "mine-missing"
     what = window.page.locator("#what option").nth(1).get_attribute("value") or ""
     window.send("/my/right", what=what)
-    [row] = corrections.waiting_for(window.house.room, window.other.id, 9)
-    corrections.corrected(window.house.room, window.other.id, row.id)
+    [row] = corrections.waiting_for(window.house.context, window.other.id, 9)
+    corrections.corrected(window.house.context, window.other.id, row.id)
     window.open("/my/mine")
     yield "mine-asked"
     _a_law_compels(window)
@@ -178,7 +181,7 @@ def _a_law_compels(window: Window) -> None:
     today = house.clock.now().date()
     for until in (None, today + timedelta(days=60)):
         made = Record("court_order", "court", ["summary"], today, approvers, until)
-        compelled.record(house.room, window.agency.id, window.person.ppid, made)
+        compelled.record(house.context, window.agency.id, window.person.ppid, made)
 
 
 def _papers(window: Window) -> Iterator[str]:

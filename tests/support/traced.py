@@ -16,13 +16,13 @@ from sqlalchemy import Connection
 from starlette.testclient import TestClient
 
 from services.common import telemetry
-from services.common.broker import BrokerUnavailable, Pending, Record
-from services.common.database import Database
-from services.common.event import Event
-from services.common.local_log import LocalLog
-from services.common.relay import Relay
+from services.common.database.engine import Database
+from services.common.http.app import create_app
+from services.common.messaging.broker import BrokerUnavailable, Pending, Record
+from services.common.messaging.cloudevents import Event
+from services.common.messaging.local_log import LocalLog
+from services.common.messaging.relay import Relay
 from services.common.settings import Settings
-from services.common.web import create_app
 from tests.support.clocks import NOON
 from tests.support.plumbing import TOPIC, make_consumer, make_event, metadata, plumbing
 

@@ -148,4 +148,4 @@ def a_window(chromium: Browser, house: House, language: str, *, keyboard: bool =
 
 
 def _rename(house: House, agency: Agency, name: str) -> None:
-    change_standing(house.room, agency.id, agency.sector, "active", 2, name)
+    change_standing(house.context, agency.id, agency.sector, "active", 2, name)

@@ -5,14 +5,17 @@ from typing import Annotated
 from fastapi import APIRouter, Response
 from pydantic import BaseModel, Field
 
-from services.common.access import Caller
-from services.common.bodies import Body
+from services.common.auth.access_tokens import Caller
 from services.common.envelope import MAX_LENGTH
 from services.common.errors import Fault, invalid
-from services.consent.api.doors import Presented, TheRoom
-from services.consent.handlers import accounts, agencies, ages, openings
-from services.consent.handlers.grants import Wish
-from services.consent.sending import OpeningResponse
+from services.common.http.request_models import Body
+from services.consent.api.dependencies import ContextDep, Presented
+from services.consent.api.opening_response import OpeningResponse
+from services.consent.handlers.accounts import sessions
+from services.consent.handlers.agencies import linked_acts
+from services.consent.handlers.disclosures import openings
+from services.consent.handlers.grants import age_bands
+from services.consent.handlers.grants.grants import Wish
 
 routes = APIRouter(prefix="/consent/v1", tags=["agencies"])
 BATCH = 200
@@ -132,45 +135,45 @@ class AllOpened(BaseModel):
 
 
 @routes.post("/subjects", status_code=201)
-def register(room: TheRoom, agency: Caller, body: NewSubject | None = None) -> Registered:
+def register(context: ContextDep, agency: Caller, body: NewSubject | None = None) -> Registered:
     """A survivor is here and has no account: get two codes for her and your ppid."""
     asked = body or NewSubject()  # type: ignore[call-arg]
-    made = accounts.register(room, agency, asked.language, asked.age_band)
+    made = sessions.register(context, agency, asked.language, asked.age_band)
     return Registered(ppid=made.ppid, claim_code=made.claim_code, revoke_code=made.revoke_code)
 
 
 @routes.post("/age-bands", status_code=204)
-def restate_age(room: TheRoom, agency: Caller, body: AgeStated) -> None:
+def restate_age(context: ContextDep, agency: Caller, body: AgeStated) -> None:
     """Say which age group she is in now, if you may look at things with her first. She reads that you did."""
-    ages.restate(room, agency, body.ppid, body.age_band)
+    age_bands.restate(context, agency, body.ppid, body.age_band)
 
 
 @routes.post("/links")
-def link(room: TheRoom, agency: Caller, body: LinkCode) -> Linked:
+def link(context: ContextDep, agency: Caller, body: LinkCode) -> Linked:
     """Link your agency to a survivor by a code that she told you."""
-    ppid = agencies.link(room, agency, body.link_code)
-    return Linked(ppid=ppid, consent_epoch=agencies.epoch_token(room, agency, ppid))
+    ppid = linked_acts.link(context, agency, body.link_code)
+    return Linked(ppid=ppid, consent_epoch=linked_acts.epoch_token(context, agency, ppid))
 
 
 @routes.post("/consent-requests", status_code=201)
-def ask(room: TheRoom, agency: Caller, body: Ask) -> Asked:
+def ask(context: ContextDep, agency: Caller, body: Ask) -> Asked:
     """Ask her; nothing is allowed by asking."""
     wish = Wish(body.agency, body.purpose, body.categories)
-    return Asked(request=str(agencies.ask(room, agency, body.ppid, wish)))
+    return Asked(request=str(linked_acts.ask(context, agency, body.ppid, wish)))
 
 
 @routes.post("/revocations", status_code=204)
-def revoke(room: TheRoom, agency: Caller, body: OralRevocation) -> None:
+def revoke(context: ContextDep, agency: Caller, body: OralRevocation) -> None:
     """Pass on her spoken no. It holds when this returns, and tells nothing of what there was."""
-    agencies.revoke_on_her_word(room, agency, body.ppid, body.agency)
+    linked_acts.revoke_on_her_word(context, agency, body.ppid, body.agency)
 
 
 @routes.post("/openings", response_model=Opened | AllOpened)
-def open_envelopes(room: TheRoom, agency: Caller, seen: Presented, body: Envelopes) -> Response:
+def open_envelopes(context: ContextDep, agency: Caller, seen: Presented, body: Envelopes) -> Response:
     """Open an envelope, or up to 200 at once. Whatever may not be opened, for whichever reason, is the same 404."""
     if (body.envelope is None) == (body.envelopes is None):
         raise invalid(Fault("", "Either one envelope or several.", "`envelope` or `envelopes`"), status=422)
     if body.envelope is not None:
-        return OpeningResponse(openings.begin_opening(room, agency, body.envelope, seen))
-    opening = openings.begin_openings(room, agency, body.envelopes or [], seen)
+        return OpeningResponse(openings.begin_opening(context, agency, body.envelope, seen))
+    opening = openings.begin_openings(context, agency, body.envelopes or [], seen)
     return OpeningResponse(opening) if opening.opened else Response(opening.content, media_type="application/json")

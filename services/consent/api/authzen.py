@@ -9,12 +9,12 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Depends, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
-from services.common.access import Caller, TokenEnd
+from services.common.auth.access_tokens import Caller, TokenEnd
 from services.common.errors import Fault, invalid
-from services.consent.api.doors import Presented, TheRoom
-from services.consent.epochs import Seen
-from services.consent.handlers.evaluations import Evaluation, Question, evaluate
-from services.consent.room import Room
+from services.consent.api.dependencies import ContextDep, Presented
+from services.consent.consistency_tokens import Seen
+from services.consent.context import Context
+from services.consent.handlers.disclosures.evaluations import Evaluation, Question, evaluate
 
 routes = APIRouter(tags=["agencies"])
 BATCH = 100
@@ -86,7 +86,7 @@ class EvaluationsBody(Item):
     options: Options = Options()
 
 
-class Context(BaseModel):
+class DecisionContext(BaseModel):
     """What of it may be had, by which policy, until when; `consent_epoch` only where something may be had."""
 
     permitted: list[str]
@@ -99,7 +99,7 @@ class Decided(BaseModel):
     """`decision`: whether everything that was asked for may be had. A name that is not yours is a no like any other."""
 
     decision: bool
-    context: Context
+    context: DecisionContext
 
 
 class AllDecided(BaseModel):
@@ -112,7 +112,7 @@ class AllDecided(BaseModel):
 class Asker:
     """Who asks, until when it may, and what it has seen before."""
 
-    room: Room
+    context: Context
     agency: str
     until: datetime
     seen: Seen
@@ -120,7 +120,7 @@ class Asker:
     def ask(self, bodies: Sequence[EvaluationBody]) -> list[Decided]:
         """Answer questions, in order."""
         questions = [self._question(body) for body in bodies]
-        return [_told(answer) for answer in evaluate(self.room, self.agency, questions, self.until, self.seen)]
+        return [_told(answer) for answer in evaluate(self.context, self.agency, questions, self.until, self.seen)]
 
     def _question(self, body: EvaluationBody) -> Question:
         # About somebody else's access there is no more to be learned than about nobody.
@@ -131,12 +131,12 @@ class Asker:
 
 
 async def _asking(
-    room: TheRoom, agency: Caller, until: TokenEnd, seen: Presented, request: Request, response: Response
+    context: ContextDep, agency: Caller, until: TokenEnd, seen: Presented, request: Request, response: Response
 ) -> Asker:
     name = request.headers.get("x-request-id", "")
     if re.fullmatch(r"[A-Za-z0-9._-]{1,128}", name):
         response.headers["x-request-id"] = name
-    return Asker(room, agency, until, seen)
+    return Asker(context, agency, until, seen)
 
 
 Asking = Annotated[Asker, Depends(_asking)]
@@ -144,7 +144,7 @@ Asking = Annotated[Asker, Depends(_asking)]
 
 def _told(answer: Evaluation) -> Decided:
     decision = answer.decision
-    context = Context(
+    context = DecisionContext(
         permitted=sorted(decision.permitted),
         policy=decision.policy_version,
         valid_until=decision.valid_until.isoformat() if decision.valid_until else None,

@@ -5,10 +5,10 @@ from datetime import date
 from fastapi import APIRouter
 from pydantic import BaseModel, Field
 
-from services.common.access import Caller
-from services.common.bodies import Body
-from services.consent.api.doors import TheRoom
-from services.consent.handlers import compelled
+from services.common.auth.access_tokens import Caller
+from services.common.http.request_models import Body
+from services.consent.api.dependencies import ContextDep
+from services.consent.handlers.agencies import compelled
 
 routes = APIRouter(prefix="/consent/v1", tags=["agencies"])
 
@@ -41,10 +41,10 @@ class Recorded(BaseModel):
 
 
 @routes.post("/compelled-disclosures", status_code=201)
-def record(room: TheRoom, agency: Caller, body: Compelled) -> Recorded:
+def record(context: ContextDep, agency: Caller, body: Compelled) -> Recorded:
     """Record what you shared under your own legal duty. She sees it, or at once that something is sealed and until when."""
     approvers = [compelled.Approver(one.initials, one.role) for one in body.approvers]
     made = compelled.Record(
         body.basis, body.authority, body.categories, body.disclosed_on, approvers, body.sealed_until
     )
-    return Recorded(record=str(compelled.record(room, agency, body.ppid, made)))
+    return Recorded(record=str(compelled.record(context, agency, body.ppid, made)))

@@ -3,10 +3,10 @@
 from fastapi import APIRouter, Response
 from pydantic import BaseModel, Field
 
-from services.common.access import Caller
-from services.common.bodies import Body
-from services.consent.api.doors import TheRoom
-from services.consent.handlers import tree, witnesses
+from services.common.auth.access_tokens import Caller
+from services.common.http.request_models import Body
+from services.consent.api.dependencies import ContextDep
+from services.consent.handlers.ledger import publish, witnesses
 
 routes = APIRouter(prefix="/consent/v1/ledger", tags=["ledger"])
 CHANGES = {"cache-control": "public, max-age=1"}
@@ -28,30 +28,30 @@ class Cosigned(BaseModel):
 
 
 @routes.get("/key", response_class=Response)
-def key(room: TheRoom) -> Response:
+def key(context: ContextDep) -> Response:
     """The ledger's verifier key (a C2SP vkey). Keep it: whoever is asked for it anew may tell another one."""
-    return Response(f"{room.ledger_key.verifier}\n", headers=CHANGES, media_type=TEXT)
+    return Response(f"{context.ledger_key.verifier}\n", headers=CHANGES, media_type=TEXT)
 
 
 @routes.get("/checkpoint", response_class=Response)
-def checkpoint(room: TheRoom) -> Response:
+def checkpoint(context: ContextDep) -> Response:
     """The newest signed checkpoint (C2SP tlog-checkpoint)."""
-    return Response(tree.checkpoint(room), headers=CHANGES, media_type=TEXT)
+    return Response(publish.checkpoint(context), headers=CHANGES, media_type=TEXT)
 
 
 @routes.get("/checkpoint/cosigned", response_class=Response)
-def cosigned(room: TheRoom) -> Response:
+def cosigned(context: ContextDep) -> Response:
     """The newest checkpoint that an agency has cosigned (C2SP tlog-cosignature)."""
-    return Response(tree.checkpoint(room, cosigned=True), headers=CHANGES, media_type=TEXT)
+    return Response(publish.checkpoint(context, cosigned=True), headers=CHANGES, media_type=TEXT)
 
 
 @routes.get("/tile/{path:path}", response_class=Response)
-def tile(room: TheRoom, path: str) -> Response:
+def tile(context: ContextDep, path: str) -> Response:
     """A tile of hashes, or a bundle of entries, which are commitments (C2SP tlog-tiles)."""
-    return Response(tree.tile(room, path), headers=STAYS, media_type="application/octet-stream")
+    return Response(publish.tile(context, path), headers=STAYS, media_type="application/octet-stream")
 
 
 @routes.post("/cosignatures", status_code=201)
-def cosign(room: TheRoom, agency: Caller, body: Cosignature) -> Cosigned:
+def cosign(context: ContextDep, agency: Caller, body: Cosignature) -> Cosigned:
     """Cosign a checkpoint whose consistency with what you saw before you have verified."""
-    return Cosigned(size=witnesses.cosign(room, agency, body.key, body.checkpoint))
+    return Cosigned(size=witnesses.cosign(context, agency, body.key, body.checkpoint))

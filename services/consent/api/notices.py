@@ -6,11 +6,12 @@ from uuid import UUID
 from fastapi import APIRouter
 from pydantic import BaseModel, Field
 
-from services.common.access import Caller
-from services.common.bodies import Body
-from services.consent.api.doors import TheRoom
-from services.consent.handlers import notices, pushing
-from services.consent.handlers.notices import ERRORS, Poll
+from services.common.auth.access_tokens import Caller
+from services.common.http.request_models import Body
+from services.consent.api.dependencies import ContextDep
+from services.consent.handlers.notices import poll as polling
+from services.consent.handlers.notices import push as pushing
+from services.consent.handlers.notices.poll import ERRORS, Poll
 
 routes = APIRouter(tags=["notices"])
 
@@ -51,32 +52,32 @@ class Attestation(Body):
 
 
 @routes.get("/consent/jwks.json")
-def public_keys(room: TheRoom) -> dict[str, Any]:
+def public_keys(context: ContextDep) -> dict[str, Any]:
     """The keys that verify what this service signs."""
-    return room.signer.public_keys()
+    return context.signer.public_keys()
 
 
 @routes.post("/consent/v1/notices/poll")
-def poll(room: TheRoom, agency: Caller, body: PollBody) -> PollAnswer:
+def poll(context: ContextDep, agency: Caller, body: PollBody) -> PollAnswer:
     """Acknowledge the notices that you have, and get those that wait."""
     errors = {name: error.err for name, error in body.set_errors.items()}
-    polled = notices.poll(room, agency, Poll(body.ack, errors, body.max_events))
+    polled = polling.poll(context, agency, Poll(body.ack, errors, body.max_events))
     return PollAnswer(sets=dict(polled.sets), more=polled.more)
 
 
 @routes.put("/consent/v1/notices/push", status_code=204)
-def push(room: TheRoom, agency: Caller, body: PushPlace) -> None:
+def push(context: ContextDep, agency: Caller, body: PushPlace) -> None:
     """Have your notices pushed. What you accept with 202 is acknowledged."""
-    pushing.set_place(room, agency, body.url)
+    pushing.set_place(context, agency, body.url)
 
 
 @routes.delete("/consent/v1/notices/push", status_code=204)
-def push_no_more(room: TheRoom, agency: Caller) -> None:
+def push_no_more(context: ContextDep, agency: Caller) -> None:
     """Have nothing pushed any more; poll instead."""
-    pushing.forget_place(room, agency)
+    pushing.forget_place(context, agency)
 
 
 @routes.post("/consent/v1/notices/{jti}/attestation", status_code=204)
-def attest(room: TheRoom, agency: Caller, jti: UUID, body: Attestation) -> None:
+def attest(context: ContextDep, agency: Caller, jti: UUID, body: Attestation) -> None:
     """Declare what you did. Saying the same again changes nothing; saying something else replaces it."""
-    notices.attest(room, agency, jti, body.done)
+    polling.attest(context, agency, jti, body.done)

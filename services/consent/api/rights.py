@@ -4,29 +4,31 @@ from typing import Any
 
 from fastapi import APIRouter
 
-from services.consent.api.doors import Here, TheRoom
-from services.consent.handlers import compelled, notices, waiting
-from services.consent.handlers.notices import Told
+from services.consent.api.dependencies import ContextDep, SessionDep
+from services.consent.handlers.agencies import compelled
+from services.consent.handlers.grants import pending
+from services.consent.handlers.notices import poll
+from services.consent.handlers.notices.poll import Told
 
 routes = APIRouter(prefix="/my/v1", tags=["survivors"])
 
 
 @routes.get("/notices")
-def told(room: TheRoom, session: Here) -> dict[str, Any]:
+def told(context: ContextDep, session: SessionDep) -> dict[str, Any]:
     """What each agency was told about you, and how far it has come."""
-    return {"agencies": [told_json(one) for one in notices.told_about(room, session.subject)]}
+    return {"agencies": [told_json(one) for one in poll.told_about(context, session.subject)]}
 
 
 @routes.get("/waiting")
-def waits(room: TheRoom, session: Here) -> dict[str, Any]:
+def waits(context: ContextDep, session: SessionDep) -> dict[str, Any]:
     """What waits until somebody has looked at it with you, and why. Nothing is shared before that."""
-    return {"waiting": [wait_json(row, why) for row, why in waiting.waits_of(room, session.subject)]}
+    return {"waiting": [wait_json(row, why) for row, why in pending.waits_of(context, session.subject)]}
 
 
 @routes.get("/compelled")
-def list_compelled(room: TheRoom, session: Here) -> dict[str, Any]:
+def list_compelled(context: ContextDep, session: SessionDep) -> dict[str, Any]:
     """What agencies shared because a law made them. What is sealed says until when."""
-    return {"records": compelled.records_about(room, session.subject)}
+    return {"records": compelled.records_about(context, session.subject)}
 
 
 def told_json(one: Told) -> dict[str, Any]:
@@ -48,7 +50,7 @@ def _notice_json(row: Any, one: Told) -> dict[str, Any]:
         "grant": str(row.grant_id),
         **{name: getattr(row, name) for name in ("purpose", "categories", "action", "error", "attested")},
         **{name: _time(getattr(row, name)) for name in times},
-        "overdue": notices.is_overdue(row, one.now),
+        "overdue": poll.is_overdue(row, one.now),
     }
 
 

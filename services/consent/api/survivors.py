@@ -8,24 +8,21 @@ from uuid import UUID
 from fastapi import APIRouter, Request, Response
 from pydantic import Field
 
-from services.common.bodies import Body
 from services.common.errors import Fault, invalid
-from services.consent.api.doors import Here, TheDoor, TheRoom, Widening
-from services.consent.api.papers import papers_json
+from services.common.http.request_models import Body
+from services.consent.api.dependencies import ContextDep, SessionDep, SteppedUpDep, SurvivorAuthDep
+from services.consent.api.export_models import papers_json
 from services.consent.api.rights import told_json, wait_json
-from services.consent.handlers import (
-    accounts,
-    compelled,
-    grants,
-    notices,
-    rights,
-    tree,
-    waiting,
-)
-from services.consent.handlers.receipts import receipts_of
-from services.consent.ledger import Line
-from services.consent.records import shown
-from services.consent.room import Room
+from services.consent.context import Context
+from services.consent.handlers.accounts import sessions
+from services.consent.handlers.agencies import compelled
+from services.consent.handlers.grants import grants, pending
+from services.consent.handlers.ledger import publish
+from services.consent.handlers.ledger.receipts import receipts_of
+from services.consent.handlers.notices import poll
+from services.consent.handlers.rights import rights
+from services.consent.ledger.commitments import shown
+from services.consent.ledger.entries import Line
 
 routes = APIRouter(prefix="/my/v1", tags=["survivors"])
 
@@ -89,193 +86,200 @@ class Switch(Body):
 
 
 @routes.post("/session", status_code=201)
-def come_in(door: TheDoor, request: Request, response: Response, way: Way) -> dict[str, str]:
+def come_in(auth: SurvivorAuthDep, request: Request, response: Response, way: Way) -> dict[str, str]:
     """Open a session. A claim code answers with the words and the PIN, shown this one time.
 
     If that answer is lost, claim again within the hour: until words or PIN are used, each claim makes new ones.
     """
-    door.same_site(request)
+    auth.same_site(request)
     if (way.passphrase is None) == (way.claim_code is None):
         raise invalid(Fault("", "One way in is needed.", "passphrase or claim_code"))
     if way.passphrase is not None:
-        door.let_in(response, door.come_in(request, way.passphrase))
+        auth.let_in(response, auth.come_in(request, way.passphrase))
         return {}
-    claimed = door.claim(way.claim_code or "", way.pin)
-    door.let_in(response, claimed.session)
+    claimed = auth.claim(way.claim_code or "", way.pin)
+    auth.let_in(response, claimed.session)
     return {"passphrase": claimed.passphrase, "pin": claimed.pin}
 
 
 @routes.post("/session/step-up", status_code=204)
-def step_up(door: TheDoor, session: Here, body: Pin) -> None:
+def step_up(auth: SurvivorAuthDep, session: SessionDep, body: Pin) -> None:
     """Give the PIN; for five minutes acts that widen are possible."""
-    door.step_up(session, body.pin)
+    auth.step_up(session, body.pin)
 
 
 @routes.delete("/session", status_code=204)
-def leave(room: TheRoom, door: TheDoor, session: Here, response: Response) -> None:
+def leave(context: ContextDep, auth: SurvivorAuthDep, session: SessionDep, response: Response) -> None:
     """End the session and clear this site's data from the browser."""
-    accounts.leave(room, session)
-    door.show_out(response)
+    sessions.leave(context, session)
+    auth.show_out(response)
 
 
 @routes.post("/words", status_code=201)
-def make_words(door: TheDoor, session: Widening) -> dict[str, str]:
+def make_words(auth: SurvivorAuthDep, session: SteppedUpDep) -> dict[str, str]:
     """Make new words, shown this one time. The old ones stop working, and every session but this one ends.
 
     If this answer is lost, make them again in this session.
     """
-    return {"passphrase": door.new_words(session)}
+    return {"passphrase": auth.new_passphrase(session)}
 
 
 @routes.post("/pin", status_code=204)
-def set_pin(door: TheDoor, session: Widening, body: Pin) -> None:
+def set_pin(auth: SurvivorAuthDep, session: SteppedUpDep, body: Pin) -> None:
     """Set a new PIN. The old one stops working, and in every other session it has to be given again.
 
     If this answer is lost, your ledger says whether it was set.
     """
-    door.new_pin(session, body.pin)
+    auth.new_pin(session, body.pin)
 
 
 @routes.post("/revoke-card", status_code=204)
-def revoke_card(room: TheRoom, door: TheDoor, request: Request, body: Card) -> None:
+def revoke_card(context: ContextDep, auth: SurvivorAuthDep, request: Request, body: Card) -> None:
     """End every grant with the code on the revoke card. Shows nothing, opens nothing."""
-    door.same_site(request)
-    grants.revoke_all(room, accounts.subject_of_card(room, body.revoke_code))
+    auth.same_site(request)
+    grants.revoke_all(context, sessions.subject_of_card(context, body.revoke_code))
 
 
 @routes.get("/grants")
-def list_grants(room: TheRoom, session: Here) -> dict[str, Any]:
+def list_grants(context: ContextDep, session: SessionDep) -> dict[str, Any]:
     """Every grant, newest first."""
-    return {"grants": [grant_json(row) for row in rights.overview(room, session.subject)["grants"]]}
+    return {"grants": [grant_json(row) for row in rights.overview(context, session.subject)["grants"]]}
 
 
 @routes.post("/grants", status_code=201)
-def give(room: TheRoom, session: Widening, body: NewGrant) -> dict[str, Any]:
+def give(context: ContextDep, session: SteppedUpDep, body: NewGrant) -> dict[str, Any]:
     """Allow one agency, for one purpose, some categories, for some days. With `waits_for`, it is not live until then."""
     wish = grants.Wish(body.agency, body.purpose, body.categories, body.days, body.second_look_by)
-    return _given(room, session.subject, grants.give_grant(room, session.subject, wish))
+    return _given(context, session.subject, grants.give_grant(context, session.subject, wish))
 
 
 @routes.delete("/grants/{grant}", status_code=204)
-def revoke(room: TheRoom, session: Here, grant: UUID) -> None:
+def revoke(context: ContextDep, session: SessionDep, grant: UUID) -> None:
     """Take a grant back. When this returns, nothing more leaves under it."""
-    grants.revoke_grant(room, session.subject, grant)
+    grants.revoke_grant(context, session.subject, grant)
 
 
 @routes.post("/pause", status_code=204)
-def pause(room: TheRoom, session: Here) -> None:
+def pause(context: ContextDep, session: SessionDep) -> None:
     """Stop everything until you resume."""
-    grants.pause(room, session.subject)
+    grants.pause(context, session.subject)
 
 
 @routes.post("/resume", status_code=204)
-def resume(room: TheRoom, session: Widening) -> None:
+def resume(context: ContextDep, session: SteppedUpDep) -> None:
     """Let your grants work again."""
-    grants.resume(room, session.subject)
+    grants.resume(context, session.subject)
 
 
 @routes.get("/restrictions")
-def list_restrictions(room: TheRoom, session: Here) -> dict[str, Any]:
+def list_restrictions(context: ContextDep, session: SessionDep) -> dict[str, Any]:
     """Everything you forbid, newest first."""
-    return {"restrictions": [_restriction_json(row) for row in rights.overview(room, session.subject)["restrictions"]]}
+    return {
+        "restrictions": [_restriction_json(row) for row in rights.overview(context, session.subject)["restrictions"]]
+    }
 
 
 @routes.post("/restrictions", status_code=201)
-def restrict(room: TheRoom, session: Here, body: NewRestriction) -> dict[str, str]:
+def restrict(context: ContextDep, session: SessionDep, body: NewRestriction) -> dict[str, str]:
     """Forbid an agency, a kind of agency, a category or a purpose; it wins over every grant."""
     rule = grants.Rule(body.agency, body.sector, body.category, body.purpose, body.reason)
-    return {"id": str(grants.restrict(room, session.subject, rule))}
+    return {"id": str(grants.restrict(context, session.subject, rule))}
 
 
 @routes.delete("/restrictions/{restriction}", status_code=204)
-def lift(room: TheRoom, session: Widening, restriction: UUID) -> None:
+def lift(context: ContextDep, session: SteppedUpDep, restriction: UUID) -> None:
     """Lift a restriction."""
-    grants.lift_restriction(room, session.subject, restriction)
+    grants.lift_restriction(context, session.subject, restriction)
 
 
 @routes.get("/requests")
-def list_requests(room: TheRoom, session: Here) -> dict[str, Any]:
+def list_requests(context: ContextDep, session: SessionDep) -> dict[str, Any]:
     """What agencies asked for and you have not answered, oldest first."""
-    return {"requests": [_request_json(row) for row in rights.overview(room, session.subject)["requests"]]}
+    return {"requests": [_request_json(row) for row in rights.overview(context, session.subject)["requests"]]}
 
 
 @routes.post("/requests/{request_id}")
 def answer(
-    room: TheRoom, door: TheDoor, request: Request, session: Here, request_id: UUID, body: RequestAnswer
+    context: ContextDep,
+    auth: SurvivorAuthDep,
+    request: Request,
+    session: SessionDep,
+    request_id: UUID,
+    body: RequestAnswer,
 ) -> dict[str, Any]:
     """Say yes, or "not now". Only a yes needs the PIN."""
     if body.accept:
-        session = door.stepped_up(request)
+        session = auth.stepped_up(request)
     said = grants.Answer(body.accept, body.days, body.second_look_by)
-    made = grants.answer_request(room, session.subject, request_id, said)
+    made = grants.answer_request(context, session.subject, request_id, said)
     if made is None:
         return {"grant": None}
-    given = _given(room, session.subject, made)
+    given = _given(context, session.subject, made)
     return {"grant": given.pop("id"), **given}
 
 
 @routes.post("/link-codes", status_code=201)
-def link_code(room: TheRoom, session: Widening) -> dict[str, str]:
+def link_code(context: ContextDep, session: SteppedUpDep) -> dict[str, str]:
     """Make a code to tell one agency, so that it may refer for you. Good once, for an hour."""
-    made = rights.make_link_code(room, session.subject)
+    made = rights.make_link_code(context, session.subject)
     return {"link_code": made.code, "expires_at": made.expires_at.isoformat()}
 
 
 @routes.put("/statistics", status_code=204)
-def statistics(room: TheRoom, door: TheDoor, request: Request, session: Here, body: Switch) -> None:
+def statistics(context: ContextDep, auth: SurvivorAuthDep, request: Request, session: SessionDep, body: Switch) -> None:
     """Be counted in the reports, or not. Only a yes needs the PIN."""
     if body.on:
-        session = door.stepped_up(request)
-    rights.set_statistics(room, session.subject, on=body.on)
+        session = auth.stepped_up(request)
+    rights.set_statistics(context, session.subject, on=body.on)
 
 
 @routes.get("/ledger")
-def read_ledger(room: TheRoom, session: Here, before: int | None = None) -> dict[str, Any]:
+def read_ledger(context: ContextDep, session: SessionDep, before: int | None = None) -> dict[str, Any]:
     """What happened, newest first; `next` is the `before` of the following page."""
-    rows, following = rights.read_ledger(room, session.subject, before)
+    rows, following = rights.read_ledger(context, session.subject, before)
     return {"entries": [ledger_json(row) for row in rows], "next": following}
 
 
 @routes.get("/receipts/{grant}")
-def receipts(room: TheRoom, session: Here, grant: UUID) -> dict[str, Any]:
+def receipts(context: ContextDep, session: SessionDep, grant: UUID) -> dict[str, Any]:
     """Receipts of one grant: that you gave it and, if so, that it ended. Keep them; anybody can verify them offline."""
-    return {"receipts": [made.as_json() for made in receipts_of(room, session.subject, grant)]}
+    return {"receipts": [made.as_json() for made in receipts_of(context, session.subject, grant)]}
 
 
 @routes.get("/agencies")
-def list_agencies(room: TheRoom, session: Here) -> dict[str, Any]:
+def list_agencies(context: ContextDep, session: SessionDep) -> dict[str, Any]:
     """The agencies that you could allow something."""
-    known = rights.overview(room, session.subject)["agencies"]
+    known = rights.overview(context, session.subject)["agencies"]
     return {"agencies": [{"id": agency.id, "name": agency.name, "sector": agency.sector} for agency in known]}
 
 
 @routes.get("/export")
-def export(room: TheRoom, session: Widening) -> dict[str, Any]:
+def export(context: ContextDep, session: SteppedUpDep) -> dict[str, Any]:
     """A copy of everything the hub keeps about you."""
-    return export_json(room, session.subject)
+    return export_json(context, session.subject)
 
 
 @routes.delete("", status_code=204)
-def erase(room: TheRoom, door: TheDoor, session: Widening, response: Response) -> None:
+def erase(context: ContextDep, auth: SurvivorAuthDep, session: SteppedUpDep, response: Response) -> None:
     """Delete everything. There is no way back."""
-    rights.erase(room, session.subject)
-    door.show_out(response)
+    rights.erase(context, session.subject)
+    auth.show_out(response)
 
 
-def _given(room: Room, subject: UUID, name: UUID) -> dict[str, Any]:
+def _given(context: Context, subject: UUID, name: UUID) -> dict[str, Any]:
     """What she gave: live, or waiting for somebody and why."""
-    waits = [(row, why) for row, why in waiting.waits_of(room, subject) if row.id == name]
+    waits = [(row, why) for row, why in pending.waits_of(context, subject) if row.id == name]
     told = {"waits_for": waits[0][0].second_look_by, "why": waits[0][1]} if waits else {}
     return {"id": str(name), **told}
 
 
-def export_json(room: Room, subject: UUID) -> dict[str, Any]:
+def export_json(context: Context, subject: UUID) -> dict[str, Any]:
     """Everything that is kept about a survivor, as JSON."""
-    seen = rights.overview(room, subject, past=True)
+    seen = rights.overview(context, subject, past=True)
     entries: list[Any] = []
     before: int | None = None
     while True:
-        rows, before = rights.read_ledger(room, subject, before)
+        rows, before = rights.read_ledger(context, subject, before)
         entries += rows
         if before is None:
             break
@@ -289,11 +293,11 @@ def export_json(room: Room, subject: UUID) -> dict[str, Any]:
         "grants": [grant_json(row) for row in seen["grants"]],
         "restrictions": [_restriction_json(row) for row in seen["restrictions"]],
         "requests": [_request_json(row) for row in seen["requests"]],
-        "waiting": [wait_json(row, why) for row, why in waiting.waits_of(room, subject, past=True)],
-        "notices": [told_json(one) for one in notices.told_about(room, subject)],
-        "compelled": compelled.records_about(room, subject),
-        **papers_json(room, subject, [row.id for row in seen["grants"]]),
-        "ledger": proven(room, entries),
+        "waiting": [wait_json(row, why) for row, why in pending.waits_of(context, subject, past=True)],
+        "notices": [told_json(one) for one in poll.told_about(context, subject)],
+        "compelled": compelled.records_about(context, subject),
+        **papers_json(context, subject, [row.id for row in seen["grants"]]),
+        "ledger": proven(context, entries),
     }
 
 
@@ -319,9 +323,9 @@ def ledger_json(row: Any) -> dict[str, Any]:
     return {**place, **shown(row.record, row.salt)}
 
 
-def proven(room: Room, lines: Sequence[Line]) -> list[dict[str, Any]]:
+def proven(context: Context, lines: Sequence[Line]) -> list[dict[str, Any]]:
     """Lines of the ledger, each with the proof that it stands there; none for one that was recorded a moment ago."""
-    proofs = tree.proofs(room, [line.leaf_index if line.salt else None for line in lines])
+    proofs = publish.proofs(context, [line.leaf_index if line.salt else None for line in lines])
     return [{**ledger_json(line), "proof": proof} for line, proof in zip(lines, proofs, strict=True)]
 
 

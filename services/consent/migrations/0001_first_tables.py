@@ -3,7 +3,7 @@
 import sqlalchemy as sa
 from alembic import op
 
-from services.common.columns import BigId, Codes, Instant, Json
+from services.common.database.column_types import BigId, Codes, Instant, Json
 
 revision = "0001"
 down_revision = None

@@ -2,7 +2,7 @@
 
 from alembic import op
 
-from services.consent.ledger import begin
+from services.consent.ledger.entries import begin
 
 revision = "0003"
 down_revision = "0002"

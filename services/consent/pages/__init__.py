@@ -1,19 +1,29 @@
 """Her pages at `/my`: what she sees and holds. Each page calls the handlers that the JSON face calls."""
 
-from services.consent.pages import copies, files, keys, limits, mine, papers, sharing, way_in, workers
-from services.consent.pages.visits import show_trouble
+from services.consent.pages import (
+    credentials,
+    export,
+    my_data,
+    printouts,
+    restrictions,
+    sharing,
+    sign_in,
+    slips,
+    static_files,
+)
+from services.consent.pages.page_context import show_trouble
 
 __all__ = ["ROUTERS", "show_trouble"]
 
 ROUTERS = (
-    way_in.routes,
+    sign_in.routes,
     sharing.routes,
-    limits.routes,
-    mine.routes,
-    copies.routes,
-    papers.routes,
-    keys.routes,
-    files.routes,
-    workers.routes,
-    workers.pages,
+    restrictions.routes,
+    my_data.routes,
+    export.routes,
+    printouts.routes,
+    credentials.routes,
+    static_files.routes,
+    slips.routes,
+    slips.pages,
 )

@@ -10,10 +10,11 @@ from fastapi.responses import Response
 
 from services.common.errors import not_found
 from services.common.roster import Agency
-from services.consent.handlers import grants, rights, visits, waiting, words
-from services.consent.handlers.grants import Answer, Chosen, Wish
-from services.consent.pages.visits import HOME, Her, HerHand, HerPin, PageRoute, Visit, unless_done
-from services.consent.pages.wishes import (
+from services.consent.handlers.accounts import preferences
+from services.consent.handlers.grants import grants, notes, pending
+from services.consent.handlers.grants.grants import Answer, Chosen, Wish
+from services.consent.handlers.rights import rights
+from services.consent.pages.grant_form import (
     DAYS,
     Choices,
     TheWish,
@@ -24,6 +25,7 @@ from services.consent.pages.wishes import (
     request_id,
     until,
 )
+from services.consent.pages.page_context import HOME, Her, HerHand, HerPin, PageRoute, Visit, unless_done
 from services.consent.policy import notice
 
 routes = APIRouter(prefix=HOME, include_in_schema=False, route_class=PageRoute)
@@ -46,11 +48,11 @@ def read_back(visit: HerHand, wish: TheWish) -> Response:
     """What she chose, in a sentence, before anything happens."""
     choices = _choices(visit, wish)
     lookers, agency = _lookers(visit, choices, wish), chosen_agency(choices, wish)
-    if wrong := faults(visit.room, choices, wish, lookers):
+    if wrong := faults(visit.context, choices, wish, lookers):
         return _choose(visit, wish, wrong)
     looks = next((known.name for known in lookers or () if known.id == wish.look), None)
-    end = until(visit.room.clock.now(), wish.days)
-    [stopped] = rights.kept_back(visit.room, visit.subject, [Wish(wish.agency, wish.purpose, wish.category)])
+    end = until(visit.context.clock.now(), wish.days)
+    [stopped] = rights.kept_back(visit.context, visit.subject, [Wish(wish.agency, wish.purpose, wish.category)])
     shown: dict[str, Any] = {"wish": wish, "agency": agency, "looks": looks, "until": end, "words": her_words(wish)}
     return visit.show("read_back.html", **shown, stopped=stopped)
 
@@ -62,11 +64,11 @@ def give(visit: HerPin, wish: TheWish) -> Response:
     made: UUID | None = None
     if request is None:
         asked = Wish(wish.agency, wish.purpose, wish.category, wish.days, looks, hers)
-        made = grants.give_grant(visit.room, visit.subject, asked)
+        made = grants.give_grant(visit.context, visit.subject, asked)
     else:
         answer = Answer(True, wish.days, looks, Chosen(wish.category, hers))
         with unless_done(partial(_answered, visit, request, accepted=True)):
-            made = grants.answer_request(visit.room, visit.subject, request, answer)
+            made = grants.answer_request(visit.context, visit.subject, request, answer)
     return visit.go(f"/yes/{made}" if made else "")
 
 
@@ -77,9 +79,9 @@ def receipt(visit: Her, grant: UUID) -> Response:
     if row is None:
         return _waits(visit, grant)
     shown = notice(row.language, row.notice_version)
-    hers = words.show(visit.room, visit.subject, grant)
+    hers = notes.show(visit.context, visit.subject, grant)
     return visit.show(
-        "receipt.html", grant=row, name=_name(visit, row.agency), notice=shown.text.splitlines(), words=hers
+        "receipt.html", grant=row, name=_name(visit, row.agency), notice=shown.text.splitlines(), notes=hers
     )
 
 
@@ -87,15 +89,17 @@ def receipt(visit: Her, grant: UUID) -> Response:
 def not_now(visit: HerHand, request_id: UUID) -> Response:
     """Not now. Nothing changes."""
     with unless_done(lambda: _answered(visit, request_id, accepted=False)):
-        grants.answer_request(visit.room, visit.subject, request_id, Answer(accept=False))
+        grants.answer_request(visit.context, visit.subject, request_id, Answer(accept=False))
     return visit.go()
 
 
 @routes.post("/stop/{grant}")
 def stop(visit: HerHand, grant: UUID) -> Response:
     """Take one thing back."""
-    with unless_done(lambda: grant in {row.id for row, _why in waiting.waits_of(visit.room, visit.subject, past=True)}):
-        grants.revoke_grant(visit.room, visit.subject, grant)
+    with unless_done(
+        lambda: grant in {row.id for row, _why in pending.waits_of(visit.context, visit.subject, past=True)}
+    ):
+        grants.revoke_grant(visit.context, visit.subject, grant)
     return visit.go(f"/stopped/{grant}" if _grant(visit, grant) else "")
 
 
@@ -111,27 +115,27 @@ def stopped(visit: Her, grant: UUID) -> Response:
 @routes.post("/pause")
 def pause(visit: HerHand) -> Response:
     """Stop everything."""
-    grants.pause(visit.room, visit.subject)
+    grants.pause(visit.context, visit.subject)
     return visit.go()
 
 
 @routes.post("/resume")
 def resume(visit: HerPin) -> Response:
     """Let what she allowed work again."""
-    grants.resume(visit.room, visit.subject)
+    grants.resume(visit.context, visit.subject)
     return visit.go()
 
 
 @routes.post("/link")
 def link(visit: HerPin) -> Response:
     """A code to tell one agency, on this answer only."""
-    return visit.show("link.html", made=rights.make_link_code(visit.room, visit.subject))
+    return visit.show("link.html", made=rights.make_link_code(visit.context, visit.subject))
 
 
 def _choose(visit: Visit, wish: WishForm, wrong: list[str]) -> Response:
     choices, facts = _choices(visit, wish), notice(visit.language).text.splitlines()
     shown = {"wish": wish, "wrong": wrong, "choices": choices, "facts": facts, "days": DAYS}
-    shown |= {"lookers": _lookers(visit, choices, wish), "why": visit.room.duties.look_why[visit.language]}
+    shown |= {"lookers": _lookers(visit, choices, wish), "why": visit.context.duties.look_why[visit.language]}
     asked_by = _name(visit, choices.asked_by) if choices.asked_by else None
     return visit.show("yes.html", 400 if wrong else 200, **shown, asked_by=asked_by)
 
@@ -139,13 +143,13 @@ def _choose(visit: Visit, wish: WishForm, wrong: list[str]) -> Response:
 def _lookers(visit: Visit, choices: Choices, wish: WishForm) -> Sequence[Agency] | None:
     """Between whom she chooses where somebody looks at it with her first."""
     agency = chosen_agency(choices, wish)
-    return waiting.lookers(visit.room, visit.subject, agency, wish.category) if agency else None
+    return pending.lookers(visit.context, visit.subject, agency, wish.category) if agency else None
 
 
 def _choices(visit: Visit, wish: WishForm) -> Choices:
-    seen = rights.overview(visit.room, visit.subject)
+    seen = rights.overview(visit.context, visit.subject)
     if not wish.request:
-        return Choices(seen["agencies"], sorted(visit.room.policy.purposes), sorted(visit.room.policy.categories))
+        return Choices(seen["agencies"], sorted(visit.context.policy.purposes), sorted(visit.context.policy.categories))
     row = next((row for row in seen["requests"] if str(row.id) == wish.request), None)
     if row is None:
         raise not_found()
@@ -155,23 +159,23 @@ def _choices(visit: Visit, wish: WishForm) -> Choices:
 
 def _answered(visit: Visit, request: UUID, *, accepted: bool) -> bool:
     """Whether she has answered that request so before."""
-    asked = rights.overview(visit.room, visit.subject, past=True)["requests"]
+    asked = rights.overview(visit.context, visit.subject, past=True)["requests"]
     return any(row.id == request and row.accepted is accepted for row in asked)
 
 
 def _grant(visit: Visit, grant: UUID) -> Any:
     """One of her grants, None if it is not among them."""
-    return next((row for row in rights.overview(visit.room, visit.subject)["grants"] if row.id == grant), None)
+    return next((row for row in rights.overview(visit.context, visit.subject)["grants"] if row.id == grant), None)
 
 
 def _waits(visit: Visit, name: UUID) -> Response:
     """What waits until somebody has looked at it with her."""
-    for row, why in waiting.waits_of(visit.room, visit.subject):
+    for row, why in pending.waits_of(visit.context, visit.subject):
         if row.id == name:
-            names = visits.names(visit.room, [row.agency, row.second_look_by])
+            names = preferences.names(visit.context, [row.agency, row.second_look_by])
             return visit.show("waits.html", wait=row, why=why, names=names)
     raise not_found()
 
 
 def _name(visit: Visit, agency: str) -> str | None:
-    return visits.names(visit.room, [agency]).get(agency)
+    return preferences.names(visit.context, [agency]).get(agency)

@@ -8,9 +8,9 @@ from uuid import UUID
 
 from sqlalchemy import Connection, Table, bindparam, exists, func, select, text, update
 
-from services.common.database import insert_new
-from services.common.lists import listed, one_of
-from services.consent.keys import KeyEncryptionKeys, KeyGone
+from services.common.database.inserts import insert_new
+from services.common.database.list_parameters import listed, one_of
+from services.consent.key_encryption import KeyEncryptionKeys, KeyGone
 from services.consent.locks import limit_wait
 from services.consent.models import audit_key, grant_key, key_encryption_key, safe_contact
 

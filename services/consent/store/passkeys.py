@@ -7,7 +7,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection, Row, delete, select, update
 
-from services.common.database import insert_new
+from services.common.database.inserts import insert_new
 from services.consent.models import passkey, subject
 
 AnyRow = Row[tuple[Any, ...]]

@@ -8,10 +8,10 @@ from uuid import UUID
 
 from sqlalchemy import Connection, Row, select
 
-from services.common.lists import listed, one_of
+from services.common.database.list_parameters import listed, one_of
 from services.consent.domain import Grant, Recipient, Restriction, Snapshot
 from services.consent.models import grant, restriction, subject
-from services.consent.store.standing import Recipients
+from services.consent.store.recipients import Recipients
 
 # Put together once: they are asked for each request.
 _SUBJECTS = select(subject).where(one_of(subject.c.id, "subjects"))

@@ -7,8 +7,8 @@ from uuid import UUID
 
 from sqlalchemy import Connection, Row, case, delete, or_, select, update
 
-from services.common.database import insert_new
-from services.common.lists import listed, one_of, rows_like
+from services.common.database.inserts import insert_new
+from services.common.database.list_parameters import listed, one_of, rows_like
 from services.consent.models import (
     approved_words,
     correction,

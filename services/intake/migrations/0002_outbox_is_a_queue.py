@@ -2,7 +2,7 @@
 
 from alembic import op
 
-from services.common.outbox import make_queue
+from services.common.messaging.outbox import make_queue
 
 revision = "0002"
 down_revision = "0001"

@@ -3,7 +3,7 @@
 import sqlalchemy as sa
 from alembic import op
 
-from services.common.columns import BigId, Instant
+from services.common.database.column_types import BigId, Instant
 
 revision = "0001"
 down_revision = None

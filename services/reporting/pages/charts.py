@@ -3,9 +3,9 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from services.reporting.pages.bundle import HIDDEN, NONE, Value
-from services.reporting.pages.grids import SHARE, Grid
-from services.reporting.pages.languages import Words
+from services.reporting.pages.labels import Words
+from services.reporting.pages.pivots import SHARE, Grid
+from services.reporting.pages.published_table import HIDDEN, NONE, Value
 
 # Where the eight cities stand, by column and row: roughly west to east, north to south. No map of points.
 CITIES = {

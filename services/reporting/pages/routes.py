@@ -8,12 +8,12 @@ from fastapi import APIRouter, Depends, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 
 from services.common.errors import Problem, not_found
-from services.common.languages import LANGUAGES, preferred
-from services.common.web import is_page
-from services.reporting.pages import made, subjects
-from services.reporting.pages.answers import HTML, PAGE_SECONDS, TheHoldings, frozen
-from services.reporting.pages.holdings import find, latest
-from services.reporting.pages.made import HOME
+from services.common.http.app import is_page
+from services.common.http.i18n import LANGUAGES, preferred
+from services.reporting.pages import page_topics, render
+from services.reporting.pages.catalogue import find, latest
+from services.reporting.pages.render import HOME
+from services.reporting.pages.responses import HTML, PAGE_SECONDS, TheHoldings, frozen
 
 QUALITY = "quality"
 FILES = {"report.css": "text/css; charset=utf-8", "report.svg": "image/svg+xml"}
@@ -48,7 +48,7 @@ def file(request: Request, name: str) -> Response:
 @routes.get("/{language}/")
 def overview(holdings: TheHoldings, language: Language) -> Response:
     """What there is to read, and what services can take now."""
-    return HTMLResponse(holdings.make_live(made.overview, holdings.live(), holdings.releases(), language))
+    return HTMLResponse(holdings.make_live(render.overview, holdings.live(), holdings.releases(), language))
 
 
 @routes.get("/{language}/r/{publication}")
@@ -56,7 +56,7 @@ def about_publication(holdings: TheHoldings, request: Request, language: Languag
     """What one publication holds."""
     releases = holdings.releases()
     release = find(releases, publication)
-    return frozen(request, holdings.make(made.contents, releases, release, language), HTML, PAGE_SECONDS)
+    return frozen(request, holdings.make(render.contents, releases, release, language), HTML, PAGE_SECONDS)
 
 
 @routes.get("/{language}/r/{publication}/{subject}")
@@ -67,22 +67,22 @@ def about_subject(
     releases = holdings.releases()
     release = find(releases, publication)
     if subject == QUALITY:
-        return frozen(request, holdings.make(made.quality, releases, release, language), HTML, PAGE_SECONDS)
-    if not subjects.tables(release, subject):
+        return frozen(request, holdings.make(render.quality, releases, release, language), HTML, PAGE_SECONDS)
+    if not page_topics.tables(release, subject):
         raise not_found()
-    return frozen(request, holdings.make(made.subject_page, releases, release, language, subject), HTML, PAGE_SECONDS)
+    return frozen(request, holdings.make(render.subject_page, releases, release, language, subject), HTML, PAGE_SECONDS)
 
 
 @routes.get("/{language}/method")
 def method(holdings: TheHoldings, language: Language) -> Response:
     """What is hidden and why, and how people are counted."""
-    return HTMLResponse(holdings.make(made.method, language))
+    return HTMLResponse(holdings.make(render.method, language))
 
 
 @routes.get("/{language}/archive")
 def archive(holdings: TheHoldings, language: Language) -> Response:
     """Every publication there is."""
-    return HTMLResponse(holdings.make(made.archive, holdings.releases(), language))
+    return HTMLResponse(holdings.make(render.archive, holdings.releases(), language))
 
 
 @routes.get("/{language}/{subject}")
@@ -92,12 +92,12 @@ def newest(holdings: TheHoldings, language: Language, subject: str) -> Response:
     if subject == QUALITY:
         found, sort = latest(releases), QUALITY
     else:
-        found, sort = subjects.newest(releases, subject), subjects.kind(subject) or ""
+        found, sort = page_topics.newest(releases, subject), page_topics.kind(subject) or ""
     if not sort:
         raise not_found()
     if found:
         return RedirectResponse(f"{HOME}/{language}/r/{found.id}/{subject}", 307)
-    return HTMLResponse(holdings.make(made.none_yet, language, subject, sort))
+    return HTMLResponse(holdings.make(render.none_yet, language, subject, sort))
 
 
 def show_trouble(request: Request, problem: Problem) -> Response | None:
@@ -106,7 +106,7 @@ def show_trouble(request: Request, problem: Problem) -> Response | None:
         return None
     named = request.url.path.removeprefix(HOME).split("/")[1:2]
     language = named[0] if named and named[0] in LANGUAGES else preferred(request.headers.get("accept-language", ""))
-    return HTMLResponse(made.trouble(language, problem.status), problem.status)
+    return HTMLResponse(render.trouble(language, problem.status), problem.status)
 
 
 @cache

@@ -5,10 +5,10 @@ from io import BytesIO
 
 from xlsxwriter import Workbook
 
-from services.common.languages import LANGUAGES
-from services.reporting.pages.bundle import HIDDEN, Table
-from services.reporting.pages.languages import Words, catalogue
-from services.reporting.pages.shelf import Release
+from services.common.http.i18n import LANGUAGES
+from services.reporting.pages.data_source import Release
+from services.reporting.pages.labels import Words, catalogue
+from services.reporting.pages.published_table import HIDDEN, Table
 
 Row = Sequence[object]
 

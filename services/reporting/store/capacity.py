@@ -4,9 +4,9 @@ from collections.abc import Mapping
 
 from sqlalchemy import Connection, exists, func, select
 
-from services.common.database import upsert
+from services.common.database.inserts import upsert
 from services.reporting.models import capacity, roster
-from services.reporting.pages.shelf import Free
+from services.reporting.pages.data_source import Free
 
 # Put together once: they are asked again and again.
 _agency = roster.table

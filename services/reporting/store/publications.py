@@ -5,9 +5,9 @@ from typing import Any
 
 from sqlalchemy import Connection, bindparam, delete, insert, select, update
 
-from services.common import staging
-from services.common.database import Row, insert_new
-from services.reporting.publication_tables import approval, decision, frozen_file, publication, unfinished
+from services.common.database import bulk_merge
+from services.common.database.inserts import Row, insert_new
+from services.reporting.models_publication import approval, decision, frozen_file, publication, unfinished
 
 LOCK = "fireweed:reporting:gate"
 # Put together once: they are asked for every page and every file.
@@ -22,7 +22,7 @@ PUBLISHED_FILE = (
 
 def alone(connection: Connection) -> None:
     """Until the transaction ends nobody else drafts, approves, publishes or decides: words are for what is seen."""
-    staging.alone(connection, LOCK)
+    bulk_merge.alone(connection, LOCK)
 
 
 def list_all(connection: Connection) -> Sequence[Any]:

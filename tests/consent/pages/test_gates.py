@@ -8,12 +8,14 @@ from uuid import UUID
 import pytest
 from fastapi.routing import APIRoute
 
+from services.common.encoding import base64url
 from services.common.errors import Problem
-from services.common.text import base64url
-from services.consent.handlers import agencies, contacts, letters, passkeys
-from services.consent.handlers.grants import Rule, Wish, restrict
+from services.consent.credentials import Secrets
+from services.consent.handlers.accounts import passkeys
+from services.consent.handlers.agencies import linked_acts
+from services.consent.handlers.grants.grants import Rule, Wish, restrict
+from services.consent.handlers.rights import contacts, letters
 from services.consent.pages import ROUTERS
-from services.consent.secrets import Secrets
 from services.consent.store import subjects
 from tests.support.consent import Agency, House, Person
 from tests.support.phone import Phone
@@ -106,17 +108,17 @@ def pin_hash(secrets: Secrets) -> str:
 def scene(house: House, arrive: NewVisitor) -> Scene:
     agency = house.agency("ngo")
     person = house.person(agency)
-    with house.room.database.transaction() as connection:
-        subjects.change_subject(connection, person.subject, pin_hash=pin_hash(house.room.secrets))
-    contacts.save(house.room, person.subject, WISH)
-    letters.write_letter(house.room, person.subject, agency.id)
-    asked = agencies.ask(house.room, agency.id, person.ppid, Wish(agency.id, "referral", ["contact"]))
+    with house.context.database.transaction() as connection:
+        subjects.change_subject(connection, person.subject, pin_hash=pin_hash(house.context.secrets))
+    contacts.save(house.context, person.subject, WISH)
+    letters.write_letter(house.context, person.subject, agency.id)
+    asked = linked_acts.ask(house.context, agency.id, person.ppid, Wish(agency.id, "referral", ["contact"]))
     names: dict[str, UUID | str] = {
         "agency": agency.id,
         "grant": house.allow(person, agency),
-        "restriction": restrict(house.room, person.subject, Rule(sector="justice")),
+        "restriction": restrict(house.context, person.subject, Rule(sector="justice")),
         "request": asked,
-        "letter": letters.letters_of(house.room, person.subject)[0].id,
+        "letter": letters.letters_of(house.context, person.subject)[0].id,
     }
     visitor = arrive(token=house.session(person))
     return Scene(house, agency, person, {name: str(value) for name, value in names.items()}, visitor)
@@ -284,15 +286,15 @@ def test_a_key_that_her_browser_sends_twice_is_added_once_and_shown_as_added(sce
 
 
 def test_nobody_adds_a_key_that_is_another_survivors(scene: Scene) -> None:
-    room, origin, other = scene.house.room, scene.house.url, scene.house.person()
+    context, origin, other = scene.house.context, scene.house.url, scene.house.person()
     phone = Phone(origin)
     for subject in (other.subject, scene.person.subject):
-        made = phone.make(passkeys.options_to_add(room, origin, "token", subject))
+        made = phone.make(passkeys.options_to_add(context, origin, "token", subject))
         if subject == other.subject:
-            passkeys.add(room, origin, "token", subject, made)
+            passkeys.add(context, origin, "token", subject, made)
     with pytest.raises(Problem, match="400"):
-        passkeys.add(room, origin, "token", scene.person.subject, made)
-    assert passkeys.keys_of(room, scene.person.subject) == []
+        passkeys.add(context, origin, "token", scene.person.subject, made)
+    assert passkeys.keys_of(context, scene.person.subject) == []
     assert "passkey.added" not in scene.house.kinds(scene.person)
 
 
@@ -311,19 +313,19 @@ def test_what_is_no_key_adds_and_removes_nothing(scene: Scene, path: str, sent: 
 
 @pytest.mark.parametrize("cose", [[], "", {}, 7, {1: 2, 3: -7}], ids=repr)
 def test_a_phone_that_makes_a_key_of_something_else_adds_none(scene: Scene, cose: object) -> None:
-    room, url, her = scene.house.room, scene.house.url, scene.person.subject
-    made = Phone(url).make(passkeys.options_to_add(room, url, "token", her), cose)
+    context, url, her = scene.house.context, scene.house.url, scene.person.subject
+    made = Phone(url).make(passkeys.options_to_add(context, url, "token", her), cose)
     with pytest.raises(Problem, match="400"):
-        passkeys.add(room, url, "token", her, made)
-    assert passkeys.keys_of(room, her) == []
+        passkeys.add(context, url, "token", her, made)
+    assert passkeys.keys_of(context, her) == []
 
 
 def test_a_key_that_is_shown_in_any_other_way_lets_nobody_in(scene: Scene) -> None:
-    room, url, her = scene.house.room, scene.house.url, scene.person.subject
+    context, url, her = scene.house.context, scene.house.url, scene.person.subject
     phone = Phone(url)
-    passkeys.add(room, url, "token", her, phone.make(passkeys.options_to_add(room, url, "token", her)))
+    passkeys.add(context, url, "token", her, phone.make(passkeys.options_to_add(context, url, "token", her)))
     with pytest.raises(Problem, match="401"):
-        passkeys.come_in(room, url, "token", base64url(phone.name), NESTED)
+        passkeys.come_in(context, url, "token", base64url(phone.name), NESTED)
 
 
 @pytest.mark.parametrize("sent", [{}, {"key": "!!", "credential": "{"}, {"key": "YWI", "credential": '{"id": "x"}'}])

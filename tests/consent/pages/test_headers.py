@@ -8,14 +8,14 @@ from pathlib import Path
 import pytest
 from fastapi.testclient import TestClient
 
-from services.common.access import TokenKeys
+from services.common.auth.access_tokens import TokenKeys
 from services.common.clock import SystemClock
-from services.common.migrations import upgrade
+from services.common.database.migrations import upgrade
 from services.common.settings import Settings
 from services.consent import main as consent
-from services.consent.pages import files
-from services.consent.pages.files import TYPES
-from services.consent.pages.visits import policy
+from services.consent.pages import static_files
+from services.consent.pages.page_context import policy
+from services.consent.pages.static_files import TYPES
 from tests.support.consent import House, TokenSigner
 from tests.support.visitor import NewVisitor, Seen, Visitor
 
@@ -25,7 +25,7 @@ TELLING = re.compile(
     r"traffick|traite|exploit|surviv|victim|abuse|violen|crisis|shelter|refuge|police|consent|escape|safe|help|fireweed"
 )
 SITE = "https://hub.example"
-STATIC = Path(files.__file__).parent / "static"
+STATIC = Path(static_files.__file__).parent / "static"
 
 
 def checked(seen: Seen) -> None:

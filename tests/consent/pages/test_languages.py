@@ -10,9 +10,9 @@ from zoneinfo import ZoneInfo
 import pytest
 
 import schemas
-from services.consent.duties import duties
-from services.consent.pages import languages
-from services.consent.pages.languages import LANGUAGES, catalogue, preferred, templates
+from services.consent.duty_rules import duties
+from services.consent.pages import labels
+from services.consent.pages.labels import LANGUAGES, catalogue, preferred, templates
 from services.consent.policy import notice
 from tests.support.catalogues import OTHERS, PLACE, amiss, kept, outside, said, unlike
 from tests.support.reading import english_grade, french_ease
@@ -47,7 +47,7 @@ def test_nothing_that_she_reads_stands_outside_the_catalogue() -> None:
 def test_a_language_that_is_written_from_right_to_left_only_needs_its_catalogue(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(languages, "catalogue", lambda _language: catalogue("en"))
+    monkeypatch.setattr(labels, "catalogue", lambda _language: catalogue("en"))
     assert templates.__wrapped__("ar", TORONTO).globals["direction"] == "rtl"
     assert templates.__wrapped__("fr", TORONTO).globals["direction"] == "ltr"
     style = (FOLDER / "static" / "page.css").read_text("utf-8")

@@ -2,7 +2,7 @@
 
 import pytest
 
-from services.consent.handlers import accounts, new_pin
+from services.consent.handlers.accounts import new_pin, sessions
 from tests.support.consent import House, during
 from tests.support.visitor import NewVisitor, Visitor
 
@@ -58,7 +58,7 @@ def test_sent_once_more_after_a_broken_line_it_is_the_same_pin_that_is_set(house
     visitor = _at_home(house, arrive)
     asked = visitor.send(visitor.get("/my/keys"), "/my/pin", new=NEW, again=NEW)
     assert [visitor.send(asked, "/my/pin", pin=PIN).status for _ in range(2)] == [200, 200]
-    house.clock.move(accounts.STEP_UP_TIME)
+    house.clock.move(sessions.STEP_UP_TIME)
     assert visitor.send(asked, "/my/pin", pin=PIN).status == 403, "the old one is worth nothing by then"
     assert visitor.send(visitor.get("/my/keys"), "/my/pin", new=PIN, again=PIN, pin=NEW).status == 200
 
@@ -70,7 +70,7 @@ def test_pressed_twice_at_once_she_is_told_that_her_pin_has_changed(
     asked = visitor.send(visitor.get("/my/keys"), "/my/pin", new=NEW, again=NEW)
 
     def press() -> None:
-        new_pin.new_pin(house.room, accounts.find_session(house.room, visitor.http.cookies["s"]), NEW)
+        new_pin.new_pin(house.context, sessions.find_session(house.context, visitor.http.cookies["s"]), NEW)
 
     during(monkeypatch, "pin_hash", press)
     seen = visitor.send(asked, "/my/pin", pin=PIN)
@@ -80,5 +80,5 @@ def test_pressed_twice_at_once_she_is_told_that_her_pin_has_changed(
 
 def _at_home(house: House, arrive: NewVisitor, language: str = "en") -> Visitor:
     """Somebody who has just come in for the first time."""
-    before = accounts.claim(house.room, house.person(language=language).claim_code, PIN)
+    before = sessions.claim(house.context, house.person(language=language).claim_code, PIN)
     return arrive(language, before.session)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from services.consent.handlers import accounts, new_words
+from services.consent.handlers.accounts import new_passphrase, sessions
 from tests.support.consent import House, during
 from tests.support.visitor import NewVisitor, Visitor
 
@@ -23,8 +23,8 @@ def test_she_asks_for_new_words_gives_her_pin_and_reads_them_once(
 
     assert (made.status, told in made.text) == (200, True)
     assert made.response.headers["cache-control"] == "no-store"
-    [words] = [text for text in made.reader.words if house.room.secrets.could_be_words(text)]
-    accounts.come_in(house.room, words)
+    [words] = [text for text in made.reader.words if house.context.secrets.could_be_words(text)]
+    sessions.come_in(house.context, words)
     assert words != before.passphrase
     assert words not in f"{made.response.url} {made.response.headers}"
     assert visitor.get("/my/past").response.url.path == "/my/past", "this visit goes on"
@@ -36,19 +36,19 @@ def test_pressed_twice_at_once_she_is_told_that_her_words_have_changed(
     visitor, before = _at_home(house, arrive, "en")
 
     def press() -> None:
-        new_words.new_words(house.room, accounts.find_session(house.room, before.session))
+        new_passphrase.new_words(house.context, sessions.find_session(house.context, before.session))
 
     during(monkeypatch, "passphrase_digest", press)
     seen = visitor.send(visitor.get("/my/keys"), "/my/words", pin=PIN)
     assert (seen.status, "Your words were just changed." in seen.text) == (409, True)
     assert "Nothing was changed." not in seen.text
     again = visitor.send(visitor.get("/my/keys"), "/my/words")
-    [words] = [text for text in again.reader.words if house.room.secrets.could_be_words(text)]
-    accounts.come_in(house.room, words)
+    [words] = [text for text in again.reader.words if house.context.secrets.could_be_words(text)]
+    sessions.come_in(house.context, words)
 
 
-def _at_home(house: House, arrive: NewVisitor, language: str) -> tuple[Visitor, accounts.Claimed]:
+def _at_home(house: House, arrive: NewVisitor, language: str) -> tuple[Visitor, sessions.Claimed]:
     """Somebody who has just come in for the first time."""
     person = house.person(language=language)
-    before = accounts.claim(house.room, person.claim_code, PIN)
+    before = sessions.claim(house.context, person.claim_code, PIN)
     return arrive(language, before.session), before

@@ -6,10 +6,14 @@ from uuid import UUID
 
 import pytest
 
-from services.consent.handlers import accounts, agencies, ages, compelled, grants, looks, notices, rights, waiting
-from services.consent.handlers.compelled import Approver, Record
-from services.consent.handlers.grants import Wish
-from services.consent.handlers.notices import Poll
+from services.consent.handlers.accounts import sessions
+from services.consent.handlers.agencies import compelled, linked_acts
+from services.consent.handlers.agencies.compelled import Approver, Record
+from services.consent.handlers.grants import age_bands, grants, pending, second_looks
+from services.consent.handlers.grants.grants import Wish
+from services.consent.handlers.notices import poll
+from services.consent.handlers.notices.poll import Poll
+from services.consent.handlers.rights import rights
 from services.consent.store import subjects
 from tests.support.consent import Agency, House, change_standing
 from tests.support.visitor import NewVisitor, Visitor
@@ -24,29 +28,29 @@ def recipient(house: House) -> Agency:
 
 def young(house: House, agency: Agency, band: str = "under_16") -> UUID:
     """Somebody for whom a yes needs a second look, as an agency has registered her."""
-    made = accounts.register(house.room, agency.id, "en", band)
-    with house.room.database.reading() as connection:
+    made = sessions.register(house.context, agency.id, "en", band)
+    with house.context.database.reading() as connection:
         return subjects.linked(connection, [(agency.id, made.ppid)])[agency.id, made.ppid]
 
 
 def at_her_pages(house: House, arrive: NewVisitor, subject: UUID) -> Visitor:
     """A window with a session in which the PIN was just given."""
     token = "a-session-of-hers"
-    digest = house.room.secrets.session_digest(f"{token}{subject}")
-    with house.room.database.transaction() as connection:
-        subjects.add_session(connection, digest, subject, house.room.clock.now())
-        until = house.room.clock.now() + accounts.STEP_UP_TIME
+    digest = house.context.secrets.session_digest(f"{token}{subject}")
+    with house.context.database.transaction() as connection:
+        subjects.add_session(connection, digest, subject, house.context.clock.now())
+        until = house.context.clock.now() + sessions.STEP_UP_TIME
         subjects.change_session(connection, digest, stepped_up_until=until)
     visitor: Visitor = arrive(token=f"{token}{subject}")
     return visitor
 
 
-def say_yes(visitor: Visitor, recipient: Agency, looks: Agency) -> Any:
+def say_yes(visitor: Visitor, recipient: Agency, looker: Agency) -> Any:
     """She chooses, is asked who looks at it with her first, says who, reads it back, and says yes."""
     asked = visitor.send(visitor.get("/my/yes"), "/my/yes/check", agency=recipient.id, **YES)
     assert (asked.status, "Please choose who looks at it with you first." in asked.text) == (400, True)
-    read_back = visitor.send(asked, "/my/yes/check", look=looks.id)
-    assert f"Nothing is shared yet. Sample {looks.id} looks at it with you first." in read_back.text
+    read_back = visitor.send(asked, "/my/yes/check", look=looker.id)
+    assert f"Nothing is shared yet. Sample {looker.id} looks at it with you first." in read_back.text
     return visitor.send(read_back, "/my/yes")
 
 
@@ -66,8 +70,8 @@ def test_a_yes_that_waits_says_so_and_is_none_until_somebody_has_looked(
     assert "What waits for a second look" in visitor.get("/my").text
     assert "Nobody may see anything." in visitor.get("/my").text
 
-    [(row, _)] = looks.looks_for(house.room, agency.id)
-    looks.look(house.room, agency.id, row.id, agree=True)
+    [(row, _)] = second_looks.looks_for(house.context, agency.id)
+    second_looks.look(house.context, agency.id, row.id, agree=True)
     assert "What you said yes to" in visitor.get(f"/my/yes/{row.id}").text
     assert "What waits for a second look" not in visitor.get("/my").text
 
@@ -78,7 +82,7 @@ def test_what_waits_can_be_taken_back(house: House, arrive: NewVisitor, recipien
     waits = say_yes(visitor, recipient, agency)
     [form] = [form.action for form in waits.reader.forms if "/stop/" in form.action]
     assert visitor.send(waits, form).response.url.path == "/my"
-    assert looks.looks_for(house.room, agency.id) == []
+    assert second_looks.looks_for(house.context, agency.id) == []
 
 
 def test_where_nobody_can_look_she_is_told_why(house: House, arrive: NewVisitor, recipient: Agency) -> None:
@@ -95,7 +99,7 @@ def test_she_chooses_among_those_who_know_her_and_may_look_and_nobody_is_chosen_
     advocate, other, landlord, stranger = (house.agency(sector) for sector in ("ngo", "indigenous", "housing", "ngo"))
     subject = young(house, advocate)
     for agency in (other, landlord, recipient):
-        agencies.link(house.room, agency.id, rights.make_link_code(house.room, subject).code)
+        linked_acts.link(house.context, agency.id, rights.make_link_code(house.context, subject).code)
     visitor = at_her_pages(house, arrive, subject)
     asked = visitor.send(visitor.get("/my/yes"), "/my/yes/check", agency=recipient.id, **YES)
     offered = [given["value"] for tag, given in asked.reader.marks if tag == "option"]
@@ -109,8 +113,8 @@ def test_she_chooses_among_those_who_know_her_and_may_look_and_nobody_is_chosen_
     changed = visitor.send(read_back, "/my/yes/change")
     assert dict(changed.form("/my/yes/check").fields)["look"] == other.id, "as she left it"
     visitor.send(read_back, "/my/yes")
-    assert len(looks.looks_for(house.room, other.id)) == 1
-    assert looks.looks_for(house.room, advocate.id) == []
+    assert len(second_looks.looks_for(house.context, other.id)) == 1
+    assert second_looks.looks_for(house.context, advocate.id) == []
 
 
 def test_a_request_that_needs_a_second_look_asks_who_looks_as_well(
@@ -118,14 +122,14 @@ def test_a_request_that_needs_a_second_look_asks_who_looks_as_well(
 ) -> None:
     advocate = house.agency("ngo")
     subject = young(house, advocate)
-    with house.room.database.reading() as connection:
+    with house.context.database.reading() as connection:
         ppid = subjects.links_of(connection, subject)[advocate.id]
-    request = agencies.ask(house.room, advocate.id, ppid, Wish(recipient.id, "referral", ["health"]))
+    request = linked_acts.ask(house.context, advocate.id, ppid, Wish(recipient.id, "referral", ["health"]))
     visitor = at_her_pages(house, arrive, subject)
     form = visitor.get(f"/my/yes?request={request}")
     asked = visitor.send(form, "/my/yes/check", agency=recipient.id, **YES)
     visitor.send(visitor.send(asked, "/my/yes/check", look=advocate.id), "/my/yes")
-    assert len(looks.looks_for(house.room, advocate.id)) == 1
+    assert len(second_looks.looks_for(house.context, advocate.id)) == 1
     assert "Nothing waits." in visitor.get("/my").text
 
 
@@ -144,21 +148,21 @@ def test_she_reads_what_each_agency_did_after_she_took_something_back(
     person = house.person()
     grant = house.allow(person, recipient)
     assert house.open(recipient, house.envelope(grant)).status_code == 200
-    grants.revoke_grant(house.room, person.subject, grant)
+    grants.revoke_grant(house.context, person.subject, grant)
     visitor = arrive(token=house.session(person))
     assert "It has not yet come for the notice." in visitor.get("/my/past").text
-    [name] = notices.poll(house.room, recipient.id, Poll()).sets
+    [name] = poll.poll(house.context, recipient.id, Poll()).sets
     assert "It has not yet said that it has the notice." in visitor.get("/my/past").text
-    house.clock.move(house.room.duties.acknowledge_time)
+    house.clock.move(house.context.duties.acknowledge_time)
     visitor = arrive(token=house.session(person))
     assert "It is late." in visitor.get("/my/past").text
 
-    [name] = notices.poll(house.room, recipient.id, Poll()).sets
-    notices.poll(house.room, recipient.id, Poll(acknowledged=[UUID(name)]))
+    [name] = poll.poll(house.context, recipient.id, Poll()).sets
+    poll.poll(house.context, recipient.id, Poll(acknowledged=[UUID(name)]))
     told = visitor.get("/my/past").text
     assert "It has the notice. It has not yet said what it did." in told
     assert "It is late." not in told
-    notices.attest(house.room, recipient.id, UUID(name), "deleted")
+    poll.attest(house.context, recipient.id, UUID(name), "deleted")
     seen = visitor.get("/my/past").text
     assert "It says what it did with what it had: Deleted." in seen
     assert f"Sample {recipient.id} says what it did with what it had: Deleted." in seen
@@ -173,7 +177,7 @@ def test_words_of_her_own_come_after_the_second_look(house: House, arrive: NewVi
     refused = visitor.send(form, "/my/yes/check", *chosen, look=agency.id, **wish)
     assert refused.status == 400
     assert "leave it out for now" in refused.text
-    assert looks.looks_for(house.room, agency.id) == []
+    assert second_looks.looks_for(house.context, agency.id) == []
 
 
 @pytest.mark.parametrize("language", ["en", "fr"])
@@ -186,17 +190,17 @@ def test_her_copy_tells_in_sentences_what_waits_what_agencies_were_told_what_a_l
         "en": ("16 or 17", "has not yet come for the notice", "Order of a court", "is closed until June 29, 2026")
     }
     rights_of_it["fr"] = ("16 ou 17 ans", "n’a pas encore pris l’avis", "Ordonnance d’un tribunal", "29 juin 2026")
-    with house.room.database.transaction() as connection:
+    with house.context.database.transaction() as connection:
         ppid = subjects.links_of(connection, subject)[advocate.id]
         subjects.change_subject(connection, subject, language=language)
     wish = Wish(recipient.id, "referral", ["health"], second_look_by=advocate.id)
-    grants.give_grant(house.room, subject, wish)
-    ended = grants.give_grant(house.room, subject, Wish(recipient.id, "referral", ["housing"]))
-    grants.revoke_grant(house.room, subject, ended)
+    grants.give_grant(house.context, subject, wish)
+    ended = grants.give_grant(house.context, subject, Wish(recipient.id, "referral", ["housing"]))
+    grants.revoke_grant(house.context, subject, ended)
     approvers, today = [Approver("AS", "director"), Approver("BT", "privacy_officer")], house.clock.now().date()
     for until in (None, today + timedelta(days=28)):
         made = Record("court_order", "court", ["summary"], today, approvers, until)
-        compelled.record(house.room, advocate.id, ppid, made)
+        compelled.record(house.context, advocate.id, ppid, made)
 
     visitor = at_her_pages(house, arrive, subject)
     seen = visitor.send(visitor.get("/my/mine"), "/my/read")
@@ -211,9 +215,9 @@ def test_her_age_group_is_shown_and_can_be_put_right_by_whoever_may_look(house: 
     subject = young(house, advocate)
     visitor = at_her_pages(house, arrive, subject)
     assert "Your age group here is: Under 16." in visitor.get("/my/mine").text
-    with house.room.database.reading() as connection:
+    with house.context.database.reading() as connection:
         ppid = subjects.links_of(connection, subject)[advocate.id]
-    ages.restate(house.room, advocate.id, ppid, "age_16_17")
+    age_bands.restate(house.context, advocate.id, ppid, "age_16_17")
     assert "Your age group here is: 16 or 17." in visitor.get("/my/mine").text
     assert f"Sample {advocate.id} said which age group you are in: 16 or 17." in visitor.get("/my/past").text
     assert "Your age group here" not in arrive(token=house.session(house.person())).get("/my/mine").text
@@ -227,7 +231,7 @@ def test_she_reads_which_agency_said_that_she_wants_everything_to_stop(
     person = house.person(teller)
     house.allow(person, recipient)
     for _ in ("something to stop", "nothing to stop"):
-        agencies.revoke_on_her_word(house.room, teller.id, person.ppid, None)
+        linked_acts.revoke_on_her_word(house.context, teller.id, person.ppid, None)
     text = arrive(token=house.session(person)).get("/my/past").text
     assert (
         f"Sample {recipient.id} may no longer see what you shared. Sample {teller.id} told us that you said so." in text
@@ -243,7 +247,7 @@ def test_what_waits_taken_back_twice_by_a_double_tap_is_shown_as_taken_back(
     for _ in range(2):
         done = visitor.send(waits, action)
         assert (done.status, "Nobody may see anything." in done.text) == (200, True)
-    assert waiting.waits_of(house.room, subject) == []
+    assert pending.waits_of(house.context, subject) == []
 
 
 def test_what_an_agency_that_is_suspended_would_get_asks_her_for_nothing_that_she_cannot_choose(
@@ -251,10 +255,10 @@ def test_what_an_agency_that_is_suspended_would_get_asks_her_for_nothing_that_sh
 ) -> None:
     agency = house.agency("ngo")
     person = house.person(agency)
-    asked = agencies.ask(house.room, agency.id, person.ppid, Wish(recipient.id, "referral", ["contact"]))
+    asked = linked_acts.ask(house.context, agency.id, person.ppid, Wish(recipient.id, "referral", ["contact"]))
     visitor = arrive(token=house.session(person))
     begun = visitor.get(f"/my/yes?request={asked}")
-    change_standing(house.room, recipient.id, recipient.sector, "suspended", 2)
+    change_standing(house.context, recipient.id, recipient.sector, "suspended", 2)
 
     seen = visitor.get(f"/my/yes?request={asked}")
     sent = visitor.send(begun, "/my/yes/check", agency=recipient.id, purpose="referral", category="contact")

@@ -76,11 +76,11 @@ def test_where_an_answer_was_lost_she_is_not_told_that_nothing_was_changed(house
         connection.connection.commit()
         raise OperationalError("COMMIT", None, ConnectionError())
 
-    event.listen(house.room.database.engine, "commit", lose_the_answer)
+    event.listen(house.context.database.engine, "commit", lose_the_answer)
     try:
         seen = visitor.send(page, "/my/counted/yes")
     finally:
-        event.remove(house.room.database.engine, "commit", lose_the_answer)
+        event.remove(house.context.database.engine, "commit", lose_the_answer)
     assert (seen.status, "statistics.on" in house.kinds(person)) == (503, True)
     assert "Nothing was changed." not in seen.text
     assert "look first if it is done" in seen.text

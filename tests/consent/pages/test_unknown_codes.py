@@ -3,8 +3,8 @@
 import pytest
 from sqlalchemy import update
 
-from services.consent.handlers import grants
-from services.consent.handlers.grants import Rule
+from services.consent.handlers.grants import grants
+from services.consent.handlers.grants.grants import Rule
 from services.consent.models import grant, restriction
 from tests.support.consent import House
 from tests.support.visitor import NewVisitor
@@ -21,8 +21,8 @@ def test_what_has_no_name_here_can_be_read_and_taken_back(
 ) -> None:
     agency, person = house.agency(), house.person(language=language)
     unnamed, unreadable = house.allow(person, agency), house.allow(person, agency, "health")
-    grants.restrict(house.room, person.subject, Rule(sector="police"))
-    with house.room.database.transaction() as connection:
+    grants.restrict(house.context, person.subject, Rule(sector="police"))
+    with house.context.database.transaction() as connection:
         for name, categories in ((unnamed, ["summary", NEWER]), (unreadable, None)):
             changed = update(grant).where(grant.c.id == name)
             connection.execute(changed.values(categories=categories, purpose=NEWER))

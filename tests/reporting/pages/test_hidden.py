@@ -13,10 +13,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from starlette.testclient import TestClient
 
-from services.reporting.frozen import FrozenShelf
-from services.reporting.pages.holdings import Holdings
-from services.reporting.publication_tables import publication
-from tests.support.counted import AGENCIES, Asked, CountingRoom, events_of
+from services.reporting.models_publication import publication
+from services.reporting.page_data import FrozenShelf
+from services.reporting.pages.catalogue import Holdings
+from tests.support.counted import AGENCIES, Asked, CountingContext, events_of
 from tests.support.report_pages import HOME, LANGUAGES, SIGN, bundle, every_path, held, read_page
 from tests.support.shelves import Front, asked_of_databases, draft_of, drafts, front, keep, more_hidden
 
@@ -41,12 +41,12 @@ def other(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Front]:
     folder: Path = tmp_path_factory.mktemp("other")
     url = f"sqlite:///{folder / 'reporting.sqlite'}"
     with front(url, folder, [more_hidden(draft, MORE) for draft in drafts()]) as made:
-        room = CountingRoom.open(url, folder)
+        context = CountingContext.open(url, folder)
         sender, recipient = AGENCIES[:2]
         asked = ("N02", "toronto", "crisis", sender, recipient, date(2026, 4, 1), ("requested",))
         people = [Asked(who, *asked) for who in range(1, 30)]
-        room.take(events_of(people))
-        room.close()
+        context.take(events_of(people))
+        context.close()
         keep(made.database, draft_of(5, "2027-Q2"))
         with made.database.transaction() as connection:
             # Who takes part is no secret, and live: the same in both.

@@ -12,12 +12,12 @@ from starlette.testclient import TestClient
 
 from services.common.settings import Settings
 from services.reporting import main
-from services.reporting.frozen import FrozenShelf
 from services.reporting.models import roster
-from services.reporting.pages.holdings import KEPT, KEPT_LIVE, RECENT_SECONDS, Holdings
-from services.reporting.pages.made import look_ahead
-from services.reporting.pages.shelf import Live
-from services.reporting.publication_tables import publication
+from services.reporting.models_publication import publication
+from services.reporting.page_data import FrozenShelf
+from services.reporting.pages.catalogue import KEPT, KEPT_LIVE, RECENT_SECONDS, Holdings
+from services.reporting.pages.data_source import Live
+from services.reporting.pages.render import look_ahead
 from services.reporting.store.capacity import keep_capacity
 from tests.support.clocks import NOON
 from tests.support.report_pages import HOME, read_page

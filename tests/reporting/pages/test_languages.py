@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from starlette.testclient import TestClient
 
-from services.common.languages import LANGUAGES
-from services.reporting.pages.languages import Words, catalogue
+from services.common.http.i18n import LANGUAGES
+from services.reporting.pages.labels import Words, catalogue
 from tests.reporting.test_plan import DIMENSIONS, TABLES
 from tests.support.catalogues import OTHERS, amiss, outside, said, unlike
 from tests.support.report_pages import HOME, every_path

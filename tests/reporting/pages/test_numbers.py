@@ -10,7 +10,7 @@ import pypdf
 import pytest
 from starlette.testclient import TestClient
 
-from services.reporting.pages.languages import Words
+from services.reporting.pages.labels import Words
 from tests.support.report_pages import HOME, LANGUAGES, SPACES, bundle, counted, expected, held, read_page, told
 from tests.support.shelves import drafts
 

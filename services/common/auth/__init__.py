@@ -1,0 +1,1 @@
+"""Access tokens, DPoP proofs and signed JSON."""

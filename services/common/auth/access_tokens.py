@@ -1,0 +1,161 @@
+"""Who calls: checks a partner's access token, its DPoP proof and its standing on every single request."""
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from hashlib import sha256
+from typing import Annotated, Any
+
+import httpx2
+from fastapi import Depends, Request
+from joserfc.errors import JoseError
+from joserfc.jwk import KeySet
+from starlette.datastructures import Headers
+
+from services.common import telemetry
+from services.common.auth.dpop import CHALLENGE, Expected, check_proof
+from services.common.auth.dpop import WHAT as DPOP
+from services.common.auth.jose import Signed, Untrusted, check_claims, check_texts, check_window, key_set, verify
+from services.common.auth.replay import ReplayGuard
+from services.common.clock import Clock
+from services.common.errors import Fault, Problem, unavailable
+from services.common.worker import Loop, every
+
+AUDIENCE = "urn:fireweed:hub"
+WHAT = "access token"
+KEPT_TOKENS = 4096
+
+
+class TokenKeys:
+    """The public keys that verify tokens: read at the start, and again every minute.
+
+    A request never waits for a key to be fetched; intake publishes a new key well before it signs with it.
+    """
+
+    def __init__(self, url: str | None = None, keys: KeySet | None = None) -> None:
+        self._url, self._keys = url, keys
+
+    def current(self) -> KeySet:
+        """The keys; raises a 503 problem as long as none could be read."""
+        if self._keys is None:
+            self.refresh()
+        if self._keys is None:
+            raise unavailable("The keys that verify tokens cannot be read yet.")
+        return self._keys
+
+    def refresh(self) -> None:
+        """Read the keys again; on failure the ones at hand stay."""
+        if self._url is None:
+            return
+        try:
+            answer = httpx2.get(self._url, timeout=2.0).raise_for_status()
+            self._keys = key_set(answer.json()["keys"])
+        except (httpx2.HTTPError, ValueError, KeyError, TypeError, JoseError) as error:
+            telemetry.log.warning("token keys cannot be read (%s)", type(error).__name__)
+
+    def loop(self) -> Loop:
+        """A loop that keeps the keys fresh."""
+        return every(60.0, self.refresh)
+
+
+class VerifiedTokens:
+    """Remembers which tokens' signatures were found good, and nothing else: every claim is checked anew each time."""
+
+    def __init__(self) -> None:
+        self._kept: OrderedDict[bytes, Signed] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def get(self, token: str, check: Callable[[], Signed]) -> Signed:
+        """The verified content of `token`, checking its signature the first time."""
+        name = sha256(token.encode()).digest()
+        with self._lock:
+            if signed := self._kept.get(name):
+                return signed
+        signed = check()
+        with self._lock:
+            self._kept[name] = signed
+            if len(self._kept) > KEPT_TOKENS:
+                self._kept.popitem(last=False)
+        return signed
+
+
+@dataclass(frozen=True, slots=True)
+class AccessGate:
+    """The check in front of every partner route. `standing` tells an agency's present standing, None if unknown."""
+
+    keys: TokenKeys
+    issuer: str
+    public_url: str
+    replay: ReplayGuard
+    clock: Clock
+    standing: Callable[[str], str | None]
+    seen: VerifiedTokens = field(default_factory=VerifiedTokens)
+
+    def __call__(self, request: Request) -> str:
+        """The id of the calling agency; raises a 401 or 403 problem."""
+        try:
+            agency = self._identify(request)
+        except Untrusted as reason:
+            raise _unauthorized(reason.fault) from reason
+        standing = self.standing(agency)
+        if standing != "active":
+            raise Problem(403, "not-active", "Your agency may not act here now. Please ask the hub's operator.")
+        return agency
+
+    def _identify(self, request: Request) -> str:
+        scheme, _, token = request.headers.get("authorization", "").partition(" ")
+        if scheme.lower() != "dpop" or not token:
+            raise Untrusted(Fault("Authorization", "An access token is needed here.", "`DPoP` and an access token"))
+        claims = self._claims(token)
+        request.state.token_end = datetime.fromtimestamp(claims["exp"], UTC)
+        # The path as it came: decoded, `%2F` would look like a step of it.
+        url = f"{self.public_url}{request.scope['raw_path'].decode('latin-1')}"
+        now = self.clock.now()
+        expected = Expected(request.method, url, token)
+        thumbprint = check_proof(proof_of(request.headers), expected, self.replay, now)
+        if claims.get("cnf", {}).get("jkt") != thumbprint:
+            asked = "a proof by the key with which you asked for the token"
+            raise Untrusted(Fault(f"{WHAT} cnf", "The token is bound to another key than this proof's.", asked))
+        return str(claims["client_id"])
+
+    def _claims(self, token: str) -> Mapping[str, Any]:
+        signed = self.seen.get(token, lambda: verify(token, self.keys.current(), WHAT))
+        check_claims(signed.header, {"typ": "at+jwt"}, WHAT)
+        check_claims(signed.claims, {"iss": self.issuer, "aud": AUDIENCE}, WHAT)
+        check_texts(signed.claims, ["client_id", "jti"], WHAT)
+        # A token that does not say when it ends has ended (RFC 9068, section 2.2, requires `exp`).
+        check_window({"exp": 0, **signed.claims}, self.clock.now(), WHAT)
+        return signed.claims
+
+
+def proof_of(headers: Headers) -> str:
+    """The `DPoP` header. Given twice it is joined (RFC 9110, section 5.3), and then is no proof (RFC 9449, section 4.3)."""
+    return ", ".join(headers.getlist("dpop"))
+
+
+def _caller(request: Request) -> str:
+    gate: AccessGate = request.app.state.gate
+    return gate(request)
+
+
+Caller = Annotated[str, Depends(_caller)]
+"""The id of the calling agency: a route that asks for it is behind the application's `AccessGate`."""
+
+
+async def _token_end(request: Request, _agency: Caller) -> datetime:
+    end: datetime = request.state.token_end
+    return end
+
+
+TokenEnd = Annotated[datetime, Depends(_token_end)]
+"""When the caller's token ends."""
+
+
+def _unauthorized(fault: Fault) -> Problem:
+    error = "invalid_dpop_proof" if fault.member.startswith(DPOP) else "invalid_token"
+    challenge = f'{CHALLENGE}, error="{error}"'
+    return Problem(
+        401, "not-authorized", "This request does not prove who sends it.", [fault], {"WWW-Authenticate": challenge}
+    )

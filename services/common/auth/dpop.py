@@ -1,0 +1,73 @@
+"""DPoP (RFC 9449): a proof with each request that the caller holds the key to which its token is bound."""
+
+import re
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from hashlib import sha256
+from urllib.parse import urlsplit
+
+from services.common.auth.jose import (
+    ALGORITHMS,
+    Untrusted,
+    check_claims,
+    check_texts,
+    check_window,
+    header_of,
+    public_key,
+    verify,
+)
+from services.common.auth.replay import ReplayGuard
+from services.common.encoding import base64url
+from services.common.errors import Fault
+
+MAX_AGE_SECONDS = 60
+WHAT = "DPoP"
+_ESCAPE = re.compile("%([0-9A-Fa-f]{2})")
+_UNRESERVED = re.compile("[A-Za-z0-9._~-]")
+CHALLENGE = f'DPoP algs="{" ".join(ALGORITHMS[:3])}"'
+
+
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """The request that a proof must be made for; `token` is None at the token endpoint."""
+
+    method: str
+    url: str
+    token: str | None = None
+
+
+def check_proof(proof: str | None, expected: Expected, replay: ReplayGuard, now: datetime) -> str:
+    """Check a `DPoP` header; return the thumbprint (RFC 7638) of its key. Raises `Untrusted`."""
+    if not proof:
+        raise Untrusted(Fault(WHAT, "A DPoP proof is needed with this request.", "one `DPoP` header (RFC 9449)"))
+    header = header_of(proof, WHAT)
+    check_claims(header, {"typ": "dpop+jwt"}, WHAT)
+    key = public_key(header.get("jwk"), WHAT)
+    claims = verify(proof, key, WHAT).claims
+    check_texts(claims, ["jti"], WHAT)
+    check_claims(claims, {"htm": expected.method}, WHAT)
+    if _place(claims.get("htu")) != _place(expected.url):
+        raise Untrusted(Fault(f"{WHAT} htu", "Missing or not this request's URL.", expected.url))
+    if expected.token is not None:
+        check_claims(claims, {"ath": base64url(sha256(expected.token.encode()).digest())}, WHAT)
+    check_window(claims, now, WHAT, max_age=MAX_AGE_SECONDS)
+    thumbprint = key.thumbprint()
+    # Last, so that a stranger cannot use up somebody's identifier with an unsigned copy.
+    if not replay.first_use(f"dpop:{thumbprint}:{claims['jti']}", now + timedelta(seconds=2 * MAX_AGE_SECONDS)):
+        raise Untrusted(Fault(f"{WHAT} jti", "This proof was used before.", "a new proof with each request"))
+    return thumbprint
+
+
+def _place(url: object) -> tuple[str, ...] | None:
+    """A URL without query and fragment, in the one spelling of RFC 3986, section 6.2, as RFC 9449, section 4.3, asks."""
+    try:
+        parts = urlsplit(url if isinstance(url, str) else "")
+        host, port = parts.hostname or "", parts.port or {"http": 80, "https": 443}.get(parts.scheme, 0)
+    except ValueError:
+        return None
+    return parts.scheme, host, str(port), _ESCAPE.sub(_plain, parts.path) or "/"
+
+
+def _plain(escape: re.Match[str]) -> str:
+    character = chr(int(escape[1], 16))
+    return character if _UNRESERVED.match(character) else escape[0].upper()

@@ -1,0 +1,1 @@
+"""Connections, transactions, migrations and locks on SQLite and PostgreSQL."""

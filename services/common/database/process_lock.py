@@ -1,0 +1,31 @@
+"""On SQLite one process answers and one works: her lock, and the order of a relay, live inside the process."""
+
+import fcntl
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from services.common.database.engine import Database
+from services.common.errors import unavailable
+from services.common.secret_files import own_file
+
+
+@contextmanager
+def hold(database: Database, role: str) -> Iterator[None]:
+    """Keep a role on a SQLite file to this process until the block, or the process, ends; raises a problem if it is taken.
+
+    Two that answered from one file would not see each other's locks: a revoke could return while the other still sends.
+    PostgreSQL keeps many processes in order by itself, and nothing is held there.
+    """
+    if database.is_postgresql:
+        yield
+        return
+    path = Path(f"{database.engine.url.database}.{role}.lock")
+    own_file(path)
+    with path.open("ab") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            advice = "End it first, or name another folder with --data."
+            raise unavailable(f"Another process runs on the data in {path.parent}. {advice}") from error
+        yield

@@ -1,0 +1,1 @@
+"""Building and running web applications, and calling other servers."""

@@ -1,0 +1,1 @@
+"""Merkle trees, tiles and signed notes, as RFC 6962 and C2SP define them; pure."""

@@ -1,0 +1,131 @@
+"""Who stands at the survivor's door, and what the routes are given: her session, the room, the PIN where it is needed."""
+
+from typing import Annotated
+from zoneinfo import ZoneInfo
+
+from fastapi import Depends, Request, Response
+
+from services.common.auth.access_tokens import Caller
+from services.common.errors import Problem
+from services.common.settings import Settings
+from services.consent import consistency_tokens
+from services.consent.context import Context
+from services.consent.handlers.accounts import new_passphrase, new_pin, pin_attempts, sessions
+from services.consent.handlers.accounts.sessions import Claimed, Session
+from services.consent.rate_limit import Line, Patience
+
+COOKIE, SECURE_COOKIE = "s", "__Host-s"
+_OWN_PAGES = {None, "same-origin", "none"}
+
+
+class SurvivorAuth:
+    """Who comes to `/my`: finds the session, and asks for the PIN where an act widens what others may see."""
+
+    def __init__(self, context: Context, settings: Settings) -> None:
+        self._context, self.origin, self.leave_to = context, settings.public_url, settings.leave_to
+        self.zone = ZoneInfo(settings.time_zone)
+        self.secure = self.origin.startswith("https://")
+        # With the prefix, a browser takes the cookie from this very host alone, and asks for the path `/`
+        # (https://datatracker.ietf.org/doc/html/draft-ietf-httpbis-rfc6265bis, section 4.1.3.2).
+        self.cookie, self._path = (SECURE_COOKIE, "/") if self.secure else (COOKIE, "/my")
+        self.patience = Patience(context.clock, context.secrets, settings.proxies)
+        self._line = Line()
+
+    def session(self, request: Request) -> Session:
+        """The present session; raises a 401 problem."""
+        self.same_site(request)
+        return sessions.find_session(self._context, request.cookies.get(self.cookie))
+
+    def stepped_up(self, request: Request) -> Session:
+        """The present session, if its PIN was given in the last minutes."""
+        session = self.session(request)
+        if not session.stepped_up:
+            raise sessions.pin_needed()
+        return session
+
+    def same_site(self, request: Request) -> None:
+        """Refuse what another site's page sends in her name.
+
+        Browsers name that page's origin, and whether it is another site's. Of her own pages, which have no referrer, they
+        say `null`; a browser too old for the second header is held off by the cookie's `SameSite`, and by each form's token.
+        """
+        if request.method in {"GET", "HEAD"}:
+            return
+        named = request.headers.get("origin") in {None, "null", self.origin}
+        if not named or request.headers.get("sec-fetch-site") not in _OWN_PAGES:
+            raise Problem(403, "other-site", "This did not come from here.")
+
+    def come_in(self, request: Request, words: str) -> str:
+        """A session's token for her words. Words that cannot be anybody's cost nothing; others wait for their turn."""
+        if not self._context.secrets.could_be_words(words):
+            raise sessions.not_let_in()
+        self.patience.spend(request)
+        with self._line.place("words", words):
+            return sessions.come_in(self._context, words)
+
+    def claim(self, code: str, pin: str | None, language: str | None = None) -> Claimed:
+        """What she keeps for a claim code. A guess costs nothing, and takes nobody's place."""
+        with self._line.place("claim", sessions.check_claim(self._context, code, pin).id):
+            return sessions.claim(self._context, code, pin, language)
+
+    def step_up(self, session: Session, pin: str) -> None:
+        """Take the PIN."""
+        with self._line.place("pin", session.subject):
+            pin_attempts.step_up(self._context, session, pin)
+
+    def new_passphrase(self, session: Session) -> str:
+        """New words in place of hers."""
+        with self._line.place("new", session.subject):
+            return new_passphrase.new_words(self._context, session)
+
+    def new_pin(self, session: Session, pin: str) -> None:
+        """A new PIN in place of hers."""
+        with self._line.place("new", session.subject):
+            new_pin.new_pin(self._context, session, pin)
+
+    def let_in(self, response: Response, token: str) -> None:
+        """Give the browser the session's token, for this site only and until it closes."""
+        response.set_cookie(self.cookie, token, path=self._path, httponly=True, samesite="strict", secure=self.secure)
+
+    def show_out(self, response: Response) -> None:
+        """Take everything back from the browser."""
+        response.delete_cookie(self.cookie, path=self._path, httponly=True, samesite="strict", secure=self.secure)
+        response.headers["Clear-Site-Data"] = '"*"'
+
+
+# What needs no waiting is asked for in the event loop: the way to another thread and back costs more than all of it.
+async def _context(request: Request) -> Context:
+    context: Context = request.app.state.context
+    return context
+
+
+async def _auth(request: Request) -> SurvivorAuth:
+    auth: SurvivorAuth = request.app.state.auth
+    return auth
+
+
+ContextDep = Annotated[Context, Depends(_context)]
+SurvivorAuthDep = Annotated[SurvivorAuth, Depends(_auth)]
+
+
+async def _presented(request: Request, context: ContextDep, _agency: Caller) -> consistency_tokens.Seen:
+    headers = request.headers.getlist(consistency_tokens.HEADER)
+    return consistency_tokens.read(context, headers) if headers else consistency_tokens.NOTHING
+
+
+Presented = Annotated[consistency_tokens.Seen, Depends(_presented)]
+"""What the caller has seen of survivors' consent, by the tokens it presents."""
+
+
+def _here(request: Request, auth: SurvivorAuthDep) -> Session:
+    return auth.session(request)
+
+
+def _widening(request: Request, auth: SurvivorAuthDep) -> Session:
+    return auth.stepped_up(request)
+
+
+SessionDep = Annotated[Session, Depends(_here)]
+"""A session is enough: for looking, and for everything that takes away."""
+SteppedUpDep = Annotated[Session, Depends(_widening)]
+"""The PIN was given in the last minutes: for everything that lets others see more, or that cannot be undone."""

@@ -1,0 +1,42 @@
+"""Routes for the second look of an agency that a young person has named."""
+
+from typing import Any
+from uuid import UUID
+
+from fastapi import APIRouter
+
+from services.common.auth.access_tokens import Caller
+from services.common.http.request_models import Body
+from services.consent.api.dependencies import ContextDep
+from services.consent.handlers.grants import second_looks
+
+routes = APIRouter(prefix="/consent/v1/second-looks", tags=["agencies"])
+
+
+class Look(Body):
+    """What came of the second look."""
+
+    agree: bool
+
+
+@routes.get("")
+def waiting(context: ContextDep, agency: Caller) -> dict[str, Any]:
+    """What waits for you to look at it with her, oldest first."""
+    return {
+        "waiting": [
+            {
+                "id": str(row.id),
+                "ppid": ppid,
+                **{name: getattr(row, name) for name in ("agency", "purpose", "categories", "days")},
+                "asked_at": row.asked_at.isoformat(),
+                "open_until": row.open_until.isoformat(),
+            }
+            for row, ppid in second_looks.looks_for(context, agency)
+        ]
+    }
+
+
+@routes.post("/{name}", status_code=204)
+def look(context: ContextDep, agency: Caller, name: UUID, body: Look) -> None:
+    """Say yes, after you have looked at it with her, or no. Only a yes makes her grant."""
+    second_looks.look(context, agency, name, agree=body.agree)

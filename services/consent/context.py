@@ -1,0 +1,35 @@
+"""What the consent service's handlers work with, gathered in one value that `main` fills."""
+
+from dataclasses import dataclass
+
+from services.common.auth.jose import Signer
+from services.common.clock import Clock
+from services.common.database.engine import Database
+from services.common.messaging.outbox import Outbox
+from services.consent.credentials import Secrets
+from services.consent.domain import Policy
+from services.consent.duty_rules import Duties
+from services.consent.key_encryption import KeyEncryptionKeys
+from services.consent.ledger.signing import LedgerKey
+from services.consent.locks import SubjectLocks
+from services.consent.notice_delivery import Pusher
+from services.consent.store.recipients import Recipients
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """The furniture of the survivor's room."""
+
+    database: Database
+    outbox: Outbox
+    roster: Recipients
+    locks: SubjectLocks
+    keys: KeyEncryptionKeys
+    secrets: Secrets
+    ledger_key: LedgerKey
+    policy: Policy
+    duties: Duties
+    signer: Signer
+    pusher: Pusher
+    clock: Clock
+    public_url: str

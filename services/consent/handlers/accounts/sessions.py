@@ -1,0 +1,248 @@
+"""Coming in: a survivor is registered by an agency, claims her account, and holds sessions that end by themselves."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from uuid import UUID
+
+from sqlalchemy import Connection
+
+import schemas
+from services.common.encoding import random_name
+from services.common.errors import Fault, Problem, invalid
+from services.consent.context import Context
+from services.consent.credentials import is_pin, new_code, new_pin, new_session_token
+from services.consent.ledger import entries as ledger
+from services.consent.ledger.entries import Entry
+from services.consent.store import subjects
+
+CLAIM_TIME = timedelta(days=30)
+CLAIM_AGAIN_TIME = timedelta(hours=1)
+IDLE_TIME = timedelta(minutes=10)
+# However often it is touched: perhaps it is somebody else who touches a browser that she left open.
+LONGEST_VISIT = timedelta(hours=12)
+STEP_UP_TIME = timedelta(minutes=5)
+# Often enough for an idle limit of minutes, without a write on every click.
+SEEN_STEP = timedelta(seconds=30)
+PIN_TRIES = 5
+PPID_CHARACTERS = 26
+
+
+@dataclass(frozen=True, slots=True)
+class Registered:
+    """What an agency hands over, once: its own name for her, and two codes for her alone."""
+
+    ppid: str
+    claim_code: str
+    revoke_code: str
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """What she keeps: words and PIN, shown once, and a session that is open now."""
+
+    session: str
+    passphrase: str
+    pin: str
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """Who is here, and whether she has given her PIN in the last minutes."""
+
+    subject: UUID
+    digest: bytes
+    stepped_up: bool
+
+
+def check_age(band: str | None) -> None:
+    """Raise a 400 problem for what is no age group; none stated is fine."""
+    if band not in schemas.code_set("age_bands") | {None}:
+        raise invalid(Fault("/age_band", "Not one of the codes.", ", ".join(sorted(schemas.code_set("age_bands")))))
+
+
+def check_pin(pin: str) -> None:
+    """Raise a 400 problem for what could not be a PIN."""
+    if not is_pin(pin):
+        raise invalid(Fault("/pin", "Not a PIN.", "six digits"))
+
+
+def register(context: Context, agency: str, language: str, age_band: str | None = None) -> Registered:
+    """Make a survivor known to the hub, linked to the agency that she is with. Her age as a group, if it matters."""
+    check_age(age_band)
+    claim, revoke = new_code(), new_code()
+    subject, now = context.clock.new_id(), context.clock.now()
+    row = {
+        "id": subject,
+        "state": "active",
+        "epoch": 0,
+        "language": language,
+        "age_band": age_band,
+        "advocate": agency,
+        "claim_digest": context.secrets.code_digest("claim", claim),
+        "claim_until": now + CLAIM_TIME,
+        "revoke_digest": context.secrets.code_digest("revoke", revoke),
+        "created_at": now,
+    }
+    with context.database.transaction() as connection:
+        subjects.add_subject(connection, row)
+        ppid = subjects.add_link(connection, agency, new_ppid(), subject)
+        ledger.append(connection, [Entry("registered", subject, agency)], now)
+    return Registered(ppid, claim, revoke)
+
+
+def check_claim(context: Context, code: str, pin: str | None) -> subjects.SubjectRow:
+    """Whose claim code this is; raises a problem for one that is nobody's any more, or for what could not be a PIN."""
+    if pin is not None:
+        check_pin(pin)
+    with context.database.reading() as connection:
+        subject = subjects.find_subject(connection, "claim_digest", context.secrets.code_digest("claim", code))
+        row = subjects.get_subject(connection, subject) if subject else None
+    if row is None or row.claim_until <= context.clock.now():
+        raise not_let_in()
+    return row
+
+
+def claim(context: Context, code: str, pin: str | None, language: str | None = None) -> Claimed:
+    """Turn a claim code into words and a PIN.
+
+    The answer may be lost on a bad line after all is kept, and she must not be locked out by it. So the code works again,
+    each time with new words that void the earlier ones, until words or PIN are used for the first time: then she has
+    them, and whoever finds the slip later holds a piece of paper. It ends an hour after the first claim in any case.
+    """
+    row, now = check_claim(context, code, pin), context.clock.now()
+    digest = context.secrets.code_digest("claim", code)
+    # The slow hashes come before the transaction, which on SQLite holds up every other writer.
+    language = language or row.language
+    claimed = Claimed(new_session_token(), context.secrets.new_passphrase(language), pin or new_pin())
+    passphrase_digest = context.secrets.passphrase_digest(claimed.passphrase)
+    kept = {
+        "passphrase_digest": passphrase_digest,
+        "pin_hash": context.secrets.pin_hash(claimed.pin),
+        "language": language,
+    }
+    with context.database.transaction() as connection:
+        until = min(row.claim_until, now + CLAIM_AGAIN_TIME)
+        if not subjects.use_claim(connection, digest, until, **kept):
+            raise not_let_in()
+        subjects.end_sessions(connection, row.id)
+        subjects.add_session(connection, context.secrets.session_digest(claimed.session), row.id, now)
+        ledger.append(connection, [Entry("claimed", row.id)], now)
+    return claimed
+
+
+def come_in(context: Context, passphrase: str) -> str:
+    """Open a session with her words; the session's token. Words that were used can no longer be claimed anew."""
+    digest = context.secrets.passphrase_digest(passphrase)
+    token = new_session_token()
+    with context.database.transaction() as connection:
+        subject = subjects.confirm_claim(connection, passphrase_digest=digest)
+        if subject is None:
+            raise not_let_in()
+        subjects.add_session(connection, context.secrets.session_digest(token), subject, context.clock.now())
+    return token
+
+
+def find_session(context: Context, token: str | None) -> Session:
+    """The session behind a token; raises a 401 problem when there is none, or it was idle or lasted too long."""
+    digest, now = context.secrets.session_digest(token or ""), context.clock.now()
+    with context.database.reading() as connection:
+        row = subjects.get_session(connection, digest)
+    if row is None or row.seen_at <= now - IDLE_TIME or row.began_at <= now - LONGEST_VISIT:
+        raise not_let_in()
+    if row.seen_at <= now - SEEN_STEP:
+        with context.database.transaction() as connection:
+            subjects.change_session(connection, digest, seen_at=now)
+    stepped_up = row.stepped_up_until is not None and row.stepped_up_until > now
+    return Session(row.subject_id, digest, stepped_up)
+
+
+def step_up(context: Context, session: Session, pin: str) -> None:
+    """Let the session widen for a few minutes. After five wrong PINs it ends; her words open another."""
+    with context.database.transaction() as connection:
+        # Counted before it is checked, so that guesses sent all at once are counted too.
+        tries = subjects.count_pin_try(connection, session.digest)
+        row = subjects.get_subject(connection, session.subject)
+    if tries is None or row is None:
+        raise not_let_in()
+    right = tries <= PIN_TRIES and row.pin_hash is not None and context.secrets.pin_fits(pin, row.pin_hash)
+    with context.database.transaction() as connection:
+        if right:
+            # Her row before her session's, as everybody takes them; the PIN may have been replaced by a claim since.
+            if subjects.confirm_claim(connection, id=session.subject, pin_hash=row.pin_hash) is None:
+                raise not_let_in()
+            until = context.clock.now() + STEP_UP_TIME
+            subjects.change_session(connection, session.digest, stepped_up_until=until, pin_tries=0)
+        elif tries >= PIN_TRIES:
+            subjects.end_session(connection, session.digest)
+    if not right:
+        raise Problem(
+            403, "wrong-pin", "That is not the PIN.", [Fault("/pin", "Not the one that was set.", "six digits")]
+        )
+
+
+@contextmanager
+def replacing(
+    context: Context, session: Session, row: subjects.SubjectRow, secret: str, twice: Problem
+) -> Iterator[Connection]:
+    """A transaction in which a secret of hers is replaced; raises `twice` if it no longer is the one in `row`.
+
+    Whoever held her row meanwhile may also have ended this visit, or set another PIN: then it may not do this any more.
+    """
+    now = context.clock.now()
+    with context.database.transaction() as connection:
+        # Her row before her sessions, as everybody takes them: who waits here looks at what the one before left.
+        unchanged = subjects.confirm_claim(connection, id=row.id, **{secret: getattr(row, secret)})
+        present = subjects.get_session(connection, session.digest)
+        if present is None:
+            raise not_let_in()
+        if present.stepped_up_until is None or present.stepped_up_until <= now:
+            raise pin_needed()
+        if unchanged is None:
+            raise twice
+        yield connection
+
+
+def stay(connection: Connection, subject: UUID) -> None:
+    """Hold her row until the caller's transaction ends; raises a 401 problem if she erased herself since she was let in."""
+    if not subjects.hold(connection, [subject]):
+        raise not_let_in()
+
+
+def leave(context: Context, session: Session) -> None:
+    """End the session."""
+    with context.database.transaction() as connection:
+        subjects.end_session(connection, session.digest)
+
+
+def forget_stale(context: Context) -> None:
+    """End sessions that nobody can use again."""
+    now = context.clock.now()
+    with context.database.transaction() as connection:
+        subjects.end_stale_sessions(connection, now - IDLE_TIME, now - LONGEST_VISIT)
+
+
+def subject_of_card(context: Context, code: str) -> UUID:
+    """The survivor whose revoke card this is; the code opens nothing else."""
+    digest = context.secrets.code_digest("revoke", code)
+    with context.database.reading() as connection:
+        subject = subjects.find_subject(connection, "revoke_digest", digest)
+    if subject is None:
+        raise not_let_in()
+    return subject
+
+
+def new_ppid() -> str:
+    """A random name by which one agency knows one survivor; it says nothing, and no two agencies share one."""
+    return random_name(PPID_CHARACTERS)
+
+
+def pin_needed() -> Problem:
+    """For an act that lets others see more, in a visit whose PIN was not given in the last minutes."""
+    return Problem(403, "pin-needed", "This needs your PIN first.", [Fault("/pin", "POST it to session/step-up.")])
+
+
+def not_let_in() -> Problem:
+    """One answer for every wrong, used or unknown secret."""
+    return Problem(401, "not-let-in", "That did not work. Please check it and try again.")

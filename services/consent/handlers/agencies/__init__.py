@@ -1,0 +1,1 @@
+"""What agencies do about a survivor whom they know."""

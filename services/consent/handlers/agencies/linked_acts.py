@@ -1,0 +1,103 @@
+"""What an agency may do about a survivor it is linked to: link itself, ask for consent, pass on her spoken no."""
+
+from collections.abc import Mapping
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Connection
+
+from services.common.errors import Fault, Problem, invalid, not_found
+from services.consent import consistency_tokens
+from services.consent.consistency_tokens import Known
+from services.consent.context import Context
+from services.consent.handlers.accounts.sessions import new_ppid, not_let_in
+from services.consent.handlers.grants.grants import Wish, code_faults, revoke_all
+from services.consent.ledger import entries as ledger
+from services.consent.ledger.entries import Entry
+from services.consent.store import permissions, subjects
+
+
+def link(context: Context, agency: str, code: str) -> str:
+    """Link an agency by the code she told it; its ppid for her."""
+    now = context.clock.now()
+    with context.database.transaction() as connection:
+        subject = subjects.use_link_code(connection, context.secrets.code_digest("link", code), now)
+        if subject is None:
+            raise not_let_in()
+        ppid = subjects.add_link(connection, agency, new_ppid(), subject)
+        ledger.append(connection, [Entry("linked", subject, agency)], now)
+    return ppid
+
+
+def epoch_token(context: Context, agency: str, ppid: str) -> str:
+    """The token of a survivor's present epoch, for an agency that is linked to her."""
+    with context.database.reading() as connection:
+        subject = subjects.linked(connection, [(agency, ppid)]).get((agency, ppid))
+        row = subjects.get_subject(connection, subject) if subject else None
+    if row is None:
+        raise not_found()
+    return consistency_tokens.issue(context, Known(agency, row.id, row.epoch))
+
+
+def ask(context: Context, asking: str, ppid: str, wish: Wish) -> UUID:
+    """Put a request before her; she answers when it is safe, or not at all. The request's id.
+
+    Asking the same again within the time a request is open, also after a "not now", shows her nothing and gives the same
+    id: nobody can press her by asking, nor learn from the answer whether she has said no.
+    """
+    now, name = context.clock.now(), context.clock.new_id()
+    if wrong := code_faults(context, wish):
+        raise invalid(*wrong)
+    with context.database.transaction() as connection:
+        subject = subjects.linked(connection, [(asking, ppid)]).get((asking, ppid))
+        if subject is None or not subjects.hold(connection, [subject]):
+            raise not_found()
+        known = context.roster.find(connection, [wish.agency]).get(wish.agency)
+        if known is None or known.standing != "active":
+            # Also because she will read it: whoever asks must not be able to write to her in its place.
+            raise invalid(Fault("/agency", "No such agency is active here.", "the id of an active agency"))
+        row = {
+            "id": name,
+            "subject_id": subject,
+            "asked_by": asking,
+            "agency": wish.agency,
+            "purpose": wish.purpose,
+            "categories": sorted(set(wish.categories)),
+            "asked_at": now,
+            "open_until": now + context.duties.request_time,
+        }
+        if (same := _asked_before(connection, context, row)) is not None:
+            return same
+        permissions.add_request(connection, row)
+        ledger.append(
+            connection, [Entry("request.made", subject, asking, {"request": str(name), "for": wish.agency})], now
+        )
+    return name
+
+
+def _asked_before(connection: Connection, context: Context, row: Mapping[str, Any]) -> UUID | None:
+    """The same question that she need not be shown again; raises a 429 problem when this agency asks too much."""
+    since = row["asked_at"] - context.duties.request_time
+    recent = permissions.requests_by(connection, row["subject_id"], row["asked_by"], since)
+    for asked in recent:
+        same = all(getattr(asked, member) == row[member] for member in ("agency", "purpose", "categories"))
+        # What she allows another agency is not for this one to see; of its own grant it knows.
+        if same and not (asked.accepted and asked.agency == asked.asked_by):
+            found: UUID = asked.id
+            return found
+    # Counted whatever she answered, or this would tell that she did.
+    if len(recent) >= context.duties.requests_at_most:
+        raise Problem(429, "asked-enough", "You have asked her enough for now. She answers when it is safe.")
+    return None
+
+
+def revoke_on_her_word(context: Context, told: str, ppid: str, only_to: str | None) -> None:
+    """End her grants because she said so to a linked agency: taking away never needs more than her word.
+
+    The agency does not learn whether there was anything to end, or with whom.
+    """
+    with context.database.reading() as connection:
+        subject = subjects.linked(connection, [(told, ppid)]).get((told, ppid))
+    if subject is None:
+        raise not_found()
+    revoke_all(context, subject, told_to=told, only_to=only_to)

@@ -1,0 +1,1 @@
+"""Deciding and opening: the only way in which content leaves."""

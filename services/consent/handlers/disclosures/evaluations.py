@@ -1,0 +1,67 @@
+"""Answers what the asking agency may have now, without opening anything: nothing leaves, nothing is kept."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from services.consent import consistency_tokens
+from services.consent.consistency_tokens import Known, Seen
+from services.consent.context import Context
+from services.consent.domain import Decision, Request, Snapshot, decide
+from services.consent.store.snapshots import read_snapshots
+from services.consent.store.subjects import linked
+
+NOBODY = Snapshot(state="erased", epoch=0, recipient=None)
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """May the agency, for this purpose, have these categories about whom it knows by this name?"""
+
+    ppid: str
+    purpose: str
+    categories: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """The answer: every category or not, which of them, until when; and a token only where something is permitted.
+
+    Whoever may have nothing could otherwise count her changes of mind, or tell her from nobody.
+    """
+
+    decision: Decision
+    whole: bool
+    consent_epoch: str | None
+
+
+def evaluate(
+    context: Context,
+    agency: str,
+    questions: Sequence[Question],
+    until: datetime,
+    seen: Seen = consistency_tokens.NOTHING,
+) -> list[Evaluation]:
+    """Answer each question, in order, all at one instant on the primary; raises 503 below what was presented.
+
+    `until` is when the agency's token ends.
+    """
+    now = context.clock.now()
+    with context.database.reading() as connection:
+        pairs = linked(connection, sorted({(agency, question.ppid) for question in questions}))
+        snapshots = read_snapshots(connection, context.roster, set(pairs.values()), [agency])
+
+    def answer(question: Question) -> Evaluation:
+        subject = pairs.get((agency, question.ppid))
+        snapshot = snapshots.of(subject, agency) if subject else NOBODY
+        known = Known(agency, subject, snapshot.epoch) if subject else None
+        if known and seen.is_ahead_of(context, known):
+            raise consistency_tokens.catching_up()
+        request = Request(agency, question.purpose, question.categories, until=until)
+        decision = decide(snapshot, request, now, context.policy)
+        token = consistency_tokens.issue(context, known) if known and decision.permitted else None
+        # Nothing asked for is not everything permitted.
+        whole = bool(question.categories) and decision.permitted == question.categories
+        return Evaluation(decision, whole, token)
+
+    return [answer(question) for question in questions]

@@ -1,0 +1,1 @@
+"""Giving and taking back permissions, and what stands before a grant."""

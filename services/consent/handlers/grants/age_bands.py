@@ -1,0 +1,29 @@
+"""Her age as a group, stated anew: people grow older, and somebody may have been wrong."""
+
+from services.common.errors import not_found
+from services.consent.context import Context
+from services.consent.handlers.accounts.sessions import check_age
+from services.consent.handlers.grants.changes import changing
+from services.consent.handlers.grants.pending import may_be_told_anything, may_look
+from services.consent.store import subjects
+from services.consent.store.snapshots import read_snapshots
+
+
+def restate(context: Context, agency: str, ppid: str, band: str) -> None:
+    """Say which age group she is in. Only an agency that may give a second look can: an age decides where one is needed.
+
+    What she allowed stays as it is, and what waits goes on waiting.
+    """
+    check_age(band)
+    with context.database.reading() as connection:
+        subject = subjects.linked(connection, [(agency, ppid)]).get((agency, ppid))
+    if subject is None:
+        raise not_found()
+    with changing(context, subject) as change:
+        snapshot = read_snapshots(change.connection, context.roster, [subject], [agency]).of(subject, agency)
+        fitting = {one.id for one in may_look(context, change.connection, subject)}
+        if agency not in fitting or not may_be_told_anything(context, snapshot, agency):
+            raise not_found()
+        if change.row.age_band != band:
+            subjects.change_subject(change.connection, subject, age_band=band)
+            change.record("age.stated", agency, age_band=band)

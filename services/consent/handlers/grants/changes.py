@@ -1,0 +1,126 @@
+"""The frame of every act that changes what may leave: exclusive lock, new epoch, events, ledger, one commit."""
+
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Connection
+
+from services.common.errors import Problem, not_found, unavailable
+from services.common.messaging.cloudevents import Event
+from services.consent import events
+from services.consent.context import Context
+from services.consent.domain import Request, decide
+from services.consent.ledger import entries as ledger
+from services.consent.ledger.entries import Entry
+from services.consent.locks import Busy
+from services.consent.store import notices, permissions, subjects
+from services.consent.store.snapshots import read_snapshots
+
+STOP_USE, USE_AGAIN = "stop_use", "use_again"
+
+
+@dataclass(slots=True)
+class Change:
+    """One act under way. What is put into `entries`, `events` and `notices` is recorded when the block ends."""
+
+    connection: Connection
+    context: Context
+    subject: UUID
+    row: subjects.SubjectRow
+    epoch: int
+    now: datetime
+    entries: list[Entry] = field(default_factory=list)
+    events: list[Event] = field(default_factory=list)
+    notices: list[dict[str, Any]] = field(default_factory=list)
+
+    def record(self, kind: str, agency: str | None = None, **detail: Any) -> None:
+        """Put a line into her ledger."""
+        self.entries.append(Entry(kind, self.subject, agency, {**detail, "epoch": self.epoch}))
+
+    def end(self, grants: Sequence[Any], reason: str, **detail: Any) -> None:
+        """End grants: no more openings, keys destroyed, referrals withdrawn, recipients told what to do."""
+        if not grants:
+            return
+        permissions.end_grants(self.connection, [grant.id for grant in grants], reason, self.epoch, self.now)
+        for grant in grants:
+            notice = self.tell(grant, self.context.duties.when_ended[reason], grant.categories)
+            self.record("grant.ended", grant.agency, grant=str(grant.id), reason=reason, notice=notice, **detail)
+            self.record("key.destroyed", grant.agency, grant=str(grant.id))
+            clock = self.context.clock
+            self.events.append(events.grant_ended(clock, grant.id, grant.agency, reason, self.epoch))
+
+    def tell(self, grant: Any, action: str, categories: Collection[str]) -> str:
+        """Make the notice to the agency of a grant; its id. Why this changed is not the agency's business."""
+        name, duties = self.context.clock.new_id(), self.context.duties
+        row = {column: getattr(grant, column) for column in ("subject_id", "agency", "purpose")}
+        row |= {
+            "id": name,
+            "grant_id": grant.id,
+            "epoch": self.epoch,
+            "action": action,
+            "categories": sorted(categories),
+        }
+        row |= {"ppid": subjects.links_of(self.connection, self.subject).get(grant.agency), "made_at": self.now}
+        row |= {"acknowledge_by": self.now + duties.acknowledge_time, "push_after": self.now, "push_tries": 0}
+        at_once = action in {STOP_USE, USE_AGAIN}
+        self.notices.append({**row, "act_by": self.now if at_once else self.now + duties.act_time})
+        return str(name)
+
+    @contextmanager
+    def telling_what_flows(self) -> Iterator[list[str]]:
+        """Tell the agencies of live grants what the block stops or lets flow again; yields a list for the notices' ids."""
+        made: list[str] = []
+        before = self._flows()
+        yield made
+        after = self._flows()
+        for grant in permissions.live_grants(self.connection, self.subject):
+            for action, changed in (
+                (STOP_USE, before[grant.id] - after[grant.id]),
+                (USE_AGAIN, after[grant.id] - before[grant.id]),
+            ):
+                if changed:
+                    made.append(self.tell(grant, action, changed))
+
+    def _flows(self) -> dict[UUID, frozenset[str]]:
+        """What each live grant lets through, whatever the standing of its agency is just now."""
+        live = permissions.live_grants(self.connection, self.subject)
+        agencies = {grant.agency for grant in live}
+        snapshots = read_snapshots(self.connection, self.context.roster, [self.subject], agencies)
+
+        def flow(grant: Any) -> frozenset[str]:
+            snapshot = snapshots.of(self.subject, grant.agency)
+            recipient = snapshot.recipient and replace(snapshot.recipient, standing="active")
+            request = Request(grant.agency, grant.purpose, frozenset(grant.categories), grant.id)
+            return decide(replace(snapshot, recipient=recipient), request, self.now, self.context.policy).permitted
+
+        return {grant.id: flow(grant) for grant in live}
+
+
+@contextmanager
+def changing(context: Context, subject: UUID) -> Iterator[Change]:
+    """Hold a survivor exclusively and let the block change her permissions; nothing is kept if the block raises.
+
+    When this returns, every opening that was decided before has ended, and every later one sees the change.
+    """
+    try:
+        with context.locks.changing(subject) as connection:
+            row = subjects.get_subject(connection, subject)
+            if row is None or row.state == "erased":
+                raise not_found()
+            epoch = subjects.raise_epoch(connection, subject)
+            change = Change(connection, context, subject, row, epoch, context.clock.now())
+            yield change
+            context.outbox.add(connection, change.events, change.now)
+            notices.add_notices(connection, change.notices)
+            if change.entries:
+                ledger.append(connection, change.entries, change.now)
+    except Busy as error:
+        raise _busy() from error
+
+
+def _busy() -> Problem:
+    return unavailable("Something of yours is just being read. Please try again in a moment.", retry_after=1)

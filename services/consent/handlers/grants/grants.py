@@ -1,0 +1,310 @@
+"""Giving and taking back: grants, restrictions, pause, resume, and revoking by card or on her word."""
+
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from uuid import UUID
+
+import schemas
+from services.common import metrics
+from services.common.errors import Fault, Problem, invalid, not_found
+from services.common.roster import Agency
+from services.consent.context import Context
+from services.consent.handlers.grants import notes, pending
+from services.consent.handlers.grants.changes import Change, changing
+from services.consent.key_encryption import new_grant_key
+from services.consent.policy import notice
+from services.consent.store import pending_grants as waits
+from services.consent.store import permissions, subjects
+from services.consent.store.keys import newest_for
+
+SAME_GRANT = timedelta(minutes=10)
+CONFLICT = "someone_works_there"
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What she would allow: one agency, one purpose, some categories, for a number of days (None: the default).
+
+    `second_look_by` names the agency that looks at it with her first, where one must.
+    `note` is hers for this agency: if she writes one, it is the `summary` that it reads, whatever was sent.
+    """
+
+    agency: str
+    purpose: str
+    categories: Sequence[str]
+    days: int | None = None
+    second_look_by: str | None = None
+    note: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """What she allows of what was asked for, and her own words for it."""
+
+    categories: Sequence[str]
+    note: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """What she forbids; None matches everything. Why is for her alone, and a code: it has no room for a name."""
+
+    agency: str | None = None
+    sector: str | None = None
+    category: str | None = None
+    purpose: str | None = None
+    reason: str | None = None
+
+
+def give_grant(context: Context, subject: UUID, wish: Wish) -> UUID:
+    """Make a grant with a key pair of its own, or let it wait for a second look; its id, which stays the same."""
+    with changing(context, subject) as change:
+        return _give(change, wish)
+
+
+def give_looked_at(change: Change, wish: Wish, name: UUID) -> None:
+    """Make the grant that has waited for a second look under this name."""
+    _check_wish(change, wish)
+    _make(change, wish, name)
+
+
+def revoke_grant(context: Context, subject: UUID, grant: UUID) -> None:
+    """End one grant, or what waits to become it; ending an ended one changes nothing and succeeds."""
+    with changing(context, subject) as change:
+        row = permissions.get_grant(change.connection, grant)
+        if row is not None and row.subject_id == subject:
+            change.end([row] if row.ended_at is None else [], "revoked")
+        elif not pending.take_back(change, waits.named(grant)):
+            raise not_found()
+    metrics.revocations.add(1, {"kind": "grant"})
+
+
+def revoke_all(context: Context, subject: UUID, *, told_to: str | None = None, only_to: str | None = None) -> int:
+    """End every grant, or those to one agency; `told_to` is the agency that passes on her spoken word. How many ended."""
+    with changing(context, subject) as change:
+        live = permissions.live_grants(change.connection, subject)
+        ending = [grant for grant in live if only_to in {None, grant.agency}]
+        change.end(ending, "revoked", **({"told_to": told_to} if told_to else {}))
+        # What waits would otherwise become a grant after she has taken everything back.
+        waited = pending.take_back(change, *([waits.to(only_to)] if only_to else []))
+        if not ending and not waited:
+            change.record("nothing.to.end", told_to)
+    metrics.revocations.add(1, {"kind": "word" if told_to else "card"})
+    return len(ending)
+
+
+def restrict(context: Context, subject: UUID, rule: Rule) -> UUID:
+    """Forbid something; it wins over every grant, at once. What she forbids just so already stays the one restriction."""
+    if replace(rule, reason=None) == Rule():
+        raise invalid(Fault("", "A restriction must name something.", "agency, sector, category or purpose"))
+    _check_codes(context, rule)
+    with changing(context, subject) as change:
+        _check_agency(change, rule)
+        if same := _forbidden_already(change, rule):
+            return same
+        name = context.clock.new_id()
+        parts = {"sector": rule.sector, "category": rule.category, "purpose": rule.purpose, "reason": rule.reason}
+        row = {"id": name, "subject_id": subject, "agency": rule.agency, "created_at": change.now, **parts}
+        with change.telling_what_flows() as told:
+            permissions.add_restriction(change.connection, row)
+        change.record("restriction.added", rule.agency, restriction=str(name), notices=told, **parts)
+    metrics.revocations.add(1, {"kind": "restriction"})
+    return name
+
+
+def lift_restriction(context: Context, subject: UUID, restriction: UUID) -> None:
+    """Allow again what grants allow."""
+    with changing(context, subject) as change:
+        with change.telling_what_flows() as told:
+            if not permissions.lift_restriction(change.connection, subject, restriction, change.now):
+                raise not_found()
+        change.record("restriction.lifted", restriction=str(restriction), notices=told)
+
+
+def pause(context: Context, subject: UUID) -> None:
+    """Stop everything until she resumes; grants and keys stay."""
+    with changing(context, subject) as change:
+        with change.telling_what_flows() as told:
+            subjects.change_subject(change.connection, subject, state="paused")
+        change.record("paused", notices=told)
+    metrics.revocations.add(1, {"kind": "pause"})
+
+
+def resume(context: Context, subject: UUID) -> None:
+    """Let her grants work again."""
+    with changing(context, subject) as change:
+        with change.telling_what_flows() as told:
+            subjects.change_subject(change.connection, subject, state="active")
+        change.record("resumed", notices=told)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """Yes or "not now" to what an agency asked for.
+
+    With a yes go for how long, who looks at it with her if somebody must, and what she has `chosen` if that is less than all.
+    """
+
+    accept: bool
+    days: int | None = None
+    second_look_by: str | None = None
+    chosen: Chosen | None = None
+
+
+def answer_request(context: Context, subject: UUID, request: UUID, answer: Answer) -> UUID | None:
+    """Answer what an agency asked for; saying yes makes the grant. The grant, None after a no."""
+    with changing(context, subject) as change:
+        row = permissions.answer_request(change.connection, subject, request, accepted=answer.accept, now=change.now)
+        if row is None:
+            raise not_found()
+        change.record("request.answered", row.asked_by, request=str(request), accepted=answer.accept)
+        if not answer.accept:
+            return None
+        chosen = answer.chosen or Chosen(row.categories)
+        if not set(chosen.categories) <= set(row.categories):
+            raise invalid(Fault("/categories", "More than was asked for.", ", ".join(row.categories)))
+        wish = Wish(row.agency, row.purpose, chosen.categories, answer.days, answer.second_look_by, note=chosen.note)
+        return _give(change, wish)
+
+
+def end_lapsed(context: Context, limit: int = 100) -> int:
+    """End grants whose time is over, with the same consequences as a revocation. How many survivors were seen to.
+
+    They have been dead since their last instant, by the comparison in each decision; this destroys their keys.
+    """
+    with context.database.reading() as connection:
+        lapsed = permissions.lapsed_grants(connection, context.clock.now(), limit)
+    for subject in sorted({row.subject_id for row in lapsed}):
+        # She may have been erased since, or be held; one of many must not keep the others. The next round sees to her.
+        with suppress(Problem), changing(context, subject) as change:
+            live = permissions.live_grants(change.connection, subject)
+            change.end([grant for grant in live if grant.valid_until <= change.now], "expired")
+    return len(lapsed)
+
+
+def _give(change: Change, wish: Wish) -> UUID:
+    recipient, wanted = _check_wish(change, wish), sorted(set(wish.categories))
+    if not change.context.duties.needs_look(change.row.age_band, recipient.sector, wanted):
+        made = _make(change, wish, change.context.clock.new_id())
+        # Also where the grant was there a moment ago: of its words she means those that she gave last.
+        notes.keep(change.connection, made, wish.note)
+        return made
+    if wish.note:
+        raise invalid(
+            Fault("/words", "Your own words can be given once somebody has looked at this with you.", "none yet")
+        )
+    days = _days(change.context, wish)
+    row = {"agency": wish.agency, "purpose": wish.purpose, "categories": wanted, "days": days}
+    return pending.wait(change, row, wish.second_look_by)
+
+
+def _make(change: Change, wish: Wish, name: UUID) -> UUID:
+    context, days = change.context, _days(change.context, wish)
+    until, wanted = change.now + timedelta(days=days), sorted(set(wish.categories))
+    if same := _just_given(change, wish, wanted, until):
+        return same
+    private, public = new_grant_key()
+    number = newest_for(change.connection, context.keys)
+    shown = notice(change.row.language)
+    row = {
+        "id": name,
+        "subject_id": change.subject,
+        "agency": wish.agency,
+        "purpose": wish.purpose,
+        "categories": wanted,
+        "valid_from": change.now,
+        "valid_until": until,
+        "notice_version": shown.version,
+        "notice_sha256": shown.sha256,
+        "language": shown.language,
+        "epoch": change.epoch,
+        "public_key": public,
+    }
+    permissions.add_grant(change.connection, row, number, context.keys.wrap(number, private))
+    told = {name: row[name] for name in ("purpose", "categories", "notice_version", "notice_sha256")}
+    change.record("grant.given", wish.agency, grant=str(name), days=days, **told)
+    return name
+
+
+def _just_given(change: Change, wish: Wish, categories: list[str], until: datetime) -> UUID | None:
+    """The same grant, given a moment ago: an answer was lost on a bad line, or a button was pressed twice.
+
+    A second grant would outlive the taking back of the first, which she would not expect.
+    """
+    for grant in permissions.live_grants(change.connection, change.subject):
+        told_the_same = (grant.agency, grant.purpose, grant.categories) == (wish.agency, wish.purpose, categories)
+        if told_the_same and until - SAME_GRANT <= grant.valid_until <= until:
+            grant_id: UUID = grant.id
+            return grant_id
+    return None
+
+
+def _days(context: Context, wish: Wish) -> int:
+    return context.policy.default_days if wish.days is None else wish.days
+
+
+def code_faults(context: Context, wish: Wish) -> list[Fault]:
+    """What of a wish is not in codes that are known here."""
+    policy, faults = context.policy, []
+    if wish.purpose not in policy.purposes:
+        faults.append(Fault("/purpose", "Not one of the codes.", ", ".join(sorted(policy.purposes))))
+    if not wish.categories or not policy.categories.issuperset(wish.categories):
+        accepted = ", ".join(sorted(policy.categories))
+        faults.append(Fault("/categories", "Empty, or not all of them codes.", accepted))
+    return faults
+
+
+def _check_wish(change: Change, wish: Wish) -> Agency:
+    """The agency that it would go to; raises a 400 problem with everything that is wrong."""
+    policy, days = change.context.policy, _days(change.context, wish)
+    known = change.context.roster.find(change.connection, [wish.agency]).get(wish.agency)
+    faults = []
+    if known is None or known.standing != "active":
+        faults.append(Fault("/agency", "No such agency is active here.", "the id of an active agency"))
+    faults += code_faults(change.context, wish)
+    if not 1 <= days <= policy.maximum_days:
+        faults.append(Fault("/days", "Too short or too long.", f"1 to {policy.maximum_days}"))
+    if wish.note and ("summary" not in wish.categories or len(wish.note) > notes.LONGEST):
+        faults.append(
+            Fault("/words", "Too long, or without the category that they are of.", f"{notes.LONGEST} letters")
+        )
+    if known and any((known.sector, category) in policy.floors for category in wish.categories):
+        faults.append(Fault("/categories", "One of these is never shared with this kind of agency, for your safety."))
+    if faults or known is None:
+        raise invalid(*faults)
+    return known
+
+
+def _forbidden_already(change: Change, rule: Rule) -> UUID | None:
+    """The restriction in force that says just this: a second one would outlive the lifting of the first."""
+    for row in permissions.restrictions_of(change.connection, change.subject):
+        if Rule(row.agency, row.sector, row.category, row.purpose, row.reason) == rule:
+            restriction_id: UUID = row.id
+            return restriction_id
+    return None
+
+
+def _check_agency(change: Change, rule: Rule) -> None:
+    """Only an agency's id fits there, never the name of somebody who works there."""
+    if rule.agency is not None and not change.context.roster.find(change.connection, [rule.agency]):
+        raise invalid(Fault("/agency", "No such agency is known here.", "the id of an agency"))
+
+
+def _check_codes(context: Context, rule: Rule) -> None:
+    codes = (
+        ("sector", rule.sector, context.policy.sectors),
+        ("category", rule.category, context.policy.categories),
+        ("purpose", rule.purpose, context.policy.purposes),
+        ("reason", rule.reason, schemas.code_set("restriction_reasons")),
+    )
+    wrong = [
+        Fault(f"/{name}", "Not one of the codes.", ", ".join(sorted(known)))
+        for name, code, known in codes
+        if code not in known | {None}
+    ]
+    if rule.reason == CONFLICT and rule != Rule(agency=rule.agency or "", reason=CONFLICT):
+        wrong.append(Fault("", "Where somebody works who must not know, nothing goes at all.", "agency and reason"))
+    if wrong:
+        raise invalid(*wrong)

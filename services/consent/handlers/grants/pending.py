@@ -1,0 +1,104 @@
+"""Waiting for a second look: what a young person would allow is kept aside, and is no grant until then."""
+
+from collections.abc import Collection, Sequence
+from dataclasses import replace
+from itertools import product
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, Connection
+
+from services.common.errors import Fault, invalid
+from services.common.roster import Agency
+from services.consent.context import Context
+from services.consent.domain import Grant, Recipient, Request, Snapshot, decide
+from services.consent.handlers.grants.changes import Change
+from services.consent.store import pending_grants, subjects
+from services.consent.store.snapshots import read_snapshots
+
+
+def wait(change: Change, row: dict[str, Any], named: str | None) -> UUID:
+    """Keep aside what she would allow until the agency that she named, or that registered her, has looked at it."""
+    looks = named or change.row.advocate
+    _check(change, looks, row["agency"])
+    name, now = change.context.clock.new_id(), change.now
+    for same in pending_grants.waits_of(change.connection, change.subject):
+        told = {column: getattr(same, column) for column in row}
+        if told == row and same.second_look_by == looks and same.open_until > now:
+            waits: UUID = same.id
+            return waits
+    times = {"asked_at": now, "open_until": now + change.context.duties.look_time}
+    pending_grants.add_wait(
+        change.connection, {**row, **times, "id": name, "subject_id": change.subject, "second_look_by": looks}
+    )
+    change.record("look.asked", looks, pending_grants=str(name), **{"for": row["agency"]})
+    return name
+
+
+def take_back(change: Change, *only: ColumnElement[bool]) -> Sequence[Any]:
+    """Let nothing wait any more, or nothing of what is meant; what waited."""
+    ended = pending_grants.end_waits(change.connection, change.subject, "taken_back", change.now, *only)
+    for row in ended:
+        change.record("look.ended", row.second_look_by, pending_grants=str(row.id), outcome="taken_back")
+    return ended
+
+
+def waits_of(context: Context, subject: UUID, *, past: bool = False) -> list[tuple[Any, str]]:
+    """What waits, each with the reason in words of her language."""
+    with context.database.reading() as connection:
+        row = subjects.get_subject(connection, subject)
+        found = pending_grants.waits_of(connection, subject, past=past)
+    why = context.duties.look_why[row.language] if row else ""
+    return [(one, why) for one in found if past or one.open_until > context.clock.now()]
+
+
+def lookers(context: Context, subject: UUID, recipient: Agency, categories: Collection[str]) -> Sequence[Agency] | None:
+    """Between whom she chooses for the second look that this needs; None if it needs none."""
+    with context.database.reading() as connection:
+        row = subjects.get_subject(connection, subject)
+        if row is None or not context.duties.needs_look(row.age_band, recipient.sector, categories):
+            return None
+        return [agency for agency in may_look(context, connection, subject) if agency.id != recipient.id]
+
+
+def may_look(context: Context, connection: Connection, subject: UUID) -> Sequence[Agency]:
+    """The agencies that know her, are there for people like her, and that she has not shut out.
+
+    A pause counts only when they want to look, and so does being late with notices: what she plans meanwhile waits unseen.
+    """
+    known = context.roster.find(connection, sorted(subjects.links_of(connection, subject)))
+    fitting = [one for one in known.values() if one.standing == "active" and one.sector in context.duties.look_sectors]
+    snapshots = read_snapshots(connection, context.roster, [subject], [one.id for one in fitting])
+
+    def let_in(agency: Agency) -> bool:
+        snapshot, recipient = snapshots.of(subject, agency.id), Recipient(agency.id, agency.sector, agency.standing)
+        state = "active" if snapshot.state == "paused" else snapshot.state
+        return may_be_told_anything(context, replace(snapshot, state=state, recipient=recipient), agency.id)
+
+    return sorted(filter(let_in, fitting), key=lambda agency: agency.name)
+
+
+def may_be_told(context: Context, snapshot: Snapshot, agency: str, purpose: str, categories: Collection[str]) -> bool:
+    """Whether an agency may know that she plans this, which tells of her: decided as if she had allowed it all of that."""
+    now, wanted = context.clock.now(), frozenset(categories)
+    as_if = Grant(UUID(int=0), agency, purpose, wanted, now, now + context.duties.look_time)
+    decision = decide(replace(snapshot, grants=[as_if]), Request(agency, purpose, wanted), now, context.policy)
+    return bool(wanted) and decision.permitted == wanted
+
+
+def may_be_told_anything(context: Context, snapshot: Snapshot, agency: str) -> bool:
+    """Whether there is anything at all that an agency might be told."""
+    every = product(context.policy.purposes, context.policy.categories)
+    return any(may_be_told(context, snapshot, agency, purpose, [category]) for purpose, category in every)
+
+
+def _check(change: Change, looks: str | None, recipient: str) -> None:
+    fitting = {agency.id for agency in may_look(change.context, change.connection, change.subject)}
+    if looks not in fitting or looks == recipient:
+        raise invalid(
+            Fault(
+                "/second_look_by",
+                "An agency that knows you must look at this with you first.",
+                "the id of such an agency, and not the one that would see it",
+            )
+        )

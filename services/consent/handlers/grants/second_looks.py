@@ -1,0 +1,51 @@
+"""The second look itself: an agency sees what waits for it, and says yes or no; a yes makes the grant."""
+
+from typing import Any
+from uuid import UUID
+
+from services.common.errors import not_found
+from services.consent.context import Context
+from services.consent.handlers.grants import grants
+from services.consent.handlers.grants.changes import changing
+from services.consent.handlers.grants.grants import Wish
+from services.consent.handlers.grants.pending import may_be_told
+from services.consent.store import pending_grants, subjects
+from services.consent.store.snapshots import Snapshots, read_snapshots
+
+
+def looks_for(context: Context, agency: str) -> list[tuple[Any, str]]:
+    """What waits for an agency's look, each with its own name for the survivor."""
+    with context.database.reading() as connection:
+        rows = pending_grants.waits_for(connection, agency, context.clock.now())
+        owners = {row.subject_id for row in rows}
+        names = subjects.ppids(connection, agency, owners)
+        snapshots = read_snapshots(connection, context.roster, owners, [agency])
+    return [
+        (row, names[row.subject_id]) for row in rows if row.subject_id in names and _may_see(context, snapshots, row)
+    ]
+
+
+def look(context: Context, agency: str, name: UUID, *, agree: bool) -> None:
+    """Say what came of the second look. Only a yes makes a grant, of exactly what she wished, under the same name."""
+    with context.database.reading() as connection:
+        seen = pending_grants.get_wait(connection, name, agency, context.clock.now())
+    if seen is None:
+        raise not_found()
+    with changing(context, seen.subject_id) as change:
+        # Again under her lock: she may have taken it back, or another may have answered, while this one was reading.
+        waits = pending_grants.get_wait(change.connection, name, agency, change.now)
+        snapshots = read_snapshots(change.connection, context.roster, [change.subject], [agency])
+        if waits is None or not _may_see(context, snapshots, waits):
+            raise not_found()
+        outcome = "agreed" if agree else "declined"
+        pending_grants.end_waits(change.connection, change.subject, outcome, change.now, pending_grants.named(name))
+        change.record("look.ended", agency, pending_grants=str(name), outcome=outcome)
+        if agree:
+            wish = Wish(seen.agency, seen.purpose, seen.categories, seen.days)
+            grants.give_looked_at(change, wish, name)
+
+
+def _may_see(context: Context, snapshots: Snapshots, row: Any) -> bool:
+    """Whether she lets the agency that looks know of this just now."""
+    looks = row.second_look_by
+    return may_be_told(context, snapshots.of(row.subject_id, looks), looks, row.purpose, row.categories)

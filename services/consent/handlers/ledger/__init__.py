@@ -1,0 +1,1 @@
+"""Publishing the ledger as a tree, with witnesses and receipts."""

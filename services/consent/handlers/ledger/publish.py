@@ -1,0 +1,140 @@
+"""The ledger's tree: it takes in what was recorded, signs what it has become, and proves what it holds."""
+
+from collections.abc import Callable, Sequence
+from datetime import timedelta
+from functools import lru_cache
+
+from sqlalchemy import Connection
+
+from services.common.errors import Transient, not_found
+from services.common.transparency_log.merkle import (
+    Node,
+    consistency_proof,
+    grow,
+    inclusion_proof,
+    is_consistent,
+    leaf_hash,
+)
+from services.common.transparency_log.signed_notes import Proof
+from services.common.transparency_log.tiles import ENTRIES, HASH, STEP, bundled, reader, tile_at
+from services.consent.context import Context
+from services.consent.store import ledger_tree as store
+
+BATCH = 2000
+CHECKPOINTS_KEPT = timedelta(days=2)
+"""How long a witness may take to cosign one."""
+
+
+class HistoryChanged(Transient):
+    """The tree is not the one that was signed before, grown: nothing may be signed before somebody has looked."""
+
+
+def publish(context: Context) -> None:
+    """Take in everything that waits, then sign. Any number of processes may do so at once."""
+    with context.database.reading() as connection:
+        waiting, unsigned = store.waits(connection), store.is_unsigned(connection)
+    while waiting and integrate(context) == BATCH:
+        pass
+    if waiting or unsigned:
+        sign(context)
+
+
+def integrate(context: Context) -> int:
+    """Give recorded lines their places in the tree, in order and without a gap. How many; at most a batch."""
+    with context.database.transaction() as connection:
+        edge = store.hold_edge(connection)
+        leaves = store.place_waiting(connection, edge.size, BATCH)
+        if leaves:
+            grown, completed = grow(edge, map(leaf_hash, leaves))
+            for level, hashes in completed.items():
+                store.add_hashes(connection, level, edge.size >> STEP * level, hashes)
+            store.keep_edge(connection, grown)
+    return len(leaves)
+
+
+def sign(context: Context) -> None:
+    """Sign the tree if it has grown, provided that it is the one that was signed before, grown."""
+    now = context.clock.now()
+    with context.database.transaction() as connection:
+        edge = store.hold_edge(connection)
+        last = store.newest_checkpoint(connection)
+        if last and last.size == edge.size and last.root == edge.root():
+            return
+        if last and not begins_with(connection, (last.size, last.root), (edge.size, edge.root())):
+            raise HistoryChanged(f"the tree of {edge.size} leaves does not begin with that of {last.size}")
+        note = context.ledger_key.checkpoint(edge.size, edge.root())
+        store.add_checkpoint(connection, edge.size, edge.root(), note, now)
+        store.forget_checkpoints(connection, now - CHECKPOINTS_KEPT)
+
+
+def checkpoint(context: Context, *, cosigned: bool = False) -> str:
+    """The newest checkpoint, or the newest that a witness has cosigned, with every cosignature that it has."""
+    with context.database.reading() as connection:
+        return _checkpoint(connection, cosigned=cosigned)
+
+
+def tile(context: Context, path: str) -> bytes:
+    """A tile or a bundle of entries, by its path below `tile/`; whatever is not there yet is not found."""
+    try:
+        wanted = tile_at(path)
+    except ValueError as error:
+        raise not_found() from error
+    with context.database.reading() as connection:
+        if wanted.level == ENTRIES:
+            leaves = store.leaves(connection, wanted.first, wanted.width)
+            found, full = bundled(leaves), len(leaves) == wanted.width
+        else:
+            found = (store.tile_bytes(connection, wanted.level, wanted.index) or b"")[: wanted.width * HASH]
+            full = len(found) == wanted.width * HASH
+    if not full:
+        raise not_found()
+    return found
+
+
+def prover(connection: Connection) -> Callable[[int | None], Proof | None]:
+    """Proves lines by their index: against the newest cosigned checkpoint that holds them, or the newest of all."""
+    rows = [store.newest_cosigned(connection), store.newest_checkpoint(connection)]
+    node = nodes(connection)
+
+    def prove(index: int | None) -> Proof | None:
+        row = next((row for row in rows if row and index is not None and index < row.size), None)
+        if row is None or index is None:
+            return None
+        return Proof(index, tuple(inclusion_proof(index, row.size, node)), _with_cosignatures(connection, row))
+
+    return prove
+
+
+def proofs(context: Context, indexes: Sequence[int | None]) -> list[str | None]:
+    """Proofs for several lines, in order."""
+    with context.database.reading() as connection:
+        found = map(prover(connection), indexes)
+        return [str(proof) if proof else None for proof in found]
+
+
+def nodes(connection: Connection) -> Node:
+    """Reads the tree's hashes from its tiles."""
+
+    @lru_cache(64)
+    def tile_hashes(level: int, number: int) -> bytes:
+        return store.tile_bytes(connection, level, number) or b""
+
+    return reader(tile_hashes)
+
+
+def begins_with(connection: Connection, old: tuple[int, bytes], new: tuple[int, bytes]) -> bool:
+    """Whether the tree of that size and root is the beginning of the other, by the tiles that are kept."""
+    if not 0 < old[0] <= new[0]:
+        return old[0] == 0
+    return is_consistent(old, new, consistency_proof(old[0], new[0], nodes(connection)))
+
+
+def _checkpoint(connection: Connection, *, cosigned: bool) -> str:
+    row = store.newest_cosigned(connection) if cosigned else store.newest_checkpoint(connection)
+    if row is None:
+        raise not_found()
+    return _with_cosignatures(connection, row)
+
+
+def _with_cosignatures(connection: Connection, row: store.AnyRow) -> str:
+    return "".join([row.note, *(f"{line}\n" for line in store.cosignatures(connection, row.size))])

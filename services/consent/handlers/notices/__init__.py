@@ -1,0 +1,1 @@
+"""Telling agencies what to stop using."""

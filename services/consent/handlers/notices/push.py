@@ -1,0 +1,84 @@
+"""Pushes notices to the agencies that asked for it, again and again with longer and longer pauses, until they have them."""
+
+import threading
+from datetime import timedelta
+from typing import Any
+
+from services.common.clock import monotonic
+from services.common.database.advisory_locks import sole
+from services.common.errors import invalid
+from services.common.worker import Loop
+from services.consent.context import Context
+from services.consent.handlers.notices.poll import ERRORS, acknowledge
+from services.consent.notice_delivery import Unreachable
+from services.consent.security_event_tokens import as_set
+from services.consent.store import notices
+
+LOOK_SECONDS, STANDBY_SECONDS = 0.5, 1.0
+# Who takes longer for one notice gets one a round.
+SLOW_SECONDS = 1.0
+FIRST_PAUSE, LONGEST_PAUSE = timedelta(seconds=5), timedelta(hours=1)
+
+
+def set_place(context: Context, agency: str, url: str) -> None:
+    """Push an agency's notices to this URL from now on; it may still poll."""
+    if fault := context.pusher.fault(url):
+        raise invalid(fault)
+    with context.database.transaction() as connection:
+        notices.set_push_place(connection, agency, url)
+
+
+def forget_place(context: Context, agency: str) -> None:
+    """Push no more to an agency."""
+    with context.database.transaction() as connection:
+        notices.forget_push_place(connection, agency)
+
+
+def push_due(context: Context, limit: int = 100) -> int:
+    """Push what waits; how many notices arrived. An agency that is away, or slow, keeps nobody else's waiting."""
+    with context.database.reading() as connection:
+        due = notices.to_push(connection, context.clock.now(), limit)
+    arrived, done_with = 0, set[str]()
+    for row in due:
+        if row.agency in done_with:
+            continue
+        error, away, began = None, False, monotonic()
+        try:
+            error = context.pusher.send(row.url, as_set(context.signer, row))
+        except Unreachable:
+            away = True
+        if away or monotonic() - began > SLOW_SECONDS:
+            done_with.add(row.agency)
+        if away or error is not None:
+            _try_again(context, row, error, away=away)
+        else:
+            with context.database.transaction() as connection:
+                acknowledge(connection, row.agency, [row.id], context.clock.now())
+            arrived += 1
+    return arrived
+
+
+def _try_again(context: Context, row: Any, error: str | None, *, away: bool) -> None:
+    after = context.clock.now() + min(FIRST_PAUSE * 2 ** min(row.push_tries, 16), LONGEST_PAUSE)
+    with context.database.transaction() as connection:
+        notices.push_again(connection, row.id, after)
+        if away:
+            # Whatever else waits for it would not arrive either, and each would be tried for seconds.
+            notices.leave_alone(connection, row.agency, after)
+        if error in ERRORS:
+            notices.keep_error(connection, row.agency, row.id, error)
+
+
+def loop(context: Context) -> Loop:
+    """The one loop that pushes; a second one stands by until the first is gone."""
+
+    def run(stopping: threading.Event) -> None:
+        with sole(context.database, "push:consent") as alone:
+            while not stopping.is_set():
+                if not alone():
+                    stopping.wait(STANDBY_SECONDS)
+                    return
+                push_due(context)
+                stopping.wait(LOOK_SECONDS)
+
+    return run

@@ -1,0 +1,1 @@
+"""What operators need: key rotation, restoring, health checks."""

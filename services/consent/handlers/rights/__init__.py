@@ -1,0 +1,1 @@
+"""Her other rights: export, erasure, statistics, contacts, corrections, letters."""

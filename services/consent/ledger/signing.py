@@ -1,0 +1,42 @@
+"""The ledger's key: it signs checkpoints and receipts, so that one public key verifies all that the ledger says."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from joserfc import jwt
+from joserfc.jwk import OKPKey
+
+from services.common.encoding import base64url
+from services.common.transparency_log.signed_notes import PLAIN, Checkpoint, Verifier, signed
+
+RECEIPT_TYPE = "receipt+jwt"
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerKey:
+    """The ledger's name (the `origin` of its checkpoints) and its Ed25519 key."""
+
+    origin: str
+    key: Ed25519PrivateKey
+
+    @property
+    def verifier(self) -> Verifier:
+        """The public half, as whoever verifies the ledger must know it."""
+        return Verifier(self.origin, PLAIN, self.key.public_key().public_bytes_raw())
+
+    def checkpoint(self, size: int, root: bytes) -> str:
+        """A signed checkpoint. Notes hold line ends and signed JSON holds none, so that neither can pass for the other."""
+        return str(signed(str(Checkpoint(self.origin, size, root)), self.origin, self.key))
+
+    def receipt(self, claims: Mapping[str, Any]) -> str:
+        """Signed JSON (a compact JWS)."""
+        header = {"alg": "Ed25519", "typ": RECEIPT_TYPE, "kid": str(self.verifier).rpartition("+")[0]}
+        private = {"d": base64url(self.key.private_bytes_raw()), **jwk_of(self.verifier).as_dict(private=False)}
+        return jwt.encode(header, dict(claims), OKPKey.import_key(private), algorithms=["Ed25519"])
+
+
+def jwk_of(known: Verifier) -> OKPKey:
+    """A verifier's key as JSON Web Key."""
+    return OKPKey.import_key({"kty": "OKP", "crv": "Ed25519", "x": base64url(known.key)})

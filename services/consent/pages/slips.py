@@ -1,0 +1,85 @@
+"""For the people who hand over a slip: how to do it without looking, and the slip itself. Nothing about anybody is kept."""
+
+from typing import Annotated
+from uuid import UUID
+
+import segno
+from fastapi import APIRouter
+from fastapi.responses import HTMLResponse, Response
+from pydantic import BaseModel, Field
+
+from services.common.auth.access_tokens import Caller
+from services.common.errors import not_found
+from services.common.http.request_models import Body
+from services.consent.api.dependencies import ContextDep, SurvivorAuthDep
+from services.consent.handlers.accounts import preferences
+from services.consent.handlers.rights import corrections
+from services.consent.pages.labels import templates
+from services.consent.pages.page_context import Guest, PageRoute
+
+routes = APIRouter(prefix="/consent", tags=["agencies"])
+pages = APIRouter(prefix="/consent", include_in_schema=False, route_class=PageRoute)
+CORRECTIONS_AT_ONCE = 200
+Code = Annotated[str, Field(min_length=1, max_length=64)]
+
+
+class Slip(Body):
+    """The two codes that `POST /consent/v1/subjects` answered, as they came."""
+
+    claim_code: Code
+    revoke_code: Code
+    language: str = Field("en", pattern="^(en|fr)$", description="The language she wants to read.")
+
+
+class Correction(BaseModel):
+    """She says that what you have under a grant is not right. What is wrong, she will tell you herself."""
+
+    id: UUID
+    grant: UUID
+    ppid: str | None
+    category: str
+    asked_at: str
+
+
+class Corrections(BaseModel):
+    """The oldest first, at most 200."""
+
+    corrections: list[Correction]
+
+
+@pages.get("/workers/{agency}")
+def for_workers(guest: Guest, agency: str) -> Response:
+    """How to hand over a slip, at one agency."""
+    name = preferences.names(guest.context, [agency]).get(agency)
+    if name is None:
+        raise not_found()
+    return guest.show("workers.html", name=name)
+
+
+@routes.post("/v1/slips", response_class=HTMLResponse)
+def print_slip(auth: SurvivorAuthDep, _agency: Caller, slip: Slip) -> HTMLResponse:
+    """A slip to print and fold without reading it. Nothing of it is kept."""
+    address = f"{auth.origin}/my/start"
+    # Behind the `#`, the code is in no server's log; her browser's history forgets it as the page opens.
+    square = segno.make(f"{address}#{slip.claim_code}", error="m")
+    page = templates(slip.language, auth.zone).get_template("slip.html")
+    return HTMLResponse(page.render(slip=slip, address=address, square=square.svg_inline(scale=4, border=2)))
+
+
+@routes.get("/v1/corrections")
+def list_corrections(context: ContextDep, agency: Caller) -> Corrections:
+    """What survivors have asked you to put right, and you have not seen to."""
+    rows = corrections.waiting_for(context, agency, CORRECTIONS_AT_ONCE)
+    told = [
+        Correction(
+            id=row.id, grant=row.grant_id, ppid=row.ppid, category=row.category, asked_at=row.asked_at.isoformat()
+        )
+        for row in rows
+    ]
+    return Corrections(corrections=told)
+
+
+@routes.post("/v1/corrections/{correction}", status_code=204)
+def corrected(context: ContextDep, agency: Caller, correction: UUID) -> None:
+    """Say that it is put right. She can read that you did."""
+    corrections.corrected(context, agency, correction)

@@ -1,0 +1,35 @@
+"""How public files are asked for and answered: a tag is the hash of the bytes, and so says nothing that they do not."""
+
+from hashlib import sha256
+from typing import Annotated
+
+from fastapi import Depends, Request
+from fastapi.responses import Response
+
+from services.reporting.pages.catalogue import Holdings
+
+HTML = "text/html; charset=utf-8"
+# A page may learn of a revision; a file never changes. Neither is kept so long that it could not be called back.
+PAGE_SECONDS, FILE_SECONDS = 300, 3600
+
+
+async def the_holdings(request: Request) -> Holdings:
+    """All that a public route can reach."""
+    holdings: Holdings = request.app.state.holdings
+    return holdings
+
+
+TheHoldings = Annotated[Holdings, Depends(the_holdings)]
+
+
+def frozen(request: Request, content: bytes, media: str, seconds: int = FILE_SECONDS) -> Response:
+    """Bytes that anybody may have and keep for a while; or word that the caller has them already."""
+    tag = f'"{sha256(content).hexdigest()}"'
+    headers = {"etag": tag, "cache-control": f"public, max-age={seconds}"}
+    if {tag, "*"} & _held(request.headers.get("if-none-match", "")):
+        return Response(status_code=304, headers=headers)
+    return Response(content, media_type=media, headers=headers)
+
+
+def _held(header: str) -> set[str]:
+    return {part.strip().removeprefix("W/") for part in header.split(",")}

@@ -1,0 +1,1 @@
+"""Building, protecting, auditing and freezing publications."""

@@ -1,0 +1,57 @@
+"""What only the hub knows of its publications, kept for the audit of later ones: true sizes, and what each agency knows."""
+
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from services.auditor.insiders import Insider
+from services.reporting.publication.drafts import Draft
+from services.reporting.publication.secondary_suppression import Inside
+
+Truth = Mapping[str, Any]
+
+
+def truth(draft: Draft) -> Truth:
+    """The truth about a draft, as it is kept."""
+    agencies = draft.agencies()
+    # Of several that are equally large the first by name, so that it is always the same.
+    pair = sorted(sorted(agencies, key=lambda agency: (-agencies[agency], agency))[:2])
+    own = {agency: _some(draft.own(agency)) for agency in sorted(agencies)}
+    both = [[*two, sizes] for two, sizes in sorted(draft.both().items())]
+    return {"id": draft.id, "persons": draft.persons(), "own": own, "both": both, "pair": pair}
+
+
+def persons(truths: Sequence[Truth]) -> dict[str, int]:
+    """True sizes of all groups of people, by their names."""
+    return {name: size for one in truths for name, size in one["persons"].items()}
+
+
+def insiders(truths: Sequence[Truth]) -> list[Insider]:
+    """Every agency with what it knows of everything, and for each publication the two largest together."""
+    own: dict[str, dict[str, int]] = defaultdict(dict)
+    for one in truths:
+        for agency, sizes in one["own"].items():
+            own[agency].update(sizes)
+    singles = [Insider(own[agency]) for agency in sorted(own)]
+    return [*singles, *(_pair(one, own, truths) for one in truths if len(one["pair"]) == 2)]
+
+
+def of(draft: Draft, earlier: Sequence[Truth]) -> Inside:
+    """Everything that is known inside when a draft is to be protected."""
+    truths = [*earlier, truth(draft)]
+    return Inside(persons(truths), insiders(truths))
+
+
+def _pair(one: Truth, own: Mapping[str, Mapping[str, int]], truths: Sequence[Truth]) -> Insider:
+    """What two agencies know together: those that either knows, and nobody twice."""
+    together: Counter[str] = Counter()
+    for agency in one["pair"]:
+        together.update(own.get(agency, {}))
+    for first, second, sizes in (both for truth in truths for both in truth["both"]):
+        if [first, second] == one["pair"]:
+            together.subtract(sizes)
+    return Insider(dict(together), one["id"])
+
+
+def _some(sizes: Mapping[str, int]) -> dict[str, int]:
+    return {name: size for name, size in sizes.items() if size}

@@ -1,0 +1,308 @@
+"""Every path is gated: each route of each service is listed here with what a caller must show, and asks for just that."""
+
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, get_args
+
+import pytest
+from fastapi import FastAPI
+from fastapi.dependencies.models import Dependant
+from fastapi.routing import APIRoute, RouteContext, iter_route_contexts
+from starlette.middleware.base import BaseHTTPMiddleware
+from starlette.testclient import TestClient
+
+from services import composition
+from services.common.auth.access_tokens import Caller
+from services.common.service import Service
+from services.common.settings import Settings
+from services.consent.api.dependencies import SessionDep, SteppedUpDep
+from services.consent.api.internal import intake_only
+from services.consent.pages.page_context import her, her_hand, her_pin, sender
+
+# What a caller must show.
+TOKEN = "an agency's token and proof"
+SESSION = "her session"
+PIN = "her session, and her PIN a moment ago"
+INTAKE = "intake's own signature"
+PAGE = "her session; without it her page leads to the way in"
+FORM = "her session, and a form that was shown to it"
+PIN_FORM = "the same, and her PIN with it or a moment ago"
+GUEST_FORM = "a form that was shown to the same browser"
+NOTHING = "nothing"
+
+GATES: Mapping[object, str] = {
+    get_args(Caller)[1].dependency: TOKEN,
+    get_args(SessionDep)[1].dependency: SESSION,
+    get_args(SteppedUpDep)[1].dependency: PIN,
+    intake_only: INTAKE,
+    her: PAGE,
+    her_hand: FORM,
+    her_pin: PIN_FORM,
+    sender: GUEST_FORM,
+}
+# Each of these asks what the next one asks, and more.
+STRICTER = [PIN_FORM, FORM, PAGE]
+
+# Each with the reason why anybody may call it.
+PUBLIC = {
+    "GET /.well-known/oauth-authorization-server/intake": "says where tokens are to be had",
+    "GET /intake/.well-known/oauth-authorization-server": "the same",
+    "GET /intake/jwks.json": "public keys",
+    "GET /consent/jwks.json": "public keys",
+    "POST /intake/oauth/token": "checks the client's assertion and proof itself",
+    "GET /.well-known/authzen-configuration/consent": "says where decisions are to be had",
+    "GET /consent/.well-known/authzen-configuration": "the same",
+    "POST /my/v1/session": "is the way in, and checks her words or code itself",
+    "POST /my/v1/revoke-card": "checks the card's code itself; shows nothing, only takes away",
+    "GET /my": "shows the way in, or what a session may see",
+    "GET /my/": "the same",
+    "GET /my/start": "where a slip's code is typed",
+    "GET /my/card": "where a card's code is typed",
+    "GET /my/check": "where a letter's code is typed",
+    "GET /my/about": "what leaving can do and what it cannot",
+    "GET /my/today": "a calendar",
+    "GET /my/files/{name}": "a style, two scripts and an icon",
+    "GET /consent/workers/{agency}": "how to hand over a slip; nothing about anybody",
+    "POST /my/leave": "must always work; shows nothing",
+    "GET /reporting": "leads to the page",
+    "GET /reporting/": "the same",
+    "GET /reporting/files/{name}": "a style and an icon",
+    "GET /reporting/{language}": "facts about services, and frozen, audited bytes as a page",
+    "GET /reporting/{language}/": "the same",
+    "GET /reporting/{language}/method": "the rules of hiding",
+    "GET /reporting/{language}/archive": "what is published",
+    "GET /reporting/{language}/{subject}": "leads to the newest publication that says something of it",
+    "GET /reporting/{language}/r/{publication}": "frozen, audited bytes as a page",
+    "GET /reporting/{language}/r/{publication}/{subject}": "the same",
+    "GET /reporting/v1/capacity": "facts about services",
+    "GET /reporting/v1/publications": "what is published",
+    "GET /reporting/v1/publications/{publication}/certificate.json": "frozen, audited bytes",
+    "GET /reporting/v1/publications/{publication}/tables/{file}": "frozen, audited bytes",
+    "GET /consent/v1/ledger/key": "a public key",
+    "GET /consent/v1/ledger/checkpoint": "a size, a hash and signatures, which anybody may verify",
+    "GET /consent/v1/ledger/checkpoint/cosigned": "the same",
+    "GET /consent/v1/ledger/tile/{path}": "hashes and commitments, which anybody may verify",
+    **{f"GET /{name}/health/{kind}": "one word" for name in composition.NAMES for kind in ("live", "ready")},
+}
+GATED = {
+    "POST /intake/v1/events": TOKEN,
+    "GET /intake/v1/events/{event_id}": TOKEN,
+    "POST /consent/v1/subjects": TOKEN,
+    "POST /consent/v1/links": TOKEN,
+    "POST /consent/v1/consent-requests": TOKEN,
+    "POST /consent/v1/age-bands": TOKEN,
+    "POST /consent/v1/revocations": TOKEN,
+    "POST /consent/v1/openings": TOKEN,
+    "POST /consent/v1/ledger/cosignatures": TOKEN,
+    "POST /consent/v1/notices/poll": TOKEN,
+    "PUT /consent/v1/notices/push": TOKEN,
+    "DELETE /consent/v1/notices/push": TOKEN,
+    "POST /consent/v1/notices/{jti}/attestation": TOKEN,
+    "GET /consent/v1/second-looks": TOKEN,
+    "POST /consent/v1/second-looks/{name}": TOKEN,
+    "POST /consent/v1/compelled-disclosures": TOKEN,
+    "POST /consent/access/v1/evaluation": TOKEN,
+    "POST /consent/access/v1/evaluations": TOKEN,
+    "GET /referral/v1/inbox": TOKEN,
+    "GET /referral/v1/offers": TOKEN,
+    "GET /referral/v1/referrals/{referral}": TOKEN,
+    "POST /my/v1/session/step-up": SESSION,
+    "DELETE /my/v1/session": SESSION,
+    "POST /my/v1/words": PIN,
+    "POST /my/v1/pin": PIN,
+    "GET /my/v1/grants": SESSION,
+    "POST /my/v1/grants": PIN,
+    "DELETE /my/v1/grants/{grant}": SESSION,
+    "POST /my/v1/pause": SESSION,
+    "POST /my/v1/resume": PIN,
+    "GET /my/v1/restrictions": SESSION,
+    "POST /my/v1/restrictions": SESSION,
+    "DELETE /my/v1/restrictions/{restriction}": PIN,
+    "GET /my/v1/requests": SESSION,
+    # These two ask for the PIN inside, when the answer is yes; tests/consent shows it.
+    "POST /my/v1/requests/{request_id}": SESSION,
+    "PUT /my/v1/statistics": SESSION,
+    "POST /my/v1/link-codes": PIN,
+    "GET /my/v1/ledger": SESSION,
+    "GET /my/v1/receipts/{grant}": SESSION,
+    "GET /my/v1/agencies": SESSION,
+    "GET /my/v1/notices": SESSION,
+    "GET /my/v1/waiting": SESSION,
+    "GET /my/v1/compelled": SESSION,
+    "GET /my/v1/export": PIN,
+    "DELETE /my/v1": PIN,
+    "POST /consent/v1/slips": TOKEN,
+    "GET /consent/v1/corrections": TOKEN,
+    "POST /consent/v1/corrections/{correction}": TOKEN,
+    "POST /internal/consent/v1/decisions": INTAKE,
+}
+# Each checks the secret that was typed itself.
+TYPED = {f"POST /my/{path}": GUEST_FORM for path in ("in", "in/key", "start", "card", "check")}
+PAGES = {
+    "GET /my/still": PAGE,
+    "POST /my/language": FORM,
+    "GET /my/yes": PAGE,
+    "POST /my/yes/change": FORM,
+    "POST /my/yes/check": FORM,
+    "POST /my/yes": PIN_FORM,
+    "GET /my/yes/{grant}": PAGE,
+    "POST /my/requests/{request_id}/no": FORM,
+    "POST /my/stop/{grant}": FORM,
+    "GET /my/stopped/{grant}": PAGE,
+    "POST /my/pause": FORM,
+    "POST /my/resume": PIN_FORM,
+    "POST /my/link": PIN_FORM,
+    "GET /my/never": PAGE,
+    "POST /my/never": FORM,
+    "POST /my/never/{restriction}/lift": PIN_FORM,
+    "GET /my/past": PAGE,
+    "GET /my/mine": PAGE,
+    "POST /my/copy": PIN_FORM,
+    "POST /my/read": PIN_FORM,
+    "POST /my/right": FORM,
+    "GET /my/delete": PAGE,
+    "POST /my/delete": PIN_FORM,
+    "GET /my/counted": PAGE,
+    "POST /my/counted/yes": PIN_FORM,
+    "POST /my/counted/no": FORM,
+    "GET /my/reach": PAGE,
+    "POST /my/reach": PIN_FORM,
+    "POST /my/reach/still": PIN_FORM,
+    "POST /my/reach/none": FORM,
+    "GET /my/paper": PAGE,
+    "POST /my/paper/card": PIN_FORM,
+    "POST /my/paper/letter": PIN_FORM,
+    "POST /my/paper/letter/{letter}/end": FORM,
+    "GET /my/keys": PAGE,
+    "POST /my/words": PIN_FORM,
+    "POST /my/pin": PIN_FORM,
+    "POST /my/keys/new": PIN_FORM,
+    "POST /my/keys/add": PIN_FORM,
+    "POST /my/keys/remove": FORM,
+}
+INVENTORY = {**GATED, **PAGES, **TYPED, **dict.fromkeys(PUBLIC, NOTHING)}
+SOME_ID = "00000000-0000-4000-8000-000000000000"
+
+
+@pytest.fixture(scope="module")
+def services(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Service]]:
+    folder: Path = tmp_path_factory.mktemp("hub")
+    built = composition.build_all(Settings(data=folder), "http://127.0.0.1:1")
+    for service in built:
+        composition.migrate(service)
+    yield built
+    for service in built:
+        service.close()
+
+
+def apps(services: list[Service]) -> list[FastAPI]:
+    found = [app for service in services for app in (service.app, service.inner_app) if app is not None]
+    assert all(isinstance(app, FastAPI) for app in found)
+    return [app for app in found if isinstance(app, FastAPI)]
+
+
+def routes(services: list[Service]) -> Iterator[tuple[str, RouteContext, FastAPI]]:
+    for app in apps(services):
+        for route in iter_route_contexts(app.routes):
+            # Anything else (a mount, a static folder) would answer without being listed.
+            assert isinstance(route.original_route, APIRoute), route
+            yield from ((f"{method} {route.path_format}", route, app) for method in sorted(route.methods or ()))
+
+
+def dependencies(dependant: Dependant) -> Iterator[Callable[..., Any] | None]:
+    for inner in dependant.dependencies:
+        yield inner.call
+        yield from dependencies(inner)
+
+
+def gate(route: RouteContext) -> str:
+    found = {GATES[call] for call in dependencies(route.dependant) if call in GATES}
+    asked = next((name for name in STRICTER if name in found), None)
+    left = found - set(STRICTER[STRICTER.index(asked) :]) | {asked} if asked else found
+    assert len(left) <= 1, "a route has one gate"
+    return left.pop() if left else NOTHING
+
+
+def test_the_inventory_lists_every_route_and_no_other(services: list[Service]) -> None:
+    assert sorted(name for name, _, _ in routes(services)) == sorted(INVENTORY)
+
+
+def test_every_path_is_gated_as_the_inventory_says(services: list[Service]) -> None:
+    assert {name: gate(route) for name, route, _ in routes(services)} == INVENTORY
+
+
+@pytest.mark.parametrize("name", GATED)
+def test_without_what_it_asks_for_a_route_answers_401_and_nothing_else(services: list[Service], name: str) -> None:
+    [(route, app)] = [(route, app) for found, route, app in routes(services) if found == name]
+    method, path = name.split(" ")
+    parameters = {parameter.name: SOME_ID for parameter in route.dependant.path_params}
+    with TestClient(app, base_url="http://127.0.0.1:8080") as client:
+        bare = client.request(method, path.format(**parameters))
+        dressed = client.request(
+            method,
+            path.format(**parameters),
+            headers={"authorization": "DPoP x", "dpop": "x", "cookie": "s=x", "x-forwarded-for": "127.0.0.1"},
+        )
+    for answer in (bare, dressed):
+        assert answer.status_code == 401
+        assert answer.headers["content-type"] == "application/problem+json"
+        assert set(answer.json()) <= {"type", "title", "status", "errors"}
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_without_a_session_a_page_of_hers_shows_nothing_and_leads_to_the_way_in(
+    services: list[Service], name: str
+) -> None:
+    [(route, app)] = [(route, app) for found, route, app in routes(services) if found == name]
+    method, path = name.split(" ")
+    parameters = {parameter.name: SOME_ID for parameter in route.dependant.path_params}
+    with TestClient(app, base_url="http://127.0.0.1:8080", follow_redirects=False) as client:
+        for cookie in ({}, {"cookie": "s=x"}):
+            answer = client.request(method, path.format(**parameters), headers=cookie)
+            assert (answer.status_code, answer.headers["location"], answer.content) == (303, "/my", b"")
+
+
+@pytest.mark.parametrize("name", TYPED)
+def test_a_form_that_nobody_was_shown_is_not_taken(services: list[Service], name: str) -> None:
+    [(_, app)] = [(route, app) for found, route, app in routes(services) if found == name]
+    with TestClient(app, base_url="http://127.0.0.1:8080") as client:
+        for form in ({}, {"form": "0" * 64}):
+            answer = client.post(name.split(" ")[1], data={"words": "some words", "code": "abcd-efgh", **form})
+            assert answer.status_code == 403
+
+
+# How much a caller must show, from nothing on. What an agency passes on of her spoken word is its own token's business.
+ASSURANCE = {NOTHING: 0, SESSION: 1, PAGE: 1, FORM: 1, PIN: 2, PIN_FORM: 2}
+TAKES_AWAY = (
+    "DELETE /my/v1/grants/{grant}",
+    "POST /my/v1/pause",
+    "POST /my/v1/restrictions",
+    "POST /my/v1/revoke-card",
+    "POST /my/stop/{grant}",
+    "POST /my/pause",
+)
+SHOWS = ("GET /my/v1/grants", "GET /my/v1/restrictions", "GET /my/v1/requests", "GET /my/v1/ledger")
+GIVES = (
+    "POST /my/v1/grants",
+    "POST /my/v1/resume",
+    "DELETE /my/v1/restrictions/{restriction}",
+    "POST /my/v1/link-codes",
+)
+
+
+def test_what_takes_away_never_asks_for_more_than_what_shows_and_less_than_what_gives() -> None:
+    taking, showing, giving = ({ASSURANCE[INVENTORY[name]] for name in names} for names in (TAKES_AWAY, SHOWS, GIVES))
+
+    assert max(taking) <= min(showing) <= max(showing) < min(giving)
+
+
+def test_no_application_has_a_middleware_that_buffers(services: list[Service]) -> None:
+    for app in apps(services):
+        for middleware in app.user_middleware:
+            assert isinstance(middleware.cls, type)
+            assert not issubclass(middleware.cls, BaseHTTPMiddleware)
+
+
+def test_no_application_serves_its_own_documentation(services: list[Service]) -> None:
+    for app in apps(services):
+        assert (app.docs_url, app.redoc_url, app.openapi_url) == (None, None, None)

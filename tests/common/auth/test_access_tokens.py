@@ -1,0 +1,273 @@
+"""Who is let through to a partner's routes: the holder of a fresh token and of the key that it is bound to."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import closing
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fastapi import APIRouter, Request
+from joserfc.jwk import KeySet, OKPKey
+from starlette.testclient import TestClient
+
+from services.common.auth.access_tokens import AccessGate, TokenKeys, VerifiedTokens
+from services.common.auth.access_tokens import Caller as TheCaller
+from services.common.auth.jose import Signed
+from services.common.auth.replay import ReplayGuard
+from services.common.database.engine import Database
+from services.common.errors import Problem
+from services.common.http.app import create_app
+from services.common.http.server import BackgroundServer, listen, origin
+from tests.support.clocks import StillClock
+from tests.support.partners import ISSUER, NOW, Caller, Issuer
+from tests.support.plumbing import metadata, plumbing
+
+HUB = "https://hub.example"
+PATH = "/intake/v1/events"
+CANARY = "sample-aspen-canary"
+routes = APIRouter()
+
+
+@routes.api_route("/intake/v1/events", methods=["GET", "POST"])
+@routes.get("/intake/v1/events/{event_id:path}")
+def who(caller: TheCaller, event_id: str = "") -> dict[str, str]:
+    return {"caller": caller, "event": event_id}
+
+
+class SurvivorAuth:
+    """A route behind the gate, and someone in front of it."""
+
+    def __init__(self, database: Database) -> None:
+        self.clock, self.issuer, self.caller = StillClock(), Issuer(), Caller()
+        self.standings: dict[str, str] = {"agency-a": "active"}
+        self.gate = AccessGate(
+            keys=TokenKeys(keys=KeySet([self.issuer.key])),
+            issuer=ISSUER,
+            public_url=HUB,
+            replay=ReplayGuard(database, plumbing.replay),
+            clock=self.clock,
+            standing=self.standings.get,
+        )
+        self.http = TestClient(create_app("test", "", [routes], gate=self.gate), base_url=HUB)
+
+    def token(self, header: Mapping[str, Any] | None = None, **claims: Any) -> str:
+        return self.issuer.token(self.caller.key, header, **claims)
+
+    def knock(self, token: str, proof: str | None = None, *, method: str = "GET", path: str = PATH) -> Any:
+        """The answer to a request with that token; a good proof goes with it unless another is given."""
+        proof = self.caller.proof(method, HUB + path.partition("?")[0], token) if proof is None else proof
+        return self.http.request(method, path, headers={"authorization": f"DPoP {token}", "dpop": proof})
+
+    def refused(self, answer: Any, status: int = 401) -> str:
+        """The member named in a refusal."""
+        assert answer.status_code == status
+        assert answer.headers["content-type"] == "application/problem+json"
+        assert CANARY not in answer.text
+        return str(answer.json()["errors"][0]["member"])
+
+
+@pytest.fixture
+def door(tmp_path: Path) -> Iterator[SurvivorAuth]:
+    with closing(Database(f"sqlite:///{tmp_path / 'replay.sqlite'}")) as database:
+        metadata.create_all(database.engine)
+        yield SurvivorAuth(database)
+
+
+def test_the_holder_of_token_and_key_is_let_through(door: SurvivorAuth) -> None:
+    assert door.knock(door.token()).json() == {"caller": "agency-a", "event": ""}
+    assert door.knock(door.token(), method="POST").json() == {"caller": "agency-a", "event": ""}
+
+
+def test_a_token_serves_many_requests_each_with_a_proof_of_its_own(door: SurvivorAuth) -> None:
+    token = door.token()
+    assert [door.knock(token).status_code for _ in range(3)] == [200, 200, 200]
+    proof = door.caller.proof("GET", HUB + PATH, token)
+    assert door.knock(token, proof).status_code == 200
+    assert door.refused(door.knock(token, proof)) == "DPoP jti"
+
+
+def test_the_query_is_no_part_of_what_a_proof_is_for(door: SurvivorAuth) -> None:
+    assert door.knock(door.token(), path=f"{PATH}?cursor=abc").status_code == 200
+
+
+@pytest.mark.parametrize("name", ["a%2Fb", "a%3Fb", "%25", "a%20b", "%C3%A9"])
+def test_a_proof_is_for_the_path_as_it_was_sent(door: SurvivorAuth, name: str) -> None:
+    assert door.knock(door.token(), path=f"{PATH}/{name}").status_code == 200
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {},
+        {"authorization": "DPoP"},
+        {"authorization": "DPoP "},
+        {"authorization": "Basic YTpi"},
+        {"authorization": CANARY},
+    ],
+)
+def test_without_a_token_nobody_is_let_through(door: SurvivorAuth, headers: dict[str, str]) -> None:
+    answer = door.http.get(PATH, headers=headers)
+    assert door.refused(answer) == "Authorization"
+    assert answer.headers["www-authenticate"].startswith("DPoP ")
+
+
+def test_a_bound_token_is_no_bearer_token(door: SurvivorAuth) -> None:
+    token = door.token()
+    assert door.refused(door.http.get(PATH, headers={"authorization": f"Bearer {token}"})) == "Authorization"
+    assert door.refused(door.http.get(PATH, headers={"authorization": f"DPoP {token}"})) == "DPoP"
+
+
+def test_the_scheme_may_be_spelt_in_any_case(door: SurvivorAuth) -> None:
+    token = door.token()
+    headers = {"authorization": f"dpop {token}", "dpop": door.caller.proof("GET", HUB + PATH, token)}
+    assert door.http.get(PATH, headers=headers).status_code == 200
+
+
+WRONG_CLAIMS: dict[str, list[Any]] = {
+    "exp": [NOW, NOW - 1, None, "never", True],
+    "iss": [None, "https://other.example/intake", CANARY, [ISSUER]],
+    "aud": [None, "urn:other:hub", CANARY, ["urn:fireweed:hub", CANARY]],
+    "client_id": [None, "", 1, "x" * 257],
+    "jti": [None, "", 1],
+    "iat": [NOW + 11, "now"],
+    "nbf": [NOW + 11, "now"],
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [(name, value) for name, values in WRONG_CLAIMS.items() for value in values]
+)
+def test_a_token_with_a_claim_that_is_missing_or_wrong_is_refused(door: SurvivorAuth, name: str, value: Any) -> None:
+    assert door.refused(door.knock(door.token(None, **{name: value}))) == f"access token {name}"
+
+
+@pytest.mark.parametrize("kind", ["JWT", "dpop+jwt", None, CANARY])
+def test_a_signed_text_of_another_kind_is_no_token(door: SurvivorAuth, kind: str | None) -> None:
+    assert door.refused(door.knock(door.token({"typ": kind}))) == "access token typ"
+
+
+def test_a_token_that_somebody_else_signed_is_refused(door: SurvivorAuth) -> None:
+    assert door.refused(door.knock(Issuer().token(door.caller.key))) == "access token signature"
+
+
+@pytest.mark.parametrize("token", [CANARY, "a.b.c", "eyJhbGciOiJub25lIn0.e30.", f"{CANARY}.e30.e30"])
+def test_garbage_is_no_token(door: SurvivorAuth, token: str) -> None:
+    assert door.refused(door.knock(token)).startswith("access token")
+
+
+def test_a_stolen_token_is_worth_nothing_without_its_key(door: SurvivorAuth) -> None:
+    token, thief = door.token(), Caller()
+    assert door.refused(door.knock(token, thief.proof("GET", HUB + PATH, token))) == "access token cnf"
+
+
+@pytest.mark.parametrize("cnf", [None, {}, {"jkt": ""}, {"x5t#S256": CANARY}])
+def test_a_token_that_is_bound_to_no_key_is_refused(door: SurvivorAuth, cnf: object) -> None:
+    assert door.refused(door.knock(door.token(cnf=cnf))) == "access token cnf"
+
+
+def test_a_proof_for_another_token_method_or_path_is_refused(door: SurvivorAuth) -> None:
+    token = door.token()
+    for member, proof in {
+        "DPoP ath": door.caller.proof("GET", HUB + PATH, door.token()),
+        "DPoP htm": door.caller.proof("POST", HUB + PATH, token),
+        "DPoP htu": door.caller.proof("GET", f"{HUB}/consent/v1/openings", token),
+    }.items():
+        answer = door.knock(token, proof)
+        assert door.refused(answer) == member
+        assert 'error="invalid_dpop_proof"' in answer.headers["www-authenticate"]
+
+
+def test_two_proofs_are_no_proof(door: SurvivorAuth) -> None:
+    token = door.token()
+    proofs = [("dpop", door.caller.proof("GET", HUB + PATH, token)) for _ in range(2)]
+    answer = door.http.get(PATH, headers=[("authorization", f"DPoP {token}"), *proofs])
+    assert door.refused(answer).startswith("DPoP")
+
+
+def test_a_token_ends_at_its_time_even_though_it_was_seen_before(door: SurvivorAuth) -> None:
+    token = door.token()
+    assert door.knock(token).status_code == 200
+    door.clock.move(timedelta(seconds=300))
+    proof = door.caller.proof("GET", HUB + PATH, token, iat=NOW + 300)
+    assert door.refused(door.knock(token, proof)) == "access token exp"
+
+
+@pytest.mark.parametrize("standing", ["suspended", None, "", CANARY])
+def test_an_agency_that_is_not_active_is_told_so_and_no_more(door: SurvivorAuth, standing: str | None) -> None:
+    token = door.token()
+    assert door.knock(token).status_code == 200
+    door.standings |= {"agency-a": standing or ""}
+    if standing is None:
+        del door.standings["agency-a"]
+    answer = door.knock(token)
+    assert answer.status_code == 403
+    assert answer.json() == {
+        "type": "urn:fireweed:problem:not-active",
+        "title": "Your agency may not act here now. Please ask the hub's operator.",
+        "status": 403,
+    }
+
+
+def test_a_stranger_does_not_learn_an_agencys_standing(door: SurvivorAuth) -> None:
+    door.standings.clear()
+    assert door.knock(Issuer().token(door.caller.key)).status_code == 401
+
+
+def test_a_signature_is_checked_once_and_never_taken_for_another_tokens() -> None:
+    seen, checks = VerifiedTokens(), list[str]()
+
+    def check(token: str) -> Signed:
+        checks.append(token)
+        return Signed({}, {"token": token})
+
+    for token in ("a", "b", "a", "a", "b"):
+        assert seen.get(token, lambda token=token: check(token)).claims == {"token": token}  # type: ignore[misc]
+    assert checks == ["a", "b"]
+
+
+def test_a_token_whose_check_fails_is_not_remembered() -> None:
+    seen = VerifiedTokens()
+
+    def fail() -> Signed:
+        raise LookupError
+
+    for _time in range(2):
+        with pytest.raises(LookupError):
+            seen.get("a", fail)
+
+
+def test_only_so_many_tokens_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("services.common.auth.access_tokens.KEPT_TOKENS", 3)
+    seen = VerifiedTokens()
+    for number in range(10):
+        seen.get(str(number), lambda: Signed({}, {}))
+    assert len(seen._kept) == 3
+
+
+key_routes = APIRouter()
+
+
+@key_routes.get("/jwks.json")
+def published(request: Request) -> Any:
+    if request.app.state.answers.pop(0) == "keys":
+        return {"keys": [request.app.state.key.as_dict(private=False)]}
+    raise Problem(500, "test", "test")
+
+
+def test_keys_are_read_from_their_url_and_kept_when_it_fails() -> None:
+    listener = listen(0)
+    key = OKPKey.generate_key("Ed25519")
+    app = create_app("test", "", [key_routes], key=key, answers=["fails", "keys", "fails"])
+    server = BackgroundServer(app, listener)
+    server.start()
+    try:
+        keys = TokenKeys(url=f"{origin(listener)}/jwks.json")
+        with pytest.raises(Problem) as caught:
+            keys.current()
+        assert (caught.value.status, "Retry-After" in caught.value.headers) == (503, True)
+        assert [key.thumbprint() for key in keys.current().keys] == [key.thumbprint()]
+        keys.refresh()
+        assert [key.thumbprint() for key in keys.current().keys] == [key.thumbprint()]
+    finally:
+        server.stop()

@@ -1,0 +1,91 @@
+"""Being the only one of a kind, and being told of work, on PostgreSQL."""
+
+from contextlib import closing
+
+import pytest
+from sqlalchemy import text
+from sqlalchemy.exc import OperationalError
+
+from services.common.database.advisory_locks import notified, sole
+from services.common.database.engine import Database
+from tests.support.servers import end_sessions
+
+only_sqlite = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+only_postgresql = pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+
+
+class Unforeseen(Exception):
+    """Something that goes wrong in the middle."""
+
+
+@only_postgresql
+def test_only_one_holds_a_name_at_a_time(database: Database, database_url: str) -> None:
+    with closing(Database(database_url)) as another_process:
+        with sole(database, "relay:test") as first:
+            assert first()
+            with sole(another_process, "relay:test") as second:
+                assert not second()
+            with sole(another_process, "relay:other") as other:
+                assert other()
+            assert first()
+        with sole(another_process, "relay:test") as third:
+            assert third()
+
+
+@only_postgresql
+def test_a_name_is_free_as_soon_as_its_holder_fails(database: Database, database_url: str) -> None:
+    with pytest.raises(Unforeseen), sole(database, "relay:test"):
+        raise Unforeseen
+    with closing(Database(database_url)) as another_process, sole(another_process, "relay:test") as alone:
+        assert alone()
+
+
+@only_postgresql
+def test_a_holder_that_lost_its_connection_is_told_of_an_outage(database: Database, database_url: str) -> None:
+    def hold_on() -> None:
+        with sole(database, "relay:test") as alone:
+            assert alone()
+            end_sessions(database_url)
+            alone()
+
+    # An `OperationalError` is an outage to the worker, which then begins again; anything else would end the process.
+    with pytest.raises(OperationalError):
+        hold_on()
+
+
+@only_postgresql
+def test_a_listener_that_lost_its_connection_is_told_of_an_outage(database: Database, database_url: str) -> None:
+    def listen_on() -> None:
+        with notified(database, "outbox") as wait:
+            end_sessions(database_url)
+            wait(5.0)
+
+    with pytest.raises(OperationalError):
+        listen_on()
+
+
+@only_postgresql
+def test_the_name_of_a_holder_that_lost_its_connection_is_free(database: Database, database_url: str) -> None:
+    with closing(Database(database_url)) as another_process, sole(database, "relay:test") as alone:
+        assert alone()
+        end_sessions(database_url)
+        with sole(another_process, "relay:test") as successor:
+            assert successor()
+            with pytest.raises(OperationalError):
+                alone()
+
+
+@only_postgresql
+def test_waiting_to_be_the_only_one_holds_no_transaction_open(database: Database, database_url: str) -> None:
+    with sole(database, "relay:test") as alone, closing(Database(database_url)) as watcher:
+        assert alone()
+        with watcher.reading() as connection:
+            others = "SELECT state FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+            assert set(connection.scalars(text(others))) == {"idle"}
+
+
+@only_sqlite
+def test_one_process_is_always_alone_with_its_file(database: Database) -> None:
+    with sole(database, "relay:test") as first, sole(database, "relay:test") as second:
+        assert first()
+        assert second()

@@ -1,0 +1,146 @@
+"""Every service's database comes to its newest shape from nothing, from anywhere, and however many ask at once."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Column, Integer, MetaData, Table, inspect, text
+
+import services
+from deploy.testing.postgresql import PostgresServer
+from services import composition
+from services.common.database.column_types import BigId, Instant, Json
+from services.common.database.engine import Database
+from services.common.database.migrations import differences, missing_steps, upgrade, write_step
+from services.common.service import Service
+from services.common.service_tables import define_plumbing
+from services.common.settings import Settings
+from tests.support.hubs import environment
+
+IMPORTS = "import json, sys; from services import rooms; from services.common.settings import Settings"
+UPGRADE = f"{IMPORTS}; print(json.dumps(rooms.migrate_all(Settings(), (sys.argv[1],))))"
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def settings(request: pytest.FixtureRequest, tmp_path: Path) -> Settings:
+    """Where a service finds an empty database, on each kind in turn."""
+    if request.param == "sqlite":
+        return Settings(data=tmp_path)
+    server: PostgresServer = request.getfixturevalue("postgres_server")
+    return Settings(data=tmp_path, database_url=server.empty_database())
+
+
+@pytest.fixture(params=composition.NAMES)
+def service(request: pytest.FixtureRequest, settings: Settings) -> Iterator[Service]:
+    with closing(composition.build_one(request.param, settings)) as made:
+        yield made
+
+
+@pytest.fixture
+def intake(settings: Settings) -> Iterator[Service]:
+    with closing(composition.build_one("intake", settings)) as made:
+        yield made
+
+
+def tables(service: Service) -> set[str]:
+    return set(inspect(service.database.engine).get_table_names()) - {"alembic_version"}
+
+
+def test_an_empty_database_comes_to_the_shape_that_the_models_say(service: Service) -> None:
+    missing = missing_steps(service.name, service.database)
+    assert missing
+    assert upgrade(service.name, service.database) == missing
+    assert list(differences(service.database, service.metadata)) == []
+    assert tables(service) == set(service.metadata.tables)
+
+
+def test_there_is_nothing_to_do_a_second_time(service: Service) -> None:
+    upgrade(service.name, service.database)
+    assert missing_steps(service.name, service.database) == []
+    assert upgrade(service.name, service.database) == []
+
+
+def test_looking_for_missing_steps_takes_none(intake: Service) -> None:
+    assert missing_steps("intake", intake.database) == missing_steps("intake", intake.database)
+    assert tables(intake) == set()
+
+
+def test_a_database_that_stopped_half_way_goes_on_from_there(intake: Service) -> None:
+    steps = missing_steps("intake", intake.database)
+    upgrade("intake", intake.database)
+    with intake.database.transaction() as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = '0001'"))
+    later = missing_steps("intake", intake.database)
+    assert later
+    assert len(later) == len(steps) - 1
+    assert upgrade("intake", intake.database) == later
+
+
+def test_a_step_that_fails_takes_the_whole_upgrade_back(intake: Service) -> None:
+    with intake.database.transaction() as connection:
+        connection.execute(text("CREATE TABLE used_once (wrong INTEGER)"))
+    with pytest.raises(Exception, match="used_once"):
+        upgrade("intake", intake.database)
+    assert tables(intake) == {"used_once"}
+    assert missing_steps("intake", intake.database)
+
+
+def test_what_the_models_say_beyond_the_steps_is_told(intake: Service) -> None:
+    upgrade("intake", intake.database)
+    metadata = MetaData()
+    for table in intake.metadata.tables.values():
+        table.to_metadata(metadata)
+    Table("forgotten", metadata, Column("id", Integer, primary_key=True))
+    found = list(differences(intake.database, metadata))
+    assert [(difference[0], difference[1].name) for difference in found] == [("add_table", "forgotten")]
+
+
+@pytest.mark.parametrize("settings", ["postgresql"], indirect=True)
+def test_processes_that_start_at_once_take_each_step_once(settings: Settings) -> None:
+    command = [sys.executable, "-c", UPGRADE, "reporting"]
+    processes = [
+        subprocess.Popen(command, env=environment(settings), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        for _ in range(2)
+    ]
+    ends = [(*process.communicate(timeout=60), process.returncode) for process in processes]
+    assert [(errors, status) for _told, errors, status in ends] == [("", 0)] * 2
+    assert sorted(json.loads(told)["reporting"] == [] for told, _errors, _status in ends) == [False, True]
+    with closing(composition.build_one("reporting", settings)) as service:
+        assert list(differences(service.database, service.metadata)) == []
+
+
+@pytest.fixture
+def probe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A service that only these tests know; the folder of its migrations."""
+    folder = tmp_path / "more" / "probe" / "migrations"
+    folder.mkdir(parents=True)
+    (folder.parent / "__init__.py").touch()
+    monkeypatch.setattr(services, "__path__", [*services.__path__, str(tmp_path / "more")])
+    yield folder
+    for name in [name for name in sys.modules if name.startswith("services.probe")]:
+        del sys.modules[name]
+
+
+def test_a_step_that_was_written_makes_the_difference_in_the_projects_own_words(
+    database: Database, probe: Path
+) -> None:
+    metadata = MetaData()
+    plumbing = define_plumbing(metadata)
+    Table("thing", metadata, Column("id", BigId, primary_key=True), Column("facts", Json), Column("at", Instant))
+    write_step("probe", database, metadata, "first tables")
+    assert [path.name for path in probe.glob("*.py")] == ["0001_first_tables.py"]
+    words = (probe / "0001_first_tables.py").read_text()
+    assert words.startswith('"""First tables."""\n')
+    for column in ("'id', BigId", "'facts', Json", "'at', Instant()"):
+        assert f"sa.Column({column}" in words
+    assert upgrade("probe", database) == ["First tables."]
+    assert list(differences(database, metadata)) == []
+    plumbing.outbox.table.append_column(Column("later", Integer))
+    write_step("probe", database, metadata, "one column more")
+    assert missing_steps("probe", database) == ["One column more."]
+    assert upgrade("probe", database) == ["One column more."]
+    assert list(differences(database, metadata)) == []

@@ -1,0 +1,82 @@
+"""Who has her words and guesses her PIN is slowed down; she looks, takes away and comes in as before."""
+
+from datetime import timedelta
+
+import pytest
+
+from services.common.errors import Problem
+from services.consent.handlers.accounts import pin_attempts, sessions
+from services.consent.handlers.accounts.pin_attempts import FREE_TRIES, STEP
+from services.consent.handlers.accounts.sessions import Session
+from services.consent.handlers.grants import grants
+from tests.support.consent import House, Person
+
+PIN = "271828"
+
+
+@pytest.fixture
+def claimed(house: House) -> Person:
+    person = house.person()
+    sessions.claim(house.context, person.claim_code, PIN)
+    return person
+
+
+def guess(house: House, person: Person, pin: str = "000000") -> str:
+    """What became of one guess, in a session of its own."""
+    here: Session = house.here(person)
+    try:
+        pin_attempts.step_up(house.context, here, pin)
+    except Problem as problem:
+        return problem.code
+    return "right"
+
+
+def test_after_too_many_wrong_pins_there_is_one_try_a_minute_over_all_sessions(house: House, claimed: Person) -> None:
+    assert {guess(house, claimed) for _ in range(FREE_TRIES)} == {"wrong-pin"}
+    assert guess(house, claimed) == "slow-down"
+    assert guess(house, claimed, PIN) == "slow-down", "the right one tells nothing to who guesses too fast"
+
+    house.clock.move(STEP)
+    assert guess(house, claimed) == "wrong-pin"
+    assert guess(house, claimed) == "slow-down"
+
+
+def test_guesses_open_nothing_and_cannot_keep_her_from_her_pin_for_longer_than_a_minute(
+    house: House, claimed: Person
+) -> None:
+    for _ in range(FREE_TRIES + 200):
+        guess(house, claimed)
+    house.clock.move(STEP)
+
+    assert guess(house, claimed, PIN) == "right"
+    assert guess(house, claimed) == "wrong-pin", "and then counting begins anew"
+
+
+def test_looking_pausing_and_taking_back_are_never_slowed_down(house: House, claimed: Person) -> None:
+    grant = house.allow(claimed, house.agency())
+    for _ in range(FREE_TRIES + 1):
+        guess(house, claimed)
+
+    token = house.session(claimed)
+    assert house.my("GET", "/grants", token).status_code == 200
+    assert house.my("POST", "/pause", token).status_code == 204
+    grants.revoke_grant(house.context, claimed.subject, grant)
+
+
+def test_another_survivor_does_not_wait(house: House, claimed: Person) -> None:
+    for _ in range(FREE_TRIES + 1):
+        guess(house, claimed)
+    other = house.person()
+    sessions.claim(house.context, other.claim_code, PIN)
+
+    assert guess(house, other, PIN) == "right"
+
+
+def test_the_json_face_is_slowed_down_too(house: House, claimed: Person) -> None:
+    for _ in range(FREE_TRIES):
+        guess(house, claimed)
+    answer = house.my("POST", "/session/step-up", house.session(claimed), {"pin": PIN})
+
+    assert (answer.status_code, answer.headers["retry-after"]) == (429, "60")
+    house.clock.move(timedelta(minutes=1))
+    assert house.my("POST", "/session/step-up", house.session(claimed), {"pin": PIN}).status_code == 204

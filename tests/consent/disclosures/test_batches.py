@@ -1,0 +1,233 @@
+"""Many boxes at once: each with its own result in its own place, all under the same promises as one by itself."""
+
+import json
+import threading
+import time
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import InMemoryMetricReader
+from sqlalchemy import event
+
+from services.common import metrics
+from services.common.envelope import read, write
+from services.common.http import app
+from services.consent.api.agencies import LARGER
+from services.consent.handlers.disclosures import openings
+from services.consent.handlers.disclosures.openings import begin_openings
+from services.consent.handlers.grants import grants
+from services.consent.handlers.rights import rights
+from services.consent.ledger import entries as ledger
+from services.consent.models import plumbing
+from tests.consent.disclosures.test_opening_response import held
+from tests.consent.disclosures.test_openings import NEVER, flipped, settled
+from tests.support.consent import SUMMARY, Agency, House, Person
+
+PATH = "/consent/v1/openings"
+NOTHING = {"type": "urn:fireweed:problem:not-found", "title": "There is nothing here for you.", "status": 404}
+
+
+def open_all(house: House, agency: Agency, envelopes: list[str]) -> list[dict[str, Any]]:
+    answer = house.call(agency, PATH, {"envelopes": envelopes})
+    assert answer.status_code == 200, answer.text
+    told: list[dict[str, Any]] = answer.json()["openings"]
+    assert len(told) == len(envelopes)
+    return told
+
+
+def allowed(house: House, agency: Agency, *categories: str) -> tuple[Person, str]:
+    person = house.person(agency)
+    return person, house.envelope(house.allow(person, agency, *categories))
+
+
+def test_every_box_has_its_own_result_in_its_own_place(house: House) -> None:
+    """The field's reference proxy drops the good and releases the denied when one of a bundle cannot be placed."""
+    agency, stranger = house.agency(), house.agency()
+    one, first = allowed(house, agency)
+    two, second = allowed(house, agency)
+    gone, revoked = allowed(house, agency)
+    grants.revoke_all(house.context, gone.subject)
+    _, foreign = allowed(house, stranger)
+    broken = write(replace(read(first), parts={"summary": flipped(read(first).parts["summary"])}))
+    told = open_all(house, agency, [NEVER, first, revoked, foreign, second, "", broken, first])
+
+    assert [result["status"] for result in told] == [404, 200, 404, 404, 200, 404, 404, 200]
+    assert all(result == NOTHING for result in told if result["status"] == 404)
+    assert [told[place]["ppid"] for place in (1, 4, 7)] == [one.ppid, two.ppid, one.ppid]
+    assert all(told[place]["parts"] == {"summary": SUMMARY} for place in (1, 4, 7))
+    assert open_all(house, agency, [NEVER, revoked, foreign]) == [NOTHING] * 3
+
+
+def test_an_opened_box_says_what_it_says_by_itself(house: House) -> None:
+    agency = house.agency()
+    _, envelope = allowed(house, agency)
+    alone, among = house.open(agency, envelope).json(), open_all(house, agency, [NEVER, envelope])[1]
+
+    assert among.pop("status") == 200
+    assert among.keys() == alone.keys()
+    assert {name: among[name] for name in among if name != "ledger"} == {
+        name: alone[name] for name in alone if name != "ledger"
+    }
+
+
+def test_every_opening_and_every_refusal_of_a_batch_is_in_the_right_ledger(house: House) -> None:
+    agency, stranger = house.agency(), house.agency()
+    one, first = allowed(house, agency)
+    two, second = allowed(house, stranger)
+    broken = write(replace(read(first), key=flipped(read(first).key)))
+    told = open_all(house, agency, [first, second, broken])
+
+    lines = settled(house, one, 4)
+    kinds = ["opening.intended", "opening.intended", "opening.delivered", "opening.refused"]
+    assert [line.kind for line in lines] == kinds
+    assert told[0]["ledger"] == lines[0].position
+    assert lines[0].detail["opening"] == lines[2].detail["opening"] != lines[3].detail["opening"]
+    [refused] = settled(house, two, 1)
+    assert (refused.kind, refused.agency, refused.detail["foreign"]) == ("opening.refused", agency.id, True)
+    table = plumbing.outbox.table
+    rows = [json.loads(row.payload) for row in house.rows(table, table.c.type == "disclosure.made.v1")]
+    for envelope, outcomes in ((first, ["delivered"]), (second, [])):
+        assert [row["outcome"] for row in rows if row["grant"] == read(envelope).header.grant] == outcomes
+
+
+def test_nothing_leaves_when_nothing_can_be_recorded(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No record, no opening: for one box and for several."""
+    agency = house.agency()
+    person, envelope = allowed(house, agency)
+
+    def fail(*_: object) -> int:
+        raise OSError("the disk is full")
+
+    monkeypatch.setattr(ledger, "append", fail)
+    for body in ({"envelope": envelope}, {"envelopes": [envelope, envelope]}):
+        answer = house.call(agency, PATH, body)
+        assert answer.status_code == 500
+        assert "quiet" not in answer.text
+    monkeypatch.undo()
+    grants.revoke_all(house.context, person.subject)
+    assert "opening.delivered" not in house.kinds(person)
+
+
+def test_whose_permissions_are_just_changing_is_asked_for_again_and_keeps_no_other_back(house: House) -> None:
+    agency = house.agency()
+    busy, first = allowed(house, agency)
+    _, second = allowed(house, agency)
+    with held(house, busy):
+        told = open_all(house, agency, [first, second])
+
+    assert [result["status"] for result in told] == [503, 200]
+    assert told[0].keys() == {"type", "title", "status"}
+    assert [result["status"] for result in open_all(house, agency, [first, second])] == [200, 200]
+
+
+def test_a_revocation_waits_for_a_batch_that_holds_her_and_nothing_of_hers_opens_after(house: House) -> None:
+    agency = house.agency()
+    people = [allowed(house, agency) for _ in range(5)]
+    opening = begin_openings(house.context, agency.id, [envelope for _, envelope in people])
+    person, _ = people[3]
+    done = threading.Event()
+
+    def revoke() -> None:
+        grants.revoke_all(house.context, person.subject)
+        done.set()
+
+    revoking = threading.Thread(target=revoke)
+    revoking.start()
+    assert not done.wait(0.2)
+    opening.finish("delivered")
+    assert done.wait(10)
+    revoking.join()
+    statuses = [result["status"] for result in open_all(house, agency, [envelope for _, envelope in people])]
+    assert statuses == [200, 200, 200, 404, 200]
+    assert house.kinds(person)[-5:-1] == ["opening.intended", "opening.delivered", "grant.ended", "key.destroyed"]
+
+
+def test_a_batch_asks_the_database_no_more_often_than_one_box(house: House) -> None:
+    agency = house.agency()
+    envelopes = [allowed(house, agency)[1] for _ in range(12)]
+
+    def questions(texts: list[str]) -> int:
+        asked: list[str] = []
+        listen = lambda *arguments: asked.append(arguments[2])  # noqa: E731 - to be taken away again
+        event.listen(house.context.database.engine, "before_cursor_execute", listen)
+        begin_openings(house.context, agency.id, texts).finish("delivered")
+        event.remove(house.context.database.engine, "before_cursor_execute", listen)
+        return len(asked)
+
+    assert questions(envelopes) <= questions(envelopes[:2])
+
+
+def test_a_batch_is_bounded_and_its_body_may_be_large(house: House) -> None:
+    agency = house.agency()
+    assert house.call(agency, PATH, {"envelopes": [NEVER] * 200}).status_code == 200
+    wrong: list[dict[str, object]] = [{"envelopes": [NEVER] * 201}, {"envelopes": []}, {}]
+    for body in (*wrong, {"envelope": NEVER, "envelopes": [NEVER]}):
+        answer = house.call(agency, PATH, body)
+        assert (answer.status_code, answer.headers["content-type"]) == (422, "application/problem+json")
+    long = NEVER + "x" * 4000
+    assert len(long) * 200 > app.MAX_BODY
+    assert house.call(agency, PATH, {"envelopes": [long] * 200}).status_code == 200
+    assert LARGER[PATH] < 399_000 * 12
+    assert house.call(agency, PATH, {"envelopes": [NEVER + "x" * 399_000] * 12}).status_code == 413
+    # Only there.
+    assert house.call(agency, "/consent/v1/links", {"link_code": "x" * app.MAX_BODY}).status_code == 413
+
+
+def test_only_so_many_batches_go_on_at_once(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    agency = house.agency()
+    _, envelope = allowed(house, agency)
+    monkeypatch.setattr(openings, "_batch_places", threading.BoundedSemaphore(1))
+    first = begin_openings(house.context, agency.id, [envelope, NEVER])
+    try:
+        answer = house.call(agency, PATH, {"envelopes": [envelope, NEVER]})
+        assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
+        assert answer.json()["title"] == "Too many boxes are being opened. Please try again in a moment."
+        assert house.open(agency, envelope).status_code == 200
+    finally:
+        first.finish("delivered")
+    assert house.call(agency, PATH, {"envelopes": [envelope, NEVER]}).status_code == 200
+
+
+def test_one_batch_after_the_other_on_a_connection_never_finds_its_own_places_taken(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    agency = house.agency()
+    _, envelope = allowed(house, agency)
+    record = openings._record_outcomes
+
+    def record_slowly(*arguments: Any) -> None:
+        time.sleep(0.3)
+        record(*arguments)
+
+    monkeypatch.setattr(openings, "_batch_places", threading.BoundedSemaphore(1))
+    monkeypatch.setattr(openings, "_record_outcomes", record_slowly)
+    answers = [house.call(agency, PATH, {"envelopes": [envelope, NEVER]}).status_code for _ in range(3)]
+
+    assert answers == [200, 200, 200]
+
+
+def test_operators_are_told_how_many_openings_ended_how(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    agency = house.agency()
+    _, envelope = allowed(house, agency)
+    reader = InMemoryMetricReader()
+    meter = MeterProvider(metric_readers=[reader]).get_meter("test")
+    monkeypatch.setattr(metrics, "openings", meter.create_counter("fireweed.openings"))
+    begin_openings(house.context, agency.id, [envelope, NEVER, envelope]).finish("delivered")
+
+    data: Any = reader.get_metrics_data()
+    [counted] = data.resource_metrics[0].scope_metrics[0].metrics
+    told = {point.attributes["outcome"]: point.value for point in counted.data.data_points}
+    assert told == {"delivered": 2, "refused": 1}
+
+
+def test_erasing_is_the_end_of_every_box_of_hers_in_a_batch(house: House) -> None:
+    agency = house.agency()
+    person, envelope = allowed(house, agency)
+    _, other = allowed(house, agency)
+    rights.erase(house.context, person.subject)
+    later = house.person(agency)
+    house.allow(later, agency)
+
+    assert [one["status"] for one in open_all(house, agency, [envelope, other, envelope])] == [404, 200, 404]

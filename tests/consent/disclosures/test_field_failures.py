@@ -1,0 +1,148 @@
+"""What the field's reference consent service was seen to get wrong, each as a regression that must hold here."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import timedelta
+from itertools import permutations
+from typing import Any
+from uuid import UUID
+
+import pytest
+from sqlalchemy import update
+
+from services.consent.domain import Grant, Restriction
+from services.consent.handlers.grants import grants
+from services.consent.handlers.grants.grants import Rule
+from services.consent.models import grant, restriction
+from tests.consent.test_authzen import MANY, ask, question
+from tests.support.clocks import NOON
+from tests.support.consent import House
+from tests.support.decisions import ASKED, PERMITTED, decided
+
+OLD = PERMITTED.grants[0]
+SHAPES = [{"code": "summary"}, [{"code": "summary"}], "summary", None, [["summary"]], 5, {}]
+
+
+def permitted(grants_: Sequence[Grant], restrictions: Sequence[Restriction] = ()) -> frozenset[str]:
+    return decided(replace(PERMITTED, grants=grants_, restrictions=restrictions), ASKED).permitted
+
+
+def test_an_older_deny_is_not_outdone_by_a_newer_permit(house: House) -> None:
+    agency = house.agency()
+    person = house.person(agency)
+    grants.restrict(house.context, person.subject, Rule(agency=agency.id))
+    house.clock.move(timedelta(minutes=1))
+    house.allow(person, agency)
+
+    assert ask(house, agency, person.ppid)["decision"] is False
+
+
+def test_of_a_permit_and_a_deny_of_the_same_instant_the_deny_wins_in_either_order() -> None:
+    deny = Restriction(UUID(int=9), agency="shelter")
+    for order in permutations([OLD, replace(OLD, id=UUID(int=2))]):
+        assert permitted(list(order), [deny]) == frozenset()
+
+
+@pytest.mark.parametrize("part", ["sector", "category", "purpose"])
+def test_a_deny_whose_meaning_cannot_be_looked_up_does_not_vanish(house: House, part: str) -> None:
+    agency = house.agency()
+    person = house.person(agency)
+    house.allow(person, agency)
+    name = grants.restrict(house.context, person.subject, Rule(agency=house.agency().id))
+    assert ask(house, agency, person.ppid)["decision"] is True
+    with house.context.database.transaction() as connection:
+        changed = update(restriction).where(restriction.c.id == name)
+        connection.execute(changed.values({part: "what-a-newer-hub-wrote"}))
+
+    assert ask(house, agency, person.ppid)["decision"] is False
+
+
+def spoil(house: House, name: UUID, categories: Any) -> None:
+    with house.context.database.transaction() as connection:
+        connection.execute(update(grant).where(grant.c.id == name).values(categories=categories))
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_categories_in_another_shape_than_expected_open_nothing(house: House, shape: Any) -> None:
+    agency = house.agency()
+    person = house.person(agency)
+    spoil(house, house.allow(person, agency), shape)
+
+    assert ask(house, agency, person.ppid)["decision"] is False
+    assert ask(house, agency, person.ppid, "summary", "health")["context"]["permitted"] == []
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_categories_in_another_shape_keep_her_from_taking_nothing_back(house: House, shape: Any) -> None:
+    agency = house.agency()
+    person = house.person(agency)
+    name, other = house.allow(person, agency), house.allow(person, house.agency())
+    spoil(house, name, shape)
+
+    session = house.session(person, stepped_up=True)
+    for method, path in (("POST", "/pause"), ("POST", "/resume"), ("DELETE", f"/grants/{name}")):
+        assert (path, house.my(method, path, session).status_code) == (path, 204)
+    left = house.rows(grant, grant.c.subject_id == person.subject, grant.c.ended_at.is_(None))
+    assert [row.id for row in left] == [other]
+
+
+def test_a_grant_that_cannot_be_read_ends_with_its_time_and_keeps_no_other_from_it(house: House) -> None:
+    agency, person, other = house.agency(), house.person(), house.person()
+    unreadable, readable = house.allow(person, agency, days=1), house.allow(other, agency, days=2)
+    spoil(house, unreadable, None)
+    house.clock.move(timedelta(days=3))
+
+    grants.end_lapsed(house.context)
+    ended = house.rows(grant, grant.c.id.in_([unreadable, readable]))
+    assert [row.end_reason for row in ended] == ["expired", "expired"]
+
+
+def test_a_period_that_is_over_is_not_passed_over() -> None:
+    over = replace(OLD, valid_until=NOON)
+
+    assert permitted([over]) == frozenset()
+    assert permitted([replace(OLD, valid_from=NOON + timedelta(seconds=1))]) == frozenset()
+
+
+def test_taking_back_the_newest_brings_no_older_one_back(house: House) -> None:
+    agency = house.agency()
+    person = house.person(agency)
+    old = house.allow(person, agency, "summary", days=5)
+    grants.revoke_grant(house.context, person.subject, old)
+    new = house.allow(person, agency, "summary", days=6)
+    grants.revoke_grant(house.context, person.subject, new)
+
+    assert ask(house, agency, person.ppid)["decision"] is False
+
+
+def test_one_that_cannot_be_placed_shifts_no_answer_to_another(house: House) -> None:
+    agency = house.agency()
+    allowed, denied = house.person(agency), house.person(agency)
+    house.allow(allowed, agency)
+    names = ["nobody", allowed.ppid, denied.ppid]
+    for order in permutations(names):
+        body = {"evaluations": [question(agency, name) for name in order]}
+        told = house.call(agency, MANY, body).json()["evaluations"]
+        assert [one["decision"] for one in told] == [name == allowed.ppid for name in order]
+
+
+def test_every_rule_counts_and_not_only_a_first_page_of_them(house: House) -> None:
+    agency, other = house.agency(), house.agency()
+    person = house.person(agency)
+    house.allow(person, agency)
+    for number in range(60):
+        grants.restrict(house.context, person.subject, Rule(agency=house.agency().id if number % 20 == 0 else other.id))
+    assert ask(house, agency, person.ppid)["decision"] is True
+    grants.restrict(house.context, person.subject, Rule(category="summary"))
+
+    assert ask(house, agency, person.ppid)["decision"] is False
+
+
+def test_a_refusal_for_want_of_any_consent_is_in_her_ledger(house: House) -> None:
+    agency, person = house.agency(), house.person()
+    name = house.allow(person, agency)
+    envelope = house.envelope(name)
+    grants.revoke_grant(house.context, person.subject, name)
+
+    assert house.open(agency, envelope).status_code == 404
+    assert house.kinds(person)[-1] == "opening.refused"

@@ -1,0 +1,116 @@
+"""When PostgreSQL ends the session that holds her lock, what it guarded stops; a machine that is gone holds it no longer."""
+
+import asyncio
+import json
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import text
+from sqlalchemy.exc import OperationalError
+
+from deploy.testing.postgresql import PostgresServer
+from services.common.clock import SystemClock
+from services.common.settings import Settings
+from services.consent.api.opening_response import OpeningResponse
+from services.consent.context import Context
+from services.consent.handlers.disclosures.openings import begin_opening
+from services.consent.handlers.grants import grants
+from tests.support.arrivals import Line, Watched, request
+from tests.support.consent import TokenSigner, join, ledger_of, open_session, register, sealed
+from tests.support.consent_processes import own_context, serving
+from tests.support.hubs import HubProcess
+
+pytestmark = [pytest.mark.slow, pytest.mark.backend("postgresql")]
+PATH = "/consent/v1/openings"
+# Far more than a small window takes in.
+WORDS = {"summary": {"text": "A quiet place. " * 5000}}
+SMALL_WINDOW = 4096
+END_HOLDERS = """SELECT pg_terminate_backend(pid, 5000) FROM (
+    SELECT DISTINCT pid FROM pg_locks WHERE locktype = 'advisory' AND mode = 'ShareLock' AND objsubid = 1
+    AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+) AS holder"""
+
+
+def test_bytes_whose_lock_was_lost_stop_before_another_process_tells_her_revoked(
+    postgres_server: PostgresServer, tmp_path: Path
+) -> None:
+    def lose(context: Context, _process: HubProcess) -> None:
+        assert _end_holders(context) == 1
+
+    _revoked_after(lose, postgres_server, tmp_path)
+
+
+def test_a_killed_process_takes_its_bytes_and_its_lock_with_it(postgres_server: PostgresServer, tmp_path: Path) -> None:
+    def lose(_context: Context, process: HubProcess) -> None:
+        process.kill()
+        assert process.popen
+        assert process.popen.returncode == -signal.SIGKILL
+
+    _revoked_after(lose, postgres_server, tmp_path)
+
+
+def test_nothing_is_sent_when_the_lock_was_lost_before_the_first_byte(
+    postgres_server: PostgresServer, tmp_path: Path
+) -> None:
+    settings = Settings(database_url=postgres_server.empty_database(), data=tmp_path)
+    signer = TokenSigner(settings.token_issuer, SystemClock())
+    with serving(settings, signer, 0), own_context(settings, signer) as context:
+        agency = join(context, signer, "housing")
+        person = register(context, agency.id)
+        name = grants.give_grant(context, person.subject, grants.Wish(agency.id, "referral", ["summary"]))
+        response = OpeningResponse(begin_opening(context, agency.id, sealed(context, name, WORDS)))
+        assert _end_holders(context) == 1
+        grants.revoke_grant(context, person.subject, name)
+        sent: list[Any] = []
+
+        async def send(message: Any) -> None:
+            sent.append(message)
+
+        async def receive() -> Any:
+            raise AssertionError("nothing is read")
+
+        with pytest.raises(OperationalError):
+            asyncio.run(response({"type": "http"}, receive, send))
+        assert sent == []
+
+
+def _revoked_after(lose: Callable[[Context, HubProcess], None], postgres: PostgresServer, folder: Path) -> None:
+    """Revoke through one process what another is sending to a slow receiver, after its lock was lost."""
+    settings = Settings(database_url=postgres.empty_database(), data=folder)
+    signer = TokenSigner(settings.token_issuer, SystemClock())
+    with serving(settings, signer, 2) as processes, own_context(settings, signer) as context:
+        agency = join(context, signer, "housing")
+        person = register(context, agency.id)
+        name = grants.give_grant(context, person.subject, grants.Wish(agency.id, "referral", ["summary"]))
+        cookie = {"cookie": f"s={open_session(context, person.subject)}"}
+        revoke = Line(processes[1].port)
+        # Ready, so that what it answers is not held up by what comes first on a line.
+        assert revoke.ask(request("GET", "/my/v1/grants", cookie)).status == 200
+
+        slow = Watched(processes[0].port, SMALL_WINDOW)
+        url = f"http://127.0.0.1:{processes[0].port}{PATH}"
+        body = json.dumps({"envelope": sealed(context, name, WORDS)}).encode()
+        slow.socket.sendall(request("POST", PATH, agency.headers("POST", url), body))
+        begun, last_before = slow.take()
+        lose(context, processes[0].process)
+        answer = revoke.ask(request("DELETE", f"/my/v1/grants/{name}", cookie))
+        revoke.close()
+        assert answer.status == 204
+
+        arrived, last = slow.until_cut()
+        assert max(last, last_before) < answer.first, (
+            "bytes of a revoked grant arrived after the answer to the revocation"
+        )
+        assert len(begun) + len(arrived) < len(json.dumps(WORDS))
+        kinds = [row.kind for row in ledger_of(context, person.subject)]
+        assert kinds[-3:] == ["opening.intended", "grant.ended", "key.destroyed"]
+
+
+def _end_holders(context: Context) -> int:
+    """End the sessions that hold somebody's lock, as a failover would; how many."""
+    with context.database.reading() as connection:
+        ended = connection.scalars(text(END_HOLDERS))
+        return sum(ended)

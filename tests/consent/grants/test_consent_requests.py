@@ -1,0 +1,133 @@
+"""Agencies may ask, and cannot press: one question for one thing, an end to each, and a "not now" that nobody sees."""
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from services.common.errors import Problem
+from services.consent.handlers.agencies import linked_acts
+from services.consent.handlers.grants import grants
+from services.consent.handlers.grants.grants import Answer, Wish
+from services.consent.handlers.rights import rights
+from services.consent.models import consent_request
+from tests.support.consent import Agency, House, Person
+
+OPEN = timedelta(days=14)
+
+
+def ask(house: House, agency: Agency, person: Person, *categories: str, purpose: str = "referral") -> UUID:
+    return linked_acts.ask(house.context, agency.id, person.ppid, Wish(agency.id, purpose, categories or ("contact",)))
+
+
+def test_asking_the_same_again_shows_her_nothing_new(house: House) -> None:
+    agency = house.agency()
+    person = house.person(agency)
+    first = ask(house, agency, person, "contact", "summary")
+
+    assert ask(house, agency, person, "summary", "contact") == first
+    assert len(house.rows(consent_request, consent_request.c.subject_id == person.subject)) == 1
+    assert house.kinds(person).count("request.made") == 1
+    assert ask(house, agency, person, "contact", "summary", purpose="court_support") != first
+
+
+def test_nobody_learns_by_asking_again_whether_she_said_no(house: House) -> None:
+    agency = house.agency()
+    silent, unwilling = house.person(agency), house.person(agency)
+    asked = {person.subject: ask(house, agency, person) for person in (silent, unwilling)}
+    grants.answer_request(house.context, unwilling.subject, asked[unwilling.subject], Answer(accept=False))
+
+    for after in (timedelta(0), timedelta(days=13)):
+        house.clock.move(after)
+        for person in (silent, unwilling):
+            assert ask(house, agency, person) == asked[person.subject]
+    assert waiting(house, unwilling) == []
+    house.clock.move(timedelta(days=1))
+    for person in (silent, unwilling):
+        assert ask(house, agency, person) != asked[person.subject], "she may be asked again after a while"
+
+
+def test_a_request_ends_by_itself(house: House) -> None:
+    agency = house.agency()
+    person = house.person(agency)
+    name = ask(house, agency, person)
+    house.clock.move(OPEN - timedelta(seconds=1))
+    assert waiting(house, person) == [str(name)]
+    house.clock.move(timedelta(seconds=1))
+
+    assert waiting(house, person) == []
+    for accept in (True, False):
+        with pytest.raises(Problem, match="404"):
+            grants.answer_request(house.context, person.subject, name, Answer(accept=accept))
+    copy = house.my("GET", "/export", house.session(person, stepped_up=True)).json()
+    assert [row["id"] for row in copy["requests"]] == [str(name)]
+
+
+def test_after_a_yes_and_its_end_she_may_be_asked_again(house: House) -> None:
+    agency = house.agency()
+    person = house.person(agency)
+    first = ask(house, agency, person)
+    made = grants.answer_request(house.context, person.subject, first, Answer(accept=True))
+    assert made is not None
+    grants.revoke_grant(house.context, person.subject, made)
+
+    assert ask(house, agency, person) != first
+
+
+def test_nobody_learns_by_asking_again_whether_she_said_yes_to_another_agency(house: House) -> None:
+    asking, other = house.agency(), house.agency()
+    silent, willing = house.person(asking), house.person(asking)
+    wish = {"agency": other.id, "purpose": "referral", "categories": ["contact"]}
+
+    def again(person: Person) -> str:
+        answer = house.call(asking, "/consent/v1/consent-requests", {"ppid": person.ppid, **wish})
+        return str(answer.json()["request"])
+
+    first = {person.subject: again(person) for person in (silent, willing)}
+    made = grants.answer_request(house.context, willing.subject, UUID(first[willing.subject]), Answer(accept=True))
+    assert made is not None
+    assert [again(person) for person in (silent, willing)] == list(first.values())
+    grants.revoke_grant(house.context, willing.subject, made)
+    assert [again(person) for person in (silent, willing)] == list(first.values())
+    assert waiting(house, willing) == [], "nor is she pressed"
+
+
+def test_five_questions_in_two_weeks_are_enough_whatever_she_answers(house: House) -> None:
+    agency, other = house.agency(), house.agency()
+    person = house.person(agency)
+    known_as = linked_acts.link(house.context, other.id, rights.make_link_code(house.context, person.subject).code)
+    wishes = ["contact", "summary", "health", "legal", "housing"]
+    first = ask(house, agency, person, wishes[0])
+    for number, category in enumerate(wishes):
+        name = ask(house, agency, person, category)
+        if number % 2:
+            grants.answer_request(house.context, person.subject, name, Answer(accept=bool(number % 4 == 1)))
+
+    with pytest.raises(Problem) as problem:
+        ask(house, agency, person, "family")
+    assert (problem.value.status, problem.value.code) == (429, "asked-enough")
+    assert ask(house, agency, person, "contact") == first, "the same again is no new question"
+    linked_acts.ask(house.context, other.id, known_as, Wish(other.id, "referral", ["family"]))
+    house.clock.move(OPEN)
+    ask(house, agency, person, "family")
+
+
+def test_of_the_same_question_asked_many_times_at_once_one_is_kept(house: House) -> None:
+    agency = house.agency()
+    person, ready = house.person(agency), threading.Barrier(5)
+
+    def try_it() -> UUID:
+        ready.wait()
+        return ask(house, agency, person)
+
+    with ThreadPoolExecutor(5) as pool:
+        names = {future.result() for future in [pool.submit(try_it) for _ in range(5)]}
+    assert len(names) == 1
+    assert len(house.rows(consent_request, consent_request.c.subject_id == person.subject)) == 1
+
+
+def waiting(house: House, person: Person) -> list[Any]:
+    return [row["id"] for row in house.my("GET", "/requests", house.session(person)).json()["requests"]]

@@ -1,0 +1,339 @@
+"""What a young person would allow waits for a second look where policy says so, is no grant until then, and says why."""
+
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+
+import schemas
+from services.common.errors import Problem
+from services.consent.duty_rules import duties
+from services.consent.handlers.accounts import sessions
+from services.consent.handlers.agencies import linked_acts
+from services.consent.handlers.grants import grants, pending, second_looks
+from services.consent.handlers.grants.grants import Rule, Wish
+from services.consent.handlers.rights import rights
+from services.consent.models import grant
+from services.consent.models_paperwork import waiting_grant
+from services.consent.store import subjects
+from tests.support.consent import Agency, House, Person
+from tests.support.receiver import catch_up
+
+LOOKS = "/consent/v1/second-looks"
+
+
+def young(house: House, agency: Agency, band: str | None = "under_16", language: str = "en") -> Person:
+    """Somebody whose age an agency has stated."""
+    answer = house.call(agency, "/consent/v1/subjects", {"language": language, "age_band": band}).json()
+    with house.context.database.reading() as connection:
+        subject = subjects.linked(connection, [(agency.id, answer["ppid"])])[agency.id, answer["ppid"]]
+    return Person(subject, answer["ppid"], answer["claim_code"], answer["revoke_code"])
+
+
+def give(house: House, person: Person, to: Agency, *categories: str, **more: Any) -> Any:
+    body = {"agency": to.id, "purpose": "referral", "categories": categories or ["summary"], **more}
+    return house.my("POST", "/grants", house.session(person, stepped_up=True), body)
+
+
+def test_what_a_young_person_allows_waits_and_she_is_told_why(house: House) -> None:
+    advocate, clinic = house.agency("ngo"), house.agency("health")
+    person = young(house, advocate)
+    given = give(house, person, clinic, "health").json()
+
+    assert given["waits_for"] == advocate.id
+    assert given["why"] == duties().look_why["en"]
+    assert live(house, person) == []
+    [row] = house.my("GET", "/waiting", house.session(person)).json()["waiting"]
+    assert (row["id"], row["why"], row["second_look_by"]) == (given["id"], given["why"], advocate.id)
+    assert house.kinds(person)[-1] == "look.asked"
+    french = young(house, advocate, language="fr")
+    assert give(house, french, clinic, "health").json()["why"] == duties().look_why["fr"]
+
+
+def test_only_the_named_agency_looks_and_its_yes_makes_exactly_what_she_wished(house: House) -> None:
+    advocate, other, clinic = house.agency("ngo"), house.agency("ngo"), house.agency("health")
+    person = young(house, advocate)
+    name = give(house, person, clinic, "health", "summary", days=7).json()["id"]
+    path = f"/consent/v1/second-looks/{name}"
+
+    for stranger in (other, clinic):
+        assert house.call(stranger, path, {"agree": True}).status_code == 404
+        assert house.call(stranger, "/consent/v1/second-looks", None, "GET").json() == {"waiting": []}
+    [row] = house.call(advocate, "/consent/v1/second-looks", None, "GET").json()["waiting"]
+    assert (row["id"], row["ppid"], row["agency"], row["categories"]) == (
+        name,
+        person.ppid,
+        clinic.id,
+        ["health", "summary"],
+    )
+    house.clock.move(timedelta(days=2))
+    for one in (advocate, clinic):
+        one.token = house.signer.token(one.id, one.key)
+    assert house.call(advocate, path, {"agree": True}).status_code == 204
+
+    [made] = live(house, person)
+    assert (str(made.id), made.agency, made.categories) == (name, clinic.id, ["health", "summary"])
+    assert made.valid_until == house.clock.now() + timedelta(days=7), "her days begin when it begins"
+    assert house.open(clinic, house.envelope(made.id)).status_code == 200
+    assert house.my("GET", "/waiting", house.session(person)).json() == {"waiting": []}
+    assert house.call(advocate, path, {"agree": True}).status_code == 404
+
+
+def test_a_no_ends_it_and_makes_nothing(house: House) -> None:
+    advocate, clinic = house.agency("ngo"), house.agency("health")
+    person = young(house, advocate)
+    name = give(house, person, clinic).json()["id"]
+    second_looks.look(house.context, advocate.id, UUID(name), agree=False)
+
+    assert live(house, person) == []
+    with pytest.raises(Problem, match="404"):
+        second_looks.look(house.context, advocate.id, UUID(name), agree=True)
+    [(row, _)] = pending.waits_of(house.context, person.subject, past=True)
+    assert row.outcome == "declined"
+
+
+@pytest.mark.parametrize("how", ["card", "her word", "her word about it", "one", "erase"])
+def test_what_was_taken_back_while_it_waited_never_becomes_a_grant(house: House, how: str) -> None:
+    advocate, clinic = house.agency("ngo"), house.agency("health")
+    person = young(house, advocate)
+    name = give(house, person, clinic).json()["id"]
+    token = house.session(person, stepped_up=True)
+    if how == "card":
+        assert house.my("POST", "/revoke-card", body={"revoke_code": person.revoke_code}).status_code == 204
+    elif how == "one":
+        assert house.my("DELETE", f"/grants/{name}", token).status_code == 204
+    elif how == "erase":
+        assert house.my("DELETE", "", token).status_code == 204
+    else:
+        only = {"agency": clinic.id} if how == "her word about it" else {}
+        assert house.call(advocate, "/consent/v1/revocations", {"ppid": person.ppid, **only}).status_code == 204
+
+    assert house.call(advocate, f"/consent/v1/second-looks/{name}", {"agree": True}).status_code == 404
+    assert live(house, person) == []
+
+
+def test_her_word_about_another_agency_leaves_what_waits(house: House) -> None:
+    advocate, clinic, other = house.agency("ngo"), house.agency("health"), house.agency("health")
+    person = young(house, advocate)
+    name = give(house, person, clinic).json()["id"]
+    grants.revoke_all(house.context, person.subject, told_to=advocate.id, only_to=other.id)
+    second_looks.look(house.context, advocate.id, UUID(name), agree=True)
+
+    assert [str(row.id) for row in live(house, person)] == [name]
+
+
+def test_nobody_takes_back_what_waits_for_another(house: House) -> None:
+    advocate, clinic = house.agency("ngo"), house.agency("health")
+    person, other = young(house, advocate), house.person()
+    name = give(house, person, clinic).json()["id"]
+
+    assert house.my("DELETE", f"/grants/{name}", house.session(other)).status_code == 404
+    second_looks.look(house.context, advocate.id, UUID(name), agree=True)
+
+
+def test_what_nobody_looks_at_ends_by_itself(house: House) -> None:
+    advocate, clinic = house.agency("ngo"), house.agency("health")
+    person = young(house, advocate)
+    name = UUID(give(house, person, clinic).json()["id"])
+    house.clock.move(timedelta(days=14))
+
+    assert pending.waits_of(house.context, person.subject) == []
+    with pytest.raises(Problem, match="404"):
+        second_looks.look(house.context, advocate.id, name, agree=True)
+
+
+def test_the_same_wish_twice_waits_once(house: House) -> None:
+    advocate, clinic = house.agency("ngo"), house.agency("health")
+    person = young(house, advocate)
+    first, second = give(house, person, clinic).json(), give(house, person, clinic).json()
+
+    assert first == second
+    assert len(house.rows(waiting_grant, waiting_grant.c.subject_id == person.subject)) == 1
+
+
+@pytest.mark.parametrize("who", ["recipient", "stranger", "police", "suspended", "nobody"])
+def test_the_second_look_is_by_somebody_who_knows_her_and_does_not_receive(house: House, who: str) -> None:
+    advocate, clinic = house.agency("ngo"), house.agency("health")
+    person = young(house, advocate)
+    sector = "police" if who == "police" else "ngo"
+    named = house.agency(sector, "suspended" if who == "suspended" else "active")
+    if who in {"police", "suspended"}:
+        linked_acts.link(house.context, named.id, rights.make_link_code(house.context, person.subject).code)
+    to, looks_by = (advocate, advocate.id) if who == "recipient" else (clinic, named.id if who != "nobody" else "x")
+    answer = give(house, person, to, second_look_by=looks_by)
+
+    assert (answer.status_code, answer.json()["errors"][0]["member"]) == (400, "/second_look_by")
+    assert pending.waits_of(house.context, person.subject) == []
+
+
+def test_she_may_name_another_agency_that_knows_her(house: House) -> None:
+    advocate, mine, clinic = house.agency("police"), house.agency("indigenous"), house.agency("health")
+    person = young(house, advocate)
+    assert give(house, person, clinic).status_code == 400, "the police do not look"
+    linked_acts.link(house.context, mine.id, rights.make_link_code(house.context, person.subject).code)
+
+    assert give(house, person, clinic, second_look_by=mine.id).json()["waits_for"] == mine.id
+
+
+@pytest.mark.parametrize(
+    ("band", "sector", "category", "waits"),
+    [
+        ("under_16", "housing", "summary", True),
+        ("under_16", "police", "summary", True),
+        ("age_16_17", "housing", "summary", False),
+        ("age_16_17", "housing", "contact", True),
+        ("age_16_17", "police", "summary", True),
+        ("age_18_24", "police", "summary", False),
+        ("age_55_up", "housing", "health", False),
+        (None, "police", "health", False),
+    ],
+)
+def test_which_grants_wait_is_policy(house: House, band: str | None, sector: str, category: str, waits: bool) -> None:
+    advocate = house.agency("ngo")
+    person = young(house, advocate, band)
+    answer = give(house, person, house.agency(sector), category).json()
+
+    assert ("waits_for" in answer, len(live(house, person))) == (waits, 0 if waits else 1)
+
+
+def test_the_youngest_wait_always_and_policy_speaks_in_codes() -> None:
+    for sector in schemas.code_set("sectors"):
+        assert duties().needs_look("under_16", sector, ["summary"]), sector
+    for rule in duties().look_rules:
+        assert rule.age_bands <= schemas.code_set("age_bands")
+        assert rule.sectors <= schemas.code_set("sectors")
+        assert rule.categories <= schemas.code_set("categories")
+    assert duties().look_sectors <= schemas.code_set("sectors")
+    assert duties().may_be_sealed <= schemas.code_set("legal_bases")
+    assert set(duties().when_ended.values()) <= schemas.code_set("notice_actions")
+    assert duties().when_ended.keys() == schemas.code_set("grant_end_reasons")
+
+
+def test_an_age_that_is_no_code_is_refused(house: House) -> None:
+    with pytest.raises(Problem) as problem:
+        sessions.register(house.context, house.agency().id, "en", "14")
+    assert problem.value.faults[0].member == "/age_band"
+
+
+def test_a_yes_to_a_request_waits_too(house: House) -> None:
+    advocate, clinic = house.agency("ngo"), house.agency("health")
+    person = young(house, advocate)
+    asked = linked_acts.ask(house.context, advocate.id, person.ppid, Wish(clinic.id, "referral", ["health"]))
+    answer = house.my("POST", f"/requests/{asked}", house.session(person, stepped_up=True), {"accept": True}).json()
+
+    assert answer["waits_for"] == advocate.id
+    assert live(house, person) == []
+    second_looks.look(house.context, advocate.id, UUID(answer["grant"]), agree=True)
+    assert [str(row.id) for row in live(house, person)] == [answer["grant"]]
+
+
+def test_what_policy_forbids_no_second_look_allows(house: House) -> None:
+    advocate, police = house.agency("ngo"), house.agency("police")
+    person = young(house, advocate)
+    assert give(house, person, police, "immigration").status_code == 400
+    name = uuid4()
+    with house.context.database.transaction() as connection:
+        now = house.clock.now()
+        row = {"agency": police.id, "purpose": "referral", "categories": ["immigration"], "days": 7}
+        times = {"asked_at": now, "open_until": now + timedelta(days=1)}
+        who = {"id": name, "subject_id": person.subject, "second_look_by": advocate.id}
+        connection.execute(waiting_grant.insert(), {**row, **times, **who})
+
+    with pytest.raises(Problem, match="400"):
+        second_looks.look(house.context, advocate.id, name, agree=True)
+    assert live(house, person) == []
+
+
+def live(house: House, person: Person) -> list[Any]:
+    return house.rows(grant, grant.c.subject_id == person.subject, grant.c.ended_at.is_(None))
+
+
+SHUTS_OUT = {
+    "it": lambda agency: Rule(agency=agency),
+    "its kind": lambda _agency: Rule(sector="ngo"),
+    "it, from some of this": lambda agency: Rule(agency=agency, category="health"),
+    "everybody, from some of this": lambda _agency: Rule(category="health"),
+    "everybody, for this": lambda _agency: Rule(purpose="referral"),
+    "a pause": None,
+}
+
+
+@pytest.mark.parametrize("how", SHUTS_OUT)
+def test_whom_she_shut_out_sees_nothing_of_what_she_plans_until_she_lets_it_in_again(house: House, how: str) -> None:
+    advocate, clinic = house.agency("ngo"), house.agency("health")
+    person = young(house, advocate)
+    name = give(house, person, clinic, "health", "summary").json()["id"]
+    let_in = shut_out(house, person, advocate, how)
+    lines = house.kinds(person)
+
+    assert house.call(advocate, LOOKS, None, "GET").json() == {"waiting": []}
+    for agree in (True, False):
+        answer, never = (house.call(advocate, f"{LOOKS}/{one}", {"agree": agree}) for one in (name, uuid4()))
+        assert (answer.status_code, answer.content) == (never.status_code, never.content) == (404, answer.content)
+    assert (live(house, person), house.kinds(person)) == ([], lines)
+    let_in()
+    assert [row["id"] for row in house.call(advocate, LOOKS, None, "GET").json()["waiting"]] == [name]
+    assert house.call(advocate, f"{LOOKS}/{name}", {"agree": True}).status_code == 204
+    assert [str(row.id) for row in live(house, person)] == [name]
+
+
+def test_what_she_forbids_others_or_of_other_things_hides_nothing_from_who_looks(house: House) -> None:
+    advocate, clinic = house.agency("ngo"), house.agency("health")
+    person = young(house, advocate)
+    name = give(house, person, clinic, "health").json()["id"]
+    for rule in (Rule(sector="police"), Rule(agency=advocate.id, category="legal"), Rule(purpose="court_support")):
+        grants.restrict(house.context, person.subject, rule)
+
+    assert [str(row.id) for row, _ in second_looks.looks_for(house.context, advocate.id)] == [name]
+    second_looks.look(house.context, advocate.id, UUID(name), agree=True)
+
+
+@pytest.mark.parametrize("how", ["it", "its kind"])
+def test_whom_she_shut_out_she_cannot_name_by_mistake(house: House, how: str) -> None:
+    advocate, clinic = house.agency("ngo"), house.agency("health")
+    person = young(house, advocate)
+    shut_out(house, person, advocate, how)
+    [to] = [one for one in rights.overview(house.context, person.subject)["agencies"] if one.id == clinic.id]
+
+    assert pending.lookers(house.context, person.subject, to, ["health"]) == []
+    answer = give(house, person, clinic, "health")
+    assert (answer.status_code, answer.json()["errors"][0]["member"]) == (400, "/second_look_by")
+
+
+@pytest.mark.parametrize("how", [how for how in SHUTS_OUT if how not in {"it", "its kind"}])
+def test_what_she_plans_beside_a_pause_or_a_rule_of_hers_waits_unseen_until_that_ends(house: House, how: str) -> None:
+    advocate, clinic = house.agency("ngo"), house.agency("health")
+    person = young(house, advocate)
+    let_in = shut_out(house, person, advocate, how)
+    assert give(house, person, clinic, "health").json()["waits_for"] == advocate.id
+
+    assert second_looks.looks_for(house.context, advocate.id) == []
+    let_in()
+    assert len(second_looks.looks_for(house.context, advocate.id)) == 1
+
+
+def test_who_is_late_with_its_notices_looks_at_nothing_until_it_has_caught_up(house: House) -> None:
+    advocate, clinic = house.agency("ngo"), house.agency("health")
+    person, other = young(house, advocate), house.person(advocate)
+    name = UUID(give(house, person, clinic).json()["id"])
+    grants.revoke_grant(house.context, other.subject, house.allow(other, advocate))
+    house.clock.move(duties().acknowledge_time)
+    advocate.token = house.signer.token(advocate.id, advocate.key)
+
+    assert second_looks.looks_for(house.context, advocate.id) == []
+    with pytest.raises(Problem, match="404"):
+        second_looks.look(house.context, advocate.id, name, agree=True)
+    catch_up(house, advocate)
+    second_looks.look(house.context, advocate.id, name, agree=True)
+
+
+def shut_out(house: House, person: Person, agency: Agency, how: str) -> Callable[[], object]:
+    """How she lets it in again."""
+    context, rule = house.context, SHUTS_OUT[how]
+    if rule is None:
+        grants.pause(context, person.subject)
+        return lambda: grants.resume(context, person.subject)
+    name = grants.restrict(context, person.subject, rule(agency.id))
+    return lambda: grants.lift_restriction(context, person.subject, name)

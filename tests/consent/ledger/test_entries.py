@@ -1,0 +1,226 @@
+"""No log, no act: every act and its line are one commit, lines have no gaps, and they say codes and ids only."""
+
+import json
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+import pytest
+from sqlalchemy.exc import DBAPIError
+
+from services.common.errors import Problem
+from services.consent.handlers.accounts import sessions
+from services.consent.handlers.agencies import compelled, linked_acts
+from services.consent.handlers.agencies.compelled import Approver, Record
+from services.consent.handlers.grants import grants
+from services.consent.handlers.grants.grants import Answer, Rule, Wish
+from services.consent.handlers.ledger import publish
+from services.consent.handlers.notices import poll
+from services.consent.handlers.rights import rights
+from services.consent.ledger import entries as ledger
+from services.consent.ledger.entries import Entry
+from services.consent.models import ledger_entry, ledger_head, metadata
+from services.consent.models_paperwork import notice
+from tests.support.clocks import NOON
+from tests.support.consent import Agency, House, Person, forgetful_client, without_ledger
+
+
+def test_the_tree_has_no_gap_however_many_write_at_once(own_house: House) -> None:
+    house, agency = own_house, own_house.agency()
+    people = [house.person(agency) for _ in range(6)]
+
+    def live(person: Person) -> None:
+        for number in range(4):
+            name = house.allow(person, agency, days=number + 1)
+            house.open(agency, house.envelope(name))
+            grants.revoke_grant(house.context, person.subject, name)
+            with pytest.raises(Problem):  # a line that goes with its act
+                house.allow(person, agency, "everything")
+            publish.publish(house.context)
+
+    with ThreadPoolExecutor(6) as pool:
+        for done in [pool.submit(live, person) for person in people]:
+            done.result(60)
+    publish.publish(house.context)
+    rows = house.rows(ledger_entry)
+    # Registered; and four times: given, intended, delivered, ended, key destroyed.
+    assert len(rows) == 6 * (1 + 4 * 5)
+    assert sorted(row.leaf_index for row in rows) == list(range(len(rows)))
+    assert house.rows(ledger_head)[0].size == len(rows)
+    for person in people:
+        lines = house.ledger(person)
+        assert [line.leaf_index for line in lines] == sorted(line.leaf_index or 0 for line in lines)
+
+
+def test_the_lines_of_one_act_have_positions_in_a_row_however_many_write_at_once(own_house: House) -> None:
+    context, now = own_house.context, own_house.clock.now()
+
+    def write(number: int) -> list[int]:
+        firsts = []
+        for _ in range(20):
+            with context.database.transaction() as connection:
+                entries = [Entry(f"sample.{number}", None, None, {"place": place}) for place in range(1 + number % 5)]
+                firsts.append(ledger.append(connection, entries, now))
+        return firsts
+
+    with ThreadPoolExecutor(6) as pool:
+        firsts = list(pool.map(write, range(6)))
+    rows = {row.position: json.loads(row.leaf) for row in own_house.rows(ledger_entry)}
+    for number, mine in enumerate(firsts):
+        for first in mine:
+            told = [rows[first + place] for place in range(1 + number % 5)]
+            assert [(line["kind"], line["detail"]["place"]) for line in told] == [
+                (f"sample.{number}", place) for place in range(1 + number % 5)
+            ]
+
+
+def test_a_persons_lines_stand_in_the_order_of_her_acts(house: House) -> None:
+    agency, person = house.agency(), house.person()
+    name = house.allow(person, agency)
+    house.open(agency, house.envelope(name))
+    grants.pause(house.context, person.subject)
+    grants.revoke_grant(house.context, person.subject, name)
+
+    kinds = [
+        "registered",
+        "grant.given",
+        "opening.intended",
+        "opening.delivered",
+        "paused",
+        "grant.ended",
+        "key.destroyed",
+    ]
+    assert house.kinds(person) == kinds
+
+
+def test_lines_hold_codes_and_ids_only(house: House) -> None:
+    agency, person = house.agency(), house.person()
+    words = "Sample Aspen likes the window seat."
+    name = house.allow(person, agency)
+    house.open(agency, house.envelope(name, {"summary": {"text": words}}))
+
+    kept = repr(house.ledger(person)) + repr(house.rows(ledger_entry, ledger_entry.c.subject_id == person.subject))
+    assert "Aspen" not in kept
+    assert person.ppid not in kept
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """Somebody with one of everything, made while the ledger still worked."""
+
+    house: House
+    agency: Agency
+    person: Person
+    unclaimed: Person
+    grant: UUID
+    restriction: UUID
+    requests: tuple[UUID, UUID]
+    code: str
+
+
+COURT_ORDER = Record(
+    "court_order", "court", ["summary"], NOON.date(), [Approver("AS", "director"), Approver("BT", "legal_counsel")]
+)
+ACTS: dict[str, Callable[[Scene], object]] = {
+    "register": lambda here: sessions.register(here.house.context, here.agency.id, "en"),
+    "claim": lambda here: sessions.claim(here.house.context, here.unclaimed.claim_code, None),
+    "link": lambda here: linked_acts.link(here.house.context, here.agency.id, here.code),
+    "ask": lambda here: linked_acts.ask(
+        here.house.context, here.agency.id, here.person.ppid, Wish(here.agency.id, "referral", ["contact"])
+    ),
+    "give": lambda here: here.house.allow(here.person, here.agency, "contact"),
+    "revoke": lambda here: grants.revoke_grant(here.house.context, here.person.subject, here.grant),
+    "revoke all": lambda here: grants.revoke_all(here.house.context, here.person.subject),
+    "revoke on her word": lambda here: linked_acts.revoke_on_her_word(
+        here.house.context, here.agency.id, here.person.ppid, None
+    ),
+    "restrict": lambda here: grants.restrict(here.house.context, here.person.subject, Rule(sector="police")),
+    "lift": lambda here: grants.lift_restriction(here.house.context, here.person.subject, here.restriction),
+    "pause": lambda here: grants.pause(here.house.context, here.person.subject),
+    "resume": lambda here: grants.resume(here.house.context, here.person.subject),
+    "say yes": lambda here: grants.answer_request(
+        here.house.context, here.person.subject, here.requests[0], Answer(accept=True)
+    ),
+    "say no": lambda here: grants.answer_request(
+        here.house.context, here.person.subject, here.requests[1], Answer(accept=False)
+    ),
+    "acknowledge and attest": lambda here: poll.attest(
+        here.house.context, here.agency.id, here.house.rows(notice, notice.c.agency == here.agency.id)[0].id, "deleted"
+    ),
+    "record what a law compelled": lambda here: compelled.record(
+        here.house.context, here.agency.id, here.person.ppid, COURT_ORDER
+    ),
+    "be counted": lambda here: rights.set_statistics(here.house.context, here.person.subject, on=True),
+    "erase": lambda here: rights.erase(here.house.context, here.person.subject),
+}
+
+
+@pytest.fixture
+def scene(own_house: House) -> Scene:
+    house, agency = own_house, own_house.agency()
+    person, unclaimed = house.person(agency), house.person(agency)
+    yes, no = (Wish(agency.id, purpose, ["legal"]) for purpose in ("referral", "court_support"))
+    grants.revoke_grant(house.context, person.subject, house.allow(person, agency, "culture"))
+    return Scene(
+        house,
+        agency,
+        person,
+        unclaimed,
+        house.allow(person, agency),
+        grants.restrict(house.context, person.subject, Rule(sector="health")),
+        (
+            linked_acts.ask(house.context, agency.id, person.ppid, yes),
+            linked_acts.ask(house.context, agency.id, person.ppid, no),
+        ),
+        rights.make_link_code(house.context, person.subject).code,
+    )
+
+
+def test_without_its_line_no_act_happens(scene: Scene) -> None:
+    before = everything(scene.house)
+    with without_ledger(scene.house):
+        for act in ACTS.values():
+            with pytest.raises(DBAPIError):
+                act(scene)
+    assert everything(scene.house) == before
+
+    for name, act in ACTS.items():
+        act(scene)
+        after = everything(scene.house)
+        assert len(after["ledger_entry"]) > len(before["ledger_entry"]), name
+        before = after
+
+
+def test_without_its_line_no_byte_is_opened(scene: Scene) -> None:
+    house = scene.house
+    envelope = house.envelope(scene.grant, {"summary": {"text": "the window seat"}})
+    grants.lift_restriction(house.context, scene.person.subject, scene.restriction)
+    with without_ledger(house):
+        answer = house.open(scene.agency, envelope)
+
+    assert answer.status_code in {500, 503}
+    assert "window" not in answer.text
+    # And nobody waits for the lock of the opening that failed (whose connection the server has closed).
+    house.http.close()
+    house.http = forgetful_client()
+    assert house.open(scene.agency, envelope).status_code == 200
+    grants.revoke_grant(house.context, scene.person.subject, scene.grant)
+
+
+def test_beginning_twice_keeps_the_ledger(own_house: House) -> None:
+    person = own_house.person()
+    with own_house.context.database.transaction() as connection:
+        ledger.begin(connection)
+
+    grants.pause(own_house.context, person.subject)
+    publish.publish(own_house.context)
+    with own_house.context.database.transaction() as connection:
+        ledger.begin(connection)
+    assert own_house.rows(ledger_head)[0].size == 2
+
+
+def everything(house: House) -> dict[str, list[Any]]:
+    """Every row of every table."""
+    return {table.name: house.rows(table) for table in metadata.sorted_tables}

@@ -1,0 +1,328 @@
+"""The ledger's tree: whole, growing only, served as C2SP says, and saying nothing about anybody."""
+
+import json
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from sqlalchemy import delete, update
+
+from services.common.transparency_log.merkle import leaf_hash
+from services.common.transparency_log.signed_notes import COSIGNATURE, Checkpoint, Note, Verifier, cosignature, note
+from services.consent.handlers.grants import grants
+from services.consent.handlers.ledger import publish
+from services.consent.handlers.ledger.publish import HistoryChanged
+from services.consent.handlers.rights import rights
+from services.consent.ledger import entries as ledger
+from services.consent.ledger.entries import Entry
+from services.consent.main import build_context
+from services.consent.models import ledger_checkpoint, ledger_entry, ledger_head, ledger_tile
+from tests.support import tlog
+from tests.support.consent import Agency, House, Person
+
+PREFIX = "/consent/v1/ledger/"
+
+
+def test_a_client_written_from_the_texts_reads_the_whole_log(own_house: House) -> None:
+    record(own_house, 700)
+    for _ in range(3):
+        record(own_house, 23)
+        publish.publish(own_house.context)
+
+    head, entries = tlog.read_log(lambda name: fetch(own_house, name), vkey(own_house))
+    assert head.size == len(entries) == 769
+    assert head.origin == own_house.url.partition("://")[2] + "/consent/v1/ledger"
+
+
+def test_the_ledger_keeps_its_name_wherever_the_hub_moves_until_it_is_given_another(own_house: House) -> None:
+    moved = own_house.service.settings.model_copy(update={"public_url": "http://127.0.0.1:1"})
+    for settings, name in (
+        (moved, own_house.context.ledger_key.origin),
+        (moved.model_copy(update={"ledger_origin": "fireweed.example/ledger"}), "fireweed.example/ledger"),
+    ):
+        context = build_context(settings, own_house.clock)
+        context.database.close()
+        assert context.ledger_key.origin == name
+
+
+@pytest.mark.slow
+def test_ten_thousand_entries_from_many_writers_are_one_tree(own_house: House) -> None:
+    def write(_: int) -> None:
+        for _ in range(25):
+            record(own_house, 50)
+            if own_house.context.database.is_postgresql:
+                publish.publish(own_house.context)
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(write, range(8)))
+    publish.publish(own_house.context)
+
+    head, entries = tlog.read_log(lambda name: tile_or_note(own_house, name), vkey(own_house))
+    assert head.size == 10_000
+    assert len(set(entries)) == 10_000
+    rows = own_house.rows(ledger_entry)
+    assert sorted(row.leaf_index for row in rows) == list(range(10_000))
+    assert {row.leaf_index: row.leaf for row in rows} == dict(enumerate(entries))
+
+
+def test_every_checkpoint_that_was_ever_signed_is_the_beginning_of_the_next(own_house: House) -> None:
+    notes = []
+    for number in (1, 2, 255, 300, 5):
+        record(own_house, number)
+        publish.publish(own_house.context)
+        notes.append(fetch(own_house, "checkpoint").decode())
+    heads = [tlog.open_checkpoint(text, vkey(own_house)) for text in notes]
+    _, entries = tlog.read_log(lambda name: fetch(own_house, name), vkey(own_house))
+    leaves = [leaf_hash(entry) for entry in entries]
+
+    assert [head.size for head in heads] == [1, 3, 258, 558, 563]
+    assert [head.root for head in heads] == [tlog.tree_hash(leaves[: head.size]) for head in heads]
+
+
+def test_lines_without_an_act_are_not_in_the_tree_and_lines_of_acts_all_are(own_house: House) -> None:
+    class Undone(Exception):
+        pass
+
+    for keep in (True, False, True):
+        try:
+            with own_house.context.database.transaction() as connection:
+                ledger.append(connection, entries(3), own_house.clock.now())
+                if not keep:
+                    raise Undone
+        except Undone:
+            pass
+    publish.publish(own_house.context)
+
+    assert own_house.rows(ledger_head)[0].size == 6
+
+
+def test_signing_stops_when_the_tree_is_no_longer_the_one_that_was_signed(own_house: House) -> None:
+    record(own_house, 5)
+    publish.publish(own_house.context)
+    with own_house.context.database.transaction() as connection:
+        hashes = own_house.rows(ledger_tile)[0].hashes
+        connection.execute(update(ledger_tile).values(hashes=bytes(32) + hashes[32:]))
+    record(own_house, 1)
+
+    with pytest.raises(HistoryChanged):
+        publish.publish(own_house.context)
+    assert [row.size for row in own_house.rows(ledger_checkpoint)] == [5]
+
+
+def test_a_ledger_that_was_set_back_is_not_signed(own_house: House) -> None:
+    record(own_house, 5)
+    publish.publish(own_house.context)
+    with own_house.context.database.transaction() as connection:
+        connection.execute(delete(ledger_entry).where(ledger_entry.c.leaf_index >= 3))
+        connection.execute(update(ledger_head).values(size=0, edge=b""))
+        connection.execute(update(ledger_entry).values(leaf_index=None))
+
+    with pytest.raises(HistoryChanged):
+        publish.publish(own_house.context)
+
+
+def test_a_leaf_says_nothing_about_anybody(house: House) -> None:
+    agency, person = house.agency(), house.person()
+    name = house.allow(person, agency)
+    grants.revoke_grant(house.context, person.subject, name)
+
+    leaves = b"".join(row.leaf for row in house.rows(ledger_entry, ledger_entry.c.subject_id == person.subject))
+    for secret in (agency.id, str(name), str(person.subject), person.subject.hex, person.ppid, "grant.", "summary"):
+        assert secret.encode() not in leaves
+    times = [line.at.isoformat() for line in house.ledger(person)]
+    assert not any(time.encode() in leaves for time in times)
+
+
+def test_equal_lines_have_unlike_leaves(house: House) -> None:
+    person = house.person()
+    for _ in range(10):
+        grants.pause(house.context, person.subject)
+    parts = [
+        value
+        for row in house.rows(ledger_entry, ledger_entry.c.subject_id == person.subject)
+        for value in json.loads(row.leaf).values()
+    ]
+    assert len(set(parts)) == len(parts) == 4 * 11
+
+
+def test_after_erasing_the_tree_still_verifies_and_no_line_can_be_read_or_tied_to_her(own_house: House) -> None:
+    house, agency = own_house, own_house.agency()
+    person, other = house.person(agency), house.person(agency)
+    envelope = house.envelope(house.allow(person, agency))
+    house.open(agency, envelope)
+    grants.pause(house.context, other.subject)
+    publish.publish(house.context)
+    before = tlog.read_log(lambda name: fetch(house, name), vkey(house))
+    rights.erase(house.context, person.subject)
+    house.open(agency, envelope)
+    publish.publish(house.context)
+
+    head, after = tlog.read_log(lambda name: fetch(house, name), vkey(house))
+    assert after[: before[0].size] == before[1]
+    assert head.size > before[0].size
+    with house.context.database.reading() as connection:
+        assert ledger.about(connection, person.subject, None, 100) == []
+    rows = house.rows(ledger_entry)
+    assert {row.subject_id for row in rows if row.subject_id} == {other.subject}
+    assert [row.kind for row in rows if row.sealed] == [line.kind for line in house.ledger(other)]
+    assert rows[-1].kind == "opening.refused"
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["tile/0/000", "tile/0/000.p/6", "tile/1/000.p/1", "tile/entries/000.p/6", "tile/64/000", "tile/0/0", "tile/x"],
+)
+def test_what_is_not_there_yet_is_not_served(own_house: House, path: str) -> None:
+    record(own_house, 5)
+    publish.publish(own_house.context)
+
+    assert own_house.http.get(own_house.url + PREFIX + path).status_code == 404
+    assert len(fetch(own_house, "tile/0/000.p/5")) == 5 * 32
+
+
+def test_tiles_may_be_kept_for_ever_and_checkpoints_for_a_moment(house: House) -> None:
+    house.person()
+    publish.publish(house.context)
+    headers = {name: house.http.get(house.url + PREFIX + name).headers for name in ("checkpoint", "tile/0/000.p/1")}
+
+    assert headers["checkpoint"]["cache-control"] == "public, max-age=1"
+    assert headers["checkpoint"]["content-type"] == "text/plain; charset=utf-8"
+    assert headers["tile/0/000.p/1"]["cache-control"] == "public, max-age=31536000, immutable"
+    assert headers["tile/0/000.p/1"]["content-type"] == "application/octet-stream"
+
+
+def test_checkpoints_that_nobody_will_cosign_any_more_are_forgotten(own_house: House) -> None:
+    witness, agency = Witness("w1.example"), own_house.agency()
+    for _ in range(4):
+        record(own_house, 1)
+        publish.publish(own_house.context)
+        if own_house.rows(ledger_head)[0].size == 2:
+            assert witness.cosigns(own_house, agency, fetch(own_house, "checkpoint").decode()).status_code == 201
+            publish.publish(own_house.context)
+    own_house.clock.move(timedelta(days=3))
+    record(own_house, 1)
+    publish.publish(own_house.context)
+
+    # Cosigning put the witness's key into the ledger, as a line of its own.
+    assert [row.size for row in own_house.rows(ledger_checkpoint)] == [2, 6]
+
+
+class Witness:
+    """An agency's cosigner."""
+
+    def __init__(self, name: str) -> None:
+        self.name, self.key = name, Ed25519PrivateKey.generate()
+        self.public = self.key.public_key().public_bytes_raw()
+
+    @property
+    def vkey(self) -> str:
+        return str(Verifier(self.name, COSIGNATURE, self.public))
+
+    def cosigned(self, house: House, checkpoint: str, ahead: int = 0) -> str:
+        read = note(checkpoint)
+        seconds = int(house.clock.now().timestamp()) + ahead
+        return str(Note(read.body, (*read.signatures, cosignature(read.body, self.name, self.key, seconds))))
+
+    def cosigns(self, house: House, agency: Agency, checkpoint: str, **given: Any) -> Any:
+        body = {"key": self.vkey, "checkpoint": self.cosigned(house, checkpoint, **given)}
+        return house.call(agency, PREFIX + "cosignatures", body)
+
+
+def test_what_an_agency_has_cosigned_is_served_with_its_cosignature(own_house: House) -> None:
+    house, agency, witness = own_house, own_house.agency(), Witness("w1.example/a")
+    record(house, 3)
+    publish.publish(house.context)
+    old = fetch(house, "checkpoint").decode()
+    assert house.http.get(house.url + PREFIX + "checkpoint/cosigned").status_code == 404
+    record(house, 2)
+    publish.publish(house.context)
+
+    answer = witness.cosigns(house, agency, old)
+    assert (answer.status_code, answer.json()) == (201, {"size": 3})
+    served = fetch(house, "checkpoint/cosigned").decode()
+    assert tlog.open_checkpoint(served, vkey(house)).size == 3
+    assert tlog.cosigned_by(served, witness.name, witness.public) == int(house.clock.now().timestamp())
+    assert tlog.open_checkpoint(fetch(house, "checkpoint").decode(), vkey(house)).size == 5
+
+    second = Witness("w2.example")
+    assert second.cosigns(house, house.agency(), old).status_code == 201
+    both = fetch(house, "checkpoint/cosigned").decode()
+    for each in (witness, second):
+        assert tlog.cosigned_by(both, each.name, each.public)
+    witnesses = [json.loads(row.leaf) for row in house.rows(ledger_entry) if row.kind == "witness.key"]
+    assert [line["detail"]["key"] for line in witnesses] == [witness.vkey, second.vkey]
+
+
+def test_a_witness_never_goes_back(own_house: House) -> None:
+    house, agency, witness = own_house, own_house.agency(), Witness("w1.example")
+    record(house, 3)
+    publish.publish(house.context)
+    old = fetch(house, "checkpoint").decode()
+    record(house, 2)
+    publish.publish(house.context)
+    assert witness.cosigns(house, agency, fetch(house, "checkpoint").decode()).status_code == 201
+
+    answer = witness.cosigns(house, agency, old)
+    assert (answer.status_code, answer.json()["size"]) == (409, 5)
+
+
+def test_a_cosignature_must_be_over_a_checkpoint_of_this_ledger_by_that_key_and_of_now(own_house: House) -> None:
+    house, agency, witness = own_house, own_house.agency(), Witness("w1.example")
+    record(house, 3)
+    publish.publish(house.context)
+    good = fetch(house, "checkpoint").decode()
+    ours = house.context.ledger_key
+
+    assert witness.cosigns(house, agency, good, ahead=3600).status_code == 400
+    for text in (ours.checkpoint(2, bytes(32)), good.replace("\n3\n", "\n4\n"), "x" + good):
+        assert witness.cosigns(house, agency, text).status_code == 400
+    made_up = str(Checkpoint(ours.origin, 3, bytes(32)))
+    stamped = cosignature(made_up, witness.name, witness.key, int(house.clock.now().timestamp()))
+    for body in (
+        {"key": witness.vkey, "checkpoint": str(Note(made_up, (stamped,)))},
+        {"key": witness.vkey, "checkpoint": good},
+        {"key": vkey(house).strip(), "checkpoint": good},
+        {"key": "x", "checkpoint": good},
+        {"key": Witness("w1.example").vkey, "checkpoint": witness.cosigned(house, good)},
+        {"key": witness.vkey, "checkpoint": witness.cosigned(house, good).replace("\n3\n", "\n4\n")},
+        {"key": witness.vkey, "checkpoint": "nothing"},
+    ):
+        answer = house.call(agency, PREFIX + "cosignatures", body)
+        wrong = "/key" if body["key"] in {"x", vkey(house).strip()} else "/checkpoint"
+        assert (answer.status_code, answer.json()["errors"][0]["member"]) == (400, wrong), body
+    assert house.rows(ledger_checkpoint)[-1].size == 3
+
+
+def test_a_second_history_that_our_own_key_has_signed_is_told_as_such(own_house: House) -> None:
+    house, agency, witness = own_house, own_house.agency(), Witness("w1.example")
+    record(house, 3)
+    publish.publish(house.context)
+
+    answer = witness.cosigns(house, agency, house.context.ledger_key.checkpoint(3, bytes(32)))
+    assert (answer.status_code, answer.json()["type"]) == (409, "urn:fireweed:problem:two-histories")
+
+
+def record(house: House, number: int, person: Person | None = None) -> None:
+    with house.context.database.transaction() as connection:
+        ledger.append(connection, entries(number, person), house.clock.now())
+
+
+def entries(number: int, person: Person | None = None) -> list[Entry]:
+    return [Entry("sample", person.subject if person else None, None, {"id": str(uuid4())}) for _ in range(number)]
+
+
+def vkey(house: House) -> str:
+    return fetch(house, "key").decode()
+
+
+def fetch(house: House, name: str) -> bytes:
+    answer = house.http.get(house.url + PREFIX + name)
+    assert answer.status_code == 200, name
+    return answer.content
+
+
+def tile_or_note(house: House, name: str) -> bytes:
+    return publish.checkpoint(house.context).encode() if name == "checkpoint" else publish.tile(house.context, name[5:])

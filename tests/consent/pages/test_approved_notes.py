@@ -1,0 +1,33 @@
+"""Her own words: a note that fits the field is taken as it is, whatever a browser sends for the end of a line."""
+
+from services.consent.handlers.grants import notes
+from tests.support.consent import House
+from tests.support.visitor import NewVisitor
+
+
+def test_a_note_as_long_as_the_field_takes_is_never_too_long(house: House, arrive: NewVisitor) -> None:
+    agency, person = house.agency(), house.person()
+    visitor = arrive(token=house.session(person, stepped_up=True))
+    note = "Please\n" * (notes.LONGEST // 7)
+    sent = note.replace("\n", "\r\n")
+    wish = {"agency": agency.id, "purpose": "referral", "category": "summary", "days": "7"}
+    assert len(note) <= notes.LONGEST < len(sent)
+
+    read_back = visitor.send(visitor.get("/my/yes"), "/my/yes/check", notes=sent, **wish)
+    assert read_back.status == 200, read_back.text
+    fields = dict(read_back.form("/my/yes").fields)
+    given = visitor.post("/my/yes", **{**fields, "words": sent})
+    assert (given.status, given.text.count("Please")) == (200, notes.LONGEST // 7)
+    assert visitor.send(visitor.get("/my/yes"), "/my/yes/check", notes=f"{sent}too long", **wish).status == 400
+
+
+def test_a_receipt_says_in_which_language_it_keeps_what_she_was_told(house: House, arrive: NewVisitor) -> None:
+    """She reads on in French; what she was told in English stays English, and a screen reader must say it so."""
+    person = house.person()
+    grant, token = house.allow(person, house.agency(), "housing"), house.session(person)
+    visitor = arrive(token=token)
+    visitor.send(visitor.get("/my"), "/my/language", to="fr")
+    seen = visitor.get(f"/my/yes/{grant}")
+    assert ("html", {"lang": "fr", "dir": "ltr"}) in seen.reader.marks
+    assert "Saying no changes nothing." in seen.text
+    assert ("ul", {"lang": "en"}) in seen.reader.marks

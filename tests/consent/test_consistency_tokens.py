@@ -1,0 +1,194 @@
+"""The consistency token: no decision goes back behind what an agency has seen, and a token tells nobody else anything."""
+
+from dataclasses import replace
+from typing import Any
+
+import httpx2
+
+from services.consent import consistency_tokens
+from services.consent.consistency_tokens import Known, Seen
+from services.consent.handlers.grants import grants
+from services.consent.handlers.rights import rights
+from services.consent.models import subject
+from tests.consent.test_authzen import ONE, question
+from tests.support.consent import Agency, House, Person
+
+OPENINGS = "/consent/v1/openings"
+
+
+def call(house: House, agency: Agency, path: str, body: Any, *tokens: str) -> httpx2.Response:
+    url = house.url + path
+    headers = [*agency.headers("POST", url).items(), *(("consent-epoch", token) for token in tokens)]
+    return house.http.post(url, json=body, headers=headers)
+
+
+def evaluate(house: House, agency: Agency, person: Person, *tokens: str) -> httpx2.Response:
+    return call(house, agency, ONE, question(agency, person.ppid), *tokens)
+
+
+def go_back(house: House, person: Person, epoch: int) -> None:
+    """The database is brought back from a copy, or is a replica that lags: a house for one test alone."""
+    with house.context.database.transaction() as connection:
+        connection.execute(subject.update().where(subject.c.id == person.subject).values(epoch=epoch))
+
+
+def token_of(house: House, agency: Agency, person: Person) -> str:
+    token: str = evaluate(house, agency, person).json()["context"]["consent_epoch"]
+    return token
+
+
+def known(house: House) -> tuple[Agency, Person]:
+    agency = house.agency()
+    person = house.person(agency)
+    house.allow(person, agency)
+    return agency, person
+
+
+def test_every_change_raises_the_epoch_and_nothing_lowers_it(house: House) -> None:
+    agency, person = known(house)
+    seen = [house.epoch(person)]
+    name = house.allow(person, agency, "health")
+    seen.append(house.epoch(person))
+    restriction = grants.restrict(house.context, person.subject, grants.Rule(category="health"))
+    seen.append(house.epoch(person))
+    for act in (
+        lambda: grants.lift_restriction(house.context, person.subject, restriction),
+        lambda: grants.pause(house.context, person.subject),
+        lambda: grants.resume(house.context, person.subject),
+        lambda: grants.revoke_grant(house.context, person.subject, name),
+        lambda: grants.revoke_all(house.context, person.subject),
+        lambda: rights.erase(house.context, person.subject),
+    ):
+        act()
+        seen.append(house.epoch(person))
+
+    assert seen == list(range(seen[0], seen[0] + len(seen)))
+
+
+def test_no_decision_is_made_below_a_token_that_was_presented(own_house: House) -> None:
+    agency, person = known(own_house)
+    grants.pause(own_house.context, person.subject)
+    grants.resume(own_house.context, person.subject)
+    name = own_house.allow(person, agency, "health")
+    # Sealed long ago, so that nothing but the token says how far she has gone on.
+    envelope = {"envelope": own_house.envelope(name, {"health": {"needs": "A nurse."}}, epoch=0)}
+    token = token_of(own_house, agency, person)
+    assert evaluate(own_house, agency, person, token).json()["decision"] is True
+    assert call(own_house, agency, OPENINGS, envelope, token).status_code == 200
+    go_back(own_house, person, 2)
+
+    for path, body in ((ONE, question(agency, person.ppid)), (OPENINGS, envelope)):
+        behind = call(own_house, agency, path, body, token)
+        assert (behind.status_code, behind.headers["retry-after"]) == (503, "1")
+        assert behind.json()["title"] == "The hub is catching up. Please try again in a moment."
+        assert call(own_house, agency, path, body).status_code != 503
+    batch = call(own_house, agency, OPENINGS, {"envelopes": [envelope["envelope"]] * 2}, token)
+    assert [one["status"] for one in batch.json()["openings"]] == [503, 503]
+
+
+def test_a_new_enemy_gains_nothing_from_a_database_that_lags(own_house: House) -> None:
+    """She says no and then tells something new: who saw the no cannot have the new by a copy that has not seen it."""
+    agency, person = known(own_house)
+    token = token_of(own_house, agency, person)
+    grants.restrict(own_house.context, person.subject, grants.Rule(category="health"))
+    assert evaluate(own_house, agency, person, token).json()["decision"] is True
+    newer = token_of(own_house, agency, person)
+    go_back(own_house, person, 1)
+
+    assert evaluate(own_house, agency, person, newer).status_code == 503
+    assert evaluate(own_house, agency, person, token, newer).status_code == 503
+    assert evaluate(own_house, agency, person, f"{newer}, {token}").status_code == 503
+    assert evaluate(own_house, agency, person, token).status_code == 200
+
+
+def test_openings_and_links_bring_tokens_that_hold(own_house: House) -> None:
+    agency, person = known(own_house)
+    name = own_house.allow(person, agency, "housing")
+    opened = own_house.open(agency, own_house.envelope(name, {"housing": {"needs": "A room."}})).json()
+    newcomer = own_house.agency()
+    code = rights.make_link_code(own_house.context, person.subject).code
+    linked = own_house.call(newcomer, "/consent/v1/links", {"link_code": code}).json()
+
+    for token in (opened["consent_epoch"], linked["consent_epoch"]):
+        assert token.split(".")[1:3] == [str(own_house.epoch(person)), "1"]
+    assert evaluate(own_house, agency, person, opened["consent_epoch"]).status_code == 200
+    go_back(own_house, person, 0)
+    assert evaluate(own_house, agency, person, opened["consent_epoch"]).status_code == 503
+    ask = call(own_house, newcomer, ONE, question(newcomer, linked["ppid"]), linked["consent_epoch"])
+    assert ask.status_code == 503
+
+
+def test_a_token_is_only_told_where_something_is_permitted(house: House) -> None:
+    agency, person = known(house)
+    grants.revoke_all(house.context, person.subject)
+
+    assert evaluate(house, agency, person).json()["context"]["consent_epoch"] is None
+
+
+def test_two_agencies_tokens_for_one_survivor_have_nothing_in_common(house: House) -> None:
+    one, two = house.agency(), house.agency()
+    person = house.person(one)
+    first, second = (
+        consistency_tokens.issue(house.context, Known(agency.id, person.subject, 5)) for agency in (one, two)
+    )
+
+    assert first.split(".")[0] != second.split(".")[0]
+    assert str(person.subject) not in first + second
+    # And one agency's token bounds nothing for another.
+    assert not consistency_tokens.read(house.context, [first]).is_ahead_of(
+        house.context, Known(two.id, person.subject, 1)
+    )
+    assert consistency_tokens.read(house.context, [first]).is_ahead_of(house.context, Known(one.id, person.subject, 4))
+    assert not consistency_tokens.read(house.context, [first]).is_ahead_of(
+        house.context, Known(one.id, person.subject, 5)
+    )
+
+
+def test_who_has_changed_nothing_yet_is_not_behind_anybodys_token(house: House) -> None:
+    agency, other = known(house)
+    newcomer = house.person(agency)
+    first = consistency_tokens.issue(house.context, Known(agency.id, newcomer.subject, 0))
+
+    assert house.epoch(newcomer) == 0
+    assert evaluate(house, agency, newcomer, first).status_code == 200
+    assert evaluate(house, agency, newcomer, token_of(house, agency, other)).status_code == 200
+
+
+def test_a_token_that_is_not_ours_is_refused_by_name(house: House) -> None:
+    agency, person = known(house)
+    token = token_of(house, agency, person)
+    handle, epoch, policy, mac = token.split(".")
+    forged = [
+        "x",
+        ".".join((handle, str(int(epoch) + 1), policy, mac)),
+        f"{handle}.{epoch}.0.{mac}",
+        ".".join(("a" * 26, epoch, policy, mac)),
+        ".".join((handle, epoch, policy, "a" * 52)),
+        token + "x",
+        token.upper(),
+        f"{token},",
+        ",".join([token] * 201),
+    ]
+    for one in forged:
+        answer = evaluate(house, agency, person, one)
+        assert answer.status_code == 400, one
+        [fault] = answer.json()["errors"]
+        assert fault["member"] == "Consent-Epoch"
+        told = (fault["detail"], fault["accepted"])
+        assert told == (
+            "Not tokens that this hub has given out.",
+            "tokens as they came, up to 200, with commas between",
+        )
+    assert evaluate(house, agency, person, ",".join([token] * 200)).status_code == 200
+
+
+def test_no_decision_is_made_by_an_older_policy_than_was_presented(house: House) -> None:
+    agency, person = known(house)
+    newer = replace(house.context, policy=replace(house.context.policy, version="2"))
+    token = consistency_tokens.issue(newer, Known(agency.id, person.subject, 1))
+
+    assert evaluate(house, agency, person, token).status_code == 503
+    assert (
+        consistency_tokens.read(newer, [consistency_tokens.issue(house.context, Known(agency.id, person.subject, 1))])
+        != Seen()
+    )

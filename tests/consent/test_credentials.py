@@ -1,0 +1,150 @@
+"""What she knows by heart or on paper is recognised however she writes it, and worth nothing to whoever finds it."""
+
+import unicodedata
+from secrets import choice
+
+import pytest
+from mnemonic import Mnemonic
+
+from services.common.encoding import random_name
+from services.consent.credentials import (
+    CODE_CHARACTERS,
+    WORD_LISTS,
+    Secrets,
+    is_pin,
+    new_code,
+    new_pin,
+    new_session_token,
+)
+
+PEPPER = Secrets(b"p" * 32)
+OTHER = Secrets(b"q" * 32)
+CODE = "abcd-efgh-2345"
+
+
+@pytest.mark.parametrize(
+    "typed",
+    [
+        "ABCD-EFGH-2345",
+        "abcdefgh2345",
+        " abcd efgh 2345 ",
+        "Abcd.Efgh–2345",
+        "ábcd-éfgh-2345",
+        "\uff41bcd-efgh-\uff12345",
+    ],
+)
+def test_a_code_is_recognised_however_it_is_typed(typed: str) -> None:
+    assert PEPPER.code_digest("claim", typed) == PEPPER.code_digest("claim", CODE)
+
+
+@pytest.mark.parametrize("wrong", ["abcd-efgh-2346", "abcd-efgh-234", "abcd-efgh-23455", ""])
+def test_another_code_is_another(wrong: str) -> None:
+    assert PEPPER.code_digest("claim", wrong) != PEPPER.code_digest("claim", CODE)
+
+
+def test_a_code_for_one_thing_is_none_for_another() -> None:
+    digests = {PEPPER.code_digest(kind, CODE) for kind in ("claim", "revoke", "link")}
+    assert len(digests | {PEPPER.session_digest(CODE)}) == 4
+
+
+def test_without_the_pepper_no_digest_can_be_made() -> None:
+    assert PEPPER.code_digest("claim", CODE) != OTHER.code_digest("claim", CODE)
+    assert PEPPER.session_digest("token") != OTHER.session_digest("token")
+    assert PEPPER.passphrase_digest("one two") != OTHER.passphrase_digest("one two")
+    assert not OTHER.pin_fits("123456", PEPPER.pin_hash("123456"))
+
+
+def test_words_are_recognised_in_any_case_spacing_and_accent() -> None:
+    words = "éclair été forêt"
+    kept = PEPPER.passphrase_digest(words)
+
+    assert PEPPER.passphrase_digest("  ECLAIR  ete\tforet\n") == kept
+    assert PEPPER.passphrase_digest(unicodedata.normalize("NFD", words)) == kept
+    assert PEPPER.passphrase_digest("éclair forêt été") != kept
+
+
+def test_a_pin_fits_itself_only_and_is_kept_with_a_salt_of_its_own() -> None:
+    kept = PEPPER.pin_hash("012345")
+
+    assert PEPPER.pin_fits("012345", kept)
+    assert not PEPPER.pin_fits("012346", kept)
+    assert PEPPER.pin_hash("012345") != kept
+    assert kept.startswith("$argon2id$")
+    assert "012345" not in kept
+
+
+@pytest.mark.parametrize("language", WORD_LISTS)
+def test_words_come_from_2048_that_stay_apart_without_accents(language: str) -> None:
+    words = Mnemonic(WORD_LISTS[language]).wordlist
+    plain = {unicodedata.normalize("NFKD", word).encode("ascii", "ignore").lower() for word in words}
+    assert len(plain) == 2048
+
+    drawn = [PEPPER.new_passphrase(language).split() for _ in range(300)]
+    assert {len(one) for one in drawn} == {8}
+    assert {word for one in drawn for word in one} <= set(words)
+    # Of 2,400 draws with replacement from 2,048 words about 1,414 are different; half the list would give 1,013.
+    assert len({word for one in drawn for word in one}) > 1300
+    assert all(PEPPER.could_be_words(" ".join(one)) for one in drawn)
+
+
+@pytest.mark.parametrize("language", WORD_LISTS)
+def test_of_guesses_almost_none_could_be_words_of_this_hub(language: str) -> None:
+    words = Mnemonic(WORD_LISTS[language]).wordlist
+    guesses = [" ".join(choice(words) for _ in range(8)) for _ in range(4000)]
+
+    # About 4 of 4,000 are expected at most: one word of each list fits.
+    assert sum(map(PEPPER.could_be_words, guesses)) < 20
+    near = PEPPER.new_passphrase(language).split()
+    slips = [" ".join([*near[:place], "zoo", *near[place + 1 :]]) for place in range(8)]
+    assert sum(map(PEPPER.could_be_words, slips)) <= 1
+    assert not OTHER.could_be_words(" ".join(near)) or not OTHER.could_be_words(PEPPER.new_passphrase(language))
+
+
+@pytest.mark.parametrize("typed", ["", " ", "\x00", "one", "🜁 🜂", "a " * 90])
+def test_whatever_is_typed_can_be_asked_about(typed: str) -> None:
+    assert not PEPPER.could_be_words(typed)
+
+
+@pytest.mark.parametrize("language", WORD_LISTS)
+def test_words_that_could_be_hers_may_be_typed_in_any_case_and_accent(language: str) -> None:
+    for _ in range(50):
+        words = PEPPER.new_passphrase(language)
+        bare = unicodedata.normalize("NFKD", words).encode("ascii", "ignore").decode()
+        assert PEPPER.could_be_words(f"  {bare.upper()} ")
+
+
+def test_a_language_without_a_list_gets_english_words() -> None:
+    assert set(PEPPER.new_passphrase("xx").split()) <= set(Mnemonic("english").wordlist)
+
+
+def test_codes_use_32_characters_evenly_and_never_repeat() -> None:
+    codes = [new_code() for _ in range(2000)]
+    characters = "".join(codes).replace("-", "")
+
+    assert len(set(codes)) == 2000
+    assert all([len(group) for group in code.split("-")] == [4, 4, 4] for code in codes)
+    assert len(characters) == 2000 * CODE_CHARACTERS
+    counts = [characters.count(character) for character in "abcdefghijklmnopqrstuvwxyz234567"]
+    assert sum(counts) == len(characters)
+    # 750 of each are expected, with a standard deviation of 27.
+    assert all(550 < count < 950 for count in counts)
+
+
+def test_names_and_session_tokens_never_repeat() -> None:
+    assert len({random_name(26) for _ in range(2000)}) == 2000
+    tokens = {new_session_token() for _ in range(2000)}
+    assert len(tokens) == 2000
+    assert min(map(len, tokens)) >= 43
+
+
+def test_pins_are_six_digits_with_leading_zeros() -> None:
+    pins = [new_pin() for _ in range(3000)]
+
+    assert all(is_pin(pin) for pin in pins)
+    assert any(pin.startswith("0") for pin in pins)
+    assert len(set(pins)) > 2900
+
+
+@pytest.mark.parametrize("text", ["12345", "1234567", "12345a", "12 456", "١٢٣٤٥٦", "123456\n", "", "-12345"])
+def test_nothing_else_is_a_pin(text: str) -> None:
+    assert not is_pin(text)
