@@ -42,7 +42,7 @@ def read(visit: HerPin) -> Response:
         copy=export_json(context, subject),
         seen=seen,
         waits=waits,
-        poll=told,
+        notices=told,
         compelled=laws,
         name_of=lambda agency: names.get(agency, somebody),
         day_of=date.fromisoformat,

@@ -81,7 +81,7 @@ def receipt(visit: Her, grant: UUID) -> Response:
     shown = notice(row.language, row.notice_version)
     hers = notes.show(visit.context, visit.subject, grant)
     return visit.show(
-        "receipt.html", grant=row, name=_name(visit, row.agency), notice=shown.text.splitlines(), notes=hers
+        "receipt.html", grant=row, name=_name(visit, row.agency), notice=shown.text.splitlines(), words=hers
     )
 
 

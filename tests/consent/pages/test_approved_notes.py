@@ -13,12 +13,12 @@ def test_a_note_as_long_as_the_field_takes_is_never_too_long(house: House, arriv
     wish = {"agency": agency.id, "purpose": "referral", "category": "summary", "days": "7"}
     assert len(note) <= notes.LONGEST < len(sent)
 
-    read_back = visitor.send(visitor.get("/my/yes"), "/my/yes/check", notes=sent, **wish)
+    read_back = visitor.send(visitor.get("/my/yes"), "/my/yes/check", words=sent, **wish)
     assert read_back.status == 200, read_back.text
     fields = dict(read_back.form("/my/yes").fields)
     given = visitor.post("/my/yes", **{**fields, "words": sent})
     assert (given.status, given.text.count("Please")) == (200, notes.LONGEST // 7)
-    assert visitor.send(visitor.get("/my/yes"), "/my/yes/check", notes=f"{sent}too long", **wish).status == 400
+    assert visitor.send(visitor.get("/my/yes"), "/my/yes/check", words=f"{sent}too long", **wish).status == 400
 
 
 def test_a_receipt_says_in_which_language_it_keeps_what_she_was_told(house: House, arrive: NewVisitor) -> None:

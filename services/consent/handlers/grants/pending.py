@@ -31,7 +31,7 @@ def wait(change: Change, row: dict[str, Any], named: str | None) -> UUID:
     pending_grants.add_wait(
         change.connection, {**row, **times, "id": name, "subject_id": change.subject, "second_look_by": looks}
     )
-    change.record("look.asked", looks, pending_grants=str(name), **{"for": row["agency"]})
+    change.record("look.asked", looks, waiting=str(name), **{"for": row["agency"]})
     return name
 
 
@@ -39,7 +39,7 @@ def take_back(change: Change, *only: ColumnElement[bool]) -> Sequence[Any]:
     """Let nothing wait any more, or nothing of what is meant; what waited."""
     ended = pending_grants.end_waits(change.connection, change.subject, "taken_back", change.now, *only)
     for row in ended:
-        change.record("look.ended", row.second_look_by, pending_grants=str(row.id), outcome="taken_back")
+        change.record("look.ended", row.second_look_by, waiting=str(row.id), outcome="taken_back")
     return ended
 
 
