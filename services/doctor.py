@@ -34,12 +34,12 @@ class Finding:
     well: bool
     advice: str = ""
 
-    def as_line(self) -> str:
+    def as_text(self) -> str:
         """The finding as a line for people."""
         return f"ok    {self.what}" if self.well else f"ILL   {self.what}\n      -> {self.advice}"
 
 
-def look_over(settings: Settings, names: Sequence[str]) -> list[Finding]:
+def run_checks(settings: Settings, names: Sequence[str]) -> list[Finding]:
     """Everything about these services, in the order in which it would be mended."""
     with making_none():
         return [*_installation(), *_keys(settings), *_databases(settings, names), *_bus(settings)]
@@ -181,9 +181,9 @@ def _of_key(service: Service, key: str) -> list[Summary]:
 @hub_options
 def doctor(settings: Settings, as_json: bool, services: tuple[str, ...]) -> None:
     """Look the hub over, or the services you name; every finding says what to do next. The status is 1 if one is ill."""
-    found = look_over(settings, services or composition.NAMES)
+    found = run_checks(settings, services or composition.NAMES)
     document = [{"what": item.what, "well": item.well, "next": item.advice} for item in found]
-    answer(document, as_json, lambda: [item.as_line() for item in found])
+    answer(document, as_json, lambda: [item.as_text() for item in found])
     sys.exit(0 if all(item.well for item in found) else 1)
 
 

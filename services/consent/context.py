@@ -8,7 +8,7 @@ from services.common.database.engine import Database
 from services.common.messaging.outbox import Outbox
 from services.consent.credentials import Secrets
 from services.consent.domain import Policy
-from services.consent.duty_rules import Duties
+from services.consent.duty_rules import DutyRules
 from services.consent.key_encryption import KeyEncryptionKeys
 from services.consent.ledger.signing import LedgerKey
 from services.consent.locks import SubjectLocks
@@ -28,7 +28,7 @@ class Context:
     secrets: Secrets
     ledger_key: LedgerKey
     policy: Policy
-    duties: Duties
+    duty_rules: DutyRules
     signer: Signer
     pusher: Pusher
     clock: Clock

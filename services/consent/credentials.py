@@ -69,18 +69,18 @@ class Secrets:
 
     def new_passphrase(self, language: str) -> str:
         """Words that are shown once. The last follows from the others and the pepper: see `could_be_words`."""
-        words = _words(WORD_LISTS.get(language, "english"))
+        words = _passphrase(WORD_LISTS.get(language, "english"))
         chosen = [secrets.choice(words) for _ in range(WORDS - 1)]
         return " ".join([*chosen, words[self._last(chosen)]])
 
-    def could_be_words(self, typed: str) -> bool:
+    def could_be_passphrase(self, typed: str) -> bool:
         """Whether these words could be anybody's, at no cost: a guess almost never gets as far as the slow hash.
 
         Otherwise whoever sends guesses by the thousand would keep everybody waiting.
         """
         *first, last = _plain(typed).split() or [""]
         number = self._last(first)
-        return last in {_plain(_words(name)[number]) for name in WORD_LISTS.values()}
+        return last in {_plain(_passphrase(name)[number]) for name in WORD_LISTS.values()}
 
     def tag(self, kind: str, text: str) -> bytes:
         """What only this hub can compute of a text that is no secret."""
@@ -94,7 +94,7 @@ class Secrets:
 
 
 @cache
-def _words(name: str) -> Sequence[str]:
+def _passphrase(name: str) -> Sequence[str]:
     return tuple(Mnemonic(name).wordlist)
 
 

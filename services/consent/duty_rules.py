@@ -12,7 +12,7 @@ from services.consent.policy import POLICY
 
 
 @dataclass(frozen=True, slots=True)
-class LookRule:
+class SecondLookRule:
     """For these ages, a grant to one of these sectors, or with one of these categories, is looked at twice."""
 
     age_bands: frozenset[str]
@@ -21,7 +21,7 @@ class LookRule:
 
 
 @dataclass(frozen=True, slots=True)
-class Duties:
+class DutyRules:
     """What agencies must do and by when, and what waits for how long, as reviewed data (`schemas/policies`)."""
 
     acknowledge_time: timedelta
@@ -30,38 +30,38 @@ class Duties:
     """What a notice asks for when a grant ended for a reason."""
     request_time: timedelta
     requests_at_most: int
-    look_rules: Sequence[LookRule]
-    look_sectors: frozenset[str]
-    look_time: timedelta
-    look_why: Mapping[str, str]
+    second_look_rules: Sequence[SecondLookRule]
+    second_look_sectors: frozenset[str]
+    second_look_time: timedelta
+    second_look_why: Mapping[str, str]
     sealed_time: timedelta
     may_be_sealed: frozenset[str]
 
-    def needs_look(self, age_band: str | None, sector: str, categories: Collection[str]) -> bool:
+    def needs_second_look(self, age_band: str | None, sector: str, categories: Collection[str]) -> bool:
         """Whether a grant waits for a second look. An age that nobody stated asks for none: ages are not asked."""
-        rules = [rule for rule in self.look_rules if age_band in rule.age_bands]
+        rules = [rule for rule in self.second_look_rules if age_band in rule.age_bands]
         return any(sector in rule.sectors or rule.categories.intersection(categories) for rule in rules)
 
 
 @cache
-def duties(version: str = POLICY) -> Duties:
+def duty_rules(version: str = POLICY) -> DutyRules:
     """The rules of that version."""
     document = json.loads(files("schemas").joinpath("policies", f"{version}.json").read_text("utf-8"))
     notices, requests, look = document["notices"], document["requests"], document["second_look"]
-    return Duties(
+    return DutyRules(
         acknowledge_time=timedelta(hours=notices["acknowledge_hours"]),
         act_time=timedelta(days=notices["act_days"]),
         when_ended=notices["when_ended"],
         request_time=timedelta(days=requests["open_days"]),
         requests_at_most=requests["at_most"],
-        look_rules=[_look_rule(rule) for rule in look["rules"]],
-        look_sectors=frozenset(look["by_sectors"]),
-        look_time=timedelta(days=look["open_days"]),
-        look_why={"en": look["why"], "fr": look["x-why-fr"]},
+        second_look_rules=[_second_look_rule(rule) for rule in look["rules"]],
+        second_look_sectors=frozenset(look["by_sectors"]),
+        second_look_time=timedelta(days=look["open_days"]),
+        second_look_why={"en": look["why"], "fr": look["x-why-fr"]},
         sealed_time=timedelta(days=document["compelled"]["sealed_days"]),
         may_be_sealed=frozenset(document["compelled"]["may_be_sealed"]),
     )
 
 
-def _look_rule(rule: Mapping[str, Any]) -> LookRule:
-    return LookRule(frozenset(rule["age_bands"]), frozenset(rule["sectors"]), frozenset(rule["categories"]))
+def _second_look_rule(rule: Mapping[str, Any]) -> SecondLookRule:
+    return SecondLookRule(frozenset(rule["age_bands"]), frozenset(rule["sectors"]), frozenset(rule["categories"]))

@@ -21,10 +21,10 @@ class Unopenable(Exception):
 
 
 @dataclass(slots=True)
-class Box:
+class RequestedEnvelope:
     """One box under way. As long as nothing else is known of it, there is nothing there."""
 
-    envelope: Envelope | None = None
+    sealed: Envelope | None = None
     grant: UUID = NEVER
     subject: UUID | None = None
     closed: bool = False
@@ -38,8 +38,8 @@ class Box:
     @property
     def header(self) -> Header:
         """What is written on it."""
-        assert self.envelope is not None  # noqa: S101 - only boxes that could be read have a grant or a subject
-        return self.envelope.header
+        assert self.sealed is not None  # noqa: S101 - only boxes that could be read have a grant or a subject
+        return self.sealed.header
 
     @property
     def owner(self) -> UUID:
@@ -50,7 +50,7 @@ class Box:
     @property
     def parts(self) -> frozenset[str]:
         """The categories it holds."""
-        return frozenset(self.envelope.parts) if self.envelope else frozenset()
+        return frozenset(self.sealed.parts) if self.sealed else frozenset()
 
     @property
     def opened(self) -> bool:
@@ -63,31 +63,31 @@ class Box:
         return self.problem or not_found()
 
 
-def read_box(text: str) -> Box:
+def read_envelope(text: str) -> RequestedEnvelope:
     """The box in a text; an empty one unless it names grant and event by ids and nothing else.
 
     A refusal goes into her ledger before the header is proven, so that a forged one could otherwise write to her there.
     """
     try:
-        envelope = read(text)
-        if any(str(UUID(name)) != name for name in (envelope.header.grant, envelope.header.id)):
+        sealed = read(text)
+        if any(str(UUID(name)) != name for name in (sealed.header.grant, sealed.header.id)):
             raise NotAnEnvelope
     except ValueError:
-        return Box()
-    return Box(envelope, UUID(envelope.header.grant))
+        return RequestedEnvelope()
+    return RequestedEnvelope(sealed, UUID(sealed.header.grant))
 
 
-def open_box(box: Box, private: X25519PrivateKey | None) -> Mapping[str, Any]:
+def open_envelope(envelope: RequestedEnvelope, private: X25519PrivateKey | None) -> Mapping[str, Any]:
     """The permitted parts; raises `Unopenable`."""
-    if private is None or box.envelope is None:
+    if private is None or envelope.sealed is None:
         raise Unopenable
     try:
-        content_key = SUITE.decrypt(box.envelope.key, private, info=box.header.context)
-        return {category: _part(box.envelope, content_key, category) for category in sorted(box.categories)}
+        content_key = SUITE.decrypt(envelope.sealed.key, private, info=envelope.header.context)
+        return {category: _part(envelope.sealed, content_key, category) for category in sorted(envelope.categories)}
     except (InvalidTag, ValueError) as error:
         raise Unopenable from error
 
 
-def _part(envelope: Envelope, content_key: bytes, category: str) -> Any:
+def _part(sealed: Envelope, content_key: bytes, category: str) -> Any:
     cipher = AESGCM(part_key(content_key, category))
-    return json.loads(cipher.decrypt(NONCE, envelope.parts[category], part_context(envelope.header, category)))
+    return json.loads(cipher.decrypt(NONCE, sealed.parts[category], part_context(sealed.header, category)))

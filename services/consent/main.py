@@ -20,7 +20,7 @@ from services.consent.api import ledger as ledger_routes
 from services.consent.api.dependencies import SurvivorAuth
 from services.consent.context import Context
 from services.consent.credentials import Secrets
-from services.consent.duty_rules import duties
+from services.consent.duty_rules import duty_rules
 from services.consent.handlers.accounts.sessions import forget_stale
 from services.consent.handlers.agencies.compelled import unseal_due
 from services.consent.handlers.grants.grants import end_lapsed
@@ -86,7 +86,7 @@ def build_context(settings: Settings, clock: Clock, locks: SubjectLocks | None =
         ledger_key=LedgerKey(name, Ed25519PrivateKey.from_private_bytes(secret(folder / "ledger.key"))),
         pusher=Pusher(settings.push_to_loopback),
         policy=policy(),
-        duties=duties(),
+        duty_rules=duty_rules(),
         signer=Signer(
             f"{settings.public_url}/consent", kept(folder / "signing.jwk", new_signing_key, load_signing_key)
         ),

@@ -28,7 +28,7 @@ OF_ONE = 2
 PREFIX = {4: 32, 6: 64}
 
 
-class Patience:
+class RateLimiter:
     """How many slow checks each address may still ask for; time gives them back. `proxies` say whom they speak for."""
 
     def __init__(self, clock: Clock, secrets: Secrets, proxies: Sequence[Network] = ()) -> None:
@@ -42,7 +42,7 @@ class Patience:
         with self._lock:
             left = self._now_left(name, now)
             if left >= 1:
-                self._forget_patient(now)
+                self._forget_refilled(now)
                 self._left[name] = (left - 1, now)
         if left < 1:
             raise slow_down(2)
@@ -51,7 +51,7 @@ class Patience:
         left, since = self._left.get(name, (float(AT_ONCE), now))
         return min(AT_ONCE, left + max(0.0, (now - since).total_seconds()) * PER_SECOND)
 
-    def _forget_patient(self, now: datetime) -> None:
+    def _forget_refilled(self, now: datetime) -> None:
         """Forget those who have waited long enough, and if that is not enough everybody: memory is finite."""
         if len(self._left) >= KEPT:
             self._left = {name: kept for name, kept in self._left.items() if self._now_left(name, now) < AT_ONCE}
@@ -59,7 +59,7 @@ class Patience:
             self._left.clear()
 
 
-class Line:
+class ConcurrencyLimit:
     """Who waits for a slow check. Whoever finds it full is told at once: it would hold up everybody else by waiting."""
 
     def __init__(self) -> None:

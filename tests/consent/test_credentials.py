@@ -84,7 +84,7 @@ def test_words_come_from_2048_that_stay_apart_without_accents(language: str) -> 
     assert {word for one in drawn for word in one} <= set(words)
     # Of 2,400 draws with replacement from 2,048 words about 1,414 are different; half the list would give 1,013.
     assert len({word for one in drawn for word in one}) > 1300
-    assert all(PEPPER.could_be_words(" ".join(one)) for one in drawn)
+    assert all(PEPPER.could_be_passphrase(" ".join(one)) for one in drawn)
 
 
 @pytest.mark.parametrize("language", WORD_LISTS)
@@ -93,16 +93,18 @@ def test_of_guesses_almost_none_could_be_words_of_this_hub(language: str) -> Non
     guesses = [" ".join(choice(words) for _ in range(8)) for _ in range(4000)]
 
     # About 4 of 4,000 are expected at most: one word of each list fits.
-    assert sum(map(PEPPER.could_be_words, guesses)) < 20
+    assert sum(map(PEPPER.could_be_passphrase, guesses)) < 20
     near = PEPPER.new_passphrase(language).split()
     slips = [" ".join([*near[:place], "zoo", *near[place + 1 :]]) for place in range(8)]
-    assert sum(map(PEPPER.could_be_words, slips)) <= 1
-    assert not OTHER.could_be_words(" ".join(near)) or not OTHER.could_be_words(PEPPER.new_passphrase(language))
+    assert sum(map(PEPPER.could_be_passphrase, slips)) <= 1
+    assert not OTHER.could_be_passphrase(" ".join(near)) or not OTHER.could_be_passphrase(
+        PEPPER.new_passphrase(language)
+    )
 
 
 @pytest.mark.parametrize("typed", ["", " ", "\x00", "one", "🜁 🜂", "a " * 90])
 def test_whatever_is_typed_can_be_asked_about(typed: str) -> None:
-    assert not PEPPER.could_be_words(typed)
+    assert not PEPPER.could_be_passphrase(typed)
 
 
 @pytest.mark.parametrize("language", WORD_LISTS)
@@ -110,7 +112,7 @@ def test_words_that_could_be_hers_may_be_typed_in_any_case_and_accent(language: 
     for _ in range(50):
         words = PEPPER.new_passphrase(language)
         bare = unicodedata.normalize("NFKD", words).encode("ascii", "ignore").decode()
-        assert PEPPER.could_be_words(f"  {bare.upper()} ")
+        assert PEPPER.could_be_passphrase(f"  {bare.upper()} ")
 
 
 def test_a_language_without_a_list_gets_english_words() -> None:

@@ -156,7 +156,7 @@ def test_a_file_of_ten_thousand_rows_takes_no_more_memory_than_the_sample(
 
     assert (large.told, large.status) == (f"Rows: {PROGRAMS * DAYS} accepted.", 0), large.errors
     assert large.megabytes < small.megabytes + EXTRA_MEGABYTES
-    assert eventually(lambda: shown(hub) == counts(SAMPLE, long), patience=60)
+    assert eventually(lambda: shown(hub) == counts(SAMPLE, long), seconds=60)
 
 
 def _generated() -> Iterator[str]:

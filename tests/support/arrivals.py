@@ -23,15 +23,15 @@ class Answer:
     last: int
 
 
-class Line:
+class ClientConnection:
     """One connection, kept alive, with never more than one request on its way: so each stamp belongs to one answer.
 
     `window` limits what the receiving kernel takes in before anybody reads.
     """
 
-    def __init__(self, port: int, window: int | None = None, patience: float = 20.0) -> None:
+    def __init__(self, port: int, window: int | None = None, seconds: float = 20.0) -> None:
         self.socket = socket.socket()
-        self.socket.settimeout(patience)
+        self.socket.settimeout(seconds)
         if window is not None:
             # Before connecting: the window is agreed on in the handshake.
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, window)
@@ -72,7 +72,7 @@ class Line:
         self.socket.close()
 
 
-class Watched(Line):
+class Watched(ClientConnection):
     """A line on which an answer can be read in pieces, or as far as it comes."""
 
     was_reset = False

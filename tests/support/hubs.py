@@ -217,12 +217,12 @@ def environment(settings: Settings) -> dict[str, str]:
     return kept | {f"FIREWEED_{name.upper()}": str(value) for name, value in given.items() if value is not None}
 
 
-def eventually(look: Callable[[], T], patience: float = PATIENCE) -> T:
+def eventually(look: Callable[[], T], seconds: float = PATIENCE) -> T:
     """What `look` finds, as soon as it finds something; fails when that takes too long."""
-    deadline = time.monotonic() + patience
+    deadline = time.monotonic() + seconds
     while not (found := look()):
         if time.monotonic() > deadline:
-            raise AssertionError(f"it did not come about within {patience:.0f} s")
+            raise AssertionError(f"it did not come about within {seconds:.0f} s")
         time.sleep(0.02)
     return found
 

@@ -153,7 +153,7 @@ class StoppingLocks:
 
 
 @dataclass(frozen=True, slots=True)
-class Box:
+class RequestedEnvelope:
     """A sealed event and the grant it was sealed under."""
 
     text: str
@@ -182,7 +182,7 @@ class Stage:
     context: Context
     sender: str
     recipient: str
-    beside: Box | None = None
+    beside: RequestedEnvelope | None = None
 
 
 @dataclass(slots=True)
@@ -191,7 +191,7 @@ class Life:
 
     person: Person
     grants: set[object] = field(default_factory=set)
-    box: Box | None = None
+    box: RequestedEnvelope | None = None
 
 
 def play(stage: Stage, seed: int, life: Life) -> Story:
@@ -202,22 +202,22 @@ def play(stage: Stage, seed: int, life: Life) -> Story:
         life.grants.add(_grant(stage, life.person, chance))
         life.box = sealed(stage, life.person)
     assert life.box is not None
-    boxes = [life.box]
+    envelopes = [life.box]
     moved = replace(stage, context=replace(stage.context, locks=StoppingLocks(stage.context.locks, conductor)))
     draws = [Random(chance.random()) for _ in range(3)]  # noqa: S311 - as above
 
     def publish() -> None:
         conductor.stop("ask what may be sealed")
         if box := sealed(moved, life.person, conductor.stop):
-            boxes.append(box)
+            envelopes.append(box)
 
-    openers = [_Opener(moved, conductor, story, draw, boxes).run for draw in draws[1:]]
+    openers = [_Opener(moved, conductor, story, draw, envelopes).run for draw in draws[1:]]
     conductor.run([_Her(moved, conductor, story, draws[0], life).run, publish, *openers])
     _check_ledger(stage.context, life.person, story)
     return story
 
 
-def sealed(stage: Stage, person: Person, between: Callable[[str], None] = lambda _: None) -> Box | None:
+def sealed(stage: Stage, person: Person, between: Callable[[str], None] = lambda _: None) -> RequestedEnvelope | None:
     """What intake does: ask what may be sealed, then seal; None when nothing may be."""
     sending = Sending(stage.sender, person.ppid, stage.recipient, "referral", frozenset(PARTS))
     [answer] = decide_sendings(stage.context, [sending])
@@ -228,7 +228,7 @@ def sealed(stage: Stage, person: Person, between: Callable[[str], None] = lambda
     header = Header(name, stage.recipient, answer.seal.grant, answer.seal.epoch, "referral.requested.v1")
     parts = {category: PARTS[category] for category in answer.seal.categories}
     key = X25519PublicKey.from_public_bytes(answer.seal.public_key)
-    return Box(seal(header, key, parts), UUID(answer.seal.grant))
+    return RequestedEnvelope(seal(header, key, parts), UUID(answer.seal.grant))
 
 
 def _grant(stage: Stage, person: Person, chance: Random) -> UUID:
@@ -291,18 +291,18 @@ class _Opener:
     conductor: Conductor
     story: Story
     chance: Random
-    boxes: list[Box]
+    envelopes: list[RequestedEnvelope]
 
     def run(self) -> None:
         self.conductor.stop("take a box")
-        box = self.chance.choice(self.boxes)
+        box = self.chance.choice(self.envelopes)
         opening = self._begin(box)
-        if opening is None or not opening.boxes[0].opened:
+        if opening is None or not opening.envelopes[0].opened:
             self.story.refused += 1
             if opening is not None and opening.opened:
                 opening.finish("delivered")
             return
-        name = opening.boxes[0].opening
+        name = opening.envelopes[0].opening
         self.story.openings[name] = False
         dies = self.chance.choice([*range(CHUNKS + 1), *[None] * 12])
         for chunk in range(CHUNKS + 1):
@@ -315,7 +315,7 @@ class _Opener:
         opening.finish("delivered")
         self.story.openings[name] = True
 
-    def _begin(self, box: Box) -> Opening | None:
+    def _begin(self, box: RequestedEnvelope) -> Opening | None:
         context, recipient = self.stage.context, self.stage.recipient
         if self.stage.beside and self.chance.random() < 0.3:
             return begin_openings(context, recipient, [box.text, self.stage.beside.text])
@@ -323,7 +323,7 @@ class _Opener:
             return begin_opening(context, recipient, box.text)
         return None
 
-    def _send(self, box: Box) -> None:
+    def _send(self, box: RequestedEnvelope) -> None:
         self.story.sent += 1
         if self.story.closed & {box.grant, EVERYTHING}:
             self.story.late.append(str(box.grant))

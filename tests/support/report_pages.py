@@ -7,7 +7,7 @@ from typing import Any
 from starlette.testclient import TestClient
 
 import schemas
-from services.reporting.pages.labels import Words
+from services.reporting.pages.labels import Labels
 
 HOME = "/reporting"
 LANGUAGES = ("en", "fr")
@@ -88,7 +88,7 @@ def expected(document: dict[str, object], language: str) -> dict[tuple[str, str]
     """Of each row of a table page, by its part and its name, what should stand in it, worked out from the rows alone."""
     rows: list[list[object]] = document["rows"]  # type: ignore[assignment]
     columns: list[str] = document["columns"]  # type: ignore[assignment]
-    words = Words(language, 1)
+    words = Labels(language, 1)
     found: dict[tuple[str, str], list[str]] = {}
     for *key, value in rows:
         named = [words.code(name, str(code)) for name, code in zip(columns, key, strict=False)]
@@ -101,7 +101,9 @@ def expected(document: dict[str, object], language: str) -> dict[tuple[str, str]
 def counted(page: ReportReader, language: str) -> list[list[str]]:
     """Rows of the tables on a page that is about one table: names and counts, without shares and without trends."""
     indicators = {
-        words for each in schemas.indicators() for words in [f"{each['id']} {Words(language, 1).indicator(each['id'])}"]
+        words
+        for each in schemas.indicators()
+        for words in [f"{each['id']} {Labels(language, 1).indicator(each['id'])}"]
     }
     rows = []
     for table in page.tables:

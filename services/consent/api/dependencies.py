@@ -12,7 +12,7 @@ from services.consent import consistency_tokens
 from services.consent.context import Context
 from services.consent.handlers.accounts import new_passphrase, new_pin, pin_attempts, sessions
 from services.consent.handlers.accounts.sessions import Claimed, Session
-from services.consent.rate_limit import Line, Patience
+from services.consent.rate_limit import ConcurrencyLimit, RateLimiter
 
 COOKIE, SECURE_COOKIE = "s", "__Host-s"
 _OWN_PAGES = {None, "same-origin", "none"}
@@ -28,8 +28,8 @@ class SurvivorAuth:
         # With the prefix, a browser takes the cookie from this very host alone, and asks for the path `/`
         # (https://datatracker.ietf.org/doc/html/draft-ietf-httpbis-rfc6265bis, section 4.1.3.2).
         self.cookie, self._path = (SECURE_COOKIE, "/") if self.secure else (COOKIE, "/my")
-        self.patience = Patience(context.clock, context.secrets, settings.proxies)
-        self._line = Line()
+        self.rate_limiter = RateLimiter(context.clock, context.secrets, settings.proxies)
+        self._slow_checks = ConcurrencyLimit()
 
     def session(self, request: Request) -> Session:
         """The present session; raises a 401 problem."""
@@ -57,30 +57,30 @@ class SurvivorAuth:
 
     def come_in(self, request: Request, words: str) -> str:
         """A session's token for her words. Words that cannot be anybody's cost nothing; others wait for their turn."""
-        if not self._context.secrets.could_be_words(words):
+        if not self._context.secrets.could_be_passphrase(words):
             raise sessions.not_let_in()
-        self.patience.spend(request)
-        with self._line.place("words", words):
+        self.rate_limiter.spend(request)
+        with self._slow_checks.place("words", words):
             return sessions.come_in(self._context, words)
 
     def claim(self, code: str, pin: str | None, language: str | None = None) -> Claimed:
         """What she keeps for a claim code. A guess costs nothing, and takes nobody's place."""
-        with self._line.place("claim", sessions.check_claim(self._context, code, pin).id):
+        with self._slow_checks.place("claim", sessions.check_claim(self._context, code, pin).id):
             return sessions.claim(self._context, code, pin, language)
 
     def step_up(self, session: Session, pin: str) -> None:
         """Take the PIN."""
-        with self._line.place("pin", session.subject):
+        with self._slow_checks.place("pin", session.subject):
             pin_attempts.step_up(self._context, session, pin)
 
     def new_passphrase(self, session: Session) -> str:
         """New words in place of hers."""
-        with self._line.place("new", session.subject):
-            return new_passphrase.new_words(self._context, session)
+        with self._slow_checks.place("new", session.subject):
+            return new_passphrase.new_passphrase(self._context, session)
 
     def new_pin(self, session: Session, pin: str) -> None:
         """A new PIN in place of hers."""
-        with self._line.place("new", session.subject):
+        with self._slow_checks.place("new", session.subject):
             new_pin.new_pin(self._context, session, pin)
 
     def let_in(self, response: Response, token: str) -> None:

@@ -31,7 +31,7 @@ def waiting(context: ContextDep, agency: Caller) -> dict[str, Any]:
                 "asked_at": row.asked_at.isoformat(),
                 "open_until": row.open_until.isoformat(),
             }
-            for row, ppid in second_looks.looks_for(context, agency)
+            for row, ppid in second_looks.second_looks_for(context, agency)
         ]
     }
 

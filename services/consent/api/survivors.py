@@ -22,7 +22,7 @@ from services.consent.handlers.ledger.receipts import receipts_of
 from services.consent.handlers.notices import poll
 from services.consent.handlers.rights import rights
 from services.consent.ledger.commitments import shown
-from services.consent.ledger.entries import Line
+from services.consent.ledger.entries import RecordedEntry
 
 routes = APIRouter(prefix="/my/v1", tags=["survivors"])
 
@@ -116,7 +116,7 @@ def leave(context: ContextDep, auth: SurvivorAuthDep, session: SessionDep, respo
 
 
 @routes.post("/words", status_code=201)
-def make_words(auth: SurvivorAuthDep, session: SteppedUpDep) -> dict[str, str]:
+def make_passphrase(auth: SurvivorAuthDep, session: SteppedUpDep) -> dict[str, str]:
     """Make new words, shown this one time. The old ones stop working, and every session but this one ends.
 
     If this answer is lost, make them again in this session.
@@ -323,7 +323,7 @@ def ledger_json(row: Any) -> dict[str, Any]:
     return {**place, **shown(row.record, row.salt)}
 
 
-def proven(context: Context, lines: Sequence[Line]) -> list[dict[str, Any]]:
+def proven(context: Context, lines: Sequence[RecordedEntry]) -> list[dict[str, Any]]:
     """Lines of the ledger, each with the proof that it stands there; none for one that was recorded a moment ago."""
     proofs = publish.proofs(context, [line.leaf_index if line.salt else None for line in lines])
     return [{**ledger_json(line), "proof": proof} for line, proof in zip(lines, proofs, strict=True)]

@@ -39,7 +39,7 @@ class Entry:
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class RecordedEntry:
     """An entry as its survivor reads it. With its salt anybody she shows it to can check it against the public leaf."""
 
     position: int
@@ -90,7 +90,7 @@ def begin_anew(connection: Connection, subject: UUID) -> None:
 
 def about(
     connection: Connection, subject: UUID, before: int | None, limit: int, kinds: Sequence[str] | None = None
-) -> Sequence[Line]:
+) -> Sequence[RecordedEntry]:
     """A survivor's lines, newest first, from just before a position; with `kinds`, only those."""
     query = select(ledger_entry).where(ledger_entry.c.subject_id == subject)
     if before is not None:
@@ -99,7 +99,7 @@ def about(
         query = query.where(ledger_entry.c.kind.in_(kinds))
     rows = connection.execute(query.order_by(ledger_entry.c.position.desc()).limit(limit)).all()
     secret = key_store.audit_secrets(connection, _keys(connection), [subject]).get(subject)
-    return [_line(row, secret) for row in rows]
+    return [_read_entry(row, secret) for row in rows]
 
 
 def _insert(connection: Connection, rows: list[dict[str, Any]]) -> int:
@@ -123,11 +123,11 @@ def _neighbours(connection: Connection, count: int) -> list[int]:
             return drawn
 
 
-def _line(row: Any, secret: bytes | None) -> Line:
+def _read_entry(row: Any, secret: bytes | None) -> RecordedEntry:
     if not secret or not row.sealed:
-        return Line(row.position, row.leaf_index, row.at, row.kind, None, {}, b"")
+        return RecordedEntry(row.position, row.leaf_index, row.at, row.kind, None, {}, b"")
     record, salt = opened_record(Halves(row.leaf, row.sealed), secret)
-    return Line(row.position, row.leaf_index, row.at, record.kind, record.agency, record.detail, salt)
+    return RecordedEntry(row.position, row.leaf_index, row.at, record.kind, record.agency, record.detail, salt)
 
 
 def _secrets(connection: Connection, entries: Sequence[Entry]) -> Mapping[UUID, bytes | None]:

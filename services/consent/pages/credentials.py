@@ -29,7 +29,7 @@ def _keys(visit: Visit, wrong: str = "") -> Response:
 
 
 @routes.post("/words")
-def make_words(visit: HerPin) -> Response:
+def make_passphrase(visit: HerPin) -> Response:
     """New words in place of hers. They are on this answer only, so that it is no redirect."""
     return visit.show("new_words.html", words=visit.auth.new_passphrase(visit.here))
 

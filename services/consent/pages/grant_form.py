@@ -66,12 +66,12 @@ def faults(context: Context, choices: Choices, wish: WishForm, lookers: Sequence
         "words": len(wish.words) > notes.LONGEST,
         "days": wish.days not in DAYS,
         "look": lookers is not None and wish.look not in {known.id for known in lookers},
-        "later": lookers is not None and her_words(wish) is not None,
+        "later": lookers is not None and her_note(wish) is not None,
     }
     return [name for name, wrong in found.items() if wrong]
 
 
-def her_words(wish: WishForm) -> str | None:
+def her_note(wish: WishForm) -> str | None:
     """Her own words, if she shares any."""
     return wish.words.strip() or None if "summary" in wish.category else None
 

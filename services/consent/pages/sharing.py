@@ -21,7 +21,7 @@ from services.consent.pages.grant_form import (
     WishForm,
     chosen_agency,
     faults,
-    her_words,
+    her_note,
     request_id,
     until,
 )
@@ -53,14 +53,14 @@ def read_back(visit: HerHand, wish: TheWish) -> Response:
     looks = next((known.name for known in lookers or () if known.id == wish.look), None)
     end = until(visit.context.clock.now(), wish.days)
     [stopped] = rights.kept_back(visit.context, visit.subject, [Wish(wish.agency, wish.purpose, wish.category)])
-    shown: dict[str, Any] = {"wish": wish, "agency": agency, "looks": looks, "until": end, "words": her_words(wish)}
+    shown: dict[str, Any] = {"wish": wish, "agency": agency, "looks": looks, "until": end, "words": her_note(wish)}
     return visit.show("read_back.html", **shown, stopped=stopped)
 
 
 @routes.post("/yes")
 def give(visit: HerPin, wish: TheWish) -> Response:
     """Do it; then the receipt."""
-    request, hers, looks = request_id(wish), her_words(wish), wish.look or None
+    request, hers, looks = request_id(wish), her_note(wish), wish.look or None
     made: UUID | None = None
     if request is None:
         asked = Wish(wish.agency, wish.purpose, wish.category, wish.days, looks, hers)
@@ -135,7 +135,10 @@ def link(visit: HerPin) -> Response:
 def _choose(visit: Visit, wish: WishForm, wrong: list[str]) -> Response:
     choices, facts = _choices(visit, wish), notice(visit.language).text.splitlines()
     shown = {"wish": wish, "wrong": wrong, "choices": choices, "facts": facts, "days": DAYS}
-    shown |= {"lookers": _lookers(visit, choices, wish), "why": visit.context.duties.look_why[visit.language]}
+    shown |= {
+        "lookers": _lookers(visit, choices, wish),
+        "why": visit.context.duty_rules.second_look_why[visit.language],
+    }
     asked_by = _name(visit, choices.asked_by) if choices.asked_by else None
     return visit.show("yes.html", 400 if wrong else 200, **shown, asked_by=asked_by)
 

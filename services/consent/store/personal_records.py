@@ -15,17 +15,17 @@ AnyRow = Row[tuple[Any, ...]]
 _WORDS = select(approved_words.c.grant_id, approved_words.c.sealed).where(one_of(approved_words.c.grant_id, "grants"))
 
 
-def save_words(connection: Connection, row: Mapping[str, object]) -> None:
+def save_note(connection: Connection, row: Mapping[str, object]) -> None:
     """Her sealed words for a grant, in place of what was there."""
     upsert(connection, approved_words, [dict(row)])
 
 
-def forget_words(connection: Connection, grant_id: UUID) -> None:
+def forget_note(connection: Connection, grant_id: UUID) -> None:
     """Remove them."""
     connection.execute(delete(approved_words).where(approved_words.c.grant_id == grant_id))
 
 
-def words_for(connection: Connection, grants: Sequence[UUID]) -> dict[UUID, bytes]:
+def notes_for(connection: Connection, grants: Sequence[UUID]) -> dict[UUID, bytes]:
     """Her sealed words for each of the grants for which she gave some."""
     found = connection.execute(_WORDS, {"grants": listed(grants)})
     return {row.grant_id: bytes(row.sealed) for row in found}

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from services.reporting.pages.labels import Words
+from services.reporting.pages.labels import Labels
 from services.reporting.pages.pivots import SHARE, Grid
 from services.reporting.pages.published_table import HIDDEN, NONE, Value
 
@@ -43,7 +43,7 @@ class Text:
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class Polyline:
     """A line through points."""
 
     points: str
@@ -55,11 +55,11 @@ class Chart:
 
     width: int
     height: int
-    shapes: tuple[Rect | Text | Line, ...]
+    shapes: tuple[Rect | Text | Polyline, ...]
     wide: bool = False
 
 
-def draw(grid: Grid, words: Words) -> Chart:
+def draw(grid: Grid, words: Labels) -> Chart:
     """The chart that fits a grid best."""
     if grid.rows[0][0] == "period":
         return line(grid, words)
@@ -77,11 +77,11 @@ def size(value: Value) -> int | None:
     return int(str(value).lstrip("<>="))
 
 
-def bars(grid: Grid, words: Words) -> Chart:
+def bars(grid: Grid, words: Labels) -> Chart:
     """A bar for each row of a grid with one column, with its name above."""
     [column] = grid.columns
     most = _most(grid)
-    shapes: list[Rect | Text | Line] = []
+    shapes: list[Rect | Text | Polyline] = []
     for place, (row, (value,)) in enumerate(zip(grid.rows, grid.cells, strict=True)):
         top, length = 44 * place, size(value)
         shapes.append(Text(0, top + 14, words.header(row)))
@@ -92,10 +92,10 @@ def bars(grid: Grid, words: Words) -> Chart:
     return Chart(380, 44 * len(grid.rows), tuple(shapes))
 
 
-def tiles(grid: Grid, words: Words) -> Chart:
+def tiles(grid: Grid, words: Labels) -> Chart:
     """A tile for each value, darker for more, with the value in it; columns have numbers, told below."""
     top, left, width, height = 26, 340, 66, 30
-    shapes: list[Rect | Text | Line] = []
+    shapes: list[Rect | Text | Polyline] = []
     for across, _ in enumerate(grid.columns):
         shapes.append(Text(left + width * across + width / 2, 16, str(across + 1), "middle"))
     for down, (row, values) in enumerate(zip(grid.rows, grid.cells, strict=True)):
@@ -110,9 +110,9 @@ def tiles(grid: Grid, words: Words) -> Chart:
     return Chart(*size_, tuple(shapes), wide=True)
 
 
-def city_map(grid: Grid, words: Words) -> Chart:
+def city_map(grid: Grid, words: Labels) -> Chart:
     """A tile for each of the eight cities where it lies, roughly."""
-    shapes: list[Rect | Text | Line] = []
+    shapes: list[Rect | Text | Polyline] = []
     for (_, code), (value,) in zip(grid.rows, grid.cells, strict=True):
         if code in CITIES:
             x, y = (120 * CITIES[code][0], 78 * CITIES[code][1])
@@ -121,7 +121,7 @@ def city_map(grid: Grid, words: Words) -> Chart:
     return Chart(600, 234, tuple(shapes), wide=True)
 
 
-def line(grid: Grid, words: Words) -> Chart:
+def line(grid: Grid, words: Labels) -> Chart:
     """The last column of a grid through time; a gap where something is hidden."""
     place, most = len(grid.columns) - 1, _most(grid, len(grid.columns) - 1)
     values = [row[place] for row in grid.cells]
@@ -132,8 +132,8 @@ def line(grid: Grid, words: Words) -> Chart:
         else None
         for at, value in enumerate(values)
     ]
-    shapes: list[Rect | Text | Line] = [Rect(0, 112, 340, 1, "axis")]
-    shapes += [Line(" ".join(f"{x},{y}" for x, y in part)) for part in _unbroken(points) if len(part) > 1]
+    shapes: list[Rect | Text | Polyline] = [Rect(0, 112, 340, 1, "axis")]
+    shapes += [Polyline(" ".join(f"{x},{y}" for x, y in part)) for part in _unbroken(points) if len(part) > 1]
     for at, (point, value) in enumerate(zip(points, values, strict=True)):
         x = 20 + across * at
         if point:
@@ -152,7 +152,7 @@ def _tile(grid: Grid, value: Value, box: tuple[float, float, float, float], told
     yield Text(x + width / 2, y + height / 2 + 5, told, f"middle on-{level}")
 
 
-def _short(grid: Grid, value: Value, words: Words) -> str:
+def _short(grid: Grid, value: Value, words: Labels) -> str:
     """A value in few letters, as tiles have room for; hidden ones as in the files."""
     if size(value) is None:
         return str(value)

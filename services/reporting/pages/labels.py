@@ -20,7 +20,7 @@ TITLES = {"en": "title", "fr": "x-title-fr"}
 
 
 @dataclass(frozen=True, slots=True)
-class Words:
+class Labels:
     """What things are called in a language, under one version of the plan."""
 
     language: str

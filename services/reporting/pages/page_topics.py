@@ -10,7 +10,7 @@ from services.reporting.pages import charts, pivots
 from services.reporting.pages.catalogue import Holdings, Releases, history, latest
 from services.reporting.pages.charts import Chart
 from services.reporting.pages.data_source import Release
-from services.reporting.pages.labels import Words
+from services.reporting.pages.labels import Labels
 from services.reporting.pages.pivots import Column, Grid
 from services.reporting.pages.published_table import HIDDEN, Table
 
@@ -75,7 +75,7 @@ def catalogue(recommendation: str) -> list[Mapping[str, Any]]:
     return [found for found in schemas.indicators() if found["id"].partition(".")[0] == recommendation]
 
 
-def blocks(holdings: Holdings, releases: Releases, release: Release, subject: str, words: Words) -> list[Block]:
+def blocks(holdings: Holdings, releases: Releases, release: Release, subject: str, words: Labels) -> list[Block]:
     """Everything that a publication shows of a subject."""
     about = _About(holdings, releases, release, words)
     sort = kind(subject, release.plan)
@@ -91,7 +91,7 @@ class _About:
     holdings: Holdings
     releases: Releases
     release: Release
-    words: Words
+    words: Labels
 
     def indicator(self, name: str, subject: str) -> Iterator[Section]:
         """The shares of an indicator, table by table, and how those of the whole country went through time."""

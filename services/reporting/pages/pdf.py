@@ -8,7 +8,7 @@ import pydyf
 
 from services.reporting.pages import pivots
 from services.reporting.pages.data_source import Release
-from services.reporting.pages.labels import Words, catalogue
+from services.reporting.pages.labels import Labels, catalogue
 from services.reporting.pages.pivots import Grid
 from services.reporting.pages.published_table import Table
 
@@ -96,7 +96,7 @@ class Paper:
 
 def document(release: Release, table: Table, language: str) -> bytes:
     """The table as a file, always the same bytes for the same publication."""
-    words, said = Words(language, release.plan), catalogue(language)
+    words, said = Labels(language, release.plan), catalogue(language)
     paper = Paper(f"{release.id} {words.table(table.id)}", language)
     paper.text(words.table(table.id), BOLD, 15)
     paper.text(words.period(release.period))
@@ -110,7 +110,7 @@ def document(release: Release, table: Table, language: str) -> bytes:
     return paper.as_bytes()
 
 
-def _grid(paper: Paper, grid: Grid, words: Words) -> None:
+def _grid(paper: Paper, grid: Grid, words: Labels) -> None:
     label = 210.0
     width = min(120.0, (WIDTH - 2 * MARGIN - label) / len(grid.columns))
 

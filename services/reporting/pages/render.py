@@ -7,7 +7,7 @@ from services.common.http.i18n import LANGUAGES
 from services.reporting.pages import charts, page_topics
 from services.reporting.pages.catalogue import Holdings, Releases, history, latest, revision
 from services.reporting.pages.data_source import Live, Release
-from services.reporting.pages.labels import Words, templates
+from services.reporting.pages.labels import Labels, templates
 from services.reporting.pages.page_topics import FAMILY, PLAN, RECOMMENDATION, REGION, TABLE
 from services.reporting.pages.pivots import COUNT, SHARE, Column, Grid, column
 
@@ -30,7 +30,7 @@ def overview(holdings: Holdings, live: Live, releases: Releases, language: str) 
 def gaps(holdings: Holdings, releases: Releases, language: str) -> bytes:
     """The part of the overview that changes with publications only."""
     newest = latest(releases)
-    words = Words(language, newest.plan if newest else PLAN)
+    words = Labels(language, newest.plan if newest else PLAN)
     people = page_topics.newest(releases, "people")
     return _render(
         language,
@@ -46,19 +46,19 @@ def gaps(holdings: Holdings, releases: Releases, language: str) -> bytes:
 def method(_holdings: Holdings, language: str) -> bytes:
     """What is hidden and why, and how people are counted."""
     plan, rules = schemas.plan(PLAN), schemas.rules(PLAN)
-    return _render(language, "method.html", words=Words(language, PLAN), plan=plan, rules=rules)
+    return _render(language, "method.html", words=Labels(language, PLAN), plan=plan, rules=rules)
 
 
 def archive(_holdings: Holdings, releases: Releases, language: str) -> bytes:
     """Every publication there is."""
-    return _render(language, "archive.html", words=Words(language, PLAN), releases=releases)
+    return _render(language, "archive.html", words=Labels(language, PLAN), releases=releases)
 
 
 def none_yet(_holdings: Holdings, language: str, subject: str, sort: str) -> bytes:
     """Word that there is no publication yet that says something of a subject."""
     indicators = page_topics.catalogue(subject)
     return _render(
-        language, "none_yet.html", words=Words(language, PLAN), subject=subject, sort=sort, indicators=indicators
+        language, "none_yet.html", words=Labels(language, PLAN), subject=subject, sort=sort, indicators=indicators
     )
 
 
@@ -78,7 +78,7 @@ def contents(_holdings: Holdings, releases: Releases, release: Release, language
 
 def subject_page(holdings: Holdings, releases: Releases, release: Release, language: str, subject: str) -> bytes:
     """What a publication says of one subject."""
-    words = Words(language, release.plan)
+    words = Labels(language, release.plan)
     return _page(
         "subject.html",
         releases,
@@ -110,14 +110,14 @@ def quality(holdings: Holdings, releases: Releases, release: Release, language: 
         language,
         path="/quality",
         grid=grid,
-        chart=charts.draw(column(grid, 2), Words(language, release.plan)),
+        chart=charts.draw(column(grid, 2), Labels(language, release.plan)),
         total=(sum(all_ for all_, _ in cells), sum(hidden for _, hidden in cells)),
         certificate=json.loads(holdings.file(release, "certificate.json")),
     )
 
 
 def _page(template: str, releases: Releases, release: Release, language: str, **values: object) -> bytes:
-    shown = {"release": release, "revision": revision(releases, release), "words": Words(language, release.plan)}
+    shown = {"release": release, "revision": revision(releases, release), "words": Labels(language, release.plan)}
     return _render(language, template, **shown, **values)
 
 

@@ -7,7 +7,7 @@ from xlsxwriter import Workbook
 
 from services.common.http.i18n import LANGUAGES
 from services.reporting.pages.data_source import Release
-from services.reporting.pages.labels import Words, catalogue
+from services.reporting.pages.labels import Labels, catalogue
 from services.reporting.pages.published_table import HIDDEN, Table
 
 Row = Sequence[object]
@@ -18,7 +18,7 @@ def workbook(release: Release, table: Table) -> bytes:
     made = BytesIO()
     book = Workbook(made, {"in_memory": True})
     book.set_properties({"title": f"{table.publication} {table.id}", "created": release.published_at})
-    words = [Words(language, release.plan) for language in LANGUAGES]
+    words = [Labels(language, release.plan) for language in LANGUAGES]
     for title, rows in (
         ("Numbers – Nombres", _numbers(table, words)),
         ("Shares – Proportions", _shares(table, words)),
@@ -34,13 +34,13 @@ def workbook(release: Release, table: Table) -> bytes:
     return made.getvalue()
 
 
-def _numbers(table: Table, words: Sequence[Words]) -> Iterable[Row]:
+def _numbers(table: Table, words: Sequence[Labels]) -> Iterable[Row]:
     yield [*_heads(table.dimensions, words), "value"]
     for key, value in table.cells.items():
         yield [*_named(zip(table.dimensions, key, strict=True), words), value]
 
 
-def _shares(table: Table, words: Sequence[Words]) -> Iterable[Row]:
+def _shares(table: Table, words: Sequence[Labels]) -> Iterable[Row]:
     for place, ratio in enumerate(table.ratios):
         if not place:
             yield ["indicator", *(word.language for word in words), *_heads(ratio.cell, words), "percent"]
@@ -48,7 +48,7 @@ def _shares(table: Table, words: Sequence[Words]) -> Iterable[Row]:
         yield [ratio.indicator, *titles, *_named(ratio.cell.items(), words), ratio.percent]
 
 
-def _about(release: Release, table: Table, words: Sequence[Words]) -> Iterable[Row]:
+def _about(release: Release, table: Table, words: Sequence[Labels]) -> Iterable[Row]:
     yield ["publication", release.id]
     yield ["table", table.id]
     yield ["plan", release.plan]
@@ -60,9 +60,9 @@ def _about(release: Release, table: Table, words: Sequence[Words]) -> Iterable[R
         yield [HIDDEN, catalogue(word.language).gettext("not shown")]
 
 
-def _heads(dimensions: Iterable[str], words: Sequence[Words]) -> list[str]:
+def _heads(dimensions: Iterable[str], words: Sequence[Labels]) -> list[str]:
     return [head for name in dimensions for head in (name, *(word.dimension(name) for word in words))]
 
 
-def _named(cell: Iterable[tuple[str, str]], words: Sequence[Words]) -> list[str]:
+def _named(cell: Iterable[tuple[str, str]], words: Sequence[Labels]) -> list[str]:
     return [told for name, code in cell for told in (code, *(word.code(name, code) for word in words))]

@@ -16,7 +16,7 @@ from mnemonic import Mnemonic
 
 from services.consent.credentials import Secrets
 from services.consent.handlers.accounts import sessions
-from services.consent.rate_limit import IN_LINE, OF_ONE, Line
+from services.consent.rate_limit import IN_LINE, OF_ONE, ConcurrencyLimit
 from tests.support.consent import House, open_session
 from tests.support.hubs import eventually
 
@@ -190,7 +190,7 @@ def test_in_a_flood_of_slow_checks_she_looks_and_takes_away_as_ever(
 
 
 def test_a_place_in_the_line_is_given_back_however_the_check_ends() -> None:
-    line = Line()
+    line = ConcurrencyLimit()
     for number in range(100):
         with pytest.raises(LookupError), line.place("claim", number):
             raise LookupError

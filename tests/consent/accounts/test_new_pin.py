@@ -183,7 +183,7 @@ def test_what_happens_while_it_is_set_leaves_no_pin_that_should_not_count(
     acts: dict[str, Callable[[], object]] = {
         "another PIN": partial(change, house, here, "141421"),
         "a visit elsewhere sets one": partial(change, house, elsewhere, "141421"),
-        "a visit elsewhere makes words": partial(new_passphrase.new_words, house.context, there),
+        "a visit elsewhere makes words": partial(new_passphrase.new_passphrase, house.context, there),
         "she leaves": lambda: sessions.leave(house.context, sessions.find_session(house.context, here)),
         "she erases": partial(rights.erase, house.context, person.subject),
     }
@@ -207,7 +207,7 @@ def test_a_visit_that_came_through_the_door_before_her_new_pin_cannot_take_over_
 
     acts: dict[str, Callable[[], object]] = {
         "a PIN": lambda: new_pin.new_pin(house.context, thief, "141421"),
-        "words": lambda: new_passphrase.new_words(house.context, thief),
+        "words": lambda: new_passphrase.new_passphrase(house.context, thief),
     }
     assert code(acts[act]) == "pin-needed"
     sessions.come_in(house.context, before.passphrase)

@@ -15,7 +15,7 @@ from services.consent.context import Context
 from services.consent.handlers.grants import grants
 from services.consent.handlers.grants.grants import Wish
 from tests.consent.disclosures.test_revocation_race import PATH, holder
-from tests.support.arrivals import Line, request
+from tests.support.arrivals import ClientConnection, request
 from tests.support.consent import SUMMARY, Agency, Person, TokenSigner, join, open_session, register, sealed
 from tests.support.consent_processes import own_context, serving
 
@@ -67,7 +67,7 @@ class Flood:
 
     def open(self, client: Agency, kind: int) -> None:
         """In a thread."""
-        line, url = Line(self._port), f"http://127.0.0.1:{self._port}{PATH}"
+        line, url = ClientConnection(self._port), f"http://127.0.0.1:{self._port}{PATH}"
         while not self.over:
             answer = line.ask(request("POST", PATH, client.headers("POST", url), self._bodies[kind].encode()))
             self.opened += answer.content.count(b'"parts"')
@@ -76,7 +76,7 @@ class Flood:
 
 def _revoke(port: int, context: Context, person: Person, wish: Wish) -> float:
     grant = grants.give_grant(context, person.subject, wish)
-    line, cookie = Line(port), open_session(context, person.subject)
+    line, cookie = ClientConnection(port), open_session(context, person.subject)
     start = time.monotonic()
     answer = line.ask(request("DELETE", f"/my/v1/grants/{grant}", {"cookie": f"s={cookie}"}))
     waited = time.monotonic() - start

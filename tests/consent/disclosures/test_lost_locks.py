@@ -18,7 +18,7 @@ from services.consent.api.opening_response import OpeningResponse
 from services.consent.context import Context
 from services.consent.handlers.disclosures.openings import begin_opening
 from services.consent.handlers.grants import grants
-from tests.support.arrivals import Line, Watched, request
+from tests.support.arrivals import ClientConnection, Watched, request
 from tests.support.consent import TokenSigner, join, ledger_of, open_session, register, sealed
 from tests.support.consent_processes import own_context, serving
 from tests.support.hubs import HubProcess
@@ -86,7 +86,7 @@ def _revoked_after(lose: Callable[[Context, HubProcess], None], postgres: Postgr
         person = register(context, agency.id)
         name = grants.give_grant(context, person.subject, grants.Wish(agency.id, "referral", ["summary"]))
         cookie = {"cookie": f"s={open_session(context, person.subject)}"}
-        revoke = Line(processes[1].port)
+        revoke = ClientConnection(processes[1].port)
         # Ready, so that what it answers is not held up by what comes first on a line.
         assert revoke.ask(request("GET", "/my/v1/grants", cookie)).status == 200
 

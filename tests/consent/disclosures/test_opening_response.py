@@ -20,7 +20,7 @@ from services.consent.handlers.disclosures.openings import AT_ONCE, begin_openin
 from services.consent.handlers.grants import grants
 from services.consent.locks import ProcessLocks
 from services.consent.models import plumbing
-from tests.support.arrivals import Line, Watched, request
+from tests.support.arrivals import ClientConnection, Watched, request
 from tests.support.consent import Agency, House, Person
 from tests.support.hubs import eventually
 
@@ -76,7 +76,7 @@ def test_who_does_not_read_is_cut_off_and_gets_nothing_more_once_she_was_told_re
     name, session = house.allow(person, agency), house.session(person)
     slow = ask(house, agency, house.envelope(name, WORDS))
     slow.take()
-    revoke = Line(house.port)
+    revoke = ClientConnection(house.port)
     answer = revoke.ask(request("DELETE", f"/my/v1/grants/{name}", {"cookie": f"s={session}"}))
     assert answer.status == 204
 
@@ -334,7 +334,7 @@ def held(house: House, person: Person) -> Any:
     return hers.changing(person.subject)
 
 
-def is_dead(line: Line) -> bool:
+def is_dead(line: ClientConnection) -> bool:
     """Whether the kernel has been told that nothing more will come."""
     asking = poll()
     asking.register(line.socket, 0)

@@ -26,7 +26,7 @@ from services.consent import main as consent
 from services.consent.context import Context
 from services.consent.handlers.grants import grants
 from services.consent.handlers.grants.grants import Wish
-from tests.support.arrivals import Line, request
+from tests.support.arrivals import ClientConnection, request
 from tests.support.consent import Agency, TokenSigner, join, open_session, register, sealed
 from tests.support.consent_processes import own_context, serving
 
@@ -199,7 +199,7 @@ def holder(agency: Agency, signer: TokenSigner) -> Agency:
 
 def open_in_a_loop(race: Race, client: Agency, port: int, number: int) -> None:
     """Open the present round's box again and again; now and then the next one's, of the same survivor."""
-    line, url = Line(port), f"http://127.0.0.1:{port}{PATH}"
+    line, url = ClientConnection(port), f"http://127.0.0.1:{port}{PATH}"
     ahead = Random(number)  # noqa: S311 - nothing here is a secret
     while not race.over:
         place = min(race.now + (ahead.random() < 0.2), len(race.rounds) - 1)
@@ -215,7 +215,7 @@ def open_in_a_loop(race: Race, client: Agency, port: int, number: int) -> None:
 
 def revoke_round_by_round(race: Race, ports: Sequence[int]) -> None:
     """Take each round's grant back, shortly after somebody could open it, at either process in turn."""
-    lines = [Line(port) for port in ports]
+    lines = [ClientConnection(port) for port in ports]
     moments = Random(2)  # noqa: S311 - nothing here is a secret
     for number, one in enumerate(race.rounds):
         race.now = number

@@ -47,7 +47,7 @@ def test_from_then_on_the_new_age_decides_and_she_reads_who_said_so(
         assert house.call(advocate, STATE, {"ppid": young.ppid, "age_band": "age_18_24"}).status_code == 204
     give_grant(house.context, young.subject, Wish(clinic.id, "service_delivery", ["health"]))
     assert live(house, young) == 1
-    assert [row.id for row, _ in second_looks.looks_for(house.context, advocate.id)] == [waits], (
+    assert [row.id for row, _ in second_looks.second_looks_for(house.context, advocate.id)] == [waits], (
         "what waits goes on waiting"
     )
     [line] = [row for row in house.ledger(young) if row.kind == "age.stated"]

@@ -174,7 +174,7 @@ def set_pin(house: House, _agency: Agency, person: Person) -> Act:
 
 def set_words(house: House, _agency: Agency, person: Person) -> Act:
     here = house.here(person, stepped_up=True)
-    return lambda: new_passphrase.new_words(house.context, here)
+    return lambda: new_passphrase.new_passphrase(house.context, here)
 
 
 def speak(house: House, _agency: Agency, person: Person) -> Act:

@@ -9,7 +9,7 @@ import pytest
 
 import schemas
 from services.common.errors import Problem
-from services.consent.duty_rules import duties
+from services.consent.duty_rules import duty_rules
 from services.consent.handlers.accounts import sessions
 from services.consent.handlers.agencies import linked_acts
 from services.consent.handlers.grants import grants, pending, second_looks
@@ -43,13 +43,13 @@ def test_what_a_young_person_allows_waits_and_she_is_told_why(house: House) -> N
     given = give(house, person, clinic, "health").json()
 
     assert given["waits_for"] == advocate.id
-    assert given["why"] == duties().look_why["en"]
+    assert given["why"] == duty_rules().second_look_why["en"]
     assert live(house, person) == []
     [row] = house.my("GET", "/waiting", house.session(person)).json()["waiting"]
     assert (row["id"], row["why"], row["second_look_by"]) == (given["id"], given["why"], advocate.id)
     assert house.kinds(person)[-1] == "look.asked"
     french = young(house, advocate, language="fr")
-    assert give(house, french, clinic, "health").json()["why"] == duties().look_why["fr"]
+    assert give(house, french, clinic, "health").json()["why"] == duty_rules().second_look_why["fr"]
 
 
 def test_only_the_named_agency_looks_and_its_yes_makes_exactly_what_she_wished(house: House) -> None:
@@ -200,15 +200,15 @@ def test_which_grants_wait_is_policy(house: House, band: str | None, sector: str
 
 def test_the_youngest_wait_always_and_policy_speaks_in_codes() -> None:
     for sector in schemas.code_set("sectors"):
-        assert duties().needs_look("under_16", sector, ["summary"]), sector
-    for rule in duties().look_rules:
+        assert duty_rules().needs_second_look("under_16", sector, ["summary"]), sector
+    for rule in duty_rules().second_look_rules:
         assert rule.age_bands <= schemas.code_set("age_bands")
         assert rule.sectors <= schemas.code_set("sectors")
         assert rule.categories <= schemas.code_set("categories")
-    assert duties().look_sectors <= schemas.code_set("sectors")
-    assert duties().may_be_sealed <= schemas.code_set("legal_bases")
-    assert set(duties().when_ended.values()) <= schemas.code_set("notice_actions")
-    assert duties().when_ended.keys() == schemas.code_set("grant_end_reasons")
+    assert duty_rules().second_look_sectors <= schemas.code_set("sectors")
+    assert duty_rules().may_be_sealed <= schemas.code_set("legal_bases")
+    assert set(duty_rules().when_ended.values()) <= schemas.code_set("notice_actions")
+    assert duty_rules().when_ended.keys() == schemas.code_set("grant_end_reasons")
 
 
 def test_an_age_that_is_no_code_is_refused(house: House) -> None:
@@ -286,7 +286,7 @@ def test_what_she_forbids_others_or_of_other_things_hides_nothing_from_who_looks
     for rule in (Rule(sector="police"), Rule(agency=advocate.id, category="legal"), Rule(purpose="court_support")):
         grants.restrict(house.context, person.subject, rule)
 
-    assert [str(row.id) for row, _ in second_looks.looks_for(house.context, advocate.id)] == [name]
+    assert [str(row.id) for row, _ in second_looks.second_looks_for(house.context, advocate.id)] == [name]
     second_looks.look(house.context, advocate.id, UUID(name), agree=True)
 
 
@@ -309,9 +309,9 @@ def test_what_she_plans_beside_a_pause_or_a_rule_of_hers_waits_unseen_until_that
     let_in = shut_out(house, person, advocate, how)
     assert give(house, person, clinic, "health").json()["waits_for"] == advocate.id
 
-    assert second_looks.looks_for(house.context, advocate.id) == []
+    assert second_looks.second_looks_for(house.context, advocate.id) == []
     let_in()
-    assert len(second_looks.looks_for(house.context, advocate.id)) == 1
+    assert len(second_looks.second_looks_for(house.context, advocate.id)) == 1
 
 
 def test_who_is_late_with_its_notices_looks_at_nothing_until_it_has_caught_up(house: House) -> None:
@@ -319,10 +319,10 @@ def test_who_is_late_with_its_notices_looks_at_nothing_until_it_has_caught_up(ho
     person, other = young(house, advocate), house.person(advocate)
     name = UUID(give(house, person, clinic).json()["id"])
     grants.revoke_grant(house.context, other.subject, house.allow(other, advocate))
-    house.clock.move(duties().acknowledge_time)
+    house.clock.move(duty_rules().acknowledge_time)
     advocate.token = house.signer.token(advocate.id, advocate.key)
 
-    assert second_looks.looks_for(house.context, advocate.id) == []
+    assert second_looks.second_looks_for(house.context, advocate.id) == []
     with pytest.raises(Problem, match="404"):
         second_looks.look(house.context, advocate.id, name, agree=True)
     catch_up(house, advocate)

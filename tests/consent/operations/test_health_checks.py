@@ -14,7 +14,7 @@ from services.consent.handlers.operations.health_checks import LATE, ROTATION_LA
 from services.consent.handlers.rights import contacts
 from services.consent.models import grant_key, ledger_tile
 from services.consent.store import keys as store
-from services.doctor import look_over
+from services.doctor import run_checks
 from tests.support.consent import House
 
 WELL = Soundness(ledger_is_signed=True, keys_are_young=True, keys_open=True)
@@ -60,7 +60,7 @@ def test_a_live_key_that_nothing_opens_is_seen_at_once(own_house: House, table: 
     with own_house.context.database.transaction() as connection:
         connection.execute(update(table).values(key_encryption_key=9))
     assert soundness(own_house.context) == replace(WELL, keys_open=False)
-    told = look_over(own_house.service.settings, ["consent"])
+    told = run_checks(own_house.service.settings, ["consent"])
     [found] = [item for item in told if item.what == "every live key can be opened"]
     assert not found.well
     assert "fireweed grants end-all" in found.advice
@@ -95,7 +95,7 @@ def test_where_the_keys_of_a_hub_are_not_there_the_doctor_does_not_send_for_new_
     own_house.person()
     elsewhere = own_house.service.settings.model_copy(update={"keys": own_house.service.settings.data / "not-there"})
 
-    [found] = [item for item in look_over(elsewhere, ["consent"]) if item.what.startswith("the key folder")]
+    [found] = [item for item in run_checks(elsewhere, ["consent"]) if item.what.startswith("the key folder")]
     assert not found.well
     assert found.advice.startswith("if it ever ran, bring the folder back before anything starts")
 
@@ -109,7 +109,7 @@ def test_the_doctor_makes_no_key_in_place_of_one_that_is_lost(own_house: House, 
     elsewhere = own_house.service.settings.model_copy(update={"keys": tmp_path / "copy"})
 
     for _ in range(2):
-        [found] = [item for item in look_over(elsewhere, ["consent"]) if item.what.startswith("consent has")]
+        [found] = [item for item in run_checks(elsewhere, ["consent"]) if item.what.startswith("consent has")]
         assert not found.well
         assert found.advice.startswith("if it ever ran, bring")
     assert not lost.exists()
@@ -117,7 +117,7 @@ def test_the_doctor_makes_no_key_in_place_of_one_that_is_lost(own_house: House, 
 
 def test_the_doctor_tells_both(own_house: House) -> None:
     own_house.person()
-    told = {item.what: item.well for item in look_over(own_house.service.settings, ["consent"])}
+    told = {item.what: item.well for item in run_checks(own_house.service.settings, ["consent"])}
 
     # The line is of a day in the test's past, and nobody has signed it.
     assert told["every line of the ledger is in a signed tree"] is False
@@ -126,6 +126,6 @@ def test_the_doctor_tells_both(own_house: House) -> None:
 
 def test_the_doctor_of_an_embedded_hub_sends_for_no_process_of_another_kind(own_house: House) -> None:
     own_house.person()
-    ill = [finding.advice for finding in look_over(own_house.service.settings, ["consent"]) if not finding.well]
+    ill = [finding.advice for finding in run_checks(own_house.service.settings, ["consent"]) if not finding.well]
     assert any(advice.startswith("`fireweed up` must be running") for advice in ill)
     assert "fireweed serve" not in " ".join(ill)

@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 import schemas
-from services.consent.duty_rules import duties
+from services.consent.duty_rules import duty_rules
 from services.consent.pages import labels
 from services.consent.pages.labels import LANGUAGES, catalogue, preferred, templates
 from services.consent.policy import notice
@@ -108,7 +108,7 @@ def test_every_text_is_easy_to_read(language: str) -> None:
 
     assert not too_hard(sentences)
     assert not too_hard(notice(language).text.splitlines())
-    assert not too_hard([duties().look_why[language]])
+    assert not too_hard([duty_rules().second_look_why[language]])
     assert [text for text in [*sentences, *told] if len(text.split()) >= 8 and too_hard([text], slack=1)] == []
 
 

@@ -23,7 +23,7 @@ def test_she_asks_for_new_words_gives_her_pin_and_reads_them_once(
 
     assert (made.status, told in made.text) == (200, True)
     assert made.response.headers["cache-control"] == "no-store"
-    [words] = [text for text in made.reader.words if house.context.secrets.could_be_words(text)]
+    [words] = [text for text in made.reader.words if house.context.secrets.could_be_passphrase(text)]
     sessions.come_in(house.context, words)
     assert words != before.passphrase
     assert words not in f"{made.response.url} {made.response.headers}"
@@ -36,14 +36,14 @@ def test_pressed_twice_at_once_she_is_told_that_her_words_have_changed(
     visitor, before = _at_home(house, arrive, "en")
 
     def press() -> None:
-        new_passphrase.new_words(house.context, sessions.find_session(house.context, before.session))
+        new_passphrase.new_passphrase(house.context, sessions.find_session(house.context, before.session))
 
     during(monkeypatch, "passphrase_digest", press)
     seen = visitor.send(visitor.get("/my/keys"), "/my/words", pin=PIN)
     assert (seen.status, "Your words were just changed." in seen.text) == (409, True)
     assert "Nothing was changed." not in seen.text
     again = visitor.send(visitor.get("/my/keys"), "/my/words")
-    [words] = [text for text in again.reader.words if house.context.secrets.could_be_words(text)]
+    [words] = [text for text in again.reader.words if house.context.secrets.could_be_passphrase(text)]
     sessions.come_in(house.context, words)
 
 

@@ -70,7 +70,7 @@ def test_a_yes_that_waits_says_so_and_is_none_until_somebody_has_looked(
     assert "What waits for a second look" in visitor.get("/my").text
     assert "Nobody may see anything." in visitor.get("/my").text
 
-    [(row, _)] = second_looks.looks_for(house.context, agency.id)
+    [(row, _)] = second_looks.second_looks_for(house.context, agency.id)
     second_looks.look(house.context, agency.id, row.id, agree=True)
     assert "What you said yes to" in visitor.get(f"/my/yes/{row.id}").text
     assert "What waits for a second look" not in visitor.get("/my").text
@@ -82,7 +82,7 @@ def test_what_waits_can_be_taken_back(house: House, arrive: NewVisitor, recipien
     waits = say_yes(visitor, recipient, agency)
     [form] = [form.action for form in waits.reader.forms if "/stop/" in form.action]
     assert visitor.send(waits, form).response.url.path == "/my"
-    assert second_looks.looks_for(house.context, agency.id) == []
+    assert second_looks.second_looks_for(house.context, agency.id) == []
 
 
 def test_where_nobody_can_look_she_is_told_why(house: House, arrive: NewVisitor, recipient: Agency) -> None:
@@ -113,8 +113,8 @@ def test_she_chooses_among_those_who_know_her_and_may_look_and_nobody_is_chosen_
     changed = visitor.send(read_back, "/my/yes/change")
     assert dict(changed.form("/my/yes/check").fields)["look"] == other.id, "as she left it"
     visitor.send(read_back, "/my/yes")
-    assert len(second_looks.looks_for(house.context, other.id)) == 1
-    assert second_looks.looks_for(house.context, advocate.id) == []
+    assert len(second_looks.second_looks_for(house.context, other.id)) == 1
+    assert second_looks.second_looks_for(house.context, advocate.id) == []
 
 
 def test_a_request_that_needs_a_second_look_asks_who_looks_as_well(
@@ -129,7 +129,7 @@ def test_a_request_that_needs_a_second_look_asks_who_looks_as_well(
     form = visitor.get(f"/my/yes?request={request}")
     asked = visitor.send(form, "/my/yes/check", agency=recipient.id, **YES)
     visitor.send(visitor.send(asked, "/my/yes/check", look=advocate.id), "/my/yes")
-    assert len(second_looks.looks_for(house.context, advocate.id)) == 1
+    assert len(second_looks.second_looks_for(house.context, advocate.id)) == 1
     assert "Nothing waits." in visitor.get("/my").text
 
 
@@ -153,7 +153,7 @@ def test_she_reads_what_each_agency_did_after_she_took_something_back(
     assert "It has not yet come for the notice." in visitor.get("/my/past").text
     [name] = poll.poll(house.context, recipient.id, Poll()).sets
     assert "It has not yet said that it has the notice." in visitor.get("/my/past").text
-    house.clock.move(house.context.duties.acknowledge_time)
+    house.clock.move(house.context.duty_rules.acknowledge_time)
     visitor = arrive(token=house.session(person))
     assert "It is late." in visitor.get("/my/past").text
 
@@ -177,7 +177,7 @@ def test_words_of_her_own_come_after_the_second_look(house: House, arrive: NewVi
     refused = visitor.send(form, "/my/yes/check", *chosen, look=agency.id, **wish)
     assert refused.status == 400
     assert "leave it out for now" in refused.text
-    assert second_looks.looks_for(house.context, agency.id) == []
+    assert second_looks.second_looks_for(house.context, agency.id) == []
 
 
 @pytest.mark.parametrize("language", ["en", "fr"])

@@ -8,7 +8,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from services.common.http.i18n import LANGUAGES
-from services.reporting.pages.labels import Words, catalogue
+from services.reporting.pages.labels import Labels, catalogue
 from tests.reporting.test_plan import DIMENSIONS, TABLES
 from tests.support.catalogues import OTHERS, amiss, outside, said, unlike
 from tests.support.report_pages import HOME, every_path
@@ -34,7 +34,7 @@ def test_nothing_that_anybody_reads_stands_outside_the_catalogue() -> None:
 
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_every_code_table_and_indicator_of_the_plan_has_a_name(language: str) -> None:
-    words = Words(language, 1)
+    words = Labels(language, 1)
     named = [words.code(name, code) for name in DIMENSIONS for code in DIMENSIONS[name]["within"]]
     named += [words.table(table["id"]) for table in TABLES]
     named += [words.indicator(name) for table in TABLES for name in table["indicators"]]
@@ -42,10 +42,10 @@ def test_every_code_table_and_indicator_of_the_plan_has_a_name(language: str) ->
 
 
 def test_numbers_are_written_as_each_language_writes_them() -> None:
-    assert [Words(language, 1).number(1340) for language in LANGUAGES] == ["1,340", "1\u00a0340"]
-    assert [Words(language, 1).share("<=10") for language in LANGUAGES] == ["10% or less", "10\u00a0% ou moins"]
-    assert [Words(language, 1).share(">=90") for language in LANGUAGES] == ["90% or more", "90\u00a0% ou plus"]
-    assert Words("en", 1).period("2026-Q4") == "January to March 2027"
+    assert [Labels(language, 1).number(1340) for language in LANGUAGES] == ["1,340", "1\u00a0340"]
+    assert [Labels(language, 1).share("<=10") for language in LANGUAGES] == ["10% or less", "10\u00a0% ou moins"]
+    assert [Labels(language, 1).share(">=90") for language in LANGUAGES] == ["90% or more", "90\u00a0% ou plus"]
+    assert Labels("en", 1).period("2026-Q4") == "January to March 2027"
 
 
 def test_no_french_page_has_signs_as_english_sets_them(web: TestClient) -> None:

@@ -10,7 +10,7 @@ import pypdf
 import pytest
 from starlette.testclient import TestClient
 
-from services.reporting.pages.labels import Words
+from services.reporting.pages.labels import Labels
 from tests.support.report_pages import HOME, LANGUAGES, SPACES, bundle, counted, expected, held, read_page, told
 from tests.support.shelves import drafts
 
@@ -54,7 +54,7 @@ def test_csv_and_xlsx_hold_the_rows_of_the_bundle_and_the_names_of_its_codes(
     assert [head[place] for place in codes] == document["columns"]
     assert [[row[place] for place in codes] for row in rows] == document["rows"]
     assert [row[1:3] for row in rows] == [
-        [Words(language, 1).code("family", row[0]) for language in LANGUAGES] for row in document["rows"]
+        [Labels(language, 1).code("family", row[0]) for language in LANGUAGES] for row in document["rows"]
     ]
     ratios = [[cell.value for cell in row] for row in shares.iter_rows()][1:]
     assert [(row[0], row[-1]) for row in ratios if row] == [
@@ -80,7 +80,7 @@ def test_a_pdf_reads_as_its_page_does(web: TestClient, publication: str, table: 
         assert found >= 0, row
         at = found + len(wanted)
     assert made.metadata is not None
-    assert made.metadata.title == f"{publication} {Words(language, 1).table(table)}"
+    assert made.metadata.title == f"{publication} {Labels(language, 1).table(table)}"
 
 
 @pytest.mark.parametrize("publication", ["2026", "2027-Q1"])
@@ -96,7 +96,7 @@ def test_every_share_of_the_bundle_stands_on_the_page_of_its_recommendation(web:
         answer = web.get(path)
         assert answer.status_code == (200 if ratios else 404)
         if ratios:
-            words = Words(language, 1)
+            words = Labels(language, 1)
             shown = [cell for table in read_page(answer.text).tables for row in table.rows for cell in row[1:]]
             for percent in {percent for _, _, percent in ratios if percent != "x"}:
                 assert words.share(percent) in shown

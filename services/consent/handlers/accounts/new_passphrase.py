@@ -8,7 +8,7 @@ from services.consent.ledger.entries import Entry
 from services.consent.store import subjects
 
 
-def new_words(context: Context, session: Session) -> str:
+def new_passphrase(context: Context, session: Session) -> str:
     """Words that let her in, shown this once. The old ones are worth nothing and every other visit has ended with them."""
     with context.database.reading() as connection:
         row = subjects.get_subject(connection, session.subject)

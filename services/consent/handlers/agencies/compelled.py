@@ -131,10 +131,10 @@ def _check(context: Context, made: Record, today: date) -> None:
 def _sealing(context: Context, made: Record, today: date) -> list[Fault]:
     """What is wrong with sealing: not under every law, and not for ever."""
     faults = []
-    if made.basis not in context.duties.may_be_sealed:
-        accepted = ", ".join(sorted(context.duties.may_be_sealed))
+    if made.basis not in context.duty_rules.may_be_sealed:
+        accepted = ", ".join(sorted(context.duty_rules.may_be_sealed))
         faults.append(Fault("/sealed_until", "Under this law she may know at once.", f"with basis {accepted} only"))
-    last = today + context.duties.sealed_time
+    last = today + context.duty_rules.sealed_time
     if made.sealed_until is not None and not today < made.sealed_until <= last:
         faults.append(
             Fault("/sealed_until", "Not a day until which this can be sealed.", f"until {last} at the latest")

@@ -64,7 +64,7 @@ def ask(context: Context, asking: str, ppid: str, wish: Wish) -> UUID:
             "purpose": wish.purpose,
             "categories": sorted(set(wish.categories)),
             "asked_at": now,
-            "open_until": now + context.duties.request_time,
+            "open_until": now + context.duty_rules.request_time,
         }
         if (same := _asked_before(connection, context, row)) is not None:
             return same
@@ -77,7 +77,7 @@ def ask(context: Context, asking: str, ppid: str, wish: Wish) -> UUID:
 
 def _asked_before(connection: Connection, context: Context, row: Mapping[str, Any]) -> UUID | None:
     """The same question that she need not be shown again; raises a 429 problem when this agency asks too much."""
-    since = row["asked_at"] - context.duties.request_time
+    since = row["asked_at"] - context.duty_rules.request_time
     recent = permissions.requests_by(connection, row["subject_id"], row["asked_by"], since)
     for asked in recent:
         same = all(getattr(asked, member) == row[member] for member in ("agency", "purpose", "categories"))
@@ -86,7 +86,7 @@ def _asked_before(connection: Connection, context: Context, row: Mapping[str, An
             found: UUID = asked.id
             return found
     # Counted whatever she answered, or this would tell that she did.
-    if len(recent) >= context.duties.requests_at_most:
+    if len(recent) >= context.duty_rules.requests_at_most:
         raise Problem(429, "asked-enough", "You have asked her enough for now. She answers when it is safe.")
     return None
 

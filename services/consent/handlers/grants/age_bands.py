@@ -4,7 +4,7 @@ from services.common.errors import not_found
 from services.consent.context import Context
 from services.consent.handlers.accounts.sessions import check_age
 from services.consent.handlers.grants.changes import changing
-from services.consent.handlers.grants.pending import may_be_told_anything, may_look
+from services.consent.handlers.grants.pending import may_be_told_anything, may_second_look
 from services.consent.store import subjects
 from services.consent.store.snapshots import read_snapshots
 
@@ -21,7 +21,7 @@ def restate(context: Context, agency: str, ppid: str, band: str) -> None:
         raise not_found()
     with changing(context, subject) as change:
         snapshot = read_snapshots(change.connection, context.roster, [subject], [agency]).of(subject, agency)
-        fitting = {one.id for one in may_look(context, change.connection, subject)}
+        fitting = {one.id for one in may_second_look(context, change.connection, subject)}
         if agency not in fitting or not may_be_told_anything(context, snapshot, agency):
             raise not_found()
         if change.row.age_band != band:

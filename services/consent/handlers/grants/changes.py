@@ -47,7 +47,7 @@ class Change:
             return
         permissions.end_grants(self.connection, [grant.id for grant in grants], reason, self.epoch, self.now)
         for grant in grants:
-            notice = self.tell(grant, self.context.duties.when_ended[reason], grant.categories)
+            notice = self.tell(grant, self.context.duty_rules.when_ended[reason], grant.categories)
             self.record("grant.ended", grant.agency, grant=str(grant.id), reason=reason, notice=notice, **detail)
             self.record("key.destroyed", grant.agency, grant=str(grant.id))
             clock = self.context.clock
@@ -55,7 +55,7 @@ class Change:
 
     def tell(self, grant: Any, action: str, categories: Collection[str]) -> str:
         """Make the notice to the agency of a grant; its id. Why this changed is not the agency's business."""
-        name, duties = self.context.clock.new_id(), self.context.duties
+        name, duty_rules = self.context.clock.new_id(), self.context.duty_rules
         row = {column: getattr(grant, column) for column in ("subject_id", "agency", "purpose")}
         row |= {
             "id": name,
@@ -65,9 +65,9 @@ class Change:
             "categories": sorted(categories),
         }
         row |= {"ppid": subjects.links_of(self.connection, self.subject).get(grant.agency), "made_at": self.now}
-        row |= {"acknowledge_by": self.now + duties.acknowledge_time, "push_after": self.now, "push_tries": 0}
+        row |= {"acknowledge_by": self.now + duty_rules.acknowledge_time, "push_after": self.now, "push_tries": 0}
         at_once = action in {STOP_USE, USE_AGAIN}
-        self.notices.append({**row, "act_by": self.now if at_once else self.now + duties.act_time})
+        self.notices.append({**row, "act_by": self.now if at_once else self.now + duty_rules.act_time})
         return str(name)
 
     @contextmanager

@@ -186,7 +186,7 @@ def end_lapsed(context: Context, limit: int = 100) -> int:
 
 def _give(change: Change, wish: Wish) -> UUID:
     recipient, wanted = _check_wish(change, wish), sorted(set(wish.categories))
-    if not change.context.duties.needs_look(change.row.age_band, recipient.sector, wanted):
+    if not change.context.duty_rules.needs_second_look(change.row.age_band, recipient.sector, wanted):
         made = _make(change, wish, change.context.clock.new_id())
         # Also where the grant was there a moment ago: of its words she means those that she gave last.
         notes.keep(change.connection, made, wish.note)

@@ -19,17 +19,17 @@ def keep(connection: Connection, grant: UUID, words: str | None) -> None:
     """Keep her words for a grant in place of what was kept; none, if she gave none."""
     row = permissions.get_grant(connection, grant)
     if row is None or not words or not words.strip():
-        personal_records.forget_words(connection, grant)
+        personal_records.forget_note(connection, grant)
         return
     content = pad(json.dumps(words.strip(), ensure_ascii=False).encode())
     sealed = SUITE.encrypt(content, X25519PublicKey.from_public_bytes(row.public_key), info=_context(grant))
-    personal_records.save_words(connection, {"grant_id": grant, "subject_id": row.subject_id, "sealed": sealed})
+    personal_records.save_note(connection, {"grant_id": grant, "subject_id": row.subject_id, "sealed": sealed})
 
 
 def approved(connection: Connection, private_keys: Mapping[UUID, bytes]) -> dict[UUID, str]:
     """Her words for each of the grants, given with their keys, for which she gave some."""
     found = {}
-    for grant, sealed in personal_records.words_for(connection, list(private_keys)).items():
+    for grant, sealed in personal_records.notes_for(connection, list(private_keys)).items():
         private = X25519PrivateKey.from_private_bytes(private_keys[grant])
         found[grant] = str(json.loads(SUITE.decrypt(sealed, private, info=_context(grant))))
     return found

@@ -27,7 +27,7 @@ def wait(change: Change, row: dict[str, Any], named: str | None) -> UUID:
         if told == row and same.second_look_by == looks and same.open_until > now:
             waits: UUID = same.id
             return waits
-    times = {"asked_at": now, "open_until": now + change.context.duties.look_time}
+    times = {"asked_at": now, "open_until": now + change.context.duty_rules.second_look_time}
     pending_grants.add_wait(
         change.connection, {**row, **times, "id": name, "subject_id": change.subject, "second_look_by": looks}
     )
@@ -48,7 +48,7 @@ def waits_of(context: Context, subject: UUID, *, past: bool = False) -> list[tup
     with context.database.reading() as connection:
         row = subjects.get_subject(connection, subject)
         found = pending_grants.waits_of(connection, subject, past=past)
-    why = context.duties.look_why[row.language] if row else ""
+    why = context.duty_rules.second_look_why[row.language] if row else ""
     return [(one, why) for one in found if past or one.open_until > context.clock.now()]
 
 
@@ -56,18 +56,22 @@ def lookers(context: Context, subject: UUID, recipient: Agency, categories: Coll
     """Between whom she chooses for the second look that this needs; None if it needs none."""
     with context.database.reading() as connection:
         row = subjects.get_subject(connection, subject)
-        if row is None or not context.duties.needs_look(row.age_band, recipient.sector, categories):
+        if row is None or not context.duty_rules.needs_second_look(row.age_band, recipient.sector, categories):
             return None
-        return [agency for agency in may_look(context, connection, subject) if agency.id != recipient.id]
+        return [agency for agency in may_second_look(context, connection, subject) if agency.id != recipient.id]
 
 
-def may_look(context: Context, connection: Connection, subject: UUID) -> Sequence[Agency]:
+def may_second_look(context: Context, connection: Connection, subject: UUID) -> Sequence[Agency]:
     """The agencies that know her, are there for people like her, and that she has not shut out.
 
     A pause counts only when they want to look, and so does being late with notices: what she plans meanwhile waits unseen.
     """
     known = context.roster.find(connection, sorted(subjects.links_of(connection, subject)))
-    fitting = [one for one in known.values() if one.standing == "active" and one.sector in context.duties.look_sectors]
+    fitting = [
+        one
+        for one in known.values()
+        if one.standing == "active" and one.sector in context.duty_rules.second_look_sectors
+    ]
     snapshots = read_snapshots(connection, context.roster, [subject], [one.id for one in fitting])
 
     def let_in(agency: Agency) -> bool:
@@ -81,7 +85,7 @@ def may_look(context: Context, connection: Connection, subject: UUID) -> Sequenc
 def may_be_told(context: Context, snapshot: Snapshot, agency: str, purpose: str, categories: Collection[str]) -> bool:
     """Whether an agency may know that she plans this, which tells of her: decided as if she had allowed it all of that."""
     now, wanted = context.clock.now(), frozenset(categories)
-    as_if = Grant(UUID(int=0), agency, purpose, wanted, now, now + context.duties.look_time)
+    as_if = Grant(UUID(int=0), agency, purpose, wanted, now, now + context.duty_rules.second_look_time)
     decision = decide(replace(snapshot, grants=[as_if]), Request(agency, purpose, wanted), now, context.policy)
     return bool(wanted) and decision.permitted == wanted
 
@@ -93,7 +97,7 @@ def may_be_told_anything(context: Context, snapshot: Snapshot, agency: str) -> b
 
 
 def _check(change: Change, looks: str | None, recipient: str) -> None:
-    fitting = {agency.id for agency in may_look(change.context, change.connection, change.subject)}
+    fitting = {agency.id for agency in may_second_look(change.context, change.connection, change.subject)}
     if looks not in fitting or looks == recipient:
         raise invalid(
             Fault(

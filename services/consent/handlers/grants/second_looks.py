@@ -13,7 +13,7 @@ from services.consent.store import pending_grants, subjects
 from services.consent.store.snapshots import Snapshots, read_snapshots
 
 
-def looks_for(context: Context, agency: str) -> list[tuple[Any, str]]:
+def second_looks_for(context: Context, agency: str) -> list[tuple[Any, str]]:
     """What waits for an agency's look, each with its own name for the survivor."""
     with context.database.reading() as connection:
         rows = pending_grants.waits_for(connection, agency, context.clock.now())

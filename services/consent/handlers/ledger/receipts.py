@@ -11,7 +11,7 @@ from services.consent.context import Context
 from services.consent.handlers.ledger.publish import prover
 from services.consent.ledger import entries as ledger
 from services.consent.ledger.commitments import shown
-from services.consent.ledger.entries import Line
+from services.consent.ledger.entries import RecordedEntry
 from services.consent.store import permissions
 
 SCHEMA = "ISO/IEC TS 27560:2023"
@@ -51,11 +51,11 @@ def receipts_of(context: Context, subject: UUID, grant: UUID) -> list[Receipt]:
     ]
 
 
-def _lines(lines: Sequence[Line], grant: UUID) -> list[Line]:
+def _lines(lines: Sequence[RecordedEntry], grant: UUID) -> list[RecordedEntry]:
     return [line for line in reversed(lines) if line.detail.get("grant") == str(grant)]
 
 
-def _facts(context: Context, grant: Any, agency: str, line: Line) -> dict[str, Any]:
+def _facts(context: Context, grant: Any, agency: str, line: RecordedEntry) -> dict[str, Any]:
     """The record in the sections of TS 27560: header, processing, parties, events; and what opens the ledger's leaf."""
     return {
         "schema_version": SCHEMA,
@@ -95,7 +95,7 @@ def _processing(context: Context, grant: Any) -> dict[str, Any]:
     }
 
 
-def _event(grant: Any, line: Line) -> dict[str, Any]:
+def _event(grant: Any, line: RecordedEntry) -> dict[str, Any]:
     given = line.kind == "grant.given"
     told = {"event_type": "explicit", "validity_duration": f"P{(grant.valid_until - grant.valid_from).days}D"}
     ended = {"event_type": line.detail.get("reason"), "valid_until": line.at.isoformat()}
