@@ -10,7 +10,7 @@ from services.consent.models import consent_request
 from tests.support.consent import House
 
 
-def test_an_agency_registers_a_survivor_and_gets_two_codes_for_her(house: House) -> None:
+def test_registering_a_survivor_returns_ppid_and_two_codes(house: House) -> None:
     agency = house.agency()
     made = house.call(agency, "/consent/v1/subjects", {"language": "fr"})
 
@@ -22,11 +22,11 @@ def test_an_agency_registers_a_survivor_and_gets_two_codes_for_her(house: House)
 
 
 @pytest.mark.parametrize("language", ["de", "", "EN", "e\x00", 5])
-def test_a_language_that_is_not_offered_is_refused(house: House, language: object) -> None:
+def test_registering_in_an_unoffered_language_returns_422(house: House, language: object) -> None:
     assert house.call(house.agency(), "/consent/v1/subjects", {"language": language}).status_code == 422
 
 
-def test_a_request_waits_for_her_and_allows_nothing(house: House) -> None:
+def test_consent_request_waits_and_permits_nothing(house: House) -> None:
     asking, agency = house.agency(), house.agency()
     person = house.person(asking)
     wish = {"ppid": person.ppid, "agency": agency.id, "purpose": "referral", "categories": ["summary", "contact"]}
@@ -54,7 +54,7 @@ def test_a_request_waits_for_her_and_allows_nothing(house: House) -> None:
         ({"note": "Please call us."}, 422),
     ],
 )
-def test_nobody_reaches_her_with_words_of_their_own(house: House, changed: dict[str, Any], status: int) -> None:
+def test_malformed_consent_request_is_refused_and_not_stored(house: House, changed: dict[str, Any], status: int) -> None:
     agency = house.agency()
     person = house.person(agency)
     wish = {"ppid": person.ppid, "agency": agency.id, "purpose": "referral", "categories": ["summary"], **changed}
@@ -66,7 +66,7 @@ def test_nobody_reaches_her_with_words_of_their_own(house: House, changed: dict[
     assert house.kinds(person) == ["registered"]
 
 
-def test_the_inner_door_is_for_intake_only(house: House) -> None:
+def test_internal_api_without_intake_token_returns_401(house: House) -> None:
     now = int(house.clock.now().timestamp())
     right = {"sub": "intake", "aud": "urn:fireweed:consent", "iat": now, "exp": now + 60}
     typ = {"typ": "service+jwt"}
@@ -96,7 +96,7 @@ def test_the_inner_door_is_for_intake_only(house: House) -> None:
         assert answer.status_code == 401, authorization
 
 
-def test_intake_is_told_under_which_grant_to_which_key_and_what(house: House) -> None:
+def test_decision_for_intake_names_best_grant_and_categories(house: House) -> None:
     sender, recipient = house.agency(), house.agency()
     person, other = house.person(sender), house.person(sender)
     narrow, wide = house.allow(person, recipient, "summary"), house.allow(person, recipient, "summary", "health")

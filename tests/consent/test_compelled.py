@@ -42,7 +42,7 @@ def seen(house: House, person: Person) -> list[dict[str, Any]]:
     return told
 
 
-def test_she_sees_what_was_shared_by_which_law_with_whom_and_who_approved(house: House) -> None:
+def test_survivor_reads_whole_compelled_record_and_ledger_entry(house: House) -> None:
     agency = house.agency()
     person = house.person(agency)
     made = record(house, agency, person)
@@ -66,7 +66,7 @@ def test_she_sees_what_was_shared_by_which_law_with_whom_and_who_approved(house:
     assert line.detail["approvers"] == expected["approvers"]
 
 
-def test_of_a_sealed_record_she_sees_at_once_that_it_is_there_and_until_when_and_nothing_else(house: House) -> None:
+def test_sealed_record_shows_only_that_it_exists_and_its_end(house: House) -> None:
     agency = house.agency()
     person = house.person(agency)
     name = record(house, agency, person, sealed_until=days(10)).json()["record"]
@@ -86,7 +86,7 @@ def test_of_a_sealed_record_she_sees_at_once_that_it_is_there_and_until_when_and
     assert seen(house, person)[0]["basis"] == "court_order"
 
 
-def test_what_is_unsealed_is_what_was_sealed(house: House) -> None:
+def test_unsealed_entry_matches_hash_of_sealed_entry(house: House) -> None:
     agency = house.agency()
     person = house.person(agency)
     record(house, agency, person, sealed_until=days(1))
@@ -117,7 +117,7 @@ def test_what_is_unsealed_is_what_was_sealed(house: House) -> None:
         ({"basis": "child_protection_duty", "sealed_until": days(5)}, "/sealed_until"),
     ],
 )
-def test_a_record_that_does_not_stand_is_refused_and_says_why(
+def test_invalid_compelled_record_returns_400_naming_the_member(
     house: House, changed: dict[str, Any], member: str
 ) -> None:
     agency = house.agency()
@@ -140,12 +140,12 @@ def test_a_record_that_does_not_stand_is_refused_and_says_why(
         {"note": "Please call us."},
     ],
 )
-def test_nobody_reaches_her_with_words_of_their_own(house: House, changed: dict[str, Any]) -> None:
+def test_malformed_compelled_record_returns_422(house: House, changed: dict[str, Any]) -> None:
     agency = house.agency()
     assert record(house, agency, house.person(agency), **changed).status_code == 422
 
 
-def test_only_an_agency_that_she_is_linked_to_records_about_her(house: House) -> None:
+def test_compelled_record_by_unlinked_agency_returns_404(house: House) -> None:
     agency, other = house.agency(), house.agency()
     person = house.person(agency)
     foreign = record(house, other, person)
@@ -155,7 +155,7 @@ def test_only_an_agency_that_she_is_linked_to_records_about_her(house: House) ->
     assert seen(house, person) == []
 
 
-def test_the_same_record_sent_again_is_one(house: House) -> None:
+def test_repeated_compelled_record_is_stored_once(house: House) -> None:
     agency = house.agency()
     person = house.person(agency)
     first, again = record(house, agency, person), record(house, agency, person)
@@ -166,7 +166,7 @@ def test_the_same_record_sent_again_is_one(house: House) -> None:
 
 
 @pytest.mark.parametrize("basis", ["court_order", "warrant", "child_protection_duty", "imminent_harm_duty"])
-def test_it_opens_nothing_and_permits_nothing(house: House, basis: str) -> None:
+def test_compelled_record_opens_and_permits_nothing(house: House, basis: str) -> None:
     agency, receiving = house.agency(), house.agency("police")
     person, other = house.person(agency), house.person(agency)
     ended = house.allow(person, receiving, "health", "identity", "summary")

@@ -33,28 +33,28 @@ CODE = "abcd-efgh-2345"
         "\uff41bcd-efgh-\uff12345",
     ],
 )
-def test_a_code_is_recognised_however_it_is_typed(typed: str) -> None:
+def test_code_is_recognised_in_any_case_spacing_and_accent(typed: str) -> None:
     assert PEPPER.code_digest("claim", typed) == PEPPER.code_digest("claim", CODE)
 
 
 @pytest.mark.parametrize("wrong", ["abcd-efgh-2346", "abcd-efgh-234", "abcd-efgh-23455", ""])
-def test_another_code_is_another(wrong: str) -> None:
+def test_different_code_has_different_digest(wrong: str) -> None:
     assert PEPPER.code_digest("claim", wrong) != PEPPER.code_digest("claim", CODE)
 
 
-def test_a_code_for_one_thing_is_none_for_another() -> None:
+def test_code_digest_differs_for_each_kind() -> None:
     digests = {PEPPER.code_digest(kind, CODE) for kind in ("claim", "revoke", "link")}
     assert len(digests | {PEPPER.session_digest(CODE)}) == 4
 
 
-def test_without_the_pepper_no_digest_can_be_made() -> None:
+def test_digests_differ_under_another_pepper() -> None:
     assert PEPPER.code_digest("claim", CODE) != OTHER.code_digest("claim", CODE)
     assert PEPPER.session_digest("token") != OTHER.session_digest("token")
     assert PEPPER.passphrase_digest("one two") != OTHER.passphrase_digest("one two")
     assert not OTHER.pin_fits("123456", PEPPER.pin_hash("123456"))
 
 
-def test_words_are_recognised_in_any_case_spacing_and_accent() -> None:
+def test_passphrase_is_recognised_in_any_case_spacing_and_accent() -> None:
     words = "éclair été forêt"
     kept = PEPPER.passphrase_digest(words)
 
@@ -63,7 +63,7 @@ def test_words_are_recognised_in_any_case_spacing_and_accent() -> None:
     assert PEPPER.passphrase_digest("éclair forêt été") != kept
 
 
-def test_a_pin_fits_itself_only_and_is_kept_with_a_salt_of_its_own() -> None:
+def test_pin_hash_is_salted_and_fits_only_its_pin() -> None:
     kept = PEPPER.pin_hash("012345")
 
     assert PEPPER.pin_fits("012345", kept)
@@ -74,7 +74,7 @@ def test_a_pin_fits_itself_only_and_is_kept_with_a_salt_of_its_own() -> None:
 
 
 @pytest.mark.parametrize("language", WORD_LISTS)
-def test_words_come_from_2048_that_stay_apart_without_accents(language: str) -> None:
+def test_passphrase_word_lists_have_2048_distinct_entries(language: str) -> None:
     words = Mnemonic(WORD_LISTS[language]).wordlist
     plain = {unicodedata.normalize("NFKD", word).encode("ascii", "ignore").lower() for word in words}
     assert len(plain) == 2048
@@ -88,7 +88,7 @@ def test_words_come_from_2048_that_stay_apart_without_accents(language: str) -> 
 
 
 @pytest.mark.parametrize("language", WORD_LISTS)
-def test_of_guesses_almost_none_could_be_words_of_this_hub(language: str) -> None:
+def test_almost_no_guess_could_be_a_passphrase(language: str) -> None:
     words = Mnemonic(WORD_LISTS[language]).wordlist
     guesses = [" ".join(choice(words) for _ in range(8)) for _ in range(4000)]
 
@@ -103,19 +103,19 @@ def test_of_guesses_almost_none_could_be_words_of_this_hub(language: str) -> Non
 
 
 @pytest.mark.parametrize("typed", ["", " ", "\x00", "one", "🜁 🜂", "a " * 90])
-def test_whatever_is_typed_can_be_asked_about(typed: str) -> None:
+def test_could_be_passphrase_is_false_for_any_odd_text(typed: str) -> None:
     assert not PEPPER.could_be_passphrase(typed)
 
 
 @pytest.mark.parametrize("language", WORD_LISTS)
-def test_words_that_could_be_hers_may_be_typed_in_any_case_and_accent(language: str) -> None:
+def test_could_be_passphrase_ignores_case_and_accents(language: str) -> None:
     for _ in range(50):
         words = PEPPER.new_passphrase(language)
         bare = unicodedata.normalize("NFKD", words).encode("ascii", "ignore").decode()
         assert PEPPER.could_be_passphrase(f"  {bare.upper()} ")
 
 
-def test_a_language_without_a_list_gets_english_words() -> None:
+def test_language_without_word_list_gets_english_passphrase() -> None:
     assert set(PEPPER.new_passphrase("xx").split()) <= set(Mnemonic("english").wordlist)
 
 
@@ -148,5 +148,5 @@ def test_pins_are_six_digits_with_leading_zeros() -> None:
 
 
 @pytest.mark.parametrize("text", ["12345", "1234567", "12345a", "12 456", "١٢٣٤٥٦", "123456\n", "", "-12345"])
-def test_nothing_else_is_a_pin(text: str) -> None:
+def test_text_other_than_six_digits_is_not_a_pin(text: str) -> None:
     assert not is_pin(text)

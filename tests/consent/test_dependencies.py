@@ -117,7 +117,7 @@ def scene(house: House) -> Scene:
     return Scene(house, agency, person, names)
 
 
-def test_every_route_of_hers_is_in_the_table() -> None:
+def test_every_survivor_route_is_in_the_table() -> None:
     routes = [route for router in (survivors.routes, rights.routes) for route in router.routes]
     there = {(method, route.path) for route in routes if isinstance(route, APIRoute) for method in route.methods or ()}
     assert len(routes) == len(there)
@@ -125,7 +125,7 @@ def test_every_route_of_hers_is_in_the_table() -> None:
     assert there == {act.route for act in ACTS}
 
 
-def test_nothing_else_is_served_at_her_door(house: House) -> None:
+def test_only_listed_paths_are_served_below_my(house: House) -> None:
     """The table is checked against two routers; whoever adds another must come by here (or tests/consent/pages)."""
     for path in ("/my/v2", "/my/v1/", "/my/docs", "/my/openapi.json"):
         assert house.http.get(house.url + path, follow_redirects=False).status_code in {404, 307}, path
@@ -161,7 +161,7 @@ def test_assurance_asymmetry(take: tuple[str, str], give: tuple[str, str]) -> No
         ),
     ],
 )
-def test_an_agencys_word_takes_away_and_never_gives(scene: Scene, path: str, body: dict[str, Any]) -> None:
+def test_act_on_agencys_word_only_takes_away(scene: Scene, path: str, body: dict[str, Any]) -> None:
     """Invariant 31 as well: the lowest assurance there is. (The second look is her own act with her PIN, looked at.)"""
     before = _live(scene)
     filled = {name: _filled(value, scene.names) for name, value in body.items()}
@@ -176,7 +176,7 @@ def test_an_agencys_word_takes_away_and_never_gives(scene: Scene, path: str, bod
 
 
 @pytest.mark.parametrize("act", WITH_SESSION)
-def test_without_a_session_she_is_a_stranger(scene: Scene, act: Act) -> None:
+def test_act_without_session_returns_401(scene: Scene, act: Act) -> None:
     before = _picture(scene)
     for token in (None, "no-such-token"):
         answer = scene.do(act, token)
@@ -185,7 +185,7 @@ def test_without_a_session_she_is_a_stranger(scene: Scene, act: Act) -> None:
 
 
 @pytest.mark.parametrize("act", WITH_PIN)
-def test_what_widens_is_refused_without_the_pin(scene: Scene, act: Act) -> None:
+def test_widening_act_without_pin_returns_403(scene: Scene, act: Act) -> None:
     before = _picture(scene)
     answer = scene.do(act, scene.session())
 
@@ -194,7 +194,7 @@ def test_what_widens_is_refused_without_the_pin(scene: Scene, act: Act) -> None:
 
 
 @pytest.mark.parametrize("act", WITH_PIN)
-def test_with_the_pin_it_is_done_and_five_minutes_later_no_more(scene: Scene, act: Act) -> None:
+def test_widening_act_works_for_five_minutes_after_the_pin(scene: Scene, act: Act) -> None:
     late = scene.session(stepped_up=True)
     assert scene.do(act, scene.session(stepped_up=True)).status_code in {200, 201, 204}
 
@@ -203,7 +203,7 @@ def test_with_the_pin_it_is_done_and_five_minutes_later_no_more(scene: Scene, ac
 
 
 @pytest.mark.parametrize("act", WITHOUT_PIN)
-def test_looking_and_taking_away_need_no_pin(scene: Scene, act: Act) -> None:
+def test_reading_and_taking_away_need_no_pin(scene: Scene, act: Act) -> None:
     answer = scene.do(act, scene.session())
     told = answer.json() if answer.status_code >= 400 else {}
 
@@ -214,7 +214,7 @@ def test_looking_and_taking_away_need_no_pin(scene: Scene, act: Act) -> None:
 
 
 @pytest.mark.parametrize("act", [case for case, act in zip(ALL, ACTS, strict=True) if act.method != "GET"])
-def test_no_other_site_acts_in_her_name(scene: Scene, act: Act) -> None:
+def test_act_from_another_origin_returns_403(scene: Scene, act: Act) -> None:
     before = _picture(scene)
     answer = scene.do(act, scene.session(stepped_up=True), origin="https://elsewhere.example")
 
@@ -222,7 +222,7 @@ def test_no_other_site_acts_in_her_name(scene: Scene, act: Act) -> None:
     assert _picture(scene) == before
 
 
-def test_another_survivors_things_are_not_there(scene: Scene) -> None:
+def test_things_of_another_survivor_return_404(scene: Scene) -> None:
     stranger = scene.house.session(scene.house.person(), stepped_up=True)
     before = _picture(scene)
     never = {name: str(uuid4()) for name in scene.names}
@@ -235,7 +235,7 @@ def test_another_survivors_things_are_not_there(scene: Scene) -> None:
     assert _picture(scene) == before
 
 
-def test_her_session_is_for_this_site_alone_and_goes_when_she_leaves(scene: Scene) -> None:
+def test_session_cookie_is_strict_and_cleared_on_leaving(scene: Scene) -> None:
     words = scene.house.my("POST", "/session", body={"claim_code": scene.person.claim_code})
     cookie = words.headers["set-cookie"].lower()
     for rule in ("httponly", "samesite=strict", "path=/my"):
@@ -248,7 +248,7 @@ def test_her_session_is_for_this_site_alone_and_goes_when_she_leaves(scene: Scen
     assert 's=""' in gone.headers["set-cookie"]
 
 
-def test_a_grant_id_that_is_none_is_refused_as_such(scene: Scene) -> None:
+def test_malformed_grant_id_returns_422(scene: Scene) -> None:
     answer = scene.house.my("DELETE", "/grants/not-a-grant", scene.session())
 
     assert answer.status_code == 422

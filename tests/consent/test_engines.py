@@ -48,14 +48,14 @@ def test_openfga_agrees(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("permitted", [frozenset[str](), ASKED.categories - {"health"}])
-def test_openfga_would_say_so_if_it_did_not_agree(permitted: frozenset[str], tmp_path: Path) -> None:
+def test_openfga_reports_a_disagreement(permitted: frozenset[str], tmp_path: Path) -> None:
     agreed, said = fga_agrees([Case(PERMITTED, ASKED, permitted)], NOON, POLICY, tmp_path)
 
     assert not agreed
     assert "FAILING" in said or "failed" in said.lower()
 
 
-def test_an_engine_that_skips_a_rule_it_cannot_evaluate_would_have_permitted() -> None:
+def test_cedar_permits_when_it_skips_an_unreadable_rule() -> None:
     """Why any word of an engine beside its answer counts as a denial, and why no engine decides here."""
     policies = (
         'permit(principal, action, resource);\nforbid(principal, action, resource) when { context.missing == "x" };'
@@ -70,7 +70,7 @@ def test_an_engine_that_skips_a_rule_it_cannot_evaluate_would_have_permitted() -
     assert not decided(replace(PERMITTED, restrictions=[unreadable]), ASKED).permitted
 
 
-def test_the_engines_see_the_rules_in_any_order() -> None:
+def test_cedar_agrees_for_rules_in_any_order() -> None:
     rules = [Restriction(UUID(int=number), category=name) for number, name in enumerate(("health", "summary"), 1)]
     for seed in range(5):
         shuffled = Random(seed).sample(rules, len(rules))  # noqa: S311 - nothing here is a secret

@@ -89,7 +89,7 @@ async def siege(house: House, hers: str, claim_code: str) -> tuple[Counter[int],
 @pytest.mark.slow
 @pytest.mark.backend("sqlite")
 @pytest.mark.parametrize("own_house", ["sqlite"], indirect=True)
-def test_ten_thousand_guesses_open_nothing_and_keep_nobody_out(
+def test_ten_thousand_guesses_return_401_and_block_nobody(
     own_house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     person = own_house.person()
@@ -114,7 +114,7 @@ def test_ten_thousand_guesses_open_nothing_and_keep_nobody_out(
 
 @pytest.mark.backend("sqlite")
 @pytest.mark.parametrize("own_house", ["sqlite"], indirect=True)
-def test_one_address_that_knows_some_words_waits_and_she_does_not(own_house: House) -> None:
+def test_guessing_address_gets_429_and_survivor_gets_in(own_house: House) -> None:
     """Words that could be anybody's cost a slow hash each: so many from one address, and then it waits."""
     person = own_house.person()
     claimed = sessions.claim(own_house.context, person.claim_code, PIN)
@@ -154,7 +154,7 @@ def stepping_up(house: House, survivors: int) -> Act:
     ("flood", "accounts_used", "at_once"),
     [(claiming, 1, OF_ONE), (claiming, 60, IN_LINE), (stepping_up, 1, OF_ONE), (stepping_up, 10, IN_LINE)],
 )
-def test_in_a_flood_of_slow_checks_she_looks_and_takes_away_as_ever(
+def test_revoking_works_during_a_flood_of_slow_checks(
     own_house: House,
     monkeypatch: pytest.MonkeyPatch,
     flood: Callable[[House, int], Act],
@@ -189,7 +189,7 @@ def test_in_a_flood_of_slow_checks_she_looks_and_takes_away_as_ever(
     assert answered[201] + answered[204] == at_once
 
 
-def test_a_place_in_the_line_is_given_back_however_the_check_ends() -> None:
+def test_concurrency_limit_frees_its_place_after_an_error() -> None:
     line = ConcurrencyLimit()
     for number in range(100):
         with pytest.raises(LookupError), line.place("claim", number):

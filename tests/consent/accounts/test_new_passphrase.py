@@ -30,7 +30,7 @@ def make(house: House, token: str) -> str:
     return new_passphrase.new_passphrase(house.context, sessions.find_session(house.context, token))
 
 
-def test_new_words_let_her_in_and_the_old_ones_are_like_any_wrong_ones(house: House) -> None:
+def test_new_passphrase_opens_and_old_one_is_refused_as_wrong(house: House) -> None:
     person, before = claimed(house)
     words = make(house, before.session)
 
@@ -45,7 +45,7 @@ def test_new_words_let_her_in_and_the_old_ones_are_like_any_wrong_ones(house: Ho
     assert (old.status_code, old.content) == (never.status_code, never.content) == (401, old.content)
 
 
-def test_every_other_visit_has_ended_and_this_one_goes_on(house: House) -> None:
+def test_new_passphrase_ends_every_other_session(house: House) -> None:
     person, here = claimed(house)
     elsewhere, other = house.session(person, stepped_up=True), house.session(house.person())
     make(house, here.session)
@@ -56,7 +56,7 @@ def test_every_other_visit_has_ended_and_this_one_goes_on(house: House) -> None:
     sessions.find_session(house.context, other)
 
 
-def test_without_her_pin_nothing_changes(house: House) -> None:
+def test_new_passphrase_without_pin_is_refused(house: House) -> None:
     person = house.person()
     before = sessions.claim(house.context, person.claim_code, PIN)
     kept = house.rows(subject, subject.c.id == person.subject)
@@ -68,7 +68,7 @@ def test_without_her_pin_nothing_changes(house: House) -> None:
     assert "words.replaced" not in house.kinds(person)
 
 
-def test_her_ledger_says_so_and_the_words_are_kept_nowhere(house: House, caplog: pytest.LogCaptureFixture) -> None:
+def test_new_passphrase_is_recorded_but_never_stored(house: House, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("DEBUG")
     person, before = claimed(house, "fr")
     made = house.my("POST", "/words", before.session)
@@ -85,7 +85,7 @@ def test_her_ledger_says_so_and_the_words_are_kept_nowhere(house: House, caplog:
         assert not [word for word in phrase.split() if f"'{word}'" in kept]
 
 
-def test_without_its_line_no_words_are_changed_and_nobody_is_shown_out(own_house: House) -> None:
+def test_new_passphrase_without_ledger_entry_changes_nothing(own_house: House) -> None:
     person, before = claimed(own_house)
     elsewhere = own_house.session(person)
     with without_ledger(own_house), pytest.raises(Exception, match="ledger_entry"):
@@ -96,7 +96,7 @@ def test_without_its_line_no_words_are_changed_and_nobody_is_shown_out(own_house
 
 
 @pytest.mark.parametrize("visits", ["of one visit", "of two visits"])
-def test_two_at_once_leave_exactly_one_pair_of_words_that_works(house: House, visits: str) -> None:
+def test_concurrent_new_passphrases_leave_exactly_one_valid(house: House, visits: str) -> None:
     person, first = claimed(house)
     second = first.session if visits == "of one visit" else house.session(person, stepped_up=True)
     ready = threading.Barrier(2)
@@ -122,7 +122,7 @@ def test_two_at_once_leave_exactly_one_pair_of_words_that_works(house: House, vi
 
 
 @pytest.mark.parametrize("meanwhile", ["other words", "a visit elsewhere makes words", "she leaves", "she erases"])
-def test_what_happens_while_words_are_made_leaves_no_words_that_should_not_work(
+def test_new_passphrase_fails_if_state_changed_while_hashing(
     house: House, monkeypatch: pytest.MonkeyPatch, meanwhile: str
 ) -> None:
     person, before = claimed(house)
@@ -153,7 +153,7 @@ def test_old_words_that_were_still_being_checked_open_nothing(house: House, monk
     assert len(house.rows(session, session.c.subject_id == person.subject)) == 1
 
 
-def test_who_learnt_words_and_pin_and_changed_them_cannot_take_her_card_or_bring_her_slip_back(house: House) -> None:
+def test_revoke_card_works_after_a_thief_replaced_passphrase(house: House) -> None:
     agency = house.agency()
     person = house.person(agency)
     before = sessions.claim(house.context, person.claim_code, PIN)

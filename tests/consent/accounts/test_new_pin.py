@@ -43,7 +43,7 @@ def kept(house: House, person: Person) -> str:
     return str(house.rows(subject, subject.c.id == person.subject)[0].pin_hash)
 
 
-def test_the_new_pin_lets_her_widen_and_the_old_one_is_like_any_wrong_one(house: House) -> None:
+def test_new_pin_steps_up_and_old_one_is_refused_as_wrong(house: House) -> None:
     person, before = claimed(house)
     changed = house.my("POST", "/pin", before.session, {"pin": NEW})
 
@@ -54,7 +54,7 @@ def test_the_new_pin_lets_her_widen_and_the_old_one_is_like_any_wrong_one(house:
     sessions.come_in(house.context, before.passphrase)
 
 
-def test_in_every_other_visit_of_hers_the_old_pin_counts_no_more_and_this_one_goes_on(house: House) -> None:
+def test_new_pin_ends_step_up_of_every_other_session(house: House) -> None:
     person, here = claimed(house)
     elsewhere, other = house.session(person, stepped_up=True), house.session(house.person(), stepped_up=True)
     change(house, here.session)
@@ -66,7 +66,7 @@ def test_in_every_other_visit_of_hers_the_old_pin_counts_no_more_and_this_one_go
     assert sessions.find_session(house.context, other).stepped_up
 
 
-def test_with_her_words_alone_nobody_changes_it(house: House) -> None:
+def test_new_pin_without_step_up_is_refused(house: House) -> None:
     person = house.person()
     before = sessions.claim(house.context, person.claim_code, PIN)
     words_alone, over = sessions.come_in(house.context, before.passphrase), house.session(person, stepped_up=True)
@@ -81,7 +81,7 @@ def test_with_her_words_alone_nobody_changes_it(house: House) -> None:
     assert "pin.replaced" not in house.kinds(person)
 
 
-def test_what_is_no_pin_at_the_claim_is_none_here(house: House) -> None:
+def test_malformed_new_pin_returns_400_as_at_the_claim(house: House) -> None:
     person, before = claimed(house)
     held, other = kept(house, person), house.person()
     for pin in ("", "12345", "\uff11" * 6, "12345a", " 12345", "12345\n"):
@@ -93,7 +93,7 @@ def test_what_is_no_pin_at_the_claim_is_none_here(house: House) -> None:
     assert (kept(house, person), "pin.replaced" in house.kinds(person)) == (held, False)
 
 
-def test_her_ledger_says_so_and_neither_pin_is_kept_anywhere(house: House, caplog: pytest.LogCaptureFixture) -> None:
+def test_new_pin_is_recorded_and_neither_pin_is_stored(house: House, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("DEBUG")
     person, before = claimed(house)
     assert house.my("POST", "/pin", before.session, {"pin": NEW}).status_code == 204
@@ -105,7 +105,7 @@ def test_her_ledger_says_so_and_neither_pin_is_kept_anywhere(house: House, caplo
     assert house.ledger(person)[-1].detail == {}
 
 
-def test_without_its_line_no_pin_is_changed_and_no_visit_loses_its_own(own_house: House) -> None:
+def test_new_pin_without_ledger_entry_changes_nothing(own_house: House) -> None:
     person, before = claimed(own_house)
     elsewhere, held = own_house.session(person, stepped_up=True), kept(own_house, person)
     with without_ledger(own_house), pytest.raises(Exception, match="ledger_entry"):
@@ -115,7 +115,7 @@ def test_without_its_line_no_pin_is_changed_and_no_visit_loses_its_own(own_house
     assert sessions.find_session(own_house.context, elsewhere).stepped_up
 
 
-def test_it_gives_nobody_a_guess_back(house: House) -> None:
+def test_new_pin_keeps_the_counts_of_wrong_guesses(house: House) -> None:
     person, before = claimed(house)
     guessing = sessions.find_session(house.context, house.session(person))
     for _ in range(PIN_TRIES - 1):
@@ -136,7 +136,7 @@ def test_it_gives_nobody_a_guess_back(house: House) -> None:
 
 
 @pytest.mark.parametrize("visits", ["of one visit", "of two visits"])
-def test_two_at_once_leave_the_pin_of_one_who_was_told_that_it_is_set(house: House, visits: str) -> None:
+def test_concurrent_new_pins_leave_one_that_was_confirmed(house: House, visits: str) -> None:
     person, first = claimed(house)
     second = first.session if visits == "of one visit" else house.session(person, stepped_up=True)
     ready = threading.Barrier(2)
@@ -174,7 +174,7 @@ def test_two_at_once_leave_the_pin_of_one_who_was_told_that_it_is_set(house: Hou
         ("she erases", "not-let-in"),
     ],
 )
-def test_what_happens_while_it_is_set_leaves_no_pin_that_should_not_count(
+def test_new_pin_fails_if_state_changed_while_hashing(
     house: House, monkeypatch: pytest.MonkeyPatch, meanwhile: str, told: str
 ) -> None:
     person, before = claimed(house)
@@ -198,7 +198,7 @@ def test_what_happens_while_it_is_set_leaves_no_pin_that_should_not_count(
 
 
 @pytest.mark.parametrize("act", ["a PIN", "words"])
-def test_a_visit_that_came_through_the_door_before_her_new_pin_cannot_take_over_after_it(
+def test_session_read_before_a_new_pin_cannot_replace_secrets(
     house: House, act: str
 ) -> None:
     person, before = claimed(house)
@@ -215,7 +215,7 @@ def test_a_visit_that_came_through_the_door_before_her_new_pin_cannot_take_over_
     assert fits(house, person, NEW)
 
 
-def test_an_old_pin_that_was_still_being_checked_lets_nobody_widen(
+def test_old_pin_in_check_during_its_change_gives_no_step_up(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     person, before = claimed(house)
@@ -225,7 +225,7 @@ def test_an_old_pin_that_was_still_being_checked_lets_nobody_widen(
     assert not sessions.find_session(house.context, guessing).stepped_up
 
 
-def test_in_a_visit_whose_pin_runs_out_meanwhile_nothing_is_changed(house: House) -> None:
+def test_new_pin_after_step_up_expired_is_refused(house: House) -> None:
     person, before = claimed(house)
     here, held = sessions.find_session(house.context, before.session), kept(house, person)
     house.clock.move(sessions.STEP_UP_TIME + timedelta(seconds=1))

@@ -37,7 +37,7 @@ def live(house: House, person: Person) -> int:
     return len(house.rows(grant, grant.c.subject_id == person.subject, grant.c.ended_at.is_(None)))
 
 
-def test_from_then_on_the_new_age_decides_and_she_reads_who_said_so(
+def test_stated_age_band_decides_later_grants_and_is_recorded(
     house: House, advocate: Agency, young: Person
 ) -> None:
     clinic = house.agency("health")
@@ -59,14 +59,14 @@ def test_from_then_on_the_new_age_decides_and_she_reads_who_said_so(
 
 
 @pytest.mark.parametrize("sector", ["police", "housing", "justice"])
-def test_who_may_not_look_may_not_make_her_older(house: House, young: Person, sector: str) -> None:
+def test_age_band_from_sector_without_second_look_returns_404(house: House, young: Person, sector: str) -> None:
     agency = house.agency(sector)
     ppid = linked_acts.link(house.context, agency.id, rights.make_link_code(house.context, young.subject).code)
     assert house.call(agency, STATE, {"ppid": ppid, "age_band": "age_18_24"}).status_code == 404
     assert band(house, young) == "under_16"
 
 
-def test_a_stranger_is_told_nothing_and_the_erased_have_no_age(house: House, advocate: Agency, young: Person) -> None:
+def test_age_band_for_unlinked_or_erased_survivor_returns_404(house: House, advocate: Agency, young: Person) -> None:
     stranger = house.agency("ngo")
     for ppid in (young.ppid, "a" * 26):
         answer = house.call(stranger, STATE, {"ppid": ppid, "age_band": "age_18_24"})
@@ -77,7 +77,7 @@ def test_a_stranger_is_told_nothing_and_the_erased_have_no_age(house: House, adv
 
 
 @pytest.mark.parametrize("rule", [Rule(agency="it"), Rule(sector="ngo"), None], ids=["it", "its kind", "a pause"])
-def test_whom_she_shut_out_is_told_nothing_either(
+def test_age_band_from_shut_out_agency_returns_404(
     house: House, advocate: Agency, young: Person, rule: Rule | None
 ) -> None:
     if rule is None:
@@ -90,7 +90,7 @@ def test_whom_she_shut_out_is_told_nothing_either(
     assert band(house, young) == "under_16"
 
 
-def test_whom_she_keeps_from_some_things_may_still_say_how_old_she_is(
+def test_age_band_from_partly_restricted_agency_is_accepted(
     house: House, advocate: Agency, young: Person
 ) -> None:
     for rule in (Rule(agency=advocate.id, category="health"), Rule(agency=advocate.id, purpose="referral")):
@@ -99,7 +99,7 @@ def test_whom_she_keeps_from_some_things_may_still_say_how_old_she_is(
 
 
 @pytest.mark.parametrize("age", ["14", "", "age_18", "under 16"])
-def test_an_age_is_one_of_the_groups(house: House, advocate: Agency, young: Person, age: str) -> None:
+def test_age_band_outside_the_codes_returns_400(house: House, advocate: Agency, young: Person, age: str) -> None:
     answer = house.call(advocate, STATE, {"ppid": young.ppid, "age_band": age})
     assert answer.status_code == 400
     assert answer.json()["errors"][0]["member"] == "/age_band"

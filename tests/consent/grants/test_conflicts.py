@@ -16,7 +16,7 @@ from tests.support.consent import House, Person
 WHY = "someone_works_there"
 
 
-def test_an_agency_where_someone_works_gets_nothing_and_it_looks_like_absent(house: House) -> None:
+def test_conflict_restriction_denies_agency_as_if_absent(house: House) -> None:
     agency, other = house.agency(), house.agency()
     person = house.person(agency)
     mine, others = house.envelope(house.allow(person, agency)), house.envelope(house.allow(person, other))
@@ -32,7 +32,7 @@ def test_an_agency_where_someone_works_gets_nothing_and_it_looks_like_absent(hou
     assert house.open(agency, mine).status_code == 200
 
 
-def test_by_what_may_be_sealed_for_others_nobody_there_can_tell_a_conflict_from_a_pause(house: House) -> None:
+def test_sealing_answer_is_equal_for_conflict_and_pause(house: House) -> None:
     agency, other = house.agency(), house.agency()
 
     def told(act: Callable[[Person], object]) -> list[object]:
@@ -50,7 +50,7 @@ def test_by_what_may_be_sealed_for_others_nobody_there_can_tell_a_conflict_from_
     assert closed == paused == [(True, None, False)] * 2
 
 
-def test_what_she_keeps_from_one_agency_only_in_part_or_from_others_stops_no_referral(house: House) -> None:
+def test_partial_or_unrelated_restriction_stops_no_referral(house: House) -> None:
     agency, other = house.agency(), house.agency("health")
     person = house.person(agency)
     house.allow(person, other)
@@ -64,7 +64,7 @@ def test_what_she_keeps_from_one_agency_only_in_part_or_from_others_stops_no_ref
     assert decisions(house, [asked])[0]["seal"]["categories"] == ["summary"]
 
 
-def test_no_name_of_anybody_has_room_in_it(house: House) -> None:
+def test_restriction_with_free_text_is_refused(house: House) -> None:
     agency = house.agency()
     person = house.person(agency)
     token = house.session(person)
@@ -82,7 +82,7 @@ def test_no_name_of_anybody_has_room_in_it(house: House) -> None:
     assert house.rows(restriction, restriction.c.subject_id == person.subject) == []
 
 
-def test_she_alone_sees_why(house: House) -> None:
+def test_survivor_sees_the_reasons_of_her_restrictions(house: House) -> None:
     agency = house.agency()
     person = house.person(agency)
     grants.restrict(house.context, person.subject, Rule(agency=agency.id, reason=WHY))
@@ -94,6 +94,6 @@ def test_she_alone_sees_why(house: House) -> None:
     assert lines == [WHY, "fear_of_harm"]
 
 
-def test_a_reason_alone_forbids_nothing(house: House) -> None:
+def test_restriction_with_a_reason_alone_returns_400(house: House) -> None:
     with pytest.raises(Problem, match="400"):
         grants.restrict(house.context, house.person().subject, Rule(reason="fear_of_harm"))

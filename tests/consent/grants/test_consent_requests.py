@@ -23,7 +23,7 @@ def ask(house: House, agency: Agency, person: Person, *categories: str, purpose:
     return linked_acts.ask(house.context, agency.id, person.ppid, Wish(agency.id, purpose, categories or ("contact",)))
 
 
-def test_asking_the_same_again_shows_her_nothing_new(house: House) -> None:
+def test_repeated_consent_request_returns_the_first(house: House) -> None:
     agency = house.agency()
     person = house.person(agency)
     first = ask(house, agency, person, "contact", "summary")
@@ -34,7 +34,7 @@ def test_asking_the_same_again_shows_her_nothing_new(house: House) -> None:
     assert ask(house, agency, person, "contact", "summary", purpose="court_support") != first
 
 
-def test_nobody_learns_by_asking_again_whether_she_said_no(house: House) -> None:
+def test_repeated_request_answers_alike_after_no_and_silence(house: House) -> None:
     agency = house.agency()
     silent, unwilling = house.person(agency), house.person(agency)
     asked = {person.subject: ask(house, agency, person) for person in (silent, unwilling)}
@@ -50,7 +50,7 @@ def test_nobody_learns_by_asking_again_whether_she_said_no(house: House) -> None
         assert ask(house, agency, person) != asked[person.subject], "she may be asked again after a while"
 
 
-def test_a_request_ends_by_itself(house: House) -> None:
+def test_consent_request_expires_after_fourteen_days(house: House) -> None:
     agency = house.agency()
     person = house.person(agency)
     name = ask(house, agency, person)
@@ -66,7 +66,7 @@ def test_a_request_ends_by_itself(house: House) -> None:
     assert [row["id"] for row in copy["requests"]] == [str(name)]
 
 
-def test_after_a_yes_and_its_end_she_may_be_asked_again(house: House) -> None:
+def test_request_after_an_accepted_and_revoked_grant_is_new(house: House) -> None:
     agency = house.agency()
     person = house.person(agency)
     first = ask(house, agency, person)
@@ -77,7 +77,7 @@ def test_after_a_yes_and_its_end_she_may_be_asked_again(house: House) -> None:
     assert ask(house, agency, person) != first
 
 
-def test_nobody_learns_by_asking_again_whether_she_said_yes_to_another_agency(house: House) -> None:
+def test_repeated_request_for_another_agency_hides_her_yes(house: House) -> None:
     asking, other = house.agency(), house.agency()
     silent, willing = house.person(asking), house.person(asking)
     wish = {"agency": other.id, "purpose": "referral", "categories": ["contact"]}
@@ -95,7 +95,7 @@ def test_nobody_learns_by_asking_again_whether_she_said_yes_to_another_agency(ho
     assert waiting(house, willing) == [], "nor is she pressed"
 
 
-def test_five_questions_in_two_weeks_are_enough_whatever_she_answers(house: House) -> None:
+def test_sixth_request_in_two_weeks_returns_429(house: House) -> None:
     agency, other = house.agency(), house.agency()
     person = house.person(agency)
     known_as = linked_acts.link(house.context, other.id, rights.make_link_code(house.context, person.subject).code)
@@ -115,7 +115,7 @@ def test_five_questions_in_two_weeks_are_enough_whatever_she_answers(house: Hous
     ask(house, agency, person, "family")
 
 
-def test_of_the_same_question_asked_many_times_at_once_one_is_kept(house: House) -> None:
+def test_concurrent_equal_requests_are_stored_once(house: House) -> None:
     agency = house.agency()
     person, ready = house.person(agency), threading.Barrier(5)
 

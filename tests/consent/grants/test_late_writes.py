@@ -265,7 +265,7 @@ ABOUT_NOBODY = {
 }
 
 
-def test_every_transaction_of_its_own_is_tried_here_or_writes_nothing_about_anybody() -> None:
+def test_every_direct_transaction_is_classified_here() -> None:
     """Whoever adds one has to decide here. All others are changes, which hold her alone and look whether she is there."""
     found = set()
     for name in modules("services/consent/handlers"):
@@ -276,7 +276,7 @@ def test_every_transaction_of_its_own_is_tried_here_or_writes_nothing_about_anyb
 
 
 @each_write
-def test_what_comes_after_her_erasure_leaves_nothing(house: House, write: Any) -> None:
+def test_write_after_erasure_leaves_nothing(house: House, write: Any) -> None:
     """She was still there when the caller was let in."""
     agency = house.agency("ngo")
     person = house.person(agency)
@@ -290,7 +290,7 @@ def test_what_comes_after_her_erasure_leaves_nothing(house: House, write: Any) -
 
 @only_postgresql
 @each_write
-def test_what_begins_while_she_is_erased_leaves_nothing(house: House, write: Any) -> None:
+def test_write_begun_during_erasure_leaves_nothing(house: House, write: Any) -> None:
     agency = house.agency("ngo")
     person = house.person(agency)
     act = write(house, agency, person)
@@ -302,7 +302,7 @@ def test_what_begins_while_she_is_erased_leaves_nothing(house: House, write: Any
 
 @only_postgresql
 @each_write
-def test_what_is_under_way_when_she_erases_goes_with_her(house: House, write: Any) -> None:
+def test_write_under_way_at_erasure_leaves_nothing(house: House, write: Any) -> None:
     agency = house.agency("ngo")
     person = house.person(agency)
     act = write(house, agency, person)

@@ -37,7 +37,7 @@ def give(house: House, person: Person, to: Agency, *categories: str, **more: Any
     return house.my("POST", "/grants", house.session(person, stepped_up=True), body)
 
 
-def test_what_a_young_person_allows_waits_and_she_is_told_why(house: House) -> None:
+def test_grant_by_a_young_person_waits_and_says_why(house: House) -> None:
     advocate, clinic = house.agency("ngo"), house.agency("health")
     person = young(house, advocate)
     given = give(house, person, clinic, "health").json()
@@ -52,7 +52,7 @@ def test_what_a_young_person_allows_waits_and_she_is_told_why(house: House) -> N
     assert give(house, french, clinic, "health").json()["why"] == duty_rules().second_look_why["fr"]
 
 
-def test_only_the_named_agency_looks_and_its_yes_makes_exactly_what_she_wished(house: House) -> None:
+def test_agreeing_second_look_by_named_agency_makes_her_grant(house: House) -> None:
     advocate, other, clinic = house.agency("ngo"), house.agency("ngo"), house.agency("health")
     person = young(house, advocate)
     name = give(house, person, clinic, "health", "summary", days=7).json()["id"]
@@ -81,7 +81,7 @@ def test_only_the_named_agency_looks_and_its_yes_makes_exactly_what_she_wished(h
     assert house.call(advocate, path, {"agree": True}).status_code == 404
 
 
-def test_a_no_ends_it_and_makes_nothing(house: House) -> None:
+def test_declined_second_look_makes_no_grant(house: House) -> None:
     advocate, clinic = house.agency("ngo"), house.agency("health")
     person = young(house, advocate)
     name = give(house, person, clinic).json()["id"]
@@ -95,7 +95,7 @@ def test_a_no_ends_it_and_makes_nothing(house: House) -> None:
 
 
 @pytest.mark.parametrize("how", ["card", "her word", "her word about it", "one", "erase"])
-def test_what_was_taken_back_while_it_waited_never_becomes_a_grant(house: House, how: str) -> None:
+def test_pending_grant_taken_back_never_becomes_a_grant(house: House, how: str) -> None:
     advocate, clinic = house.agency("ngo"), house.agency("health")
     person = young(house, advocate)
     name = give(house, person, clinic).json()["id"]
@@ -114,7 +114,7 @@ def test_what_was_taken_back_while_it_waited_never_becomes_a_grant(house: House,
     assert live(house, person) == []
 
 
-def test_her_word_about_another_agency_leaves_what_waits(house: House) -> None:
+def test_revocation_for_another_agency_keeps_pending_grant(house: House) -> None:
     advocate, clinic, other = house.agency("ngo"), house.agency("health"), house.agency("health")
     person = young(house, advocate)
     name = give(house, person, clinic).json()["id"]
@@ -124,7 +124,7 @@ def test_her_word_about_another_agency_leaves_what_waits(house: House) -> None:
     assert [str(row.id) for row in live(house, person)] == [name]
 
 
-def test_nobody_takes_back_what_waits_for_another(house: House) -> None:
+def test_taking_back_anothers_pending_grant_returns_404(house: House) -> None:
     advocate, clinic = house.agency("ngo"), house.agency("health")
     person, other = young(house, advocate), house.person()
     name = give(house, person, clinic).json()["id"]
@@ -133,7 +133,7 @@ def test_nobody_takes_back_what_waits_for_another(house: House) -> None:
     second_looks.look(house.context, advocate.id, UUID(name), agree=True)
 
 
-def test_what_nobody_looks_at_ends_by_itself(house: House) -> None:
+def test_pending_grant_expires_after_fourteen_days(house: House) -> None:
     advocate, clinic = house.agency("ngo"), house.agency("health")
     person = young(house, advocate)
     name = UUID(give(house, person, clinic).json()["id"])
@@ -144,7 +144,7 @@ def test_what_nobody_looks_at_ends_by_itself(house: House) -> None:
         second_looks.look(house.context, advocate.id, name, agree=True)
 
 
-def test_the_same_wish_twice_waits_once(house: House) -> None:
+def test_equal_wish_is_pending_once(house: House) -> None:
     advocate, clinic = house.agency("ngo"), house.agency("health")
     person = young(house, advocate)
     first, second = give(house, person, clinic).json(), give(house, person, clinic).json()
@@ -154,7 +154,7 @@ def test_the_same_wish_twice_waits_once(house: House) -> None:
 
 
 @pytest.mark.parametrize("who", ["recipient", "stranger", "police", "suspended", "nobody"])
-def test_the_second_look_is_by_somebody_who_knows_her_and_does_not_receive(house: House, who: str) -> None:
+def test_second_look_by_an_unfit_agency_returns_400(house: House, who: str) -> None:
     advocate, clinic = house.agency("ngo"), house.agency("health")
     person = young(house, advocate)
     sector = "police" if who == "police" else "ngo"
@@ -168,7 +168,7 @@ def test_the_second_look_is_by_somebody_who_knows_her_and_does_not_receive(house
     assert pending.waits_of(house.context, person.subject) == []
 
 
-def test_she_may_name_another_agency_that_knows_her(house: House) -> None:
+def test_second_look_may_be_by_another_linked_agency(house: House) -> None:
     advocate, mine, clinic = house.agency("police"), house.agency("indigenous"), house.agency("health")
     person = young(house, advocate)
     assert give(house, person, clinic).status_code == 400, "the police do not look"
@@ -190,7 +190,7 @@ def test_she_may_name_another_agency_that_knows_her(house: House) -> None:
         (None, "police", "health", False),
     ],
 )
-def test_which_grants_wait_is_policy(house: House, band: str | None, sector: str, category: str, waits: bool) -> None:
+def test_policy_decides_which_grants_wait(house: House, band: str | None, sector: str, category: str, waits: bool) -> None:
     advocate = house.agency("ngo")
     person = young(house, advocate, band)
     answer = give(house, person, house.agency(sector), category).json()
@@ -198,7 +198,7 @@ def test_which_grants_wait_is_policy(house: House, band: str | None, sector: str
     assert ("waits_for" in answer, len(live(house, person))) == (waits, 0 if waits else 1)
 
 
-def test_the_youngest_wait_always_and_policy_speaks_in_codes() -> None:
+def test_under_16_always_wait_and_duty_rules_use_known_codes() -> None:
     for sector in schemas.code_set("sectors"):
         assert duty_rules().needs_second_look("under_16", sector, ["summary"]), sector
     for rule in duty_rules().second_look_rules:
@@ -211,13 +211,13 @@ def test_the_youngest_wait_always_and_policy_speaks_in_codes() -> None:
     assert duty_rules().when_ended.keys() == schemas.code_set("grant_end_reasons")
 
 
-def test_an_age_that_is_no_code_is_refused(house: House) -> None:
+def test_registering_with_an_unknown_age_band_is_refused(house: House) -> None:
     with pytest.raises(Problem) as problem:
         sessions.register(house.context, house.agency().id, "en", "14")
     assert problem.value.faults[0].member == "/age_band"
 
 
-def test_a_yes_to_a_request_waits_too(house: House) -> None:
+def test_accepted_request_waits_for_a_second_look_too(house: House) -> None:
     advocate, clinic = house.agency("ngo"), house.agency("health")
     person = young(house, advocate)
     asked = linked_acts.ask(house.context, advocate.id, person.ppid, Wish(clinic.id, "referral", ["health"]))
@@ -229,7 +229,7 @@ def test_a_yes_to_a_request_waits_too(house: House) -> None:
     assert [str(row.id) for row in live(house, person)] == [answer["grant"]]
 
 
-def test_what_policy_forbids_no_second_look_allows(house: House) -> None:
+def test_second_look_cannot_allow_what_policy_forbids(house: House) -> None:
     advocate, police = house.agency("ngo"), house.agency("police")
     person = young(house, advocate)
     assert give(house, person, police, "immigration").status_code == 400
@@ -261,7 +261,7 @@ SHUTS_OUT = {
 
 
 @pytest.mark.parametrize("how", SHUTS_OUT)
-def test_whom_she_shut_out_sees_nothing_of_what_she_plans_until_she_lets_it_in_again(house: House, how: str) -> None:
+def test_shut_out_agency_sees_pending_grant_only_once_let_in(house: House, how: str) -> None:
     advocate, clinic = house.agency("ngo"), house.agency("health")
     person = young(house, advocate)
     name = give(house, person, clinic, "health", "summary").json()["id"]
@@ -279,7 +279,7 @@ def test_whom_she_shut_out_sees_nothing_of_what_she_plans_until_she_lets_it_in_a
     assert [str(row.id) for row in live(house, person)] == [name]
 
 
-def test_what_she_forbids_others_or_of_other_things_hides_nothing_from_who_looks(house: House) -> None:
+def test_unrelated_restriction_hides_no_pending_grant(house: House) -> None:
     advocate, clinic = house.agency("ngo"), house.agency("health")
     person = young(house, advocate)
     name = give(house, person, clinic, "health").json()["id"]
@@ -291,7 +291,7 @@ def test_what_she_forbids_others_or_of_other_things_hides_nothing_from_who_looks
 
 
 @pytest.mark.parametrize("how", ["it", "its kind"])
-def test_whom_she_shut_out_she_cannot_name_by_mistake(house: House, how: str) -> None:
+def test_shut_out_agency_cannot_be_named_for_second_look(house: House, how: str) -> None:
     advocate, clinic = house.agency("ngo"), house.agency("health")
     person = young(house, advocate)
     shut_out(house, person, advocate, how)
@@ -303,7 +303,7 @@ def test_whom_she_shut_out_she_cannot_name_by_mistake(house: House, how: str) ->
 
 
 @pytest.mark.parametrize("how", [how for how in SHUTS_OUT if how not in {"it", "its kind"}])
-def test_what_she_plans_beside_a_pause_or_a_rule_of_hers_waits_unseen_until_that_ends(house: House, how: str) -> None:
+def test_pending_grant_is_hidden_while_a_pause_or_rule_holds(house: House, how: str) -> None:
     advocate, clinic = house.agency("ngo"), house.agency("health")
     person = young(house, advocate)
     let_in = shut_out(house, person, advocate, how)
@@ -314,7 +314,7 @@ def test_what_she_plans_beside_a_pause_or_a_rule_of_hers_waits_unseen_until_that
     assert len(second_looks.second_looks_for(house.context, advocate.id)) == 1
 
 
-def test_who_is_late_with_its_notices_looks_at_nothing_until_it_has_caught_up(house: House) -> None:
+def test_agency_late_with_notices_sees_no_pending_grant(house: House) -> None:
     advocate, clinic = house.agency("ngo"), house.agency("health")
     person, other = young(house, advocate), house.person(advocate)
     name = UUID(give(house, person, clinic).json()["id"])

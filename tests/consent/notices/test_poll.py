@@ -45,7 +45,7 @@ def test_notice_self_contained(house: House) -> None:
 
 
 @pytest.mark.parametrize("missing", ["grant", "purpose", "categories", "epoch", "action", "due"])
-def test_a_notice_that_lost_a_member_on_its_way_stops_everything(house: House, missing: str) -> None:
+def test_notice_without_a_member_stops_everything(house: House, missing: str) -> None:
     agency = house.agency()
     person = house.person(agency)
     one, other = house.allow(person, agency), house.allow(person, agency, "legal")
@@ -119,7 +119,7 @@ def test_overdue_ack_stops_delivery(house: House) -> None:
     assert house.open(agency, boxes[agency.id]).status_code == 200
 
 
-def test_what_is_not_acknowledged_is_given_again_and_what_is_never_again(house: House) -> None:
+def test_notice_is_returned_until_it_is_acknowledged(house: House) -> None:
     agency = house.agency()
     person = house.person(agency)
     for _ in range(3):
@@ -135,7 +135,7 @@ def test_what_is_not_acknowledged_is_given_again_and_what_is_never_again(house: 
     assert [row.epoch for row in told(house, person)] == sorted(row.epoch for row in told(house, person))
 
 
-def test_nobody_acknowledges_or_attests_anothers_notices(house: House) -> None:
+def test_notice_of_another_agency_cannot_be_acknowledged(house: House) -> None:
     agency, other = house.agency(), house.agency()
     person = house.person(agency)
     grants.revoke_grant(house.context, person.subject, house.allow(person, agency))
@@ -149,7 +149,7 @@ def test_nobody_acknowledges_or_attests_anothers_notices(house: House) -> None:
     assert told(house, person)[0].attested is None
 
 
-def test_a_notice_that_could_not_be_read_is_not_acknowledged(house: House) -> None:
+def test_notice_reported_unreadable_stays_unacknowledged(house: House) -> None:
     agency = house.agency()
     person = house.person(agency)
     grants.revoke_grant(house.context, person.subject, house.allow(person, agency))
@@ -165,7 +165,7 @@ def test_a_notice_that_could_not_be_read_is_not_acknowledged(house: House) -> No
     assert told(house, person)[0].error is None
 
 
-def test_a_pause_and_a_restriction_stop_use_and_say_what_may_be_used_again(house: House) -> None:
+def test_pause_and_restriction_send_stop_and_again_notices(house: House) -> None:
     agency, context = house.agency("health"), house.context
     person = house.person(agency)
     house.allow(person, agency, "health", "legal", "summary")
@@ -192,7 +192,7 @@ def test_a_pause_and_a_restriction_stop_use_and_say_what_may_be_used_again(house
     assert catch_up(house, agency) == [], "the other restriction still holds"
 
 
-def test_an_agency_cannot_tell_from_a_notice_why_something_stopped(house: House) -> None:
+def test_notice_does_not_tell_why_use_stopped(house: House) -> None:
     """Who works there must not learn that she said so; a pause and a conflict look alike."""
     agency, context = house.agency(), house.context
     contents = []
@@ -213,7 +213,7 @@ def test_an_agency_cannot_tell_from_a_notice_why_something_stopped(house: House)
 
 
 @pytest.mark.parametrize("how", ["revoked", "expired", "erased"])
-def test_however_a_grant_ends_its_agency_is_told_to_delete(house: House, how: str) -> None:
+def test_every_end_of_a_grant_sends_a_delete_notice(house: House, how: str) -> None:
     agency = house.agency()
     person = house.person(agency)
     name = house.allow(person, agency, days=1)
@@ -235,7 +235,7 @@ def test_however_a_grant_ends_its_agency_is_told_to_delete(house: House, how: st
     assert [(row.detail["reason"], row.detail["notice"]) for row in ended] == [(how, claims["jti"])]
 
 
-def test_of_the_erased_the_agencys_name_for_her_goes_when_it_has_acknowledged(house: House) -> None:
+def test_ppid_of_the_erased_is_removed_after_acknowledgement(house: House) -> None:
     agency = house.agency()
     person = house.person(agency)
     house.allow(person, agency)
@@ -250,7 +250,7 @@ def test_of_the_erased_the_agencys_name_for_her_goes_when_it_has_acknowledged(ho
     assert len(house.ledger(person)) == lines, "nothing more is written about the erased"
 
 
-def test_she_sees_for_each_agency_how_far_it_has_come(house: House) -> None:
+def test_survivor_sees_notice_progress_of_each_agency(house: House) -> None:
     agency, silent = house.agency(), house.agency()
     person = house.person(agency)
     for one in (agency, agency, silent):
@@ -274,7 +274,7 @@ def test_she_sees_for_each_agency_how_far_it_has_come(house: House) -> None:
     assert (line.agency, line.detail["notice"], line.detail["done"]) == (agency.id, first, "deleted")
 
 
-def test_attesting_acknowledges_and_is_once_in_effect(house: House) -> None:
+def test_attestation_acknowledges_and_takes_effect_once(house: House) -> None:
     agency = house.agency()
     person = house.person(agency)
     grants.revoke_grant(house.context, person.subject, house.allow(person, agency))
@@ -290,7 +290,7 @@ def test_attesting_acknowledges_and_is_once_in_effect(house: House) -> None:
     assert kinds == ["notice.acknowledged", "notice.attested", "notice.attested"]
 
 
-def test_a_notice_is_the_same_token_however_often_it_is_sent_and_nobody_else_could_have_made_it(house: House) -> None:
+def test_notice_token_is_stable_and_signed_by_the_hub(house: House) -> None:
     agency = house.agency()
     person = house.person(agency)
     grants.revoke_grant(house.context, person.subject, house.allow(person, agency))
@@ -307,7 +307,7 @@ def test_a_notice_is_the_same_token_however_often_it_is_sent_and_nobody_else_cou
         verify(f"{head}.{body[:-2]}AA.{signature}", key_set(keys), "notice")
 
 
-def test_to_an_agency_that_has_no_name_for_her_the_grant_is_the_name(house: House) -> None:
+def test_notice_to_an_unlinked_agency_names_only_the_grant(house: House) -> None:
     agency, person = house.agency(), house.person()
     name = house.allow(person, agency)
     grants.revoke_grant(house.context, person.subject, name)
@@ -318,7 +318,7 @@ def test_to_an_agency_that_has_no_name_for_her_the_grant_is_the_name(house: Hous
 
 
 @pytest.mark.parametrize("body", [{"maxEvents": -1}, {"ack": ["x"]}, {"ack": "x"}, {"setErrs": []}, {"more": 1}, []])
-def test_a_poll_that_is_none_is_refused(house: House, body: Any) -> None:
+def test_malformed_poll_returns_422(house: House, body: Any) -> None:
     assert house.call(house.agency(), "/consent/v1/notices/poll", body).status_code == 422
 
 

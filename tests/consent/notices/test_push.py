@@ -88,7 +88,7 @@ def push(context: Context) -> int:
     return push_due(context, 10_000)
 
 
-def test_what_is_pushed_and_accepted_is_acknowledged(near: House) -> None:
+def test_accepted_push_acknowledges_the_notice(near: House) -> None:
     agency = near.agency()
     with ear() as receiver:
         assert listen_at(near, agency, receiver.url) == 204
@@ -107,7 +107,7 @@ def test_what_is_pushed_and_accepted_is_acknowledged(near: House) -> None:
 
 
 @pytest.mark.parametrize("status", [200, 204, 301, 302, 307, 404, 500, 503])
-def test_nothing_but_202_is_an_acknowledgement_and_no_redirect_is_followed(near: House, status: int) -> None:
+def test_only_202_acknowledges_and_redirects_are_not_followed(near: House, status: int) -> None:
     agency = near.agency()
     with ear() as elsewhere, ear() as receiver:
         receiver.status, receiver.headers = status, {"location": elsewhere.url}
@@ -121,7 +121,7 @@ def test_nothing_but_202_is_an_acknowledgement_and_no_redirect_is_followed(near:
     assert list(poll(near, agency)[0]) == [str(row(near, person).id)], "it can still be polled"
 
 
-def test_it_is_tried_again_with_longer_and_longer_pauses_and_polling_ends_it(near: House) -> None:
+def test_failed_push_backs_off_until_the_notice_is_polled(near: House) -> None:
     agency = near.agency()
     with ear() as receiver:
         receiver.status = 500
@@ -145,7 +145,7 @@ def test_it_is_tried_again_with_longer_and_longer_pauses_and_polling_ends_it(nea
         assert len(receiver.got) == tries
 
 
-def test_an_agency_that_is_away_keeps_nobody_elses_notices(near: House) -> None:
+def test_unreachable_agency_does_not_delay_others(near: House) -> None:
     gone, there = near.agency(), near.agency()
     with ear() as closed:
         pass
@@ -160,7 +160,7 @@ def test_an_agency_that_is_away_keeps_nobody_elses_notices(near: House) -> None:
     assert [row(near, person).push_tries for person in missed] == [1, 0], "one try a round is enough"
 
 
-def test_however_much_waits_for_an_agency_that_is_away_it_keeps_nobody_elses_notices(near: House) -> None:
+def test_backlog_of_unreachable_agency_does_not_delay_others(near: House) -> None:
     push(near.context)
     gone, there = near.agency(), near.agency()
     with ear() as closed:
@@ -177,7 +177,7 @@ def test_however_much_waits_for_an_agency_that_is_away_it_keeps_nobody_elses_not
     assert len(receiver.got) == 1
 
 
-def test_a_slow_agency_gets_one_notice_a_round_and_keeps_nobody_elses(near: House) -> None:
+def test_slow_agency_gets_one_notice_a_round(near: House) -> None:
     push(near.context)
     slow, there = near.agency(), near.agency()
     with ear() as behind, ear() as receiver:
@@ -193,7 +193,7 @@ def test_a_slow_agency_gets_one_notice_a_round_and_keeps_nobody_elses(near: Hous
         assert push(near.context) == 1, "and the next one in the next"
 
 
-def test_a_notice_that_cannot_be_read_keeps_no_other_notice_of_its_agency(near: House) -> None:
+def test_unreadable_notice_does_not_delay_the_next_one(near: House) -> None:
     agency = near.agency()
     with ear() as receiver:
         receiver.status, receiver.body = 400, b'{"err": "invalid_request"}'
@@ -204,7 +204,7 @@ def test_a_notice_that_cannot_be_read_keeps_no_other_notice_of_its_agency(near: 
     assert [row(near, person).error for person in people] == ["invalid_request"] * 2
 
 
-def test_a_receiver_that_cannot_read_it_says_why_and_she_sees_it(near: House) -> None:
+def test_error_code_of_receiver_is_kept_and_other_text_is_not(near: House) -> None:
     agency = near.agency()
     with ear() as receiver:
         receiver.status, receiver.body = 400, b'{"err": "invalid_key", "description": "Sample words"}'
@@ -220,7 +220,7 @@ def test_a_receiver_that_cannot_read_it_says_why_and_she_sees_it(near: House) ->
     assert row(near, other).push_tries == 1
 
 
-def test_an_answer_without_end_is_not_read(near: House) -> None:
+def test_oversized_answer_of_receiver_counts_as_a_try(near: House) -> None:
     agency = near.agency()
     with ear() as receiver:
         receiver.status, receiver.body = 400, b" " * 100_000
@@ -233,7 +233,7 @@ def test_an_answer_without_end_is_not_read(near: House) -> None:
 @pytest.mark.parametrize(
     "body", [b"[" * 4000, b'{"err": ' * 500, b'{"err": "\\ud800"}', b"\xff", b'"invalid_key"', b""]
 )
-def test_whatever_a_receiver_answers_the_next_agency_is_told(near: House, body: bytes) -> None:
+def test_malformed_answer_does_not_delay_the_next_agency(near: House, body: bytes) -> None:
     odd, there = near.agency(), near.agency()
     with ear() as strange, ear() as receiver:
         strange.status, strange.body = 400, body
@@ -255,7 +255,7 @@ def test_whatever_a_receiver_answers_the_next_agency_is_told(near: House, body: 
     ],
     ids=["head", "no end of heads", "body"],
 )
-def test_a_receiver_has_so_many_seconds_in_all_however_little_it_says_at_a_time(begin: bytes, more: bytes) -> None:
+def test_push_to_a_trickling_receiver_ends_at_its_deadline(begin: bytes, more: bytes) -> None:
     with slow_ear(begin, more) as url:
         began = time.monotonic()
         with pytest.raises(Unreachable):
@@ -281,7 +281,7 @@ def slow_ear(begin: bytes, more: bytes) -> Iterator[str]:
         speaking.join()
 
 
-def test_no_more_is_pushed_to_who_does_not_want_it(near: House) -> None:
+def test_deleted_push_url_gets_no_more_notices(near: House) -> None:
     agency = near.agency()
     with ear() as receiver:
         listen_at(near, agency, receiver.url)
@@ -306,12 +306,12 @@ def test_no_more_is_pushed_to_who_does_not_want_it(near: House) -> None:
         "https://agency.example/\n",
     ],
 )
-def test_a_place_that_is_none_is_refused(house: House, url: str) -> None:
+def test_invalid_push_url_returns_400(house: House, url: str) -> None:
     answer = house.call(house.agency(), "/consent/v1/notices/push", {"url": url}, "PUT")
     assert (answer.status_code, answer.json()["errors"][0]["member"]) == (400, "/url")
 
 
-def test_without_the_setting_nothing_goes_to_this_machine(house: House) -> None:
+def test_push_to_loopback_without_the_setting_is_refused(house: House) -> None:
     with ear() as receiver:
         assert listen_at(house, house.agency(), receiver.url) == 400
         with pytest.raises(Unreachable):
@@ -333,7 +333,7 @@ def test_without_the_setting_nothing_goes_to_this_machine(house: House) -> None:
         [],
     ],
 )
-def test_no_name_leads_into_a_network_that_is_not_public(found: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_push_to_a_non_public_address_is_refused(found: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     def called(**_: object) -> None:
         raise AssertionError("somebody was called")
 
@@ -344,7 +344,7 @@ def test_no_name_leads_into_a_network_that_is_not_public(found: list[str], monke
         pusher.send("https://agency.example/notices", "token")
 
 
-def test_the_certificate_is_checked_against_the_name_not_the_address(tmp_path: Path) -> None:
+def test_push_checks_certificate_against_the_host_name(tmp_path: Path) -> None:
     """The address was looked up beforehand, so the name reaches the server in the handshake and in the header only."""
     own, trust = certificate(tmp_path, "agency.example")
     with ear(own, "agency.example") as receiver:
