@@ -1,4 +1,4 @@
-"""The AuthZEN face: what an agency may have itself, and nothing about anybody else, about nobody, or about why not."""
+"""Test the AuthZEN API: an agency learns only its own access, and a denial never tells why or about whom."""
 
 from datetime import timedelta
 from typing import Any
@@ -39,6 +39,7 @@ def linked(house: House) -> tuple[Agency, Person]:
 
 
 def test_granted_categories_are_permitted_until_earliest_end(house: House) -> None:
+    """`valid_until` is the end of the token here, which comes before the end of the grant."""
     agency, person = linked(house)
     house.allow(person, agency, "summary", "housing", days=3)
     told = ask(house, agency, person.ppid, "summary", "housing")
@@ -52,6 +53,7 @@ def test_granted_categories_are_permitted_until_earliest_end(house: House) -> No
 
 
 def test_partly_granted_question_is_denied_and_names_the_part(house: House) -> None:
+    """`permitted` lists the categories that are granted."""
     agency, person = linked(house)
     house.allow(person, agency, "summary")
     told = ask(house, agency, person.ppid, "summary", "health")
@@ -61,6 +63,7 @@ def test_partly_granted_question_is_denied_and_names_the_part(house: House) -> N
 
 
 def test_denial_equals_answer_for_unknown_survivor(house: House) -> None:
+    """No grant, pause, erasure, restriction and no link: all get the answer for a ppid that never existed."""
     agency, person = linked(house)
     other, stranger = linked(house)
     paused, forgotten = house.person(agency), house.person(agency)
@@ -107,6 +110,7 @@ def _filled(value: Any, agency: Agency, person: Person) -> Any:
 
 
 def test_answer_follows_each_change_without_caching(house: House) -> None:
+    """Each answer is decided anew: a pause, a resume and a revocation take effect at once."""
     agency, person = linked(house)
     name = house.allow(person, agency)
     for _ in range(3):
@@ -122,14 +126,14 @@ def test_evaluation_writes_no_ledger_entry(house: House) -> None:
     agency, person = linked(house)
     house.allow(person, agency)
 
-    def lines() -> int:
+    def entries() -> int:
         with house.context.database.reading() as connection:
             return connection.execute(select(func.count()).select_from(ledger_entry)).scalar_one()
 
-    before = lines()
+    before = entries()
     ask(house, agency, person.ppid)
     ask(house, agency, "never")
-    assert lines() == before
+    assert entries() == before
 
 
 def many(house: House, agency: Agency, body: dict[str, Any]) -> httpx2.Response:
@@ -137,7 +141,7 @@ def many(house: House, agency: Agency, body: dict[str, Any]) -> httpx2.Response:
 
 
 def test_batch_answers_keep_the_order_of_questions(house: House) -> None:
-    """The field's reference proxy shifts its answers by one behind a question that it cannot place."""
+    """The reference proxy of the field shifts its answers by one after a question that it cannot place."""
     agency, allowed = linked(house)
     house.allow(allowed, agency)
     denied = house.person(agency)
@@ -148,6 +152,7 @@ def test_batch_answers_keep_the_order_of_questions(house: House) -> None:
 
 
 def test_batch_question_inherits_missing_members_from_the_top(house: House) -> None:
+    """A body without a list, or with an empty one, is one question."""
     agency, person = linked(house)
     house.allow(person, agency, "summary", "health")
     above = question(agency, person.ppid, "summary")
@@ -190,9 +195,7 @@ def test_batch_stops_where_its_evaluation_semantic_says(house: House, semantic: 
         ),
     ],
 )
-def test_incomplete_question_returns_400_naming_the_member(
-    house: House, body: dict[str, Any], member: str
-) -> None:
+def test_incomplete_question_returns_400_naming_the_member(house: House, body: dict[str, Any], member: str) -> None:
     agency = house.agency()
     asked = {**question(agency, "x"), **body} if body else {}
     answer = house.call(agency, ONE, asked)
@@ -214,6 +217,7 @@ def test_batch_names_incomplete_question_and_is_limited_to_100(house: House) -> 
 
 
 def test_unknown_members_of_a_question_are_ignored(house: House) -> None:
+    """AuthZEN requires that an unknown member is ignored."""
     agency, person = linked(house)
     house.allow(person, agency)
     more = question(agency, person.ppid) | {"context": {"time": "2026-06-01T12:00:00Z"}}

@@ -1,4 +1,4 @@
-"""The consistency token: no decision goes back behind what an agency has seen, and a token tells nobody else anything."""
+"""Test the consistency token: no decision falls behind what an agency has seen; a token tells others nothing."""
 
 from dataclasses import replace
 from typing import Any
@@ -27,7 +27,7 @@ def evaluate(house: House, agency: Agency, person: Person, *tokens: str) -> http
 
 
 def go_back(house: House, person: Person, epoch: int) -> None:
-    """The database is brought back from a copy, or is a replica that lags: a house for one test alone."""
+    """Set her epoch back, as a restored backup or a lagging replica would; for a house that one test owns."""
     with house.context.database.transaction() as connection:
         connection.execute(subject.update().where(subject.c.id == person.subject).values(epoch=epoch))
 
@@ -66,11 +66,12 @@ def test_each_consent_change_raises_the_epoch_by_one(house: House) -> None:
 
 
 def test_decision_below_presented_token_returns_503(own_house: House) -> None:
+    """Without the token, the same calls are decided on what the database knows."""
     agency, person = known(own_house)
     grants.pause(own_house.context, person.subject)
     grants.resume(own_house.context, person.subject)
     name = own_house.allow(person, agency, "health")
-    # Sealed long ago, so that nothing but the token says how far she has gone on.
+    # Sealed at epoch 0, so that only the token tells her present epoch.
     envelope = {"envelope": own_house.envelope(name, {"health": {"needs": "A nurse."}}, epoch=0)}
     token = token_of(own_house, agency, person)
     assert evaluate(own_house, agency, person, token).json()["decision"] is True
@@ -87,7 +88,10 @@ def test_decision_below_presented_token_returns_503(own_house: House) -> None:
 
 
 def test_lagging_database_returns_503_to_a_newer_token(own_house: House) -> None:
-    """She says no and then tells something new: who saw the no cannot have the new by a copy that has not seen it."""
+    """The "new enemy" problem: she restricts first and tells something new afterwards.
+
+    An agency that has seen the restriction cannot get the new part from a copy that has not seen it.
+    """
     agency, person = known(own_house)
     token = token_of(own_house, agency, person)
     grants.restrict(own_house.context, person.subject, grants.Rule(category="health"))
@@ -134,7 +138,7 @@ def test_tokens_of_two_agencies_for_one_survivor_are_unlinkable(house: House) ->
 
     assert first.split(".")[0] != second.split(".")[0]
     assert str(person.subject) not in first + second
-    # And one agency's token bounds nothing for another.
+    # A token of one agency sets no bound for another agency.
     assert not consistency_tokens.read(house.context, [first]).is_ahead_of(
         house.context, Known(two.id, person.subject, 1)
     )

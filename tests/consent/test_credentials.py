@@ -1,4 +1,4 @@
-"""What she knows by heart or on paper is recognised however she writes it, and worth nothing to whoever finds it."""
+"""Test codes, passphrases and PINs: recognised however they are typed, and stored only as peppered digests."""
 
 import unicodedata
 from secrets import choice
@@ -55,11 +55,11 @@ def test_digests_differ_under_another_pepper() -> None:
 
 
 def test_passphrase_is_recognised_in_any_case_spacing_and_accent() -> None:
-    words = "éclair été forêt"
-    kept = PEPPER.passphrase_digest(words)
+    passphrase = "éclair été forêt"
+    kept = PEPPER.passphrase_digest(passphrase)
 
     assert PEPPER.passphrase_digest("  ECLAIR  ete\tforet\n") == kept
-    assert PEPPER.passphrase_digest(unicodedata.normalize("NFD", words)) == kept
+    assert PEPPER.passphrase_digest(unicodedata.normalize("NFD", passphrase)) == kept
     assert PEPPER.passphrase_digest("éclair forêt été") != kept
 
 
@@ -75,6 +75,7 @@ def test_pin_hash_is_salted_and_fits_only_its_pin() -> None:
 
 @pytest.mark.parametrize("language", WORD_LISTS)
 def test_passphrase_word_lists_have_2048_distinct_entries(language: str) -> None:
+    """The entries stay distinct without their accents; passphrases draw eight of them, evenly."""
     words = Mnemonic(WORD_LISTS[language]).wordlist
     plain = {unicodedata.normalize("NFKD", word).encode("ascii", "ignore").lower() for word in words}
     assert len(plain) == 2048
@@ -82,7 +83,7 @@ def test_passphrase_word_lists_have_2048_distinct_entries(language: str) -> None
     drawn = [PEPPER.new_passphrase(language).split() for _ in range(300)]
     assert {len(one) for one in drawn} == {8}
     assert {word for one in drawn for word in one} <= set(words)
-    # Of 2,400 draws with replacement from 2,048 words about 1,414 are different; half the list would give 1,013.
+    # 2,400 draws with replacement from 2,048 words give about 1,414 different ones; half the list would give 1,013.
     assert len({word for one in drawn for word in one}) > 1300
     assert all(PEPPER.could_be_passphrase(" ".join(one)) for one in drawn)
 
@@ -92,7 +93,7 @@ def test_almost_no_guess_could_be_a_passphrase(language: str) -> None:
     words = Mnemonic(WORD_LISTS[language]).wordlist
     guesses = [" ".join(choice(words) for _ in range(8)) for _ in range(4000)]
 
-    # About 4 of 4,000 are expected at most: one word of each list fits.
+    # The last word is a checksum, which one word of each list fits: at most about 4 of 4,000 are expected to pass.
     assert sum(map(PEPPER.could_be_passphrase, guesses)) < 20
     near = PEPPER.new_passphrase(language).split()
     slips = [" ".join([*near[:place], "zoo", *near[place + 1 :]]) for place in range(8)]
@@ -110,8 +111,8 @@ def test_could_be_passphrase_is_false_for_any_odd_text(typed: str) -> None:
 @pytest.mark.parametrize("language", WORD_LISTS)
 def test_could_be_passphrase_ignores_case_and_accents(language: str) -> None:
     for _ in range(50):
-        words = PEPPER.new_passphrase(language)
-        bare = unicodedata.normalize("NFKD", words).encode("ascii", "ignore").decode()
+        passphrase = PEPPER.new_passphrase(language)
+        bare = unicodedata.normalize("NFKD", passphrase).encode("ascii", "ignore").decode()
         assert PEPPER.could_be_passphrase(f"  {bare.upper()} ")
 
 

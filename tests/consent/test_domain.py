@@ -1,4 +1,4 @@
-"""`decide` keeps its promises for whatever it is given, and agrees with an oracle that thinks in another way."""
+"""Test that `decide` keeps its promises for any input, and agrees with an oracle that works in another way."""
 
 import json
 import re
@@ -48,7 +48,10 @@ from tests.support.decisions import (
 
 
 def oracle(snapshot: Snapshot, request: Request) -> dict[str, set[UUID]]:
-    """What may be had and by which grants: every single permission is written out, then the forbidden ones struck out."""
+    """Return the permitted categories, each with the ids of its grants.
+
+    It lists every single permission, then strikes out the forbidden ones.
+    """
     recipient = snapshot.recipient
     if recipient is None or (snapshot.state, recipient.standing, recipient.id) != ("active", "active", request.agency):
         return {}
@@ -172,6 +175,7 @@ def test_corrupt_or_unknown_input_never_widens(corrupt: str, snapshot: Snapshot,
 
 @pytest.mark.parametrize("part", ["sector", "category", "purpose"])
 def test_deny_with_unknown_code_denies_everything(part: str) -> None:
+    """A deny in an unknown code may mean anything, even if it names another agency."""
     codes = {name: "other" if name == part else None for name in ("sector", "category", "purpose")}
     rule = Restriction(UUID(int=9), "somebody-else", codes["sector"], codes["category"], codes["purpose"])
 
@@ -266,6 +270,7 @@ def test_grant_of_no_category_or_star_permits_nothing() -> None:
 
 @given(snapshots(), requests())
 def test_decide_is_deterministic_and_keeps_its_input(snapshot: Snapshot, request: Request) -> None:
+    """Equal input gives an equal decision, byte for byte, and no input is changed."""
     before = repr((snapshot, request, POLICY))
     once = repr(decided(snapshot, request))
     again = repr(decided(Snapshot(**{name: getattr(snapshot, name) for name in Snapshot.__slots__}), request))
@@ -275,6 +280,7 @@ def test_decide_is_deterministic_and_keeps_its_input(snapshot: Snapshot, request
 
 
 def test_request_naming_a_grant_uses_only_that_grant() -> None:
+    """A named grant that is unknown or has ended permits nothing, even beside another live one."""
     other = replace(PERMITTED.grants[0], id=UUID(int=2))
     both = replace(PERMITTED, grants=[PERMITTED.grants[0], other])
 
@@ -347,7 +353,7 @@ def test_best_grant_permits_something_or_is_none(snapshot: Snapshot, request: Re
 
 
 class Broken:
-    """What cannot be read in any way: whatever is done with it raises."""
+    """A value that cannot be read: every operation on it raises."""
 
     def __getattribute__(self, name: str) -> Any:
         if name == "__class__":
@@ -372,7 +378,7 @@ GARBAGE: list[Any] = [Broken(), object(), [], {}, 5, b"x", "x", None, True, floa
 @pytest.mark.parametrize("value", GARBAGE, ids=lambda value: type(value).__name__)
 @pytest.mark.parametrize("part", ["snapshot", "recipient", "grant", "restriction", "request", "policy"])
 def test_unreadable_value_never_widens_or_raises(part: str, value: Any) -> None:
-    """Exception injection: every single value that a decision reads is replaced by one that raises, and by other rubbish."""
+    """Exception injection: each value that a decision reads is replaced by one that raises, and by other rubbish."""
     whole: Any = WHOLE
     targets: dict[str, Any] = {
         "snapshot": whole,
@@ -405,15 +411,19 @@ def test_wholly_unreadable_argument_denies(place: int) -> None:
 
 
 def test_unreadable_grant_denies_every_asked_category() -> None:
+    """The decision then names no epoch and no policy version."""
     grant: Any = WHOLE.grants[0]
     decision = decided(replace(WHOLE, grants=[replace(grant, valid_until=None)]), ASKED)
 
     assert {verdict.rule for verdict in decision.verdicts.values()} == {"unreadable"}
     assert decision.verdicts.keys() == ASKED.categories
-    assert (decision.epoch, decision.policy_version, decision.valid_until) == (0, "", None), "it rests on nothing"
+    assert (decision.epoch, decision.policy_version, decision.valid_until) == (0, "", None), (
+        "an unreadable decision has no epoch and policy"
+    )
 
 
 def test_grant_with_text_as_categories_permits_nothing() -> None:
+    """In the text "mental_health", `in` would find the category "health"."""
     grant = replace(PERMITTED.grants[0], categories="summary,mental_health")  # type: ignore[arg-type]
 
     assert not decided(replace(PERMITTED, grants=[grant]), ASKED).permitted
@@ -498,16 +508,15 @@ def test_every_policy_uses_known_codes_and_gives_reasons() -> None:
         assert ("police", "immigration") in policy_module.policy(document["version"]).floors
 
 
-def test_old_policy_gives_same_decision_after_a_newer_one(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_old_policy_gives_same_decision_after_a_newer_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An old decision can be made again by the policy version that it names."""
     folder = tmp_path / "policies"
     shutil.copytree(Path(schemas.__file__).parent / "policies", folder)
     newest = json.loads((folder / f"{POLICY.version}.json").read_text("utf-8"))
     newer = {**newest, "version": "newer", "floors": [*newest["floors"], {"sector": "housing", "category": "health"}]}
     (folder / "newer.json").write_text(json.dumps(newer), "utf-8")
     monkeypatch.setattr(policy_module, "files", lambda _package: tmp_path)
-    # Read anew, and not as it was read before the newer one came.
+    # Without the cache, so that the files are read after the newer one was added.
     load = policy_module.policy.__wrapped__
 
     before = repr(decide(PERMITTED, ASKED, NOON, POLICY))
@@ -535,6 +544,7 @@ def test_a_stricter_policy_never_widens(snapshot: Snapshot, request: Request, ca
     ],
 )
 def test_is_shut_out_only_by_rule_naming_the_agency_alone(named: Any, shut_out: bool) -> None:
+    """A rule that also names a sector, a category or a purpose shuts out nobody; other rules do not matter."""
     other = Restriction(UUID(int=1), category="health")
     rules = [other, Restriction(UUID(int=2), **named), other]
     assert is_shut_out(Snapshot("active", 1, None, restrictions=rules), "theirs") is shut_out

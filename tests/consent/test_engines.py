@@ -1,4 +1,4 @@
-"""Two authorization engines that know nothing of our code agree with `decide` on everything they are asked."""
+"""Test that two authorization engines, written independently, agree with `decide` on every question."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -26,6 +26,7 @@ def test_cedar_agrees(snapshot: Snapshot, request: Request) -> None:
 
 
 def cases() -> list[Case]:
+    """Generate questions with the permitted categories that `decide` answers."""
     made = [Case(PERMITTED, ASKED, decided(PERMITTED, ASKED).permitted)]
 
     @settings(max_examples=CASES, database=None, phases=[Phase.generate], suppress_health_check=list(HealthCheck))
@@ -56,7 +57,10 @@ def test_openfga_reports_a_disagreement(permitted: frozenset[str], tmp_path: Pat
 
 
 def test_cedar_permits_when_it_skips_an_unreadable_rule() -> None:
-    """Why any word of an engine beside its answer counts as a denial, and why no engine decides here."""
+    """Cedar skips a rule that it cannot evaluate and permits; `decide` denies.
+
+    So an error beside an engine's answer counts as a denial in these tests, and no engine decides in the hub.
+    """
     policies = (
         'permit(principal, action, resource);\nforbid(principal, action, resource) when { context.missing == "x" };'
     )

@@ -1,4 +1,4 @@
-"""Grants' keys are worth nothing without the key that wraps them, which lives outside the database and can be destroyed."""
+"""Test key files: a grant's key cannot be used without the key that wraps it, and that key can be destroyed."""
 
 import os
 import stat
@@ -110,13 +110,14 @@ def test_altered_wrapped_bytes_raise_key_gone(folder: Path, damage: bytes) -> No
 
 
 def test_bytes_wrapped_by_a_destroyed_key_raise_key_gone(folder: Path) -> None:
+    """A new key that gets the same number opens nothing old either."""
     keys = KeyFiles(folder)
     wrapped = keys.wrap(keys.newest(), SECRET)
     (folder / "1.key").unlink()
 
     with pytest.raises(KeyGone):
         keys.unwrap(1, wrapped)
-    assert keys.newest() == 1  # a new one of the same number, which opens nothing old
+    assert keys.newest() == 1  # made anew under the same number
     with pytest.raises(KeyGone):
         keys.unwrap(1, wrapped)
 
