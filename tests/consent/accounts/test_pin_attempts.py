@@ -1,4 +1,4 @@
-"""Who has her words and guesses her PIN is slowed down; she looks, takes away and comes in as before."""
+"""Test PIN attempts: guesses are slowed down over all sessions, while reading, revoking and login go on as before."""
 
 from datetime import timedelta
 
@@ -22,7 +22,7 @@ def claimed(house: House) -> Person:
 
 
 def guess(house: House, person: Person, pin: str = "000000") -> str:
-    """What became of one guess, in a session of its own."""
+    """Try a PIN in a new session; return the problem code, or "right"."""
     here: Session = house.here(person)
     try:
         pin_attempts.step_up(house.context, here, pin)
@@ -34,22 +34,22 @@ def guess(house: House, person: Person, pin: str = "000000") -> str:
 def test_many_wrong_pins_allow_one_try_a_minute_in_all_sessions(house: House, claimed: Person) -> None:
     assert {guess(house, claimed) for _ in range(FREE_TRIES)} == {"wrong-pin"}
     assert guess(house, claimed) == "slow-down"
-    assert guess(house, claimed, PIN) == "slow-down", "the right one tells nothing to who guesses too fast"
+    assert guess(house, claimed, PIN) == "slow-down", (
+        "during the wait, the right PIN gets the same answer as a wrong one"
+    )
 
     house.clock.move(STEP)
     assert guess(house, claimed) == "wrong-pin"
     assert guess(house, claimed) == "slow-down"
 
 
-def test_right_pin_works_a_minute_after_any_number_of_guesses(
-    house: House, claimed: Person
-) -> None:
+def test_right_pin_works_a_minute_after_any_number_of_guesses(house: House, claimed: Person) -> None:
     for _ in range(FREE_TRIES + 200):
         guess(house, claimed)
     house.clock.move(STEP)
 
     assert guess(house, claimed, PIN) == "right"
-    assert guess(house, claimed) == "wrong-pin", "and then counting begins anew"
+    assert guess(house, claimed) == "wrong-pin", "the right PIN reset the count"
 
 
 def test_reading_pausing_and_revoking_are_never_slowed_down(house: House, claimed: Person) -> None:

@@ -1,4 +1,4 @@
-"""Only she comes in, first by her claim code and then by her words; the PIN is hers alone, and being away ends it all."""
+"""Test survivor sessions: opened by claim code or passphrase, stepped up by PIN, ended by idling, age and leaving."""
 
 import threading
 from collections.abc import Callable
@@ -31,6 +31,7 @@ def test_claimed_account_opens_with_its_passphrase(house: House) -> None:
 
 
 def test_second_claim_voids_the_secrets_of_the_first(house: House) -> None:
+    """The first answer may be lost on the network, so the code works again; it must not lock her out."""
     person = house.person()
     lost = sessions.claim(house.context, person.claim_code, None)
     house.clock.move(timedelta(minutes=59))
@@ -40,15 +41,15 @@ def test_second_claim_voids_the_secrets_of_the_first(house: House) -> None:
     refused(lambda: sessions.come_in(house.context, lost.passphrase))
     sessions.find_session(house.context, held.session)
     sessions.come_in(house.context, held.passphrase)
-    assert house.kinds(person) == ["registered", "claimed", "claimed"], "she can see that it was claimed twice"
+    assert house.kinds(person) == ["registered", "claimed", "claimed"], "her ledger shows that it was claimed twice"
 
 
-@pytest.mark.parametrize("use", ["her words", "her PIN"])
+@pytest.mark.parametrize("use", ["her passphrase", "her PIN"])
 def test_claim_code_is_refused_once_passphrase_or_pin_was_used(house: House, use: str) -> None:
-    """Whoever holds the slip later holds a piece of paper."""
+    """The slip is worthless to anybody who finds it later."""
     person = house.person()
     claimed = sessions.claim(house.context, person.claim_code, None)
-    if use == "her words":
+    if use == "her passphrase":
         sessions.come_in(house.context, claimed.passphrase)
     else:
         sessions.step_up(house.context, sessions.find_session(house.context, claimed.session), claimed.pin)
@@ -70,6 +71,7 @@ def test_claim_code_still_works_after_wrong_pin_and_passphrase(house: House) -> 
 
 
 def test_claim_code_expires_an_hour_after_the_first_claim(house: House) -> None:
+    """Later claims do not extend the hour."""
     person = house.person()
     sessions.claim(house.context, person.claim_code, None)
     house.clock.move(timedelta(minutes=40))
@@ -80,9 +82,8 @@ def test_claim_code_expires_an_hour_after_the_first_claim(house: House) -> None:
     sessions.come_in(house.context, last.passphrase)
 
 
-def test_pin_voided_by_a_new_claim_during_its_check_is_refused(
-    house: House, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_pin_voided_by_a_new_claim_during_its_check_is_refused(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The step-up of the old session confirms nothing, so the new claim stays open."""
     person = house.person()
     claimed = sessions.claim(house.context, person.claim_code, PIN)
     here = sessions.find_session(house.context, claimed.session)
@@ -102,6 +103,7 @@ def test_claimed_secrets_are_not_stored_in_clear(house: House) -> None:
 
 
 def test_concurrent_claims_leave_one_working_passphrase(house: House) -> None:
+    """That passphrase belongs to the session that is left."""
     person, ready = house.person(), threading.Barrier(4)
 
     def claim() -> Claimed:
@@ -210,6 +212,7 @@ def test_right_pin_steps_up_this_session_for_five_minutes(house: House) -> None:
 
 
 def test_five_wrong_pins_since_the_last_right_one_end_session(house: House) -> None:
+    """A right PIN resets the count."""
     person, token = claimed(house)
     here = sessions.find_session(house.context, token)
     for _ in range(PIN_TRIES - 1):
@@ -241,6 +244,7 @@ def test_concurrent_wrong_pins_end_the_session(house: House) -> None:
 
 
 def test_right_pin_is_refused_while_five_guesses_are_in_check(house: House) -> None:
+    """Tries are counted before they are checked, so concurrent guesses cannot exceed the limit."""
     _, token = claimed(house)
     here = sessions.find_session(house.context, token)
     with house.context.database.transaction() as connection:
@@ -264,11 +268,13 @@ def test_revoke_card_ends_all_grants_and_opens_no_session(house: House) -> None:
     assert house.open(agency, envelope).status_code == 404
     assert house.rows(session, session.c.subject_id == person.subject) == []
     again = house.http.post(f"{house.url}/my/v1/revoke-card", json={"revoke_code": person.revoke_code})
-    assert (again.status_code, again.content) == (204, b""), "the answer tells whether there was something to end"
+    assert (again.status_code, again.content) == (204, b""), (
+        "the answer must not tell whether there was something to end"
+    )
 
 
 def test_revoke_card_reveals_nothing(house: House) -> None:
-    """Invariant 32: whoever holds the card learns nothing, whether there was much to end, nothing, or no account at all."""
+    """Invariant 32: the answer to the revoke card is equal for many grants, none, a pause and a claimed account."""
     agency = house.agency()
     people = {name: house.person(agency) for name in ("nothing", "much", "paused", "claimed", "twice")}
     for _ in range(2):
@@ -302,7 +308,7 @@ def test_session_of_an_erased_survivor_is_refused(house: House) -> None:
     with house.context.database.reading() as connection:
         kept = dict(connection.execute(session.select().where(session.c.subject_id == person.subject)).one()._mapping)
     assert house.my("DELETE", "", house.session(person, stepped_up=True)).status_code == 204
-    # Somebody came in with her words in the very moment of erasing.
+    # As if a login with her passphrase had committed at the moment of the erasure.
     with house.context.database.transaction() as connection:
         connection.execute(session.insert(), kept)
 
@@ -310,6 +316,7 @@ def test_session_of_an_erased_survivor_is_refused(house: House) -> None:
 
 
 def test_ppid_differs_per_agency_and_stays_when_relinked(house: House) -> None:
+    """Linking again returns the same ppid."""
     first, second = house.agency(), house.agency()
     person = house.person(first)
     token = house.session(person, stepped_up=True)
@@ -321,7 +328,7 @@ def test_ppid_differs_per_agency_and_stays_when_relinked(house: House) -> None:
 
 
 def test_revoke_card_of_unclaimed_account_revokes_all(house: House) -> None:
-    """Somebody who never claimed her account can still take everything back with her card."""
+    """A survivor who never claimed her account can still revoke everything with her card."""
     agency = house.agency()
     person = house.person(agency)
     house.allow(person, agency)
@@ -331,7 +338,7 @@ def test_revoke_card_of_unclaimed_account_revokes_all(house: House) -> None:
 
 
 def claimed(house: House) -> tuple[Person, str]:
-    """Somebody whose PIN is `PIN`, without words: those are slow to make."""
+    """Set the PIN of a survivor to `PIN` and open a session; no passphrase, since those are slow to make."""
     person = house.person()
     with house.context.database.transaction() as connection:
         values = {"pin_hash": house.context.secrets.pin_hash(PIN)}
@@ -346,7 +353,7 @@ def wrong_pin(house: House, token: str) -> Problem:
 
 
 def refused(act: Callable[[], object]) -> Problem:
-    """What someone is told who is not let in."""
+    """Return the problem with which an act is refused; it must be the one 401 for every wrong secret."""
     with pytest.raises(Problem) as problem:
         act()
     assert (problem.value.status, problem.value.code) == (401, "not-let-in")
