@@ -1,4 +1,4 @@
-"""Her age group is stated anew only by an agency that may look with her, decides from then on, and changes nothing given."""
+"""Test stating an age band: only an agency fit for second looks may, it decides from then on, and grants stay."""
 
 from dataclasses import replace
 from datetime import timedelta
@@ -37,25 +37,24 @@ def live(house: House, person: Person) -> int:
     return len(house.rows(grant, grant.c.subject_id == person.subject, grant.c.ended_at.is_(None)))
 
 
-def test_stated_age_band_decides_later_grants_and_is_recorded(
-    house: House, advocate: Agency, young: Person
-) -> None:
+def test_stated_age_band_decides_later_grants_and_is_recorded(house: House, advocate: Agency, young: Person) -> None:
+    """A pending grant goes on waiting, and a grant that she has given stays, whichever band is stated."""
     clinic = house.agency("health")
     waits = give_grant(house.context, young.subject, Wish(clinic.id, "referral", ["health"]))
     assert live(house, young) == 0
-    for _ in range(2):  # said twice is said once
+    for _ in range(2):  # a repeated statement has no effect
         assert house.call(advocate, STATE, {"ppid": young.ppid, "age_band": "age_18_24"}).status_code == 204
     give_grant(house.context, young.subject, Wish(clinic.id, "service_delivery", ["health"]))
     assert live(house, young) == 1
     assert [row.id for row, _ in second_looks.second_looks_for(house.context, advocate.id)] == [waits], (
-        "what waits goes on waiting"
+        "a pending grant goes on waiting"
     )
-    [line] = [row for row in house.ledger(young) if row.kind == "age.stated"]
-    assert (line.agency, line.detail["age_band"]) == (advocate.id, "age_18_24")
+    [entry] = [row for row in house.ledger(young) if row.kind == "age.stated"]
+    assert (entry.agency, entry.detail["age_band"]) == (advocate.id, "age_18_24")
 
     house.call(advocate, STATE, {"ppid": young.ppid, "age_band": "under_16"})
     give_grant(house.context, young.subject, Wish(clinic.id, "court_support", ["health"]))
-    assert live(house, young) == 1, "younger again: a new yes waits, and what she had given stays"
+    assert live(house, young) == 1, "younger again: the new grant waits, and the given one stays"
 
 
 @pytest.mark.parametrize("sector", ["police", "housing", "justice"])
@@ -76,7 +75,7 @@ def test_age_band_for_unlinked_or_erased_survivor_returns_404(house: House, advo
     assert house.call(advocate, STATE, {"ppid": young.ppid, "age_band": "age_18_24"}).status_code == 404
 
 
-@pytest.mark.parametrize("rule", [Rule(agency="it"), Rule(sector="ngo"), None], ids=["it", "its kind", "a pause"])
+@pytest.mark.parametrize("rule", [Rule(agency="it"), Rule(sector="ngo"), None], ids=["agency", "sector", "pause"])
 def test_age_band_from_shut_out_agency_returns_404(
     house: House, advocate: Agency, young: Person, rule: Rule | None
 ) -> None:
@@ -90,9 +89,8 @@ def test_age_band_from_shut_out_agency_returns_404(
     assert band(house, young) == "under_16"
 
 
-def test_age_band_from_partly_restricted_agency_is_accepted(
-    house: House, advocate: Agency, young: Person
-) -> None:
+def test_age_band_from_partly_restricted_agency_is_accepted(house: House, advocate: Agency, young: Person) -> None:
+    """The agency is restricted for one category and one purpose only."""
     for rule in (Rule(agency=advocate.id, category="health"), Rule(agency=advocate.id, purpose="referral")):
         restrict(house.context, young.subject, rule)
     assert house.call(advocate, STATE, {"ppid": young.ppid, "age_band": "age_18_24"}).status_code == 204

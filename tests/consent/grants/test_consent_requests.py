@@ -1,4 +1,4 @@
-"""Agencies may ask, and cannot press: one question for one thing, an end to each, and a "not now" that nobody sees."""
+"""Test consent requests: agencies may ask but cannot press, each request expires, and her "not now" stays unseen."""
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -35,6 +35,7 @@ def test_repeated_consent_request_returns_the_first(house: House) -> None:
 
 
 def test_repeated_request_answers_alike_after_no_and_silence(house: House) -> None:
+    """After fourteen days, both survivors can be asked anew."""
     agency = house.agency()
     silent, unwilling = house.person(agency), house.person(agency)
     asked = {person.subject: ask(house, agency, person) for person in (silent, unwilling)}
@@ -78,6 +79,7 @@ def test_request_after_an_accepted_and_revoked_grant_is_new(house: House) -> Non
 
 
 def test_repeated_request_for_another_agency_hides_her_yes(house: House) -> None:
+    """The asking agency gets the same answer while she is silent, after her yes and after its revocation."""
     asking, other = house.agency(), house.agency()
     silent, willing = house.person(asking), house.person(asking)
     wish = {"agency": other.id, "purpose": "referral", "categories": ["contact"]}
@@ -92,10 +94,11 @@ def test_repeated_request_for_another_agency_hides_her_yes(house: House) -> None
     assert [again(person) for person in (silent, willing)] == list(first.values())
     grants.revoke_grant(house.context, willing.subject, made)
     assert [again(person) for person in (silent, willing)] == list(first.values())
-    assert waiting(house, willing) == [], "nor is she pressed"
+    assert waiting(house, willing) == [], "she is not asked again either"
 
 
 def test_sixth_request_in_two_weeks_returns_429(house: House) -> None:
+    """Her answers do not matter, an equal request is not counted again, and another agency has its own count."""
     agency, other = house.agency(), house.agency()
     person = house.person(agency)
     known_as = linked_acts.link(house.context, other.id, rights.make_link_code(house.context, person.subject).code)
@@ -109,7 +112,7 @@ def test_sixth_request_in_two_weeks_returns_429(house: House) -> None:
     with pytest.raises(Problem) as problem:
         ask(house, agency, person, "family")
     assert (problem.value.status, problem.value.code) == (429, "asked-enough")
-    assert ask(house, agency, person, "contact") == first, "the same again is no new question"
+    assert ask(house, agency, person, "contact") == first, "an equal request is not a new one"
     linked_acts.ask(house.context, other.id, known_as, Wish(other.id, "referral", ["family"]))
     house.clock.move(OPEN)
     ask(house, agency, person, "family")

@@ -1,4 +1,4 @@
-"""Giving and taking back: every change counts, what has ended stays ended, and only she changes what is hers."""
+"""Test grants, restrictions, pause and requests: every change raises the epoch, an ended grant stays ended."""
 
 import json
 from collections.abc import Callable
@@ -107,8 +107,8 @@ def test_epoch_rises_by_one_with_every_change(house: House) -> None:
     for number, act in enumerate(acts, 1):
         act()
         assert house.epoch(person) == number
-        # Erasing is the last: after it there is nothing left to read.
-        assert [line.detail["epoch"] for line in house.ledger(person)[-1:]] == [number] * (number < len(acts))
+        # The erasure comes last: after it, no entry can be read.
+        assert [entry.detail["epoch"] for entry in house.ledger(person)[-1:]] == [number] * (number < len(acts))
 
 
 def test_revoked_grant_ends_and_its_key_is_destroyed(house: House) -> None:
@@ -152,6 +152,7 @@ def test_new_grant_does_not_revive_a_revoked_one(house: House) -> None:
 
 
 def test_revoking_another_survivors_grant_returns_404(house: House) -> None:
+    """The answer equals that for a grant that does not exist."""
     agency, person, other = house.agency(), house.person(), house.person()
     name = give(house, person, agency)
     before = house.epoch(person), house.epoch(other)
@@ -187,7 +188,7 @@ def test_revocation_on_her_word_ends_all_or_one_agencys_grants(house: House) -> 
     to_one, to_two = give(house, person, one), give(house, person, two)
 
     answer = house.call(told, "/consent/v1/revocations", {"ppid": person.ppid, "agency": one.id})
-    assert (answer.status_code, answer.content) == (204, b""), "the answer tells how much there was"
+    assert (answer.status_code, answer.content) == (204, b""), "the answer must not tell how much there was to end"
     assert (grant_row(house, to_one).end_reason, grant_row(house, to_two).end_reason) == ("revoked", None)
     said = [row.detail["told_to"] for row in house.ledger(person) if row.kind == "grant.ended"]
     assert said == [told.id]
@@ -286,6 +287,7 @@ def test_answered_request_returns_404_when_answered_again(house: House) -> None:
 
 
 def test_refused_answer_leaves_the_request_open(house: House) -> None:
+    """Refused: another survivor's answer (404), and a yes to what policy forbids (400)."""
     agency = house.agency("police")
     person, other = house.person(agency), house.person()
     request = linked_acts.ask(house.context, agency.id, person.ppid, Wish(agency.id, "referral", ["immigration"]))
@@ -298,6 +300,7 @@ def test_refused_answer_leaves_the_request_open(house: House) -> None:
 
 
 def test_grant_stops_at_its_end_and_cleanup_destroys_its_key(house: House) -> None:
+    """The cleanup of lapsed grants ends only what is due, and a second run changes nothing."""
     agency = house.agency()
     person, other = house.person(), house.person()
     short, long = give(house, person, agency, days=1), give(house, person, agency, days=2)
@@ -318,22 +321,21 @@ def test_grant_stops_at_its_end_and_cleanup_destroys_its_key(house: House) -> No
     assert house.epoch(person) == before
 
 
-def test_ending_lapsed_grants_skips_a_survivor_erased_meanwhile(
-    house: House, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_ending_lapsed_grants_skips_a_survivor_erased_meanwhile(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """She is erased after the lapsed grants were read; the others are still ended."""
     agency = house.agency()
     people = [house.person() for _ in range(3)]
     names = [give(house, person, agency, days=1) for person in people]
     house.clock.move(timedelta(days=1))
     first = min(people, key=lambda person: person.subject)
-    look = permissions.lapsed_grants
+    find = permissions.lapsed_grants
 
-    def look_and_lose_her(*arguments: Any) -> Any:
-        found = look(*arguments)
+    def find_and_erase(*arguments: Any) -> Any:
+        found = find(*arguments)
         rights.erase(house.context, first.subject)
         return found
 
-    monkeypatch.setattr(permissions, "lapsed_grants", look_and_lose_her)
+    monkeypatch.setattr(permissions, "lapsed_grants", find_and_erase)
     grants.end_lapsed(house.context, limit=10_000)
 
     reasons = [grant_row(house, name).end_reason for name in names]
@@ -341,7 +343,7 @@ def test_ending_lapsed_grants_skips_a_survivor_erased_meanwhile(
 
 
 def test_equal_grant_within_minutes_returns_the_first(house: House) -> None:
-    """A lost answer or a double press must not leave a second grant that outlives the taking back of the first."""
+    """A lost answer or a double press must not leave a second grant that outlives the revocation of the first."""
     agency, person = house.agency(), house.person()
     first = give(house, person, agency)
     house.clock.move(timedelta(minutes=9))
@@ -352,7 +354,7 @@ def test_equal_grant_within_minutes_returns_the_first(house: House) -> None:
 
 
 def test_equal_restriction_returns_the_first(house: House) -> None:
-    """A button pressed twice must not leave a second never that outlives the lifting of the first."""
+    """A double press must not leave a second restriction that outlives the lifting of the first."""
     agency, person = house.agency("health"), house.person()
     envelope = house.envelope(give(house, person, agency))
     context, rule = house.context, Rule(sector="health", category="summary")
@@ -404,7 +406,7 @@ def give(
     days: int | None = None,
     **wish: Any,
 ) -> UUID:
-    """A grant for a referral."""
+    """Give a grant, for referrals unless another purpose is named; return its id."""
     name = agency if isinstance(agency, str) else agency.id
     return grants.give_grant(
         house.context, person.subject, Wish(name, wish.get("purpose", "referral"), categories, days)
@@ -412,7 +414,7 @@ def give(
 
 
 def fresh(house: House, agency: Agency) -> Agency:
-    """The agency with a token of this hour."""
+    """Return the agency with a token issued at the present hour."""
     return Agency(agency.id, agency.sector, agency.clock, agency.key, house.signer.token(agency.id, agency.key))
 
 
@@ -425,7 +427,7 @@ def key_row(house: House, name: UUID) -> Any:
 
 
 def ended_events(house: House, name: UUID) -> list[Any]:
-    """What the world is told of a grant's end."""
+    """Return the payloads of the published events that tell the end of this grant."""
     table = plumbing.outbox.table
     rows = house.rows(table, table.c.type == "grant.ended.v1", table.c.aggregateid == str(name))
     return [json.loads(row.payload) for row in rows]

@@ -1,4 +1,4 @@
-"""Agencies get signed notices that say everything; they acknowledge, or get nothing more; she sees how far they are."""
+"""Test polling for notices: signed and self-contained, acknowledged or no more data, and visible to the survivor."""
 
 from collections.abc import Callable
 from datetime import timedelta
@@ -23,7 +23,7 @@ DAY = timedelta(hours=24)
 
 
 def test_notice_self_contained(house: House) -> None:
-    """Invariant 29: whoever reads one notice and nothing else knows what to stop, for whom, and by when."""
+    """Invariant 29: one notice alone tells what to stop, for whom, and by when."""
     agency = house.agency()
     person = house.person(agency)
     name = house.allow(person, agency, "health", "summary")
@@ -46,6 +46,7 @@ def test_notice_self_contained(house: House) -> None:
 
 @pytest.mark.parametrize("missing", ["grant", "purpose", "categories", "epoch", "action", "due"])
 def test_notice_without_a_member_stops_everything(house: House, missing: str) -> None:
+    """A receiver that cannot read a notice about her stops using all that it holds of her."""
     agency = house.agency()
     person = house.person(agency)
     one, other = house.allow(person, agency), house.allow(person, agency, "legal")
@@ -60,7 +61,7 @@ def test_notice_without_a_member_stops_everything(house: House, missing: str) ->
 
 @pytest.mark.parametrize("seed", range(6))
 def test_notice_idempotent_any_order(house: House, seed: int) -> None:
-    """Invariant 29: shuffled and doubled, notices say the same."""
+    """Invariant 29: notices read in any order, and twice, have the same effect."""
     agency, context = house.agency(), house.context
     person = house.person(agency)
     kept, gone = house.allow(person, agency, "health", "summary"), house.allow(person, agency, "legal")
@@ -95,31 +96,32 @@ def test_one_change_makes_one_notice_for_a_grant(house: House) -> None:
 
 
 def test_overdue_ack_stops_delivery(house: House) -> None:
-    """Invariant 30: no acknowledgement, no more data; and from the moment of catching up, data again."""
+    """Invariant 30: without acknowledgement, data stops; as soon as the agency has caught up, it flows again."""
     agency, other = house.agency(), house.agency()
     person, another = house.person(agency), house.person(agency)
     ended = house.allow(person, agency)
-    boxes = {one.id: house.envelope(house.allow(another, one)) for one in (agency, other)}
+    envelopes = {one.id: house.envelope(house.allow(another, one)) for one in (agency, other)}
     grants.revoke_grant(house.context, person.subject, ended)
     house.clock.move(DAY - timedelta(seconds=1))
     for one in (agency, other):
         one.token = house.signer.token(one.id, one.key)
-    assert house.open(agency, boxes[agency.id]).status_code == 200
+    assert house.open(agency, envelopes[agency.id]).status_code == 200
     house.clock.move(timedelta(seconds=1))
 
     never = house.open(agency, "fw1.bmV2ZXI")
-    behind = house.open(agency, boxes[agency.id])
-    assert (behind.status_code, behind.content) == (404, never.content)
+    late = house.open(agency, envelopes[agency.id])
+    assert (late.status_code, late.content) == (404, never.content)
     assert sealable(house, agency, another, agency) is None
-    assert house.open(other, boxes[other.id]).status_code == 200, "another agency pays for it"
-    assert sealable(house, agency, another, other) is not None, "what it sends is not what it may receive"
+    assert house.open(other, envelopes[other.id]).status_code == 200, "another agency must not pay for it"
+    assert sealable(house, agency, another, other) is not None, "a late agency may still send"
     sets, _ = poll(house, agency)
-    assert house.open(agency, boxes[agency.id]).status_code == 404, "reading is not acknowledging"
+    assert house.open(agency, envelopes[agency.id]).status_code == 404, "reading is not acknowledging"
     poll(house, agency, ack=list(sets), maxEvents=0)
-    assert house.open(agency, boxes[agency.id]).status_code == 200
+    assert house.open(agency, envelopes[agency.id]).status_code == 200
 
 
 def test_notice_is_returned_until_it_is_acknowledged(house: House) -> None:
+    """An acknowledged notice is never returned again; unknown ids in `ack` are ignored."""
     agency = house.agency()
     person = house.person(agency)
     for _ in range(3):
@@ -136,6 +138,7 @@ def test_notice_is_returned_until_it_is_acknowledged(house: House) -> None:
 
 
 def test_notice_of_another_agency_cannot_be_acknowledged(house: House) -> None:
+    """Nor attested: the answer equals that for a notice that does not exist."""
     agency, other = house.agency(), house.agency()
     person = house.person(agency)
     grants.revoke_grant(house.context, person.subject, house.allow(person, agency))
@@ -150,6 +153,7 @@ def test_notice_of_another_agency_cannot_be_acknowledged(house: House) -> None:
 
 
 def test_notice_reported_unreadable_stays_unacknowledged(house: House) -> None:
+    """The reported code is shown to the survivor; a text instead of a code is refused."""
     agency = house.agency()
     person = house.person(agency)
     grants.revoke_grant(house.context, person.subject, house.allow(person, agency))
@@ -166,6 +170,7 @@ def test_notice_reported_unreadable_stays_unacknowledged(house: House) -> None:
 
 
 def test_pause_and_restriction_send_stop_and_again_notices(house: House) -> None:
+    """A notice is sent only if what may be used changes."""
     agency, context = house.agency("health"), house.context
     person = house.person(agency)
     house.allow(person, agency, "health", "legal", "summary")
@@ -193,7 +198,7 @@ def test_pause_and_restriction_send_stop_and_again_notices(house: House) -> None
 
 
 def test_notice_does_not_tell_why_use_stopped(house: House) -> None:
-    """Who works there must not learn that she said so; a pause and a conflict look alike."""
+    """Staff must not learn that she named a conflict: its notice equals that of a pause."""
     agency, context = house.agency(), house.context
     contents = []
     acts: list[Callable[[Person], Any]] = [
@@ -230,7 +235,7 @@ def test_every_end_of_a_grant_sends_a_delete_notice(house: House, how: str) -> N
     assert (said(claims)["grant"], said(claims)["action"]) == (str(name), "delete")
     assert claims["sub_id"]["id"] == person.ppid
     if how == "erased":
-        return  # her lines cannot be read any more
+        return  # her entries cannot be read any more
     ended = [row for row in house.ledger(person) if row.kind == "grant.ended"]
     assert [(row.detail["reason"], row.detail["notice"]) for row in ended] == [(how, claims["jti"])]
 
@@ -240,14 +245,14 @@ def test_ppid_of_the_erased_is_removed_after_acknowledgement(house: House) -> No
     person = house.person(agency)
     house.allow(person, agency)
     rights.erase(house.context, person.subject)
-    lines = len(house.ledger(person))
+    entries = len(house.ledger(person))
 
     [claims] = catch_up(house, agency)
     assert claims["sub_id"]["id"] == person.ppid
     assert [row.ppid for row in told(house, person)] == [None]
     house.call(agency, f"/consent/v1/notices/{claims['jti']}/attestation", {"done": "deleted"})
     assert told(house, person)[0].attested == "deleted"
-    assert len(house.ledger(person)) == lines, "nothing more is written about the erased"
+    assert len(house.ledger(person)) == entries, "nothing more is written about the erased"
 
 
 def test_survivor_sees_notice_progress_of_each_agency(house: House) -> None:
@@ -268,13 +273,14 @@ def test_survivor_sees_notice_progress_of_each_agency(house: House) -> None:
     assert seen(house, token, silent) == {"notices": 1, "told": 0, "acknowledged": 0, "attested": 0, "overdue": 1}
     assert seen(house, token, agency)["overdue"] == 0
     house.clock.move(timedelta(days=13))
-    assert seen(house, house.session(person), agency)["overdue"] == 1, "it has not said that it deleted the second"
+    assert seen(house, house.session(person), agency)["overdue"] == 1, "it has not attested the deletion of the second"
     assert house.kinds(person).count("notice.acknowledged") == 2
-    [line] = [row for row in house.ledger(person) if row.kind == "notice.attested"]
-    assert (line.agency, line.detail["notice"], line.detail["done"]) == (agency.id, first, "deleted")
+    [entry] = [row for row in house.ledger(person) if row.kind == "notice.attested"]
+    assert (entry.agency, entry.detail["notice"], entry.detail["done"]) == (agency.id, first, "deleted")
 
 
 def test_attestation_acknowledges_and_takes_effect_once(house: House) -> None:
+    """Equal attestations are recorded once, and a different one is recorded anew."""
     agency = house.agency()
     person = house.person(agency)
     grants.revoke_grant(house.context, person.subject, house.allow(person, agency))
@@ -323,7 +329,7 @@ def test_malformed_poll_returns_422(house: House, body: Any) -> None:
 
 
 def told(house: House, person: Person) -> list[Any]:
-    """The notices about her, oldest first."""
+    """Return the notices about her, oldest first."""
     return house.rows(notice, notice.c.subject_id == person.subject)
 
 

@@ -1,4 +1,4 @@
-"""Her other rights: to be linked by her own code, counted or not, shown everything, and forgotten."""
+"""Test link codes, statistics consent, export, reading of the ledger, and erasure."""
 
 import json
 import threading
@@ -98,6 +98,7 @@ def test_ppid_is_unknown_to_another_agency(house: House) -> None:
 
 
 def test_statistics_name_needs_consent_and_changes_each_year(house: House) -> None:
+    """The name changes with the fiscal year, on 1 April."""
     agency = house.agency()
     person = house.person(agency)
     assert counted_as(house, agency, person) is None
@@ -113,6 +114,7 @@ def test_statistics_name_needs_consent_and_changes_each_year(house: House) -> No
 
 
 def test_statistics_withdrawal_names_every_year_and_is_final(house: House) -> None:
+    """Each withdrawal is announced once, and a new consent gives a new name."""
     agency = house.agency()
     person = house.person(agency)
     rights.set_statistics(house.context, person.subject, on=True)
@@ -179,13 +181,13 @@ def test_export_contains_everything_including_what_ended(house: House) -> None:
 
 
 def test_every_table_about_her_is_classified_for_export() -> None:
-    """Whoever adds a table with something about a survivor has to decide here."""
+    """A new table about a survivor has to be listed here: in her export, or with nothing to copy."""
     copied = {subject, grant, restriction, consent_request, link, ledger_entry, notice, waiting_grant, compelled}
     copied |= {approved_words, safe_contact, letter, correction, passkey}
-    secrets_or_passing = {grant_key, audit_key, session, link_code, pin_turn}
+    secrets_or_transient = {grant_key, audit_key, session, link_code, pin_turn}
     about_her = {table for table in metadata.sorted_tables if "subject_id" in table.c or table is subject}
 
-    assert about_her == copied | secrets_or_passing
+    assert about_her == copied | secrets_or_transient
 
 
 def test_ledger_pages_are_newest_first_and_only_hers(house: House) -> None:
@@ -214,7 +216,7 @@ def test_ledger_accepts_any_number_as_a_position(house: House, before: int) -> N
 def test_erasure_leaves_no_way_in_and_nothing_that_opens(house: House) -> None:
     agency = house.agency()
     person = house.person(agency)
-    words = sessions.claim(house.context, person.claim_code, None)
+    claimed = sessions.claim(house.context, person.claim_code, None)
     unclaimed = house.person(agency)
     rights.set_statistics(house.context, person.subject, on=True)
     counted = counted_as(house, agency, person)
@@ -226,13 +228,13 @@ def test_erasure_leaves_no_way_in_and_nothing_that_opens(house: House) -> None:
     rights.erase(house.context, unclaimed.subject)
 
     for body in (
-        {"passphrase": words.passphrase},
+        {"passphrase": claimed.passphrase},
         {"claim_code": person.claim_code},
         {"claim_code": unclaimed.claim_code},
     ):
         assert house.my("POST", "/session", body=body).status_code == 401
     assert house.my("POST", "/revoke-card", body={"revoke_code": person.revoke_code}).status_code == 401
-    assert house.my("GET", "/grants", words.session).status_code == 401
+    assert house.my("GET", "/grants", claimed.session).status_code == 401
     assert house.call(agency, "/consent/v1/links", {"link_code": code}).status_code == 401
     assert not knows(house, agency, person.ppid)
     wish = {"ppid": person.ppid, "agency": agency.id, "purpose": "referral", "categories": ["contact"]}
@@ -267,7 +269,7 @@ def test_erasure_keeps_only_tombstone_and_unreadable_rows(house: House) -> None:
 
 
 def test_erased_is_terminal(house: House) -> None:
-    """Invariant 22: no act of anybody, in any order, brings anything of hers back, and nothing more is written of her."""
+    """Invariant 22: after an erasure no act, in any order, restores or writes anything about her."""
     agency = house.agency()
     person = house.person(agency)
     name = house.allow(person, agency)
@@ -327,10 +329,12 @@ def something_waits(house: House, agency: Agency, person: Person) -> None:
 
 
 def knows(house: House, agency: Agency, ppid: str) -> bool:
+    """Return whether an agency is linked to the survivor of this ppid."""
     return decide_sendings(house.context, [asked(agency, ppid)])[0].linked
 
 
 def counted_as(house: House, agency: Agency, person: Person) -> str | None:
+    """Return the name under which statistics count her now, None if they do not."""
     return decide_sendings(house.context, [asked(agency, person.ppid)])[0].statistics
 
 
@@ -346,5 +350,5 @@ def all_withdrawn(house: House) -> list[list[Any]]:
 
 
 def withdrawn(house: House, name: str | None) -> list[Any]:
-    """What reporting was told to forget together with this name."""
+    """Return the names that reporting was told to forget together with this one."""
     return next(told for told in all_withdrawn(house) if name in told)
