@@ -175,7 +175,7 @@ def test_corrupt_or_unknown_input_never_widens(corrupt: str, snapshot: Snapshot,
 
 @pytest.mark.parametrize("part", ["sector", "category", "purpose"])
 def test_deny_with_unknown_code_denies_everything(part: str) -> None:
-    """A deny in an unknown code may mean anything, even if it names another agency."""
+    """A deny with an unknown code may mean anything, so it denies even if it names another agency."""
     codes = {name: "other" if name == part else None for name in ("sector", "category", "purpose")}
     rule = Restriction(UUID(int=9), "somebody-else", codes["sector"], codes["category"], codes["purpose"])
 

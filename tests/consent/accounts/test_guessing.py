@@ -166,7 +166,7 @@ def test_revoking_works_during_a_flood_of_slow_checks(
     """
     agency, waiting, go_on = own_house.agency(), [], threading.Event()
     person = own_house.person(agency)
-    grant, hers = own_house.allow(person, agency), open_session(own_house.context, person.subject)
+    grant, token = own_house.allow(person, agency), open_session(own_house.context, person.subject)
     act = flood(own_house, accounts_used)
 
     def held(real: Callable[..., Any]) -> Callable[..., Any]:
@@ -183,7 +183,7 @@ def test_revoking_works_during_a_flood_of_slow_checks(
         answers = [pool.submit(act, number) for number in range(60)]
         eventually(lambda: len(waiting) + sum(answer.done() for answer in answers) == 60)
         began = time.monotonic()
-        assert own_house.my("DELETE", f"/grants/{grant}", hers).status_code == 204
+        assert own_house.my("DELETE", f"/grants/{grant}", token).status_code == 204
         assert time.monotonic() - began < MOST_SECONDS / 2
         go_on.set()
         answered = Counter(answer.result().status_code for answer in answers)

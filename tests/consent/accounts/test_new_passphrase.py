@@ -31,7 +31,7 @@ def replace_passphrase(house: House, token: str) -> str:
 
 
 def test_new_passphrase_opens_and_old_one_is_refused_as_wrong(house: House) -> None:
-    """The old passphrase gets the very answer of one that never existed."""
+    """The old passphrase gets exactly the answer of one that never existed."""
     person, before = claimed(house)
     passphrase = replace_passphrase(house, before.session)
 

@@ -44,7 +44,7 @@ def kept(house: House, person: Person) -> str:
 
 
 def test_new_pin_steps_up_and_old_one_is_refused_as_wrong(house: House) -> None:
-    """The old PIN gets the very answer of a wrong one; her passphrase still opens a session."""
+    """The old PIN gets exactly the answer of a wrong one; her passphrase still opens a session."""
     person, before = claimed(house)
     changed = house.my("POST", "/pin", before.session, {"pin": NEW})
 
@@ -131,11 +131,11 @@ def test_new_pin_keeps_the_counts_of_wrong_guesses(house: House) -> None:
     with house.context.database.transaction() as connection:
         # Stands for the other guesses up to the limit, which would take long to make.
         connection.execute(pin_turn.update().where(pin_turn.c.subject_id == person.subject).values(tries=FREE_TRIES))
-    hers, about = session.c.subject_id == person.subject, pin_turn.c.subject_id == person.subject
-    counted = [row.pin_tries for row in house.rows(session, hers)], house.rows(pin_turn, about)
+    her_sessions, her_turns = session.c.subject_id == person.subject, pin_turn.c.subject_id == person.subject
+    counted = [row.pin_tries for row in house.rows(session, her_sessions)], house.rows(pin_turn, her_turns)
     change(house, before.session)
 
-    assert ([row.pin_tries for row in house.rows(session, hers)], house.rows(pin_turn, about)) == counted
+    assert ([row.pin_tries for row in house.rows(session, her_sessions)], house.rows(pin_turn, her_turns)) == counted
     for pin in ("000000", PIN, NEW):
         assert code(partial(pin_attempts.step_up, house.context, house.here(person), pin)) == "slow-down"
     # The tries of a session are not reset either: its fifth wrong PIN is still its last.

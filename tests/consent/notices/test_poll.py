@@ -138,7 +138,7 @@ def test_notice_is_returned_until_it_is_acknowledged(house: House) -> None:
 
 
 def test_notice_of_another_agency_cannot_be_acknowledged(house: House) -> None:
-    """Nor attested: the answer equals that for a notice that does not exist."""
+    """It cannot be attested either: the answer equals that for a notice that does not exist."""
     agency, other = house.agency(), house.agency()
     person = house.person(agency)
     grants.revoke_grant(house.context, person.subject, house.allow(person, agency))

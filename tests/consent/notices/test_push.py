@@ -214,7 +214,7 @@ def test_unreadable_notice_does_not_delay_the_next_one(near: House) -> None:
 
 
 def test_error_code_of_receiver_is_kept_and_other_text_is_not(near: House) -> None:
-    """The error is one of the codes of RFC 8935; any other text is dropped."""
+    """The error is kept if it is a known code; any other text is dropped."""
     agency = near.agency()
     with endpoint() as receiver:
         receiver.status, receiver.body = 400, b'{"err": "invalid_key", "description": "Sample words"}'

@@ -168,7 +168,7 @@ def test_answer_may_choose_fewer_categories_and_never_more(house: House, person:
 
 
 def test_letter_code_names_the_agency_once(house: House, person: Person, agency: Agency) -> None:
-    """A second check of the code finds nothing; her ledger records both making and use."""
+    """A second check of the code finds nothing; her ledger records that it was made and used."""
     made = letters.write_letter(house.context, person.subject, agency.id)
     assert letters.check_letter(house.context, made.code.upper()) == made.agency == f"Sample {agency.id}"
     assert letters.check_letter(house.context, made.code) is None
