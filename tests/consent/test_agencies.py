@@ -1,4 +1,4 @@
-"""What agencies may do at consent's doors: register, link, ask and pass on her word, and never write to her."""
+"""Test the agency API of consent: register, link, ask for consent and revoke on her word; never write to her."""
 
 from typing import Any
 from uuid import UUID
@@ -10,7 +10,7 @@ from services.consent.models import consent_request
 from tests.support.consent import House
 
 
-def test_an_agency_registers_a_survivor_and_gets_two_codes_for_her(house: House) -> None:
+def test_registering_a_survivor_returns_ppid_and_two_codes(house: House) -> None:
     agency = house.agency()
     made = house.call(agency, "/consent/v1/subjects", {"language": "fr"})
 
@@ -22,11 +22,11 @@ def test_an_agency_registers_a_survivor_and_gets_two_codes_for_her(house: House)
 
 
 @pytest.mark.parametrize("language", ["de", "", "EN", "e\x00", 5])
-def test_a_language_that_is_not_offered_is_refused(house: House, language: object) -> None:
+def test_registering_in_an_unoffered_language_returns_422(house: House, language: object) -> None:
     assert house.call(house.agency(), "/consent/v1/subjects", {"language": language}).status_code == 422
 
 
-def test_a_request_waits_for_her_and_allows_nothing(house: House) -> None:
+def test_consent_request_waits_and_permits_nothing(house: House) -> None:
     asking, agency = house.agency(), house.agency()
     person = house.person(asking)
     wish = {"ppid": person.ppid, "agency": agency.id, "purpose": "referral", "categories": ["summary", "contact"]}
@@ -54,29 +54,32 @@ def test_a_request_waits_for_her_and_allows_nothing(house: House) -> None:
         ({"note": "Please call us."}, 422),
     ],
 )
-def test_nobody_reaches_her_with_words_of_their_own(house: House, changed: dict[str, Any], status: int) -> None:
+def test_malformed_consent_request_is_refused_and_not_stored(
+    house: House, changed: dict[str, Any], status: int
+) -> None:
+    """An agency can send her codes only: no text of its own reaches her."""
     agency = house.agency()
     person = house.person(agency)
     wish = {"ppid": person.ppid, "agency": agency.id, "purpose": "referral", "categories": ["summary"], **changed}
     answer = house.call(agency, "/consent/v1/consent-requests", wish)
 
-    # A text that the database has no place for is refused as such before anybody is looked for.
+    # A text that the database cannot store (NUL) is refused with 400 before any row is looked up.
     assert answer.status_code in {status, 400}, answer.text
     assert house.rows(consent_request, consent_request.c.subject_id == person.subject) == []
     assert house.kinds(person) == ["registered"]
 
 
-def test_the_inner_door_is_for_intake_only(house: House) -> None:
+def test_internal_api_without_intake_token_returns_401(house: House) -> None:
     now = int(house.clock.now().timestamp())
     right = {"sub": "intake", "aud": "urn:fireweed:consent", "iat": now, "exp": now + 60}
     typ = {"typ": "service+jwt"}
 
-    def knock(header: dict[str, Any], claims: dict[str, Any]) -> int:
+    def status_with(header: dict[str, Any], claims: dict[str, Any]) -> int:
         token = house.signer.sign(header, claims)
         url = f"{house.url}/internal/consent/v1/decisions"
         return house.http.post(url, json={"sendings": []}, headers={"authorization": f"Bearer {token}"}).status_code
 
-    assert knock(typ, right) == 200
+    assert status_with(typ, right) == 200
     for wrong in (
         {"sub": "referral"},
         {"aud": "urn:fireweed:hub"},
@@ -87,8 +90,8 @@ def test_the_inner_door_is_for_intake_only(house: House) -> None:
         {"iat": None},
     ):
         claims = {name: value for name, value in {**right, **wrong}.items() if value is not None}
-        assert knock(typ, claims) == 401, wrong
-    assert knock({"typ": "at+jwt"}, right) == 401
+        assert status_with(typ, claims) == 401, wrong
+    assert status_with({"typ": "at+jwt"}, right) == 401
     agency = house.agency()
     url = f"{house.url}/internal/consent/v1/decisions"
     for authorization in ("", "Bearer", "Bearer nonsense", f"Bearer {agency.token}", f"DPoP {agency.token}"):
@@ -96,7 +99,8 @@ def test_the_inner_door_is_for_intake_only(house: House) -> None:
         assert answer.status_code == 401, authorization
 
 
-def test_intake_is_told_under_which_grant_to_which_key_and_what(house: House) -> None:
+def test_decision_for_intake_names_best_grant_and_categories(house: House) -> None:
+    """The answer also says whether the sender is linked; `seal` is null without a permitting grant."""
     sender, recipient = house.agency(), house.agency()
     person, other = house.person(sender), house.person(sender)
     narrow, wide = house.allow(person, recipient, "summary"), house.allow(person, recipient, "summary", "health")
@@ -132,7 +136,7 @@ def test_intake_is_told_under_which_grant_to_which_key_and_what(house: House) ->
 
 
 def decisions(house: House, sendings: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """What intake is answered."""
+    """Ask the internal API for decisions as intake does; return its answers."""
     now = int(house.clock.now().timestamp())
     claims = {"sub": "intake", "aud": "urn:fireweed:consent", "iat": now, "exp": now + 60}
     token = house.signer.sign({"typ": "service+jwt"}, claims)

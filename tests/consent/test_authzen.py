@@ -1,4 +1,4 @@
-"""The AuthZEN face: what an agency may have itself, and nothing about anybody else, about nobody, or about why not."""
+"""Test the AuthZEN API: an agency learns only its own access, and a denial never tells why or about whom."""
 
 from datetime import timedelta
 from typing import Any
@@ -38,7 +38,8 @@ def linked(house: House) -> tuple[Agency, Person]:
     return agency, house.person(agency)
 
 
-def test_what_is_granted_is_permitted_until_the_first_end(house: House) -> None:
+def test_granted_categories_are_permitted_until_earliest_end(house: House) -> None:
+    """`valid_until` is the end of the token here, which comes before the end of the grant."""
     agency, person = linked(house)
     house.allow(person, agency, "summary", "housing", days=3)
     told = ask(house, agency, person.ppid, "summary", "housing")
@@ -51,7 +52,8 @@ def test_what_is_granted_is_permitted_until_the_first_end(house: House) -> None:
     assert told["context"]["consent_epoch"]
 
 
-def test_a_part_of_what_was_asked_for_is_a_no_that_says_which_part(house: House) -> None:
+def test_partly_granted_question_is_denied_and_names_the_part(house: House) -> None:
+    """`permitted` lists the categories that are granted."""
     agency, person = linked(house)
     house.allow(person, agency, "summary")
     told = ask(house, agency, person.ppid, "summary", "health")
@@ -60,7 +62,8 @@ def test_a_part_of_what_was_asked_for_is_a_no_that_says_which_part(house: House)
     assert told["context"]["permitted"] == ["summary"]
 
 
-def test_a_denial_looks_like_nobody(house: House) -> None:
+def test_denial_equals_answer_for_unknown_survivor(house: House) -> None:
+    """No grant, pause, erasure, restriction and no link: all get the answer for a ppid that never existed."""
     agency, person = linked(house)
     other, stranger = linked(house)
     paused, forgotten = house.person(agency), house.person(agency)
@@ -91,7 +94,7 @@ def test_a_denial_looks_like_nobody(house: House) -> None:
         {"resource": {"type": "survivor", "id": "{ppid}", "properties": {"categories": ["summary", "other"]}}},
     ],
 )
-def test_the_answer_is_no_for_anything_but_the_callers_own_access(house: House, changed: dict[str, Any]) -> None:
+def test_question_beyond_callers_own_access_is_denied(house: House, changed: dict[str, Any]) -> None:
     agency, person = linked(house)
     house.allow(person, agency)
     assert ask(house, agency, person.ppid)["decision"] is True
@@ -106,7 +109,8 @@ def _filled(value: Any, agency: Agency, person: Person) -> Any:
     return value.format(agency=agency.id, ppid=person.ppid) if isinstance(value, str) else value
 
 
-def test_an_answer_follows_a_change_at_once_for_nothing_is_kept(house: House) -> None:
+def test_answer_follows_each_change_without_caching(house: House) -> None:
+    """Each answer is decided anew: a pause, a resume and a revocation take effect at once."""
     agency, person = linked(house)
     name = house.allow(person, agency)
     for _ in range(3):
@@ -118,26 +122,26 @@ def test_an_answer_follows_a_change_at_once_for_nothing_is_kept(house: House) ->
     assert ask(house, agency, person.ppid) == NO
 
 
-def test_asking_opens_nothing_and_writes_nothing(house: House) -> None:
+def test_evaluation_writes_no_ledger_entry(house: House) -> None:
     agency, person = linked(house)
     house.allow(person, agency)
 
-    def lines() -> int:
+    def entries() -> int:
         with house.context.database.reading() as connection:
             return connection.execute(select(func.count()).select_from(ledger_entry)).scalar_one()
 
-    before = lines()
+    before = entries()
     ask(house, agency, person.ppid)
     ask(house, agency, "never")
-    assert lines() == before
+    assert entries() == before
 
 
 def many(house: House, agency: Agency, body: dict[str, Any]) -> httpx2.Response:
     return house.call(agency, MANY, body)
 
 
-def test_answers_stand_in_the_order_of_their_questions_whatever_is_between(house: House) -> None:
-    """The field's reference proxy shifts its answers by one behind a question that it cannot place."""
+def test_batch_answers_keep_the_order_of_questions(house: House) -> None:
+    """The reference proxy of the field shifts its answers by one after a question that it cannot place."""
     agency, allowed = linked(house)
     house.allow(allowed, agency)
     denied = house.person(agency)
@@ -147,7 +151,8 @@ def test_answers_stand_in_the_order_of_their_questions_whatever_is_between(house
     assert [one["decision"] for one in answer.json()["evaluations"]] == [name == allowed.ppid for name in names]
 
 
-def test_what_a_question_leaves_out_is_as_above_it(house: House) -> None:
+def test_batch_question_inherits_missing_members_from_the_top(house: House) -> None:
+    """A body without a list, or with an empty one, is one question."""
     agency, person = linked(house)
     house.allow(person, agency, "summary", "health")
     above = question(agency, person.ppid, "summary")
@@ -167,7 +172,7 @@ def test_what_a_question_leaves_out_is_as_above_it(house: House) -> None:
         ("permit_on_first_permit", [True]),
     ],
 )
-def test_answers_go_as_far_as_was_asked(house: House, semantic: str, expected: list[bool]) -> None:
+def test_batch_stops_where_its_evaluation_semantic_says(house: House, semantic: str, expected: list[bool]) -> None:
     agency, person = linked(house)
     house.allow(person, agency)
     items = [question(agency, name) for name in (person.ppid, "never", person.ppid, "never")]
@@ -190,9 +195,7 @@ def test_answers_go_as_far_as_was_asked(house: House, semantic: str, expected: l
         ),
     ],
 )
-def test_a_question_that_cannot_be_understood_is_a_400_that_names_the_member(
-    house: House, body: dict[str, Any], member: str
-) -> None:
+def test_incomplete_question_returns_400_naming_the_member(house: House, body: dict[str, Any], member: str) -> None:
     agency = house.agency()
     asked = {**question(agency, "x"), **body} if body else {}
     answer = house.call(agency, ONE, asked)
@@ -201,7 +204,7 @@ def test_a_question_that_cannot_be_understood_is_a_400_that_names_the_member(
     assert member in [fault["member"] for fault in answer.json()["errors"]]
 
 
-def test_a_batch_names_the_question_that_lacks_something_and_is_bounded(house: House) -> None:
+def test_batch_names_incomplete_question_and_is_limited_to_100(house: House) -> None:
     agency, person = linked(house)
     complete = question(agency, person.ppid)
     lacking = {name: part for name, part in complete.items() if name != "action"}
@@ -213,7 +216,8 @@ def test_a_batch_names_the_question_that_lacks_something_and_is_bounded(house: H
     assert many(house, agency, {"evaluations": [complete] * 101}).status_code == 400
 
 
-def test_more_than_is_asked_is_passed_over_as_the_standard_says(house: House) -> None:
+def test_unknown_members_of_a_question_are_ignored(house: House) -> None:
+    """AuthZEN requires that an unknown member is ignored."""
     agency, person = linked(house)
     house.allow(person, agency)
     more = question(agency, person.ppid) | {"context": {"time": "2026-06-01T12:00:00Z"}}
@@ -222,7 +226,7 @@ def test_more_than_is_asked_is_passed_over_as_the_standard_says(house: House) ->
     assert house.call(agency, ONE, more).json()["decision"] is True
 
 
-def test_a_request_is_told_by_its_id_if_that_is_one(house: House) -> None:
+def test_valid_request_id_is_echoed_and_invalid_is_not(house: House) -> None:
     agency = house.agency()
     url = house.url + ONE
     for name, told in (("bfe9eb29-ab87-4ca3-be83-a1d5d8305716", True), ("x" * 129, False), ("a b", False)):
@@ -231,7 +235,7 @@ def test_a_request_is_told_by_its_id_if_that_is_one(house: House) -> None:
         assert answer.headers.get("x-request-id") == (name if told else None)
 
 
-def test_the_discovery_document_leads_to_both_endpoints(house: House) -> None:
+def test_discovery_document_names_both_endpoints(house: House) -> None:
     agency, person = linked(house)
     house.allow(person, agency)
     first, second = (

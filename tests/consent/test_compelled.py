@@ -1,4 +1,4 @@
-"""What a law compelled an agency to share: she sees it, or that it is sealed and until when; it opens and permits nothing."""
+"""Test records of disclosures that a law compelled: she sees each record, or that it is sealed and until when."""
 
 from datetime import timedelta
 from hashlib import sha256
@@ -42,7 +42,7 @@ def seen(house: House, person: Person) -> list[dict[str, Any]]:
     return told
 
 
-def test_she_sees_what_was_shared_by_which_law_with_whom_and_who_approved(house: House) -> None:
+def test_survivor_reads_whole_compelled_record_and_ledger_entry(house: House) -> None:
     agency = house.agency()
     person = house.person(agency)
     made = record(house, agency, person)
@@ -61,21 +61,22 @@ def test_she_sees_what_was_shared_by_which_law_with_whom_and_who_approved(house:
         "recorded_at": NOON.isoformat(),
     }
     assert {name: value for name, value in shown.items() if name != "salt"} == expected
-    line = house.ledger(person)[-1]
-    assert (line.kind, line.agency, line.detail["record"]) == ("compelled.recorded", agency.id, shown["id"])
-    assert line.detail["approvers"] == expected["approvers"]
+    entry = house.ledger(person)[-1]
+    assert (entry.kind, entry.agency, entry.detail["record"]) == ("compelled.recorded", agency.id, shown["id"])
+    assert entry.detail["approvers"] == expected["approvers"]
 
 
-def test_of_a_sealed_record_she_sees_at_once_that_it_is_there_and_until_when_and_nothing_else(house: House) -> None:
+def test_sealed_record_shows_only_that_it_exists_and_its_end(house: House) -> None:
+    """The content appears when the day of `sealed_until` begins, and not before."""
     agency = house.agency()
     person = house.person(agency)
     name = record(house, agency, person, sealed_until=days(10)).json()["record"]
 
     sealed = {"id": name, "recorded_at": NOON.isoformat(), "sealed_until": days(10)}
     assert seen(house, person) == [sealed]
-    line = house.ledger(person)[-1]
-    assert (line.kind, line.agency) == ("compelled.sealed", None)
-    assert line.detail.keys() == {"record", "sealed_until", "sha256"}
+    entry = house.ledger(person)[-1]
+    assert (entry.kind, entry.agency) == ("compelled.sealed", None)
+    assert entry.detail.keys() == {"record", "sealed_until", "sha256"}
     copy = house.my("GET", "/export", house.session(person, stepped_up=True)).text
     assert "court_order" not in copy
     assert copy.count(agency.id) == 2, "only that it knows her and registered her"
@@ -86,7 +87,8 @@ def test_of_a_sealed_record_she_sees_at_once_that_it_is_there_and_until_when_and
     assert seen(house, person)[0]["basis"] == "court_order"
 
 
-def test_what_is_unsealed_is_what_was_sealed(house: House) -> None:
+def test_unsealed_entry_matches_hash_of_sealed_entry(house: House) -> None:
+    """The hash of the sealed entry proves that the record was not changed while sealed."""
     agency = house.agency()
     person = house.person(agency)
     record(house, agency, person, sealed_until=days(1))
@@ -98,7 +100,7 @@ def test_what_is_unsealed_is_what_was_sealed(house: House) -> None:
     assert (sealed.kind, shown.kind) == ("compelled.sealed", "compelled.unsealed")
     content = {name: value for name, value in shown.detail.items() if name != "record"}
     assert sha256(canonical([shown.agency, content])).hexdigest() == sealed.detail["sha256"]
-    assert len(content["salt"]) == 32, "or whoever sees the line could try out the few things it can say"
+    assert len(content["salt"]) == 32, "without a salt, a reader of the entry could guess its few possible contents"
     assert house.kinds(person).count("compelled.unsealed") == 1
 
 
@@ -117,7 +119,7 @@ def test_what_is_unsealed_is_what_was_sealed(house: House) -> None:
         ({"basis": "child_protection_duty", "sealed_until": days(5)}, "/sealed_until"),
     ],
 )
-def test_a_record_that_does_not_stand_is_refused_and_says_why(
+def test_invalid_compelled_record_returns_400_naming_the_member(
     house: House, changed: dict[str, Any], member: str
 ) -> None:
     agency = house.agency()
@@ -140,12 +142,13 @@ def test_a_record_that_does_not_stand_is_refused_and_says_why(
         {"note": "Please call us."},
     ],
 )
-def test_nobody_reaches_her_with_words_of_their_own(house: House, changed: dict[str, Any]) -> None:
+def test_malformed_compelled_record_returns_422(house: House, changed: dict[str, Any]) -> None:
+    """An agency can send her codes and initials only: no text of its own reaches her."""
     agency = house.agency()
     assert record(house, agency, house.person(agency), **changed).status_code == 422
 
 
-def test_only_an_agency_that_she_is_linked_to_records_about_her(house: House) -> None:
+def test_compelled_record_by_unlinked_agency_returns_404(house: House) -> None:
     agency, other = house.agency(), house.agency()
     person = house.person(agency)
     foreign = record(house, other, person)
@@ -155,7 +158,7 @@ def test_only_an_agency_that_she_is_linked_to_records_about_her(house: House) ->
     assert seen(house, person) == []
 
 
-def test_the_same_record_sent_again_is_one(house: House) -> None:
+def test_repeated_compelled_record_is_stored_once(house: House) -> None:
     agency = house.agency()
     person = house.person(agency)
     first, again = record(house, agency, person), record(house, agency, person)
@@ -166,18 +169,18 @@ def test_the_same_record_sent_again_is_one(house: House) -> None:
 
 
 @pytest.mark.parametrize("basis", ["court_order", "warrant", "child_protection_duty", "imminent_harm_duty"])
-def test_it_opens_nothing_and_permits_nothing(house: House, basis: str) -> None:
+def test_compelled_record_opens_and_permits_nothing(house: House, basis: str) -> None:
     agency, receiving = house.agency(), house.agency("police")
     person, other = house.person(agency), house.person(agency)
     ended = house.allow(person, receiving, "health", "identity", "summary")
-    box = house.envelope(ended)
+    envelope = house.envelope(ended)
     house.my("DELETE", f"/grants/{ended}", house.session(person))
     before = house.epoch(person)
     assert record(house, agency, person, basis=basis, authority="police").status_code == 201
 
     for one in (agency, receiving):
-        assert house.open(one, box).status_code == 404
-    assert house.epoch(person) == before, "it is no change of her consent"
+        assert house.open(one, envelope).status_code == 404
+    assert house.epoch(person) == before, "a record does not change her consent"
     assert [row.ended_at is None for row in house.rows(grant, grant.c.subject_id == person.subject)] == [False]
     assert record(house, agency, other, basis=basis).status_code == 201
     assert house.rows(grant, grant.c.subject_id == other.subject) == []

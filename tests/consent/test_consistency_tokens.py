@@ -1,4 +1,4 @@
-"""The consistency token: no decision goes back behind what an agency has seen, and a token tells nobody else anything."""
+"""Test the consistency token: no decision falls behind what an agency has seen; a token tells others nothing."""
 
 from dataclasses import replace
 from typing import Any
@@ -27,7 +27,7 @@ def evaluate(house: House, agency: Agency, person: Person, *tokens: str) -> http
 
 
 def go_back(house: House, person: Person, epoch: int) -> None:
-    """The database is brought back from a copy, or is a replica that lags: a house for one test alone."""
+    """Set her epoch back, as a restored backup or a lagging replica would; for a house that one test owns."""
     with house.context.database.transaction() as connection:
         connection.execute(subject.update().where(subject.c.id == person.subject).values(epoch=epoch))
 
@@ -44,7 +44,7 @@ def known(house: House) -> tuple[Agency, Person]:
     return agency, person
 
 
-def test_every_change_raises_the_epoch_and_nothing_lowers_it(house: House) -> None:
+def test_each_consent_change_raises_the_epoch_by_one(house: House) -> None:
     agency, person = known(house)
     seen = [house.epoch(person)]
     name = house.allow(person, agency, "health")
@@ -65,12 +65,13 @@ def test_every_change_raises_the_epoch_and_nothing_lowers_it(house: House) -> No
     assert seen == list(range(seen[0], seen[0] + len(seen)))
 
 
-def test_no_decision_is_made_below_a_token_that_was_presented(own_house: House) -> None:
+def test_decision_below_presented_token_returns_503(own_house: House) -> None:
+    """Without the token, the same calls are decided on what the database knows."""
     agency, person = known(own_house)
     grants.pause(own_house.context, person.subject)
     grants.resume(own_house.context, person.subject)
     name = own_house.allow(person, agency, "health")
-    # Sealed long ago, so that nothing but the token says how far she has gone on.
+    # Sealed at epoch 0, so that only the token tells her present epoch.
     envelope = {"envelope": own_house.envelope(name, {"health": {"needs": "A nurse."}}, epoch=0)}
     token = token_of(own_house, agency, person)
     assert evaluate(own_house, agency, person, token).json()["decision"] is True
@@ -86,8 +87,11 @@ def test_no_decision_is_made_below_a_token_that_was_presented(own_house: House) 
     assert [one["status"] for one in batch.json()["openings"]] == [503, 503]
 
 
-def test_a_new_enemy_gains_nothing_from_a_database_that_lags(own_house: House) -> None:
-    """She says no and then tells something new: who saw the no cannot have the new by a copy that has not seen it."""
+def test_lagging_database_returns_503_to_a_newer_token(own_house: House) -> None:
+    """The "new enemy" problem: she restricts first and tells something new afterwards.
+
+    An agency that has seen the restriction cannot get the new part from a copy that has not seen it.
+    """
     agency, person = known(own_house)
     token = token_of(own_house, agency, person)
     grants.restrict(own_house.context, person.subject, grants.Rule(category="health"))
@@ -101,7 +105,7 @@ def test_a_new_enemy_gains_nothing_from_a_database_that_lags(own_house: House) -
     assert evaluate(own_house, agency, person, token).status_code == 200
 
 
-def test_openings_and_links_bring_tokens_that_hold(own_house: House) -> None:
+def test_openings_and_links_return_tokens_that_bound_decisions(own_house: House) -> None:
     agency, person = known(own_house)
     name = own_house.allow(person, agency, "housing")
     opened = own_house.open(agency, own_house.envelope(name, {"housing": {"needs": "A room."}})).json()
@@ -118,14 +122,14 @@ def test_openings_and_links_bring_tokens_that_hold(own_house: House) -> None:
     assert ask.status_code == 503
 
 
-def test_a_token_is_only_told_where_something_is_permitted(house: House) -> None:
+def test_denied_evaluation_returns_no_token(house: House) -> None:
     agency, person = known(house)
     grants.revoke_all(house.context, person.subject)
 
     assert evaluate(house, agency, person).json()["context"]["consent_epoch"] is None
 
 
-def test_two_agencies_tokens_for_one_survivor_have_nothing_in_common(house: House) -> None:
+def test_tokens_of_two_agencies_for_one_survivor_are_unlinkable(house: House) -> None:
     one, two = house.agency(), house.agency()
     person = house.person(one)
     first, second = (
@@ -134,7 +138,7 @@ def test_two_agencies_tokens_for_one_survivor_have_nothing_in_common(house: Hous
 
     assert first.split(".")[0] != second.split(".")[0]
     assert str(person.subject) not in first + second
-    # And one agency's token bounds nothing for another.
+    # A token of one agency sets no bound for another agency.
     assert not consistency_tokens.read(house.context, [first]).is_ahead_of(
         house.context, Known(two.id, person.subject, 1)
     )
@@ -144,7 +148,7 @@ def test_two_agencies_tokens_for_one_survivor_have_nothing_in_common(house: Hous
     )
 
 
-def test_who_has_changed_nothing_yet_is_not_behind_anybodys_token(house: House) -> None:
+def test_survivor_at_epoch_zero_is_not_behind_any_token(house: House) -> None:
     agency, other = known(house)
     newcomer = house.person(agency)
     first = consistency_tokens.issue(house.context, Known(agency.id, newcomer.subject, 0))
@@ -154,7 +158,7 @@ def test_who_has_changed_nothing_yet_is_not_behind_anybodys_token(house: House) 
     assert evaluate(house, agency, newcomer, token_of(house, agency, other)).status_code == 200
 
 
-def test_a_token_that_is_not_ours_is_refused_by_name(house: House) -> None:
+def test_forged_token_returns_400_naming_the_header(house: House) -> None:
     agency, person = known(house)
     token = token_of(house, agency, person)
     handle, epoch, policy, mac = token.split(".")
@@ -182,7 +186,7 @@ def test_a_token_that_is_not_ours_is_refused_by_name(house: House) -> None:
     assert evaluate(house, agency, person, ",".join([token] * 200)).status_code == 200
 
 
-def test_no_decision_is_made_by_an_older_policy_than_was_presented(house: House) -> None:
+def test_token_of_newer_policy_returns_503(house: House) -> None:
     agency, person = known(house)
     newer = replace(house.context, policy=replace(house.context.policy, version="2"))
     token = consistency_tokens.issue(newer, Known(agency.id, person.subject, 1))

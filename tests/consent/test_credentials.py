@@ -1,4 +1,4 @@
-"""What she knows by heart or on paper is recognised however she writes it, and worth nothing to whoever finds it."""
+"""Test codes, passphrases and PINs: recognised however they are typed, and stored only as peppered digests."""
 
 import unicodedata
 from secrets import choice
@@ -33,37 +33,37 @@ CODE = "abcd-efgh-2345"
         "\uff41bcd-efgh-\uff12345",
     ],
 )
-def test_a_code_is_recognised_however_it_is_typed(typed: str) -> None:
+def test_code_is_recognised_in_any_case_spacing_and_accent(typed: str) -> None:
     assert PEPPER.code_digest("claim", typed) == PEPPER.code_digest("claim", CODE)
 
 
 @pytest.mark.parametrize("wrong", ["abcd-efgh-2346", "abcd-efgh-234", "abcd-efgh-23455", ""])
-def test_another_code_is_another(wrong: str) -> None:
+def test_different_code_has_different_digest(wrong: str) -> None:
     assert PEPPER.code_digest("claim", wrong) != PEPPER.code_digest("claim", CODE)
 
 
-def test_a_code_for_one_thing_is_none_for_another() -> None:
+def test_code_digest_differs_for_each_kind() -> None:
     digests = {PEPPER.code_digest(kind, CODE) for kind in ("claim", "revoke", "link")}
     assert len(digests | {PEPPER.session_digest(CODE)}) == 4
 
 
-def test_without_the_pepper_no_digest_can_be_made() -> None:
+def test_digests_differ_under_another_pepper() -> None:
     assert PEPPER.code_digest("claim", CODE) != OTHER.code_digest("claim", CODE)
     assert PEPPER.session_digest("token") != OTHER.session_digest("token")
     assert PEPPER.passphrase_digest("one two") != OTHER.passphrase_digest("one two")
     assert not OTHER.pin_fits("123456", PEPPER.pin_hash("123456"))
 
 
-def test_words_are_recognised_in_any_case_spacing_and_accent() -> None:
-    words = "éclair été forêt"
-    kept = PEPPER.passphrase_digest(words)
+def test_passphrase_is_recognised_in_any_case_spacing_and_accent() -> None:
+    passphrase = "éclair été forêt"
+    kept = PEPPER.passphrase_digest(passphrase)
 
     assert PEPPER.passphrase_digest("  ECLAIR  ete\tforet\n") == kept
-    assert PEPPER.passphrase_digest(unicodedata.normalize("NFD", words)) == kept
+    assert PEPPER.passphrase_digest(unicodedata.normalize("NFD", passphrase)) == kept
     assert PEPPER.passphrase_digest("éclair forêt été") != kept
 
 
-def test_a_pin_fits_itself_only_and_is_kept_with_a_salt_of_its_own() -> None:
+def test_pin_hash_is_salted_and_fits_only_its_pin() -> None:
     kept = PEPPER.pin_hash("012345")
 
     assert PEPPER.pin_fits("012345", kept)
@@ -74,7 +74,8 @@ def test_a_pin_fits_itself_only_and_is_kept_with_a_salt_of_its_own() -> None:
 
 
 @pytest.mark.parametrize("language", WORD_LISTS)
-def test_words_come_from_2048_that_stay_apart_without_accents(language: str) -> None:
+def test_passphrase_word_lists_have_2048_distinct_entries(language: str) -> None:
+    """The entries stay distinct without their accents; passphrases draw eight of them, evenly."""
     words = Mnemonic(WORD_LISTS[language]).wordlist
     plain = {unicodedata.normalize("NFKD", word).encode("ascii", "ignore").lower() for word in words}
     assert len(plain) == 2048
@@ -82,17 +83,17 @@ def test_words_come_from_2048_that_stay_apart_without_accents(language: str) -> 
     drawn = [PEPPER.new_passphrase(language).split() for _ in range(300)]
     assert {len(one) for one in drawn} == {8}
     assert {word for one in drawn for word in one} <= set(words)
-    # Of 2,400 draws with replacement from 2,048 words about 1,414 are different; half the list would give 1,013.
+    # 2,400 draws with replacement from 2,048 words give about 1,414 different ones; half the list would give 1,013.
     assert len({word for one in drawn for word in one}) > 1300
     assert all(PEPPER.could_be_passphrase(" ".join(one)) for one in drawn)
 
 
 @pytest.mark.parametrize("language", WORD_LISTS)
-def test_of_guesses_almost_none_could_be_words_of_this_hub(language: str) -> None:
+def test_almost_no_guess_could_be_a_passphrase(language: str) -> None:
     words = Mnemonic(WORD_LISTS[language]).wordlist
     guesses = [" ".join(choice(words) for _ in range(8)) for _ in range(4000)]
 
-    # About 4 of 4,000 are expected at most: one word of each list fits.
+    # The last word is a checksum, which one word of each list fits: at most about 4 of 4,000 are expected to pass.
     assert sum(map(PEPPER.could_be_passphrase, guesses)) < 20
     near = PEPPER.new_passphrase(language).split()
     slips = [" ".join([*near[:place], "zoo", *near[place + 1 :]]) for place in range(8)]
@@ -103,19 +104,19 @@ def test_of_guesses_almost_none_could_be_words_of_this_hub(language: str) -> Non
 
 
 @pytest.mark.parametrize("typed", ["", " ", "\x00", "one", "🜁 🜂", "a " * 90])
-def test_whatever_is_typed_can_be_asked_about(typed: str) -> None:
+def test_could_be_passphrase_is_false_for_any_odd_text(typed: str) -> None:
     assert not PEPPER.could_be_passphrase(typed)
 
 
 @pytest.mark.parametrize("language", WORD_LISTS)
-def test_words_that_could_be_hers_may_be_typed_in_any_case_and_accent(language: str) -> None:
+def test_could_be_passphrase_ignores_case_and_accents(language: str) -> None:
     for _ in range(50):
-        words = PEPPER.new_passphrase(language)
-        bare = unicodedata.normalize("NFKD", words).encode("ascii", "ignore").decode()
+        passphrase = PEPPER.new_passphrase(language)
+        bare = unicodedata.normalize("NFKD", passphrase).encode("ascii", "ignore").decode()
         assert PEPPER.could_be_passphrase(f"  {bare.upper()} ")
 
 
-def test_a_language_without_a_list_gets_english_words() -> None:
+def test_language_without_word_list_gets_english_passphrase() -> None:
     assert set(PEPPER.new_passphrase("xx").split()) <= set(Mnemonic("english").wordlist)
 
 
@@ -148,5 +149,5 @@ def test_pins_are_six_digits_with_leading_zeros() -> None:
 
 
 @pytest.mark.parametrize("text", ["12345", "1234567", "12345a", "12 456", "١٢٣٤٥٦", "123456\n", "", "-12345"])
-def test_nothing_else_is_a_pin(text: str) -> None:
+def test_text_other_than_six_digits_is_not_a_pin(text: str) -> None:
     assert not is_pin(text)

@@ -1,4 +1,4 @@
-"""Taking away is easy and giving is not: what each of her routes asks for, and that no route is without an entry here."""
+"""Test the session dependencies: what each survivor route requires; taking away needs less than giving."""
 
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -22,7 +22,7 @@ SECRET = "a secret of its own"
 
 @dataclass(frozen=True, slots=True)
 class Act:
-    """One thing that can be done at her door, and what it takes. `changes`: it may let others see more or less."""
+    """A request to a survivor route, and what it needs: nothing, a secret, a session or a session with PIN."""
 
     method: str
     path: str
@@ -66,9 +66,9 @@ ACTS = [
     Act("GET", "/my/v1/export", PIN),
     Act("DELETE", "/my/v1", PIN),
 ]
-# By an agency's word alone: only what takes away. Whatever else an agency posts about her changes nothing that flows.
+# Acts on an agency's word alone: they only take away. Nothing else that an agency posts about her changes what flows.
 ON_HER_WORD = ["/consent/v1/revocations"]
-# What takes away, beside what gives the same back (the assurance asymmetry).
+# Each act that takes away, with the act that gives the same back (the assurance asymmetry).
 PAIRS = [
     (("DELETE", "/my/v1/grants/{grant}"), ("POST", "/my/v1/grants")),
     (("POST", "/my/v1/pause"), ("POST", "/my/v1/resume")),
@@ -82,7 +82,7 @@ WITHOUT_PIN = [case for case, act in zip(ALL, ACTS, strict=True) if act.needs ==
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """Somebody with one of everything that can be changed."""
+    """A survivor who has one of everything that can be changed."""
 
     house: House
     agency: Agency
@@ -90,7 +90,7 @@ class Scene:
     names: dict[str, str]
 
     def do(self, act: Act, token: str | None, **headers: str) -> httpx2.Response:
-        """Do it with a session, or without."""
+        """Send the request of an act, with a session or without; return the response."""
         cookie = {"cookie": f"s={token}"} if token else {}
         body = {name: _filled(value, self.names) for name, value in (act.body or {}).items()}
         content = {"data": act.form} if act.form else {"json": body} if act.body is not None else {}
@@ -98,7 +98,7 @@ class Scene:
         return self.house.http.request(act.method, path, headers={**cookie, **headers}, **content)  # type: ignore[arg-type]
 
     def session(self, *, stepped_up: bool = False) -> str:
-        """The token of a new session of hers."""
+        """Return the token of a new session of hers."""
         return self.house.session(self.person, stepped_up=stepped_up)
 
 
@@ -117,7 +117,7 @@ def scene(house: House) -> Scene:
     return Scene(house, agency, person, names)
 
 
-def test_every_route_of_hers_is_in_the_table() -> None:
+def test_every_survivor_route_is_in_the_table() -> None:
     routes = [route for router in (survivors.routes, rights.routes) for route in router.routes]
     there = {(method, route.path) for route in routes if isinstance(route, APIRoute) for method in route.methods or ()}
     assert len(routes) == len(there)
@@ -125,8 +125,8 @@ def test_every_route_of_hers_is_in_the_table() -> None:
     assert there == {act.route for act in ACTS}
 
 
-def test_nothing_else_is_served_at_her_door(house: House) -> None:
-    """The table is checked against two routers; whoever adds another must come by here (or tests/consent/pages)."""
+def test_only_listed_paths_are_served_below_my(house: House) -> None:
+    """The table is checked against two routers; a new router has to be added here (or in tests/consent/pages)."""
     for path in ("/my/v2", "/my/v1/", "/my/docs", "/my/openapi.json"):
         assert house.http.get(house.url + path, follow_redirects=False).status_code in {404, 307}, path
     served = {route.path for route in _routes(house.service.app.routes)}  # type: ignore[attr-defined]
@@ -136,12 +136,12 @@ def test_nothing_else_is_served_at_her_door(house: House) -> None:
 
 @pytest.mark.parametrize(("take", "give"), PAIRS)
 def test_assurance_asymmetry(take: tuple[str, str], give: tuple[str, str]) -> None:
-    """Invariant 31: taking away never needs more than looking, and giving always does."""
+    """Invariant 31: taking away never needs more than reading, and giving always does."""
     rank = [NOTHING, SECRET, SESSION, PIN]
     needed = {act.route: rank.index(act.needs) for act in ACTS}
 
-    looking = needed["GET", "/my/v1/grants"]
-    assert needed[take] <= looking < needed[give]
+    reading = needed["GET", "/my/v1/grants"]
+    assert needed[take] <= reading < needed[give]
 
 
 @pytest.mark.parametrize(
@@ -161,8 +161,8 @@ def test_assurance_asymmetry(take: tuple[str, str], give: tuple[str, str]) -> No
         ),
     ],
 )
-def test_an_agencys_word_takes_away_and_never_gives(scene: Scene, path: str, body: dict[str, Any]) -> None:
-    """Invariant 31 as well: the lowest assurance there is. (The second look is her own act with her PIN, looked at.)"""
+def test_act_on_agencys_word_only_takes_away(scene: Scene, path: str, body: dict[str, Any]) -> None:
+    """Invariant 31 too: an agency's word is the lowest assurance. (A second look is her own act with her PIN.)"""
     before = _live(scene)
     filled = {name: _filled(value, scene.names) for name, value in body.items()}
     answer = scene.house.call(scene.agency, path, {"ppid": scene.person.ppid, **filled})
@@ -176,7 +176,7 @@ def test_an_agencys_word_takes_away_and_never_gives(scene: Scene, path: str, bod
 
 
 @pytest.mark.parametrize("act", WITH_SESSION)
-def test_without_a_session_she_is_a_stranger(scene: Scene, act: Act) -> None:
+def test_act_without_session_returns_401(scene: Scene, act: Act) -> None:
     before = _picture(scene)
     for token in (None, "no-such-token"):
         answer = scene.do(act, token)
@@ -185,7 +185,7 @@ def test_without_a_session_she_is_a_stranger(scene: Scene, act: Act) -> None:
 
 
 @pytest.mark.parametrize("act", WITH_PIN)
-def test_what_widens_is_refused_without_the_pin(scene: Scene, act: Act) -> None:
+def test_widening_act_without_pin_returns_403(scene: Scene, act: Act) -> None:
     before = _picture(scene)
     answer = scene.do(act, scene.session())
 
@@ -194,7 +194,7 @@ def test_what_widens_is_refused_without_the_pin(scene: Scene, act: Act) -> None:
 
 
 @pytest.mark.parametrize("act", WITH_PIN)
-def test_with_the_pin_it_is_done_and_five_minutes_later_no_more(scene: Scene, act: Act) -> None:
+def test_widening_act_works_for_five_minutes_after_the_pin(scene: Scene, act: Act) -> None:
     late = scene.session(stepped_up=True)
     assert scene.do(act, scene.session(stepped_up=True)).status_code in {200, 201, 204}
 
@@ -203,7 +203,7 @@ def test_with_the_pin_it_is_done_and_five_minutes_later_no_more(scene: Scene, ac
 
 
 @pytest.mark.parametrize("act", WITHOUT_PIN)
-def test_looking_and_taking_away_need_no_pin(scene: Scene, act: Act) -> None:
+def test_reading_and_taking_away_need_no_pin(scene: Scene, act: Act) -> None:
     answer = scene.do(act, scene.session())
     told = answer.json() if answer.status_code >= 400 else {}
 
@@ -214,7 +214,7 @@ def test_looking_and_taking_away_need_no_pin(scene: Scene, act: Act) -> None:
 
 
 @pytest.mark.parametrize("act", [case for case, act in zip(ALL, ACTS, strict=True) if act.method != "GET"])
-def test_no_other_site_acts_in_her_name(scene: Scene, act: Act) -> None:
+def test_act_from_another_origin_returns_403(scene: Scene, act: Act) -> None:
     before = _picture(scene)
     answer = scene.do(act, scene.session(stepped_up=True), origin="https://elsewhere.example")
 
@@ -222,7 +222,7 @@ def test_no_other_site_acts_in_her_name(scene: Scene, act: Act) -> None:
     assert _picture(scene) == before
 
 
-def test_another_survivors_things_are_not_there(scene: Scene) -> None:
+def test_things_of_another_survivor_return_404(scene: Scene) -> None:
     stranger = scene.house.session(scene.house.person(), stepped_up=True)
     before = _picture(scene)
     never = {name: str(uuid4()) for name in scene.names}
@@ -235,9 +235,9 @@ def test_another_survivors_things_are_not_there(scene: Scene) -> None:
     assert _picture(scene) == before
 
 
-def test_her_session_is_for_this_site_alone_and_goes_when_she_leaves(scene: Scene) -> None:
-    words = scene.house.my("POST", "/session", body={"claim_code": scene.person.claim_code})
-    cookie = words.headers["set-cookie"].lower()
+def test_session_cookie_is_strict_and_cleared_on_leaving(scene: Scene) -> None:
+    claimed = scene.house.my("POST", "/session", body={"claim_code": scene.person.claim_code})
+    cookie = claimed.headers["set-cookie"].lower()
     for rule in ("httponly", "samesite=strict", "path=/my"):
         assert rule in cookie
     assert "max-age" not in cookie, "it must end with the browser"
@@ -248,7 +248,7 @@ def test_her_session_is_for_this_site_alone_and_goes_when_she_leaves(scene: Scen
     assert 's=""' in gone.headers["set-cookie"]
 
 
-def test_a_grant_id_that_is_none_is_refused_as_such(scene: Scene) -> None:
+def test_malformed_grant_id_returns_422(scene: Scene) -> None:
     answer = scene.house.my("DELETE", "/grants/not-a-grant", scene.session())
 
     assert answer.status_code == 422
@@ -256,7 +256,7 @@ def test_a_grant_id_that_is_none_is_refused_as_such(scene: Scene) -> None:
 
 
 def _picture(scene: Scene) -> tuple[object, ...]:
-    """Everything about her permissions."""
+    """Return everything about her permissions: her epoch and her export."""
     seen = scene.house.my("GET", "/export", scene.session(stepped_up=True))
     return scene.house.epoch(scene.person), seen.json()
 
@@ -273,6 +273,6 @@ def _filled(value: Any, names: dict[str, str]) -> Any:
 def _routes(routes: list[Any]) -> list[APIRoute]:
     found = []
     for route in routes:
-        inner = getattr(route, "routes", None) or getattr(getattr(route, "original_router", None), "routes", [])
-        found += [route] if isinstance(route, APIRoute) else _routes(inner)
+        nested = getattr(route, "routes", None) or getattr(getattr(route, "original_router", None), "routes", [])
+        found += [route] if isinstance(route, APIRoute) else _routes(nested)
     return found

@@ -1,4 +1,4 @@
-"""`decide` keeps its promises for whatever it is given, and agrees with an oracle that thinks in another way."""
+"""Test that `decide` keeps its promises for any input, and agrees with an oracle that works in another way."""
 
 import json
 import re
@@ -48,7 +48,10 @@ from tests.support.decisions import (
 
 
 def oracle(snapshot: Snapshot, request: Request) -> dict[str, set[UUID]]:
-    """What may be had and by which grants: every single permission is written out, then the forbidden ones struck out."""
+    """Return the permitted categories, each with the ids of its grants.
+
+    It lists every single permission, then strikes out the forbidden ones.
+    """
     recipient = snapshot.recipient
     if recipient is None or (snapshot.state, recipient.standing, recipient.id) != ("active", "active", request.agency):
         return {}
@@ -78,7 +81,7 @@ def _covers(rule: str | None, actual: str) -> bool:
 @settings(max_examples=600)
 @given(snapshots(), requests())
 @example(PERMITTED, ASKED)
-def test_an_oracle_that_writes_every_permission_out_agrees_exactly(snapshot: Snapshot, request: Request) -> None:
+def test_decide_agrees_with_an_enumerating_oracle(snapshot: Snapshot, request: Request) -> None:
     decision, expected = decided(snapshot, request), oracle(snapshot, request)
 
     found = {category: verdict.grants for category, verdict in decision.verdicts.items() if verdict.permitted}
@@ -164,14 +167,15 @@ def _with_denies(snapshot: Snapshot, **parts: Any) -> Snapshot:
 @pytest.mark.parametrize("corrupt", CORRUPTIONS)
 @settings(max_examples=30)
 @given(snapshot=snapshots(), request=requests(), code=st.sampled_from(STRANGE))
-def test_what_is_corrupt_or_unknown_never_widens(corrupt: str, snapshot: Snapshot, request: Request, code: str) -> None:
+def test_corrupt_or_unknown_input_never_widens(corrupt: str, snapshot: Snapshot, request: Request, code: str) -> None:
     broken = CORRUPTIONS[corrupt](snapshot, code)
 
     assert decided(broken, request).permitted <= decided(snapshot, request).permitted
 
 
 @pytest.mark.parametrize("part", ["sector", "category", "purpose"])
-def test_a_deny_in_codes_that_nobody_knows_denies_everything(part: str) -> None:
+def test_deny_with_unknown_code_denies_everything(part: str) -> None:
+    """A deny with an unknown code may mean anything, so it denies even if it names another agency."""
     codes = {name: "other" if name == part else None for name in ("sector", "category", "purpose")}
     rule = Restriction(UUID(int=9), "somebody-else", codes["sector"], codes["category"], codes["purpose"])
 
@@ -187,7 +191,7 @@ def test_a_deny_in_codes_that_nobody_knows_denies_everything(part: str) -> None:
         ("purpose", "referral", "court_support"),
     ],
 )
-def test_a_deny_holds_for_what_it_names_and_for_nothing_else(part: str, same: str, other: str) -> None:
+def test_deny_applies_only_to_what_it_names(part: str, same: str, other: str) -> None:
     asked = replace(ASKED, categories=frozenset({"summary"}))
     for named, permitted in ((same, False), (other, True)):
         named_in: Any = {part: named}
@@ -197,7 +201,7 @@ def test_a_deny_holds_for_what_it_names_and_for_nothing_else(part: str, same: st
 
 @settings(max_examples=200)
 @given(snapshots(), requests(), restrictions(), grants())
-def test_rules_on_one_category_leave_the_others_alone(
+def test_rules_on_one_category_do_not_change_others(
     snapshot: Snapshot, request: Request, rule: Restriction, grant: Grant
 ) -> None:
     deny = replace(rule, category="health", sector=None, purpose=None, readable=True)
@@ -214,7 +218,7 @@ def test_rules_on_one_category_leave_the_others_alone(
 @pytest.mark.parametrize(
     ("begins", "ends", "permitted"), [(0, 1, True), (-1, 0, False), (-1, 1, True), (1, 2, False), (0, 0, False)]
 )
-def test_a_grant_holds_from_its_first_instant_and_no_more_at_its_last(begins: int, ends: int, permitted: bool) -> None:
+def test_grant_holds_from_its_start_until_before_its_end(begins: int, ends: int, permitted: bool) -> None:
     tick = timedelta(microseconds=1)
     grant = replace(PERMITTED.grants[0], valid_from=NOON + begins * tick, valid_until=NOON + ends * tick)
 
@@ -232,7 +236,7 @@ def test_no_grant_opens_immigration_to_police(purpose: str) -> None:
 
 
 @given(snapshots(), requests())
-def test_a_permit_rests_on_grants_that_name_agency_purpose_and_category(snapshot: Snapshot, request: Request) -> None:
+def test_permit_rests_only_on_grants_matching_the_request(snapshot: Snapshot, request: Request) -> None:
     by_id = {grant.id: grant for grant in snapshot.grants}
     for category, verdict in decided(snapshot, request).verdicts.items():
         assert verdict.permitted is bool(verdict.grants)
@@ -243,14 +247,14 @@ def test_a_permit_rests_on_grants_that_name_agency_purpose_and_category(snapshot
 
 @pytest.mark.parametrize("part", ["agency", "purpose"])
 @pytest.mark.parametrize("wildcard", [None, "*", ""])
-def test_a_grant_has_no_wildcards(part: str, wildcard: Any) -> None:
+def test_grant_with_wildcard_permits_nothing(part: str, wildcard: Any) -> None:
     grant = replace(PERMITTED.grants[0], **{part: wildcard})
 
     assert not decided(replace(PERMITTED, grants=[grant]), ASKED).permitted
 
 
 @pytest.mark.parametrize("code", ["purpose", "category"])
-def test_a_code_that_is_not_known_opens_nothing_even_where_grant_and_question_agree_on_it(code: str) -> None:
+def test_unknown_code_is_denied_even_if_a_grant_names_it(code: str) -> None:
     purpose, category = ("other", "summary") if code == "purpose" else ("referral", "other")
     grant = replace(PERMITTED.grants[0], purpose=purpose, categories=frozenset({category}))
     request = Request("shelter", purpose, frozenset({category}))
@@ -258,14 +262,15 @@ def test_a_code_that_is_not_known_opens_nothing_even_where_grant_and_question_ag
     assert not decided(replace(PERMITTED, grants=[grant]), request).permitted
 
 
-def test_a_grant_of_no_category_or_of_every_one_by_a_star_opens_nothing() -> None:
+def test_grant_of_no_category_or_star_permits_nothing() -> None:
     for categories in (frozenset[str](), frozenset({"*"})):
         grant = replace(PERMITTED.grants[0], categories=categories)
         assert not decided(replace(PERMITTED, grants=[grant]), ASKED).permitted
 
 
 @given(snapshots(), requests())
-def test_the_same_question_has_the_same_answer_to_the_byte(snapshot: Snapshot, request: Request) -> None:
+def test_decide_is_deterministic_and_keeps_its_input(snapshot: Snapshot, request: Request) -> None:
+    """Equal input gives an equal decision, byte for byte, and no input is changed."""
     before = repr((snapshot, request, POLICY))
     once = repr(decided(snapshot, request))
     again = repr(decided(Snapshot(**{name: getattr(snapshot, name) for name in Snapshot.__slots__}), request))
@@ -274,7 +279,8 @@ def test_the_same_question_has_the_same_answer_to_the_byte(snapshot: Snapshot, r
     assert repr((snapshot, request, POLICY)) == before
 
 
-def test_the_grant_that_is_named_is_the_only_one_that_counts() -> None:
+def test_request_naming_a_grant_uses_only_that_grant() -> None:
+    """A named grant that is unknown or has ended permits nothing, even beside another live one."""
     other = replace(PERMITTED.grants[0], id=UUID(int=2))
     both = replace(PERMITTED, grants=[PERMITTED.grants[0], other])
 
@@ -303,7 +309,7 @@ def test_a_denial_names_its_rule(changed: dict[str, Any], rule: str) -> None:
     assert {verdict.rule for verdict in verdicts.values()} == {rule}
 
 
-def test_a_decision_holds_until_the_first_of_its_grants_ends() -> None:
+def test_decision_holds_until_the_first_used_grant_ends() -> None:
     soon, later = (NOON + timedelta(days=days) for days in (2, 9))
     grants_ = [
         replace(PERMITTED.grants[0], categories=frozenset({"summary"}), valid_until=later),
@@ -318,7 +324,7 @@ def test_a_decision_holds_until_the_first_of_its_grants_ends() -> None:
     assert (decision.epoch, decision.policy_version) == (7, POLICY.version)
 
 
-def test_a_box_is_sealed_under_the_grant_that_opens_most_then_lasts_longest() -> None:
+def test_best_grant_opens_most_then_lasts_longest() -> None:
     wide, long = frozenset({"summary", "health"}), NOON + timedelta(days=60)
     base = PERMITTED.grants[0]
     narrow = replace(base, id=UUID(int=2), categories=frozenset({"summary"}), valid_until=NOON + timedelta(days=90))
@@ -337,7 +343,7 @@ def test_a_box_is_sealed_under_the_grant_that_opens_most_then_lasts_longest() ->
 
 
 @given(snapshots(), requests())
-def test_a_box_is_only_sealed_under_a_grant_that_opens_something(snapshot: Snapshot, request: Request) -> None:
+def test_best_grant_permits_something_or_is_none(snapshot: Snapshot, request: Request) -> None:
     decision = decided(snapshot, request)
     best = best_grant(decision, snapshot.grants)
 
@@ -347,7 +353,7 @@ def test_a_box_is_only_sealed_under_a_grant_that_opens_something(snapshot: Snaps
 
 
 class Broken:
-    """What cannot be read in any way: whatever is done with it raises."""
+    """A value that cannot be read: every operation on it raises."""
 
     def __getattribute__(self, name: str) -> Any:
         if name == "__class__":
@@ -371,8 +377,8 @@ GARBAGE: list[Any] = [Broken(), object(), [], {}, 5, b"x", "x", None, True, floa
 
 @pytest.mark.parametrize("value", GARBAGE, ids=lambda value: type(value).__name__)
 @pytest.mark.parametrize("part", ["snapshot", "recipient", "grant", "restriction", "request", "policy"])
-def test_nothing_unreadable_in_any_place_widens_or_escapes(part: str, value: Any) -> None:
-    """Exception injection: every single value that a decision reads is replaced by one that raises, and by other rubbish."""
+def test_unreadable_value_never_widens_or_raises(part: str, value: Any) -> None:
+    """Exception injection: each value that a decision reads is replaced by one that raises, and by other rubbish."""
     whole: Any = WHOLE
     targets: dict[str, Any] = {
         "snapshot": whole,
@@ -397,37 +403,41 @@ def test_nothing_unreadable_in_any_place_widens_or_escapes(part: str, value: Any
 
 
 @pytest.mark.parametrize("place", range(4))
-def test_an_argument_that_is_rubbish_altogether_denies(place: int) -> None:
+def test_wholly_unreadable_argument_denies(place: int) -> None:
     for value in GARBAGE:
         arguments: list[Any] = [WHOLE, ASKED, NOON, POLICY]
         arguments[place] = value
         assert not decide(*arguments).permitted
 
 
-def test_what_cannot_be_read_is_a_denial_of_everything_that_was_asked_for() -> None:
+def test_unreadable_grant_denies_every_asked_category() -> None:
+    """The decision then names no epoch and no policy version."""
     grant: Any = WHOLE.grants[0]
     decision = decided(replace(WHOLE, grants=[replace(grant, valid_until=None)]), ASKED)
 
     assert {verdict.rule for verdict in decision.verdicts.values()} == {"unreadable"}
     assert decision.verdicts.keys() == ASKED.categories
-    assert (decision.epoch, decision.policy_version, decision.valid_until) == (0, "", None), "it rests on nothing"
+    assert (decision.epoch, decision.policy_version, decision.valid_until) == (0, "", None), (
+        "an unreadable decision has no epoch and policy"
+    )
 
 
-def test_a_text_in_place_of_categories_opens_nothing_though_it_contains_their_names() -> None:
+def test_grant_with_text_as_categories_permits_nothing() -> None:
+    """In the text "mental_health", `in` would find the category "health"."""
     grant = replace(PERMITTED.grants[0], categories="summary,mental_health")  # type: ignore[arg-type]
 
     assert not decided(replace(PERMITTED, grants=[grant]), ASKED).permitted
 
 
 @pytest.mark.parametrize("ended", [None, 0, "", [], "false"])
-def test_a_grant_is_live_only_if_it_plainly_has_not_ended(ended: Any) -> None:
+def test_grant_whose_ended_is_not_false_permits_nothing(ended: Any) -> None:
     grant = replace(PERMITTED.grants[0], ended=ended)
 
     assert not decided(replace(PERMITTED, grants=[grant]), ASKED).permitted
 
 
 @pytest.mark.parametrize("readable", [None, 1, "yes", 0])
-def test_a_deny_counts_as_read_only_if_it_plainly_was(readable: Any) -> None:
+def test_deny_whose_readable_is_not_true_denies_everything(readable: Any) -> None:
     rule = Restriction(UUID(int=9), agency="somebody-else", readable=readable)
 
     assert not decided(replace(PERMITTED, restrictions=[rule]), ASKED).permitted
@@ -439,7 +449,7 @@ def with_ends(policy_end: timedelta | None, token_end: timedelta | None) -> Deci
     return decide(PERMITTED, request, NOON, policy)
 
 
-def test_a_decision_holds_no_longer_than_its_grants_its_policy_and_its_token() -> None:
+def test_decision_ends_with_first_of_grant_policy_and_token() -> None:
     hour, day, month = timedelta(hours=1), timedelta(days=1), timedelta(days=30)
 
     assert with_ends(None, None).valid_until == NOON + month
@@ -449,7 +459,7 @@ def test_a_decision_holds_no_longer_than_its_grants_its_policy_and_its_token() -
     assert with_ends(2 * month, 2 * month).valid_until == NOON + month
 
 
-def test_a_permit_names_its_rule_and_so_does_a_question_in_words_that_are_not_known() -> None:
+def test_permit_and_denial_of_unknown_code_name_their_rules() -> None:
     named = {"referral": "grant", "other": "unknown-purpose"}
     for purpose, rule in named.items():
         verdicts = decided(PERMITTED, replace(ASKED, purpose=purpose)).verdicts
@@ -459,14 +469,14 @@ def test_a_permit_names_its_rule_and_so_does_a_question_in_words_that_are_not_kn
 
 
 @pytest.mark.parametrize("over", [timedelta(0), timedelta(microseconds=-1)])
-def test_a_policy_or_a_token_that_is_over_permits_nothing(over: timedelta) -> None:
+def test_expired_policy_or_token_permits_nothing(over: timedelta) -> None:
     for decision, rule in ((with_ends(over, None), "policy-over"), (with_ends(None, over), "token-over")):
         assert {verdict.rule for verdict in decision.verdicts.values()} == {rule}
         assert decision.valid_until is None
     assert with_ends(timedelta(microseconds=1), timedelta(microseconds=1)).permitted
 
 
-def test_every_rule_that_a_decision_can_name_is_explained_to_her_in_both_languages() -> None:
+def test_every_decision_rule_is_explained_in_both_languages() -> None:
     source = Path(domain.__file__).read_text("utf-8")
     named = set(re.findall(r'_deny\("([a-z-]+)"\)', source)) | set(re.findall(r'Verdict\(True, "([a-z-]+)"', source))
 
@@ -477,7 +487,7 @@ def test_every_rule_that_a_decision_can_name_is_explained_to_her_in_both_languag
     assert permitting == {"grant"}
 
 
-def test_policies_are_numbered_files_and_the_newest_is_the_one_in_force() -> None:
+def test_policy_files_are_numbered_and_newest_is_in_force() -> None:
     numbers = [int(path.stem) for path in (Path(schemas.__file__).parent / "policies").glob("*.json")]
 
     assert sorted(numbers) == list(range(1, len(numbers) + 1))
@@ -486,7 +496,7 @@ def test_policies_are_numbered_files_and_the_newest_is_the_one_in_force() -> Non
         assert policy_module.policy(str(number)).version == str(number)
 
 
-def test_every_policy_is_made_of_known_codes_and_says_why() -> None:
+def test_every_policy_uses_known_codes_and_gives_reasons() -> None:
     for path in (Path(schemas.__file__).parent / "policies").glob("*.json"):
         document = json.loads(path.read_text("utf-8"))
         assert 1 <= document["grant_days"]["default"] <= document["grant_days"]["maximum"] <= 90
@@ -498,16 +508,15 @@ def test_every_policy_is_made_of_known_codes_and_says_why() -> None:
         assert ("police", "immigration") in policy_module.policy(document["version"]).floors
 
 
-def test_a_decision_made_again_by_its_own_policy_is_the_same_after_a_newer_one_came(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_old_policy_gives_same_decision_after_a_newer_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An old decision can be made again by the policy version that it names."""
     folder = tmp_path / "policies"
     shutil.copytree(Path(schemas.__file__).parent / "policies", folder)
     newest = json.loads((folder / f"{POLICY.version}.json").read_text("utf-8"))
     newer = {**newest, "version": "newer", "floors": [*newest["floors"], {"sector": "housing", "category": "health"}]}
     (folder / "newer.json").write_text(json.dumps(newer), "utf-8")
     monkeypatch.setattr(policy_module, "files", lambda _package: tmp_path)
-    # Read anew, and not as it was read before the newer one came.
+    # Without the cache, so that the files are read after the newer one was added.
     load = policy_module.policy.__wrapped__
 
     before = repr(decide(PERMITTED, ASKED, NOON, POLICY))
@@ -534,7 +543,8 @@ def test_a_stricter_policy_never_widens(snapshot: Snapshot, request: Request, ca
         ({"agency": "theirs", "purpose": "court_support"}, False),
     ],
 )
-def test_shut_out_is_whom_she_keeps_from_everything_by_name(named: Any, shut_out: bool) -> None:
+def test_is_shut_out_only_by_rule_naming_the_agency_alone(named: Any, shut_out: bool) -> None:
+    """A rule that also names a sector, a category or a purpose shuts out nobody; other rules do not matter."""
     other = Restriction(UUID(int=1), category="health")
     rules = [other, Restriction(UUID(int=2), **named), other]
     assert is_shut_out(Snapshot("active", 1, None, restrictions=rules), "theirs") is shut_out

@@ -1,4 +1,4 @@
-"""Two authorization engines that know nothing of our code agree with `decide` on everything they are asked."""
+"""Test that two authorization engines, written independently, agree with `decide` on every question."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -26,6 +26,7 @@ def test_cedar_agrees(snapshot: Snapshot, request: Request) -> None:
 
 
 def cases() -> list[Case]:
+    """Generate questions with the permitted categories that `decide` answers."""
     made = [Case(PERMITTED, ASKED, decided(PERMITTED, ASKED).permitted)]
 
     @settings(max_examples=CASES, database=None, phases=[Phase.generate], suppress_health_check=list(HealthCheck))
@@ -48,15 +49,18 @@ def test_openfga_agrees(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("permitted", [frozenset[str](), ASKED.categories - {"health"}])
-def test_openfga_would_say_so_if_it_did_not_agree(permitted: frozenset[str], tmp_path: Path) -> None:
+def test_openfga_reports_a_disagreement(permitted: frozenset[str], tmp_path: Path) -> None:
     agreed, said = fga_agrees([Case(PERMITTED, ASKED, permitted)], NOON, POLICY, tmp_path)
 
     assert not agreed
     assert "FAILING" in said or "failed" in said.lower()
 
 
-def test_an_engine_that_skips_a_rule_it_cannot_evaluate_would_have_permitted() -> None:
-    """Why any word of an engine beside its answer counts as a denial, and why no engine decides here."""
+def test_cedar_permits_when_it_skips_an_unreadable_rule() -> None:
+    """Cedar skips a rule that it cannot evaluate and permits; `decide` denies.
+
+    So an error beside an engine's answer counts as a denial in these tests, and no engine decides in the hub.
+    """
     policies = (
         'permit(principal, action, resource);\nforbid(principal, action, resource) when { context.missing == "x" };'
     )
@@ -70,7 +74,7 @@ def test_an_engine_that_skips_a_rule_it_cannot_evaluate_would_have_permitted() -
     assert not decided(replace(PERMITTED, restrictions=[unreadable]), ASKED).permitted
 
 
-def test_the_engines_see_the_rules_in_any_order() -> None:
+def test_cedar_agrees_for_rules_in_any_order() -> None:
     rules = [Restriction(UUID(int=number), category=name) for number, name in enumerate(("health", "summary"), 1)]
     for seed in range(5):
         shuffled = Random(seed).sample(rules, len(rules))  # noqa: S311 - nothing here is a secret

@@ -1,4 +1,4 @@
-"""Grants' keys are worth nothing without the key that wraps them, which lives outside the database and can be destroyed."""
+"""Test key files: a grant's key cannot be used without the key that wraps it, and that key can be destroyed."""
 
 import os
 import stat
@@ -19,7 +19,7 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path / "key-encryption"
 
 
-def test_the_first_key_is_made_when_it_is_needed_and_stays(folder: Path) -> None:
+def test_first_key_is_made_on_demand_and_kept(folder: Path) -> None:
     assert KeyFiles(folder).newest() == 1
     before = (folder / "1.key").read_bytes()
 
@@ -28,7 +28,7 @@ def test_the_first_key_is_made_when_it_is_needed_and_stays(folder: Path) -> None
     assert len(before) == 32
 
 
-def test_a_copy_that_somebody_laid_beside_a_key_is_no_key_and_stops_nothing(folder: Path) -> None:
+def test_stray_copy_of_a_key_file_is_ignored(folder: Path) -> None:
     keys = KeyFiles(folder)
     keys.newest()
     (folder / "1-before.key").write_bytes((folder / "1.key").read_bytes())
@@ -36,7 +36,7 @@ def test_a_copy_that_somebody_laid_beside_a_key_is_no_key_and_stops_nothing(fold
     assert (keys.newest(), keys.numbers(), keys.make_next()) == (1, [1], 2)
 
 
-def test_only_the_service_may_read_the_keys(folder: Path) -> None:
+def test_key_files_are_readable_by_their_owner_only(folder: Path) -> None:
     KeyFiles(folder).newest()
 
     assert stat.S_IMODE((folder / "1.key").stat().st_mode) == 0o600
@@ -44,7 +44,7 @@ def test_only_the_service_may_read_the_keys(folder: Path) -> None:
     assert [path.name for path in folder.iterdir()] == ["1.key"]
 
 
-def test_processes_that_start_together_agree_on_the_first_key(folder: Path) -> None:
+def test_concurrent_starts_agree_on_the_first_key(folder: Path) -> None:
     ready, wrapped = Barrier(8), list[bytes]()
 
     def start() -> None:
@@ -60,7 +60,7 @@ def test_processes_that_start_together_agree_on_the_first_key(folder: Path) -> N
     assert [KeyFiles(folder).unwrap(1, each) for each in wrapped] == [SECRET] * 8
 
 
-def test_the_newest_key_wraps_and_older_ones_still_open(folder: Path) -> None:
+def test_newest_key_wraps_and_older_keys_still_unwrap(folder: Path) -> None:
     keys = KeyFiles(folder)
     old = keys.wrap(keys.newest(), SECRET)
     for number in (2, 10):
@@ -71,12 +71,12 @@ def test_the_newest_key_wraps_and_older_ones_still_open(folder: Path) -> None:
     assert keys.unwrap(1, old) == SECRET
 
 
-def test_what_is_wrapped_does_not_show_the_secret(folder: Path) -> None:
+def test_wrapped_bytes_do_not_contain_the_secret(folder: Path) -> None:
     keys = KeyFiles(folder)
     assert SECRET[:8] not in keys.wrap(keys.newest(), SECRET)
 
 
-def test_another_key_does_not_open(folder: Path, tmp_path: Path) -> None:
+def test_unwrapping_with_another_key_raises_key_gone(folder: Path, tmp_path: Path) -> None:
     keys, other = KeyFiles(folder), KeyFiles(tmp_path / "other")
     wrapped = keys.wrap(keys.newest(), SECRET)
     other.newest()
@@ -86,7 +86,7 @@ def test_another_key_does_not_open(folder: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("left", [0, 16, 31])
-def test_a_key_of_which_not_all_is_there_opens_nothing_and_wraps_nothing(folder: Path, left: int) -> None:
+def test_truncated_key_file_neither_unwraps_nor_wraps(folder: Path, left: int) -> None:
     keys = KeyFiles(folder)
     wrapped = keys.wrap(keys.newest(), SECRET)
     (folder / "1.key").write_bytes((folder / "1.key").read_bytes()[:left])
@@ -98,7 +98,7 @@ def test_a_key_of_which_not_all_is_there_opens_nothing_and_wraps_nothing(folder:
 
 
 @pytest.mark.parametrize("damage", [bytes(40), b"", b"short"])
-def test_bytes_that_no_key_wrapped_do_not_open(folder: Path, damage: bytes) -> None:
+def test_altered_wrapped_bytes_raise_key_gone(folder: Path, damage: bytes) -> None:
     keys = KeyFiles(folder)
     wrapped = keys.wrap(keys.newest(), SECRET)
 
@@ -109,19 +109,20 @@ def test_bytes_that_no_key_wrapped_do_not_open(folder: Path, damage: bytes) -> N
             keys.unwrap(1, wrapped[:place] + bytes([wrapped[place] ^ 1]) + wrapped[place + 1 :])
 
 
-def test_a_destroyed_key_takes_everything_with_it_that_it_wrapped(folder: Path) -> None:
+def test_bytes_wrapped_by_a_destroyed_key_raise_key_gone(folder: Path) -> None:
+    """A new key that gets the same number opens nothing old either."""
     keys = KeyFiles(folder)
     wrapped = keys.wrap(keys.newest(), SECRET)
     (folder / "1.key").unlink()
 
     with pytest.raises(KeyGone):
         keys.unwrap(1, wrapped)
-    assert keys.newest() == 1  # a new one of the same number, which opens nothing old
+    assert keys.newest() == 1  # made anew under the same number
     with pytest.raises(KeyGone):
         keys.unwrap(1, wrapped)
 
 
-def test_each_grant_has_a_key_pair_of_its_own() -> None:
+def test_each_grant_gets_its_own_key_pair() -> None:
     pairs = [new_grant_key() for _ in range(50)]
 
     assert len({private for private, _ in pairs}) == 50

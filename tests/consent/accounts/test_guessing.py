@@ -1,4 +1,4 @@
-"""Ten thousand guesses from a thousand addresses open nothing, and she comes in between them as if there were none."""
+"""Test that ten thousand guesses from a thousand addresses open nothing, and that the survivor still gets in."""
 
 import asyncio
 import threading
@@ -22,37 +22,38 @@ from tests.support.hubs import eventually
 
 GUESSES, ADDRESSES, AT_ONCE = 10_000, 1_000, 20
 PIN = "271828"
-PATIENCE_SECONDS = 20
-"""Far more than she waits, far less than a queue of slow hashes would take."""
+MOST_SECONDS = 20
+"""The longest acceptable wait: far more than she waits, far less than a queue of slow hashes would take."""
 
 
 @cache
-def words(name: str = "english") -> list[str]:
+def word_list(name: str = "english") -> list[str]:
+    """Return the BIP 39 word list of a language."""
     return list(Mnemonic(name).wordlist)
 
 
-def guess(hers: str) -> str:
-    """Words at random; or, as if somebody had read almost all of hers, hers with one or two of them wrong."""
+def guess(passphrase: str) -> str:
+    """Return random words, or her passphrase with one or two wrong words, as a guess by somebody who read most of it."""
     if randbelow(2):
-        return " ".join(choice(words()) for _ in range(8))
-    near = hers.split()
+        return " ".join(choice(word_list()) for _ in range(8))
+    near = passphrase.split()
     for _ in range(1 + randbelow(2)):
-        near[randbelow(8)] = choice(words())
-    return " ".join(near) if near != hers.split() else "nothing"
+        near[randbelow(8)] = choice(word_list())
+    return " ".join(near) if near != passphrase.split() else "nothing"
 
 
 class Crowd:
-    """People at many addresses who post to one application, so many at a time, on one event loop."""
+    """Clients at many addresses that post to one application on one event loop, at most `AT_ONCE` at a time."""
 
     def __init__(self, house: House) -> None:
         self._house, self._turn = house, asyncio.Semaphore(AT_ONCE)
         self.answered: Counter[int] = Counter()
         self.quarters: asyncio.Queue[None] = asyncio.Queue()
-        """Gets something as each quarter of the guesses begins."""
+        """Receives an item when each quarter of the guesses begins."""
 
     def client(self, address: str) -> httpx2.AsyncClient:
-        door = httpx2.ASGITransport(self._house.service.app, client=(address, 50_000))
-        return httpx2.AsyncClient(transport=door, base_url=f"{self._house.url}/my/v1/", trust_env=False)
+        transport = httpx2.ASGITransport(self._house.service.app, client=(address, 50_000))
+        return httpx2.AsyncClient(transport=transport, base_url=f"{self._house.url}/my/v1/", trust_env=False)
 
     async def post(self, client: httpx2.AsyncClient, path: str, body: dict[str, str]) -> int:
         async with self._turn:
@@ -63,14 +64,14 @@ class Crowd:
         return status
 
 
-async def siege(house: House, hers: str, claim_code: str) -> tuple[Counter[int], list[float]]:
-    """All the guesses; what was answered how often, and how long she waited each time that she came in between them."""
+async def siege(house: House, passphrase: str, claim_code: str) -> tuple[Counter[int], list[float]]:
+    """Send all guesses; return how often each status was answered, and how long each of her four logins took."""
     crowd, waits = Crowd(house), []
 
     async def guesser(number: int) -> None:
         async with crowd.client(f"10.1.{number // 250}.{number % 250}") as client:
             for _ in range(GUESSES // ADDRESSES - 2):
-                await crowd.post(client, "session", {"passphrase": guess(hers)})
+                await crowd.post(client, "session", {"passphrase": guess(passphrase)})
             await crowd.post(client, "session", {"claim_code": f"aaaa{claim_code[4:]}"})
             await crowd.post(client, "revoke-card", {"revoke_code": "aaaa-bbbb-cccc"})
 
@@ -79,7 +80,7 @@ async def siege(house: House, hers: str, claim_code: str) -> tuple[Counter[int],
             for _ in range(4):
                 await crowd.quarters.get()
                 began = time.monotonic()
-                assert (await client.post("session", json={"passphrase": hers})).status_code == 201
+                assert (await client.post("session", json={"passphrase": passphrase})).status_code == 201
                 waits.append(time.monotonic() - began)
 
     await asyncio.gather(she(), *(guesser(number) for number in range(ADDRESSES)))
@@ -89,9 +90,7 @@ async def siege(house: House, hers: str, claim_code: str) -> tuple[Counter[int],
 @pytest.mark.slow
 @pytest.mark.backend("sqlite")
 @pytest.mark.parametrize("own_house", ["sqlite"], indirect=True)
-def test_ten_thousand_guesses_open_nothing_and_keep_nobody_out(
-    own_house: House, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_ten_thousand_guesses_return_401_and_block_nobody(own_house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     person = own_house.person()
     claimed = sessions.claim(own_house.context, person.claim_code, PIN)
     slow: list[str] = []
@@ -108,22 +107,22 @@ def test_ten_thousand_guesses_open_nothing_and_keep_nobody_out(
     # About one guess in a thousand gets as far as the slow hash.
     assert len(slow) < GUESSES / 100
     assert len(waits) == 4
-    assert max(waits) < PATIENCE_SECONDS
+    assert max(waits) < MOST_SECONDS
     assert own_house.kinds(person) == ["registered", "claimed"]
 
 
 @pytest.mark.backend("sqlite")
 @pytest.mark.parametrize("own_house", ["sqlite"], indirect=True)
-def test_one_address_that_knows_some_words_waits_and_she_does_not(own_house: House) -> None:
-    """Words that could be anybody's cost a slow hash each: so many from one address, and then it waits."""
+def test_guessing_address_gets_429_and_survivor_gets_in(own_house: House) -> None:
+    """Words with a valid checksum cost a slow hash each: 30 from one address are checked, then it has to wait."""
     person = own_house.person()
     claimed = sessions.claim(own_house.context, person.claim_code, PIN)
-    others = own_house.context.secrets.new_passphrase("en")
+    plausible = own_house.context.secrets.new_passphrase("en")
 
     async def try_them() -> list[int]:
         crowd = Crowd(own_house)
         async with crowd.client("10.2.0.1") as one, crowd.client("10.2.0.2") as another:
-            statuses = [await crowd.post(one, "session", {"passphrase": others}) for _ in range(32)]
+            statuses = [await crowd.post(one, "session", {"passphrase": plausible}) for _ in range(32)]
             return [*statuses, await crowd.post(another, "session", {"passphrase": claimed.passphrase})]
 
     assert asyncio.run(try_them()) == [401] * 30 + [429] * 2 + [201]
@@ -154,23 +153,26 @@ def stepping_up(house: House, survivors: int) -> Act:
     ("flood", "accounts_used", "at_once"),
     [(claiming, 1, OF_ONE), (claiming, 60, IN_LINE), (stepping_up, 1, OF_ONE), (stepping_up, 10, IN_LINE)],
 )
-def test_in_a_flood_of_slow_checks_she_looks_and_takes_away_as_ever(
+def test_revoking_works_during_a_flood_of_slow_checks(
     own_house: House,
     monkeypatch: pytest.MonkeyPatch,
     flood: Callable[[House, int], Act],
     accounts_used: int,
     at_once: int,
 ) -> None:
-    """Each slow check takes a thread; whoever holds one slip could ask for more of them than there are threads."""
+    """Each slow check holds a thread, and one slip can ask for more checks than there are threads.
+
+    So the concurrency limit answers 503 to all but a few, and a thread stays free for her revocation.
+    """
     agency, waiting, go_on = own_house.agency(), [], threading.Event()
     person = own_house.person(agency)
-    grant, hers = own_house.allow(person, agency), open_session(own_house.context, person.subject)
+    grant, token = own_house.allow(person, agency), open_session(own_house.context, person.subject)
     act = flood(own_house, accounts_used)
 
     def held(real: Callable[..., Any]) -> Callable[..., Any]:
         def check(self: Secrets, *typed: str) -> Any:
             waiting.append(typed)
-            go_on.wait(PATIENCE_SECONDS)
+            go_on.wait(MOST_SECONDS)
             return real(self, *typed)
 
         return check
@@ -181,18 +183,18 @@ def test_in_a_flood_of_slow_checks_she_looks_and_takes_away_as_ever(
         answers = [pool.submit(act, number) for number in range(60)]
         eventually(lambda: len(waiting) + sum(answer.done() for answer in answers) == 60)
         began = time.monotonic()
-        assert own_house.my("DELETE", f"/grants/{grant}", hers).status_code == 204
-        assert time.monotonic() - began < PATIENCE_SECONDS / 2
+        assert own_house.my("DELETE", f"/grants/{grant}", token).status_code == 204
+        assert time.monotonic() - began < MOST_SECONDS / 2
         go_on.set()
         answered = Counter(answer.result().status_code for answer in answers)
     assert answered[503] == 60 - at_once
     assert answered[201] + answered[204] == at_once
 
 
-def test_a_place_in_the_line_is_given_back_however_the_check_ends() -> None:
-    line = ConcurrencyLimit()
+def test_concurrency_limit_frees_its_place_after_an_error() -> None:
+    limit = ConcurrencyLimit()
     for number in range(100):
-        with pytest.raises(LookupError), line.place("claim", number):
+        with pytest.raises(LookupError), limit.place("claim", number):
             raise LookupError
-    assert not line._ones
-    assert not line._kinds.total()
+    assert not limit._ones
+    assert not limit._kinds.total()

@@ -1,4 +1,4 @@
-"""A new PIN in place of hers: only with the old one, which counts nowhere any more, and no way to more guesses."""
+"""Test replacing a PIN: only with the old one, which stops working everywhere, and without giving more guesses."""
 
 import threading
 from collections.abc import Callable
@@ -22,28 +22,29 @@ NEW = "161803"
 
 
 def change(house: House, token: str, pin: str = NEW) -> None:
-    """A new PIN, by a visit."""
+    """Replace her PIN in the session of this token."""
     new_pin.new_pin(house.context, sessions.find_session(house.context, token), pin)
 
 
 def fits(house: House, person: Person, pin: str) -> bool:
-    """Whether a visit of hers may widen with this PIN."""
+    """Return whether a new session of hers can be stepped up with this PIN."""
     return house.my("POST", "/session/step-up", house.session(person), {"pin": pin}).status_code == 204
 
 
 def code(act: Callable[[], object]) -> str:
-    """What somebody is told."""
+    """Return the problem code with which an act is refused."""
     with pytest.raises(Problem) as problem:
         act()
     return problem.value.code
 
 
 def kept(house: House, person: Person) -> str:
-    """Her PIN as it is kept."""
+    """Return the stored hash of her PIN."""
     return str(house.rows(subject, subject.c.id == person.subject)[0].pin_hash)
 
 
-def test_the_new_pin_lets_her_widen_and_the_old_one_is_like_any_wrong_one(house: House) -> None:
+def test_new_pin_steps_up_and_old_one_is_refused_as_wrong(house: House) -> None:
+    """The old PIN gets exactly the answer of a wrong one; her passphrase still opens a session."""
     person, before = claimed(house)
     changed = house.my("POST", "/pin", before.session, {"pin": NEW})
 
@@ -54,7 +55,8 @@ def test_the_new_pin_lets_her_widen_and_the_old_one_is_like_any_wrong_one(house:
     sessions.come_in(house.context, before.passphrase)
 
 
-def test_in_every_other_visit_of_hers_the_old_pin_counts_no_more_and_this_one_goes_on(house: House) -> None:
+def test_new_pin_ends_step_up_of_every_other_session(house: House) -> None:
+    """The other session goes on without step-up; the one in which the PIN was replaced keeps its own."""
     person, here = claimed(house)
     elsewhere, other = house.session(person, stepped_up=True), house.session(house.person(), stepped_up=True)
     change(house, here.session)
@@ -66,13 +68,17 @@ def test_in_every_other_visit_of_hers_the_old_pin_counts_no_more_and_this_one_go
     assert sessions.find_session(house.context, other).stepped_up
 
 
-def test_with_her_words_alone_nobody_changes_it(house: House) -> None:
+def test_new_pin_without_step_up_is_refused(house: House) -> None:
+    """A session by passphrase alone, one whose step-up expired and no session at all change nothing."""
     person = house.person()
     before = sessions.claim(house.context, person.claim_code, PIN)
-    words_alone, over = sessions.come_in(house.context, before.passphrase), house.session(person, stepped_up=True)
+    passphrase_only, expired = (
+        sessions.come_in(house.context, before.passphrase),
+        house.session(person, stepped_up=True),
+    )
     house.clock.move(sessions.STEP_UP_TIME)
     held = kept(house, person)
-    for token, status in ((words_alone, 403), (over, 403), ("no-such-token", 401), (None, 401)):
+    for token, status in ((passphrase_only, 403), (expired, 403), ("no-such-token", 401), (None, 401)):
         for body in ({"pin": NEW}, {"pin": PIN}, {"pin": "none"}):
             answer = house.my("POST", "/pin", token, body)
             assert (answer.status_code, PIN in answer.text) == (status, False)
@@ -81,7 +87,8 @@ def test_with_her_words_alone_nobody_changes_it(house: House) -> None:
     assert "pin.replaced" not in house.kinds(person)
 
 
-def test_what_is_no_pin_at_the_claim_is_none_here(house: House) -> None:
+def test_malformed_new_pin_returns_400_as_at_the_claim(house: House) -> None:
+    """The answer is the same, byte for byte, as for a malformed PIN at the claim."""
     person, before = claimed(house)
     held, other = kept(house, person), house.person()
     for pin in ("", "12345", "\uff11" * 6, "12345a", " 12345", "12345\n"):
@@ -93,7 +100,7 @@ def test_what_is_no_pin_at_the_claim_is_none_here(house: House) -> None:
     assert (kept(house, person), "pin.replaced" in house.kinds(person)) == (held, False)
 
 
-def test_her_ledger_says_so_and_neither_pin_is_kept_anywhere(house: House, caplog: pytest.LogCaptureFixture) -> None:
+def test_new_pin_is_recorded_and_neither_pin_is_stored(house: House, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("DEBUG")
     person, before = claimed(house)
     assert house.my("POST", "/pin", before.session, {"pin": NEW}).status_code == 204
@@ -105,7 +112,8 @@ def test_her_ledger_says_so_and_neither_pin_is_kept_anywhere(house: House, caplo
     assert house.ledger(person)[-1].detail == {}
 
 
-def test_without_its_line_no_pin_is_changed_and_no_visit_loses_its_own(own_house: House) -> None:
+def test_new_pin_without_ledger_entry_changes_nothing(own_house: House) -> None:
+    """If the ledger entry cannot be written, the old PIN and the step-up of other sessions stay valid."""
     person, before = claimed(own_house)
     elsewhere, held = own_house.session(person, stepped_up=True), kept(own_house, person)
     with without_ledger(own_house), pytest.raises(Exception, match="ledger_entry"):
@@ -115,30 +123,30 @@ def test_without_its_line_no_pin_is_changed_and_no_visit_loses_its_own(own_house
     assert sessions.find_session(own_house.context, elsewhere).stepped_up
 
 
-def test_it_gives_nobody_a_guess_back(house: House) -> None:
+def test_new_pin_keeps_the_counts_of_wrong_guesses(house: House) -> None:
     person, before = claimed(house)
     guessing = sessions.find_session(house.context, house.session(person))
     for _ in range(PIN_TRIES - 1):
         assert code(partial(pin_attempts.step_up, house.context, guessing, "000000")) == "wrong-pin"
     with house.context.database.transaction() as connection:
-        # As if there had been more guesses, which would take long.
+        # Stands for the other guesses up to the limit, which would take long to make.
         connection.execute(pin_turn.update().where(pin_turn.c.subject_id == person.subject).values(tries=FREE_TRIES))
-    hers, about = session.c.subject_id == person.subject, pin_turn.c.subject_id == person.subject
-    counted = [row.pin_tries for row in house.rows(session, hers)], house.rows(pin_turn, about)
+    her_sessions, her_turns = session.c.subject_id == person.subject, pin_turn.c.subject_id == person.subject
+    counted = [row.pin_tries for row in house.rows(session, her_sessions)], house.rows(pin_turn, her_turns)
     change(house, before.session)
 
-    assert ([row.pin_tries for row in house.rows(session, hers)], house.rows(pin_turn, about)) == counted
+    assert ([row.pin_tries for row in house.rows(session, her_sessions)], house.rows(pin_turn, her_turns)) == counted
     for pin in ("000000", PIN, NEW):
         assert code(partial(pin_attempts.step_up, house.context, house.here(person), pin)) == "slow-down"
-    # Nor does the one visit have more tries than it had: its fifth wrong one is still its last.
+    # The tries of a session are not reset either: its fifth wrong PIN is still its last.
     assert code(lambda: sessions.step_up(house.context, guessing, "000000")) == "wrong-pin"
     assert code(lambda: sessions.step_up(house.context, guessing, NEW)) == "not-let-in"
 
 
-@pytest.mark.parametrize("visits", ["of one visit", "of two visits"])
-def test_two_at_once_leave_the_pin_of_one_who_was_told_that_it_is_set(house: House, visits: str) -> None:
+@pytest.mark.parametrize("sessions_used", ["one session", "two sessions"])
+def test_concurrent_new_pins_leave_one_that_was_confirmed(house: House, sessions_used: str) -> None:
     person, first = claimed(house)
-    second = first.session if visits == "of one visit" else house.session(person, stepped_up=True)
+    second = first.session if sessions_used == "one session" else house.session(person, stepped_up=True)
     ready = threading.Barrier(2)
 
     def at_once(told: tuple[str, str]) -> str | Problem:
@@ -153,13 +161,13 @@ def test_two_at_once_leave_the_pin_of_one_who_was_told_that_it_is_set(house: Hou
 
     with ThreadPoolExecutor(2) as pool:
         answers = list(pool.map(at_once, [(first.session, NEW), (second, "141421")]))
-    # Of one visit, one that came late enough saw what the other had left; of two, the later one had lost its PIN.
+    # In one session, the second may start late enough to see the first and succeed too; of two, the second lost its step-up.
     done = [answer for answer in answers if isinstance(answer, str)]
     codes = {answer.code for answer in answers if isinstance(answer, Problem)}
 
     assert [house.context.secrets.pin_fits(pin, kept(house, person)) for pin in done].count(True) == 1
-    assert codes <= ({"pin-done-twice"} if visits == "of one visit" else {"pin-needed"})
-    assert len(done) == 1 or visits == "of one visit"
+    assert codes <= ({"pin-done-twice"} if sessions_used == "one session" else {"pin-needed"})
+    assert len(done) == 1 or sessions_used == "one session"
     assert house.kinds(person).count("pin.replaced") == len(done)
     assert not fits(house, person, PIN)
 
@@ -168,22 +176,23 @@ def test_two_at_once_leave_the_pin_of_one_who_was_told_that_it_is_set(house: Hou
     ("meanwhile", "told"),
     [
         ("another PIN", "pin-done-twice"),
-        ("a visit elsewhere sets one", "pin-needed"),
-        ("a visit elsewhere makes words", "not-let-in"),
+        ("another session sets one", "pin-needed"),
+        ("another session replaces the passphrase", "not-let-in"),
         ("she leaves", "not-let-in"),
         ("she erases", "not-let-in"),
     ],
 )
-def test_what_happens_while_it_is_set_leaves_no_pin_that_should_not_count(
+def test_new_pin_fails_if_state_changed_while_hashing(
     house: House, monkeypatch: pytest.MonkeyPatch, meanwhile: str, told: str
 ) -> None:
+    """A change that commits during the slow hash wins, and the late PIN is refused."""
     person, before = claimed(house)
     here, elsewhere = before.session, house.session(person, stepped_up=True)
     there = sessions.find_session(house.context, elsewhere)
     acts: dict[str, Callable[[], object]] = {
         "another PIN": partial(change, house, here, "141421"),
-        "a visit elsewhere sets one": partial(change, house, elsewhere, "141421"),
-        "a visit elsewhere makes words": partial(new_passphrase.new_passphrase, house.context, there),
+        "another session sets one": partial(change, house, elsewhere, "141421"),
+        "another session replaces the passphrase": partial(new_passphrase.new_passphrase, house.context, there),
         "she leaves": lambda: sessions.leave(house.context, sessions.find_session(house.context, here)),
         "she erases": partial(rights.erase, house.context, person.subject),
     }
@@ -193,21 +202,20 @@ def test_what_happens_while_it_is_set_leaves_no_pin_that_should_not_count(
     if meanwhile == "she erases":
         assert kept(house, person) == "None"
     else:
-        good = "141421" if "sets" in meanwhile or "another" in meanwhile else PIN
+        good = "141421" if meanwhile in {"another PIN", "another session sets one"} else PIN
         assert house.context.secrets.pin_fits(good, kept(house, person))
 
 
-@pytest.mark.parametrize("act", ["a PIN", "words"])
-def test_a_visit_that_came_through_the_door_before_her_new_pin_cannot_take_over_after_it(
-    house: House, act: str
-) -> None:
+@pytest.mark.parametrize("act", ["a PIN", "a passphrase"])
+def test_session_read_before_a_new_pin_cannot_replace_secrets(house: House, act: str) -> None:
+    """A thief's session was read while stepped up; the new PIN ended its step-up before it acts."""
     person, before = claimed(house)
     thief = sessions.find_session(house.context, house.session(person, stepped_up=True))
     change(house, before.session)
 
     acts: dict[str, Callable[[], object]] = {
         "a PIN": lambda: new_pin.new_pin(house.context, thief, "141421"),
-        "words": lambda: new_passphrase.new_passphrase(house.context, thief),
+        "a passphrase": lambda: new_passphrase.new_passphrase(house.context, thief),
     }
     assert code(acts[act]) == "pin-needed"
     sessions.come_in(house.context, before.passphrase)
@@ -215,9 +223,8 @@ def test_a_visit_that_came_through_the_door_before_her_new_pin_cannot_take_over_
     assert fits(house, person, NEW)
 
 
-def test_an_old_pin_that_was_still_being_checked_lets_nobody_widen(
-    house: House, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_old_pin_in_check_during_its_change_gives_no_step_up(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The PIN is replaced between the check of the old one and the step-up."""
     person, before = claimed(house)
     guessing = house.session(person)
     during(monkeypatch, "pin_fits", partial(change, house, before.session))
@@ -225,7 +232,8 @@ def test_an_old_pin_that_was_still_being_checked_lets_nobody_widen(
     assert not sessions.find_session(house.context, guessing).stepped_up
 
 
-def test_in_a_visit_whose_pin_runs_out_meanwhile_nothing_is_changed(house: House) -> None:
+def test_new_pin_after_step_up_expired_is_refused(house: House) -> None:
+    """The step-up expires between the reading of the session and the change."""
     person, before = claimed(house)
     here, held = sessions.find_session(house.context, before.session), kept(house, person)
     house.clock.move(sessions.STEP_UP_TIME + timedelta(seconds=1))

@@ -1,4 +1,4 @@
-"""Who has her words and guesses her PIN is slowed down; she looks, takes away and comes in as before."""
+"""Test PIN attempts: guesses are slowed down over all sessions, while reading, revoking and login go on as before."""
 
 from datetime import timedelta
 
@@ -22,7 +22,7 @@ def claimed(house: House) -> Person:
 
 
 def guess(house: House, person: Person, pin: str = "000000") -> str:
-    """What became of one guess, in a session of its own."""
+    """Try a PIN in a new session; return the problem code, or "right"."""
     here: Session = house.here(person)
     try:
         pin_attempts.step_up(house.context, here, pin)
@@ -31,28 +31,28 @@ def guess(house: House, person: Person, pin: str = "000000") -> str:
     return "right"
 
 
-def test_after_too_many_wrong_pins_there_is_one_try_a_minute_over_all_sessions(house: House, claimed: Person) -> None:
+def test_many_wrong_pins_allow_one_try_a_minute_in_all_sessions(house: House, claimed: Person) -> None:
     assert {guess(house, claimed) for _ in range(FREE_TRIES)} == {"wrong-pin"}
     assert guess(house, claimed) == "slow-down"
-    assert guess(house, claimed, PIN) == "slow-down", "the right one tells nothing to who guesses too fast"
+    assert guess(house, claimed, PIN) == "slow-down", (
+        "during the wait, the right PIN gets the same answer as a wrong one"
+    )
 
     house.clock.move(STEP)
     assert guess(house, claimed) == "wrong-pin"
     assert guess(house, claimed) == "slow-down"
 
 
-def test_guesses_open_nothing_and_cannot_keep_her_from_her_pin_for_longer_than_a_minute(
-    house: House, claimed: Person
-) -> None:
+def test_right_pin_works_a_minute_after_any_number_of_guesses(house: House, claimed: Person) -> None:
     for _ in range(FREE_TRIES + 200):
         guess(house, claimed)
     house.clock.move(STEP)
 
     assert guess(house, claimed, PIN) == "right"
-    assert guess(house, claimed) == "wrong-pin", "and then counting begins anew"
+    assert guess(house, claimed) == "wrong-pin", "the right PIN reset the count"
 
 
-def test_looking_pausing_and_taking_back_are_never_slowed_down(house: House, claimed: Person) -> None:
+def test_reading_pausing_and_revoking_are_never_slowed_down(house: House, claimed: Person) -> None:
     grant = house.allow(claimed, house.agency())
     for _ in range(FREE_TRIES + 1):
         guess(house, claimed)
@@ -63,7 +63,7 @@ def test_looking_pausing_and_taking_back_are_never_slowed_down(house: House, cla
     grants.revoke_grant(house.context, claimed.subject, grant)
 
 
-def test_another_survivor_does_not_wait(house: House, claimed: Person) -> None:
+def test_wrong_pins_do_not_slow_another_survivor(house: House, claimed: Person) -> None:
     for _ in range(FREE_TRIES + 1):
         guess(house, claimed)
     other = house.person()
@@ -72,7 +72,7 @@ def test_another_survivor_does_not_wait(house: House, claimed: Person) -> None:
     assert guess(house, other, PIN) == "right"
 
 
-def test_the_json_face_is_slowed_down_too(house: House, claimed: Person) -> None:
+def test_json_step_up_after_many_wrong_pins_returns_429(house: House, claimed: Person) -> None:
     for _ in range(FREE_TRIES):
         guess(house, claimed)
     answer = house.my("POST", "/session/step-up", house.session(claimed), {"pin": PIN})

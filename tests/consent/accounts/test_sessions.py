@@ -1,4 +1,4 @@
-"""Only she comes in, first by her claim code and then by her words; the PIN is hers alone, and being away ends it all."""
+"""Test survivor sessions: opened by claim code or passphrase, stepped up by PIN, ended by idling, age and leaving."""
 
 import threading
 from collections.abc import Callable
@@ -18,7 +18,7 @@ from tests.support.consent import Agency, House, Person, during
 PIN = "271828"
 
 
-def test_she_claims_her_account_and_comes_in_by_her_words(house: House) -> None:
+def test_claimed_account_opens_with_its_passphrase(house: House) -> None:
     person = house.person()
     claimed = sessions.claim(house.context, person.claim_code.upper().replace("-", " "), PIN)
 
@@ -30,7 +30,8 @@ def test_she_claims_her_account_and_comes_in_by_her_words(house: House) -> None:
     assert house.kinds(person) == ["registered", "claimed"]
 
 
-def test_an_answer_lost_on_the_way_locks_nobody_out_and_voids_what_was_lost(house: House) -> None:
+def test_second_claim_voids_the_secrets_of_the_first(house: House) -> None:
+    """The first answer may be lost on the network, so the code works again; it must not lock her out."""
     person = house.person()
     lost = sessions.claim(house.context, person.claim_code, None)
     house.clock.move(timedelta(minutes=59))
@@ -40,15 +41,15 @@ def test_an_answer_lost_on_the_way_locks_nobody_out_and_voids_what_was_lost(hous
     refused(lambda: sessions.come_in(house.context, lost.passphrase))
     sessions.find_session(house.context, held.session)
     sessions.come_in(house.context, held.passphrase)
-    assert house.kinds(person) == ["registered", "claimed", "claimed"], "she can see that it was claimed twice"
+    assert house.kinds(person) == ["registered", "claimed", "claimed"], "her ledger shows that it was claimed twice"
 
 
-@pytest.mark.parametrize("use", ["her words", "her PIN"])
-def test_a_claim_whose_words_or_pin_were_used_never_works_again(house: House, use: str) -> None:
-    """Whoever holds the slip later holds a piece of paper."""
+@pytest.mark.parametrize("use", ["her passphrase", "her PIN"])
+def test_claim_code_is_refused_once_passphrase_or_pin_was_used(house: House, use: str) -> None:
+    """The slip is worthless to anybody who finds it later."""
     person = house.person()
     claimed = sessions.claim(house.context, person.claim_code, None)
-    if use == "her words":
+    if use == "her passphrase":
         sessions.come_in(house.context, claimed.passphrase)
     else:
         sessions.step_up(house.context, sessions.find_session(house.context, claimed.session), claimed.pin)
@@ -60,7 +61,7 @@ def test_a_claim_whose_words_or_pin_were_used_never_works_again(house: House, us
     assert (row.claim_digest, row.claim_until) == (None, None)
 
 
-def test_a_wrong_pin_and_wrong_words_confirm_no_claim(house: House) -> None:
+def test_claim_code_still_works_after_wrong_pin_and_passphrase(house: House) -> None:
     person = house.person()
     claimed = sessions.claim(house.context, person.claim_code, PIN)
     wrong_pin(house, claimed.session)
@@ -69,7 +70,8 @@ def test_a_wrong_pin_and_wrong_words_confirm_no_claim(house: House) -> None:
     sessions.claim(house.context, person.claim_code, None)
 
 
-def test_an_hour_after_the_first_claim_the_code_is_dead_however_often_it_was_used(house: House) -> None:
+def test_claim_code_expires_an_hour_after_the_first_claim(house: House) -> None:
+    """Later claims do not extend the hour."""
     person = house.person()
     sessions.claim(house.context, person.claim_code, None)
     house.clock.move(timedelta(minutes=40))
@@ -80,9 +82,8 @@ def test_an_hour_after_the_first_claim_the_code_is_dead_however_often_it_was_use
     sessions.come_in(house.context, last.passphrase)
 
 
-def test_words_that_a_new_claim_voids_while_they_are_checked_open_nothing(
-    house: House, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_pin_voided_by_a_new_claim_during_its_check_is_refused(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The step-up of the old session confirms nothing, so the new claim stays open."""
     person = house.person()
     claimed = sessions.claim(house.context, person.claim_code, PIN)
     here = sessions.find_session(house.context, claimed.session)
@@ -91,7 +92,7 @@ def test_words_that_a_new_claim_voids_while_they_are_checked_open_nothing(
     assert house.rows(subject, subject.c.id == person.subject)[0].claim_digest is not None, "the new claim is open"
 
 
-def test_her_words_come_in_her_language_and_are_kept_nowhere(house: House) -> None:
+def test_claimed_secrets_are_not_stored_in_clear(house: House) -> None:
     person = house.person(language="fr")
     claimed = sessions.claim(house.context, person.claim_code, None)
 
@@ -101,7 +102,8 @@ def test_her_words_come_in_her_language_and_are_kept_nowhere(house: House) -> No
         assert word not in kept
 
 
-def test_of_many_who_claim_at_once_exactly_one_holds_what_opens(house: House) -> None:
+def test_concurrent_claims_leave_one_working_passphrase(house: House) -> None:
+    """That passphrase belongs to the session that is left."""
     person, ready = house.person(), threading.Barrier(4)
 
     def claim() -> Claimed:
@@ -120,7 +122,7 @@ def test_of_many_who_claim_at_once_exactly_one_holds_what_opens(house: House) ->
     assert house.kinds(person) == ["registered", *["claimed"] * 4]
 
 
-def test_a_claim_code_is_good_for_thirty_days(house: House) -> None:
+def test_claim_code_expires_after_thirty_days(house: House) -> None:
     on_time, too_late = house.person(), house.person()
     house.clock.move(timedelta(days=30) - timedelta(seconds=1))
     sessions.claim(house.context, on_time.claim_code, None)
@@ -130,7 +132,7 @@ def test_a_claim_code_is_good_for_thirty_days(house: House) -> None:
 
 
 @pytest.mark.parametrize("pin", ["12345", "1234567", "abcdef", ""])
-def test_a_pin_that_is_none_uses_no_claim_code_up(house: House, pin: str) -> None:
+def test_claim_with_malformed_pin_keeps_the_claim_code(house: House, pin: str) -> None:
     person = house.person()
     with pytest.raises(Problem) as problem:
         sessions.claim(house.context, person.claim_code, pin)
@@ -139,7 +141,7 @@ def test_a_pin_that_is_none_uses_no_claim_code_up(house: House, pin: str) -> Non
     assert house.rows(subject, subject.c.id == person.subject)[0].claim_digest is not None
 
 
-def test_wrong_words_and_wrong_codes_get_one_answer(house: House) -> None:
+def test_wrong_passphrase_code_and_token_get_one_answer(house: House) -> None:
     person = house.person()
     told = [
         refused(lambda: sessions.come_in(house.context, "eight words that nobody was ever given here")),
@@ -153,7 +155,7 @@ def test_wrong_words_and_wrong_codes_get_one_answer(house: House) -> None:
     assert all(problem.as_json() == told[0].as_json() for problem in told)
 
 
-def test_a_session_ends_after_ten_idle_minutes(house: House) -> None:
+def test_session_ends_after_ten_idle_minutes(house: House) -> None:
     person = house.person()
     token = house.session(person)
     for _ in range(3):
@@ -169,7 +171,7 @@ def test_a_session_ends_after_ten_idle_minutes(house: House) -> None:
     assert house.rows(session, session.c.subject_id == person.subject) == []
 
 
-def test_a_session_ends_twelve_hours_after_it_began_however_often_it_is_touched(house: House) -> None:
+def test_session_ends_after_twelve_hours_even_if_in_use(house: House) -> None:
     person, step, longest = house.person(), IDLE_TIME - timedelta(seconds=1), timedelta(hours=12)
     token = house.session(person)
     for _ in range(longest // step):
@@ -196,7 +198,7 @@ def test_leaving_ends_this_session_and_no_other(house: House) -> None:
     sessions.find_session(house.context, elsewhere)
 
 
-def test_the_pin_widens_this_session_for_five_minutes(house: House) -> None:
+def test_right_pin_steps_up_this_session_for_five_minutes(house: House) -> None:
     _, token = claimed(house)
     other = house.session(house.person())
     assert not sessions.find_session(house.context, token).stepped_up
@@ -209,7 +211,8 @@ def test_the_pin_widens_this_session_for_five_minutes(house: House) -> None:
     assert not sessions.find_session(house.context, token).stepped_up
 
 
-def test_five_wrong_pins_end_the_session_and_a_right_one_counts_anew(house: House) -> None:
+def test_five_wrong_pins_since_the_last_right_one_end_session(house: House) -> None:
+    """A right PIN resets the count."""
     person, token = claimed(house)
     here = sessions.find_session(house.context, token)
     for _ in range(PIN_TRIES - 1):
@@ -223,7 +226,7 @@ def test_five_wrong_pins_end_the_session_and_a_right_one_counts_anew(house: Hous
     assert house.rows(session, session.c.subject_id == person.subject) == []
 
 
-def test_wrong_pins_sent_all_at_once_end_the_session_too(house: House) -> None:
+def test_concurrent_wrong_pins_end_the_session(house: House) -> None:
     person, token = claimed(house)
     here, ready = sessions.find_session(house.context, token), threading.Barrier(10)
 
@@ -240,7 +243,8 @@ def test_wrong_pins_sent_all_at_once_end_the_session_too(house: House) -> None:
     assert house.rows(session, session.c.subject_id == person.subject) == []
 
 
-def test_while_five_guesses_are_being_checked_not_even_the_right_pin_is_looked_at(house: House) -> None:
+def test_right_pin_is_refused_while_five_guesses_are_in_check(house: House) -> None:
+    """Tries are counted before they are checked, so concurrent guesses cannot exceed the limit."""
     _, token = claimed(house)
     here = sessions.find_session(house.context, token)
     with house.context.database.transaction() as connection:
@@ -252,7 +256,7 @@ def test_while_five_guesses_are_being_checked_not_even_the_right_pin_is_looked_a
     refused(lambda: sessions.find_session(house.context, token))
 
 
-def test_the_revoke_card_ends_everything_and_opens_nothing(house: House) -> None:
+def test_revoke_card_ends_all_grants_and_opens_no_session(house: House) -> None:
     agency = house.agency()
     person = house.person(agency)
     grant = house.allow(person, agency)
@@ -264,11 +268,13 @@ def test_the_revoke_card_ends_everything_and_opens_nothing(house: House) -> None
     assert house.open(agency, envelope).status_code == 404
     assert house.rows(session, session.c.subject_id == person.subject) == []
     again = house.http.post(f"{house.url}/my/v1/revoke-card", json={"revoke_code": person.revoke_code})
-    assert (again.status_code, again.content) == (204, b""), "the answer tells whether there was something to end"
+    assert (again.status_code, again.content) == (204, b""), (
+        "the answer must not tell whether there was something to end"
+    )
 
 
 def test_revoke_card_reveals_nothing(house: House) -> None:
-    """Invariant 32: whoever holds the card learns nothing, whether there was much to end, nothing, or no account at all."""
+    """Invariant 32: the answer to the revoke card is equal for many grants, none, a pause and a claimed account."""
     agency = house.agency()
     people = {name: house.person(agency) for name in ("nothing", "much", "paused", "claimed", "twice")}
     for _ in range(2):
@@ -290,26 +296,27 @@ def test_revoke_card_reveals_nothing(house: House) -> None:
     assert house.http.get(f"{house.url}/my/v1/grants", headers=card).status_code == 401
 
 
-def test_the_revoke_card_is_no_way_in(house: House) -> None:
+def test_revoke_code_as_passphrase_or_claim_code_returns_401(house: House) -> None:
     person = house.person()
     for body in ({"passphrase": person.revoke_code}, {"claim_code": person.revoke_code}):
         assert house.my("POST", "/session", body=body).status_code == 401
 
 
-def test_a_session_of_an_erased_survivor_is_none(house: House) -> None:
+def test_session_of_an_erased_survivor_is_refused(house: House) -> None:
     person = house.person()
     late = house.session(person)
     with house.context.database.reading() as connection:
         kept = dict(connection.execute(session.select().where(session.c.subject_id == person.subject)).one()._mapping)
     assert house.my("DELETE", "", house.session(person, stepped_up=True)).status_code == 204
-    # Somebody came in with her words in the very moment of erasing.
+    # As if a login with her passphrase had committed at the moment of the erasure.
     with house.context.database.transaction() as connection:
         connection.execute(session.insert(), kept)
 
     refused(lambda: sessions.find_session(house.context, late))
 
 
-def test_two_agencies_never_share_a_name_for_her_and_linking_twice_gives_the_same(house: House) -> None:
+def test_ppid_differs_per_agency_and_stays_when_relinked(house: House) -> None:
+    """Linking again returns the same ppid."""
     first, second = house.agency(), house.agency()
     person = house.person(first)
     token = house.session(person, stepped_up=True)
@@ -320,8 +327,8 @@ def test_two_agencies_never_share_a_name_for_her_and_linking_twice_gives_the_sam
     assert len({house.person(first).ppid for _ in range(20)}) == 20
 
 
-def test_giving_needs_nothing_of_an_account_to_be_taken_back(house: House) -> None:
-    """Somebody who never claimed her account can still take everything back with her card."""
+def test_revoke_card_of_unclaimed_account_revokes_all(house: House) -> None:
+    """A survivor who never claimed her account can still revoke everything with her card."""
     agency = house.agency()
     person = house.person(agency)
     house.allow(person, agency)
@@ -331,7 +338,7 @@ def test_giving_needs_nothing_of_an_account_to_be_taken_back(house: House) -> No
 
 
 def claimed(house: House) -> tuple[Person, str]:
-    """Somebody whose PIN is `PIN`, without words: those are slow to make."""
+    """Set the PIN of a survivor to `PIN` and open a session; no passphrase, since those are slow to make."""
     person = house.person()
     with house.context.database.transaction() as connection:
         values = {"pin_hash": house.context.secrets.pin_hash(PIN)}
@@ -346,7 +353,7 @@ def wrong_pin(house: House, token: str) -> Problem:
 
 
 def refused(act: Callable[[], object]) -> Problem:
-    """What someone is told who is not let in."""
+    """Return the problem with which an act is refused; it must be the one 401 for every wrong secret."""
     with pytest.raises(Problem) as problem:
         act()
     assert (problem.value.status, problem.value.code) == (401, "not-let-in")

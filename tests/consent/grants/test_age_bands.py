@@ -1,4 +1,4 @@
-"""Her age group is stated anew only by an agency that may look with her, decides from then on, and changes nothing given."""
+"""Test stating an age band: only an agency fit for second looks may, it decides from then on, and grants stay."""
 
 from dataclasses import replace
 from datetime import timedelta
@@ -37,36 +37,35 @@ def live(house: House, person: Person) -> int:
     return len(house.rows(grant, grant.c.subject_id == person.subject, grant.c.ended_at.is_(None)))
 
 
-def test_from_then_on_the_new_age_decides_and_she_reads_who_said_so(
-    house: House, advocate: Agency, young: Person
-) -> None:
+def test_stated_age_band_decides_later_grants_and_is_recorded(house: House, advocate: Agency, young: Person) -> None:
+    """A pending grant goes on waiting, and a grant that she has given stays, whichever band is stated."""
     clinic = house.agency("health")
     waits = give_grant(house.context, young.subject, Wish(clinic.id, "referral", ["health"]))
     assert live(house, young) == 0
-    for _ in range(2):  # said twice is said once
+    for _ in range(2):  # a repeated statement has no effect
         assert house.call(advocate, STATE, {"ppid": young.ppid, "age_band": "age_18_24"}).status_code == 204
     give_grant(house.context, young.subject, Wish(clinic.id, "service_delivery", ["health"]))
     assert live(house, young) == 1
     assert [row.id for row, _ in second_looks.second_looks_for(house.context, advocate.id)] == [waits], (
-        "what waits goes on waiting"
+        "a pending grant goes on waiting"
     )
-    [line] = [row for row in house.ledger(young) if row.kind == "age.stated"]
-    assert (line.agency, line.detail["age_band"]) == (advocate.id, "age_18_24")
+    [entry] = [row for row in house.ledger(young) if row.kind == "age.stated"]
+    assert (entry.agency, entry.detail["age_band"]) == (advocate.id, "age_18_24")
 
     house.call(advocate, STATE, {"ppid": young.ppid, "age_band": "under_16"})
     give_grant(house.context, young.subject, Wish(clinic.id, "court_support", ["health"]))
-    assert live(house, young) == 1, "younger again: a new yes waits, and what she had given stays"
+    assert live(house, young) == 1, "younger again: the new grant waits, and the given one stays"
 
 
 @pytest.mark.parametrize("sector", ["police", "housing", "justice"])
-def test_who_may_not_look_may_not_make_her_older(house: House, young: Person, sector: str) -> None:
+def test_age_band_from_sector_without_second_look_returns_404(house: House, young: Person, sector: str) -> None:
     agency = house.agency(sector)
     ppid = linked_acts.link(house.context, agency.id, rights.make_link_code(house.context, young.subject).code)
     assert house.call(agency, STATE, {"ppid": ppid, "age_band": "age_18_24"}).status_code == 404
     assert band(house, young) == "under_16"
 
 
-def test_a_stranger_is_told_nothing_and_the_erased_have_no_age(house: House, advocate: Agency, young: Person) -> None:
+def test_age_band_for_unlinked_or_erased_survivor_returns_404(house: House, advocate: Agency, young: Person) -> None:
     stranger = house.agency("ngo")
     for ppid in (young.ppid, "a" * 26):
         answer = house.call(stranger, STATE, {"ppid": ppid, "age_band": "age_18_24"})
@@ -76,8 +75,8 @@ def test_a_stranger_is_told_nothing_and_the_erased_have_no_age(house: House, adv
     assert house.call(advocate, STATE, {"ppid": young.ppid, "age_band": "age_18_24"}).status_code == 404
 
 
-@pytest.mark.parametrize("rule", [Rule(agency="it"), Rule(sector="ngo"), None], ids=["it", "its kind", "a pause"])
-def test_whom_she_shut_out_is_told_nothing_either(
+@pytest.mark.parametrize("rule", [Rule(agency="it"), Rule(sector="ngo"), None], ids=["agency", "sector", "pause"])
+def test_age_band_from_shut_out_agency_returns_404(
     house: House, advocate: Agency, young: Person, rule: Rule | None
 ) -> None:
     if rule is None:
@@ -90,16 +89,15 @@ def test_whom_she_shut_out_is_told_nothing_either(
     assert band(house, young) == "under_16"
 
 
-def test_whom_she_keeps_from_some_things_may_still_say_how_old_she_is(
-    house: House, advocate: Agency, young: Person
-) -> None:
+def test_age_band_from_partly_restricted_agency_is_accepted(house: House, advocate: Agency, young: Person) -> None:
+    """The agency is restricted for one category and one purpose only."""
     for rule in (Rule(agency=advocate.id, category="health"), Rule(agency=advocate.id, purpose="referral")):
         restrict(house.context, young.subject, rule)
     assert house.call(advocate, STATE, {"ppid": young.ppid, "age_band": "age_18_24"}).status_code == 204
 
 
 @pytest.mark.parametrize("age", ["14", "", "age_18", "under 16"])
-def test_an_age_is_one_of_the_groups(house: House, advocate: Agency, young: Person, age: str) -> None:
+def test_age_band_outside_the_codes_returns_400(house: House, advocate: Agency, young: Person, age: str) -> None:
     answer = house.call(advocate, STATE, {"ppid": young.ppid, "age_band": age})
     assert answer.status_code == 400
     assert answer.json()["errors"][0]["member"] == "/age_band"

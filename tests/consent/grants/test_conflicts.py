@@ -1,4 +1,4 @@
-"""Someone she knows works there: that agency gets nothing at all, nobody is named, and nobody there can tell."""
+"""Test a conflict of interest: the agency where she knows somebody gets nothing and cannot tell, and no person is named."""
 
 from collections.abc import Callable
 from uuid import UUID
@@ -16,23 +16,24 @@ from tests.support.consent import House, Person
 WHY = "someone_works_there"
 
 
-def test_an_agency_where_someone_works_gets_nothing_and_it_looks_like_absent(house: House) -> None:
+def test_conflict_restriction_denies_agency_as_if_absent(house: House) -> None:
     agency, other = house.agency(), house.agency()
     person = house.person(agency)
-    mine, others = house.envelope(house.allow(person, agency)), house.envelope(house.allow(person, other))
+    to_agency, to_other = house.envelope(house.allow(person, agency)), house.envelope(house.allow(person, other))
     made = house.my("POST", "/restrictions", house.session(person), {"agency": agency.id, "reason": WHY})
 
     assert made.status_code == 201
-    closed, never = house.open(agency, mine), house.open(agency, "fw1.bmV2ZXI")
+    closed, never = house.open(agency, to_agency), house.open(agency, "fw1.bmV2ZXI")
     assert (closed.status_code, closed.content) == (404, never.content)
-    assert house.open(other, others).status_code == 200
+    assert house.open(other, to_other).status_code == 200
     house.allow(person, agency, "legal")
-    assert house.open(agency, mine).status_code == 404, "a new grant does not reopen it"
+    assert house.open(agency, to_agency).status_code == 404, "a new grant does not reopen it"
     grants.lift_restriction(house.context, person.subject, UUID(made.json()["id"]))
-    assert house.open(agency, mine).status_code == 200
+    assert house.open(agency, to_agency).status_code == 200
 
 
-def test_by_what_may_be_sealed_for_others_nobody_there_can_tell_a_conflict_from_a_pause(house: House) -> None:
+def test_sealing_answer_is_equal_for_conflict_and_pause(house: House) -> None:
+    """The agency where somebody works asks to send about her to another agency."""
     agency, other = house.agency(), house.agency()
 
     def told(act: Callable[[Person], object]) -> list[object]:
@@ -50,7 +51,8 @@ def test_by_what_may_be_sealed_for_others_nobody_there_can_tell_a_conflict_from_
     assert closed == paused == [(True, None, False)] * 2
 
 
-def test_what_she_keeps_from_one_agency_only_in_part_or_from_others_stops_no_referral(house: House) -> None:
+def test_partial_or_unrelated_restriction_stops_no_referral(house: House) -> None:
+    """Restrictions of the sender for one category or purpose, and of a third agency, do not matter."""
     agency, other = house.agency(), house.agency("health")
     person = house.person(agency)
     house.allow(person, other)
@@ -64,7 +66,8 @@ def test_what_she_keeps_from_one_agency_only_in_part_or_from_others_stops_no_ref
     assert decisions(house, [asked])[0]["seal"]["categories"] == ["summary"]
 
 
-def test_no_name_of_anybody_has_room_in_it(house: House) -> None:
+def test_restriction_with_free_text_is_refused(house: House) -> None:
+    """No member takes the name of a person, and a reason is accepted only with an agency alone."""
     agency = house.agency()
     person = house.person(agency)
     token = house.session(person)
@@ -82,7 +85,7 @@ def test_no_name_of_anybody_has_room_in_it(house: House) -> None:
     assert house.rows(restriction, restriction.c.subject_id == person.subject) == []
 
 
-def test_she_alone_sees_why(house: House) -> None:
+def test_survivor_sees_the_reasons_of_her_restrictions(house: House) -> None:
     agency = house.agency()
     person = house.person(agency)
     grants.restrict(house.context, person.subject, Rule(agency=agency.id, reason=WHY))
@@ -90,10 +93,10 @@ def test_she_alone_sees_why(house: House) -> None:
 
     seen = house.my("GET", "/restrictions", house.session(person)).json()["restrictions"]
     assert [row["reason"] for row in seen] == ["fear_of_harm", WHY]
-    lines = [row.detail["reason"] for row in house.ledger(person) if row.kind == "restriction.added"]
-    assert lines == [WHY, "fear_of_harm"]
+    recorded = [row.detail["reason"] for row in house.ledger(person) if row.kind == "restriction.added"]
+    assert recorded == [WHY, "fear_of_harm"]
 
 
-def test_a_reason_alone_forbids_nothing(house: House) -> None:
+def test_restriction_with_a_reason_alone_returns_400(house: House) -> None:
     with pytest.raises(Problem, match="400"):
         grants.restrict(house.context, house.person().subject, Rule(reason="fear_of_harm"))

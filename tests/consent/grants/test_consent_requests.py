@@ -1,4 +1,4 @@
-"""Agencies may ask, and cannot press: one question for one thing, an end to each, and a "not now" that nobody sees."""
+"""Test consent requests: agencies may ask but cannot press, each request expires, and her "not now" stays unseen."""
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -23,7 +23,7 @@ def ask(house: House, agency: Agency, person: Person, *categories: str, purpose:
     return linked_acts.ask(house.context, agency.id, person.ppid, Wish(agency.id, purpose, categories or ("contact",)))
 
 
-def test_asking_the_same_again_shows_her_nothing_new(house: House) -> None:
+def test_repeated_consent_request_returns_the_first(house: House) -> None:
     agency = house.agency()
     person = house.person(agency)
     first = ask(house, agency, person, "contact", "summary")
@@ -34,7 +34,8 @@ def test_asking_the_same_again_shows_her_nothing_new(house: House) -> None:
     assert ask(house, agency, person, "contact", "summary", purpose="court_support") != first
 
 
-def test_nobody_learns_by_asking_again_whether_she_said_no(house: House) -> None:
+def test_repeated_request_answers_alike_after_no_and_silence(house: House) -> None:
+    """After fourteen days, both survivors can be asked anew."""
     agency = house.agency()
     silent, unwilling = house.person(agency), house.person(agency)
     asked = {person.subject: ask(house, agency, person) for person in (silent, unwilling)}
@@ -50,7 +51,7 @@ def test_nobody_learns_by_asking_again_whether_she_said_no(house: House) -> None
         assert ask(house, agency, person) != asked[person.subject], "she may be asked again after a while"
 
 
-def test_a_request_ends_by_itself(house: House) -> None:
+def test_consent_request_expires_after_fourteen_days(house: House) -> None:
     agency = house.agency()
     person = house.person(agency)
     name = ask(house, agency, person)
@@ -66,7 +67,7 @@ def test_a_request_ends_by_itself(house: House) -> None:
     assert [row["id"] for row in copy["requests"]] == [str(name)]
 
 
-def test_after_a_yes_and_its_end_she_may_be_asked_again(house: House) -> None:
+def test_request_after_an_accepted_and_revoked_grant_is_new(house: House) -> None:
     agency = house.agency()
     person = house.person(agency)
     first = ask(house, agency, person)
@@ -77,7 +78,8 @@ def test_after_a_yes_and_its_end_she_may_be_asked_again(house: House) -> None:
     assert ask(house, agency, person) != first
 
 
-def test_nobody_learns_by_asking_again_whether_she_said_yes_to_another_agency(house: House) -> None:
+def test_repeated_request_for_another_agency_hides_her_yes(house: House) -> None:
+    """The asking agency gets the same answer while she is silent, after her yes and after its revocation."""
     asking, other = house.agency(), house.agency()
     silent, willing = house.person(asking), house.person(asking)
     wish = {"agency": other.id, "purpose": "referral", "categories": ["contact"]}
@@ -92,10 +94,11 @@ def test_nobody_learns_by_asking_again_whether_she_said_yes_to_another_agency(ho
     assert [again(person) for person in (silent, willing)] == list(first.values())
     grants.revoke_grant(house.context, willing.subject, made)
     assert [again(person) for person in (silent, willing)] == list(first.values())
-    assert waiting(house, willing) == [], "nor is she pressed"
+    assert waiting(house, willing) == [], "she is not asked again either"
 
 
-def test_five_questions_in_two_weeks_are_enough_whatever_she_answers(house: House) -> None:
+def test_sixth_request_in_two_weeks_returns_429(house: House) -> None:
+    """Her answers do not matter, an equal request is not counted again, and another agency has its own count."""
     agency, other = house.agency(), house.agency()
     person = house.person(agency)
     known_as = linked_acts.link(house.context, other.id, rights.make_link_code(house.context, person.subject).code)
@@ -109,13 +112,13 @@ def test_five_questions_in_two_weeks_are_enough_whatever_she_answers(house: Hous
     with pytest.raises(Problem) as problem:
         ask(house, agency, person, "family")
     assert (problem.value.status, problem.value.code) == (429, "asked-enough")
-    assert ask(house, agency, person, "contact") == first, "the same again is no new question"
+    assert ask(house, agency, person, "contact") == first, "an equal request is not a new one"
     linked_acts.ask(house.context, other.id, known_as, Wish(other.id, "referral", ["family"]))
     house.clock.move(OPEN)
     ask(house, agency, person, "family")
 
 
-def test_of_the_same_question_asked_many_times_at_once_one_is_kept(house: House) -> None:
+def test_concurrent_equal_requests_are_stored_once(house: House) -> None:
     agency = house.agency()
     person, ready = house.person(agency), threading.Barrier(5)
 

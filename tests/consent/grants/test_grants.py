@@ -1,4 +1,4 @@
-"""Giving and taking back: every change counts, what has ended stays ended, and only she changes what is hers."""
+"""Test grants, restrictions, pause and requests: every change raises the epoch, an ended grant stays ended."""
 
 import json
 from collections.abc import Callable
@@ -21,7 +21,7 @@ from tests.support.clocks import NOON
 from tests.support.consent import Agency, House, Person, change_standing
 
 
-def test_a_grant_keeps_what_she_said_yes_to_and_the_notice_she_saw(house: House) -> None:
+def test_grant_stores_her_wish_and_the_privacy_notice_shown(house: House) -> None:
     agency = house.agency()
     person = house.person(agency, language="fr")
     name = give(house, person, agency, categories=["summary", "housing", "summary"], days=10)
@@ -36,7 +36,7 @@ def test_a_grant_keeps_what_she_said_yes_to_and_the_notice_she_saw(house: House)
     assert (told.kind, told.agency, told.detail["notice_sha256"]) == ("grant.given", agency.id, notice("fr").sha256)
 
 
-def test_a_grant_lasts_thirty_days_unless_she_says_otherwise_and_ninety_at_most(house: House) -> None:
+def test_grant_lasts_thirty_days_by_default_and_up_to_ninety(house: House) -> None:
     agency, person = house.agency(), house.person()
     assert grant_row(house, give(house, person, agency)).valid_until == NOON + timedelta(days=30)
     assert grant_row(house, give(house, person, agency, days=90)).valid_until == NOON + timedelta(days=90)
@@ -58,7 +58,7 @@ def test_a_grant_lasts_thirty_days_unless_she_says_otherwise_and_ninety_at_most(
         ({"categories": ["*"]}, "/categories"),
     ],
 )
-def test_a_wish_that_cannot_be_is_refused_and_nothing_changes(house: House, wish: dict[str, Any], member: str) -> None:
+def test_invalid_wish_returns_400_and_changes_nothing(house: House, wish: dict[str, Any], member: str) -> None:
     agency, person = house.agency(), house.person()
     with pytest.raises(Problem) as problem:
         give(house, person, **{"agency": agency, **wish})
@@ -69,7 +69,7 @@ def test_a_wish_that_cannot_be_is_refused_and_nothing_changes(house: House, wish
     assert house.kinds(person) == ["registered"]
 
 
-def test_police_never_get_immigration_whatever_she_says(house: House) -> None:
+def test_grant_of_immigration_to_police_is_refused(house: House) -> None:
     police, person = house.agency("police"), house.person()
     with pytest.raises(Problem) as problem:
         give(house, person, police, categories=["summary", "immigration"])
@@ -78,14 +78,14 @@ def test_police_never_get_immigration_whatever_she_says(house: House) -> None:
     assert grant_row(house, give(house, person, police, categories=["summary"])).agency == police.id
 
 
-def test_a_suspended_agency_is_given_nothing(house: House) -> None:
+def test_grant_to_a_suspended_agency_is_refused(house: House) -> None:
     agency, person = house.agency(standing="suspended"), house.person()
 
     with pytest.raises(Problem, match="400"):
         give(house, person, agency)
 
 
-def test_the_epoch_grows_with_every_change(house: House) -> None:
+def test_epoch_rises_by_one_with_every_change(house: House) -> None:
     agency = house.agency()
     person = house.person(agency)
     context, her = house.context, person.subject
@@ -107,11 +107,11 @@ def test_the_epoch_grows_with_every_change(house: House) -> None:
     for number, act in enumerate(acts, 1):
         act()
         assert house.epoch(person) == number
-        # Erasing is the last: after it there is nothing left to read.
-        assert [line.detail["epoch"] for line in house.ledger(person)[-1:]] == [number] * (number < len(acts))
+        # The erasure comes last: after it, no entry can be read.
+        assert [entry.detail["epoch"] for entry in house.ledger(person)[-1:]] == [number] * (number < len(acts))
 
 
-def test_a_revoked_grant_has_ended_for_good_and_its_key_is_gone(house: House) -> None:
+def test_revoked_grant_ends_and_its_key_is_destroyed(house: House) -> None:
     agency = house.agency()
     person = house.person(agency)
     name = give(house, person, agency)
@@ -138,7 +138,7 @@ def test_revoking_again_succeeds_and_changes_nothing(house: House) -> None:
     assert len(ended_events(house, name)) == 1
 
 
-def test_a_new_grant_does_not_wake_an_old_one(house: House) -> None:
+def test_new_grant_does_not_revive_a_revoked_one(house: House) -> None:
     agency, person = house.agency(), house.person()
     old = give(house, person, agency)
     before = house.envelope(old)
@@ -151,7 +151,8 @@ def test_a_new_grant_does_not_wake_an_old_one(house: House) -> None:
     assert house.open(agency, house.envelope(new)).status_code == 200
 
 
-def test_nobody_revokes_for_another(house: House) -> None:
+def test_revoking_another_survivors_grant_returns_404(house: House) -> None:
+    """The answer equals that for a grant that does not exist."""
     agency, person, other = house.agency(), house.person(), house.person()
     name = give(house, person, agency)
     before = house.epoch(person), house.epoch(other)
@@ -167,7 +168,7 @@ def test_nobody_revokes_for_another(house: House) -> None:
     assert house.open(agency, house.envelope(name)).status_code == 200
 
 
-def test_revoking_all_ends_every_grant_once_and_hers_only(house: House) -> None:
+def test_revoking_all_ends_only_her_grants_and_each_once(house: House) -> None:
     one, two = house.agency(), house.agency()
     person, other = house.person(), house.person()
     names = [give(house, person, one), give(house, person, two), give(house, person, one, days=5)]
@@ -181,13 +182,13 @@ def test_revoking_all_ends_every_grant_once_and_hers_only(house: House) -> None:
     assert house.kinds(person)[-1] == "nothing.to.end"
 
 
-def test_her_word_to_an_agency_ends_all_or_what_one_agency_may_see(house: House) -> None:
+def test_revocation_on_her_word_ends_all_or_one_agencys_grants(house: House) -> None:
     told, one, two = house.agency(), house.agency(), house.agency()
     person = house.person(told)
     to_one, to_two = give(house, person, one), give(house, person, two)
 
     answer = house.call(told, "/consent/v1/revocations", {"ppid": person.ppid, "agency": one.id})
-    assert (answer.status_code, answer.content) == (204, b""), "the answer tells how much there was"
+    assert (answer.status_code, answer.content) == (204, b""), "the answer must not tell how much there was to end"
     assert (grant_row(house, to_one).end_reason, grant_row(house, to_two).end_reason) == ("revoked", None)
     said = [row.detail["told_to"] for row in house.ledger(person) if row.kind == "grant.ended"]
     assert said == [told.id]
@@ -195,7 +196,7 @@ def test_her_word_to_an_agency_ends_all_or_what_one_agency_may_see(house: House)
     assert grant_row(house, to_two).end_reason == "revoked"
 
 
-def test_an_agency_that_is_not_linked_speaks_for_nobody(house: House) -> None:
+def test_revocation_by_an_unlinked_agency_returns_404(house: House) -> None:
     linked, other = house.agency(), house.agency()
     person = house.person(linked)
     name = give(house, person, other)
@@ -206,7 +207,7 @@ def test_an_agency_that_is_not_linked_speaks_for_nobody(house: House) -> None:
     assert grant_row(house, name).ended_at is None
 
 
-def test_a_restriction_wins_at_once_and_lifting_it_gives_back(house: House) -> None:
+def test_restriction_stops_openings_until_it_is_lifted(house: House) -> None:
     agency, person = house.agency("health"), house.person()
     envelope = house.envelope(give(house, person, agency))
     name = grants.restrict(house.context, person.subject, Rule(sector="health"))
@@ -229,7 +230,7 @@ def test_a_restriction_wins_at_once_and_lifting_it_gives_back(house: House) -> N
         (Rule(purpose="other"), "/purpose"),
     ],
 )
-def test_a_restriction_that_says_nothing_is_refused(house: House, rule: Rule, member: str) -> None:
+def test_empty_or_unknown_restriction_is_refused(house: House, rule: Rule, member: str) -> None:
     person = house.person()
     with pytest.raises(Problem) as problem:
         grants.restrict(house.context, person.subject, rule)
@@ -238,7 +239,7 @@ def test_a_restriction_that_says_nothing_is_refused(house: House, rule: Rule, me
     assert house.epoch(person) == 0
 
 
-def test_nobody_lifts_anothers_restriction(house: House) -> None:
+def test_lifting_another_survivors_restriction_returns_404(house: House) -> None:
     person, other = house.person(), house.person()
     name = grants.restrict(house.context, person.subject, Rule(sector="health"))
 
@@ -247,7 +248,7 @@ def test_nobody_lifts_anothers_restriction(house: House) -> None:
     assert house.rows(restriction, restriction.c.id == name)[0].lifted_at is None
 
 
-def test_a_pause_stops_everything_and_keeps_every_grant_and_key(house: House) -> None:
+def test_pause_stops_openings_and_keeps_grants_and_keys(house: House) -> None:
     agency, person = house.agency(), house.person()
     name = give(house, person, agency)
     envelope = house.envelope(name)
@@ -262,7 +263,7 @@ def test_a_pause_stops_everything_and_keeps_every_grant_and_key(house: House) ->
     assert kinds == ["paused", "paused", "resumed"]
 
 
-def test_a_request_is_answered_once(house: House) -> None:
+def test_answered_request_returns_404_when_answered_again(house: House) -> None:
     asking, agency = house.agency(), house.agency()
     person = house.person(asking)
     wishes = [Wish(agency.id, purpose, ["contact", "summary"]) for purpose in ("referral", "court_support")]
@@ -285,7 +286,8 @@ def test_a_request_is_answered_once(house: House) -> None:
     assert len(house.rows(grant, grant.c.subject_id == person.subject)) == 1
 
 
-def test_nobody_answers_for_another_and_a_yes_that_cannot_be_leaves_the_request_open(house: House) -> None:
+def test_refused_answer_leaves_the_request_open(house: House) -> None:
+    """Refused: another survivor's answer (404), and a yes to what policy forbids (400)."""
     agency = house.agency("police")
     person, other = house.person(agency), house.person()
     request = linked_acts.ask(house.context, agency.id, person.ppid, Wish(agency.id, "referral", ["immigration"]))
@@ -297,7 +299,8 @@ def test_nobody_answers_for_another_and_a_yes_that_cannot_be_leaves_the_request_
     assert house.rows(grant, grant.c.subject_id == person.subject) == []
 
 
-def test_a_grant_is_dead_at_its_last_instant_and_its_key_is_destroyed_soon_after(house: House) -> None:
+def test_grant_stops_at_its_end_and_cleanup_destroys_its_key(house: House) -> None:
+    """The cleanup of lapsed grants ends only what is due, and a second run changes nothing."""
     agency = house.agency()
     person, other = house.person(), house.person()
     short, long = give(house, person, agency, days=1), give(house, person, agency, days=2)
@@ -318,30 +321,29 @@ def test_a_grant_is_dead_at_its_last_instant_and_its_key_is_destroyed_soon_after
     assert house.epoch(person) == before
 
 
-def test_ending_what_has_lapsed_goes_on_past_somebody_who_is_just_being_erased(
-    house: House, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_ending_lapsed_grants_skips_a_survivor_erased_meanwhile(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """She is erased after the lapsed grants were read; the others are still ended."""
     agency = house.agency()
     people = [house.person() for _ in range(3)]
     names = [give(house, person, agency, days=1) for person in people]
     house.clock.move(timedelta(days=1))
     first = min(people, key=lambda person: person.subject)
-    look = permissions.lapsed_grants
+    find = permissions.lapsed_grants
 
-    def look_and_lose_her(*arguments: Any) -> Any:
-        found = look(*arguments)
+    def find_and_erase(*arguments: Any) -> Any:
+        found = find(*arguments)
         rights.erase(house.context, first.subject)
         return found
 
-    monkeypatch.setattr(permissions, "lapsed_grants", look_and_lose_her)
+    monkeypatch.setattr(permissions, "lapsed_grants", find_and_erase)
     grants.end_lapsed(house.context, limit=10_000)
 
     reasons = [grant_row(house, name).end_reason for name in names]
     assert reasons == ["erased" if person is first else "expired" for person in people]
 
 
-def test_what_is_given_twice_within_minutes_is_one_grant(house: House) -> None:
-    """A lost answer or a double press must not leave a second grant that outlives the taking back of the first."""
+def test_equal_grant_within_minutes_returns_the_first(house: House) -> None:
+    """A lost answer or a double press must not leave a second grant that outlives the revocation of the first."""
     agency, person = house.agency(), house.person()
     first = give(house, person, agency)
     house.clock.move(timedelta(minutes=9))
@@ -351,8 +353,8 @@ def test_what_is_given_twice_within_minutes_is_one_grant(house: House) -> None:
     assert give(house, person, agency) != first
 
 
-def test_what_is_forbidden_twice_is_one_restriction(house: House) -> None:
-    """A button pressed twice must not leave a second never that outlives the lifting of the first."""
+def test_equal_restriction_returns_the_first(house: House) -> None:
+    """A double press must not leave a second restriction that outlives the lifting of the first."""
     agency, person = house.agency("health"), house.person()
     envelope = house.envelope(give(house, person, agency))
     context, rule = house.context, Rule(sector="health", category="summary")
@@ -368,7 +370,7 @@ def test_what_is_forbidden_twice_is_one_restriction(house: House) -> None:
     assert len({first, *made, grants.restrict(context, person.subject, told_why)}) == 7
 
 
-def test_of_an_erased_survivor_nothing_can_be_changed(house: House) -> None:
+def test_change_of_an_erased_survivor_returns_404(house: House) -> None:
     agency, person = house.agency(), house.person()
     name = give(house, person, agency)
     rights.erase(house.context, person.subject)
@@ -386,7 +388,7 @@ def test_of_an_erased_survivor_nothing_can_be_changed(house: House) -> None:
     assert house.rows(subject, subject.c.id == person.subject)[0].state == "erased"
 
 
-def test_an_agency_that_is_suspended_opens_nothing_more(house: House) -> None:
+def test_opening_by_a_suspended_agency_returns_403(house: House) -> None:
     agency, person = house.agency(), house.person()
     envelope = house.envelope(give(house, person, agency))
     change_standing(house.context, agency.id, agency.sector, "suspended", 2)
@@ -404,7 +406,7 @@ def give(
     days: int | None = None,
     **wish: Any,
 ) -> UUID:
-    """A grant for a referral."""
+    """Give a grant, for referrals unless another purpose is named; return its id."""
     name = agency if isinstance(agency, str) else agency.id
     return grants.give_grant(
         house.context, person.subject, Wish(name, wish.get("purpose", "referral"), categories, days)
@@ -412,7 +414,7 @@ def give(
 
 
 def fresh(house: House, agency: Agency) -> Agency:
-    """The agency with a token of this hour."""
+    """Return the agency with a token issued at the present hour."""
     return Agency(agency.id, agency.sector, agency.clock, agency.key, house.signer.token(agency.id, agency.key))
 
 
@@ -425,7 +427,7 @@ def key_row(house: House, name: UUID) -> Any:
 
 
 def ended_events(house: House, name: UUID) -> list[Any]:
-    """What the world is told of a grant's end."""
+    """Return the payloads of the published events that tell the end of this grant."""
     table = plumbing.outbox.table
     rows = house.rows(table, table.c.type == "grant.ended.v1", table.c.aggregateid == str(name))
     return [json.loads(row.payload) for row in rows]

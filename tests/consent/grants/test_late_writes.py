@@ -1,4 +1,4 @@
-"""Whatever is written about her in the moment in which she erases herself is gone with her, or is never written."""
+"""Test that a write about a survivor at the moment of her erasure is erased too, or is never written."""
 
 import threading
 from collections.abc import Callable
@@ -30,9 +30,9 @@ from tests.support.hubs import eventually
 from tests.support.phone import Phone
 
 PIN = "271828"
-PATIENCE = 20.0
+WAIT_SECONDS = 20.0
 STAY = {grant, grant_key, audit_key, notice}
-"""Ended grants and notices are codes, and of keys only stays that they are no more: see `stays_unreadable`."""
+"""Tables whose rows may stay: ended grants and notices hold codes, and key rows hold no key; see `stays_unreadable`."""
 TOMBSTONE = {"id", "state", "epoch", "language", "created_at"}
 Act = Callable[[], object]
 GONE, NOBODY = 401, 404
@@ -72,7 +72,7 @@ def check_letter(house: House, agency: Agency, person: Person) -> Act:
 
 
 def phone_of(house: House, person: Person) -> tuple[Phone, Act]:
-    """A phone, and the adding of its key."""
+    """Return a phone, and the act that adds its key."""
     phone = Phone(house.url)
     made = phone.make(passkeys.options_to_add(house.context, house.url, "token", person.subject))
     return phone, lambda: passkeys.add(house.context, house.url, "token", person.subject, made)
@@ -151,8 +151,8 @@ def claim(house: House, _agency: Agency, person: Person) -> Act:
 
 
 def come_in(house: House, _agency: Agency, person: Person) -> Act:
-    words = sessions.claim(house.context, person.claim_code, PIN).passphrase
-    return lambda: sessions.come_in(house.context, words)
+    passphrase = sessions.claim(house.context, person.claim_code, PIN).passphrase
+    return lambda: sessions.come_in(house.context, passphrase)
 
 
 def give_pin(house: House, _agency: Agency, person: Person) -> Act:
@@ -172,7 +172,7 @@ def set_pin(house: House, _agency: Agency, person: Person) -> Act:
     return lambda: new_pin.new_pin(house.context, here, PIN)
 
 
-def set_words(house: House, _agency: Agency, person: Person) -> Act:
+def set_passphrase(house: House, _agency: Agency, person: Person) -> Act:
     here = house.here(person, stepped_up=True)
     return lambda: new_passphrase.new_passphrase(house.context, here)
 
@@ -181,7 +181,7 @@ def speak(house: House, _agency: Agency, person: Person) -> Act:
     return lambda: preferences.speak(house.context, person.subject, "fr")
 
 
-# What each is told who comes too late; None where nobody has to be told anything.
+# The status that each act gets after the erasure; None where it is not refused.
 WRITES: dict[Callable[[House, Agency, Person], Act], int | None] = {
     save_contact: GONE,
     make_link_code: GONE,
@@ -196,7 +196,7 @@ WRITES: dict[Callable[[House, Agency, Person], Act], int | None] = {
     give_pin: GONE,
     give_pin_at_once: GONE,
     set_pin: GONE,
-    set_words: GONE,
+    set_passphrase: GONE,
     speak: GONE,
     claim: GONE,
     come_in: GONE,
@@ -210,7 +210,7 @@ WRITES: dict[Callable[[House, Agency, Person], Act], int | None] = {
     open_closed: NOBODY,
 }
 each_write = pytest.mark.parametrize("write", WRITES, ids=lambda write: write.__name__)
-# On SQLite one writes at a time, so that nothing can be written while an erasure is under way.
+# SQLite has one writer at a time, so that no write can overlap an erasure.
 only_postgresql = pytest.mark.parametrize("shared_house", ["postgresql"], indirect=True)
 
 ONE_TRANSACTION = {
@@ -239,7 +239,7 @@ ONE_TRANSACTION = {
     "rights.make_link_code",
     "preferences.speak",
 }
-"""What the acts above go through."""
+"""The functions with transactions that the acts above use."""
 NEW_TO_THE_HUB = {"sessions.register"}
 ADD_NOTHING = {
     "sessions.find_session",
@@ -251,7 +251,7 @@ ADD_NOTHING = {
     "push.push_due",
     "restore._give_up_lost_keys",
 }
-"""They change or remove rows that an erasure removes; what is pushed is acknowledged as what is polled."""
+"""They change or remove rows that an erasure removes; a push acknowledges in the same way as a poll."""
 ABOUT_NOBODY = {
     "push.forget_place",
     "push.set_place",
@@ -265,8 +265,8 @@ ABOUT_NOBODY = {
 }
 
 
-def test_every_transaction_of_its_own_is_tried_here_or_writes_nothing_about_anybody() -> None:
-    """Whoever adds one has to decide here. All others are changes, which hold her alone and look whether she is there."""
+def test_every_direct_transaction_is_classified_here() -> None:
+    """A new transaction has to be listed here. All others are changes, which lock her row and check that she is there."""
     found = set()
     for name in modules("services/consent/handlers"):
         for function in functions(parsed(name)):
@@ -276,8 +276,8 @@ def test_every_transaction_of_its_own_is_tried_here_or_writes_nothing_about_anyb
 
 
 @each_write
-def test_what_comes_after_her_erasure_leaves_nothing(house: House, write: Any) -> None:
-    """She was still there when the caller was let in."""
+def test_write_after_erasure_leaves_nothing(house: House, write: Any) -> None:
+    """The caller was authenticated before the erasure; the write comes after it."""
     agency = house.agency("ngo")
     person = house.person(agency)
     act = write(house, agency, person)
@@ -290,7 +290,8 @@ def test_what_comes_after_her_erasure_leaves_nothing(house: House, write: Any) -
 
 @only_postgresql
 @each_write
-def test_what_begins_while_she_is_erased_leaves_nothing(house: House, write: Any) -> None:
+def test_write_begun_during_erasure_leaves_nothing(house: House, write: Any) -> None:
+    """The write begins when the erasure is about to commit."""
     agency = house.agency("ngo")
     person = house.person(agency)
     act = write(house, agency, person)
@@ -302,7 +303,8 @@ def test_what_begins_while_she_is_erased_leaves_nothing(house: House, write: Any
 
 @only_postgresql
 @each_write
-def test_what_is_under_way_when_she_erases_goes_with_her(house: House, write: Any) -> None:
+def test_write_under_way_at_erasure_leaves_nothing(house: House, write: Any) -> None:
+    """The erasure begins when the write is about to commit."""
     agency = house.agency("ngo")
     person = house.person(agency)
     act = write(house, agency, person)
@@ -314,7 +316,7 @@ def test_what_is_under_way_when_she_erases_goes_with_her(house: House, write: An
 
 
 def told(act: Act) -> int | None:
-    """With which status an act is refused, None if it is not."""
+    """Return the status with which an act is refused, None if it is not."""
     try:
         act()
     except Problem as problem:
@@ -323,7 +325,7 @@ def told(act: Act) -> int | None:
 
 
 def left(house: House, person: Person) -> dict[str, Any]:
-    """Whatever is there of somebody who was erased, and should not be."""
+    """Return rows and columns that are left of an erased survivor and should not be."""
     about = [table for table in metadata.sorted_tables if "subject_id" in table.c]
     found = {table.name: house.rows(table, table.c.subject_id == person.subject) for table in about}
     stays = {table.name for table in STAY if all(map(stays_unreadable, found[table.name]))}
@@ -333,19 +335,25 @@ def left(house: House, person: Person) -> dict[str, Any]:
 
 
 def stays_unreadable(row: Any) -> bool:
-    """Whether a grant has ended and a key is no more; a notice names her until its agency has acknowledged it."""
+    """Return whether a row has no key and, if it is a grant, has ended; notices always pass.
+
+    A notice names her until its agency has acknowledged it.
+    """
     values = row._mapping
     return values.get("wrapped") is None and ("end_reason" not in values or values["end_reason"] is not None)
 
 
 def meeting(database: Database, first: Act, second: Act) -> tuple[Future[object], Future[object]]:
-    """Two acts at once: the second begins when the first is about to commit, which it does when the other waits or ends."""
+    """Run two acts at once: the second begins when the first is about to commit.
+
+    The first commits when the second waits for a lock or has ended.
+    """
     about_to, go_on, one = threading.Event(), threading.Event(), set[int]()
 
     def stop(_connection: object) -> None:
         if threading.get_ident() in one and not about_to.is_set():
             about_to.set()
-            assert go_on.wait(PATIENCE)
+            assert go_on.wait(WAIT_SECONDS)
 
     def stopping() -> object:
         one.add(threading.get_ident())
@@ -358,7 +366,7 @@ def meeting(database: Database, first: Act, second: Act) -> tuple[Future[object]
     try:
         with ThreadPoolExecutor(2) as pool, database.reading() as connection:
             began = pool.submit(stopping)
-            assert about_to.wait(PATIENCE)
+            assert about_to.wait(WAIT_SECONDS)
             met = pool.submit(second)
             eventually(lambda: met.done() or connection.scalar(waiting))
             go_on.set()

@@ -1,4 +1,4 @@
-"""What a young person would allow waits for a second look where policy says so, is no grant until then, and says why."""
+"""Test second looks: where policy says so, a young person's grant stays pending until an agency agrees, and says why."""
 
 from collections.abc import Callable
 from datetime import timedelta
@@ -21,11 +21,11 @@ from services.consent.store import subjects
 from tests.support.consent import Agency, House, Person
 from tests.support.receiver import catch_up
 
-LOOKS = "/consent/v1/second-looks"
+SECOND_LOOKS = "/consent/v1/second-looks"
 
 
 def young(house: House, agency: Agency, band: str | None = "under_16", language: str = "en") -> Person:
-    """Somebody whose age an agency has stated."""
+    """Register a survivor whose age band an agency has stated."""
     answer = house.call(agency, "/consent/v1/subjects", {"language": language, "age_band": band}).json()
     with house.context.database.reading() as connection:
         subject = subjects.linked(connection, [(agency.id, answer["ppid"])])[agency.id, answer["ppid"]]
@@ -37,7 +37,7 @@ def give(house: House, person: Person, to: Agency, *categories: str, **more: Any
     return house.my("POST", "/grants", house.session(person, stepped_up=True), body)
 
 
-def test_what_a_young_person_allows_waits_and_she_is_told_why(house: House) -> None:
+def test_grant_by_a_young_person_waits_and_says_why(house: House) -> None:
     advocate, clinic = house.agency("ngo"), house.agency("health")
     person = young(house, advocate)
     given = give(house, person, clinic, "health").json()
@@ -52,7 +52,8 @@ def test_what_a_young_person_allows_waits_and_she_is_told_why(house: House) -> N
     assert give(house, french, clinic, "health").json()["why"] == duty_rules().second_look_why["fr"]
 
 
-def test_only_the_named_agency_looks_and_its_yes_makes_exactly_what_she_wished(house: House) -> None:
+def test_agreeing_second_look_by_named_agency_makes_her_grant(house: House) -> None:
+    """Other agencies see nothing of it, the grant is what she wished, and its days count from the agreement."""
     advocate, other, clinic = house.agency("ngo"), house.agency("ngo"), house.agency("health")
     person = young(house, advocate)
     name = give(house, person, clinic, "health", "summary", days=7).json()["id"]
@@ -75,13 +76,13 @@ def test_only_the_named_agency_looks_and_its_yes_makes_exactly_what_she_wished(h
 
     [made] = live(house, person)
     assert (str(made.id), made.agency, made.categories) == (name, clinic.id, ["health", "summary"])
-    assert made.valid_until == house.clock.now() + timedelta(days=7), "her days begin when it begins"
+    assert made.valid_until == house.clock.now() + timedelta(days=7), "her days count from the agreement"
     assert house.open(clinic, house.envelope(made.id)).status_code == 200
     assert house.my("GET", "/waiting", house.session(person)).json() == {"waiting": []}
     assert house.call(advocate, path, {"agree": True}).status_code == 404
 
 
-def test_a_no_ends_it_and_makes_nothing(house: House) -> None:
+def test_declined_second_look_makes_no_grant(house: House) -> None:
     advocate, clinic = house.agency("ngo"), house.agency("health")
     person = young(house, advocate)
     name = give(house, person, clinic).json()["id"]
@@ -95,7 +96,7 @@ def test_a_no_ends_it_and_makes_nothing(house: House) -> None:
 
 
 @pytest.mark.parametrize("how", ["card", "her word", "her word about it", "one", "erase"])
-def test_what_was_taken_back_while_it_waited_never_becomes_a_grant(house: House, how: str) -> None:
+def test_pending_grant_taken_back_never_becomes_a_grant(house: House, how: str) -> None:
     advocate, clinic = house.agency("ngo"), house.agency("health")
     person = young(house, advocate)
     name = give(house, person, clinic).json()["id"]
@@ -114,7 +115,7 @@ def test_what_was_taken_back_while_it_waited_never_becomes_a_grant(house: House,
     assert live(house, person) == []
 
 
-def test_her_word_about_another_agency_leaves_what_waits(house: House) -> None:
+def test_revocation_for_another_agency_keeps_pending_grant(house: House) -> None:
     advocate, clinic, other = house.agency("ngo"), house.agency("health"), house.agency("health")
     person = young(house, advocate)
     name = give(house, person, clinic).json()["id"]
@@ -124,7 +125,7 @@ def test_her_word_about_another_agency_leaves_what_waits(house: House) -> None:
     assert [str(row.id) for row in live(house, person)] == [name]
 
 
-def test_nobody_takes_back_what_waits_for_another(house: House) -> None:
+def test_taking_back_anothers_pending_grant_returns_404(house: House) -> None:
     advocate, clinic = house.agency("ngo"), house.agency("health")
     person, other = young(house, advocate), house.person()
     name = give(house, person, clinic).json()["id"]
@@ -133,7 +134,7 @@ def test_nobody_takes_back_what_waits_for_another(house: House) -> None:
     second_looks.look(house.context, advocate.id, UUID(name), agree=True)
 
 
-def test_what_nobody_looks_at_ends_by_itself(house: House) -> None:
+def test_pending_grant_expires_after_fourteen_days(house: House) -> None:
     advocate, clinic = house.agency("ngo"), house.agency("health")
     person = young(house, advocate)
     name = UUID(give(house, person, clinic).json()["id"])
@@ -144,7 +145,7 @@ def test_what_nobody_looks_at_ends_by_itself(house: House) -> None:
         second_looks.look(house.context, advocate.id, name, agree=True)
 
 
-def test_the_same_wish_twice_waits_once(house: House) -> None:
+def test_equal_wish_is_pending_once(house: House) -> None:
     advocate, clinic = house.agency("ngo"), house.agency("health")
     person = young(house, advocate)
     first, second = give(house, person, clinic).json(), give(house, person, clinic).json()
@@ -154,24 +155,25 @@ def test_the_same_wish_twice_waits_once(house: House) -> None:
 
 
 @pytest.mark.parametrize("who", ["recipient", "stranger", "police", "suspended", "nobody"])
-def test_the_second_look_is_by_somebody_who_knows_her_and_does_not_receive(house: House, who: str) -> None:
+def test_second_look_by_an_unfit_agency_returns_400(house: House, who: str) -> None:
+    """Unfit: the recipient, an unlinked one, police, a suspended one and one that does not exist."""
     advocate, clinic = house.agency("ngo"), house.agency("health")
     person = young(house, advocate)
     sector = "police" if who == "police" else "ngo"
     named = house.agency(sector, "suspended" if who == "suspended" else "active")
     if who in {"police", "suspended"}:
         linked_acts.link(house.context, named.id, rights.make_link_code(house.context, person.subject).code)
-    to, looks_by = (advocate, advocate.id) if who == "recipient" else (clinic, named.id if who != "nobody" else "x")
-    answer = give(house, person, to, second_look_by=looks_by)
+    to, named_id = (advocate, advocate.id) if who == "recipient" else (clinic, named.id if who != "nobody" else "x")
+    answer = give(house, person, to, second_look_by=named_id)
 
     assert (answer.status_code, answer.json()["errors"][0]["member"]) == (400, "/second_look_by")
     assert pending.waits_of(house.context, person.subject) == []
 
 
-def test_she_may_name_another_agency_that_knows_her(house: House) -> None:
+def test_second_look_may_be_by_another_linked_agency(house: House) -> None:
     advocate, mine, clinic = house.agency("police"), house.agency("indigenous"), house.agency("health")
     person = young(house, advocate)
-    assert give(house, person, clinic).status_code == 400, "the police do not look"
+    assert give(house, person, clinic).status_code == 400, "police give no second look"
     linked_acts.link(house.context, mine.id, rights.make_link_code(house.context, person.subject).code)
 
     assert give(house, person, clinic, second_look_by=mine.id).json()["waits_for"] == mine.id
@@ -190,7 +192,9 @@ def test_she_may_name_another_agency_that_knows_her(house: House) -> None:
         (None, "police", "health", False),
     ],
 )
-def test_which_grants_wait_is_policy(house: House, band: str | None, sector: str, category: str, waits: bool) -> None:
+def test_policy_decides_which_grants_wait(
+    house: House, band: str | None, sector: str, category: str, waits: bool
+) -> None:
     advocate = house.agency("ngo")
     person = young(house, advocate, band)
     answer = give(house, person, house.agency(sector), category).json()
@@ -198,7 +202,7 @@ def test_which_grants_wait_is_policy(house: House, band: str | None, sector: str
     assert ("waits_for" in answer, len(live(house, person))) == (waits, 0 if waits else 1)
 
 
-def test_the_youngest_wait_always_and_policy_speaks_in_codes() -> None:
+def test_under_16_always_wait_and_duty_rules_use_known_codes() -> None:
     for sector in schemas.code_set("sectors"):
         assert duty_rules().needs_second_look("under_16", sector, ["summary"]), sector
     for rule in duty_rules().second_look_rules:
@@ -211,13 +215,13 @@ def test_the_youngest_wait_always_and_policy_speaks_in_codes() -> None:
     assert duty_rules().when_ended.keys() == schemas.code_set("grant_end_reasons")
 
 
-def test_an_age_that_is_no_code_is_refused(house: House) -> None:
+def test_registering_with_an_unknown_age_band_is_refused(house: House) -> None:
     with pytest.raises(Problem) as problem:
         sessions.register(house.context, house.agency().id, "en", "14")
     assert problem.value.faults[0].member == "/age_band"
 
 
-def test_a_yes_to_a_request_waits_too(house: House) -> None:
+def test_accepted_request_waits_for_a_second_look_too(house: House) -> None:
     advocate, clinic = house.agency("ngo"), house.agency("health")
     person = young(house, advocate)
     asked = linked_acts.ask(house.context, advocate.id, person.ppid, Wish(clinic.id, "referral", ["health"]))
@@ -229,7 +233,8 @@ def test_a_yes_to_a_request_waits_too(house: House) -> None:
     assert [str(row.id) for row in live(house, person)] == [answer["grant"]]
 
 
-def test_what_policy_forbids_no_second_look_allows(house: House) -> None:
+def test_second_look_cannot_allow_what_policy_forbids(house: House) -> None:
+    """The pending row is written directly, as if policy had become stricter since."""
     advocate, police = house.agency("ngo"), house.agency("police")
     person = young(house, advocate)
     assert give(house, person, police, "immigration").status_code == 400
@@ -251,35 +256,37 @@ def live(house: House, person: Person) -> list[Any]:
 
 
 SHUTS_OUT = {
-    "it": lambda agency: Rule(agency=agency),
-    "its kind": lambda _agency: Rule(sector="ngo"),
-    "it, from some of this": lambda agency: Rule(agency=agency, category="health"),
-    "everybody, from some of this": lambda _agency: Rule(category="health"),
-    "everybody, for this": lambda _agency: Rule(purpose="referral"),
+    "the agency": lambda agency: Rule(agency=agency),
+    "its sector": lambda _agency: Rule(sector="ngo"),
+    "the agency, for one category": lambda agency: Rule(agency=agency, category="health"),
+    "all, for one category": lambda _agency: Rule(category="health"),
+    "all, for the purpose": lambda _agency: Rule(purpose="referral"),
     "a pause": None,
 }
 
 
 @pytest.mark.parametrize("how", SHUTS_OUT)
-def test_whom_she_shut_out_sees_nothing_of_what_she_plans_until_she_lets_it_in_again(house: House, how: str) -> None:
+def test_shut_out_agency_sees_pending_grant_only_once_let_in(house: House, how: str) -> None:
+    """While shut out, it gets the answer for a pending grant that does not exist, and nothing changes."""
     advocate, clinic = house.agency("ngo"), house.agency("health")
     person = young(house, advocate)
     name = give(house, person, clinic, "health", "summary").json()["id"]
     let_in = shut_out(house, person, advocate, how)
-    lines = house.kinds(person)
+    entries = house.kinds(person)
 
-    assert house.call(advocate, LOOKS, None, "GET").json() == {"waiting": []}
+    assert house.call(advocate, SECOND_LOOKS, None, "GET").json() == {"waiting": []}
     for agree in (True, False):
-        answer, never = (house.call(advocate, f"{LOOKS}/{one}", {"agree": agree}) for one in (name, uuid4()))
+        answer, never = (house.call(advocate, f"{SECOND_LOOKS}/{one}", {"agree": agree}) for one in (name, uuid4()))
         assert (answer.status_code, answer.content) == (never.status_code, never.content) == (404, answer.content)
-    assert (live(house, person), house.kinds(person)) == ([], lines)
+    assert (live(house, person), house.kinds(person)) == ([], entries)
     let_in()
-    assert [row["id"] for row in house.call(advocate, LOOKS, None, "GET").json()["waiting"]] == [name]
-    assert house.call(advocate, f"{LOOKS}/{name}", {"agree": True}).status_code == 204
+    assert [row["id"] for row in house.call(advocate, SECOND_LOOKS, None, "GET").json()["waiting"]] == [name]
+    assert house.call(advocate, f"{SECOND_LOOKS}/{name}", {"agree": True}).status_code == 204
     assert [str(row.id) for row in live(house, person)] == [name]
 
 
-def test_what_she_forbids_others_or_of_other_things_hides_nothing_from_who_looks(house: House) -> None:
+def test_unrelated_restriction_hides_no_pending_grant(house: House) -> None:
+    """The restrictions concern another sector, category or purpose."""
     advocate, clinic = house.agency("ngo"), house.agency("health")
     person = young(house, advocate)
     name = give(house, person, clinic, "health").json()["id"]
@@ -290,8 +297,8 @@ def test_what_she_forbids_others_or_of_other_things_hides_nothing_from_who_looks
     second_looks.look(house.context, advocate.id, UUID(name), agree=True)
 
 
-@pytest.mark.parametrize("how", ["it", "its kind"])
-def test_whom_she_shut_out_she_cannot_name_by_mistake(house: House, how: str) -> None:
+@pytest.mark.parametrize("how", ["the agency", "its sector"])
+def test_shut_out_agency_cannot_be_named_for_second_look(house: House, how: str) -> None:
     advocate, clinic = house.agency("ngo"), house.agency("health")
     person = young(house, advocate)
     shut_out(house, person, advocate, how)
@@ -302,8 +309,8 @@ def test_whom_she_shut_out_she_cannot_name_by_mistake(house: House, how: str) ->
     assert (answer.status_code, answer.json()["errors"][0]["member"]) == (400, "/second_look_by")
 
 
-@pytest.mark.parametrize("how", [how for how in SHUTS_OUT if how not in {"it", "its kind"}])
-def test_what_she_plans_beside_a_pause_or_a_rule_of_hers_waits_unseen_until_that_ends(house: House, how: str) -> None:
+@pytest.mark.parametrize("how", [how for how in SHUTS_OUT if how not in {"the agency", "its sector"}])
+def test_pending_grant_is_hidden_while_a_pause_or_rule_holds(house: House, how: str) -> None:
     advocate, clinic = house.agency("ngo"), house.agency("health")
     person = young(house, advocate)
     let_in = shut_out(house, person, advocate, how)
@@ -314,7 +321,7 @@ def test_what_she_plans_beside_a_pause_or_a_rule_of_hers_waits_unseen_until_that
     assert len(second_looks.second_looks_for(house.context, advocate.id)) == 1
 
 
-def test_who_is_late_with_its_notices_looks_at_nothing_until_it_has_caught_up(house: House) -> None:
+def test_agency_late_with_notices_sees_no_pending_grant(house: House) -> None:
     advocate, clinic = house.agency("ngo"), house.agency("health")
     person, other = young(house, advocate), house.person(advocate)
     name = UUID(give(house, person, clinic).json()["id"])
@@ -330,7 +337,7 @@ def test_who_is_late_with_its_notices_looks_at_nothing_until_it_has_caught_up(ho
 
 
 def shut_out(house: House, person: Person, agency: Agency, how: str) -> Callable[[], object]:
-    """How she lets it in again."""
+    """Shut an agency out in this way; return the act that lets it in again."""
     context, rule = house.context, SHUTS_OUT[how]
     if rule is None:
         grants.pause(context, person.subject)

@@ -1,4 +1,4 @@
-"""Notices against a simple model, over random histories: who has read them knows what flows, and who has not gets nothing."""
+"""Test notices against a model over random histories: an agency that has read them all knows exactly what flows."""
 
 from datetime import timedelta
 from functools import partial
@@ -32,7 +32,7 @@ LATE = timedelta(hours=24)
 
 
 class History(RuleBasedStateMachine):
-    """Two agencies, one survivor, and everything that changes what flows between them."""
+    """Two agencies, one survivor, and every act that changes what flows to the agencies."""
 
     def __init__(self, house: House) -> None:
         super().__init__()
@@ -51,7 +51,7 @@ class History(RuleBasedStateMachine):
             self.give(to, set(CATEGORIES), 60)
 
     def flows(self, grant: UUID) -> frozenset[str]:
-        """What the model lets through."""
+        """Return the categories that the model permits under a grant."""
         if grant not in self.live or self.paused:
             return frozenset()
         return self.live[grant][1] - set(self.restricted.values())
@@ -93,7 +93,7 @@ class History(RuleBasedStateMachine):
 
     @rule(who=st.integers(0, 1), some=st.sampled_from([1, 10]), seed=st.randoms(use_true_random=False))
     def read_and_acknowledge(self, who: int, some: int, seed: Any) -> None:
-        """Read a few, in any order, some of them twice; acknowledge what was read."""
+        """Read a few notices, in any order and each of them twice; acknowledge what was read."""
         read = poll.poll(self.context, self.agencies[who].id, Poll(at_most=some)).sets
         order = list(read.values()) * 2
         seed.shuffle(order)
@@ -112,7 +112,7 @@ class History(RuleBasedStateMachine):
         grants.end_lapsed(self.context, 10_000)
 
     @invariant()
-    def who_has_read_everything_may_use_just_what_flows(self) -> None:
+    def agency_that_read_everything_may_use_exactly_what_flows(self) -> None:
         for who, receiver in enumerate(self.receivers):
             if not self.waiting(who):
                 for name, opened in self.given.items():
@@ -120,8 +120,8 @@ class History(RuleBasedStateMachine):
                         assert receiver.usable(str(name), opened) == self.flows(name)
 
     @invariant()
-    def who_has_read_some_of_it_has_been_told_of_every_stop_it_lacks(self) -> None:
-        """What an agency may still use beyond what flows, a waiting notice will stop."""
+    def notice_waits_for_every_stop_an_agency_has_not_read(self) -> None:
+        """Whenever an agency may use more than flows, a waiting notice for that grant will stop it."""
         for who, receiver in enumerate(self.receivers):
             waiting = self.waiting(who)
             for name, opened in self.given.items():

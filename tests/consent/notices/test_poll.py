@@ -1,4 +1,4 @@
-"""Agencies get signed notices that say everything; they acknowledge, or get nothing more; she sees how far they are."""
+"""Test polling for notices: signed and self-contained, acknowledged or no more data, and visible to the survivor."""
 
 from collections.abc import Callable
 from datetime import timedelta
@@ -23,7 +23,7 @@ DAY = timedelta(hours=24)
 
 
 def test_notice_self_contained(house: House) -> None:
-    """Invariant 29: whoever reads one notice and nothing else knows what to stop, for whom, and by when."""
+    """Invariant 29: one notice alone tells what to stop, for whom, and by when."""
     agency = house.agency()
     person = house.person(agency)
     name = house.allow(person, agency, "health", "summary")
@@ -45,7 +45,8 @@ def test_notice_self_contained(house: House) -> None:
 
 
 @pytest.mark.parametrize("missing", ["grant", "purpose", "categories", "epoch", "action", "due"])
-def test_a_notice_that_lost_a_member_on_its_way_stops_everything(house: House, missing: str) -> None:
+def test_notice_without_a_member_stops_everything(house: House, missing: str) -> None:
+    """A receiver that cannot read a notice about her stops using all that it holds of her."""
     agency = house.agency()
     person = house.person(agency)
     one, other = house.allow(person, agency), house.allow(person, agency, "legal")
@@ -60,7 +61,7 @@ def test_a_notice_that_lost_a_member_on_its_way_stops_everything(house: House, m
 
 @pytest.mark.parametrize("seed", range(6))
 def test_notice_idempotent_any_order(house: House, seed: int) -> None:
-    """Invariant 29: shuffled and doubled, notices say the same."""
+    """Invariant 29: notices read in any order, and twice, have the same effect."""
     agency, context = house.agency(), house.context
     person = house.person(agency)
     kept, gone = house.allow(person, agency, "health", "summary"), house.allow(person, agency, "legal")
@@ -95,31 +96,32 @@ def test_one_change_makes_one_notice_for_a_grant(house: House) -> None:
 
 
 def test_overdue_ack_stops_delivery(house: House) -> None:
-    """Invariant 30: no acknowledgement, no more data; and from the moment of catching up, data again."""
+    """Invariant 30: without acknowledgement, data stops; as soon as the agency has caught up, it flows again."""
     agency, other = house.agency(), house.agency()
     person, another = house.person(agency), house.person(agency)
     ended = house.allow(person, agency)
-    boxes = {one.id: house.envelope(house.allow(another, one)) for one in (agency, other)}
+    envelopes = {one.id: house.envelope(house.allow(another, one)) for one in (agency, other)}
     grants.revoke_grant(house.context, person.subject, ended)
     house.clock.move(DAY - timedelta(seconds=1))
     for one in (agency, other):
         one.token = house.signer.token(one.id, one.key)
-    assert house.open(agency, boxes[agency.id]).status_code == 200
+    assert house.open(agency, envelopes[agency.id]).status_code == 200
     house.clock.move(timedelta(seconds=1))
 
     never = house.open(agency, "fw1.bmV2ZXI")
-    behind = house.open(agency, boxes[agency.id])
-    assert (behind.status_code, behind.content) == (404, never.content)
+    late = house.open(agency, envelopes[agency.id])
+    assert (late.status_code, late.content) == (404, never.content)
     assert sealable(house, agency, another, agency) is None
-    assert house.open(other, boxes[other.id]).status_code == 200, "another agency pays for it"
-    assert sealable(house, agency, another, other) is not None, "what it sends is not what it may receive"
+    assert house.open(other, envelopes[other.id]).status_code == 200, "another agency must not pay for it"
+    assert sealable(house, agency, another, other) is not None, "a late agency may still send"
     sets, _ = poll(house, agency)
-    assert house.open(agency, boxes[agency.id]).status_code == 404, "reading is not acknowledging"
+    assert house.open(agency, envelopes[agency.id]).status_code == 404, "reading is not acknowledging"
     poll(house, agency, ack=list(sets), maxEvents=0)
-    assert house.open(agency, boxes[agency.id]).status_code == 200
+    assert house.open(agency, envelopes[agency.id]).status_code == 200
 
 
-def test_what_is_not_acknowledged_is_given_again_and_what_is_never_again(house: House) -> None:
+def test_notice_is_returned_until_it_is_acknowledged(house: House) -> None:
+    """An acknowledged notice is never returned again; unknown ids in `ack` are ignored."""
     agency = house.agency()
     person = house.person(agency)
     for _ in range(3):
@@ -135,7 +137,8 @@ def test_what_is_not_acknowledged_is_given_again_and_what_is_never_again(house: 
     assert [row.epoch for row in told(house, person)] == sorted(row.epoch for row in told(house, person))
 
 
-def test_nobody_acknowledges_or_attests_anothers_notices(house: House) -> None:
+def test_notice_of_another_agency_cannot_be_acknowledged(house: House) -> None:
+    """It cannot be attested either: the answer equals that for a notice that does not exist."""
     agency, other = house.agency(), house.agency()
     person = house.person(agency)
     grants.revoke_grant(house.context, person.subject, house.allow(person, agency))
@@ -149,7 +152,8 @@ def test_nobody_acknowledges_or_attests_anothers_notices(house: House) -> None:
     assert told(house, person)[0].attested is None
 
 
-def test_a_notice_that_could_not_be_read_is_not_acknowledged(house: House) -> None:
+def test_notice_reported_unreadable_stays_unacknowledged(house: House) -> None:
+    """The reported code is shown to the survivor; a text instead of a code is refused."""
     agency = house.agency()
     person = house.person(agency)
     grants.revoke_grant(house.context, person.subject, house.allow(person, agency))
@@ -165,7 +169,8 @@ def test_a_notice_that_could_not_be_read_is_not_acknowledged(house: House) -> No
     assert told(house, person)[0].error is None
 
 
-def test_a_pause_and_a_restriction_stop_use_and_say_what_may_be_used_again(house: House) -> None:
+def test_pause_and_restriction_send_stop_and_again_notices(house: House) -> None:
+    """A notice is sent only if what may be used changes."""
     agency, context = house.agency("health"), house.context
     person = house.person(agency)
     house.allow(person, agency, "health", "legal", "summary")
@@ -192,8 +197,8 @@ def test_a_pause_and_a_restriction_stop_use_and_say_what_may_be_used_again(house
     assert catch_up(house, agency) == [], "the other restriction still holds"
 
 
-def test_an_agency_cannot_tell_from_a_notice_why_something_stopped(house: House) -> None:
-    """Who works there must not learn that she said so; a pause and a conflict look alike."""
+def test_notice_does_not_tell_why_use_stopped(house: House) -> None:
+    """Staff must not learn that she named a conflict: its notice equals that of a pause."""
     agency, context = house.agency(), house.context
     contents = []
     acts: list[Callable[[Person], Any]] = [
@@ -213,7 +218,7 @@ def test_an_agency_cannot_tell_from_a_notice_why_something_stopped(house: House)
 
 
 @pytest.mark.parametrize("how", ["revoked", "expired", "erased"])
-def test_however_a_grant_ends_its_agency_is_told_to_delete(house: House, how: str) -> None:
+def test_every_end_of_a_grant_sends_a_delete_notice(house: House, how: str) -> None:
     agency = house.agency()
     person = house.person(agency)
     name = house.allow(person, agency, days=1)
@@ -230,27 +235,27 @@ def test_however_a_grant_ends_its_agency_is_told_to_delete(house: House, how: st
     assert (said(claims)["grant"], said(claims)["action"]) == (str(name), "delete")
     assert claims["sub_id"]["id"] == person.ppid
     if how == "erased":
-        return  # her lines cannot be read any more
+        return  # her entries cannot be read any more
     ended = [row for row in house.ledger(person) if row.kind == "grant.ended"]
     assert [(row.detail["reason"], row.detail["notice"]) for row in ended] == [(how, claims["jti"])]
 
 
-def test_of_the_erased_the_agencys_name_for_her_goes_when_it_has_acknowledged(house: House) -> None:
+def test_ppid_of_the_erased_is_removed_after_acknowledgement(house: House) -> None:
     agency = house.agency()
     person = house.person(agency)
     house.allow(person, agency)
     rights.erase(house.context, person.subject)
-    lines = len(house.ledger(person))
+    entries = len(house.ledger(person))
 
     [claims] = catch_up(house, agency)
     assert claims["sub_id"]["id"] == person.ppid
     assert [row.ppid for row in told(house, person)] == [None]
     house.call(agency, f"/consent/v1/notices/{claims['jti']}/attestation", {"done": "deleted"})
     assert told(house, person)[0].attested == "deleted"
-    assert len(house.ledger(person)) == lines, "nothing more is written about the erased"
+    assert len(house.ledger(person)) == entries, "nothing more is written about the erased"
 
 
-def test_she_sees_for_each_agency_how_far_it_has_come(house: House) -> None:
+def test_survivor_sees_notice_progress_of_each_agency(house: House) -> None:
     agency, silent = house.agency(), house.agency()
     person = house.person(agency)
     for one in (agency, agency, silent):
@@ -268,13 +273,14 @@ def test_she_sees_for_each_agency_how_far_it_has_come(house: House) -> None:
     assert seen(house, token, silent) == {"notices": 1, "told": 0, "acknowledged": 0, "attested": 0, "overdue": 1}
     assert seen(house, token, agency)["overdue"] == 0
     house.clock.move(timedelta(days=13))
-    assert seen(house, house.session(person), agency)["overdue"] == 1, "it has not said that it deleted the second"
+    assert seen(house, house.session(person), agency)["overdue"] == 1, "it has not attested the deletion of the second"
     assert house.kinds(person).count("notice.acknowledged") == 2
-    [line] = [row for row in house.ledger(person) if row.kind == "notice.attested"]
-    assert (line.agency, line.detail["notice"], line.detail["done"]) == (agency.id, first, "deleted")
+    [entry] = [row for row in house.ledger(person) if row.kind == "notice.attested"]
+    assert (entry.agency, entry.detail["notice"], entry.detail["done"]) == (agency.id, first, "deleted")
 
 
-def test_attesting_acknowledges_and_is_once_in_effect(house: House) -> None:
+def test_attestation_acknowledges_and_takes_effect_once(house: House) -> None:
+    """Equal attestations are recorded once, and a different one is recorded anew."""
     agency = house.agency()
     person = house.person(agency)
     grants.revoke_grant(house.context, person.subject, house.allow(person, agency))
@@ -290,7 +296,7 @@ def test_attesting_acknowledges_and_is_once_in_effect(house: House) -> None:
     assert kinds == ["notice.acknowledged", "notice.attested", "notice.attested"]
 
 
-def test_a_notice_is_the_same_token_however_often_it_is_sent_and_nobody_else_could_have_made_it(house: House) -> None:
+def test_notice_token_is_stable_and_signed_by_the_hub(house: House) -> None:
     agency = house.agency()
     person = house.person(agency)
     grants.revoke_grant(house.context, person.subject, house.allow(person, agency))
@@ -307,7 +313,7 @@ def test_a_notice_is_the_same_token_however_often_it_is_sent_and_nobody_else_cou
         verify(f"{head}.{body[:-2]}AA.{signature}", key_set(keys), "notice")
 
 
-def test_to_an_agency_that_has_no_name_for_her_the_grant_is_the_name(house: House) -> None:
+def test_notice_to_an_unlinked_agency_names_only_the_grant(house: House) -> None:
     agency, person = house.agency(), house.person()
     name = house.allow(person, agency)
     grants.revoke_grant(house.context, person.subject, name)
@@ -318,12 +324,12 @@ def test_to_an_agency_that_has_no_name_for_her_the_grant_is_the_name(house: Hous
 
 
 @pytest.mark.parametrize("body", [{"maxEvents": -1}, {"ack": ["x"]}, {"ack": "x"}, {"setErrs": []}, {"more": 1}, []])
-def test_a_poll_that_is_none_is_refused(house: House, body: Any) -> None:
+def test_malformed_poll_returns_422(house: House, body: Any) -> None:
     assert house.call(house.agency(), "/consent/v1/notices/poll", body).status_code == 422
 
 
 def told(house: House, person: Person) -> list[Any]:
-    """The notices about her, oldest first."""
+    """Return the notices about her, oldest first."""
     return house.rows(notice, notice.c.subject_id == person.subject)
 
 

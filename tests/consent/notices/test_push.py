@@ -1,4 +1,4 @@
-"""Push: an agency that asked for it gets its notices at once, over TLS, at a public address, until it has them."""
+"""Test pushing notices: at once, over TLS, to a public address only, and until the agency has acknowledged them."""
 
 import socket
 import ssl
@@ -29,8 +29,8 @@ from tests.support.server import answering
 
 
 @dataclass(slots=True)
-class Ear:
-    """A receiver at an agency, which answers as it is told and keeps what it got."""
+class Endpoint:
+    """A receiver at an agency that answers as a test sets it, and keeps the requests that it got."""
 
     url: str
     status: int = 202
@@ -41,7 +41,9 @@ class Ear:
 
 
 @contextmanager
-def ear(tls: ssl.SSLContext | None = None, host: str = "127.0.0.1") -> Iterator[Ear]:
+def endpoint(tls: ssl.SSLContext | None = None, host: str = "127.0.0.1") -> Iterator[Endpoint]:
+    """Serve an endpoint on this machine, with TLS if a context is given."""
+
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["content-length"])).decode()
@@ -57,30 +59,33 @@ def ear(tls: ssl.SSLContext | None = None, host: str = "127.0.0.1") -> Iterator[
             """Say nothing."""
 
     with answering(Handler, tls) as port:
-        made = Ear(f"{'https' if tls else 'http'}://{host}:{port}/notices")
+        made = Endpoint(f"{'https' if tls else 'http'}://{host}:{port}/notices")
         yield made
 
 
 @pytest.fixture
 def near(house: House) -> Iterator[House]:
-    """A house that may push to this machine, as its setting says."""
+    """Yield a house that may push to this machine, as its setting allows."""
     strict, state = house.context, house.service.app.state  # type: ignore[attr-defined]
     house.context = state.context = replace(strict, pusher=Pusher(to_loopback=True))
     yield house
     house.context = state.context = strict
 
 
-def listen_at(house: House, agency: Agency, url: str) -> int:
+def set_push_url(house: House, agency: Agency, url: str) -> int:
+    """Set the push URL of an agency; return the status of the answer."""
     return house.call(agency, "/consent/v1/notices/push", {"url": url}, "PUT").status_code
 
 
-def something_to_tell(house: House, agency: Agency) -> Person:
+def revoke_new_grant(house: House, agency: Agency) -> Person:
+    """Revoke a grant of a new survivor, so that a notice waits for the agency; return the survivor."""
     person = house.person(agency)
     grants.revoke_grant(house.context, person.subject, house.allow(person, agency))
     return person
 
 
 def row(house: House, person: Person) -> Any:
+    """Return the first notice about this survivor."""
     return house.rows(notice, notice.c.subject_id == person.subject)[0]
 
 
@@ -88,11 +93,11 @@ def push(context: Context) -> int:
     return push_due(context, 10_000)
 
 
-def test_what_is_pushed_and_accepted_is_acknowledged(near: House) -> None:
+def test_accepted_push_acknowledges_the_notice(near: House) -> None:
     agency = near.agency()
-    with ear() as receiver:
-        assert listen_at(near, agency, receiver.url) == 204
-        person = something_to_tell(near, agency)
+    with endpoint() as receiver:
+        assert set_push_url(near, agency, receiver.url) == 204
+        person = revoke_new_grant(near, agency)
         assert push(near.context) == 1
         assert push(near.context) == 0
 
@@ -107,12 +112,13 @@ def test_what_is_pushed_and_accepted_is_acknowledged(near: House) -> None:
 
 
 @pytest.mark.parametrize("status", [200, 204, 301, 302, 307, 404, 500, 503])
-def test_nothing_but_202_is_an_acknowledgement_and_no_redirect_is_followed(near: House, status: int) -> None:
+def test_only_202_acknowledges_and_redirects_are_not_followed(near: House, status: int) -> None:
+    """A notice that was not acknowledged can still be polled."""
     agency = near.agency()
-    with ear() as elsewhere, ear() as receiver:
+    with endpoint() as elsewhere, endpoint() as receiver:
         receiver.status, receiver.headers = status, {"location": elsewhere.url}
-        listen_at(near, agency, receiver.url)
-        person = something_to_tell(near, agency)
+        set_push_url(near, agency, receiver.url)
+        person = revoke_new_grant(near, agency)
         assert push(near.context) == 0
 
     assert len(receiver.got) == 1
@@ -121,12 +127,13 @@ def test_nothing_but_202_is_an_acknowledgement_and_no_redirect_is_followed(near:
     assert list(poll(near, agency)[0]) == [str(row(near, person).id)], "it can still be polled"
 
 
-def test_it_is_tried_again_with_longer_and_longer_pauses_and_polling_ends_it(near: House) -> None:
+def test_failed_push_backs_off_until_the_notice_is_polled(near: House) -> None:
+    """The pause doubles from five seconds up to an hour."""
     agency = near.agency()
-    with ear() as receiver:
+    with endpoint() as receiver:
         receiver.status = 500
-        listen_at(near, agency, receiver.url)
-        person = something_to_tell(near, agency)
+        set_push_url(near, agency, receiver.url)
+        person = revoke_new_grant(near, agency)
         pauses = []
         for _ in range(12):
             push(near.context)
@@ -145,87 +152,90 @@ def test_it_is_tried_again_with_longer_and_longer_pauses_and_polling_ends_it(nea
         assert len(receiver.got) == tries
 
 
-def test_an_agency_that_is_away_keeps_nobody_elses_notices(near: House) -> None:
+def test_unreachable_agency_does_not_delay_others(near: House) -> None:
     gone, there = near.agency(), near.agency()
-    with ear() as closed:
+    with endpoint() as closed:
         pass
-    with ear() as receiver:
-        listen_at(near, gone, closed.url)
-        listen_at(near, there, receiver.url)
-        missed = [something_to_tell(near, gone) for _ in range(2)]
-        something_to_tell(near, there)
+    with endpoint() as receiver:
+        set_push_url(near, gone, closed.url)
+        set_push_url(near, there, receiver.url)
+        missed = [revoke_new_grant(near, gone) for _ in range(2)]
+        revoke_new_grant(near, there)
         assert push(near.context) == 1
 
     assert len(receiver.got) == 1
-    assert [row(near, person).push_tries for person in missed] == [1, 0], "one try a round is enough"
+    assert [row(near, person).push_tries for person in missed] == [1, 0], "one try in each round"
 
 
-def test_however_much_waits_for_an_agency_that_is_away_it_keeps_nobody_elses_notices(near: House) -> None:
+def test_backlog_of_unreachable_agency_does_not_delay_others(near: House) -> None:
+    """After one failed try, all notices of the unreachable agency wait; a round takes only two notices here."""
     push(near.context)
     gone, there = near.agency(), near.agency()
-    with ear() as closed:
+    with endpoint() as closed:
         pass
-    with ear() as receiver:
-        listen_at(near, gone, closed.url)
-        listen_at(near, there, receiver.url)
-        missed = [something_to_tell(near, gone) for _ in range(3)]
-        something_to_tell(near, there)
+    with endpoint() as receiver:
+        set_push_url(near, gone, closed.url)
+        set_push_url(near, there, receiver.url)
+        missed = [revoke_new_grant(near, gone) for _ in range(3)]
+        revoke_new_grant(near, there)
         assert push_due(near.context, 2) == 1
 
     soon = near.clock.now() + timedelta(seconds=5)
-    assert [row(near, person).push_after for person in missed] == [soon] * 3, "all of its notices wait for it"
+    assert [row(near, person).push_after for person in missed] == [soon] * 3, "all notices for that agency wait"
     assert len(receiver.got) == 1
 
 
-def test_a_slow_agency_gets_one_notice_a_round_and_keeps_nobody_elses(near: House) -> None:
+def test_slow_agency_gets_one_notice_a_round(near: House) -> None:
+    """Other agencies get all of their notices in the same round."""
     push(near.context)
     slow, there = near.agency(), near.agency()
-    with ear() as behind, ear() as receiver:
-        behind.seconds = 1.1
-        listen_at(near, slow, behind.url)
-        listen_at(near, there, receiver.url)
+    with endpoint() as late, endpoint() as receiver:
+        late.seconds = 1.1
+        set_push_url(near, slow, late.url)
+        set_push_url(near, there, receiver.url)
         for _ in range(2):
-            something_to_tell(near, slow)
+            revoke_new_grant(near, slow)
         for _ in range(2):
-            something_to_tell(near, there)
+            revoke_new_grant(near, there)
         assert push(near.context) == 3
-        assert (len(behind.got), len(receiver.got)) == (1, 2)
-        assert push(near.context) == 1, "and the next one in the next"
+        assert (len(late.got), len(receiver.got)) == (1, 2)
+        assert push(near.context) == 1, "the next one in the next round"
 
 
-def test_a_notice_that_cannot_be_read_keeps_no_other_notice_of_its_agency(near: House) -> None:
+def test_unreadable_notice_does_not_delay_the_next_one(near: House) -> None:
     agency = near.agency()
-    with ear() as receiver:
+    with endpoint() as receiver:
         receiver.status, receiver.body = 400, b'{"err": "invalid_request"}'
-        listen_at(near, agency, receiver.url)
-        people = [something_to_tell(near, agency) for _ in range(2)]
+        set_push_url(near, agency, receiver.url)
+        people = [revoke_new_grant(near, agency) for _ in range(2)]
         push(near.context)
 
     assert [row(near, person).error for person in people] == ["invalid_request"] * 2
 
 
-def test_a_receiver_that_cannot_read_it_says_why_and_she_sees_it(near: House) -> None:
+def test_error_code_of_receiver_is_kept_and_other_text_is_not(near: House) -> None:
+    """The error is kept if it is a known code; any other text is dropped."""
     agency = near.agency()
-    with ear() as receiver:
+    with endpoint() as receiver:
         receiver.status, receiver.body = 400, b'{"err": "invalid_key", "description": "Sample words"}'
-        listen_at(near, agency, receiver.url)
-        person = something_to_tell(near, agency)
+        set_push_url(near, agency, receiver.url)
+        person = revoke_new_grant(near, agency)
         push(near.context)
         assert (row(near, person).error, row(near, person).acknowledged_at) == ("invalid_key", None)
         receiver.body = b'{"err": "We know where you are"}'
-        other = something_to_tell(near, agency)
+        other = revoke_new_grant(near, agency)
         push(near.context)
 
     assert row(near, other).error is None, "only codes are kept"
     assert row(near, other).push_tries == 1
 
 
-def test_an_answer_without_end_is_not_read(near: House) -> None:
+def test_oversized_answer_of_receiver_counts_as_a_try(near: House) -> None:
     agency = near.agency()
-    with ear() as receiver:
+    with endpoint() as receiver:
         receiver.status, receiver.body = 400, b" " * 100_000
-        listen_at(near, agency, receiver.url)
-        person = something_to_tell(near, agency)
+        set_push_url(near, agency, receiver.url)
+        person = revoke_new_grant(near, agency)
         assert push(near.context) == 0
     assert row(near, person).push_tries == 1
 
@@ -233,14 +243,14 @@ def test_an_answer_without_end_is_not_read(near: House) -> None:
 @pytest.mark.parametrize(
     "body", [b"[" * 4000, b'{"err": ' * 500, b'{"err": "\\ud800"}', b"\xff", b'"invalid_key"', b""]
 )
-def test_whatever_a_receiver_answers_the_next_agency_is_told(near: House, body: bytes) -> None:
+def test_malformed_answer_does_not_delay_the_next_agency(near: House, body: bytes) -> None:
     odd, there = near.agency(), near.agency()
-    with ear() as strange, ear() as receiver:
+    with endpoint() as strange, endpoint() as receiver:
         strange.status, strange.body = 400, body
-        listen_at(near, odd, strange.url)
-        listen_at(near, there, receiver.url)
-        person = something_to_tell(near, odd)
-        something_to_tell(near, there)
+        set_push_url(near, odd, strange.url)
+        set_push_url(near, there, receiver.url)
+        person = revoke_new_grant(near, odd)
+        revoke_new_grant(near, there)
         assert push(near.context) == 1
 
     assert (row(near, person).push_tries, row(near, person).error) == (1, None)
@@ -255,8 +265,9 @@ def test_whatever_a_receiver_answers_the_next_agency_is_told(near: House, body: 
     ],
     ids=["head", "no end of heads", "body"],
 )
-def test_a_receiver_has_so_many_seconds_in_all_however_little_it_says_at_a_time(begin: bytes, more: bytes) -> None:
-    with slow_ear(begin, more) as url:
+def test_push_to_a_trickling_receiver_ends_at_its_deadline(begin: bytes, more: bytes) -> None:
+    """The deadline holds for the whole push, however slowly the bytes of the answer arrive."""
+    with slow_endpoint(begin, more) as url:
         began = time.monotonic()
         with pytest.raises(Unreachable):
             Pusher(to_loopback=True, seconds=0.5).send(url, "token")
@@ -264,15 +275,15 @@ def test_a_receiver_has_so_many_seconds_in_all_however_little_it_says_at_a_time(
 
 
 @contextmanager
-def slow_ear(begin: bytes, more: bytes) -> Iterator[str]:
-    """A receiver that says a little, twenty times a second, for four seconds."""
+def slow_endpoint(begin: bytes, more: bytes) -> Iterator[str]:
+    """Serve a receiver that sends a few bytes, twenty times a second, for four seconds."""
 
     def speak() -> None:
-        with listener.accept()[0] as line, suppress(OSError):
-            line.sendall(begin)
+        with listener.accept()[0] as connection, suppress(OSError):
+            connection.sendall(begin)
             for _ in range(80):
                 time.sleep(0.05)
-                line.sendall(more)
+                connection.sendall(more)
 
     with socket.create_server(("127.0.0.1", 0)) as listener:
         speaking = threading.Thread(target=speak, daemon=True)
@@ -281,12 +292,12 @@ def slow_ear(begin: bytes, more: bytes) -> Iterator[str]:
         speaking.join()
 
 
-def test_no_more_is_pushed_to_who_does_not_want_it(near: House) -> None:
+def test_deleted_push_url_gets_no_more_notices(near: House) -> None:
     agency = near.agency()
-    with ear() as receiver:
-        listen_at(near, agency, receiver.url)
+    with endpoint() as receiver:
+        set_push_url(near, agency, receiver.url)
         assert near.call(agency, "/consent/v1/notices/push", None, "DELETE").status_code == 204
-        something_to_tell(near, agency)
+        revoke_new_grant(near, agency)
         push(near.context)
     assert receiver.got == []
 
@@ -306,14 +317,14 @@ def test_no_more_is_pushed_to_who_does_not_want_it(near: House) -> None:
         "https://agency.example/\n",
     ],
 )
-def test_a_place_that_is_none_is_refused(house: House, url: str) -> None:
+def test_invalid_push_url_returns_400(house: House, url: str) -> None:
     answer = house.call(house.agency(), "/consent/v1/notices/push", {"url": url}, "PUT")
     assert (answer.status_code, answer.json()["errors"][0]["member"]) == (400, "/url")
 
 
-def test_without_the_setting_nothing_goes_to_this_machine(house: House) -> None:
-    with ear() as receiver:
-        assert listen_at(house, house.agency(), receiver.url) == 400
+def test_push_to_loopback_without_the_setting_is_refused(house: House) -> None:
+    with endpoint() as receiver:
+        assert set_push_url(house, house.agency(), receiver.url) == 400
         with pytest.raises(Unreachable):
             house.context.pusher.send(receiver.url, "token")
     assert receiver.got == []
@@ -333,21 +344,23 @@ def test_without_the_setting_nothing_goes_to_this_machine(house: House) -> None:
         [],
     ],
 )
-def test_no_name_leads_into_a_network_that_is_not_public(found: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    def called(**_: object) -> None:
-        raise AssertionError("somebody was called")
+def test_push_to_a_non_public_address_is_refused(found: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """One such address among several is enough to refuse, and so is an empty list; nothing is sent."""
 
-    monkeypatch.setattr("services.consent.notice_delivery.httpx2.AsyncClient", called)
+    def request(**_: object) -> None:
+        raise AssertionError("a request was sent")
+
+    monkeypatch.setattr("services.consent.notice_delivery.httpx2.AsyncClient", request)
     pusher = Pusher(resolve=lambda _host, _port: found)
     assert pusher.fault("https://agency.example/notices") is None
     with pytest.raises(Unreachable):
         pusher.send("https://agency.example/notices", "token")
 
 
-def test_the_certificate_is_checked_against_the_name_not_the_address(tmp_path: Path) -> None:
-    """The address was looked up beforehand, so the name reaches the server in the handshake and in the header only."""
+def test_push_checks_certificate_against_the_host_name(tmp_path: Path) -> None:
+    """The address was resolved before, so only the TLS handshake and the header carry the host name."""
     own, trust = certificate(tmp_path, "agency.example")
-    with ear(own, "agency.example") as receiver:
+    with endpoint(own, "agency.example") as receiver:
         pusher = Pusher(to_loopback=True, resolve=lambda _host, _port: ["127.0.0.1"], trust=trust)
         assert pusher.send(receiver.url, "token") is None
         for changed in (replace(pusher, trust=ssl.create_default_context()), pusher):
@@ -361,7 +374,7 @@ def test_the_certificate_is_checked_against_the_name_not_the_address(tmp_path: P
 
 
 def certificate(folder: Path, name: str) -> tuple[ssl.SSLContext, ssl.SSLContext]:
-    """A server's side and a client's side that trusts only it."""
+    """Make a certificate for a name; return a server context with it and a client context that trusts only it."""
     key, subject = (
         ec.generate_private_key(ec.SECP256R1()),
         x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)]),

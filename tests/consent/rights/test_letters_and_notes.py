@@ -1,4 +1,4 @@
-"""What she writes and carries: sealed where it says who she is, good only while she wants it, and gone when she goes."""
+"""Test her note, safe contact, letters and corrections: sealed where they identify her, and removed by erasure."""
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -23,7 +23,7 @@ from services.consent.models import approved_words, correction, letter, passkey,
 from tests.support.consent import Agency, House, Person, change_standing
 
 WISH = {"channel": "text", "address": "canary-555-0100", "window": "canary-noon", "wording": "canary-your-book-is-here"}
-HERS = "canary-words: a quiet room, please."
+NOTE = "canary-words: a quiet room, please."
 
 
 def refused(status: int, act: Any) -> None:
@@ -42,12 +42,13 @@ def person(house: House, agency: Agency) -> Person:
     return house.person(agency)
 
 
-def give(house: House, person: Person, agency: Agency, hers: str | None = HERS, *categories: str) -> Any:
-    wish = Wish(agency.id, "referral", categories or ("summary", "housing"), 7, note=hers)
+def give(house: House, person: Person, agency: Agency, note: str | None = NOTE, *categories: str) -> Any:
+    wish = Wish(agency.id, "referral", categories or ("summary", "housing"), 7, note=note)
     return grants.give_grant(house.context, person.subject, wish)
 
 
-def test_nobody_may_reach_her_unless_she_says_how_and_that_ages(house: House, person: Person) -> None:
+def test_safe_contact_is_absent_until_saved_and_goes_stale(house: House, person: Person) -> None:
+    """A confirmation makes it fresh again; `forget` removes it."""
     assert contacts.read(house.context, person.subject) is None
     contacts.save(house.context, person.subject, WISH)
     assert contacts.read(house.context, person.subject) == SafeContact(WISH, fresh=True)
@@ -60,7 +61,8 @@ def test_nobody_may_reach_her_unless_she_says_how_and_that_ages(house: House, pe
     assert contacts.read(house.context, person.subject) is None
 
 
-def test_a_new_wish_replaces_the_old_one_and_too_long_a_one_changes_nothing(house: House, person: Person) -> None:
+def test_new_safe_contact_replaces_the_old_unless_too_long(house: House, person: Person) -> None:
+    """A contact with a member that is too long is refused with 400 and changes nothing."""
     contacts.save(house.context, person.subject, WISH)
     refused(400, lambda: contacts.save(house.context, person.subject, {**WISH, "window": "x" * 201}))
     assert contacts.read(house.context, person.subject) == SafeContact(WISH, fresh=True)
@@ -68,8 +70,8 @@ def test_a_new_wish_replaces_the_old_one_and_too_long_a_one_changes_nothing(hous
     assert len(house.rows(safe_contact, safe_contact.c.subject_id == person.subject)) == 1
 
 
-def test_her_contact_is_bound_to_her_row(house: House, person: Person) -> None:
-    """Moved to somebody else's row, it does not open."""
+def test_safe_contact_moved_to_another_row_does_not_open(house: House, person: Person) -> None:
+    """The sealed contact is bound to the row of its survivor."""
     other = house.person()
     for one in (person, other):
         contacts.save(house.context, one.subject, WISH)
@@ -81,14 +83,14 @@ def test_her_contact_is_bound_to_her_row(house: House, person: Person) -> None:
 
 
 @pytest.mark.parametrize("own_house", ["sqlite"], indirect=True)
-def test_no_file_of_the_database_holds_her_contact_or_her_words(own_house: House) -> None:
+def test_database_files_contain_no_safe_contact_or_note(own_house: House) -> None:
     person, agency = own_house.person(), own_house.agency()
     contacts.save(own_house.context, person.subject, WISH)
     grant = give(own_house, person, agency)
-    assert notes.show(own_house.context, person.subject, grant) == HERS
+    assert notes.show(own_house.context, person.subject, grant) == NOTE
 
     kept = b"".join(_files(Path(own_house.context.database.engine.url.database or "").parent))
-    assert str(person.ppid).encode() in kept, "the files that were looked at are the right ones"
+    assert str(person.ppid).encode() in kept, "the files that were searched are the right ones"
     assert b"canary" not in kept
 
 
@@ -97,7 +99,7 @@ def _files(folder: Path) -> Iterator[bytes]:
 
 
 @pytest.mark.parametrize("own_house", ["sqlite"], indirect=True)
-def test_a_rotation_of_keys_takes_what_she_wrote_along(own_house: House) -> None:
+def test_safe_contact_and_note_survive_key_rotation(own_house: House) -> None:
     person, agency = own_house.person(), own_house.agency()
     contacts.save(own_house.context, person.subject, WISH)
     grant = give(own_house, person, agency)
@@ -105,39 +107,37 @@ def test_a_rotation_of_keys_takes_what_she_wrote_along(own_house: House) -> None
 
     assert done.destroyed == (1,)
     assert contacts.read(own_house.context, person.subject) == SafeContact(WISH, fresh=True)
-    assert notes.show(own_house.context, person.subject, grant) == HERS
+    assert notes.show(own_house.context, person.subject, grant) == NOTE
 
 
-def test_her_words_stand_in_place_of_what_was_sent_as_hers(house: House, person: Person, agency: Agency) -> None:
+def test_her_note_replaces_the_sent_summary(house: House, person: Person, agency: Agency) -> None:
     grant = give(house, person, agency)
-    box = house.envelope(grant, {"summary": {"text": "What a worker wrote."}, "housing": {"needs": "A room."}})
-    assert house.open(agency, box).json()["parts"] == {"housing": {"needs": "A room."}, "summary": {"text": HERS}}
+    envelope = house.envelope(grant, {"summary": {"text": "What a worker wrote."}, "housing": {"needs": "A room."}})
+    assert house.open(agency, envelope).json()["parts"] == {"housing": {"needs": "A room."}, "summary": {"text": NOTE}}
 
 
-def test_without_words_of_hers_what_was_sent_is_read(house: House, person: Person, agency: Agency) -> None:
+def test_sent_summary_is_opened_when_she_wrote_no_note(house: House, person: Person, agency: Agency) -> None:
     grant = give(house, person, agency, None)
     sent = {"summary": {"text": "What a worker wrote."}}
     assert house.open(agency, house.envelope(grant, sent)).json()["parts"] == sent
 
 
-def test_her_words_do_not_leave_unless_the_summary_does(house: House, person: Person, agency: Agency) -> None:
+def test_note_is_not_opened_when_no_summary_was_sent(house: House, person: Person, agency: Agency) -> None:
     grant = give(house, person, agency)
-    box = house.envelope(grant, {"housing": {"needs": "A room."}})
-    assert house.open(agency, box).json()["parts"] == {"housing": {"needs": "A room."}}
+    envelope = house.envelope(grant, {"housing": {"needs": "A room."}})
+    assert house.open(agency, envelope).json()["parts"] == {"housing": {"needs": "A room."}}
 
 
-def test_the_same_yes_given_again_keeps_the_grant_and_the_words_she_said_last(
-    house: House, person: Person, agency: Agency
-) -> None:
-    """She may have pressed twice; or gone back and written something else, or nothing."""
+def test_repeated_grant_keeps_its_id_and_takes_the_last_note(house: House, person: Person, agency: Agency) -> None:
+    """She may have pressed twice, or gone back and written another note or none."""
     grant, sent = give(house, person, agency), {"summary": {"text": "What a worker wrote."}}
-    for said, read in (("canary: no, this.", "canary: no, this."), (None, sent["summary"]["text"]), (HERS, HERS)):
+    for said, read in (("canary: no, this.", "canary: no, this."), (None, sent["summary"]["text"]), (NOTE, NOTE)):
         assert give(house, person, agency, said) == grant
         assert notes.show(house.context, person.subject, grant) == said
         assert house.open(agency, house.envelope(grant, sent)).json()["parts"] == {"summary": {"text": read}}
 
 
-def test_her_words_end_with_the_grant_and_are_only_for_her(house: House, person: Person, agency: Agency) -> None:
+def test_note_is_hers_alone_and_ends_with_the_grant(house: House, person: Person, agency: Agency) -> None:
     grant, other = give(house, person, agency), house.person()
     assert notes.show(house.context, other.subject, grant) is None
     assert notes.show(house.context, person.subject, uuid4()) is None
@@ -145,15 +145,15 @@ def test_her_words_end_with_the_grant_and_are_only_for_her(house: House, person:
     assert notes.show(house.context, person.subject, grant) is None
 
 
-@pytest.mark.parametrize(("hers", "categories"), [("x" * 1001, ["summary"]), ("Some words.", ["housing"])])
-def test_words_too_long_or_that_nobody_would_read_make_no_grant(
-    house: House, person: Person, agency: Agency, hers: str, categories: list[str]
+@pytest.mark.parametrize(("note", "categories"), [("x" * 1001, ["summary"]), ("Some words.", ["housing"])])
+def test_note_too_long_or_without_summary_makes_no_grant(
+    house: House, person: Person, agency: Agency, note: str, categories: list[str]
 ) -> None:
-    refused(400, lambda: give(house, person, agency, hers, *categories))
+    refused(400, lambda: give(house, person, agency, note, *categories))
     assert rights.overview(house.context, person.subject)["grants"] == []
 
 
-def test_of_what_is_asked_for_she_may_choose_less_and_never_more(house: House, person: Person, agency: Agency) -> None:
+def test_answer_may_choose_fewer_categories_and_never_more(house: House, person: Person, agency: Agency) -> None:
     asked = linked_acts.ask(house.context, agency.id, person.ppid, Wish(agency.id, "referral", ["summary", "housing"]))
     more = Chosen(["summary", "health"])
 
@@ -161,20 +161,22 @@ def test_of_what_is_asked_for_she_may_choose_less_and_never_more(house: House, p
         return grants.answer_request(house.context, person.subject, asked, Answer(accept=True, days=7, chosen=chosen))
 
     refused(400, lambda: answer(more))
-    made = answer(Chosen(["summary"], HERS))
+    made = answer(Chosen(["summary"], NOTE))
     [grant] = rights.overview(house.context, person.subject)["grants"]
     assert (grant.id, grant.categories) == (made, ["summary"])
-    assert notes.show(house.context, person.subject, made) == HERS
+    assert notes.show(house.context, person.subject, made) == NOTE
 
 
-def test_a_letter_says_who_supports_her_once_and_nothing_else(house: House, person: Person, agency: Agency) -> None:
+def test_letter_code_names_the_agency_once(house: House, person: Person, agency: Agency) -> None:
+    """A second check of the code finds nothing; her ledger records that it was made and used."""
     made = letters.write_letter(house.context, person.subject, agency.id)
     assert letters.check_letter(house.context, made.code.upper()) == made.agency == f"Sample {agency.id}"
     assert letters.check_letter(house.context, made.code) is None
     assert house.kinds(person)[-2:] == ["letter.made", "letter.used"]
 
 
-def test_a_letter_that_she_ended_or_that_is_too_old_is_none(house: House, person: Person, agency: Agency) -> None:
+def test_ended_or_expired_letter_names_no_agency(house: House, person: Person, agency: Agency) -> None:
+    """Only she can end her letter, and only once."""
     ended = letters.write_letter(house.context, person.subject, agency.id)
     [row] = letters.letters_of(house.context, person.subject)
     stranger = house.person()
@@ -188,7 +190,8 @@ def test_a_letter_that_she_ended_or_that_is_too_old_is_none(house: House, person
     assert letters.check_letter(house.context, old.code) is None
 
 
-def test_a_letter_names_only_an_active_agency_that_knows_her(house: House, person: Person, agency: Agency) -> None:
+def test_letter_is_only_for_an_active_linked_agency(house: House, person: Person, agency: Agency) -> None:
+    """A letter that was made earlier stops working when its agency is suspended."""
     refused(400, lambda: letters.write_letter(house.context, person.subject, house.agency().id))
     made = letters.write_letter(house.context, person.subject, agency.id)
     change_standing(house.context, agency.id, agency.sector, "suspended", 2)
@@ -198,16 +201,14 @@ def test_a_letter_names_only_an_active_agency_that_knows_her(house: House, perso
     refused(400, lambda: letters.write_letter(house.context, person.subject, agency.id))
 
 
-def test_a_new_card_makes_the_old_one_worthless(house: House, person: Person) -> None:
+def test_new_revoke_card_voids_the_old_one(house: House, person: Person) -> None:
     code = letters.new_card(house.context, person.subject)
     refused(401, lambda: sessions.subject_of_card(house.context, person.revoke_code))
     assert sessions.subject_of_card(house.context, code) == person.subject
 
 
-def test_the_same_thing_to_put_right_is_asked_once_until_the_agency_has_seen_to_it(
-    house: House, person: Person, agency: Agency
-) -> None:
-    """However often a button is pressed: an agency reads the oldest first, and only so many, from everybody."""
+def test_equal_correction_waits_once_until_it_is_done(house: House, person: Person, agency: Agency) -> None:
+    """Repeated presses add nothing: an agency reads a limited number of corrections, the oldest first."""
     grant = house.allow(person, agency, "health", "legal")
 
     def ask(category: str = "health") -> UUID:
@@ -223,9 +224,7 @@ def test_the_same_thing_to_put_right_is_asked_once_until_the_agency_has_seen_to_
     assert ask() not in {name, other}
 
 
-def test_an_agency_is_asked_to_put_right_what_she_shared_with_it_and_says_when_it_has(
-    house: House, person: Person, agency: Agency
-) -> None:
+def test_correction_is_shown_to_its_agency_and_marked_done(house: House, person: Person, agency: Agency) -> None:
     grant, other = house.allow(person, agency, "health"), house.agency()
     name = corrections.ask_to_correct(house.context, person.subject, grant, "health")
 
@@ -239,13 +238,13 @@ def test_an_agency_is_asked_to_put_right_what_she_shared_with_it_and_says_when_i
     assert house.kinds(person)[-2:] == ["correction.asked", "correction.done"]
 
 
-def test_nothing_can_be_put_right_that_is_not_hers(house: House, person: Person, agency: Agency) -> None:
+def test_correction_of_unshared_data_is_refused(house: House, person: Person, agency: Agency) -> None:
     grant, stranger = house.allow(person, agency, "health"), house.person()
     refused(404, lambda: corrections.ask_to_correct(house.context, stranger.subject, grant, "health"))
     refused(400, lambda: corrections.ask_to_correct(house.context, person.subject, grant, "legal"))
 
 
-def test_when_she_is_erased_all_of_it_is_gone(house: House, person: Person, agency: Agency) -> None:
+def test_erasure_removes_notes_contacts_letters_corrections(house: House, person: Person, agency: Agency) -> None:
     grant = give(house, person, agency)
     contacts.save(house.context, person.subject, WISH)
     made = letters.write_letter(house.context, person.subject, agency.id)
@@ -259,21 +258,21 @@ def test_when_she_is_erased_all_of_it_is_gone(house: House, person: Person, agen
     assert letters.check_letter(house.context, made.code) is None
 
 
-def test_her_copy_holds_it_all(house: House, person: Person, agency: Agency) -> None:
+def test_export_contains_notes_contact_letters_corrections(house: House, person: Person, agency: Agency) -> None:
     grant = give(house, person, agency)
     contacts.save(house.context, person.subject, WISH)
     letters.write_letter(house.context, person.subject, agency.id)
     corrections.ask_to_correct(house.context, person.subject, grant, "housing")
     copy = house.my("GET", "/export", house.session(person, stepped_up=True)).json()
 
-    assert copy["words_by_grant"] == {str(grant): HERS}
+    assert copy["words_by_grant"] == {str(grant): NOTE}
     assert copy["safe_contact"] == {**WISH, "still_good": True}
     assert [row["agency"] for row in copy["letters"]] == [agency.id]
     assert [row["category"] for row in copy["corrections"]] == ["housing"]
     assert copy["keys"] == []
 
 
-def test_a_slip_is_printed_from_its_codes_and_nothing_of_it_is_kept(house: House, agency: Agency) -> None:
+def test_slip_shows_its_codes_and_is_not_cached(house: House, agency: Agency) -> None:
     codes = house.call(agency, "/consent/v1/subjects", {"language": "fr"}).json()
     slip = {"claim_code": codes["claim_code"], "revoke_code": codes["revoke_code"], "language": "fr"}
     answer = house.call(agency, "/consent/v1/slips", slip)
@@ -282,4 +281,4 @@ def test_a_slip_is_printed_from_its_codes_and_nothing_of_it_is_kept(house: House
     assert answer.headers["cache-control"] == "no-store"
     for shown in (codes["claim_code"], codes["revoke_code"], f"{house.url}/my/start", "<svg", 'lang="fr"'):
         assert shown in answer.text
-    assert timedelta(days=30) == sessions.CLAIM_TIME, "what the slip says"
+    assert timedelta(days=30) == sessions.CLAIM_TIME, "the slip tells this time"

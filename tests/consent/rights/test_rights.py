@@ -1,4 +1,4 @@
-"""Her other rights: to be linked by her own code, counted or not, shown everything, and forgotten."""
+"""Test link codes, statistics consent, export, reading of the ledger, and erasure."""
 
 import json
 import threading
@@ -46,7 +46,7 @@ from tests.support.consent import Agency, House, Person
 from tests.support.receiver import catch_up
 
 
-def test_a_link_code_is_good_once(house: House) -> None:
+def test_link_code_works_once(house: House) -> None:
     person, first, second = house.person(), house.agency(), house.agency()
     made = rights.make_link_code(house.context, person.subject)
     ppid = linked_acts.link(house.context, first.id, made.code.replace("-", " ").upper())
@@ -57,7 +57,7 @@ def test_a_link_code_is_good_once(house: House) -> None:
     assert house.kinds(person)[-1] == "linked"
 
 
-def test_a_link_code_is_good_for_an_hour(house: House) -> None:
+def test_link_code_expires_after_an_hour(house: House) -> None:
     person, agency = house.person(), house.agency()
     early, late = (rights.make_link_code(house.context, person.subject) for _ in range(2))
     assert late.expires_at == NOON + timedelta(hours=1)
@@ -69,7 +69,7 @@ def test_a_link_code_is_good_for_an_hour(house: House) -> None:
         linked_acts.link(house.context, agency.id, late.code)
 
 
-def test_of_many_agencies_with_one_code_exactly_one_is_linked(house: House) -> None:
+def test_concurrent_links_by_one_code_link_one_agency(house: House) -> None:
     person, ready = house.person(), threading.Barrier(6)
     code = rights.make_link_code(house.context, person.subject).code
 
@@ -86,7 +86,7 @@ def test_of_many_agencies_with_one_code_exactly_one_is_linked(house: House) -> N
     assert len(house.rows(link, link.c.subject_id == person.subject)) == 2
 
 
-def test_an_agency_knows_her_only_by_its_own_name(house: House) -> None:
+def test_ppid_is_unknown_to_another_agency(house: House) -> None:
     one, two = house.agency(), house.agency()
     person = house.person(one)
     other = linked_acts.link(house.context, two.id, rights.make_link_code(house.context, person.subject).code)
@@ -97,7 +97,8 @@ def test_an_agency_knows_her_only_by_its_own_name(house: House) -> None:
     assert not knows(house, one, other)
 
 
-def test_she_is_counted_only_after_a_yes_under_a_name_that_changes_each_fiscal_year(house: House) -> None:
+def test_statistics_name_needs_consent_and_changes_each_year(house: House) -> None:
+    """The name changes with the fiscal year, on 1 April."""
     agency = house.agency()
     person = house.person(agency)
     assert counted_as(house, agency, person) is None
@@ -112,7 +113,8 @@ def test_she_is_counted_only_after_a_yes_under_a_name_that_changes_each_fiscal_y
     assert counted_as(house, agency, person) not in {None, this_year}
 
 
-def test_saying_no_names_every_year_she_was_counted_in_and_a_new_yes_brings_nothing_back(house: House) -> None:
+def test_statistics_withdrawal_names_every_year_and_is_final(house: House) -> None:
+    """Each withdrawal is announced once, and a new consent gives a new name."""
     agency = house.agency()
     person = house.person(agency)
     rights.set_statistics(house.context, person.subject, on=True)
@@ -131,7 +133,7 @@ def test_saying_no_names_every_year_she_was_counted_in_and_a_new_yes_brings_noth
     assert counted_as(house, agency, person) not in {None, *names}
 
 
-def test_two_survivors_are_never_counted_as_one(house: House) -> None:
+def test_statistics_names_differ_between_survivors(house: House) -> None:
     agency = house.agency()
     people = [house.person(agency) for _ in range(5)]
     for person in people:
@@ -140,7 +142,7 @@ def test_two_survivors_are_never_counted_as_one(house: House) -> None:
     assert len({counted_as(house, agency, person) for person in people}) == 5
 
 
-def test_her_copy_holds_everything_also_what_is_over(house: House) -> None:
+def test_export_contains_everything_including_what_ended(house: House) -> None:
     agency = house.agency()
     person = house.person(agency)
     context, her = house.context, person.subject
@@ -178,17 +180,17 @@ def test_her_copy_holds_everything_also_what_is_over(house: House) -> None:
     assert len(copy["ledger"]) > 2 * rights.PAGE
 
 
-def test_every_table_about_her_is_either_in_her_copy_or_holds_nothing_to_copy() -> None:
-    """Whoever adds a table with something about a survivor has to decide here."""
+def test_every_table_about_her_is_classified_for_export() -> None:
+    """A new table about a survivor has to be listed here: in her export, or with nothing to copy."""
     copied = {subject, grant, restriction, consent_request, link, ledger_entry, notice, waiting_grant, compelled}
     copied |= {approved_words, safe_contact, letter, correction, passkey}
-    secrets_or_passing = {grant_key, audit_key, session, link_code, pin_turn}
+    secrets_or_transient = {grant_key, audit_key, session, link_code, pin_turn}
     about_her = {table for table in metadata.sorted_tables if "subject_id" in table.c or table is subject}
 
-    assert about_her == copied | secrets_or_passing
+    assert about_her == copied | secrets_or_transient
 
 
-def test_her_ledger_comes_in_pages_newest_first_and_holds_nobody_elses_lines(house: House) -> None:
+def test_ledger_pages_are_newest_first_and_only_hers(house: House) -> None:
     person, other = house.person(), house.person()
     for _ in range(60):
         grants.pause(house.context, person.subject)
@@ -203,7 +205,7 @@ def test_her_ledger_comes_in_pages_newest_first_and_holds_nobody_elses_lines(hou
 
 
 @pytest.mark.parametrize("before", [0, -1, 10**12, 2**63, 10**40, -(10**40)])
-def test_any_number_is_a_place_in_the_ledger(house: House, before: int) -> None:
+def test_ledger_accepts_any_number_as_a_position(house: House, before: int) -> None:
     person = house.person()
     answer = house.my("GET", f"/ledger?before={before}", house.session(person))
 
@@ -211,10 +213,10 @@ def test_any_number_is_a_place_in_the_ledger(house: House, before: int) -> None:
     assert [entry["kind"] for entry in answer.json()["entries"]] == (["registered"] if before > 0 else [])
 
 
-def test_erasing_leaves_no_way_to_her_and_nothing_that_opens(house: House) -> None:
+def test_erasure_leaves_no_way_in_and_nothing_that_opens(house: House) -> None:
     agency = house.agency()
     person = house.person(agency)
-    words = sessions.claim(house.context, person.claim_code, None)
+    claimed = sessions.claim(house.context, person.claim_code, None)
     unclaimed = house.person(agency)
     rights.set_statistics(house.context, person.subject, on=True)
     counted = counted_as(house, agency, person)
@@ -226,13 +228,13 @@ def test_erasing_leaves_no_way_to_her_and_nothing_that_opens(house: House) -> No
     rights.erase(house.context, unclaimed.subject)
 
     for body in (
-        {"passphrase": words.passphrase},
+        {"passphrase": claimed.passphrase},
         {"claim_code": person.claim_code},
         {"claim_code": unclaimed.claim_code},
     ):
         assert house.my("POST", "/session", body=body).status_code == 401
     assert house.my("POST", "/revoke-card", body={"revoke_code": person.revoke_code}).status_code == 401
-    assert house.my("GET", "/grants", words.session).status_code == 401
+    assert house.my("GET", "/grants", claimed.session).status_code == 401
     assert house.call(agency, "/consent/v1/links", {"link_code": code}).status_code == 401
     assert not knows(house, agency, person.ppid)
     wish = {"ppid": person.ppid, "agency": agency.id, "purpose": "referral", "categories": ["contact"]}
@@ -242,7 +244,7 @@ def test_erasing_leaves_no_way_to_her_and_nothing_that_opens(house: House) -> No
     assert withdrawn(house, counted) == [counted]
 
 
-def test_of_the_erased_only_a_tombstone_and_what_nobody_can_read_stay(house: House) -> None:
+def test_erasure_keeps_only_tombstone_and_unreadable_rows(house: House) -> None:
     agency = house.agency()
     person = house.person(agency)
     name = house.allow(person, agency)
@@ -267,7 +269,7 @@ def test_of_the_erased_only_a_tombstone_and_what_nobody_can_read_stay(house: Hou
 
 
 def test_erased_is_terminal(house: House) -> None:
-    """Invariant 22: no act of anybody, in any order, brings anything of hers back, and nothing more is written of her."""
+    """Invariant 22: after an erasure no act, in any order, restores or writes anything about her."""
     agency = house.agency()
     person = house.person(agency)
     name = house.allow(person, agency)
@@ -303,7 +305,7 @@ def test_erased_is_terminal(house: House) -> None:
     assert (house.rows(subject, subject.c.id == person.subject), house.ledger(person)) == before
 
 
-def test_after_erasing_her_grants_end_everywhere(house: House) -> None:
+def test_erasure_announces_the_end_of_her_grants(house: House) -> None:
     agency, person = house.agency(), house.person()
     name = house.allow(person, agency)
     rights.erase(house.context, person.subject)
@@ -327,10 +329,12 @@ def something_waits(house: House, agency: Agency, person: Person) -> None:
 
 
 def knows(house: House, agency: Agency, ppid: str) -> bool:
+    """Return whether an agency is linked to the survivor of this ppid."""
     return decide_sendings(house.context, [asked(agency, ppid)])[0].linked
 
 
 def counted_as(house: House, agency: Agency, person: Person) -> str | None:
+    """Return the name under which statistics count her now, None if they do not."""
     return decide_sendings(house.context, [asked(agency, person.ppid)])[0].statistics
 
 
@@ -346,5 +350,5 @@ def all_withdrawn(house: House) -> list[list[Any]]:
 
 
 def withdrawn(house: House, name: str | None) -> list[Any]:
-    """What reporting was told to forget together with this name."""
+    """Return the names that reporting was told to forget together with this one."""
     return next(told for told in all_withdrawn(house) if name in told)
