@@ -15,7 +15,7 @@ from importlib import import_module
 from typing import Any
 
 from tests.support import noticing
-from tests.support.noticing import ROOT, SURVIVED, WITH_SERVER, Place, Tests, fate, look_at, server_for
+from tests.support.noticing import ROOT, SURVIVED, Place, Tests, fate, look_at, server_for
 
 REASONS = ROOT / "docs" / "mutants.md"
 CONSENT = "tests/consent"
@@ -30,8 +30,11 @@ TARGETS: dict[str, Sequence[str]] = {
     "services/consent/consistency_tokens.py": [f"{CONSENT}/test_consistency_tokens.py", f"{CONSENT}/test_authzen.py"],
     "services/consent/envelopes.py": PROTOCOL,
     "services/consent/handlers/disclosures/openings.py": [*PROTOCOL, f"{CONSENT}/rights/test_letters_and_notes.py"],
-    "services/consent/locks.py": [WITH_SERVER, *PROTOCOL[:2]],
-    "services/consent/api/opening_response.py": [f"{DISCLOSURES}/test_opening_response.py", *PROTOCOL[:2]],
+    "services/consent/locks.py": [f"{DISCLOSURES}/test_locks.py", *PROTOCOL[:2]],
+    "services/consent/api/opening_response.py": [
+        *(f"{DISCLOSURES}/test_{name}.py" for name in ("opening_response", "lost_locks")),
+        *PROTOCOL[:2],
+    ],
 }
 SWAPS: dict[type[ast.AST], type[ast.AST]] = {
     ast.Eq: ast.NotEq,

@@ -26,7 +26,7 @@ SLACK = 1.0
 
 
 @pytest.mark.backend("postgresql")
-def test_no_flood_of_openings_keeps_her_waiting_beyond_the_cap(postgres_server: PostgresServer, tmp_path: Path) -> None:
+def test_revocation_in_flood_of_openings_stays_within_cap(postgres_server: PostgresServer, tmp_path: Path) -> None:
     settings = Settings(database_url=postgres_server.empty_database(), data=tmp_path)
     signer = TokenSigner(settings.token_issuer, SystemClock())
     with serving(settings, signer, 1) as [process], own_context(settings, signer) as context:

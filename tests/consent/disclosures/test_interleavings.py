@@ -114,7 +114,7 @@ def check(total: Total, count: int) -> None:
 
 @pytest.mark.slow
 @pytest.mark.backend("postgresql")
-def test_no_byte_leaves_after_she_was_told_in_any_of_thousands_of_orders(
+def test_no_byte_leaves_after_revocation_in_thousands_of_orders(
     postgres_server: PostgresServer, tmp_path: Path
 ) -> None:
     check(many(postgres_server.empty_database(), tmp_path, IN_TEST), IN_TEST)
@@ -122,7 +122,7 @@ def test_no_byte_leaves_after_she_was_told_in_any_of_thousands_of_orders(
 
 @pytest.mark.slow
 @pytest.mark.backend("postgresql")
-def test_without_the_locks_some_orders_let_bytes_leave(postgres_server: PostgresServer, tmp_path: Path) -> None:
+def test_without_locks_bytes_leave_after_revocation(postgres_server: PostgresServer, tmp_path: Path) -> None:
     total = many(postgres_server.empty_database(), tmp_path, WITHOUT_LOCKS, locked=False)
 
     assert len(total.late) > WITHOUT_LOCKS / 20
@@ -130,7 +130,7 @@ def test_without_the_locks_some_orders_let_bytes_leave(postgres_server: Postgres
 
 @pytest.mark.soak
 @pytest.mark.backend("postgresql")
-def test_no_byte_leaves_after_she_was_told_in_any_of_a_hundred_thousand_orders(
+def test_no_byte_leaves_after_revocation_in_100000_orders(
     postgres_server: PostgresServer, tmp_path: Path
 ) -> None:
     check(many(postgres_server.empty_database(), tmp_path, IN_SOAK), IN_SOAK)

@@ -67,12 +67,12 @@ class Holder:
         self.done.result(PATIENCE)
 
 
-def test_the_locks_fit_the_database(database: Database) -> None:
+def test_subject_locks_match_database_kind(database: Database) -> None:
     kind = PostgresLocks if database.is_postgresql else ProcessLocks
     assert isinstance(subject_locks(database), kind)
 
 
-def test_openings_of_one_survivor_go_on_side_by_side(locks: SubjectLocks, threads: ThreadPoolExecutor) -> None:
+def test_openings_of_one_survivor_share_lock(locks: SubjectLocks, threads: ThreadPoolExecutor) -> None:
     subject = uuid4()
     holders = [Holder(threads, lambda: locks.opening([subject])) for _ in range(6)]
 
@@ -85,7 +85,7 @@ def test_openings_of_one_survivor_go_on_side_by_side(locks: SubjectLocks, thread
 @pytest.mark.parametrize(
     ("held", "wanted"), [("opening", "changing"), ("changing", "opening"), ("changing", "changing")]
 )
-def test_a_change_waits_for_openings_and_everything_waits_for_a_change_and_no_longer(
+def test_conflicting_lock_waits_until_release(
     locks: SubjectLocks, threads: ThreadPoolExecutor, held: str, wanted: str
 ) -> None:
     take = _takers(locks, uuid4())
@@ -99,7 +99,7 @@ def test_a_change_waits_for_openings_and_everything_waits_for_a_change_and_no_lo
     second.leave()
 
 
-def test_survivors_do_not_wait_for_each_other(locks: SubjectLocks, threads: ThreadPoolExecutor) -> None:
+def test_locks_of_different_survivors_are_independent(locks: SubjectLocks, threads: ThreadPoolExecutor) -> None:
     holder = Holder(threads, lambda: locks.opening([uuid4()]))
     assert holder.got_in()
 
@@ -108,7 +108,7 @@ def test_survivors_do_not_wait_for_each_other(locks: SubjectLocks, threads: Thre
     holder.leave()
 
 
-def test_a_waiting_change_goes_before_new_openings(
+def test_waiting_change_precedes_new_openings(
     database: Database, locks: SubjectLocks, threads: ThreadPoolExecutor
 ) -> None:
     subject = uuid4()
@@ -128,7 +128,7 @@ def test_a_waiting_change_goes_before_new_openings(
     late.leave()
 
 
-def test_a_flood_of_openings_does_not_starve_a_change(locks: SubjectLocks, threads: ThreadPoolExecutor) -> None:
+def test_flood_of_openings_does_not_starve_change(locks: SubjectLocks, threads: ThreadPoolExecutor) -> None:
     subject, over = uuid4(), threading.Event()
 
     def flood() -> int:
@@ -152,7 +152,7 @@ def test_a_flood_of_openings_does_not_starve_a_change(locks: SubjectLocks, threa
 @pytest.mark.parametrize(
     ("held", "wanted"), [("opening", "changing"), ("changing", "opening"), ("changing", "changing")]
 )
-def test_nobody_waits_for_ever_and_giving_up_leaves_no_trace(
+def test_lock_wait_times_out_and_leaves_no_trace(
     locks: SubjectLocks,
     threads: ThreadPoolExecutor,
     monkeypatch: pytest.MonkeyPatch,
@@ -177,7 +177,7 @@ def test_nobody_waits_for_ever_and_giving_up_leaves_no_trace(
 
 
 @pytest.mark.usefixtures("patient")
-def test_openings_that_waited_behind_a_change_go_on_as_soon_as_it_gives_up(
+def test_openings_resume_when_waiting_change_times_out(
     database: Database, locks: SubjectLocks, threads: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "EXCLUSIVE_SECONDS", 3 * WHILE)
@@ -197,7 +197,7 @@ def test_openings_that_waited_behind_a_change_go_on_as_soon_as_it_gives_up(
 
 
 @pytest.mark.parametrize("kind", ["opening", "changing"])
-def test_a_lock_is_let_go_when_its_block_fails(locks: SubjectLocks, threads: ThreadPoolExecutor, kind: str) -> None:
+def test_failed_block_releases_lock(locks: SubjectLocks, threads: ThreadPoolExecutor, kind: str) -> None:
     take = _takers(locks, uuid4())
     with pytest.raises(ZeroDivisionError), take[kind]():  # type: ignore[attr-defined]  # either kind of the lock
         _ = 1 / 0
@@ -208,7 +208,7 @@ def test_a_lock_is_let_go_when_its_block_fails(locks: SubjectLocks, threads: Thr
         holder.leave()
 
 
-def test_a_change_is_undone_when_its_block_fails_and_seen_by_the_next_opening_when_not(
+def test_change_rolls_back_on_failure_else_next_opening_sees_it(
     database: Database, locks: SubjectLocks, threads: ThreadPoolExecutor
 ) -> None:
     subject = uuid4()
@@ -239,7 +239,7 @@ def test_a_change_is_undone_when_its_block_fails_and_seen_by_the_next_opening_wh
     assert [one.result(PATIENCE) for one in counts] == [1] * 4
 
 
-def test_openings_of_several_survivors_in_any_order_never_wait_in_a_circle(
+def test_openings_of_several_survivors_never_deadlock(
     locks: SubjectLocks, threads: ThreadPoolExecutor
 ) -> None:
     one, two, three = uuid4(), uuid4(), uuid4()
@@ -261,7 +261,7 @@ def test_openings_of_several_survivors_in_any_order_never_wait_in_a_circle(
         each.result(PATIENCE)
 
 
-def test_a_batch_takes_whom_it_can_have_and_waits_for_nobody_for_long(
+def test_batch_locks_free_survivors_and_skips_busy_ones(
     locks: SubjectLocks, threads: ThreadPoolExecutor
 ) -> None:
     free, read, changed = uuid4(), uuid4(), uuid4()
@@ -287,7 +287,7 @@ def test_a_batch_takes_whom_it_can_have_and_waits_for_nobody_for_long(
 
 
 @pytest.mark.usefixtures("patient")
-def test_a_batch_waits_a_little_for_whom_it_cannot_have_and_no_longer_than_that(
+def test_batch_waits_for_busy_survivor_until_free(
     locks: SubjectLocks, threads: ThreadPoolExecutor
 ) -> None:
     free, changed = uuid4(), uuid4()
@@ -306,7 +306,7 @@ def test_a_batch_waits_a_little_for_whom_it_cannot_have_and_no_longer_than_that(
 
 
 @only_postgresql
-def test_a_batch_that_waits_leaves_the_database_in_peace(
+def test_waiting_batch_polls_database_rarely(
     database: Database, locks: SubjectLocks, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "BATCH_SECONDS", 2 * WHILE)
@@ -320,7 +320,7 @@ def test_a_batch_that_waits_leaves_the_database_in_peace(
     assert 2 <= sum("pg_try_advisory_lock_shared" in statement for statement in asked) <= 6
 
 
-def test_a_batch_does_not_slip_in_before_a_change_that_waits(
+def test_batch_does_not_overtake_waiting_change(
     database: Database, locks: SubjectLocks, threads: ThreadPoolExecutor
 ) -> None:
     subject, other = uuid4(), uuid4()
@@ -336,7 +336,7 @@ def test_a_batch_does_not_slip_in_before_a_change_that_waits(
     changing.leave()
 
 
-def test_a_batch_that_fails_lets_everybody_go(locks: SubjectLocks) -> None:
+def test_failed_batch_releases_all_locks(locks: SubjectLocks) -> None:
     subjects = [uuid4() for _ in range(5)]
     with pytest.raises(ZeroDivisionError), locks.opening_free(subjects):
         _ = 1 / 0
@@ -346,7 +346,7 @@ def test_a_batch_that_fails_lets_everybody_go(locks: SubjectLocks) -> None:
 
 
 @only_postgresql
-def test_connections_go_back_to_the_pool_without_locks(database: Database) -> None:
+def test_connections_return_to_pool_without_locks(database: Database) -> None:
     locks = PostgresLocks(database)
     for kind in ("opening", "changing"):
         for fails in (False, True):
@@ -357,7 +357,7 @@ def test_connections_go_back_to_the_pool_without_locks(database: Database) -> No
 
 
 @only_postgresql
-def test_a_wait_given_up_leaves_no_lock_in_the_pool(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_timed_out_wait_leaves_no_lock_in_pool(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "SHARED_SECONDS", WHILE)
     locks = PostgresLocks(database)
     # The lock that comes first can be had and the second cannot: the first must not stay behind.
@@ -370,7 +370,7 @@ def test_a_wait_given_up_leaves_no_lock_in_the_pool(database: Database, monkeypa
 
 
 @only_postgresql
-def test_who_could_not_have_the_lock_for_whatever_reason_does_not_go_on(
+def test_block_does_not_run_when_lock_statement_fails(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def cancelled_soon(connection: Connection, _: float) -> None:
@@ -386,7 +386,7 @@ def test_who_could_not_have_the_lock_for_whatever_reason_does_not_go_on(
 
 
 @only_postgresql
-def test_a_session_that_cannot_be_told_to_let_go_is_closed(database: Database) -> None:
+def test_session_that_cannot_unlock_is_closed(database: Database) -> None:
     locks = PostgresLocks(database)
 
     def leave_it_in_ruins() -> None:
@@ -402,7 +402,7 @@ def test_a_session_that_cannot_be_told_to_let_go_is_closed(database: Database) -
 
 
 @only_postgresql
-def test_a_lock_goes_with_its_connection(database: Database) -> None:
+def test_lost_connection_releases_lock(database: Database) -> None:
     locks, subject = PostgresLocks(database), uuid4()
 
     def lose_the_connection() -> None:
@@ -424,7 +424,7 @@ def test_a_lock_goes_with_its_connection(database: Database) -> None:
 
 
 @only_postgresql
-def test_a_killed_process_leaves_no_lock_behind(database: Database) -> None:
+def test_killed_process_leaves_no_lock(database: Database) -> None:
     subject = uuid4()
     program = (
         "import sys, uuid\n"

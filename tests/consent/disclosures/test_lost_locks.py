@@ -34,7 +34,7 @@ END_HOLDERS = """SELECT pg_terminate_backend(pid, 5000) FROM (
 ) AS holder"""
 
 
-def test_bytes_whose_lock_was_lost_stop_before_another_process_tells_her_revoked(
+def test_lost_lock_stops_bytes_before_revocation_is_answered(
     postgres_server: PostgresServer, tmp_path: Path
 ) -> None:
     def lose(context: Context, _process: HubProcess) -> None:
@@ -43,7 +43,7 @@ def test_bytes_whose_lock_was_lost_stop_before_another_process_tells_her_revoked
     _revoked_after(lose, postgres_server, tmp_path)
 
 
-def test_a_killed_process_takes_its_bytes_and_its_lock_with_it(postgres_server: PostgresServer, tmp_path: Path) -> None:
+def test_killed_process_stops_bytes_and_releases_lock(postgres_server: PostgresServer, tmp_path: Path) -> None:
     def lose(_context: Context, process: HubProcess) -> None:
         process.kill()
         assert process.popen
@@ -52,7 +52,7 @@ def test_a_killed_process_takes_its_bytes_and_its_lock_with_it(postgres_server: 
     _revoked_after(lose, postgres_server, tmp_path)
 
 
-def test_nothing_is_sent_when_the_lock_was_lost_before_the_first_byte(
+def test_lock_lost_before_first_byte_sends_nothing(
     postgres_server: PostgresServer, tmp_path: Path
 ) -> None:
     settings = Settings(database_url=postgres_server.empty_database(), data=tmp_path)

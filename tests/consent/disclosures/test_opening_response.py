@@ -39,7 +39,7 @@ def patient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("patient")
-def test_the_intent_is_recorded_before_the_first_byte_and_the_outcome_after_the_last(house: House) -> None:
+def test_intent_precedes_first_byte_and_outcome_follows_last(house: House) -> None:
     agency, person = house.agency(), house.person()
     line = ask(house, agency, house.envelope(house.allow(person, agency), WORDS))
     received = line.take()[0]
@@ -53,7 +53,7 @@ def test_the_intent_is_recorded_before_the_first_byte_and_the_outcome_after_the_
 
 
 @pytest.mark.usefixtures("patient")
-def test_a_revocation_waits_until_the_bytes_have_left_and_no_longer(house: House) -> None:
+def test_revocation_waits_until_bytes_have_left(house: House) -> None:
     agency, person = house.agency(), house.person()
     name = house.allow(person, agency)
     line = ask(house, agency, house.envelope(name, WORDS))
@@ -70,7 +70,7 @@ def test_a_revocation_waits_until_the_bytes_have_left_and_no_longer(house: House
     assert house.kinds(person)[-4:] == order
 
 
-def test_who_does_not_read_is_cut_off_and_gets_nothing_more_once_she_was_told_revoked(house: House) -> None:
+def test_slow_receiver_is_cut_off_before_revocation_is_answered(house: House) -> None:
     """Also not what the kernel had taken in already: judged by the kernel's time of arrival."""
     agency, person = house.agency(), house.person()
     name, session = house.allow(person, agency), house.session(person)
@@ -90,7 +90,7 @@ def test_who_does_not_read_is_cut_off_and_gets_nothing_more_once_she_was_told_re
     revoke.close()
 
 
-def test_who_has_gone_before_the_answer_is_not_said_to_have_it(house: House) -> None:
+def test_receiver_gone_before_answer_is_indeterminate(house: House) -> None:
     agency, person = house.agency(), house.person()
     envelope = house.envelope(house.allow(person, agency))
     before = proofs_used(house)
@@ -104,7 +104,7 @@ def test_who_has_gone_before_the_answer_is_not_said_to_have_it(house: House) -> 
 
 
 @pytest.mark.usefixtures("patient")
-def test_who_goes_away_half_way_is_not_said_to_have_it(house: House) -> None:
+def test_receiver_gone_half_way_is_indeterminate(house: House) -> None:
     agency, person = house.agency(), house.person()
     name = house.allow(person, agency)
     line = ask(house, agency, house.envelope(name, WORDS))
@@ -116,7 +116,7 @@ def test_who_goes_away_half_way_is_not_said_to_have_it(house: House) -> None:
 
 
 @pytest.mark.usefixtures("patient")
-def test_a_half_closed_connection_is_not_said_to_have_more_than_it_got(house: House) -> None:
+def test_half_closed_connection_outcome_matches_arrived_bytes(house: House) -> None:
     agency, person = house.agency(), house.person()
     line = ask(house, agency, house.envelope(house.allow(person, agency), WORDS))
     line.socket.shutdown(1)  # nothing more to say, still listening
@@ -129,7 +129,7 @@ def test_a_half_closed_connection_is_not_said_to_have_more_than_it_got(house: Ho
 
 @pytest.mark.usefixtures("patient")
 @pytest.mark.parametrize("window", [SMALL_WINDOW, None])
-def test_a_connection_that_closes_in_good_order_has_its_answer(house: House, window: int | None) -> None:
+def test_connection_close_header_still_delivers_answer(house: House, window: int | None) -> None:
     agency, person = house.agency(), house.person()
     headers = {"connection": "close"}
     line = ask(house, agency, house.envelope(house.allow(person, agency), WORDS), window, headers)
@@ -140,7 +140,7 @@ def test_a_connection_that_closes_in_good_order_has_its_answer(house: House, win
     eventually(lambda: house.kinds(person)[-1] == "opening.delivered")
 
 
-def test_the_lock_goes_only_when_the_connection_of_who_does_not_read_is_dead(
+def test_lock_is_released_after_slow_connection_is_dead(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     agency, person = house.agency(), house.person()
@@ -159,7 +159,7 @@ def test_the_lock_goes_only_when_the_connection_of_who_does_not_read_is_dead(
     slow.close()
 
 
-def test_who_does_not_read_holds_her_up_for_as_long_as_that_may_take_and_no_longer(
+def test_slow_receiver_delays_change_only_until_timeout(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(opening_response, "SEND_SECONDS", 0.1)
@@ -177,7 +177,7 @@ def test_who_does_not_read_holds_her_up_for_as_long_as_that_may_take_and_no_long
     assert house.kinds(person).count("opening.indeterminate") == 3
 
 
-def test_one_connection_serves_opening_after_opening(house: House) -> None:
+def test_one_connection_serves_many_openings(house: House) -> None:
     agency, person = house.agency(), house.person()
     line = Watched(house.port)
     for _ in range(20):
@@ -189,7 +189,7 @@ def test_one_connection_serves_opening_after_opening(house: House) -> None:
     eventually(lambda: house.kinds(person).count("opening.delivered") == 20)
 
 
-def test_without_a_connection_of_ours_nothing_is_said_to_have_arrived(house: House) -> None:
+def test_opening_without_transport_is_indeterminate(house: House) -> None:
     agency, person = house.agency(), house.person()
     response = OpeningResponse(begin_opening(house.context, agency.id, house.envelope(house.allow(person, agency))))
     sent: list[Any] = []
@@ -205,7 +205,7 @@ def test_without_a_connection_of_ours_nothing_is_said_to_have_arrived(house: Hou
     assert house.kinds(person)[-1] == "opening.indeterminate"
 
 
-def test_a_crowd_that_does_not_read_leaves_room_for_her(house: House) -> None:
+def test_many_slow_receivers_do_not_block_revocation(house: House) -> None:
     """More slow receivers than the process has threads and connections."""
     agency, person = house.agency(), house.person()
     name, session = house.allow(person, agency), house.session(person)
@@ -222,7 +222,7 @@ def test_a_crowd_that_does_not_read_leaves_room_for_her(house: House) -> None:
     assert house.open(agency, envelope).status_code == 404
 
 
-def test_who_asks_while_she_is_changing_something_is_told_to_come_again(
+def test_opening_during_change_returns_503_with_retry_after(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(locks, "SHARED_SECONDS", 0.1)
@@ -236,7 +236,7 @@ def test_who_asks_while_she_is_changing_something_is_told_to_come_again(
     assert house.open(agency, envelope).status_code == 200
 
 
-def test_for_whom_nothing_can_open_any_more_cannot_tell_that_she_is_just_changing_something(
+def test_closed_envelope_during_change_returns_404(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(locks, "SHARED_SECONDS", 0.1)
@@ -256,7 +256,7 @@ def test_for_whom_nothing_can_open_any_more_cannot_tell_that_she_is_just_changin
 
 
 @pytest.mark.usefixtures("patient")
-def test_one_more_than_may_open_at_once_is_asked_to_come_again(house: House) -> None:
+def test_opening_beyond_concurrency_limit_returns_503(house: House) -> None:
     agency, person = house.agency(), house.person()
     envelope = house.envelope(house.allow(person, agency), WORDS)
     small = house.envelope(house.allow(house.person(), agency))
@@ -273,7 +273,7 @@ def test_one_more_than_may_open_at_once_is_asked_to_come_again(house: House) -> 
         line.close()
 
 
-def test_a_crowd_that_waits_for_her_change_does_not_keep_the_bytes_before_it_from_ending(
+def test_openings_waiting_behind_change_do_not_deadlock_it(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The change waits for an opening, and as many openings as may be wait behind the change."""

@@ -28,7 +28,7 @@ PARTS = {
 NEVER = "fw1.bmV2ZXI"
 
 
-def test_an_opening_shows_what_is_permitted_and_is_recorded_before_and_after(house: House) -> None:
+def test_opening_returns_permitted_parts_and_records_it_twice(house: House) -> None:
     agency, sender = house.agency(), house.agency()
     person = house.person(sender)
     name, referral = house.allow(person, agency, "summary", "housing", days=3), str(uuid4())
@@ -51,7 +51,7 @@ def test_an_opening_shows_what_is_permitted_and_is_recorded_before_and_after(hou
     assert intended.detail["referral"] == delivered.detail["referral"] == referral
 
 
-def test_the_bus_learns_which_categories_went_where_and_nothing_of_what_they_said(house: House) -> None:
+def test_disclosure_event_names_categories_but_no_content(house: House) -> None:
     agency, person = house.agency(), house.person()
     name = house.allow(person, agency, "summary")
     referral = str(uuid4())
@@ -68,7 +68,7 @@ def test_the_bus_learns_which_categories_went_where_and_nothing_of_what_they_sai
     assert str(person.subject) not in repr(rows)
 
 
-def test_a_linked_agency_is_told_its_own_name_for_her(house: House) -> None:
+def test_opening_by_linked_agency_returns_its_ppid(house: House) -> None:
     agency = house.agency()
     person = house.person(agency)
 
@@ -109,7 +109,7 @@ CLOSINGS: dict[str, Callable[[Given], object]] = {
 
 
 @pytest.mark.parametrize("closing", CLOSINGS)
-def test_a_box_that_is_closed_looks_like_one_that_never_was(own_house: House, closing: str) -> None:
+def test_closed_envelope_is_indistinguishable_from_unknown(own_house: House, closing: str) -> None:
     house, agency = own_house, own_house.agency()
     person = house.person()
     name = house.allow(person, agency, days=1)
@@ -131,7 +131,7 @@ def test_a_box_that_is_closed_looks_like_one_that_never_was(own_house: House, cl
         assert (told.kind, told.agency) == ("opening.refused", agency.id)
 
 
-def test_another_agency_gets_the_same_nothing_and_she_sees_that_it_tried(house: House) -> None:
+def test_foreign_agency_gets_404_and_ledger_shows_attempt(house: House) -> None:
     agency, stranger = house.agency(), house.agency()
     person = house.person()
     envelope = house.envelope(house.allow(person, agency))
@@ -143,7 +143,7 @@ def test_another_agency_gets_the_same_nothing_and_she_sees_that_it_tried(house: 
     assert (told.kind, told.agency, told.detail["foreign"]) == ("opening.refused", stranger.id, True)
 
 
-def test_a_box_that_is_addressed_to_another_agency_stays_closed_even_under_a_grant_of_ones_own(house: House) -> None:
+def test_envelope_for_other_recipient_returns_404_despite_grant(house: House) -> None:
     agency, other, person = house.agency(), house.agency(), house.person()
     box = house.envelope(house.allow(person, agency), recipient=other.id)
 
@@ -152,7 +152,7 @@ def test_a_box_that_is_addressed_to_another_agency_stays_closed_even_under_a_gra
     assert (refused.kind, refused.agency, refused.detail["foreign"]) == ("opening.refused", agency.id, True)
 
 
-def test_a_new_grant_never_opens_a_box_of_an_old_one(house: House) -> None:
+def test_new_grant_never_opens_envelope_of_old_grant(house: House) -> None:
     agency, person = house.agency(), house.person()
     old = house.allow(person, agency)
     envelope = house.envelope(old)
@@ -167,7 +167,7 @@ def test_a_new_grant_never_opens_a_box_of_an_old_one(house: House) -> None:
         assert house.open(agency, write(replace(read(envelope), header=forged))).status_code == 404
 
 
-def test_a_restricted_category_is_left_out_and_the_rest_is_opened(house: House) -> None:
+def test_restricted_category_is_left_out_of_opening(house: House) -> None:
     agency, person = house.agency(), house.person()
     envelope = house.envelope(house.allow(person, agency, *PARTS), PARTS)
     forbid(house, person, Rule(category="health"))
@@ -197,7 +197,7 @@ TAMPERINGS: dict[str, Change] = {
 
 
 @pytest.mark.parametrize("tampering", TAMPERINGS)
-def test_a_box_that_was_changed_opens_for_nobody(house: House, tampering: str) -> None:
+def test_tampered_envelope_returns_404(house: House, tampering: str) -> None:
     agency, person = house.agency(), house.person()
     name = house.allow(person, agency, "summary", "housing")
     changed = TAMPERINGS[tampering](read(house.envelope(name, PARTS)))
@@ -208,7 +208,7 @@ def test_a_box_that_was_changed_opens_for_nobody(house: House, tampering: str) -
     assert house.kinds(person)[-1] == "opening.refused"
 
 
-def test_a_part_moved_from_another_box_does_not_open(house: House) -> None:
+def test_part_moved_from_another_envelope_returns_404(house: House) -> None:
     agency, person = house.agency(), house.person()
     name = house.allow(person, agency)
     one, two = (read(house.envelope(name)) for _ in range(2))
@@ -217,7 +217,7 @@ def test_a_part_moved_from_another_box_does_not_open(house: House) -> None:
     assert house.open(agency, write(replace(one, key=two.key, parts=two.parts))).status_code == 404
 
 
-def test_a_category_the_hub_does_not_know_is_left_out(house: House) -> None:
+def test_unknown_category_is_left_out_of_opening(house: House) -> None:
     agency, person = house.agency(), house.person()
     name = house.allow(person, agency)
     told = house.open(agency, house.envelope(name, {**PARTS, "everything": {"a": 1}})).json()
@@ -239,7 +239,7 @@ def test_a_category_the_hub_does_not_know_is_left_out(house: House) -> None:
         "fw1.é",
     ],
 )
-def test_what_is_no_box_is_not_there(house: House, text: str) -> None:
+def test_malformed_envelope_returns_404(house: House, text: str) -> None:
     agency = house.agency()
     answer, never = house.open(agency, text), house.open(agency, NEVER)
 
@@ -251,7 +251,7 @@ HOSTILE = ["We know where you are.", "nul\x00", "half \ud800", "x" * 5000, "", "
 
 @pytest.mark.parametrize("hostile", HOSTILE)
 @pytest.mark.parametrize("place", ["id", "recipient", "grant", "type", "category"])
-def test_nobody_writes_into_her_ledger_on_the_back_of_a_box(house: House, place: str, hostile: str) -> None:
+def test_hostile_header_text_never_enters_ledger(house: House, place: str, hostile: str) -> None:
     """The header is not proven before the box is opened, and a refusal is recorded before that."""
     agency, person = house.agency(), house.person()
     name = house.allow(person, agency)
@@ -274,7 +274,7 @@ def test_nobody_writes_into_her_ledger_on_the_back_of_a_box(house: House, place:
     )
 
 
-def test_a_box_from_a_later_epoch_than_the_database_knows_waits_for_it(own_house: House) -> None:
+def test_envelope_from_later_epoch_returns_503(own_house: House) -> None:
     """A replica that lags, or a database brought back from a copy: to decide on it could revive what has ended."""
     agency, stranger = own_house.agency(), own_house.agency()
     person = own_house.person()
@@ -297,7 +297,7 @@ def test_a_box_from_a_later_epoch_than_the_database_knows_waits_for_it(own_house
 
 
 @pytest.mark.parametrize("closing", CLOSINGS)
-def test_with_a_made_up_epoch_nobody_counts_her_changes_of_mind_unseen(own_house: House, closing: str) -> None:
+def test_forged_epoch_returns_404_and_is_recorded(own_house: House, closing: str) -> None:
     """Otherwise an agency whose grant has ended could tell at any moment whether she has just changed something."""
     agency, person = own_house.agency(), own_house.person()
     name = own_house.allow(person, agency, days=1)
@@ -313,7 +313,7 @@ def test_with_a_made_up_epoch_nobody_counts_her_changes_of_mind_unseen(own_house
         assert "opening.refused" in [row.kind for row in own_house.rows(ledger_entry)[before:]]
 
 
-def test_a_suspended_agency_and_a_stranger_learn_nothing_about_a_box(house: House) -> None:
+def test_opening_by_suspended_returns_403_and_by_anonymous_401(house: House) -> None:
     agency, person = house.agency(), house.person()
     envelope = house.envelope(house.allow(person, agency))
     change_standing(house.context, agency.id, agency.sector, "suspended", 2)
@@ -324,7 +324,7 @@ def test_a_suspended_agency_and_a_stranger_learn_nothing_about_a_box(house: Hous
     assert naked.status_code == 401
 
 
-def test_an_opening_that_breaks_off_is_recorded_and_holds_nobody_still(
+def test_failed_opening_is_recorded_and_releases_lock(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     agency, person = house.agency(), house.person()
@@ -341,7 +341,7 @@ def test_an_opening_that_breaks_off_is_recorded_and_holds_nobody_still(
     grants.revoke_grant(house.context, person.subject, name)
 
 
-def test_a_lock_goes_even_when_the_outcome_cannot_be_recorded(own_house: House) -> None:
+def test_unrecorded_outcome_still_releases_lock(own_house: House) -> None:
     house, agency = own_house, own_house.agency()
     person = house.person()
     name = house.allow(person, agency)

@@ -73,7 +73,7 @@ BROKEN: dict[str, tuple[Protocol, list[str]]] = {
 
 
 @pytest.mark.parametrize("name", BROKEN)
-def test_a_weaker_protocol_leaks(name: str) -> None:
+def test_weaker_protocol_has_counter_example(name: str) -> None:
     protocol, expected = BROKEN[name]
     found = explore(protocol).counter_example
     assert found is not None
@@ -101,14 +101,14 @@ def sent(state: State) -> bool:
 
 
 @pytest.mark.parametrize("missing", ["lock", "decide for that grant", "commit the intent"])
-def test_no_step_of_ours_can_be_left_out(missing: str) -> None:
+def test_protocol_without_one_step_has_counter_example(missing: str) -> None:
     steps = tuple(step for step in OURS if step != missing)
 
     assert explore(Protocol(steps, crashes=True)).counter_example is not None
 
 
 @pytest.mark.parametrize(("one", "two"), [(1, 0), (3, 2), (3, 1), (6, 4), (6, 3)])
-def test_no_two_steps_of_ours_can_change_places(one: int, two: int) -> None:
+def test_protocol_with_moved_step_has_counter_example(one: int, two: int) -> None:
     steps = list(OURS)
     steps.insert(two, steps.pop(one))
 
@@ -129,7 +129,7 @@ class Watching:
         self._taken.append("unlock")
 
 
-def test_the_code_takes_the_steps_that_were_explored(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_code_takes_the_explored_steps(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     # An opening of a test before may still be ending, in a thread of the house.
     eventually(lambda: openings._places._value == openings.AT_ONCE)
     taken: list[str] = []

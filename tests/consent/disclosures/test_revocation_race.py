@@ -94,7 +94,7 @@ class Race:
 
 
 @pytest.mark.backend("postgresql")
-def test_no_byte_of_a_revoked_grant_arrives_after_the_answer_to_the_revocation(
+def test_no_byte_arrives_after_revocation_is_answered(
     postgres_server: PostgresServer, tmp_path: Path
 ) -> None:
     check(run_race(postgres_server, tmp_path, ROUNDS))
@@ -102,7 +102,7 @@ def test_no_byte_of_a_revoked_grant_arrives_after_the_answer_to_the_revocation(
 
 @pytest.mark.soak
 @pytest.mark.backend("postgresql")
-def test_no_byte_of_a_revoked_grant_arrives_late_in_a_thousand_rounds(
+def test_no_byte_arrives_late_in_a_thousand_rounds(
     postgres_server: PostgresServer, tmp_path: Path
 ) -> None:
     check(run_race(postgres_server, tmp_path, ROUNDS_IN_SOAK))
@@ -116,7 +116,7 @@ def check(race: Race) -> None:
 
 
 @pytest.mark.backend("postgresql")
-def test_without_the_locks_bytes_of_revoked_grants_do_arrive_late(
+def test_without_locks_bytes_arrive_after_revocation(
     postgres_server: PostgresServer, tmp_path: Path
 ) -> None:
     race = run_race(postgres_server, tmp_path, ROUNDS_WITHOUT_LOCKS, "--without-locks")
@@ -126,7 +126,7 @@ def test_without_the_locks_bytes_of_revoked_grants_do_arrive_late(
 
 
 @pytest.mark.backend("sqlite")
-def test_the_embedded_hub_keeps_the_same_promise(tmp_path: Path) -> None:
+def test_embedded_hub_sends_no_byte_after_revocation(tmp_path: Path) -> None:
     listener = listen(0)
     settings = Settings(data=tmp_path, public_url=origin(listener))
     signer = TokenSigner(settings.token_issuer, SystemClock())

@@ -27,7 +27,7 @@ from tests.support.clocks import NOON
 from tests.support.consent import Agency, House, Person, forgetful_client, without_ledger
 
 
-def test_the_tree_has_no_gap_however_many_write_at_once(own_house: House) -> None:
+def test_concurrent_writers_leave_no_gap_in_tree(own_house: House) -> None:
     house, agency = own_house, own_house.agency()
     people = [house.person(agency) for _ in range(6)]
 
@@ -54,7 +54,7 @@ def test_the_tree_has_no_gap_however_many_write_at_once(own_house: House) -> Non
         assert [line.leaf_index for line in lines] == sorted(line.leaf_index or 0 for line in lines)
 
 
-def test_the_lines_of_one_act_have_positions_in_a_row_however_many_write_at_once(own_house: House) -> None:
+def test_entries_of_one_append_have_consecutive_positions(own_house: House) -> None:
     context, now = own_house.context, own_house.clock.now()
 
     def write(number: int) -> list[int]:
@@ -76,7 +76,7 @@ def test_the_lines_of_one_act_have_positions_in_a_row_however_many_write_at_once
             ]
 
 
-def test_a_persons_lines_stand_in_the_order_of_her_acts(house: House) -> None:
+def test_entries_of_survivor_follow_order_of_acts(house: House) -> None:
     agency, person = house.agency(), house.person()
     name = house.allow(person, agency)
     house.open(agency, house.envelope(name))
@@ -95,7 +95,7 @@ def test_a_persons_lines_stand_in_the_order_of_her_acts(house: House) -> None:
     assert house.kinds(person) == kinds
 
 
-def test_lines_hold_codes_and_ids_only(house: House) -> None:
+def test_entries_hold_codes_and_ids_only(house: House) -> None:
     agency, person = house.agency(), house.person()
     words = "Sample Aspen likes the window seat."
     name = house.allow(person, agency)
@@ -178,7 +178,7 @@ def scene(own_house: House) -> Scene:
     )
 
 
-def test_without_its_line_no_act_happens(scene: Scene) -> None:
+def test_act_without_ledger_entry_is_rolled_back(scene: Scene) -> None:
     before = everything(scene.house)
     with without_ledger(scene.house):
         for act in ACTS.values():
@@ -193,7 +193,7 @@ def test_without_its_line_no_act_happens(scene: Scene) -> None:
         before = after
 
 
-def test_without_its_line_no_byte_is_opened(scene: Scene) -> None:
+def test_opening_without_ledger_entry_sends_no_byte(scene: Scene) -> None:
     house = scene.house
     envelope = house.envelope(scene.grant, {"summary": {"text": "the window seat"}})
     grants.lift_restriction(house.context, scene.person.subject, scene.restriction)
@@ -209,7 +209,7 @@ def test_without_its_line_no_byte_is_opened(scene: Scene) -> None:
     grants.revoke_grant(house.context, scene.person.subject, scene.grant)
 
 
-def test_beginning_twice_keeps_the_ledger(own_house: House) -> None:
+def test_beginning_twice_keeps_ledger(own_house: House) -> None:
     person = own_house.person()
     with own_house.context.database.transaction() as connection:
         ledger.begin(connection)

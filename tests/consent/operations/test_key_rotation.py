@@ -28,7 +28,7 @@ from tests.support.consent import House
 from tests.support.hubs import environment
 
 
-def test_after_a_rotation_what_lives_opens_and_what_was_destroyed_never_will(own_house: House) -> None:
+def test_rotation_keeps_live_keys_and_ends_destroyed_ones(own_house: House) -> None:
     house, agency = own_house, own_house.agency()
     person = house.person(agency)
     kept, ended = house.allow(person, agency), house.allow(person, agency, "contact")
@@ -47,7 +47,7 @@ def test_after_a_rotation_what_lives_opens_and_what_was_destroyed_never_will(own
     assert [(row.number, bool(row.destroyed_at)) for row in house.rows(key_encryption_key)] == [(2, False)]
 
 
-def test_rewrapping_preserves_live_keys_only_and_says_so_in_the_ledger(own_house: House) -> None:
+def test_rewrapping_covers_live_keys_and_is_in_ledger(own_house: House) -> None:
     house, agency = own_house, own_house.agency()
     for _ in range(3):
         person = house.person(agency)
@@ -66,7 +66,7 @@ def test_rewrapping_preserves_live_keys_only_and_says_so_in_the_ledger(own_house
     assert house.context.keys.numbers() == [3]
 
 
-def test_rotation_goes_by_batches_and_tells_how_far_it_is(own_house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rotation_works_in_batches_and_reports_progress(own_house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     house, agency = own_house, own_house.agency()
     monkeypatch.setattr(key_rotation, "BATCH", 4)
     for _ in range(5):
@@ -78,7 +78,7 @@ def test_rotation_goes_by_batches_and_tells_how_far_it_is(own_house: House, monk
     assert secrets(house) == before
 
 
-def test_it_is_due_after_an_erasure_after_a_day_and_after_a_rotation_that_was_cut_short(own_house: House) -> None:
+def test_rotation_is_due_after_erasure_a_day_or_interruption(own_house: House) -> None:
     house, agency = own_house, own_house.agency()
     person, other = house.person(agency), house.person(agency)
     house.allow(person, agency)
@@ -107,7 +107,7 @@ class UnderWay(KeyFiles):
         return self.newest()
 
 
-def test_it_is_due_for_whoever_is_erased_while_one_is_under_way(own_house: House) -> None:
+def test_erasure_during_rotation_makes_another_due(own_house: House) -> None:
     """A key of hers may be wrapped with the new key already, which that rotation leaves."""
     house, agency = own_house, own_house.agency()
     person = house.person(agency)
@@ -124,7 +124,7 @@ def test_it_is_due_for_whoever_is_erased_while_one_is_under_way(own_house: House
             house.context.keys.unwrap(number, copy.wrapped)
 
 
-def test_a_live_key_that_cannot_be_opened_stops_it_before_anything_is_destroyed(own_house: House) -> None:
+def test_unopenable_live_key_stops_rotation_before_destruction(own_house: House) -> None:
     house, agency = own_house, own_house.agency()
     names = [house.allow(house.person(agency), agency) for _ in range(3)]
     damaged = {"wrapped": bytes(40)}
@@ -138,7 +138,7 @@ def test_a_live_key_that_cannot_be_opened_stops_it_before_anything_is_destroyed(
     assert house.open(agency, house.envelope(names[2])).status_code == 200
 
 
-def test_a_key_wrapped_elsewhere_with_a_key_that_is_not_here_stops_it(own_house: House) -> None:
+def test_key_wrapped_by_missing_key_stops_rotation(own_house: House) -> None:
     house, agency = own_house, own_house.agency()
     name = house.allow(house.person(agency), agency)
     with house.context.database.transaction() as connection:
@@ -156,7 +156,7 @@ class Lying(KeyFiles):
         return super().wrap(number, bytes(32) if number > 1 else secret)
 
 
-def test_a_new_key_that_does_not_give_back_what_it_wrapped_stops_it(own_house: House) -> None:
+def test_faulty_new_key_stops_rotation(own_house: House) -> None:
     house, agency = own_house, own_house.agency()
     name = house.allow(house.person(agency), agency)
     lying = Lying(house.service.settings.keys_folder / "consent" / "key-encryption")
@@ -168,7 +168,7 @@ def test_a_new_key_that_does_not_give_back_what_it_wrapped_stops_it(own_house: H
     assert house.open(agency, house.envelope(name)).status_code == 200
 
 
-def test_wrapping_goes_on_while_keys_rotate_and_no_live_key_is_lost(own_house: House) -> None:
+def test_wrapping_during_rotation_loses_no_live_key(own_house: House) -> None:
     house, agency = own_house, own_house.agency()
     people = [house.person(agency) for _ in range(4)]
     ready, stop = Event(), Event()
@@ -200,7 +200,7 @@ def test_wrapping_goes_on_while_keys_rotate_and_no_live_key_is_lost(own_house: H
         assert len(house.ledger(person)) > 4
 
 
-def test_several_rotations_at_once_lose_nothing(own_house: House) -> None:
+def test_concurrent_rotations_lose_no_key(own_house: House) -> None:
     house, agency = own_house, own_house.agency()
     for _ in range(6):
         house.allow(house.person(agency), agency)
@@ -214,7 +214,7 @@ def test_several_rotations_at_once_lose_nothing(own_house: House) -> None:
     assert len(house.context.keys.numbers()) == 1
 
 
-def test_nothing_is_wrapped_with_a_key_that_is_about_to_go(own_house: House) -> None:
+def test_uncommitted_wrapping_holds_rotation_up(own_house: House) -> None:
     """An act that has chosen its key and not yet committed holds the rotation up."""
     house = own_house
     person = house.person()
@@ -235,7 +235,7 @@ def test_nothing_is_wrapped_with_a_key_that_is_about_to_go(own_house: House) -> 
 
 
 @pytest.mark.parametrize("own_house", ["postgresql"], indirect=True)
-def test_an_act_that_stands_still_holds_up_a_rotation_and_nobody_else(own_house: House) -> None:
+def test_stalled_act_blocks_rotation_only(own_house: House) -> None:
     """Its process may be frozen in the middle of it. Every yes, and every erasing, would wait behind the rotation."""
     house, agency = own_house, own_house.agency()
     keys = house.context.keys
@@ -264,7 +264,7 @@ STEPS = (
 
 @pytest.mark.slow
 @pytest.mark.parametrize("step", STEPS)
-def test_killed_at_any_step_it_loses_no_live_key_and_the_next_one_finishes(own_house: House, step: str) -> None:
+def test_rotation_killed_at_any_step_is_finished_by_next(own_house: House, step: str) -> None:
     house, agency = own_house, own_house.agency()
     name = house.allow(house.person(agency), agency)
     gone = house.allow(house.person(agency), agency)
@@ -289,7 +289,7 @@ def test_killed_at_any_step_it_loses_no_live_key_and_the_next_one_finishes(own_h
         KeyFiles(folder).unwrap(newest, copy.wrapped)
 
 
-def test_a_destroyed_key_is_overwritten_where_it_lay(tmp_path: Path) -> None:
+def test_destroyed_key_is_overwritten_in_place(tmp_path: Path) -> None:
     keys = KeyFiles(tmp_path)
     keys.newest()
     secret = (tmp_path / "1.key").read_bytes()
@@ -304,7 +304,7 @@ def test_a_destroyed_key_is_overwritten_where_it_lay(tmp_path: Path) -> None:
     assert (tmp_path / "same-inode").read_bytes() != secret
 
 
-def test_everybody_is_still_heard_when_the_key_files_are_gone(own_house: House) -> None:
+def test_revocation_works_without_key_files(own_house: House) -> None:
     """Taking away must never need a key."""
     house, agency = own_house, own_house.agency()
     person = house.person(agency)

@@ -57,7 +57,7 @@ def end_all(house: House, *arguments: str) -> tuple[int, str, str]:
     return run(house, "grants", "end-all", *arguments)
 
 
-def test_what_she_took_back_after_the_copy_was_made_stays_closed(own_house: House) -> None:
+def test_grant_revoked_after_backup_stays_closed(own_house: House) -> None:
     house, agency = own_house, own_house.agency()
     person = house.person(agency)
     taken_back, kept = house.allow(person, agency), house.allow(house.person(agency), agency)
@@ -79,7 +79,7 @@ def test_what_she_took_back_after_the_copy_was_made_stays_closed(own_house: Hous
     rotate(house.context)
 
 
-def test_what_waited_when_the_copy_was_made_becomes_no_grant(own_house: House) -> None:
+def test_pending_grant_of_backup_never_becomes_grant(own_house: House) -> None:
     house, advocate, clinic = own_house, own_house.agency("ngo"), own_house.agency("health")
     person = house.person(advocate)
     with house.context.database.transaction() as connection:
@@ -93,7 +93,7 @@ def test_what_waited_when_the_copy_was_made_becomes_no_grant(own_house: House) -
         assert not pending_grants.waits_of(connection, person.subject)
 
 
-def test_keys_that_an_older_copy_has_lost_are_given_up_so_that_others_can_still_die(own_house: House) -> None:
+def test_keys_missing_after_restore_are_given_up(own_house: House) -> None:
     house, agency = own_house, own_house.agency()
     person = house.person(agency)
     grant = house.allow(person, agency)
@@ -114,7 +114,7 @@ def test_keys_that_an_older_copy_has_lost_are_given_up_so_that_others_can_still_
     assert contacts.read(house.context, person.subject) is None
 
 
-def test_nothing_ends_before_somebody_says_yes(own_house: House) -> None:
+def test_end_all_without_confirmation_ends_nothing(own_house: House) -> None:
     agency = own_house.agency()
     grant = own_house.allow(own_house.person(agency), agency)
 
@@ -123,7 +123,7 @@ def test_nothing_ends_before_somebody_says_yes(own_house: House) -> None:
 
 
 @pytest.mark.parametrize("own_house", ["postgresql"], indirect=True)
-def test_whoever_is_held_just_now_is_named_as_left(own_house: House) -> None:
+def test_end_all_reports_locked_survivor_as_left(own_house: House) -> None:
     agency = own_house.agency()
     person = own_house.person(agency)
     own_house.allow(person, agency)
@@ -136,7 +136,7 @@ def test_whoever_is_held_just_now_is_named_as_left(own_house: House) -> None:
 
 
 @pytest.mark.parametrize("own_house", ["sqlite"], indirect=True)
-def test_a_hub_that_answers_from_the_same_file_is_ended_first(own_house: House) -> None:
+def test_end_all_refuses_while_hub_runs_on_same_file(own_house: House) -> None:
     with hold(own_house.context.database, "api"):
         status, _, problem = end_all(own_house, "--yes")
 
@@ -144,7 +144,7 @@ def test_a_hub_that_answers_from_the_same_file_is_ended_first(own_house: House) 
     assert "End it first" in problem
 
 
-def test_a_witness_tells_an_older_copy_and_the_ledger_goes_on_under_another_name(
+def test_witness_detects_restore_and_ledger_restarts_renamed(
     own_house: House, tmp_path: Path
 ) -> None:
     house, agency = own_house, own_house.agency()
@@ -175,7 +175,7 @@ def test_a_witness_tells_an_older_copy_and_the_ledger_goes_on_under_another_name
     assert run(house, "ledger", "verify", str(tmp_path / "anew"), "--key", key)[0] == 0
 
 
-def test_whoever_was_erased_gets_no_new_key_in_place_of_a_lost_one(own_house: House) -> None:
+def test_erased_survivor_gets_no_new_audit_key(own_house: House) -> None:
     person = own_house.person()
     rights.erase(own_house.context, person.subject)
     [before] = own_house.rows(audit_key)
