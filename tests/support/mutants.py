@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
 
-from tests.support import noticing
-from tests.support.noticing import ROOT, SURVIVED, Place, Tests, fate, look_at, server_for
+from tests.support import mutant_runner
+from tests.support.mutant_runner import ROOT, SURVIVED, Place, Tests, fate, look_at, server_for
 
 REASONS = ROOT / "docs" / "mutants.md"
 CONSENT = "tests/consent"
@@ -236,7 +236,7 @@ def _import_everything_else() -> None:
     for name in ("tests.conftest", "tests.support.consent", "tests.support.consent_processes", "fastapi.testclient"):
         import_module(name)
     for name in [name for name in sys.modules if name.startswith(("services.", "tests."))]:
-        if not name.startswith("services.common") and name not in {__name__, noticing.__name__}:
+        if not name.startswith("services.common") and name not in {__name__, mutant_runner.__name__}:
             del sys.modules[name]
     phases = [hypothesis.Phase.explicit, hypothesis.Phase.generate]
     hypothesis.settings.register_profile("mutants", database=None, phases=phases, deadline=None)

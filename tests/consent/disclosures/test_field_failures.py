@@ -17,7 +17,7 @@ from services.consent.models import grant, restriction
 from tests.consent.test_authzen import MANY, ask, question
 from tests.support.clocks import NOON
 from tests.support.consent import House
-from tests.support.decisions import ASKED, PERMITTED, decided
+from tests.support.decision_strategies import ASKED, PERMITTED, decided
 
 OLD = PERMITTED.grants[0]
 SHAPES = [{"code": "summary"}, [{"code": "summary"}], "summary", None, [["summary"]], 5, {}]

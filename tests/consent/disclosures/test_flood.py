@@ -15,9 +15,9 @@ from services.consent.context import Context
 from services.consent.handlers.grants import grants
 from services.consent.handlers.grants.grants import Wish
 from tests.consent.disclosures.test_revocation_race import PATH, holder
-from tests.support.arrivals import ClientConnection, request
 from tests.support.consent import SUMMARY, Agency, Person, TokenSigner, join, open_session, register, sealed
 from tests.support.consent_processes import own_context, serving
+from tests.support.raw_http import ClientConnection, request
 
 pytestmark = pytest.mark.slow
 CLIENTS, PEOPLE, REVOCATIONS = 8, 20, 40

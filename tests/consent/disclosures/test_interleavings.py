@@ -23,7 +23,7 @@ from services.consent.handlers.grants import grants
 from services.consent.handlers.grants.grants import Wish
 from tests.support.consent import TokenSigner, join, register
 from tests.support.consent_api import NoLocks
-from tests.support.interleavings import PARTS, PATIENCE, Life, Stage, Story, play, sealed
+from tests.support.schedule_explorer import PARTS, PATIENCE, Life, Stage, Story, play, sealed
 
 IN_TEST, IN_SOAK, WITHOUT_LOCKS = 2_000, 100_000, 150
 PROCESSES, SHARE, EACH_PERSON, TOLD_EVERY = 2, 100, 10, 1_000

@@ -18,10 +18,10 @@ from services.consent.api.opening_response import OpeningResponse
 from services.consent.context import Context
 from services.consent.handlers.disclosures.openings import begin_opening
 from services.consent.handlers.grants import grants
-from tests.support.arrivals import ClientConnection, Watched, request
 from tests.support.consent import TokenSigner, join, ledger_of, open_session, register, sealed
 from tests.support.consent_processes import own_context, serving
 from tests.support.hubs import HubProcess
+from tests.support.raw_http import ClientConnection, Watched, request
 
 pytestmark = [pytest.mark.slow, pytest.mark.backend("postgresql")]
 PATH = "/consent/v1/openings"

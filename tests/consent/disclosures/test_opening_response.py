@@ -20,9 +20,9 @@ from services.consent.handlers.disclosures.openings import AT_ONCE, begin_openin
 from services.consent.handlers.grants import grants
 from services.consent.locks import ProcessLocks
 from services.consent.models import plumbing
-from tests.support.arrivals import ClientConnection, Watched, request
 from tests.support.consent import Agency, House, Person
 from tests.support.hubs import eventually
+from tests.support.raw_http import ClientConnection, Watched, request
 
 PATH = "/consent/v1/openings"
 # Far more than a small window takes in.

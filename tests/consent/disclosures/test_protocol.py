@@ -18,7 +18,7 @@ from services.consent.ledger.entries import Entry
 from services.consent.locks import SubjectLocks
 from tests.support.consent import House
 from tests.support.hubs import eventually
-from tests.support.protocol import Protocol, State, explore
+from tests.support.protocol_model import Protocol, State, explore
 
 SENDS = ("send", "send the rest")
 OURS = ("lock", "decide for that grant", "commit the intent", *SENDS, "commit the outcome", "unlock")

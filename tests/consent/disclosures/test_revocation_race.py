@@ -26,9 +26,9 @@ from services.consent import main as consent
 from services.consent.context import Context
 from services.consent.handlers.grants import grants
 from services.consent.handlers.grants.grants import Wish
-from tests.support.arrivals import ClientConnection, request
 from tests.support.consent import Agency, TokenSigner, join, open_session, register, sealed
 from tests.support.consent_processes import own_context, serving
+from tests.support.raw_http import ClientConnection, request
 
 pytestmark = pytest.mark.slow
 CLIENTS = 8

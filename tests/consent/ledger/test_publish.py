@@ -20,7 +20,7 @@ from services.consent.ledger import entries as ledger
 from services.consent.ledger.entries import Entry
 from services.consent.main import build_context
 from services.consent.models import ledger_checkpoint, ledger_entry, ledger_head, ledger_tile
-from tests.support import tlog
+from tests.support import transparency_log_client as tlog
 from tests.support.consent import Agency, House, Person
 
 PREFIX = "/consent/v1/ledger/"

@@ -272,7 +272,7 @@ def test_rotation_killed_at_any_step_is_finished_by_next(own_house: House, step:
     grants.revoke_all(house.context, copy.subject_id)
     before = secrets(house)
 
-    command = [sys.executable, "-m", "tests.support.rotating", step]
+    command = [sys.executable, "-m", "tests.support.crash_in_rotation", step]
     ended = subprocess.run(command, env=environment(house.service.settings), check=False, timeout=60)
     assert ended.returncode == -signal.SIGKILL, "it never came to this step"
     assert secrets(house) == before
