@@ -32,8 +32,14 @@ LOOK, LOOKS = 0.05, 6000
 # and some seconds more. Counted in looks: when the machine stands still, so do these.
 TIMES, SECONDS = 10, 10.0
 EVERY = "every test"
-WITH_SERVER = ("tests/consent/disclosures/test_locks.py", "tests/consent/disclosures/test_lost_locks.py")
-"""Files whose tests run although they need a server: half of the locks are PostgreSQL's, and so is their loss."""
+_DISCLOSURES = "tests/consent/disclosures"
+WITH_SERVER = (
+    f"{_DISCLOSURES}/test_locks.py",
+    f"{_DISCLOSURES}/test_lost_locks.py",
+    f"{_DISCLOSURES}/test_opening_response.py::test_one_connection_serves_many_openings",
+    f"{_DISCLOSURES}/test_opening_response.py::test_opening_without_transport_is_indeterminate",
+)
+"""Test ids, by their beginnings, that run although they need a server: half of the locks are PostgreSQL's."""
 SURVIVED, NOTICED, CUT_OFF = "SURVIVED", "noticed ", "cut off "
 Place = tuple[str, int]
 """A function by its file and first line."""
@@ -73,7 +79,7 @@ def look_at(modules: Sequence[str], files: Sequence[str]) -> Tests | str:
 @contextmanager
 def server_for(files: Sequence[str]) -> Iterator[None]:
     """One PostgreSQL for all the processes, if there are tests that need it; else each of them would start its own."""
-    if not set(WITH_SERVER) & set(files):
+    if not {name.partition("::")[0] for name in WITH_SERVER} & set(files):
         yield
         return
     with postgresql.temporary_postgres() as server:

@@ -190,9 +190,7 @@ def test_batch_beyond_concurrency_limit_returns_503(house: House, monkeypatch: p
     assert house.call(agency, PATH, {"envelopes": [envelope, NEVER]}).status_code == 200
 
 
-def test_consecutive_batches_on_one_connection_never_get_503(
-    house: House, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_consecutive_batches_on_one_connection_never_get_503(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     agency = house.agency()
     _, envelope = allowed(house, agency)
     record = openings._record_outcomes

@@ -130,7 +130,5 @@ def test_without_locks_bytes_leave_after_revocation(postgres_server: PostgresSer
 
 @pytest.mark.soak
 @pytest.mark.backend("postgresql")
-def test_no_byte_leaves_after_revocation_in_100000_orders(
-    postgres_server: PostgresServer, tmp_path: Path
-) -> None:
+def test_no_byte_leaves_after_revocation_in_100000_orders(postgres_server: PostgresServer, tmp_path: Path) -> None:
     check(many(postgres_server.empty_database(), tmp_path, IN_SOAK), IN_SOAK)

@@ -239,9 +239,7 @@ def test_change_rolls_back_on_failure_else_next_opening_sees_it(
     assert [one.result(PATIENCE) for one in counts] == [1] * 4
 
 
-def test_openings_of_several_survivors_never_deadlock(
-    locks: SubjectLocks, threads: ThreadPoolExecutor
-) -> None:
+def test_openings_of_several_survivors_never_deadlock(locks: SubjectLocks, threads: ThreadPoolExecutor) -> None:
     one, two, three = uuid4(), uuid4(), uuid4()
     orders = [[one, two, three], [three, two, one], [two, two, one], [three, one]]
 
@@ -261,9 +259,7 @@ def test_openings_of_several_survivors_never_deadlock(
         each.result(PATIENCE)
 
 
-def test_batch_locks_free_survivors_and_skips_busy_ones(
-    locks: SubjectLocks, threads: ThreadPoolExecutor
-) -> None:
+def test_batch_locks_free_survivors_and_skips_busy_ones(locks: SubjectLocks, threads: ThreadPoolExecutor) -> None:
     free, read, changed = uuid4(), uuid4(), uuid4()
     reading = Holder(threads, lambda: locks.opening([read]))
     changing = Holder(threads, lambda: locks.changing(changed))
@@ -287,9 +283,7 @@ def test_batch_locks_free_survivors_and_skips_busy_ones(
 
 
 @pytest.mark.usefixtures("patient")
-def test_batch_waits_for_busy_survivor_until_free(
-    locks: SubjectLocks, threads: ThreadPoolExecutor
-) -> None:
+def test_batch_waits_for_busy_survivor_until_free(locks: SubjectLocks, threads: ThreadPoolExecutor) -> None:
     free, changed = uuid4(), uuid4()
     changing = Holder(threads, lambda: locks.changing(changed))
     assert changing.got_in()
@@ -370,9 +364,7 @@ def test_timed_out_wait_leaves_no_lock_in_pool(database: Database, monkeypatch: 
 
 
 @only_postgresql
-def test_block_does_not_run_when_lock_statement_fails(
-    database: Database, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_block_does_not_run_when_lock_statement_fails(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     def cancelled_soon(connection: Connection, _: float) -> None:
         connection.execute(text("SELECT set_config('statement_timeout', '100ms', true)"))
 

@@ -140,9 +140,7 @@ def test_connection_close_header_still_delivers_answer(house: House, window: int
     eventually(lambda: house.kinds(person)[-1] == "opening.delivered")
 
 
-def test_lock_is_released_after_slow_connection_is_dead(
-    house: House, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_lock_is_released_after_slow_connection_is_dead(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     agency, person = house.agency(), house.person()
     finish, dead = openings.Opening.finish, list[bool]()
 
@@ -159,9 +157,7 @@ def test_lock_is_released_after_slow_connection_is_dead(
     slow.close()
 
 
-def test_slow_receiver_delays_change_only_until_timeout(
-    house: House, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_slow_receiver_delays_change_only_until_timeout(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(opening_response, "SEND_SECONDS", 0.1)
     agency, person = house.agency(), house.person()
     envelope, took = house.envelope(house.allow(person, agency), WORDS), list[float]()
@@ -222,9 +218,7 @@ def test_many_slow_receivers_do_not_block_revocation(house: House) -> None:
     assert house.open(agency, envelope).status_code == 404
 
 
-def test_opening_during_change_returns_503_with_retry_after(
-    house: House, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_opening_during_change_returns_503_with_retry_after(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(locks, "SHARED_SECONDS", 0.1)
     agency, person = house.agency(), house.person()
     envelope = house.envelope(house.allow(person, agency))
@@ -236,9 +230,7 @@ def test_opening_during_change_returns_503_with_retry_after(
     assert house.open(agency, envelope).status_code == 200
 
 
-def test_closed_envelope_during_change_returns_404(
-    house: House, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_closed_envelope_during_change_returns_404(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(locks, "SHARED_SECONDS", 0.1)
     agency, stranger, person = house.agency(), house.agency(), house.person()
     ended, live = house.allow(person, agency, "legal"), house.allow(person, agency)
@@ -273,9 +265,7 @@ def test_opening_beyond_concurrency_limit_returns_503(house: House) -> None:
         line.close()
 
 
-def test_openings_waiting_behind_change_do_not_deadlock_it(
-    house: House, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_openings_waiting_behind_change_do_not_deadlock_it(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     """The change waits for an opening, and as many openings as may be wait behind the change."""
     monkeypatch.setattr(opening_response, "SEND_SECONDS", 0.5)
     agency, person = house.agency(), house.person()

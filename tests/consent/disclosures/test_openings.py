@@ -324,9 +324,7 @@ def test_opening_by_suspended_returns_403_and_by_anonymous_401(house: House) -> 
     assert naked.status_code == 401
 
 
-def test_failed_opening_is_recorded_and_releases_lock(
-    house: House, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_failed_opening_is_recorded_and_releases_lock(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     agency, person = house.agency(), house.person()
     name = house.allow(person, agency)
     envelope = house.envelope(name)

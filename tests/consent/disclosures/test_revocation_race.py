@@ -94,17 +94,13 @@ class Race:
 
 
 @pytest.mark.backend("postgresql")
-def test_no_byte_arrives_after_revocation_is_answered(
-    postgres_server: PostgresServer, tmp_path: Path
-) -> None:
+def test_no_byte_arrives_after_revocation_is_answered(postgres_server: PostgresServer, tmp_path: Path) -> None:
     check(run_race(postgres_server, tmp_path, ROUNDS))
 
 
 @pytest.mark.soak
 @pytest.mark.backend("postgresql")
-def test_no_byte_arrives_late_in_a_thousand_rounds(
-    postgres_server: PostgresServer, tmp_path: Path
-) -> None:
+def test_no_byte_arrives_late_in_a_thousand_rounds(postgres_server: PostgresServer, tmp_path: Path) -> None:
     check(run_race(postgres_server, tmp_path, ROUNDS_IN_SOAK))
 
 
@@ -116,9 +112,7 @@ def check(race: Race) -> None:
 
 
 @pytest.mark.backend("postgresql")
-def test_without_locks_bytes_arrive_after_revocation(
-    postgres_server: PostgresServer, tmp_path: Path
-) -> None:
+def test_without_locks_bytes_arrive_after_revocation(postgres_server: PostgresServer, tmp_path: Path) -> None:
     race = run_race(postgres_server, tmp_path, ROUNDS_WITHOUT_LOCKS, "--without-locks")
     print(f"without locks: {race.told()}")
 

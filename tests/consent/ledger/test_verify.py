@@ -107,9 +107,7 @@ def add(entries: list[bytes]) -> None:
         (add, ["entry {0} was edited", "entry {1} was moved: in its place stands entry {0}"]),
     ],
 )
-def test_edited_dropped_or_moved_entry_is_named(
-    copy: Path, number: int, damage: Damage, words: list[str]
-) -> None:
+def test_edited_dropped_or_moved_entry_is_named(copy: Path, number: int, damage: Damage, words: list[str]) -> None:
     tile = Tile(ENTRIES, number, 256 if number < 2 else 188)
     entries = unbundled((copy / "tile" / tile.path).read_bytes())
     damage(entries)
@@ -133,9 +131,7 @@ def test_tile_refitted_to_edited_entry_is_named(copy: Path) -> None:
 
 
 @pytest.mark.parametrize(("edited", "between"), [(1, "0 to 2"), (200, "3 to 299"), (500, "300 to 699")])
-def test_rewritten_history_is_located_between_checkpoints(
-    copy: Path, edited: int, between: str
-) -> None:
+def test_rewritten_history_is_located_between_checkpoints(copy: Path, edited: int, between: str) -> None:
     """Even by whoever holds the signing key: everything fits, but not what was signed before."""
     entries = [b"entry %d" % number for number in range(SIZES[-1])]
     entries[edited] = b"another"
@@ -200,9 +196,7 @@ def test_missing_or_truncated_file_is_named(copy: Path, name: str, when_gone: st
 
 
 @pytest.mark.parametrize(("left", "named"), [(133, "entries 133 to 255 are missing"), (255, "entry 255 is missing")])
-def test_entries_missing_at_end_are_not_reported_as_moved(
-    copy: Path, left: int, named: str
-) -> None:
+def test_entries_missing_at_end_are_not_reported_as_moved(copy: Path, left: int, named: str) -> None:
     path = copy / "tile" / "entries" / "000"
     path.write_bytes(bundled(unbundled(path.read_bytes())[:left]))
     told = verify(copy)
@@ -226,7 +220,9 @@ def test_checkpoint_of_other_key_or_ledger_fails_verification(copy: Path) -> Non
     assert "not over this text" in verify(copy).output
 
 
-def test_ledger_copy_command_writes_valid_log(own_house: House, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ledger_copy_command_writes_valid_log(
+    own_house: House, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with own_house.context.database.transaction() as connection:
         entries = [Entry("sample", None, None, {"number": number}) for number in range(300)]
         ledger.append(connection, entries, own_house.clock.now())
@@ -255,9 +251,7 @@ def test_verify_without_input_exits_2_and_with_bad_key_1(log: Path) -> None:
 @pytest.mark.parametrize(
     "document", ["[]", '"x"', "null", "{}", '{"receipts": [], "ledger": 5}', '{"receipts": {}, "ledger": ["x"]}', "{"]
 )
-def test_malformed_document_fails_with_plain_error(
-    log: Path, tmp_path: Path, option: str, document: str
-) -> None:
+def test_malformed_document_fails_with_plain_error(log: Path, tmp_path: Path, option: str, document: str) -> None:
     (tmp_path / "shown").write_text(document, "utf-8")
     done = CliRunner().invoke(main, ["ledger", "verify", "--key", str(log / "key"), option, str(tmp_path / "shown")])
 

@@ -144,9 +144,7 @@ def test_end_all_refuses_while_hub_runs_on_same_file(own_house: House) -> None:
     assert "End it first" in problem
 
 
-def test_witness_detects_restore_and_ledger_restarts_renamed(
-    own_house: House, tmp_path: Path
-) -> None:
+def test_witness_detects_restore_and_ledger_restarts_renamed(own_house: House, tmp_path: Path) -> None:
     house, agency = own_house, own_house.agency()
     house.person(agency)
     publish.publish(house.context)
