@@ -1,4 +1,4 @@
-"""The consent service on each database in turn, with its doors open."""
+"""Fixtures that run the consent service on each database in turn."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -28,13 +28,13 @@ def shared_house(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPa
 
 @pytest.fixture
 def house(shared_house: House) -> House:
-    """A house that other tests have used before: look only at people and agencies of your own."""
+    """Return a consent service that other tests share: use only people and agencies that your test adds."""
     shared_house.clock.move(NOON - shared_house.clock.now())
     return shared_house
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def own_house(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[House]:
-    """A house for one test alone, which may leave it in ruins."""
+    """Yield a consent service for one test alone, which may damage it."""
     with _house_on(request.param, request, tmp_path) as made:
         yield made

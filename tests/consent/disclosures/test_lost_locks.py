@@ -23,7 +23,7 @@ from tests.consent.disclosures.test_opening_response import ask
 from tests.support.consent import House, TokenSigner, join, ledger_of, open_session, register, sealed
 from tests.support.consent_processes import own_context, serving
 from tests.support.hubs import HubProcess
-from tests.support.raw_http import ClientConnection, Watched, request
+from tests.support.raw_http import ClientConnection, PartialReader, request
 
 pytestmark = [pytest.mark.slow, pytest.mark.backend("postgresql")]
 PATH = "/consent/v1/openings"
@@ -102,7 +102,7 @@ def _revoked_after(lose: Callable[[Context, HubProcess], None], postgres: Postgr
         # Connect and authenticate now, so that the setup of a connection does not delay the measured answer.
         assert revoke.ask(request("GET", "/my/v1/grants", cookie)).status == 200
 
-        slow = Watched(processes[0].port, SMALL_WINDOW)
+        slow = PartialReader(processes[0].port, SMALL_WINDOW)
         url = f"http://127.0.0.1:{processes[0].port}{PATH}"
         body = json.dumps({"envelope": sealed(context, name, PARTS)}).encode()
         slow.socket.sendall(request("POST", PATH, agency.headers("POST", url), body))

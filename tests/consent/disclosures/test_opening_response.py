@@ -22,7 +22,7 @@ from services.consent.locks import ProcessLocks
 from services.consent.models import plumbing
 from tests.support.consent import Agency, House, Person
 from tests.support.hubs import eventually
-from tests.support.raw_http import ClientConnection, Watched, request
+from tests.support.raw_http import ClientConnection, PartialReader, request
 
 PATH = "/consent/v1/openings"
 # Far more than a small window takes in.
@@ -175,7 +175,7 @@ def test_slow_receiver_delays_change_only_until_timeout(house: House, monkeypatc
 
 def test_one_connection_serves_many_openings(house: House) -> None:
     agency, person = house.agency(), house.person()
-    line = Watched(house.port)
+    line = PartialReader(house.port)
     for _ in range(20):
         body = json.dumps({"envelope": house.envelope(house.allow(person, agency))}).encode()
         answer = line.ask(request("POST", PATH, agency.headers("POST", house.url + PATH), body))
@@ -308,9 +308,9 @@ def ask(
     envelope: str,
     window: int | None = SMALL_WINDOW,
     headers: dict[str, str] | None = None,
-) -> Watched:
+) -> PartialReader:
     """Ask for an opening and read nothing yet."""
-    line = Watched(house.port, window)
+    line = PartialReader(house.port, window)
     body = json.dumps({"envelope": envelope}).encode()
     line.socket.sendall(request("POST", PATH, {**agency.headers("POST", house.url + PATH), **(headers or {})}, body))
     return line
