@@ -1,4 +1,4 @@
-"""Many boxes at once: each with its own result in its own place, all under the same promises as one by itself."""
+"""A batch of envelopes: each has its own result in request order, under the same promises as a single opening."""
 
 import json
 import threading
@@ -43,7 +43,7 @@ def allowed(house: House, agency: Agency, *categories: str) -> tuple[Person, str
 
 
 def test_batch_returns_each_result_in_request_order(house: House) -> None:
-    """The field's reference proxy drops the good and releases the denied when one of a bundle cannot be placed."""
+    """The field's reference proxy drops permitted and releases denied results if one of a bundle has an unknown subject."""
     agency, stranger = house.agency(), house.agency()
     one, first = allowed(house, agency)
     two, second = allowed(house, agency)
@@ -79,11 +79,11 @@ def test_batch_records_each_result_in_its_survivors_ledger(house: House) -> None
     broken = write(replace(read(first), key=flipped(read(first).key)))
     told = open_all(house, agency, [first, second, broken])
 
-    lines = settled(house, one, 4)
+    entries = settled(house, one, 4)
     kinds = ["opening.intended", "opening.intended", "opening.delivered", "opening.refused"]
-    assert [line.kind for line in lines] == kinds
-    assert told[0]["ledger"] == lines[0].position
-    assert lines[0].detail["opening"] == lines[2].detail["opening"] != lines[3].detail["opening"]
+    assert [entry.kind for entry in entries] == kinds
+    assert told[0]["ledger"] == entries[0].position
+    assert entries[0].detail["opening"] == entries[2].detail["opening"] != entries[3].detail["opening"]
     [refused] = settled(house, two, 1)
     assert (refused.kind, refused.agency, refused.detail["foreign"]) == ("opening.refused", agency.id, True)
     table = plumbing.outbox.table
@@ -93,7 +93,7 @@ def test_batch_records_each_result_in_its_survivors_ledger(house: House) -> None
 
 
 def test_opening_that_cannot_be_recorded_sends_nothing(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No record, no opening: for one box and for several."""
+    """This holds for a single envelope and for a batch."""
     agency = house.agency()
     person, envelope = allowed(house, agency)
 
@@ -150,7 +150,7 @@ def test_batch_query_count_does_not_grow_with_size(house: House) -> None:
 
     def questions(texts: list[str]) -> int:
         asked: list[str] = []
-        listen = lambda *arguments: asked.append(arguments[2])  # noqa: E731 - to be taken away again
+        listen = lambda *arguments: asked.append(arguments[2])  # noqa: E731 - kept by name to be removed again
         event.listen(house.context.database.engine, "before_cursor_execute", listen)
         begin_openings(house.context, agency.id, texts).finish("delivered")
         event.remove(house.context.database.engine, "before_cursor_execute", listen)
@@ -171,7 +171,7 @@ def test_batch_size_is_limited_and_body_may_be_large(house: House) -> None:
     assert house.call(agency, PATH, {"envelopes": [long] * 200}).status_code == 200
     assert LARGER[PATH] < 399_000 * 12
     assert house.call(agency, PATH, {"envelopes": [NEVER + "x" * 399_000] * 12}).status_code == 413
-    # Only there.
+    # The larger limit holds only for that path.
     assert house.call(agency, "/consent/v1/links", {"link_code": "x" * app.MAX_BODY}).status_code == 413
 
 

@@ -1,4 +1,4 @@
-"""What the field's reference consent service was seen to get wrong, each as a regression that must hold here."""
+"""Regression tests for failures that were observed in the field's reference consent service."""
 
 from collections.abc import Sequence
 from dataclasses import replace

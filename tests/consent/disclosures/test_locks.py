@@ -1,4 +1,4 @@
-"""What the lock on a survivor promises, in one process and on PostgreSQL alike."""
+"""The lock on a survivor keeps the same promises in one process and on PostgreSQL."""
 
 import subprocess
 import sys
@@ -20,8 +20,8 @@ from services.consent import locks as module
 from services.consent.locks import Busy, PostgresLocks, ProcessLocks, SubjectLocks, subject_locks
 from tests.support.hubs import eventually
 
-PATIENCE = 20.0
-# Long enough for a lock that does not hold to let somebody through.
+TIMEOUT = 20.0
+# Long enough for a second holder to get in if the lock does not hold.
 WHILE = 0.2
 only_postgresql = pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
 
@@ -32,10 +32,10 @@ def locks(database: Database) -> SubjectLocks:
 
 
 @pytest.fixture
-def patient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whoever is not told that a lock is free again finds out too late for a test."""
+def long_lock_timeouts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make all lock timeouts longer than a test waits, so that a missed wake-up fails the test."""
     for name in ("SHARED_SECONDS", "EXCLUSIVE_SECONDS", "BATCH_SECONDS"):
-        monkeypatch.setattr(module, name, 2 * PATIENCE)
+        monkeypatch.setattr(module, name, 2 * TIMEOUT)
 
 
 @pytest.fixture
@@ -45,7 +45,7 @@ def threads() -> Iterator[ThreadPoolExecutor]:
 
 
 class Holder:
-    """Somebody in a thread who takes a lock, says so, and keeps it until told to let go."""
+    """A thread that takes a lock, signals `inside`, and keeps the lock until `leave` is called."""
 
     def __init__(self, pool: ThreadPoolExecutor, take: Callable[[], object]) -> None:
         self.inside, self.let_go = threading.Event(), threading.Event()
@@ -54,17 +54,17 @@ class Holder:
     def _hold(self, take: Callable[[], object]) -> None:
         with take():  # type: ignore[attr-defined]  # either kind of the lock
             self.inside.set()
-            assert self.let_go.wait(PATIENCE)
+            assert self.let_go.wait(TIMEOUT)
 
     def got_in(self) -> bool:
-        return self.inside.wait(PATIENCE)
+        return self.inside.wait(TIMEOUT)
 
     def stays_out(self) -> bool:
         return not self.inside.wait(WHILE)
 
     def leave(self) -> None:
         self.let_go.set()
-        self.done.result(PATIENCE)
+        self.done.result(TIMEOUT)
 
 
 def test_subject_locks_match_database_kind(database: Database) -> None:
@@ -81,7 +81,7 @@ def test_openings_of_one_survivor_share_lock(locks: SubjectLocks, threads: Threa
         holder.leave()
 
 
-@pytest.mark.usefixtures("patient")
+@pytest.mark.usefixtures("long_lock_timeouts")
 @pytest.mark.parametrize(
     ("held", "wanted"), [("opening", "changing"), ("changing", "opening"), ("changing", "changing")]
 )
@@ -136,17 +136,17 @@ def test_flood_of_openings_does_not_starve_change(locks: SubjectLocks, threads: 
         while not over.is_set():
             with locks.opening([subject]):
                 openings += 1
-                time.sleep(0.005)  # so long that, of many, there is always one inside
+                time.sleep(0.005)  # long enough that one of the eight always holds the lock
         return openings
 
     flooding = [threads.submit(flood) for _ in range(8)]
     for _ in range(10):
-        with locks.changing(subject):  # raises `Busy` if it starves
+        with locks.changing(subject):  # raises `Busy` if the change starves
             pass
         time.sleep(0.01)
     over.set()
 
-    assert all(one.result(PATIENCE) > 0 for one in flooding), "the changes starved the openings in turn"
+    assert all(one.result(TIMEOUT) > 0 for one in flooding), "the changes starved the openings in turn"
 
 
 @pytest.mark.parametrize(
@@ -176,7 +176,7 @@ def test_lock_wait_times_out_and_leaves_no_trace(
         pass
 
 
-@pytest.mark.usefixtures("patient")
+@pytest.mark.usefixtures("long_lock_timeouts")
 def test_openings_resume_when_waiting_change_times_out(
     database: Database, locks: SubjectLocks, threads: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -225,7 +225,7 @@ def test_change_rolls_back_on_failure_else_next_opening_sees_it(
     changing = threading.Event()
 
     def count() -> int:
-        assert changing.wait(PATIENCE)
+        assert changing.wait(TIMEOUT)
         with locks.opening([subject]) as connection:
             seen = int(connection.scalar(text("SELECT count(*) FROM mark")))
             connection.rollback()
@@ -236,7 +236,7 @@ def test_change_rolls_back_on_failure_else_next_opening_sees_it(
         changing.set()
         connection.execute(text("INSERT INTO mark VALUES (2)"))
         time.sleep(WHILE)
-    assert [one.result(PATIENCE) for one in counts] == [1] * 4
+    assert [one.result(TIMEOUT) for one in counts] == [1] * 4
 
 
 def test_openings_of_several_survivors_never_deadlock(locks: SubjectLocks, threads: ThreadPoolExecutor) -> None:
@@ -256,7 +256,7 @@ def test_openings_of_several_survivors_never_deadlock(locks: SubjectLocks, threa
     running = [threads.submit(open_often, order) for order in orders]
     running += [threads.submit(change_often, subject) for subject in (one, two, three)]
     for each in running:
-        each.result(PATIENCE)
+        each.result(TIMEOUT)
 
 
 def test_batch_locks_free_survivors_and_skips_busy_ones(locks: SubjectLocks, threads: ThreadPoolExecutor) -> None:
@@ -282,7 +282,7 @@ def test_batch_locks_free_survivors_and_skips_busy_ones(locks: SubjectLocks, thr
         assert had == {free, read, changed}
 
 
-@pytest.mark.usefixtures("patient")
+@pytest.mark.usefixtures("long_lock_timeouts")
 def test_batch_waits_for_busy_survivor_until_free(locks: SubjectLocks, threads: ThreadPoolExecutor) -> None:
     free, changed = uuid4(), uuid4()
     changing = Holder(threads, lambda: locks.changing(changed))
@@ -354,7 +354,7 @@ def test_connections_return_to_pool_without_locks(database: Database) -> None:
 def test_timed_out_wait_leaves_no_lock_in_pool(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "SHARED_SECONDS", WHILE)
     locks = PostgresLocks(database)
-    # The lock that comes first can be had and the second cannot: the first must not stay behind.
+    # The first lock is free and the second is taken: the first must not stay held.
     free, taken = sorted((uuid4(), uuid4()), key=module._key)
     with locks.changing(taken):
         with pytest.raises(Busy), locks.opening([taken, free]):
@@ -381,15 +381,15 @@ def test_block_does_not_run_when_lock_statement_fails(database: Database, monkey
 def test_session_that_cannot_unlock_is_closed(database: Database) -> None:
     locks = PostgresLocks(database)
 
-    def leave_it_in_ruins() -> None:
+    def break_the_session() -> None:
         with locks.opening([uuid4()]) as connection:
             driver: Any = connection.connection.driver_connection
-            # Behind SQLAlchemy's back: from here on the session takes nothing but a rollback.
+            # Without SQLAlchemy's knowledge: from here on the session accepts nothing but a rollback.
             with suppress(psycopg.errors.DivisionByZero):
                 driver.execute("SELECT 1 / 0")
 
     with pytest.raises(InternalError):
-        leave_it_in_ruins()
+        break_the_session()
     assert _advisory_locks(database) == 0
 
 
@@ -408,7 +408,7 @@ def test_lost_connection_releases_lock(database: Database) -> None:
 
     with pytest.raises(OperationalError):
         lose_the_connection()
-    for _ in range(30):  # no dead connection and no lock comes back out of the pool
+    for _ in range(30):  # the pool returns no dead connection and no held lock
         with locks.opening([subject]) as connection:
             assert connection.scalar(text("SELECT 1")) == 1
             connection.rollback()
@@ -432,7 +432,7 @@ def test_killed_process_leaves_no_lock(database: Database) -> None:
         assert process.stdout.readline() == "inside\n"
         assert _advisory_locks(database) == 1
         process.kill()
-        process.wait(PATIENCE)
+        process.wait(TIMEOUT)
 
         with PostgresLocks(database).changing(subject):
             pass

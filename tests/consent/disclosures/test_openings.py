@@ -1,4 +1,4 @@
-"""Openings: exactly what is permitted, to exactly whom, under the very grant; everything else looks like nothing at all."""
+"""An opening returns the permitted parts, only to the recipient and only under its grant; all else looks unknown."""
 
 import json
 from collections.abc import Callable
@@ -78,7 +78,7 @@ def test_opening_by_linked_agency_returns_its_ppid(house: House) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Given:
-    """A grant that was given, and who it is about."""
+    """A grant with its recipient and its survivor."""
 
     house: House
     agency: Agency
@@ -86,11 +86,11 @@ class Given:
     grant: UUID
 
     def forbid(self, rule: Rule) -> None:
-        """A restriction of hers."""
+        """Add a restriction of the survivor."""
         grants.restrict(self.house.context, self.person.subject, rule)
 
     def lose_the_wrapping_key(self) -> None:
-        """The key that wraps all grants' keys is destroyed."""
+        """Destroy the key that wraps the keys of all grants."""
         for file in (self.house.service.settings.keys_folder / "consent" / "key-encryption").glob("*.key"):
             file.unlink()
 
@@ -126,7 +126,7 @@ def test_closed_envelope_is_indistinguishable_from_unknown(own_house: House, clo
     kinds = [row.kind for row in house.rows(ledger_entry)[before:]]
     assert kinds.count("opening.refused") == 1, "the refusal is in the ledger, once"
     assert "opening.delivered" not in kinds
-    if closing not in {"erased", "wrapping key destroyed"}:  # after which nobody reads the ledger's sealed half
+    if closing not in {"erased", "wrapping key destroyed"}:  # after these nothing opens the sealed half of an entry
         told = house.ledger(person)[-1]
         assert (told.kind, told.agency) == ("opening.refused", agency.id)
 
@@ -145,9 +145,9 @@ def test_foreign_agency_gets_404_and_ledger_shows_attempt(house: House) -> None:
 
 def test_envelope_for_other_recipient_returns_404_despite_grant(house: House) -> None:
     agency, other, person = house.agency(), house.agency(), house.person()
-    box = house.envelope(house.allow(person, agency), recipient=other.id)
+    sealed = house.envelope(house.allow(person, agency), recipient=other.id)
 
-    assert house.open(agency, box).content == house.open(agency, NEVER).content
+    assert house.open(agency, sealed).content == house.open(agency, NEVER).content
     [refused] = settled(house, person, 1)
     assert (refused.kind, refused.agency, refused.detail["foreign"]) == ("opening.refused", agency.id, True)
 
@@ -179,20 +179,20 @@ def test_restricted_category_is_left_out_of_opening(house: House) -> None:
 
 Change = Callable[[Envelope], Envelope]
 TAMPERINGS: dict[str, Change] = {
-    "another event": lambda box: replace(box, header=replace(box.header, id=str(uuid4()))),
-    "another type": lambda box: replace(box, header=replace(box.header, type="need.recorded.v1")),
-    "an older epoch": lambda box: replace(box, header=replace(box.header, epoch=0)),
-    "parts exchanged": lambda box: replace(
-        box, parts={"summary": box.parts["housing"], "housing": box.parts["summary"]}
+    "another event": lambda sealed: replace(sealed, header=replace(sealed.header, id=str(uuid4()))),
+    "another type": lambda sealed: replace(sealed, header=replace(sealed.header, type="need.recorded.v1")),
+    "an older epoch": lambda sealed: replace(sealed, header=replace(sealed.header, epoch=0)),
+    "parts exchanged": lambda sealed: replace(
+        sealed, parts={"summary": sealed.parts["housing"], "housing": sealed.parts["summary"]}
     ),
-    "a part renamed": lambda box: replace(box, parts={"housing": box.parts["summary"]}),
-    "a part changed": lambda box: replace(box, parts={"summary": flipped(box.parts["summary"])}),
-    "a part cut short": lambda box: replace(box, parts={"summary": box.parts["summary"][:-1]}),
-    "a part emptied": lambda box: replace(box, parts={"summary": b""}),
-    "the key changed": lambda box: replace(box, key=flipped(box.key)),
-    "the key cut short": lambda box: replace(box, key=box.key[:10]),
-    "no key": lambda box: replace(box, key=b""),
-    "no parts": lambda box: replace(box, parts={}),
+    "a part renamed": lambda sealed: replace(sealed, parts={"housing": sealed.parts["summary"]}),
+    "a part changed": lambda sealed: replace(sealed, parts={"summary": flipped(sealed.parts["summary"])}),
+    "a part cut short": lambda sealed: replace(sealed, parts={"summary": sealed.parts["summary"][:-1]}),
+    "a part emptied": lambda sealed: replace(sealed, parts={"summary": b""}),
+    "the key changed": lambda sealed: replace(sealed, key=flipped(sealed.key)),
+    "the key cut short": lambda sealed: replace(sealed, key=sealed.key[:10]),
+    "no key": lambda sealed: replace(sealed, key=b""),
+    "no parts": lambda sealed: replace(sealed, parts={}),
 }
 
 
@@ -252,30 +252,30 @@ HOSTILE = ["We know where you are.", "nul\x00", "half \ud800", "x" * 5000, "", "
 @pytest.mark.parametrize("hostile", HOSTILE)
 @pytest.mark.parametrize("place", ["id", "recipient", "grant", "type", "category"])
 def test_hostile_header_text_never_enters_ledger(house: House, place: str, hostile: str) -> None:
-    """The header is not proven before the box is opened, and a refusal is recorded before that."""
+    """A refusal is recorded before the envelope is opened, which is when its header is authenticated."""
     agency, person = house.agency(), house.person()
     name = house.allow(person, agency)
-    box, text = read(house.envelope(name)), hostile.replace("{name}", str(name))
-    header = {field: getattr(box.header, field) for field in ("id", "recipient", "grant", "epoch", "type")}
-    parts = {category: base64url(part) for category, part in box.parts.items()}
+    sealed, text = read(house.envelope(name)), hostile.replace("{name}", str(name))
+    header = {field: getattr(sealed.header, field) for field in ("id", "recipient", "grant", "epoch", "type")}
+    parts = {category: base64url(part) for category, part in sealed.parts.items()}
     if place == "category":
         parts[text] = parts["summary"]
     else:
         header[place] = text
-    written = json.dumps({"header": header, "key": base64url(box.key), "parts": parts})
+    written = json.dumps({"header": header, "key": base64url(sealed.key), "parts": parts})
     answer = house.open(agency, "fw1." + base64url(written.encode()))
 
-    # A category too many is no reason to keep the others back.
+    # An unknown category does not keep the others closed.
     if answer.status_code != 200 or place != "category":
         assert (answer.status_code, answer.content) == (404, house.open(agency, NEVER).content)
     settled(house, person, 1)
     assert text == "" or json.dumps(text)[1:-1] not in json.dumps(
-        [line.detail for line in house.ledger(person)], default=str
+        [entry.detail for entry in house.ledger(person)], default=str
     )
 
 
 def test_envelope_from_later_epoch_returns_503(own_house: House) -> None:
-    """A replica that lags, or a database brought back from a copy: to decide on it could revive what has ended."""
+    """The database may be a lagging replica or a restored backup; a decision on it could revive an ended grant."""
     agency, stranger = own_house.agency(), own_house.agency()
     person = own_house.person()
     name = own_house.allow(person, agency)
@@ -291,24 +291,24 @@ def test_envelope_from_later_epoch_returns_503(own_house: House) -> None:
     assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
     assert "Aspen" not in answer.text
     assert settled(own_house, person, 2) == before
-    # But whoever the grant is not for learns nothing from a number it made up.
+    # Another agency learns nothing from a forged epoch.
     foreign, never = own_house.open(stranger, envelope), own_house.open(stranger, NEVER)
     assert (foreign.status_code, foreign.content) == (404, never.content)
 
 
 @pytest.mark.parametrize("closing", CLOSINGS)
 def test_forged_epoch_returns_404_and_is_recorded(own_house: House, closing: str) -> None:
-    """Otherwise an agency whose grant has ended could tell at any moment whether she has just changed something."""
+    """Otherwise an agency whose grant has ended could count her later changes by probing epochs."""
     agency, person = own_house.agency(), own_house.person()
     name = own_house.allow(person, agency, days=1)
-    box = read(own_house.envelope(name))
+    sealed = read(own_house.envelope(name))
     CLOSINGS[closing](Given(own_house, agency, person, name))
     agency = renewed(own_house, agency)
     never = own_house.open(agency, NEVER)
 
     for epoch in (own_house.epoch(person) + 1, 10**30):
         before = len(own_house.rows(ledger_entry))
-        forged = own_house.open(agency, write(replace(box, header=replace(box.header, epoch=epoch))))
+        forged = own_house.open(agency, write(replace(sealed, header=replace(sealed.header, epoch=epoch))))
         assert (forged.status_code, forged.content) == (404, never.content)
         assert "opening.refused" in [row.kind for row in own_house.rows(ledger_entry)[before:]]
 
@@ -352,11 +352,11 @@ def test_unrecorded_outcome_still_releases_lock(own_house: House) -> None:
     assert kinds[-3:] == ["opening.intended", "grant.ended", "key.destroyed"], "an intent without an outcome stays"
 
 
-def settled(house: House, person: Person, lines: int) -> list[Any]:
-    """Her newest lines, once no opening is under way: an outcome is recorded just after its answer has arrived."""
+def settled(house: House, person: Person, number: int) -> list[Any]:
+    """Wait until no opening is under way, because an outcome is recorded just after its answer; return her newest entries."""
     with house.context.locks.changing(person.subject):
         pass
-    return house.ledger(person)[-lines:]
+    return house.ledger(person)[-number:]
 
 
 def forbid(house: House, person: Person, rule: Rule) -> None:
@@ -364,7 +364,7 @@ def forbid(house: House, person: Person, rule: Rule) -> None:
 
 
 def renewed(house: House, agency: Agency) -> Agency:
-    """The agency with a token of this hour."""
+    """Return the agency with a fresh token."""
     return replace(agency, token=house.signer.token(agency.id, agency.key))
 
 

@@ -1,4 +1,4 @@
-"""Every order of the opening protocol's steps is explored; each weaker protocol has a counter-example, ours has none."""
+"""Explores every order of the steps of the opening protocol: each weaker protocol has a counter-example, ours has none."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -78,7 +78,7 @@ def test_weaker_protocol_has_counter_example(name: str) -> None:
     found = explore(protocol).counter_example
     assert found is not None
 
-    # Of several shortest ways the explorer finds one; that it is as short and made of the same steps is what is promised.
+    # The explorer returns one of several shortest counter-examples: its length and its steps are fixed, their order is not.
     assert len(found) == len(expected)
     assert sorted(found) == sorted(expected)
     assert found[-1] == expected[-1]
@@ -115,8 +115,8 @@ def test_protocol_with_moved_step_has_counter_example(one: int, two: int) -> Non
     assert explore(Protocol(tuple(steps), crashes=True)).counter_example is not None
 
 
-class Watching:
-    """The locks, with a note of when they are taken and let go."""
+class RecordingLocks:
+    """Locks that record when they are taken and released."""
 
     def __init__(self, locks: SubjectLocks, taken: list[str]) -> None:
         self._locks, self._taken = locks, taken
@@ -130,7 +130,7 @@ class Watching:
 
 
 def test_code_takes_the_explored_steps(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
-    # An opening of a test before may still be ending, in a thread of the house.
+    # An opening of an earlier test may still be ending in a thread of the shared service.
     eventually(lambda: openings._places._value == openings.AT_ONCE)
     taken: list[str] = []
     append, decide, transaction = ledger.append, domain.decide, engine.transaction_on
@@ -158,10 +158,10 @@ def test_code_takes_the_explored_steps(house: House, monkeypatch: pytest.MonkeyP
     agency, person = house.agency(), house.person()
     envelope = house.envelope(house.allow(person, agency))
     written.clear()
-    watched = replace(house.context, locks=Watching(house.context.locks, taken))  # type: ignore[arg-type]  # no change is made
+    watched = replace(house.context, locks=RecordingLocks(house.context.locks, taken))  # type: ignore[arg-type]  # no change is made
     opening = begin_opening(watched, agency.id, envelope)
     response = OpeningResponse(opening)
-    taken.extend(SENDS)  # from here on bytes may leave, and nothing has left before
+    taken.extend(SENDS)  # bytes may leave from here on, and none has left before
     opening.finish("delivered")
 
     assert response.body == opening.content

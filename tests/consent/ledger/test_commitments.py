@@ -1,4 +1,4 @@
-"""A line is kept in two halves: one says nothing, and the other opens only by her key and only for its own leaf."""
+"""An entry has two halves: commitments that reveal nothing, and a sealed record that needs her key and the same leaf."""
 
 import json
 import os
@@ -52,7 +52,7 @@ def test_wrong_key_wrong_leaf_and_damage_raise_invalid_tag() -> None:
 
 
 def test_equal_members_have_different_commitments() -> None:
-    """One may be shown with a salt of its own: it must not open another."""
+    """Showing one member must not reveal an equal one."""
     leaf = json.loads(committed_leaf(Record("same", "same", "same", {}), bytes(32)))
     assert len(set(leaf.values())) == len(leaf) == 4
 
@@ -67,7 +67,7 @@ def test_entry_without_subject_is_public() -> None:
     assert json.loads(public_leaf(Record("t", "keys.rotated", None, {"number": 2})))["detail"] == {"number": 2}
 
 
-@pytest.mark.parametrize("line", [{}, {"at": "t"}, {**shown(RECORD, KEY), "salt": None}])
-def test_malformed_entry_raises_value_error(line: dict[str, object]) -> None:
+@pytest.mark.parametrize("entry", [{}, {"at": "t"}, {**shown(RECORD, KEY), "salt": None}])
+def test_malformed_entry_raises_value_error(entry: dict[str, object]) -> None:
     with pytest.raises(ValueError, match="not a line"):
-        leaf_shown(line)
+        leaf_shown(entry)

@@ -1,4 +1,4 @@
-"""No log, no act: every act and its line are one commit, lines have no gaps, and they say codes and ids only."""
+"""Each act and its ledger entry are one commit; entries have no gaps and hold only codes and ids."""
 
 import json
 from collections.abc import Callable
@@ -36,7 +36,7 @@ def test_concurrent_writers_leave_no_gap_in_tree(own_house: House) -> None:
             name = house.allow(person, agency, days=number + 1)
             house.open(agency, house.envelope(name))
             grants.revoke_grant(house.context, person.subject, name)
-            with pytest.raises(Problem):  # a line that goes with its act
+            with pytest.raises(Problem):  # the entry is rolled back with its act
                 house.allow(person, agency, "everything")
             publish.publish(house.context)
 
@@ -45,13 +45,13 @@ def test_concurrent_writers_leave_no_gap_in_tree(own_house: House) -> None:
             done.result(60)
     publish.publish(house.context)
     rows = house.rows(ledger_entry)
-    # Registered; and four times: given, intended, delivered, ended, key destroyed.
+    # One entry for the registration, and four times: given, intended, delivered, ended, key destroyed.
     assert len(rows) == 6 * (1 + 4 * 5)
     assert sorted(row.leaf_index for row in rows) == list(range(len(rows)))
     assert house.rows(ledger_head)[0].size == len(rows)
     for person in people:
-        lines = house.ledger(person)
-        assert [line.leaf_index for line in lines] == sorted(line.leaf_index or 0 for line in lines)
+        indices = [entry.leaf_index for entry in house.ledger(person)]
+        assert indices == sorted(index or 0 for index in indices)
 
 
 def test_entries_of_one_append_have_consecutive_positions(own_house: House) -> None:
@@ -71,7 +71,7 @@ def test_entries_of_one_append_have_consecutive_positions(own_house: House) -> N
     for number, mine in enumerate(firsts):
         for first in mine:
             told = [rows[first + place] for place in range(1 + number % 5)]
-            assert [(line["kind"], line["detail"]["place"]) for line in told] == [
+            assert [(leaf["kind"], leaf["detail"]["place"]) for leaf in told] == [
                 (f"sample.{number}", place) for place in range(1 + number % 5)
             ]
 
@@ -97,9 +97,9 @@ def test_entries_of_survivor_follow_order_of_acts(house: House) -> None:
 
 def test_entries_hold_codes_and_ids_only(house: House) -> None:
     agency, person = house.agency(), house.person()
-    words = "Sample Aspen likes the window seat."
+    note = "Sample Aspen likes the window seat."
     name = house.allow(person, agency)
-    house.open(agency, house.envelope(name, {"summary": {"text": words}}))
+    house.open(agency, house.envelope(name, {"summary": {"text": note}}))
 
     kept = repr(house.ledger(person)) + repr(house.rows(ledger_entry, ledger_entry.c.subject_id == person.subject))
     assert "Aspen" not in kept
@@ -108,7 +108,7 @@ def test_entries_hold_codes_and_ids_only(house: House) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """Somebody with one of everything, made while the ledger still worked."""
+    """A survivor with a grant, a restriction, two requests and a link code, made while the ledger works."""
 
     house: House
     agency: Agency
@@ -202,7 +202,7 @@ def test_opening_without_ledger_entry_sends_no_byte(scene: Scene) -> None:
 
     assert answer.status_code in {500, 503}
     assert "window" not in answer.text
-    # And nobody waits for the lock of the opening that failed (whose connection the server has closed).
+    # The failed opening has released its lock (and the server has closed its connection).
     house.http.close()
     house.http = forgetful_client()
     assert house.open(scene.agency, envelope).status_code == 200
@@ -222,5 +222,5 @@ def test_beginning_twice_keeps_ledger(own_house: House) -> None:
 
 
 def everything(house: House) -> dict[str, list[Any]]:
-    """Every row of every table."""
+    """Return every row of every table."""
     return {table.name: house.rows(table) for table in metadata.sorted_tables}

@@ -1,4 +1,4 @@
-"""The ledger's tree: whole, growing only, served as C2SP says, and saying nothing about anybody."""
+"""The published tree is complete, append-only and served as C2SP specifies; its leaves reveal nothing about survivors."""
 
 import json
 from concurrent.futures import ThreadPoolExecutor
@@ -132,7 +132,7 @@ def test_leaf_reveals_nothing_about_survivor(house: House) -> None:
     leaves = b"".join(row.leaf for row in house.rows(ledger_entry, ledger_entry.c.subject_id == person.subject))
     for secret in (agency.id, str(name), str(person.subject), person.subject.hex, person.ppid, "grant.", "summary"):
         assert secret.encode() not in leaves
-    times = [line.at.isoformat() for line in house.ledger(person)]
+    times = [entry.at.isoformat() for entry in house.ledger(person)]
     assert not any(time.encode() in leaves for time in times)
 
 
@@ -167,7 +167,7 @@ def test_erasure_keeps_tree_valid_and_entries_unreadable(own_house: House) -> No
         assert ledger.about(connection, person.subject, None, 100) == []
     rows = house.rows(ledger_entry)
     assert {row.subject_id for row in rows if row.subject_id} == {other.subject}
-    assert [row.kind for row in rows if row.sealed] == [line.kind for line in house.ledger(other)]
+    assert [row.kind for row in rows if row.sealed] == [entry.kind for entry in house.ledger(other)]
     assert rows[-1].kind == "opening.refused"
 
 
@@ -206,12 +206,12 @@ def test_old_uncosigned_checkpoints_are_deleted(own_house: House) -> None:
     record(own_house, 1)
     publish.publish(own_house.context)
 
-    # Cosigning put the witness's key into the ledger, as a line of its own.
+    # Cosigning added an entry with the key of the witness.
     assert [row.size for row in own_house.rows(ledger_checkpoint)] == [2, 6]
 
 
 class Witness:
-    """An agency's cosigner."""
+    """A witness of an agency: it cosigns checkpoints."""
 
     def __init__(self, name: str) -> None:
         self.name, self.key = name, Ed25519PrivateKey.generate()
@@ -253,7 +253,7 @@ def test_cosigned_checkpoint_is_served_with_cosignatures(own_house: House) -> No
     for each in (witness, second):
         assert tlog.cosigned_by(both, each.name, each.public)
     witnesses = [json.loads(row.leaf) for row in house.rows(ledger_entry) if row.kind == "witness.key"]
-    assert [line["detail"]["key"] for line in witnesses] == [witness.vkey, second.vkey]
+    assert [leaf["detail"]["key"] for leaf in witnesses] == [witness.vkey, second.vkey]
 
 
 def test_cosigning_older_checkpoint_returns_409(own_house: House) -> None:

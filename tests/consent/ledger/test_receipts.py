@@ -1,4 +1,4 @@
-"""What she allowed and took back she can show to anybody, who can check it without the hub."""
+"""Receipts: a survivor can show each grant and its end to others, who can verify them without the hub."""
 
 import json
 from copy import deepcopy
@@ -128,7 +128,7 @@ def test_changed_receipt_fails_verification(house: House, tmp_path: Path) -> Non
 
 
 def test_signed_receipt_that_differs_from_ledger_fails(house: House, tmp_path: Path) -> None:
-    """The signature of the ledger's key is not enough: the line must say the same."""
+    """The signature of the ledger's key is not enough: the ledger entry must hold the same facts."""
     person = house.person()
     name = house.allow(person, house.agency())
     publish.publish(house.context)

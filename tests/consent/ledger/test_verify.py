@@ -1,4 +1,4 @@
-"""Whoever has the ledger's public key finds out offline what was done to it, and where."""
+"""`ledger verify` needs only the public key and a copy: it finds changes of the ledger offline and names their places."""
 
 import json
 import shutil
@@ -20,13 +20,13 @@ from services.consent.ledger.signing import LedgerKey
 from tests.support.consent import House
 
 SIZES = (3, 300, 700)
-"""At which a checkpoint was signed; the last makes two whole tiles and a partial one."""
+"""Tree sizes at which a checkpoint is signed; the last one needs two full tiles and a partial one."""
 KEY = LedgerKey("log.example/ledger", Ed25519PrivateKey.from_private_bytes(bytes(range(32))))
 
 
 @pytest.fixture(scope="module")
 def log(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy of a log of 700 entries and its earlier checkpoints."""
+    """Return the folder of a log with 700 entries and its earlier checkpoints."""
     folder = tmp_path_factory.mktemp("log")
     write_log(folder, KEY, [b"entry %d" % number for number in range(SIZES[-1])])
     (folder / "key").write_text(str(KEY.verifier))
@@ -40,7 +40,7 @@ def copy(log: Path, tmp_path: Path) -> Path:
 
 
 def write_log(folder: Path, key: LedgerKey, entries: list[bytes]) -> None:
-    """A log as `fireweed ledger copy` writes it, with a checkpoint for each size."""
+    """Write a log as `fireweed ledger copy` does, with a checkpoint for each size."""
     edge, rows = Edge(), dict[int, list[bytes]]()
     for number, entry in enumerate(entries, 1):
         edge, completed = grow(edge, [leaf_hash(entry)])
@@ -99,7 +99,7 @@ def add(entries: list[bytes]) -> None:
 
 @pytest.mark.parametrize("number", [0, 1, 2])
 @pytest.mark.parametrize(
-    ("damage", "words"),
+    ("damage", "messages"),
     [
         (edit, ["entry {0} was edited"]),
         (drop, ["entry {0} was dropped"]),
@@ -107,7 +107,7 @@ def add(entries: list[bytes]) -> None:
         (add, ["entry {0} was edited", "entry {1} was moved: in its place stands entry {0}"]),
     ],
 )
-def test_edited_dropped_or_moved_entry_is_named(copy: Path, number: int, damage: Damage, words: list[str]) -> None:
+def test_edited_dropped_or_moved_entry_is_named(copy: Path, number: int, damage: Damage, messages: list[str]) -> None:
     tile = Tile(ENTRIES, number, 256 if number < 2 else 188)
     entries = unbundled((copy / "tile" / tile.path).read_bytes())
     damage(entries)
@@ -115,8 +115,8 @@ def test_edited_dropped_or_moved_entry_is_named(copy: Path, number: int, damage:
 
     told = verify(copy)
     assert told.exit_code == 1
-    for said in words:
-        assert said.format(number * 256 + 77, number * 256 + 78) in told.output
+    for message in messages:
+        assert message.format(number * 256 + 77, number * 256 + 78) in told.output
 
 
 def test_tile_refitted_to_edited_entry_is_named(copy: Path) -> None:
@@ -132,12 +132,14 @@ def test_tile_refitted_to_edited_entry_is_named(copy: Path) -> None:
 
 @pytest.mark.parametrize(("edited", "between"), [(1, "0 to 2"), (200, "3 to 299"), (500, "300 to 699")])
 def test_rewritten_history_is_located_between_checkpoints(copy: Path, edited: int, between: str) -> None:
-    """Even by whoever holds the signing key: everything fits, but not what was signed before."""
+    """The signing key may rewrite everything consistently, but the earlier checkpoints no longer match."""
     entries = [b"entry %d" % number for number in range(SIZES[-1])]
     entries[edited] = b"another"
     signed_before = {size: (copy / f"checkpoint-{size}").read_text() for size in SIZES}
     write_log(copy, KEY, entries)
-    assert verify(copy).exit_code == 0, "by itself such a log is sound: it takes a witness to tell"
+    assert verify(copy).exit_code == 0, (
+        "such a log is consistent by itself: only an earlier checkpoint shows the change"
+    )
     for size, text in signed_before.items():
         (copy / f"checkpoint-{size}").write_text(text)
 
@@ -186,7 +188,7 @@ def test_missing_or_truncated_file_is_named(copy: Path, name: str, when_gone: st
     content = path.read_bytes()
     path.unlink()
     gone = verify(copy)
-    path.write_bytes(content[: len(content) // 2 + 1])  # in the middle of an entry, too
+    path.write_bytes(content[: len(content) // 2 + 1])  # for the bundle this is in the middle of an entry
     short = verify(copy)
 
     for told, named in ((gone, when_gone), (short, when_short)):

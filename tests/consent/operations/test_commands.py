@@ -1,4 +1,4 @@
-"""The command line rotates keys, tells how far it is, and says what to do when it must not."""
+"""The command line rotates keys with progress, copies and verifies the ledger, and gives advice on failure."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The doctor sees when lines are not signed, keys do not rotate, or keys do not open."""
+"""The doctor reports unsigned ledger entries, overdue key rotation, and keys that cannot be opened."""
 
 import shutil
 from dataclasses import replace
@@ -82,7 +82,7 @@ def test_failing_rotation_stays_overdue_and_adds_one_key(own_house: House) -> No
 
 
 def test_soundness_check_creates_no_key(own_house: House) -> None:
-    """Where the folder of keys is not there, a new one in it would hide that."""
+    """If the key files are missing, a new key would hide that."""
     own_house.person()
     for path in (own_house.service.settings.keys_folder / "consent" / "key-encryption").iterdir():
         path.unlink()
@@ -119,7 +119,7 @@ def test_doctor_reports_unsigned_ledger_and_young_key(own_house: House) -> None:
     own_house.person()
     told = {item.what: item.well for item in run_checks(own_house.service.settings, ["consent"])}
 
-    # The line is of a day in the test's past, and nobody has signed it.
+    # The clock of the test stands in the past, so the unsigned entry is old for the doctor.
     assert told["every line of the ledger is in a signed tree"] is False
     assert told["the key-encryption key is young"] is True
 

@@ -1,4 +1,4 @@
-"""Rotation: what was destroyed before is dead after it, what lives goes on living, and no kill comes at a bad moment."""
+"""Key rotation keeps live keys, makes destroyed keys unrecoverable, and survives a kill at any step."""
 
 import signal
 import subprocess
@@ -32,13 +32,13 @@ def test_rotation_keeps_live_keys_and_ends_destroyed_ones(own_house: House) -> N
     house, agency = own_house, own_house.agency()
     person = house.person(agency)
     kept, ended = house.allow(person, agency), house.allow(person, agency, "contact")
-    copies = house.rows(grant_key)  # as a backup has them
+    copies = house.rows(grant_key)  # as a backup would keep them
     grants.revoke_grant(house.context, person.subject, ended)
 
     done = rotate(house.context)
     assert (done.number, done.rewrapped, done.destroyed) == (2, 2, (1,))
     assert house.open(agency, house.envelope(kept)).status_code == 200
-    assert [line.kind for line in house.ledger(person)][:2] == ["registered", "grant.given"]
+    assert [entry.kind for entry in house.ledger(person)][:2] == ["registered", "grant.given"]
     for copy in copies:
         for number in (copy.key_encryption_key, *house.context.keys.numbers()):
             with pytest.raises(KeyGone):
@@ -100,22 +100,22 @@ def test_rotation_is_due_after_erasure_a_day_or_interruption(own_house: House) -
     assert rotate_if_due(house.context) is None
 
 
-class UnderWay(KeyFiles):
-    """Keys of a rotation that has made its new key already."""
+class StartedRotation(KeyFiles):
+    """Key files of a rotation that has made its new key already."""
 
     def make_next(self) -> int:
         return self.newest()
 
 
 def test_erasure_during_rotation_makes_another_due(own_house: House) -> None:
-    """A key of hers may be wrapped with the new key already, which that rotation leaves."""
+    """A key of the survivor may be wrapped by the new key, which the current rotation keeps."""
     house, agency = own_house, own_house.agency()
     person = house.person(agency)
     house.context.keys.make_next()
     house.allow(person, agency)
     copy = house.rows(grant_key)[0]
     rights.erase(house.context, person.subject)
-    rotate(replaced(house, UnderWay(house.service.settings.keys_folder / "consent" / "key-encryption")))
+    rotate(replaced(house, StartedRotation(house.service.settings.keys_folder / "consent" / "key-encryption")))
     assert house.context.keys.numbers() == [2] == [copy.key_encryption_key]
 
     assert rotated(house) == 3
@@ -149,8 +149,8 @@ def test_key_wrapped_by_missing_key_stops_rotation(own_house: House) -> None:
     assert 1 in house.context.keys.numbers()
 
 
-class Lying(KeyFiles):
-    """Keys that wrap what they will not open."""
+class FaultyKeys(KeyFiles):
+    """Key files whose new key wraps other bytes than the secret."""
 
     def wrap(self, number: int, secret: bytes) -> bytes:
         return super().wrap(number, bytes(32) if number > 1 else secret)
@@ -159,11 +159,11 @@ class Lying(KeyFiles):
 def test_faulty_new_key_stops_rotation(own_house: House) -> None:
     house, agency = own_house, own_house.agency()
     name = house.allow(house.person(agency), agency)
-    lying = Lying(house.service.settings.keys_folder / "consent" / "key-encryption")
+    faulty = FaultyKeys(house.service.settings.keys_folder / "consent" / "key-encryption")
     before = secrets(house)
 
     with pytest.raises(KeyLost):
-        rotate(replaced(house, lying))
+        rotate(replaced(house, faulty))
     assert secrets(house) == before
     assert house.open(agency, house.envelope(name)).status_code == 200
 
@@ -215,7 +215,7 @@ def test_concurrent_rotations_lose_no_key(own_house: House) -> None:
 
 
 def test_uncommitted_wrapping_holds_rotation_up(own_house: House) -> None:
-    """An act that has chosen its key and not yet committed holds the rotation up."""
+    """The rotation waits for an act that has chosen its key and not yet committed."""
     house = own_house
     person = house.person()
     done = Event()
@@ -236,7 +236,7 @@ def test_uncommitted_wrapping_holds_rotation_up(own_house: House) -> None:
 
 @pytest.mark.parametrize("own_house", ["postgresql"], indirect=True)
 def test_stalled_act_blocks_rotation_only(own_house: House) -> None:
-    """Its process may be frozen in the middle of it. Every yes, and every erasing, would wait behind the rotation."""
+    """Its process may be frozen. The rotation must give up, or every grant and erasure would wait behind it."""
     house, agency = own_house, own_house.agency()
     keys = house.context.keys
     with house.context.database.transaction() as standing, ThreadPoolExecutor(2) as threads:
@@ -254,7 +254,7 @@ def test_stalled_act_blocks_rotation_only(own_house: House) -> None:
     assert rotate(house.context).number == 2
 
 
-# In the order in which they come: the new key, wrapping anew in two tables, the old key's end, and writing it down.
+# In this order: make the new key, rewrap two tables, destroy the old key, record it.
 STEPS = (
     *("sync-file-1", "link", "unlink-draft", "sync-folder-1"),
     *("commit-1", "commit-2", "commit-3", "commit-4", "commit-5"),
@@ -279,7 +279,7 @@ def test_rotation_killed_at_any_step_is_finished_by_next(own_house: House, step:
     assert house.open(agency, house.envelope(name)).status_code == 200
 
     rotate_if_due(house.context)
-    for _ in range(2):  # The first may take up the number for which a draft was left, which the second removes.
+    for _ in range(2):  # The first may use the number of a leftover draft, which the second removes.
         rotate(house.context)
     assert secrets(house) == before
     folder = house.service.settings.keys_folder / "consent" / "key-encryption"
@@ -305,7 +305,7 @@ def test_destroyed_key_is_overwritten_in_place(tmp_path: Path) -> None:
 
 
 def test_revocation_works_without_key_files(own_house: House) -> None:
-    """Taking away must never need a key."""
+    """Revoking must never need a key."""
     house, agency = own_house, own_house.agency()
     person = house.person(agency)
     name = house.allow(person, agency)
@@ -314,7 +314,7 @@ def test_revocation_works_without_key_files(own_house: House) -> None:
     grants.revoke_grant(house.context, person.subject, name)
 
     assert house.kinds(person) == ["registered", "grant.given", "grant.ended", "key.destroyed"]
-    assert {line.agency for line in house.ledger(person)} == {None}
+    assert {entry.agency for entry in house.ledger(person)} == {None}
 
 
 def rotate_then(house: House, done: Event) -> None:
@@ -329,7 +329,7 @@ def rotated(house: House) -> int:
 
 
 def settled_rotation(house: House) -> Any:
-    """A rotation that another one may have overtaken."""
+    """Rotate; return None if a concurrent rotation made this one fail."""
     try:
         return rotate(house.context)
     except KeyLost:
@@ -341,7 +341,7 @@ def replaced(house: House, keys: KeyFiles) -> Any:
 
 
 def secrets(house: House) -> dict[str, dict[UUID, bytes]]:
-    """Every live key, opened."""
+    """Return every live key, unwrapped, by table and id."""
     found: dict[str, Callable[[Any], UUID]] = {
         "grant_key": lambda row: row.grant_id,
         "audit_key": lambda row: row.subject_id,

@@ -1,4 +1,4 @@
-"""After an older copy of the database: nothing that she took back since flows again, and the hub can go on."""
+"""After a restore from a backup, `grants end-all` ends all grants, so that nothing revoked since flows again."""
 
 import json
 from collections.abc import Sequence
@@ -25,20 +25,20 @@ from tests.support.consent import House
 from tests.support.hubs import environment
 
 WISH = {"channel": "text", "address": "sample", "window": "mornings", "wording": "plain"}
-Copy = Sequence[tuple[Any, list[Any]]]
+Backup = Sequence[tuple[Any, list[Any]]]
 
 
-def copy_of(house: House) -> Copy:
+def back_up(house: House) -> Backup:
     with house.context.database.reading() as connection:
         return [(table, list(connection.execute(select(table)))) for table in metadata.sorted_tables]
 
 
-def bring_back(house: House, copy: Copy) -> None:
+def restore(house: House, backup: Backup) -> None:
     with house.context.database.transaction() as connection:
         without_guards(connection)
-        for table, _ in reversed(copy):
+        for table, _ in reversed(backup):
             connection.execute(table.delete())
-        for table, rows in copy:
+        for table, rows in backup:
             if rows:
                 connection.execute(insert(table), [row._asdict() for row in rows])
 
@@ -62,10 +62,10 @@ def test_grant_revoked_after_backup_stays_closed(own_house: House) -> None:
     person = house.person(agency)
     taken_back, kept = house.allow(person, agency), house.allow(house.person(agency), agency)
     envelope = house.envelope(taken_back)
-    copy = copy_of(house)
+    backup = back_up(house)
     grants.revoke_grant(house.context, person.subject, taken_back)
     assert house.open(agency, envelope).status_code == 404
-    bring_back(house, copy)
+    restore(house, backup)
     assert house.open(agency, envelope).status_code == 200
 
     status, told, progress = end_all(house, "--yes", "--json")
@@ -74,7 +74,7 @@ def test_grant_revoked_after_backup_stays_closed(own_house: House) -> None:
     assert [house.open(agency, house.envelope(name)).status_code for name in (taken_back, kept)] == [404, 404]
     assert house.open(agency, envelope).status_code == 404
     assert [row.action for row in house.rows(notices)] == ["stop_use", "stop_use"]
-    assert [line.detail["reason"] for line in house.ledger(person) if line.kind == "grant.ended"] == ["restored"]
+    assert [entry.detail["reason"] for entry in house.ledger(person) if entry.kind == "grant.ended"] == ["restored"]
     assert house.open(agency, house.envelope(house.allow(person, agency))).status_code == 200
     rotate(house.context)
 
@@ -98,9 +98,9 @@ def test_keys_missing_after_restore_are_given_up(own_house: House) -> None:
     person = house.person(agency)
     grant = house.allow(person, agency)
     contacts.save(house.context, person.subject, WISH)
-    copy = copy_of(house)
+    backup = back_up(house)
     rotate(house.context)
-    bring_back(house, copy)
+    restore(house, backup)
     assert house.open(agency, house.envelope(grant)).status_code == 404
     assert contacts.read(house.context, person.subject) is None
     with pytest.raises(KeyLost):
@@ -109,7 +109,7 @@ def test_keys_missing_after_restore_are_given_up(own_house: House) -> None:
     assert end_all(house, "--yes")[1].endswith(" 2 keys that nothing opens any more were given up.\n")
     rotate(house.context)
     house.allow(person, agency)
-    told = [(line.kind, line.agency) for line in house.ledger(person) if line.kind.startswith("grant.")]
+    told = [(entry.kind, entry.agency) for entry in house.ledger(person) if entry.kind.startswith("grant.")]
     assert told == [("grant.given", None), ("grant.ended", None), ("grant.given", agency.id)]
     assert contacts.read(house.context, person.subject) is None
 
@@ -148,12 +148,12 @@ def test_witness_detects_restore_and_ledger_restarts_renamed(own_house: House, t
     house, agency = own_house, own_house.agency()
     house.person(agency)
     publish.publish(house.context)
-    copy = copy_of(house)
+    backup = back_up(house)
     house.allow(house.person(agency), agency)
     publish.publish(house.context)
     seen = tmp_path / "seen"
     seen.write_text(publish.checkpoint(house.context), "utf-8")
-    bring_back(house, copy)
+    restore(house, backup)
 
     key = run(house, "ledger", "key")[1].strip()
     assert run(house, "ledger", "copy", str(tmp_path / "copy"))[0] == 0
