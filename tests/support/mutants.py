@@ -1,4 +1,4 @@
-"""Mutation testing (`make mutants`): changes critical code in one place at a time and reports the changes that no test notices.
+"""Mutation testing (`make mutants`): changes critical code in one place at a time and reports changes that no test notices.
 
 `docs/mutants.md` lists every surviving mutant with its reason. The exit code is 1 if a survivor is not listed, or if a listed
 mutant is noticed.
