@@ -62,7 +62,7 @@ class Mutant:
 
     module: str
     line: int
-    what: str
+    change: str
     source: str
     place: Place | None
     """The function around the change; None at module level."""
@@ -70,18 +70,18 @@ class Mutant:
     @property
     def name(self) -> str:
         """Return the name in the list of survivors: module and change without the line number, which may move."""
-        return f"{self.module}: {self.what}"
+        return f"{self.module}: {self.change}"
 
 
 def mutants(module: str) -> Iterator[Mutant]:
     """Yield every mutant of a module."""
     tree = ast.parse((ROOT / module).read_text("utf-8"))
     for number, node in enumerate(ast.walk(tree)):
-        for what, change in enumerate(_changes(node)):
+        for position, change in enumerate(_changes(node)):
             changed = copy.deepcopy(tree)
             target = next(found for place, found in enumerate(ast.walk(changed)) if place == number)
             before = _shown(target)
-            list(_changes(target))[what](target)
+            list(_changes(target))[position](target)
             after = _shown(target)
             if before != after and not _is_inert(tree, node):
                 ast.fix_missing_locations(changed)
