@@ -30,7 +30,7 @@ from services.common.settings import Settings
 from services.reporting import main
 from services.reporting.domain import NEVER, threads
 from services.reporting.models import journal
-from tests.support import memory
+from tests.support import peak_memory
 from tests.support.hubs import environment
 from tests.support.plumbing import BatchBus, received
 
@@ -165,7 +165,7 @@ def _rebuild(settings: Settings, events: int) -> tuple[float, float]:
     command = ["env", *names, sys.executable, "-m", "services.cli", "publication", "rebuild", "--json"]
     with tempfile.TemporaryDirectory() as folder:
         start = time.perf_counter()
-        ran = memory.run(command, Path(folder))
+        ran = peak_memory.run(command, Path(folder))
         spent = time.perf_counter() - start
     if ran.status or json.loads(ran.told)["threads"] < events // len(LIFE) * 0.9:
         raise AssertionError(ran.errors or ran.told)

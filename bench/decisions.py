@@ -17,7 +17,13 @@ from bench.world import World
 from services.consent.domain import Grant, Recipient, Request, Restriction, Snapshot, decide
 from services.consent.handlers.disclosures.evaluations import Question, evaluate
 from services.consent.policy import policy
-from tests.support.engines import casbin_enforcer, cedar_entities, cedar_policies, cedar_question, microseconds
+from tests.support.authorization_engines import (
+    casbin_enforcer,
+    cedar_entities,
+    cedar_policies,
+    cedar_question,
+    microseconds,
+)
 
 SIZES = (5, 60, 600)
 TIMES_FASTER = 10.0

@@ -14,7 +14,7 @@ import schemas
 from services.reporting.store.capacity import keep_capacity
 from tests.support.consent import House, house
 from tests.support.hubs import TestHub, embedded_hub
-from tests.support.released import release
+from tests.support.published_quarter import release
 from tests.support.shelves import FIRST_DAY, Front, drafts, front, open_door
 from tests.support.window import FLAGS, NewWindow, Window, a_window
 

@@ -8,7 +8,7 @@ import pytest
 from playwright.sync_api import Browser, Page, ViewportSize
 
 from tests.support.axe import faults
-from tests.support.released import QUARTER as QUARTER_OUT
+from tests.support.published_quarter import QUARTER as QUARTER_OUT
 from tests.support.report_pages import HOME, LANGUAGES, SPACES, counted, expected, read_page
 from tests.support.shelves import drafts
 

@@ -17,7 +17,7 @@ from deploy.testing.kafka import KafkaServer
 from services.common import telemetry
 from services.common.messaging.broker import Record
 from services.common.messaging.kafka import KafkaBroker
-from tests.support.traced import CALLER, CANARY, FOLLOWING, PARTNER
+from tests.support.telemetry_journey import CALLER, CANARY, FOLLOWING, PARTNER
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +52,7 @@ def span_of(traceparent: str) -> str:
 @pytest.fixture(scope="module")
 def told(tmp_path_factory: pytest.TempPathFactory) -> Told:
     folder: Path = tmp_path_factory.mktemp("traced")
-    command = [sys.executable, "-m", "tests.support.traced", str(folder)]
+    command = [sys.executable, "-m", "tests.support.telemetry_journey", str(folder)]
     done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
     text = (folder / "telemetry.jsonl").read_text()
     lines = [json.loads(line) for line in text.splitlines()]
@@ -150,7 +150,7 @@ def test_every_log_line_is_one_json_object(told: Told) -> None:
     down = next(line for line in lines if line["message"] == "the bus is down")
     assert down["level"] == "error"
     assert down["error"] == "BrokerUnavailable"
-    assert any("traced.py" in place for place in down["at"])
+    assert any("telemetry_journey.py" in place for place in down["at"])
 
 
 def test_what_follows_is_another_event_of_the_same_way(told: Told) -> None:

@@ -1,4 +1,4 @@
-"""Provide the consent service on each database in turn, listening on a real socket."""
+"""Fixtures that run the consent service on each database in turn."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -28,13 +28,13 @@ def shared_house(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPa
 
 @pytest.fixture
 def house(shared_house: House) -> House:
-    """Return a house that other tests have used before, its clock at noon; read only your own people and agencies."""
+    """Return a consent service that other tests share: use only people and agencies that your test adds."""
     shared_house.clock.move(NOON - shared_house.clock.now())
     return shared_house
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def own_house(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[House]:
-    """Yield a house for one test alone, which may damage it."""
+    """Yield a consent service for one test alone, which may damage it."""
     with _house_on(request.param, request, tmp_path) as made:
         yield made

@@ -33,7 +33,7 @@ from services.consent.domain import (
 )
 from services.consent.policy import reason
 from tests.support.clocks import NOON
-from tests.support.decisions import (
+from tests.support.decision_strategies import (
     ASKED,
     CATEGORIES,
     PERMITTED,

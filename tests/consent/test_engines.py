@@ -10,9 +10,9 @@ import pytest
 from hypothesis import HealthCheck, Phase, example, given, settings
 
 from services.consent.domain import Request, Restriction, Snapshot
+from tests.support.authorization_engines import Case, cedar_permits, fga_agrees
 from tests.support.clocks import NOON
-from tests.support.decisions import ASKED, PERMITTED, POLICY, decided, requests, snapshots
-from tests.support.engines import Case, cedar_permits, fga_agrees
+from tests.support.decision_strategies import ASKED, PERMITTED, POLICY, decided, requests, snapshots
 
 CASES = 400
 

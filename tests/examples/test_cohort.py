@@ -14,7 +14,7 @@ from examples.cohort import Cohort
 from examples.cohort_plan import CITIES, Place, Plan, plans
 from services.client import Partner
 from tests.schemas.contract import FOLDER
-from tests.support import memory
+from tests.support import peak_memory
 from tests.support.hubs import TestHub, embedded_hub
 from tests.support.people import inbox, open_status, state
 
@@ -154,7 +154,7 @@ def _one_of_each(places: list[Place]) -> list[Plan]:
 @pytest.mark.slow
 def test_a_large_cohort_takes_no_more_memory_than_a_small_one(folder: Path, tmp_path: Path) -> None:
     command = [sys.executable, str(SCRIPT), "http://127.0.0.1:1", str(folder), "--dry-run", "--size"]
-    small, large = (memory.run([*command, size], tmp_path) for size in ("10", "20000"))
+    small, large = (peak_memory.run([*command, size], tmp_path) for size in ("10", "20000"))
     assert "20000 people" in large.told
     assert large.megabytes < small.megabytes + EXTRA_MEGABYTES
 

@@ -14,8 +14,8 @@ import pytest
 from services.client import new_key
 from tests.schemas.contract import FOLDER
 from tests.support.hubs import TestHub, embedded_hub, eventually
-from tests.support.memory import Ran
-from tests.support.memory import run as run_watched
+from tests.support.peak_memory import Ran
+from tests.support.peak_memory import run as run_watched
 
 EXAMPLES = FOLDER.parent / "examples"
 SAMPLE = EXAMPLES / "data" / "toronto-shelter-capacity-2023-01-01.csv"

@@ -80,7 +80,7 @@ def world(
     postgres_server: PostgresServer, kafka_server: KafkaServer, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[World]:
     folder = tmp_path_factory.mktemp("faults")
-    launcher = [sys.executable, "-m", "tests.support.crashing"]
+    launcher = [sys.executable, "-m", "tests.support.crash_at_commit"]
 
     def order_of(name: str) -> dict[str, str]:
         return {"CRASH_ORDER": str(folder / name)}

@@ -10,7 +10,7 @@ from deploy.testing.kafka import KafkaServer
 from deploy.testing.postgresql import PostgresServer
 from services.client import Partner
 from services.common.database.engine import Database
-from tests.support.hubs import START_PATIENCE, TestHub, distributed_hub, eventually
+from tests.support.hubs import START_TIMEOUT, TestHub, distributed_hub, eventually
 from tests.support.people import Person, answer, inbox, meet, open_status, referral, send, state, waiting
 
 pytestmark = [pytest.mark.slow, pytest.mark.backend("postgresql", "kafka")]
@@ -49,9 +49,9 @@ def test_while_kafka_is_down_events_are_accepted_and_held_and_all_arrive_once_it
     finally:
         world.kafka.start()
 
-    arrived = eventually(lambda: [] if len(inbox(world.recipient)) < MANY else inbox(world.recipient), START_PATIENCE)
+    arrived = eventually(lambda: [] if len(inbox(world.recipient)) < MANY else inbox(world.recipient), START_TIMEOUT)
     assert sorted(item["referral"] for item in arrived) == sorted(threads)
-    eventually(lambda: _outbox(world) == 0, START_PATIENCE)
+    eventually(lambda: _outbox(world) == 0, START_TIMEOUT)
     assert open_status(world.recipient, arrived[0]["envelope"]) == 200
 
 
@@ -86,11 +86,11 @@ def test_a_database_that_was_killed_costs_a_503_and_nothing_that_was_promised(wo
     finally:
         world.postgres.start()
 
-    eventually(lambda: _posted(world, event), START_PATIENCE)
-    eventually(lambda: state(world.recipient, before) == "requested", START_PATIENCE)
+    eventually(lambda: _posted(world, event), START_TIMEOUT)
+    eventually(lambda: state(world.recipient, before) == "requested", START_TIMEOUT)
     assert open_status(world.recipient, waiting(world.recipient, before)["envelope"]) == 200
     assert answer(world.recipient, "accepted", before)["status"] == "accepted"
-    eventually(lambda: state(world.sender, before) == "accepted", START_PATIENCE)
+    eventually(lambda: state(world.sender, before) == "accepted", START_TIMEOUT)
 
 
 def _posted(world: World, event: dict[str, object]) -> bool:

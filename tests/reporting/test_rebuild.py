@@ -12,7 +12,7 @@ from services.common.database.engine import Database
 from services.common.settings import Settings
 from services.reporting import handlers, main, models
 from services.reporting.store import counts
-from tests.support import memory
+from tests.support import peak_memory
 from tests.support.counted import AGENCIES, Asked, CountingContext, events_of, pseudonym, withdrawal
 from tests.support.hubs import environment
 
@@ -81,7 +81,7 @@ def test_the_command_rebuilds_and_says_how_far_it_is(
     counting.take(events_of(asks(5)))
     right = counting.state()
     damage(counting)
-    ran = memory.run(command(Settings(data=tmp_path, database_url=database_url)), tmp_path)
+    ran = peak_memory.run(command(Settings(data=tmp_path, database_url=database_url)), tmp_path)
     assert json.loads(ran.told) == {"threads": 5}
     assert "100 % (5 of 5)" in ran.errors
     assert counting.state() == right
@@ -116,7 +116,7 @@ def _rebuilt(folder: Path, people: int) -> float:
         rows = [_row(who, need) for who in range(people) for need in ("N02", "N03", "N12", "N31")]
         connection.execute(models.journal.insert(), rows)
     database.close()
-    ran = memory.run(command(settings), folder)
+    ran = peak_memory.run(command(settings), folder)
     assert json.loads(ran.told) == {"threads": 4 * people}
     return ran.megabytes
 

@@ -1,4 +1,4 @@
-"""Looks for a text in files, in every spelling in which software tends to write bytes down."""
+"""Searches files for a text in every encoding in which software tends to write bytes."""
 
 import os
 from base64 import b64encode, urlsafe_b64encode
@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 
 def spellings(text: str) -> set[bytes]:
-    """The text as bytes, reversed, UTF-16, hex, URL-escaped, JSON-escaped, and base64 at each of its three alignments."""
+    """Return the text as bytes: raw, reversed, UTF-16, hex, URL-escaped, and base64 at each of its three alignments."""
     raw = text.encode()
     found = {
         raw,
@@ -28,10 +28,10 @@ def spellings(text: str) -> set[bytes]:
 
 
 def files_with(texts: Iterable[str], folders: Iterable[Path]) -> Iterator[tuple[str, Path]]:
-    """Each text with each file that holds it in any spelling."""
+    """Yield each text with each file that holds it in any spelling."""
     wanted = {text: spellings(text) for text in texts}
     for path, content in contents(folders):
-        # Logs and indices are laid out ahead of use, with zeros; two of them end a text in UTF-16.
+        # Logs and indices are preallocated with zeros; two zeros may still end a text in UTF-16.
         cut = content.rstrip(b"\0") + b"\0\0"
         for text, forms in wanted.items():
             if any(form in cut for form in forms):
@@ -39,7 +39,7 @@ def files_with(texts: Iterable[str], folders: Iterable[Path]) -> Iterator[tuple[
 
 
 def contents(folders: Iterable[Path]) -> Iterator[tuple[Path, bytes]]:
-    """Every file below these folders, or the files themselves. What a server tidies away meanwhile is passed over."""
+    """Yield each file in these folders (or each given file) with its bytes; skip files that a server deletes meanwhile."""
     for folder in folders:
         below = (Path(place, name) for place, _, names in os.walk(folder) for name in sorted(names))
         for path in below if folder.is_dir() else [folder]:

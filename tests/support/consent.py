@@ -1,4 +1,4 @@
-"""The consent service by itself: its room on either database, its doors on a real socket, and people to stand at them."""
+"""Runs the consent service alone, with its API on a real socket, and adds synthetic survivors and agencies."""
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -43,7 +43,7 @@ SUMMARY = {"text": "Sample Aspen would like a quiet place for some nights."}
 
 
 class TokenSigner:
-    """Signs access tokens as intake does, so that consent can be met without it."""
+    """Signs access tokens as intake does, so that consent can be tested without intake."""
 
     def __init__(self, issuer: str, clock: Clock) -> None:
         self.key = OKPKey.generate_key("Ed25519")
@@ -52,11 +52,11 @@ class TokenSigner:
 
     @property
     def public(self) -> KeySet:
-        """The keys by which its tokens are verified."""
+        """Return the public keys that verify its tokens."""
         return KeySet([OKPKey.import_key(self.key.as_dict(private=False))])
 
     def token(self, agency: str, holder: Key) -> str:
-        """An hour's access token for an agency, bound to its key."""
+        """Return an access token for an agency, valid for an hour and bound to its key."""
         now = int(self._clock.now().timestamp())
         claims = {
             "iss": self._issuer,
@@ -70,14 +70,14 @@ class TokenSigner:
         return self.sign({"typ": "at+jwt"}, claims)
 
     def sign(self, header: Mapping[str, Any], claims: Mapping[str, Any]) -> str:
-        """Any claims at all."""
+        """Return a JWT of any header members and claims."""
         full = {"alg": "Ed25519", "kid": self.key.kid, **header}
         return jwt.encode(full, dict(claims), self.key, algorithms=["Ed25519"])
 
 
 @dataclass(slots=True)
 class Agency:
-    """An agency that consent knows, with a key and a token of its own."""
+    """An agency on consent's roster, with its key and its token."""
 
     id: str
     sector: str
@@ -86,7 +86,7 @@ class Agency:
     token: str
 
     def headers(self, method: str, url: str) -> dict[str, str]:
-        """Token and proof for one request."""
+        """Return the headers of one request: access token and DPoP proof."""
         claims = {
             "htm": method,
             "htu": url,
@@ -110,13 +110,13 @@ class Person:
 
 
 def forgetful_client() -> httpx2.Client:
-    """A client that keeps no cookies, so that each request says itself who makes it."""
+    """Return a client that keeps no cookies, so that each request carries its own session or none."""
     return httpx2.Client(timeout=20.0, cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])))
 
 
 @dataclass(slots=True)
 class House:
-    """The consent service with people in it. `clock` stands still until a test moves it."""
+    """The running consent service and helpers to use it. `clock` stands still until a test moves it."""
 
     service: Service
     context: Context
@@ -127,71 +127,71 @@ class House:
 
     @property
     def port(self) -> int:
-        """The port of its doors."""
+        """Return the port of its API."""
         return int(self.url.rpartition(":")[2])
 
     def agency(self, sector: str = "housing", standing: str = "active") -> Agency:
-        """An agency that was just taken in."""
+        """Add an agency and return it."""
         return join(self.context, self.signer, sector, standing)
 
     def person(self, agency: Agency | None = None, language: str = "en") -> Person:
-        """A survivor whom an agency (any) has registered."""
+        """Register a survivor at an agency (a new one by default) and return her."""
         return register(self.context, (agency or self.agency()).id, language)
 
     def session(self, person: Person, *, stepped_up: bool = False) -> str:
-        """The token of a session of hers, without the slow way in."""
+        """Return the token of a new session of hers, without the slow passphrase check."""
         return open_session(self.context, person.subject, stepped_up=stepped_up)
 
     def here(self, person: Person, *, stepped_up: bool = False) -> Session:
-        """The same as handlers know it."""
+        """Return a new session of hers as handlers receive it."""
         return sessions.find_session(self.context, self.session(person, stepped_up=stepped_up))
 
     def allow(self, person: Person, agency: Agency, *categories: str, days: int | None = None) -> UUID:
-        """A grant of these categories (the summary) for referrals."""
+        """Give a grant of these categories (`summary` by default) for referrals; return its id."""
         wish = Wish(agency.id, "referral", categories or ("summary",), days)
         return grants.give_grant(self.context, person.subject, wish)
 
     def envelope(self, grant: UUID, parts: Mapping[str, Mapping[str, Any]] | None = None, **header: Any) -> str:
-        """A sealed box under a grant, as intake makes them."""
+        """Return an envelope sealed under a grant, as intake makes it."""
         return sealed(self.context, grant, parts or {"summary": SUMMARY}, **header)
 
     def call(self, agency: Agency, path: str, body: Any, method: str = "POST") -> httpx2.Response:
-        """A request by an agency."""
+        """Send a request of an agency."""
         return self.http.request(method, self.url + path, json=body, headers=agency.headers(method, self.url + path))
 
     def open(self, agency: Agency, envelope: str) -> httpx2.Response:
-        """A request for an opening."""
+        """Send a request for an opening."""
         return self.call(agency, "/consent/v1/openings", {"envelope": envelope})
 
     def my(self, method: str, path: str, token: str | None = None, body: Any = None) -> httpx2.Response:
-        """A request by a survivor."""
+        """Send a request of a survivor."""
         headers = {"cookie": f"s={token}"} if token else {}
         return self.http.request(method, f"{self.url}/my/v1{path}", json=body, headers=headers)
 
     def ledger(self, person: Person) -> list[Any]:
-        """Her ledger, oldest first."""
+        """Return her ledger entries, oldest first."""
         return ledger_of(self.context, person.subject)
 
     def kinds(self, person: Person) -> list[str]:
-        """What her ledger tells of, oldest first."""
+        """Return the kinds of her ledger entries, oldest first."""
         return [row.kind for row in self.ledger(person)]
 
     def epoch(self, person: Person) -> int:
-        """The number of her last consent change."""
+        """Return her current epoch."""
         with self.context.database.reading() as connection:
             row = subjects.get_subject(connection, person.subject)
         assert row is not None
         return int(row.epoch)
 
     def rows(self, table: Table, *conditions: ColumnElement[bool]) -> list[Any]:
-        """Rows of a table in the order of its key, read by a connection of its own."""
+        """Return the rows of a table in the order of its primary key, read by a new connection."""
         with self.context.database.reading() as connection:
             return list(connection.execute(select(table).where(*conditions).order_by(*table.primary_key)))
 
 
 @contextmanager
 def house(database_url: str, folder: Path, name: str = "127.0.0.1") -> Iterator[House]:
-    """The service on an empty database, its doors open; `name` is what this machine is called in its address."""
+    """Serve consent on an empty database; `name` is the host name in its public URL."""
     listener = listen(0)
     address = origin(listener).replace("127.0.0.1", name)
     settings = Settings(database_url=database_url, data=folder, public_url=address)
@@ -201,19 +201,19 @@ def house(database_url: str, folder: Path, name: str = "127.0.0.1") -> Iterator[
     upgrade(consent.NAME, service.database)
     apps = dict.fromkeys(service.prefixes, service.app)
     assert service.inner_app is not None
-    door = BackgroundServer(ByPrefix({**apps, "/internal": service.inner_app}), listener)
-    door.start()
+    server = BackgroundServer(ByPrefix({**apps, "/internal": service.inner_app}), listener)
+    server.start()
     made = House(service, service.app.state.context, clock, signer, settings.public_url)  # type: ignore[attr-defined]
     try:
         yield made
     finally:
         made.http.close()
-        door.stop()
+        server.stop()
         service.close()
 
 
 def join(context: Context, signer: TokenSigner, sector: str, standing: str = "active") -> Agency:
-    """Put an agency on consent's roster, as `agency.changed.v1` does."""
+    """Put a new agency on consent's roster by an `agency.changed.v1` event; return it."""
     name = f"agency-{random_name(10)}"
     change_standing(context, name, sector, standing, 1)
     key = new_key()
@@ -223,7 +223,7 @@ def join(context: Context, signer: TokenSigner, sector: str, standing: str = "ac
 def change_standing(
     context: Context, name: str, sector: str, standing: str, version: int, called: str | None = None
 ) -> None:
-    """Tell consent what became of an agency."""
+    """Send consent an `agency.changed.v1` event."""
     data = {
         "agency": name,
         "name": called or f"Sample {name}",
@@ -237,7 +237,7 @@ def change_standing(
 
 
 def register(context: Context, agency: str, language: str = "en") -> Person:
-    """A survivor whom an agency has registered."""
+    """Register a survivor at an agency and return her."""
     made = sessions.register(context, agency, language)
     with context.database.reading() as connection:
         subject = subjects.linked(connection, [(agency, made.ppid)])[agency, made.ppid]
@@ -245,7 +245,7 @@ def register(context: Context, agency: str, language: str = "en") -> Person:
 
 
 def open_session(context: Context, subject: UUID, *, stepped_up: bool = False) -> str:
-    """A session's token, without the slow way in."""
+    """Add a session and return its token, without the slow passphrase check."""
     token, now = random_name(32), context.clock.now()
     digest = context.secrets.session_digest(token)
     with context.database.transaction() as connection:
@@ -256,13 +256,13 @@ def open_session(context: Context, subject: UUID, *, stepped_up: bool = False) -
 
 
 def ledger_of(context: Context, subject: UUID) -> list[Any]:
-    """Somebody's ledger, oldest first."""
+    """Return the ledger entries of a survivor, oldest first."""
     with context.database.reading() as connection:
         return list(ledger.about(connection, subject, None, 1_000_000))[::-1]
 
 
 def sealed(context: Context, grant: UUID, parts: Mapping[str, Mapping[str, Any]], **header: Any) -> str:
-    """A sealed box under a grant; `header` replaces what intake would write on it."""
+    """Return an envelope sealed under a grant; `header` replaces members of the header."""
     with context.database.reading() as connection:
         row = permissions.get_grant(connection, grant)
     assert row is not None
@@ -278,7 +278,7 @@ def sealed(context: Context, grant: UUID, parts: Mapping[str, Mapping[str, Any]]
 
 @contextmanager
 def without_ledger(house: House) -> Iterator[None]:
-    """The table of the ledger's lines is away."""
+    """Rename the table of ledger entries away, so that each append fails."""
     for old, new in (("ledger_entry", "elsewhere"), ("elsewhere", "ledger_entry")):
         with house.context.database.transaction() as connection:
             connection.execute(text(f"ALTER TABLE {old} RENAME TO {new}"))
@@ -287,7 +287,7 @@ def without_ledger(house: House) -> Iterator[None]:
 
 
 def during(monkeypatch: pytest.MonkeyPatch, check: str, act: Callable[[], object]) -> None:
-    """Have something happen once while `Secrets` makes or checks a hash, after which it answers as ever."""
+    """Call `act` once, while the method `check` of `Secrets` makes or checks a hash; later calls are unchanged."""
     slow = getattr(Secrets, check)
 
     def interrupted(self: Secrets, *arguments: str) -> Any:

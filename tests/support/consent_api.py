@@ -1,6 +1,6 @@
-"""Runs the consent service's API as `fireweed serve consent api` does, and on wish without its locks.
+"""Runs the consent service's API as `fireweed serve consent api` does, optionally without its locks.
 
-Only the test of the revocation race has such a wish: it must see violations then, or it could not see any at all.
+Only the test of the revocation race runs it without locks: it must find violations then, or it could not find any at all.
 """
 
 import argparse
@@ -23,32 +23,32 @@ from services.consent.locks import Free
 
 
 class NoLocks:
-    """Connections as the locks give them, without the locks."""
+    """Yields connections like `SubjectLocks`, but takes no locks."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     @contextmanager
     def changing(self, _subject: UUID) -> Iterator[Connection]:
-        """A transaction."""
+        """Yield a connection in a transaction."""
         with self._database.transaction() as connection:
             yield connection
 
     @contextmanager
     def opening(self, _subjects: Sequence[UUID]) -> Iterator[Connection]:
-        """A connection."""
+        """Yield a connection."""
         with self._database.connection() as connection:
             yield connection
 
     @contextmanager
     def opening_free(self, subjects: Collection[UUID]) -> Iterator[Free]:
-        """A connection, and everybody."""
+        """Yield a connection and all of the subjects."""
         with self._database.connection() as connection:
             yield connection, frozenset(subjects)
 
 
 def main() -> None:
-    """Serve until a signal comes."""
+    """Serve until a signal arrives."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--token-keys", type=Path, required=True)

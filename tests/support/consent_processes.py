@@ -1,4 +1,4 @@
-"""The consent service as real processes on one PostgreSQL database, and its room in this process to set the scene."""
+"""Runs the consent service as real processes on one PostgreSQL database, with its context in this process for test data."""
 
 import json
 import sys
@@ -28,7 +28,7 @@ class ConsentProcess:
 def serving(
     settings: Settings, signer: TokenSigner, number: int, options: Sequence[str] = ()
 ) -> Iterator[list[ConsentProcess]]:
-    """Processes of the consent API on one database; `options` are those of `tests.support.consent_api`."""
+    """Serve the consent API by `number` processes on one database; `options` are those of `tests.support.consent_api`."""
     keys = settings.data / "token-keys.json"
     keys.write_text(json.dumps(signer.public.as_dict(private=False)))
     with own_context(settings, signer) as context:
@@ -45,7 +45,7 @@ def serving(
 
 @contextmanager
 def own_context(settings: Settings, signer: TokenSigner) -> Iterator[Context]:
-    """The room in this process, on the same database and keys as the processes that serve."""
+    """Yield a context in this process, on the same database and keys as the serving processes."""
     made = consent.build(settings, TokenKeys(keys=signer.public))
     try:
         yield made.app.state.context  # type: ignore[attr-defined]

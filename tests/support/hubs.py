@@ -1,4 +1,4 @@
-"""Hubs for tests, both ways to run: embedded in this process, or distributed over real processes, Kafka and PostgreSQL."""
+"""Hubs for tests: embedded in this process, or distributed over real processes, Kafka and PostgreSQL."""
 
 import json
 import os
@@ -23,9 +23,9 @@ from services.common.http.server import BackgroundServer, listen, origin
 from services.common.settings import Settings
 
 T = TypeVar("T")
-PATIENCE = 20.0
-# Eight processes that start at once on two busy cores.
-START_PATIENCE = 90.0
+TIMEOUT = 20.0
+# Enough for eight processes that start at once on two busy cores.
+START_TIMEOUT = 90.0
 PREFIXES = {
     "intake": ["/intake"],
     "consent": ["/consent", "/my"],
@@ -36,7 +36,7 @@ PREFIXES = {
 
 @dataclass(slots=True)
 class TestHub:
-    """A running hub, whichever way it runs. `settings` are those with which `fireweed agency` reaches its database."""
+    """A running hub, embedded or distributed. `fireweed agency` reaches its database with `settings`."""
 
     __test__ = False
     origins: Origins
@@ -45,7 +45,7 @@ class TestHub:
     clients: ExitStack = field(default_factory=ExitStack)
 
     def join(self, name: str, sector: str) -> Partner:
-        """Take an agency in by the command line, and wait until every service knows it."""
+        """Add an agency by the command line, wait until every service knows it, and return its client."""
         key = new_key()
         jwks = self.settings.data / f"{key.kid}.json"
         jwks.write_text(json.dumps(public_jwks(key)))
@@ -58,13 +58,13 @@ class TestHub:
         return partner
 
     def survivor(self) -> Survivor:
-        """Somebody at her own page."""
+        """Return a client for the pages of a survivor."""
         survivor = Survivor(self.origins)
         self.clients.callback(survivor.close)
         return survivor
 
     def command(self, *arguments: str) -> str:
-        """Run `fireweed` against this hub; its output."""
+        """Run `fireweed` against this hub; return its output, raise `AssertionError` if it fails."""
         command = [sys.executable, "-m", "services.cli", *arguments]
         done = subprocess.run(command, env=environment(self.settings), capture_output=True, text=True, check=False)
         if done.returncode:
@@ -73,7 +73,7 @@ class TestHub:
 
     @contextmanager
     def another(self, name: str) -> Iterator[str]:
-        """One more process of a distributed hub's API, behind the same public URL; where it is reached itself."""
+        """Run one more API process of a distributed hub, behind the same public URL; yield the origin of that process."""
         first, port = self.processes[f"{name}-api"], str(free_port())
         command = [*first.command[:-1], port]
         ready = f"http://127.0.0.1:{port}/{name}/health/ready"
@@ -100,34 +100,34 @@ class HubProcess:
     popen: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        """Start; `wait` tells when it serves."""
+        """Start the process; `wait` returns when it serves."""
         with self.log.open("ab") as log:
             variables = environment(self.settings) | dict(self.extra)
             self.popen = subprocess.Popen(self.command, env=variables, stdout=log, stderr=log)
 
     def wait(self) -> None:
-        """Wait until it answers (a worker needs no waiting for: what it does is waited for instead)."""
+        """Wait until the process answers; return at once for a worker, whose effects a test awaits instead."""
         if self.ready_url:
-            eventually(self._answers, START_PATIENCE)
+            eventually(self._answers, START_TIMEOUT)
 
     def kill(self) -> None:
-        """End without warning."""
+        """Kill the process (SIGKILL)."""
         if self.popen and self.popen.poll() is None:
             self.popen.send_signal(signal.SIGKILL)
             self.popen.wait(10)
 
     def stop(self) -> None:
-        """End in good order."""
+        """Terminate the process and wait for its end."""
         self.tell_to_end()
         self.wait_for_end()
 
     def tell_to_end(self) -> None:
-        """The first half of `stop`: several that end at once take no longer than one."""
+        """Send SIGTERM; the first half of `stop`, so that several processes can end at the same time."""
         if self.popen and self.popen.poll() is None:
             self.popen.terminate()
 
     def wait_for_end(self) -> None:
-        """The second half."""
+        """Wait for the end of the process, and kill it after 15 seconds."""
         try:
             if self.popen:
                 self.popen.wait(15)
@@ -145,7 +145,7 @@ class HubProcess:
 
 @contextmanager
 def embedded_hub(folder: Path, **settings: Any) -> Iterator[TestHub]:
-    """A hub in this process, on SQLite and the local log."""
+    """Run a hub in this process, on SQLite and the local log."""
     listener = listen(0)
     chosen = Settings(data=folder, public_url=origin(listener), **settings)
     running = hub.start(chosen)
@@ -169,7 +169,7 @@ def distributed_hub(
     extra: Callable[[str], Mapping[str, str]] = lambda _name: {},
     **settings: Any,
 ) -> Iterator[TestHub]:
-    """Eight processes on PostgreSQL and Kafka. `launcher` replaces `python -m services.cli`, for tests that crash it."""
+    """Run eight processes on PostgreSQL and Kafka. `launcher` replaces `python -m services.cli`, for tests that crash it."""
     kafka.empty_topics()
     ports = {name: free_port() for name in composition.NAMES}
     urls = {name: f"http://127.0.0.1:{port}" for name, port in ports.items()}
@@ -211,16 +211,16 @@ def distributed_hub(
 
 
 def environment(settings: Settings) -> dict[str, str]:
-    """The environment variables that make these settings."""
+    """Return the environment variables that produce these settings."""
     given = {name: getattr(settings, name) for name in settings.model_fields_set}
     kept = {name: value for name, value in os.environ.items() if not name.startswith("FIREWEED_")}
     return kept | {f"FIREWEED_{name.upper()}": str(value) for name, value in given.items() if value is not None}
 
 
-def eventually(look: Callable[[], T], seconds: float = PATIENCE) -> T:
-    """What `look` finds, as soon as it finds something; fails when that takes too long."""
+def eventually(probe: Callable[[], T], seconds: float = TIMEOUT) -> T:
+    """Call `probe` until it returns a true value, and return that; raise `AssertionError` after `seconds`."""
     deadline = time.monotonic() + seconds
-    while not (found := look()):
+    while not (found := probe()):
         if time.monotonic() > deadline:
             raise AssertionError(f"it did not come about within {seconds:.0f} s")
         time.sleep(0.02)
@@ -228,5 +228,5 @@ def eventually(look: Callable[[], T], seconds: float = PATIENCE) -> T:
 
 
 def tail(log: Path) -> str:
-    """The last lines of a log."""
+    """Return the last 20 lines of a log."""
     return "\n".join(log.read_text("utf-8", "replace").splitlines()[-20:])

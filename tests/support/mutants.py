@@ -1,7 +1,7 @@
-"""`make mutants`: changes one thing at a time in what must not be wrong, and tells which changes no test notices.
+"""Mutation testing (`make mutants`): changes critical code in one place at a time and reports changes that no test notices.
 
-`docs/mutants.md` lists every survivor with its reason. A survivor that is not in it, or a line in it about one that was
-noticed after all, makes the status 1.
+`docs/mutants.md` lists every surviving mutant with its reason. The exit code is 1 if a survivor is not listed, or if a listed
+mutant is noticed.
 """
 
 import argparse
@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
 
-from tests.support import noticing
-from tests.support.noticing import ROOT, SURVIVED, WITH_SERVER, Place, Tests, fate, look_at, server_for
+from tests.support import mutant_runner
+from tests.support.mutant_runner import ROOT, SURVIVED, KnownTests, Place, run_baseline, run_mutant, server_for
 
 REASONS = ROOT / "docs" / "mutants.md"
 CONSENT = "tests/consent"
@@ -30,8 +30,11 @@ TARGETS: dict[str, Sequence[str]] = {
     "services/consent/consistency_tokens.py": [f"{CONSENT}/test_consistency_tokens.py", f"{CONSENT}/test_authzen.py"],
     "services/consent/envelopes.py": PROTOCOL,
     "services/consent/handlers/disclosures/openings.py": [*PROTOCOL, f"{CONSENT}/rights/test_letters_and_notes.py"],
-    "services/consent/locks.py": [WITH_SERVER, *PROTOCOL[:2]],
-    "services/consent/api/opening_response.py": [f"{DISCLOSURES}/test_opening_response.py", *PROTOCOL[:2]],
+    "services/consent/locks.py": [f"{DISCLOSURES}/test_locks.py", *PROTOCOL[:2]],
+    "services/consent/api/opening_response.py": [
+        *(f"{DISCLOSURES}/test_{name}.py" for name in ("opening_response", "lost_locks")),
+        *PROTOCOL[:2],
+    ],
 }
 SWAPS: dict[type[ast.AST], type[ast.AST]] = {
     ast.Eq: ast.NotEq,
@@ -55,32 +58,32 @@ SWAPS: dict[type[ast.AST], type[ast.AST]] = {
 
 @dataclass(frozen=True, slots=True)
 class Mutant:
-    """One change: where, what it does, and the whole changed source."""
+    """One change: its place, its description, and the whole changed source."""
 
     module: str
     line: int
-    what: str
+    change: str
     source: str
     place: Place | None
-    """The function it is in; None outside of any."""
+    """The function around the change; None at module level."""
 
     @property
     def name(self) -> str:
-        """As it stands in the list of survivors: the changed line may move, its text may not."""
-        return f"{self.module}: {self.what}"
+        """Return the name in the list of survivors: module and change without the line number, which may move."""
+        return f"{self.module}: {self.change}"
 
 
 def mutants(module: str) -> Iterator[Mutant]:
-    """Every mutant of a module."""
+    """Yield every mutant of a module."""
     tree = ast.parse((ROOT / module).read_text("utf-8"))
     for number, node in enumerate(ast.walk(tree)):
-        for what, change in enumerate(_changes(node)):
+        for position, change in enumerate(_changes(node)):
             changed = copy.deepcopy(tree)
             target = next(found for place, found in enumerate(ast.walk(changed)) if place == number)
-            before = _told(target)
-            list(_changes(target))[what](target)
-            after = _told(target)
-            if before != after and not _is_words(tree, node):
+            before = _shown(target)
+            list(_changes(target))[position](target)
+            after = _shown(target)
+            if before != after and not _is_inert(tree, node):
                 ast.fix_missing_locations(changed)
                 line = getattr(node, "lineno", 0)
                 function = _function_around(tree, node)
@@ -90,7 +93,7 @@ def mutants(module: str) -> Iterator[Mutant]:
 
 
 def _function_around(tree: ast.Module, node: ast.AST) -> int | None:
-    """The first line of the innermost function in whose body a node is, by which Python knows the function."""
+    """Return the first line of the innermost function around a node, by which a code object is identified."""
     found = None
     for function in ast.walk(tree):  # outer ones come before inner ones
         if isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef) and _is_in_body(node, function):
@@ -99,26 +102,26 @@ def _function_around(tree: ast.Module, node: ast.AST) -> int | None:
 
 
 def _is_in_body(node: ast.AST, function: ast.FunctionDef | ast.AsyncFunctionDef) -> bool:
-    # What changes about a function itself is that a statement of its body goes.
+    # A change of the function node itself removes a statement of its body.
     return node is function or any(node is inner for statement in function.body for inner in ast.walk(statement))
 
 
-def _told(node: ast.AST) -> str:
+def _shown(node: ast.AST) -> str:
     return " ".join(ast.unparse(node).split())[:160]
 
 
-def _is_words(tree: ast.Module, node: ast.AST) -> bool:
-    """Docstrings, and what stands in annotations and decorators, do nothing that a test could notice."""
-    kept = _words.get(id(tree))
+def _is_inert(tree: ast.Module, node: ast.AST) -> bool:
+    """Tell whether a node is in a docstring, annotation, decorator, assert or import, which are not mutated."""
+    kept = _inert.get(id(tree))
     if kept is None:
-        kept = _words[id(tree)] = {id(inner) for found in _wordy(tree) for inner in ast.walk(found)}
+        kept = _inert[id(tree)] = {id(inner) for found in _inert_nodes(tree) for inner in ast.walk(found)}
     return id(node) in kept
 
 
-_words: dict[int, set[int]] = {}
+_inert: dict[int, set[int]] = {}
 
 
-def _wordy(tree: ast.Module) -> Iterator[ast.AST]:
+def _inert_nodes(tree: ast.Module) -> Iterator[ast.AST]:
     for node in ast.walk(tree):
         if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
             yield node
@@ -157,7 +160,7 @@ def _can_go(statement: ast.stmt) -> bool:
 def _other(value: Any) -> Any:
     if isinstance(value, bool):
         return not value
-    # Before a text: after an SQL query it could be no more than a name for its result.
+    # Prepended, because text appended to an SQL query could be a mere alias.
     return "x" + value if isinstance(value, str) else value + 1
 
 
@@ -183,13 +186,13 @@ def _drop_statement(place: int) -> Any:
 
 
 def _known() -> set[str]:
-    """The survivors that are listed with a reason."""
+    """Return the names of the mutants that are listed with a reason."""
     lines = REASONS.read_text("utf-8").splitlines() if REASONS.exists() else []
     return {line.removeprefix("- ").rpartition(" : ")[0] for line in lines if line.startswith("- services/")}
 
 
 def main() -> int:
-    """Try every mutant of what was asked for; 1 if one survives that is not in the list."""
+    """Try every mutant of the given modules; return 1 if an unlisted one survives or a listed one is noticed."""
     parser = argparse.ArgumentParser(prog="make mutants ARGS=...")
     parser.add_argument("modules", nargs="*", default=list(TARGETS), help="what to change; everything if left out")
     parser.add_argument("--processes", type=int, default=2)
@@ -197,7 +200,7 @@ def main() -> int:
     _import_everything_else()
     files = sorted({file for module in options.modules for file in TARGETS[module]})
     with server_for(files):
-        tests = look_at(options.modules, files)
+        tests = run_baseline(options.modules, files)
         if isinstance(tests, str):
             print(f"fails without any change: {tests}")
             return 1
@@ -205,7 +208,7 @@ def main() -> int:
         known = {name for name in _known() if name.partition(":")[0] in options.modules}
         survived = []
         with ThreadPoolExecutor(options.processes) as pool:
-            fates = pool.map(lambda one: _fate(one, tests, one.name in known), made)
+            fates = pool.map(lambda one: _fate_of(one, tests, one.name in known), made)
             for mutant, became in zip(made, fates, strict=True):
                 survived += [mutant.name] if became == SURVIVED else []
                 print(f"{became} {mutant.name} (line {mutant.line})", flush=True)
@@ -216,24 +219,24 @@ def main() -> int:
     return 1 if unlisted or needless else 0
 
 
-def _fate(mutant: Mutant, tests: Tests, listed: bool) -> str:
-    """What becomes of a change; a listed one must be noticed twice, since a test may fail for a reason of its own."""
+def _fate_of(mutant: Mutant, tests: KnownTests, listed: bool) -> str:
+    """Run the tests on a mutant; a listed one must be noticed twice, because a test may fail for another reason."""
     for _ in range(1 + listed):
         chosen = tests.likeliest_first(mutant.place, TARGETS[mutant.module])
-        became = fate(mutant.module, mutant.source, tests, chosen)
+        became = run_mutant(mutant.module, mutant.source, tests, chosen)
         if became == SURVIVED:
             break
     return became
 
 
 def _import_everything_else() -> None:
-    """What no mutant touches, so that the children need not: not the services, except for what they have in common."""
+    """Import everything that no mutant changes, so that the children need not: `services.common`, but no other service."""
     import hypothesis  # noqa: PLC0415
 
     for name in ("tests.conftest", "tests.support.consent", "tests.support.consent_processes", "fastapi.testclient"):
         import_module(name)
     for name in [name for name in sys.modules if name.startswith(("services.", "tests."))]:
-        if not name.startswith("services.common") and name not in {__name__, noticing.__name__}:
+        if not name.startswith("services.common") and name not in {__name__, mutant_runner.__name__}:
             del sys.modules[name]
     phases = [hypothesis.Phase.explicit, hypothesis.Phase.generate]
     hypothesis.settings.register_profile("mutants", database=None, phases=phases, deadline=None)

@@ -1,4 +1,4 @@
-"""Synthetic agencies and survivors for journeys, and what they commonly do."""
+"""Synthetic survivors for journeys, and the common acts of survivors and agencies."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -15,7 +15,7 @@ PARTS: dict[str, Any] = {
 
 @dataclass(slots=True)
 class Person:
-    """A synthetic survivor: at her own page, and as one agency knows her."""
+    """A synthetic survivor: her session, her credentials, and the ppid of one agency for her."""
 
     page: Survivor
     ppid: str
@@ -25,7 +25,7 @@ class Person:
 
 
 def meet(hub: TestHub, agency: Partner) -> Person:
-    """An agency registers someone, and she comes in and gives her PIN."""
+    """Register a survivor at an agency, claim her account and step up with her PIN; return her."""
     registered = agency.call("POST", "/consent/v1/subjects")
     page = hub.survivor()
     claimed = page.claim(registered["claim_code"])
@@ -34,26 +34,26 @@ def meet(hub: TestHub, agency: Partner) -> Person:
 
 
 def referral(person: Person, to: Partner, **changed: Any) -> dict[str, Any]:
-    """A referral of a person to an agency, as its sender would post it."""
+    """Return the body of a referral to an agency, as its sender posts it; `changed` replaces data members."""
     routing = {"purpose": "referral", "need": "N02", "stage": "crisis", "region": "toronto", "urgency": "24h"}
     data = {"to": to.client_id, **routing, "parts": PARTS, **changed}
     return {"type": "referral.requested.v1", "subject": person.ppid, "data": data}
 
 
 def send(person: Person, sender: Partner, to: Partner, **changed: Any) -> str:
-    """Post a referral that must be accepted; its id."""
+    """Post a referral that must be accepted; return its id."""
     answer = sender.post(referral(person, to, **changed))
     assert answer["status"] == "accepted", answer
     return str(answer["thread"])
 
 
 def waiting(agency: Partner, thread: str) -> dict[str, Any]:
-    """The item of a referral in an agency's inbox, as soon as it is there."""
+    """Wait for a referral in an agency's inbox; return its item."""
     return eventually(lambda: next((item for item in inbox(agency) if item["referral"] == thread), None)) or {}
 
 
 def inbox(agency: Partner) -> list[dict[str, Any]]:
-    """Everything in an agency's inbox, over all pages."""
+    """Return all items of an agency's inbox, over all pages."""
     items: list[dict[str, Any]] = []
     path = "/referral/v1/inbox"
     cursor = ""
@@ -66,16 +66,16 @@ def inbox(agency: Partner) -> list[dict[str, Any]]:
 
 
 def state(agency: Partner, thread: str) -> str:
-    """A referral's state as an agency sees it; empty while it sees none."""
+    """Return the state of a referral as an agency sees it; empty while the agency cannot see it."""
     response = agency.request("GET", f"/referral/v1/referrals/{thread}")
     return str(response.json()["state"]) if response.status_code == 200 else ""
 
 
 def open_status(agency: Partner, envelope: str) -> int:
-    """The status with which an opening is answered."""
+    """Open an envelope; return the HTTP status."""
     return agency.request("POST", "/consent/v1/openings", {"envelope": envelope}).status_code
 
 
 def answer(agency: Partner, kind: str, thread: str, **data: Any) -> dict[str, Any]:
-    """Post an answer to a referral."""
+    """Post an answer event to a referral; return the response body."""
     return agency.post({"type": f"referral.{kind}.v1", "data": {"referral": thread, **data}})

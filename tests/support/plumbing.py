@@ -1,4 +1,4 @@
-"""The smallest service there is: plumbing and one table, in which a handler's effect can be seen."""
+"""A minimal service for tests: outbox, inbox and parking, and one table that shows the effects of its handler."""
 
 import json
 import threading
@@ -31,12 +31,12 @@ effect = Table(
 
 
 def make_event(key: str, number: int, event_type: str = TYPE) -> Event:
-    """The `number`-th event of a key."""
+    """Return the `number`-th event of a key."""
     return Event(id=f"{key}-{number}", source="test", type=event_type, time=NOON, data={"number": number}, key=key)
 
 
 def received(events: Iterable[Event], first: int = 1) -> list[Received]:
-    """Events as a consumer gets them, one after the other."""
+    """Return events as a consumer receives them, at consecutive offsets."""
     return [
         Received(Record(TOPIC, event.key, to_headers(event), to_value(event)), 0, place)
         for place, event in enumerate(events, first)
@@ -44,7 +44,7 @@ def received(events: Iterable[Event], first: int = 1) -> list[Received]:
 
 
 def take(consumer: Consumer, amount: int) -> list[Received]:
-    """So many records, or more, as soon as a consumer has got them."""
+    """Poll until the consumer has received at least `amount` records; return them."""
     taken: list[Received] = []
 
     def all_came() -> bool:
@@ -56,18 +56,18 @@ def take(consumer: Consumer, amount: int) -> list[Received]:
 
 
 def add_effect(connection: Connection, event: Event) -> None:
-    """The handler: note that the event took effect."""
+    """Handle an event: add a row to the table `effect`."""
     connection.execute(effect.insert(), {"key": event.key, "event": event.id})
 
 
 def effects(database: Database) -> list[str]:
-    """The ids of events that took effect, in that order."""
+    """Return the ids of the events that took effect, in that order."""
     with database.reading() as connection:
         return list(connection.scalars(select(effect.c.event).order_by(effect.c.id)))
 
 
 def parked(database: Database) -> list[tuple[str, str]]:
-    """Event keys and reasons of what is parked, oldest first."""
+    """Return the key and the reason of each parked event, oldest first."""
     table = plumbing.parking.table
     with database.reading() as connection:
         rows = connection.execute(select(table.c.key, table.c.reason).order_by(table.c.id))
@@ -75,7 +75,7 @@ def parked(database: Database) -> list[tuple[str, str]]:
 
 
 def waiting(database: Database) -> list[str]:
-    """The ids of events in the outbox, oldest first."""
+    """Return the ids of the events in the outbox, oldest first."""
     with database.reading() as connection:
         rows = plumbing.outbox.oldest(connection, 0, 100_000)
         return [json.loads(row.headers)["ce_id"] for row in rows]
@@ -88,7 +88,7 @@ def add_events(database: Database, events: Sequence[Event]) -> None:
 
 
 def make_consumer(database: Database, broker: Broker, handler: Handler = add_effect) -> EventConsumer:
-    """A reader whose one handler notes the effect, unless it is given another."""
+    """Return a consumer with one handler, `add_effect` by default."""
     return EventConsumer(
         service="test",
         database=database,
@@ -103,20 +103,20 @@ def make_consumer(database: Database, broker: Broker, handler: Handler = add_eff
 
 @dataclass(slots=True)
 class Answer:
-    """What a bus says of some records."""
+    """The acknowledgement of some records by a bus."""
 
     arrived: Sequence[bool]
     on_ask: Callable[[], None] = lambda: None
 
-    def acknowledged(self, timeout: float) -> Sequence[bool]:  # noqa: ARG002 - the answer is known
-        """As it was told to say."""
+    def acknowledged(self, timeout: float) -> Sequence[bool]:  # noqa: ARG002 - the answer is fixed
+        """Return the prepared answer."""
         self.on_ask()
         return self.arrived
 
 
 @dataclass(slots=True)
 class ChoosyProducer:
-    """A bus of the test's own: it refuses what `refuses` says, and writes down what happens in which order."""
+    """A fake producer: it refuses the records that `refuses` selects, and keeps the order of its steps."""
 
     refuses: Callable[[Record], bool] = lambda _record: False
     took: list[Record] = field(default_factory=list)
@@ -125,7 +125,7 @@ class ChoosyProducer:
     on_settle: Callable[[int], None] = lambda _number: None
 
     def send(self, records: Sequence[Record]) -> Pending:
-        """Take what is not refused."""
+        """Take the records that are not refused."""
         number = len([step for step in self.steps if step.startswith("send")]) + 1
         self.steps.append(f"send {number}")
         arrived = [not self.refuses(record) for record in records]
@@ -138,11 +138,11 @@ class ChoosyProducer:
         self.steps.append(f"settle {number}")
 
     def close(self) -> None:
-        """Nothing is held."""
+        """Do nothing: it holds no resources."""
 
     @property
     def ids(self) -> list[str]:
-        """The events that arrived, in order."""
+        """Return the ids of the events that arrived, in order."""
         return [record.headers["ce_id"] for record in self.took]
 
 
@@ -150,24 +150,24 @@ class NoBus:
     """A bus that is down."""
 
     def producer(self) -> Producer:
-        """Nobody is let in."""
+        """Raise `BrokerUnavailable`."""
         raise BrokerUnavailable
 
-    def consumer(self, group: str, topics: Sequence[str]) -> Consumer:  # noqa: ARG002 - nobody is let in
-        """Nobody is let in."""
+    def consumer(self, group: str, topics: Sequence[str]) -> Consumer:  # noqa: ARG002 - the bus is down
+        """Raise `BrokerUnavailable`."""
         raise BrokerUnavailable
 
     def sync_topics(self) -> Mapping[str, str]:
-        """Nobody is let in."""
+        """Raise `BrokerUnavailable`."""
         raise BrokerUnavailable
 
     def missing_topics(self) -> Sequence[str]:
-        """Nobody is let in."""
+        """Raise `BrokerUnavailable`."""
         raise BrokerUnavailable
 
 
 class BatchBus(NoBus):
-    """A bus of the test's own: it hands out batches to one consumer, then tells it to stop."""
+    """A fake bus: it hands out batches to one consumer, then sets `stopping`."""
 
     def __init__(
         self,
@@ -179,12 +179,12 @@ class BatchBus(NoBus):
         self.commit, self._on_poll = on_commit, on_poll
         self.stopping = threading.Event()
 
-    def consumer(self, group: str, topics: Sequence[str]) -> Consumer:  # noqa: ARG002 - there is one
-        """Itself."""
+    def consumer(self, group: str, topics: Sequence[str]) -> Consumer:  # noqa: ARG002 - there is one consumer
+        """Return this object."""
         return self
 
-    def poll(self, timeout: float) -> Sequence[Received]:  # noqa: ARG002 - nothing is waited for
-        """The next batch; after the last one it is time to stop."""
+    def poll(self, timeout: float) -> Sequence[Received]:  # noqa: ARG002 - it never waits
+        """Return the next batch; after the last one set `stopping` and return nothing."""
         self._on_poll()
         if not self.batches:
             self.stopping.set()
@@ -192,4 +192,4 @@ class BatchBus(NoBus):
         return self.batches.pop(0)
 
     def close(self) -> None:
-        """Nothing is held."""
+        """Do nothing: it holds no resources."""

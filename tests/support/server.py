@@ -1,4 +1,4 @@
-"""Servers in this process, each on a port of its own: an application behind the real one, or a few lines of a test's own."""
+"""Servers in this process, each on its own port: an application behind the product's server, or a handler of a test."""
 
 import ssl
 from collections.abc import Iterator
@@ -13,7 +13,7 @@ from services.common.http.server import BackgroundServer, listen, origin
 
 @contextmanager
 def served(app: ASGIApp) -> Iterator[str]:
-    """The application's origin while it is served."""
+    """Serve an application; yield its origin."""
     listener = listen(0)
     server = BackgroundServer(app, listener)
     server.start()
@@ -25,7 +25,7 @@ def served(app: ASGIApp) -> Iterator[str]:
 
 @contextmanager
 def answering(handler: type[BaseHTTPRequestHandler], tls: ssl.SSLContext | None = None) -> Iterator[int]:
-    """The port on which a handler answers meanwhile, several callers at once."""
+    """Serve a handler, with one thread per request; yield its port."""
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     if tls:
         server.socket = tls.wrap_socket(server.socket, server_side=True)

@@ -20,7 +20,7 @@ from services.common.errors import Problem
 from services.common.http.app import create_app
 from services.common.http.server import BackgroundServer, listen, origin
 from tests.support.clocks import StillClock
-from tests.support.partners import ISSUER, NOW, Caller, Issuer
+from tests.support.partner_tokens import ISSUER, NOW, Caller, Issuer
 from tests.support.plumbing import metadata, plumbing
 
 HUB = "https://hub.example"

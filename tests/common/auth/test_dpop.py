@@ -13,7 +13,7 @@ from services.common.auth.jose import FUTURE_SECONDS, Untrusted
 from services.common.auth.replay import ReplayGuard
 from services.common.database.engine import Database
 from tests.support.clocks import NOON
-from tests.support.partners import NOW, Caller, key_pair, public, sign, thumbprint_of
+from tests.support.partner_tokens import NOW, Caller, key_pair, public, sign, thumbprint_of
 from tests.support.plumbing import metadata, plumbing
 
 METHOD, URL, TOKEN = "POST", "https://hub.example/intake/v1/events", "a.token.of-ours"

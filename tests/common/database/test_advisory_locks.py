@@ -8,7 +8,7 @@ from sqlalchemy.exc import OperationalError
 
 from services.common.database.advisory_locks import notified, sole
 from services.common.database.engine import Database
-from tests.support.servers import end_sessions
+from tests.support.server_failures import end_sessions
 
 only_sqlite = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 only_postgresql = pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)

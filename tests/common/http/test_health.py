@@ -9,7 +9,7 @@ from starlette.testclient import TestClient
 from services.common.database.engine import Database
 from services.common.http import health
 from services.common.http.app import create_app
-from tests.support.servers import end_sessions
+from tests.support.server_failures import end_sessions
 
 
 def client(database: Database, *, ready: bool = True) -> TestClient:

@@ -23,7 +23,7 @@ from services.common.messaging.kafka import KafkaBroker
 from services.common.messaging.topics import topics
 from tests.support.hubs import eventually
 from tests.support.plumbing import effects, make_consumer, make_event, metadata, parked, received, take
-from tests.support.servers import frozen
+from tests.support.server_failures import frozen
 
 PATIENCE = 20.0
 TOPIC = "referrals.v1"

@@ -22,7 +22,7 @@ from services.common.messaging.relay import Relay
 from tests.support.clocks import NOON
 from tests.support.hubs import eventually
 from tests.support.plumbing import TOPIC, ChoosyProducer, add_events, make_event, metadata, plumbing, waiting
-from tests.support.servers import end_sessions, frozen
+from tests.support.server_failures import end_sessions, frozen
 
 only_postgresql = pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
 PATIENCE = 20.0

@@ -21,7 +21,7 @@ from services.common.transparency_log.merkle import (
     root_from_inclusion,
 )
 from services.common.transparency_log.tiles import reader
-from tests.support import tlog
+from tests.support import transparency_log_client as tlog
 
 MANY = 10_000
 sizes = st.integers(1, 700)

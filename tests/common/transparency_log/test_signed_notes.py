@@ -20,7 +20,7 @@ from services.common.transparency_log.signed_notes import (
     signed,
     verifier,
 )
-from tests.support import tlog
+from tests.support import transparency_log_client as tlog
 
 # The example of https://c2sp.org/signed-note.
 EXAMPLE_KEY = "example.com/foo+530d903a+AekyeRrm56hApGFkyQR4ZCbV54Id2LKaANYcrnKv3U2k"

@@ -1,4 +1,4 @@
-"""Many boxes at once: each with its own result in its own place, all under the same promises as one by itself."""
+"""A batch of envelopes: each has its own result in request order, under the same promises as a single opening."""
 
 import json
 import threading
@@ -42,8 +42,8 @@ def allowed(house: House, agency: Agency, *categories: str) -> tuple[Person, str
     return person, house.envelope(house.allow(person, agency, *categories))
 
 
-def test_every_box_has_its_own_result_in_its_own_place(house: House) -> None:
-    """The field's reference proxy drops the good and releases the denied when one of a bundle cannot be placed."""
+def test_batch_returns_each_result_in_request_order(house: House) -> None:
+    """The field's reference proxy drops permitted and releases denied results if one of a bundle has an unknown subject."""
     agency, stranger = house.agency(), house.agency()
     one, first = allowed(house, agency)
     two, second = allowed(house, agency)
@@ -60,7 +60,7 @@ def test_every_box_has_its_own_result_in_its_own_place(house: House) -> None:
     assert open_all(house, agency, [NEVER, revoked, foreign]) == [NOTHING] * 3
 
 
-def test_an_opened_box_says_what_it_says_by_itself(house: House) -> None:
+def test_batch_result_equals_single_opening(house: House) -> None:
     agency = house.agency()
     _, envelope = allowed(house, agency)
     alone, among = house.open(agency, envelope).json(), open_all(house, agency, [NEVER, envelope])[1]
@@ -72,18 +72,18 @@ def test_an_opened_box_says_what_it_says_by_itself(house: House) -> None:
     }
 
 
-def test_every_opening_and_every_refusal_of_a_batch_is_in_the_right_ledger(house: House) -> None:
+def test_batch_records_each_result_in_its_survivors_ledger(house: House) -> None:
     agency, stranger = house.agency(), house.agency()
     one, first = allowed(house, agency)
     two, second = allowed(house, stranger)
     broken = write(replace(read(first), key=flipped(read(first).key)))
     told = open_all(house, agency, [first, second, broken])
 
-    lines = settled(house, one, 4)
+    entries = settled(house, one, 4)
     kinds = ["opening.intended", "opening.intended", "opening.delivered", "opening.refused"]
-    assert [line.kind for line in lines] == kinds
-    assert told[0]["ledger"] == lines[0].position
-    assert lines[0].detail["opening"] == lines[2].detail["opening"] != lines[3].detail["opening"]
+    assert [entry.kind for entry in entries] == kinds
+    assert told[0]["ledger"] == entries[0].position
+    assert entries[0].detail["opening"] == entries[2].detail["opening"] != entries[3].detail["opening"]
     [refused] = settled(house, two, 1)
     assert (refused.kind, refused.agency, refused.detail["foreign"]) == ("opening.refused", agency.id, True)
     table = plumbing.outbox.table
@@ -92,8 +92,8 @@ def test_every_opening_and_every_refusal_of_a_batch_is_in_the_right_ledger(house
         assert [row["outcome"] for row in rows if row["grant"] == read(envelope).header.grant] == outcomes
 
 
-def test_nothing_leaves_when_nothing_can_be_recorded(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No record, no opening: for one box and for several."""
+def test_opening_that_cannot_be_recorded_sends_nothing(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """This holds for a single envelope and for a batch."""
     agency = house.agency()
     person, envelope = allowed(house, agency)
 
@@ -110,7 +110,7 @@ def test_nothing_leaves_when_nothing_can_be_recorded(house: House, monkeypatch: 
     assert "opening.delivered" not in house.kinds(person)
 
 
-def test_whose_permissions_are_just_changing_is_asked_for_again_and_keeps_no_other_back(house: House) -> None:
+def test_batch_returns_503_only_for_survivor_being_changed(house: House) -> None:
     agency = house.agency()
     busy, first = allowed(house, agency)
     _, second = allowed(house, agency)
@@ -122,7 +122,7 @@ def test_whose_permissions_are_just_changing_is_asked_for_again_and_keeps_no_oth
     assert [result["status"] for result in open_all(house, agency, [first, second])] == [200, 200]
 
 
-def test_a_revocation_waits_for_a_batch_that_holds_her_and_nothing_of_hers_opens_after(house: House) -> None:
+def test_revocation_waits_for_batch_then_closes_envelope(house: House) -> None:
     agency = house.agency()
     people = [allowed(house, agency) for _ in range(5)]
     opening = begin_openings(house.context, agency.id, [envelope for _, envelope in people])
@@ -144,13 +144,13 @@ def test_a_revocation_waits_for_a_batch_that_holds_her_and_nothing_of_hers_opens
     assert house.kinds(person)[-5:-1] == ["opening.intended", "opening.delivered", "grant.ended", "key.destroyed"]
 
 
-def test_a_batch_asks_the_database_no_more_often_than_one_box(house: House) -> None:
+def test_batch_query_count_does_not_grow_with_size(house: House) -> None:
     agency = house.agency()
     envelopes = [allowed(house, agency)[1] for _ in range(12)]
 
     def questions(texts: list[str]) -> int:
         asked: list[str] = []
-        listen = lambda *arguments: asked.append(arguments[2])  # noqa: E731 - to be taken away again
+        listen = lambda *arguments: asked.append(arguments[2])  # noqa: E731 - kept by name to be removed again
         event.listen(house.context.database.engine, "before_cursor_execute", listen)
         begin_openings(house.context, agency.id, texts).finish("delivered")
         event.remove(house.context.database.engine, "before_cursor_execute", listen)
@@ -159,7 +159,7 @@ def test_a_batch_asks_the_database_no_more_often_than_one_box(house: House) -> N
     assert questions(envelopes) <= questions(envelopes[:2])
 
 
-def test_a_batch_is_bounded_and_its_body_may_be_large(house: House) -> None:
+def test_batch_size_is_limited_and_body_may_be_large(house: House) -> None:
     agency = house.agency()
     assert house.call(agency, PATH, {"envelopes": [NEVER] * 200}).status_code == 200
     wrong: list[dict[str, object]] = [{"envelopes": [NEVER] * 201}, {"envelopes": []}, {}]
@@ -171,11 +171,11 @@ def test_a_batch_is_bounded_and_its_body_may_be_large(house: House) -> None:
     assert house.call(agency, PATH, {"envelopes": [long] * 200}).status_code == 200
     assert LARGER[PATH] < 399_000 * 12
     assert house.call(agency, PATH, {"envelopes": [NEVER + "x" * 399_000] * 12}).status_code == 413
-    # Only there.
+    # The larger limit holds only for that path.
     assert house.call(agency, "/consent/v1/links", {"link_code": "x" * app.MAX_BODY}).status_code == 413
 
 
-def test_only_so_many_batches_go_on_at_once(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_batch_beyond_concurrency_limit_returns_503(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     agency = house.agency()
     _, envelope = allowed(house, agency)
     monkeypatch.setattr(openings, "_batch_places", threading.BoundedSemaphore(1))
@@ -190,9 +190,7 @@ def test_only_so_many_batches_go_on_at_once(house: House, monkeypatch: pytest.Mo
     assert house.call(agency, PATH, {"envelopes": [envelope, NEVER]}).status_code == 200
 
 
-def test_one_batch_after_the_other_on_a_connection_never_finds_its_own_places_taken(
-    house: House, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_consecutive_batches_on_one_connection_never_get_503(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     agency = house.agency()
     _, envelope = allowed(house, agency)
     record = openings._record_outcomes
@@ -208,7 +206,7 @@ def test_one_batch_after_the_other_on_a_connection_never_finds_its_own_places_ta
     assert answers == [200, 200, 200]
 
 
-def test_operators_are_told_how_many_openings_ended_how(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_openings_metric_counts_outcomes(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     agency = house.agency()
     _, envelope = allowed(house, agency)
     reader = InMemoryMetricReader()
@@ -222,7 +220,7 @@ def test_operators_are_told_how_many_openings_ended_how(house: House, monkeypatc
     assert told == {"delivered": 2, "refused": 1}
 
 
-def test_erasing_is_the_end_of_every_box_of_hers_in_a_batch(house: House) -> None:
+def test_batch_returns_404_for_envelopes_of_erased_survivor(house: House) -> None:
     agency = house.agency()
     person, envelope = allowed(house, agency)
     _, other = allowed(house, agency)

@@ -1,4 +1,4 @@
-"""What the field's reference consent service was seen to get wrong, each as a regression that must hold here."""
+"""Regression tests for failures that were observed in the field's reference consent service."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -17,7 +17,7 @@ from services.consent.models import grant, restriction
 from tests.consent.test_authzen import MANY, ask, question
 from tests.support.clocks import NOON
 from tests.support.consent import House
-from tests.support.decisions import ASKED, PERMITTED, decided
+from tests.support.decision_strategies import ASKED, PERMITTED, decided
 
 OLD = PERMITTED.grants[0]
 SHAPES = [{"code": "summary"}, [{"code": "summary"}], "summary", None, [["summary"]], 5, {}]
@@ -27,7 +27,7 @@ def permitted(grants_: Sequence[Grant], restrictions: Sequence[Restriction] = ()
     return decided(replace(PERMITTED, grants=grants_, restrictions=restrictions), ASKED).permitted
 
 
-def test_an_older_deny_is_not_outdone_by_a_newer_permit(house: House) -> None:
+def test_newer_permit_does_not_override_older_deny(house: House) -> None:
     agency = house.agency()
     person = house.person(agency)
     grants.restrict(house.context, person.subject, Rule(agency=agency.id))
@@ -37,14 +37,14 @@ def test_an_older_deny_is_not_outdone_by_a_newer_permit(house: House) -> None:
     assert ask(house, agency, person.ppid)["decision"] is False
 
 
-def test_of_a_permit_and_a_deny_of_the_same_instant_the_deny_wins_in_either_order() -> None:
+def test_deny_wins_over_permit_of_same_instant() -> None:
     deny = Restriction(UUID(int=9), agency="shelter")
     for order in permutations([OLD, replace(OLD, id=UUID(int=2))]):
         assert permitted(list(order), [deny]) == frozenset()
 
 
 @pytest.mark.parametrize("part", ["sector", "category", "purpose"])
-def test_a_deny_whose_meaning_cannot_be_looked_up_does_not_vanish(house: House, part: str) -> None:
+def test_deny_with_unknown_code_still_denies(house: House, part: str) -> None:
     agency = house.agency()
     person = house.person(agency)
     house.allow(person, agency)
@@ -63,7 +63,7 @@ def spoil(house: House, name: UUID, categories: Any) -> None:
 
 
 @pytest.mark.parametrize("shape", SHAPES)
-def test_categories_in_another_shape_than_expected_open_nothing(house: House, shape: Any) -> None:
+def test_malformed_categories_permit_nothing(house: House, shape: Any) -> None:
     agency = house.agency()
     person = house.person(agency)
     spoil(house, house.allow(person, agency), shape)
@@ -73,7 +73,7 @@ def test_categories_in_another_shape_than_expected_open_nothing(house: House, sh
 
 
 @pytest.mark.parametrize("shape", SHAPES)
-def test_categories_in_another_shape_keep_her_from_taking_nothing_back(house: House, shape: Any) -> None:
+def test_malformed_categories_do_not_block_revocation(house: House, shape: Any) -> None:
     agency = house.agency()
     person = house.person(agency)
     name, other = house.allow(person, agency), house.allow(person, house.agency())
@@ -86,7 +86,7 @@ def test_categories_in_another_shape_keep_her_from_taking_nothing_back(house: Ho
     assert [row.id for row in left] == [other]
 
 
-def test_a_grant_that_cannot_be_read_ends_with_its_time_and_keeps_no_other_from_it(house: House) -> None:
+def test_unreadable_grant_expires_and_blocks_no_other(house: House) -> None:
     agency, person, other = house.agency(), house.person(), house.person()
     unreadable, readable = house.allow(person, agency, days=1), house.allow(other, agency, days=2)
     spoil(house, unreadable, None)
@@ -97,14 +97,14 @@ def test_a_grant_that_cannot_be_read_ends_with_its_time_and_keeps_no_other_from_
     assert [row.end_reason for row in ended] == ["expired", "expired"]
 
 
-def test_a_period_that_is_over_is_not_passed_over() -> None:
+def test_grant_outside_its_period_permits_nothing() -> None:
     over = replace(OLD, valid_until=NOON)
 
     assert permitted([over]) == frozenset()
     assert permitted([replace(OLD, valid_from=NOON + timedelta(seconds=1))]) == frozenset()
 
 
-def test_taking_back_the_newest_brings_no_older_one_back(house: House) -> None:
+def test_revoking_newest_grant_revives_no_older_one(house: House) -> None:
     agency = house.agency()
     person = house.person(agency)
     old = house.allow(person, agency, "summary", days=5)
@@ -115,7 +115,7 @@ def test_taking_back_the_newest_brings_no_older_one_back(house: House) -> None:
     assert ask(house, agency, person.ppid)["decision"] is False
 
 
-def test_one_that_cannot_be_placed_shifts_no_answer_to_another(house: House) -> None:
+def test_unknown_subject_does_not_shift_other_answers(house: House) -> None:
     agency = house.agency()
     allowed, denied = house.person(agency), house.person(agency)
     house.allow(allowed, agency)
@@ -126,7 +126,7 @@ def test_one_that_cannot_be_placed_shifts_no_answer_to_another(house: House) -> 
         assert [one["decision"] for one in told] == [name == allowed.ppid for name in order]
 
 
-def test_every_rule_counts_and_not_only_a_first_page_of_them(house: House) -> None:
+def test_decision_reads_restrictions_beyond_first_page(house: House) -> None:
     agency, other = house.agency(), house.agency()
     person = house.person(agency)
     house.allow(person, agency)
@@ -138,7 +138,7 @@ def test_every_rule_counts_and_not_only_a_first_page_of_them(house: House) -> No
     assert ask(house, agency, person.ppid)["decision"] is False
 
 
-def test_a_refusal_for_want_of_any_consent_is_in_her_ledger(house: House) -> None:
+def test_refusal_without_consent_is_in_ledger(house: House) -> None:
     agency, person = house.agency(), house.person()
     name = house.allow(person, agency)
     envelope = house.envelope(name)

@@ -1,4 +1,4 @@
-"""In a flood of openings, of her boxes and of others' among hers, she is told within the cap that slow receivers have."""
+"""During a flood of openings, alone and in batches, a revocation is answered within the time limit for slow receivers."""
 
 import json
 import threading
@@ -15,18 +15,18 @@ from services.consent.context import Context
 from services.consent.handlers.grants import grants
 from services.consent.handlers.grants.grants import Wish
 from tests.consent.disclosures.test_revocation_race import PATH, holder
-from tests.support.arrivals import ClientConnection, request
 from tests.support.consent import SUMMARY, Agency, Person, TokenSigner, join, open_session, register, sealed
 from tests.support.consent_processes import own_context, serving
+from tests.support.raw_http import ClientConnection, request
 
 pytestmark = pytest.mark.slow
 CLIENTS, PEOPLE, REVOCATIONS = 8, 20, 40
-# For the revocation itself, on a machine that has other things to do.
+# For the revocation itself, on a busy machine.
 SLACK = 1.0
 
 
 @pytest.mark.backend("postgresql")
-def test_no_flood_of_openings_keeps_her_waiting_beyond_the_cap(postgres_server: PostgresServer, tmp_path: Path) -> None:
+def test_revocation_in_flood_of_openings_stays_within_cap(postgres_server: PostgresServer, tmp_path: Path) -> None:
     settings = Settings(database_url=postgres_server.empty_database(), data=tmp_path)
     signer = TokenSigner(settings.token_issuer, SystemClock())
     with serving(settings, signer, 1) as [process], own_context(settings, signer) as context:
@@ -51,7 +51,7 @@ def test_no_flood_of_openings_keeps_her_waiting_beyond_the_cap(postgres_server: 
                 client.join(20)
 
     print(
-        f"{flood.opened} boxes opened meanwhile; a revocation took {waits[len(waits) // 2] * 1000:.0f} ms in the middle "
+        f"{flood.opened} envelopes opened meanwhile; a revocation took {waits[len(waits) // 2] * 1000:.0f} ms in the middle "
         f"and {waits[-1] * 1000:.0f} ms at the longest"
     )
     assert flood.opened > REVOCATIONS, "there was no flood"
@@ -59,27 +59,27 @@ def test_no_flood_of_openings_keeps_her_waiting_beyond_the_cap(postgres_server: 
 
 
 class Flood:
-    """Clients that open without a pause, one box or all of them."""
+    """Clients that open without a pause: one envelope, or all of them in a batch."""
 
     def __init__(self, port: int, envelopes: list[str]) -> None:
         self._port, self.opened, self.over = port, 0, False
         self._bodies = [json.dumps({"envelope": envelopes[0]}), json.dumps({"envelopes": envelopes})]
 
     def open(self, client: Agency, kind: int) -> None:
-        """In a thread."""
-        line, url = ClientConnection(self._port), f"http://127.0.0.1:{self._port}{PATH}"
+        """Open until the flood is over; runs in a thread."""
+        connection, url = ClientConnection(self._port), f"http://127.0.0.1:{self._port}{PATH}"
         while not self.over:
-            answer = line.ask(request("POST", PATH, client.headers("POST", url), self._bodies[kind].encode()))
+            answer = connection.ask(request("POST", PATH, client.headers("POST", url), self._bodies[kind].encode()))
             self.opened += answer.content.count(b'"parts"')
-        line.close()
+        connection.close()
 
 
 def _revoke(port: int, context: Context, person: Person, wish: Wish) -> float:
     grant = grants.give_grant(context, person.subject, wish)
-    line, cookie = ClientConnection(port), open_session(context, person.subject)
+    connection, cookie = ClientConnection(port), open_session(context, person.subject)
     start = time.monotonic()
-    answer = line.ask(request("DELETE", f"/my/v1/grants/{grant}", {"cookie": f"s={cookie}"}))
+    answer = connection.ask(request("DELETE", f"/my/v1/grants/{grant}", {"cookie": f"s={cookie}"}))
     waited = time.monotonic() - start
-    line.close()
+    connection.close()
     assert answer.status == 204, answer
     return waited

@@ -1,4 +1,4 @@
-"""Random orders of grant, revoke, pause, publish, open and crash on PostgreSQL: nothing leaves once she was told."""
+"""Random orders of grant, revoke, pause, seal, open and crash on PostgreSQL: no byte leaves after the survivor was told."""
 
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -23,17 +23,17 @@ from services.consent.handlers.grants import grants
 from services.consent.handlers.grants.grants import Wish
 from tests.support.consent import TokenSigner, join, register
 from tests.support.consent_api import NoLocks
-from tests.support.interleavings import PARTS, PATIENCE, Life, Stage, Story, play, sealed
+from tests.support.schedule_explorer import DEADLINE, PARTS, Outcome, Setting, Survivor, run_interleaving, sealed
 
 IN_TEST, IN_SOAK, WITHOUT_LOCKS = 2_000, 100_000, 150
 PROCESSES, SHARE, EACH_PERSON, TOLD_EVERY = 2, 100, 10, 1_000
-# A database that forgets its last moments when its machine fails; processes die here, machines do not.
+# Faster commits that only a failing machine would lose; here processes die, machines do not.
 QUICK = quote("-c synchronous_commit=off")
 
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """Some interleavings for one process to play."""
+    """Some interleavings for one process to run."""
 
     url: str
     folder: Path
@@ -43,7 +43,7 @@ class Work:
 
 @dataclass(slots=True)
 class Total:
-    """What many interleavings came to."""
+    """The sums of many interleavings."""
 
     late: list[int]
     played: int = 0
@@ -51,17 +51,17 @@ class Total:
     refused: int = 0
     died: int = 0
 
-    def add(self, seed: int, story: Story) -> None:
-        """Count one more."""
+    def add(self, seed: int, outcome: Outcome) -> None:
+        """Add one interleaving."""
         self.played += 1
-        self.sent += story.sent
-        self.refused += story.refused
-        self.died += story.died
-        self.late += [seed] if story.late else []
+        self.sent += outcome.sent
+        self.refused += outcome.refused
+        self.died += outcome.died
+        self.late += [seed] if outcome.late else []
 
 
 def many(url: str, folder: Path, count: int, *, locked: bool = True) -> Total:
-    """That many interleavings, from a seed that is printed; the same seeds are tried in the same order of draws."""
+    """Run `count` interleavings from a printed seed; equal seeds draw the same orders."""
     start = SystemRandom().randrange(10**9)
     print(f"interleavings {start} to {start + count - 1}")
     shares = [range(first, min(first + SHARE, start + count)) for first in range(start, start + count, SHARE)]
@@ -70,9 +70,9 @@ def many(url: str, folder: Path, count: int, *, locked: bool = True) -> Total:
         upgrade(consent.NAME, context.database)
     total = Total([])
     with ProcessPoolExecutor(PROCESSES, get_context("spawn")) as pool:
-        for done in pool.map(_play_all, work):
-            for seed, story in done:
-                total.add(seed, story)
+        for done in pool.map(_run_all, work):
+            for seed, outcome in done:
+                total.add(seed, outcome)
                 if total.played % TOLD_EVERY == 0:
                     print(total, flush=True)
     print(total)
@@ -91,30 +91,33 @@ def _context(work: Work) -> Iterator[tuple[Context, TokenSigner]]:
         service.close()
 
 
-def _play_all(work: Work) -> list[tuple[int, Story]]:
-    """In a process of its own."""
+def _run_all(work: Work) -> list[tuple[int, Outcome]]:
+    """Run the interleavings of one process."""
     with _context(work) as (context, signer):
-        stage = Stage(context, join(context, signer, "ngo").id, join(context, signer, "housing").id)
-        beside = register(context, stage.sender)
-        grants.give_grant(context, beside.subject, Wish(stage.recipient, "referral", sorted(PARTS)))
-        stage = replace(stage, beside=sealed(stage, beside))
-        lives = [Life(register(context, stage.sender)) for _ in work.seeds[::EACH_PERSON]]
-        locks.BATCH_SECONDS = 0.02  # the wait of a batch in vain; hardly any of these is not in vain
-        locks.EXCLUSIVE_SECONDS = 10 * PATIENCE  # a machine that stood still for a while proves nothing about orders
-        return [(seed, play(stage, seed, lives[place // EACH_PERSON])) for place, seed in enumerate(work.seeds)]
+        setting = Setting(context, join(context, signer, "ngo").id, join(context, signer, "housing").id)
+        beside = register(context, setting.sender)
+        grants.give_grant(context, beside.subject, Wish(setting.recipient, "referral", sorted(PARTS)))
+        setting = replace(setting, beside=sealed(setting, beside))
+        survivors = [Survivor(register(context, setting.sender)) for _ in work.seeds[::EACH_PERSON]]
+        locks.BATCH_SECONDS = 0.02  # a batch waits in vain for nearly every lock here
+        locks.EXCLUSIVE_SECONDS = 10 * DEADLINE  # a machine that stood still for a while proves nothing about orders
+        return [
+            (seed, run_interleaving(setting, seed, survivors[place // EACH_PERSON]))
+            for place, seed in enumerate(work.seeds)
+        ]
 
 
 def check(total: Total, count: int) -> None:
     assert total.played == count
     assert total.late == [], f"bytes left after she was told, with the seeds {total.late}"
-    # Each kind of thing did happen, and often.
+    # Each kind of event happened, and often.
     assert min(total.sent, total.refused) > count / 2
     assert total.died > count / 50
 
 
 @pytest.mark.slow
 @pytest.mark.backend("postgresql")
-def test_no_byte_leaves_after_she_was_told_in_any_of_thousands_of_orders(
+def test_no_byte_leaves_after_revocation_in_thousands_of_orders(
     postgres_server: PostgresServer, tmp_path: Path
 ) -> None:
     check(many(postgres_server.empty_database(), tmp_path, IN_TEST), IN_TEST)
@@ -122,7 +125,7 @@ def test_no_byte_leaves_after_she_was_told_in_any_of_thousands_of_orders(
 
 @pytest.mark.slow
 @pytest.mark.backend("postgresql")
-def test_without_the_locks_some_orders_let_bytes_leave(postgres_server: PostgresServer, tmp_path: Path) -> None:
+def test_without_locks_bytes_leave_after_revocation(postgres_server: PostgresServer, tmp_path: Path) -> None:
     total = many(postgres_server.empty_database(), tmp_path, WITHOUT_LOCKS, locked=False)
 
     assert len(total.late) > WITHOUT_LOCKS / 20
@@ -130,7 +133,5 @@ def test_without_the_locks_some_orders_let_bytes_leave(postgres_server: Postgres
 
 @pytest.mark.soak
 @pytest.mark.backend("postgresql")
-def test_no_byte_leaves_after_she_was_told_in_any_of_a_hundred_thousand_orders(
-    postgres_server: PostgresServer, tmp_path: Path
-) -> None:
+def test_no_byte_leaves_after_revocation_in_100000_orders(postgres_server: PostgresServer, tmp_path: Path) -> None:
     check(many(postgres_server.empty_database(), tmp_path, IN_SOAK), IN_SOAK)

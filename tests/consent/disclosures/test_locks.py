@@ -1,4 +1,4 @@
-"""What the lock on a survivor promises, in one process and on PostgreSQL alike."""
+"""The lock on a survivor keeps the same promises in one process and on PostgreSQL."""
 
 import subprocess
 import sys
@@ -20,8 +20,8 @@ from services.consent import locks as module
 from services.consent.locks import Busy, PostgresLocks, ProcessLocks, SubjectLocks, subject_locks
 from tests.support.hubs import eventually
 
-PATIENCE = 20.0
-# Long enough for a lock that does not hold to let somebody through.
+TIMEOUT = 20.0
+# Long enough for a second holder to get in if the lock does not hold.
 WHILE = 0.2
 only_postgresql = pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
 
@@ -32,10 +32,10 @@ def locks(database: Database) -> SubjectLocks:
 
 
 @pytest.fixture
-def patient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whoever is not told that a lock is free again finds out too late for a test."""
+def long_lock_timeouts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make all lock timeouts longer than a test waits, so that a missed wake-up fails the test."""
     for name in ("SHARED_SECONDS", "EXCLUSIVE_SECONDS", "BATCH_SECONDS"):
-        monkeypatch.setattr(module, name, 2 * PATIENCE)
+        monkeypatch.setattr(module, name, 2 * TIMEOUT)
 
 
 @pytest.fixture
@@ -45,7 +45,7 @@ def threads() -> Iterator[ThreadPoolExecutor]:
 
 
 class Holder:
-    """Somebody in a thread who takes a lock, says so, and keeps it until told to let go."""
+    """A thread that takes a lock, signals `inside`, and keeps the lock until `leave` is called."""
 
     def __init__(self, pool: ThreadPoolExecutor, take: Callable[[], object]) -> None:
         self.inside, self.let_go = threading.Event(), threading.Event()
@@ -54,25 +54,25 @@ class Holder:
     def _hold(self, take: Callable[[], object]) -> None:
         with take():  # type: ignore[attr-defined]  # either kind of the lock
             self.inside.set()
-            assert self.let_go.wait(PATIENCE)
+            assert self.let_go.wait(TIMEOUT)
 
     def got_in(self) -> bool:
-        return self.inside.wait(PATIENCE)
+        return self.inside.wait(TIMEOUT)
 
     def stays_out(self) -> bool:
         return not self.inside.wait(WHILE)
 
     def leave(self) -> None:
         self.let_go.set()
-        self.done.result(PATIENCE)
+        self.done.result(TIMEOUT)
 
 
-def test_the_locks_fit_the_database(database: Database) -> None:
+def test_subject_locks_match_database_kind(database: Database) -> None:
     kind = PostgresLocks if database.is_postgresql else ProcessLocks
     assert isinstance(subject_locks(database), kind)
 
 
-def test_openings_of_one_survivor_go_on_side_by_side(locks: SubjectLocks, threads: ThreadPoolExecutor) -> None:
+def test_openings_of_one_survivor_share_lock(locks: SubjectLocks, threads: ThreadPoolExecutor) -> None:
     subject = uuid4()
     holders = [Holder(threads, lambda: locks.opening([subject])) for _ in range(6)]
 
@@ -81,11 +81,11 @@ def test_openings_of_one_survivor_go_on_side_by_side(locks: SubjectLocks, thread
         holder.leave()
 
 
-@pytest.mark.usefixtures("patient")
+@pytest.mark.usefixtures("long_lock_timeouts")
 @pytest.mark.parametrize(
     ("held", "wanted"), [("opening", "changing"), ("changing", "opening"), ("changing", "changing")]
 )
-def test_a_change_waits_for_openings_and_everything_waits_for_a_change_and_no_longer(
+def test_conflicting_lock_waits_until_release(
     locks: SubjectLocks, threads: ThreadPoolExecutor, held: str, wanted: str
 ) -> None:
     take = _takers(locks, uuid4())
@@ -99,7 +99,7 @@ def test_a_change_waits_for_openings_and_everything_waits_for_a_change_and_no_lo
     second.leave()
 
 
-def test_survivors_do_not_wait_for_each_other(locks: SubjectLocks, threads: ThreadPoolExecutor) -> None:
+def test_locks_of_different_survivors_are_independent(locks: SubjectLocks, threads: ThreadPoolExecutor) -> None:
     holder = Holder(threads, lambda: locks.opening([uuid4()]))
     assert holder.got_in()
 
@@ -108,7 +108,7 @@ def test_survivors_do_not_wait_for_each_other(locks: SubjectLocks, threads: Thre
     holder.leave()
 
 
-def test_a_waiting_change_goes_before_new_openings(
+def test_waiting_change_precedes_new_openings(
     database: Database, locks: SubjectLocks, threads: ThreadPoolExecutor
 ) -> None:
     subject = uuid4()
@@ -128,7 +128,7 @@ def test_a_waiting_change_goes_before_new_openings(
     late.leave()
 
 
-def test_a_flood_of_openings_does_not_starve_a_change(locks: SubjectLocks, threads: ThreadPoolExecutor) -> None:
+def test_flood_of_openings_does_not_starve_change(locks: SubjectLocks, threads: ThreadPoolExecutor) -> None:
     subject, over = uuid4(), threading.Event()
 
     def flood() -> int:
@@ -136,23 +136,23 @@ def test_a_flood_of_openings_does_not_starve_a_change(locks: SubjectLocks, threa
         while not over.is_set():
             with locks.opening([subject]):
                 openings += 1
-                time.sleep(0.005)  # so long that, of many, there is always one inside
+                time.sleep(0.005)  # long enough that one of the eight always holds the lock
         return openings
 
     flooding = [threads.submit(flood) for _ in range(8)]
     for _ in range(10):
-        with locks.changing(subject):  # raises `Busy` if it starves
+        with locks.changing(subject):  # raises `Busy` if the change starves
             pass
         time.sleep(0.01)
     over.set()
 
-    assert all(one.result(PATIENCE) > 0 for one in flooding), "the changes starved the openings in turn"
+    assert all(one.result(TIMEOUT) > 0 for one in flooding), "the changes starved the openings in turn"
 
 
 @pytest.mark.parametrize(
     ("held", "wanted"), [("opening", "changing"), ("changing", "opening"), ("changing", "changing")]
 )
-def test_nobody_waits_for_ever_and_giving_up_leaves_no_trace(
+def test_lock_wait_times_out_and_leaves_no_trace(
     locks: SubjectLocks,
     threads: ThreadPoolExecutor,
     monkeypatch: pytest.MonkeyPatch,
@@ -176,8 +176,8 @@ def test_nobody_waits_for_ever_and_giving_up_leaves_no_trace(
         pass
 
 
-@pytest.mark.usefixtures("patient")
-def test_openings_that_waited_behind_a_change_go_on_as_soon_as_it_gives_up(
+@pytest.mark.usefixtures("long_lock_timeouts")
+def test_openings_resume_when_waiting_change_times_out(
     database: Database, locks: SubjectLocks, threads: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "EXCLUSIVE_SECONDS", 3 * WHILE)
@@ -197,7 +197,7 @@ def test_openings_that_waited_behind_a_change_go_on_as_soon_as_it_gives_up(
 
 
 @pytest.mark.parametrize("kind", ["opening", "changing"])
-def test_a_lock_is_let_go_when_its_block_fails(locks: SubjectLocks, threads: ThreadPoolExecutor, kind: str) -> None:
+def test_failed_block_releases_lock(locks: SubjectLocks, threads: ThreadPoolExecutor, kind: str) -> None:
     take = _takers(locks, uuid4())
     with pytest.raises(ZeroDivisionError), take[kind]():  # type: ignore[attr-defined]  # either kind of the lock
         _ = 1 / 0
@@ -208,7 +208,7 @@ def test_a_lock_is_let_go_when_its_block_fails(locks: SubjectLocks, threads: Thr
         holder.leave()
 
 
-def test_a_change_is_undone_when_its_block_fails_and_seen_by_the_next_opening_when_not(
+def test_change_rolls_back_on_failure_else_next_opening_sees_it(
     database: Database, locks: SubjectLocks, threads: ThreadPoolExecutor
 ) -> None:
     subject = uuid4()
@@ -225,7 +225,7 @@ def test_a_change_is_undone_when_its_block_fails_and_seen_by_the_next_opening_wh
     changing = threading.Event()
 
     def count() -> int:
-        assert changing.wait(PATIENCE)
+        assert changing.wait(TIMEOUT)
         with locks.opening([subject]) as connection:
             seen = int(connection.scalar(text("SELECT count(*) FROM mark")))
             connection.rollback()
@@ -236,12 +236,10 @@ def test_a_change_is_undone_when_its_block_fails_and_seen_by_the_next_opening_wh
         changing.set()
         connection.execute(text("INSERT INTO mark VALUES (2)"))
         time.sleep(WHILE)
-    assert [one.result(PATIENCE) for one in counts] == [1] * 4
+    assert [one.result(TIMEOUT) for one in counts] == [1] * 4
 
 
-def test_openings_of_several_survivors_in_any_order_never_wait_in_a_circle(
-    locks: SubjectLocks, threads: ThreadPoolExecutor
-) -> None:
+def test_openings_of_several_survivors_never_deadlock(locks: SubjectLocks, threads: ThreadPoolExecutor) -> None:
     one, two, three = uuid4(), uuid4(), uuid4()
     orders = [[one, two, three], [three, two, one], [two, two, one], [three, one]]
 
@@ -258,12 +256,10 @@ def test_openings_of_several_survivors_in_any_order_never_wait_in_a_circle(
     running = [threads.submit(open_often, order) for order in orders]
     running += [threads.submit(change_often, subject) for subject in (one, two, three)]
     for each in running:
-        each.result(PATIENCE)
+        each.result(TIMEOUT)
 
 
-def test_a_batch_takes_whom_it_can_have_and_waits_for_nobody_for_long(
-    locks: SubjectLocks, threads: ThreadPoolExecutor
-) -> None:
+def test_batch_locks_free_survivors_and_skips_busy_ones(locks: SubjectLocks, threads: ThreadPoolExecutor) -> None:
     free, read, changed = uuid4(), uuid4(), uuid4()
     reading = Holder(threads, lambda: locks.opening([read]))
     changing = Holder(threads, lambda: locks.changing(changed))
@@ -286,10 +282,8 @@ def test_a_batch_takes_whom_it_can_have_and_waits_for_nobody_for_long(
         assert had == {free, read, changed}
 
 
-@pytest.mark.usefixtures("patient")
-def test_a_batch_waits_a_little_for_whom_it_cannot_have_and_no_longer_than_that(
-    locks: SubjectLocks, threads: ThreadPoolExecutor
-) -> None:
+@pytest.mark.usefixtures("long_lock_timeouts")
+def test_batch_waits_for_busy_survivor_until_free(locks: SubjectLocks, threads: ThreadPoolExecutor) -> None:
     free, changed = uuid4(), uuid4()
     changing = Holder(threads, lambda: locks.changing(changed))
     assert changing.got_in()
@@ -306,7 +300,7 @@ def test_a_batch_waits_a_little_for_whom_it_cannot_have_and_no_longer_than_that(
 
 
 @only_postgresql
-def test_a_batch_that_waits_leaves_the_database_in_peace(
+def test_waiting_batch_polls_database_rarely(
     database: Database, locks: SubjectLocks, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "BATCH_SECONDS", 2 * WHILE)
@@ -320,7 +314,7 @@ def test_a_batch_that_waits_leaves_the_database_in_peace(
     assert 2 <= sum("pg_try_advisory_lock_shared" in statement for statement in asked) <= 6
 
 
-def test_a_batch_does_not_slip_in_before_a_change_that_waits(
+def test_batch_does_not_overtake_waiting_change(
     database: Database, locks: SubjectLocks, threads: ThreadPoolExecutor
 ) -> None:
     subject, other = uuid4(), uuid4()
@@ -336,7 +330,7 @@ def test_a_batch_does_not_slip_in_before_a_change_that_waits(
     changing.leave()
 
 
-def test_a_batch_that_fails_lets_everybody_go(locks: SubjectLocks) -> None:
+def test_failed_batch_releases_all_locks(locks: SubjectLocks) -> None:
     subjects = [uuid4() for _ in range(5)]
     with pytest.raises(ZeroDivisionError), locks.opening_free(subjects):
         _ = 1 / 0
@@ -346,7 +340,7 @@ def test_a_batch_that_fails_lets_everybody_go(locks: SubjectLocks) -> None:
 
 
 @only_postgresql
-def test_connections_go_back_to_the_pool_without_locks(database: Database) -> None:
+def test_connections_return_to_pool_without_locks(database: Database) -> None:
     locks = PostgresLocks(database)
     for kind in ("opening", "changing"):
         for fails in (False, True):
@@ -357,10 +351,10 @@ def test_connections_go_back_to_the_pool_without_locks(database: Database) -> No
 
 
 @only_postgresql
-def test_a_wait_given_up_leaves_no_lock_in_the_pool(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_timed_out_wait_leaves_no_lock_in_pool(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "SHARED_SECONDS", WHILE)
     locks = PostgresLocks(database)
-    # The lock that comes first can be had and the second cannot: the first must not stay behind.
+    # The first lock is free and the second is taken: the first must not stay held.
     free, taken = sorted((uuid4(), uuid4()), key=module._key)
     with locks.changing(taken):
         with pytest.raises(Busy), locks.opening([taken, free]):
@@ -370,9 +364,7 @@ def test_a_wait_given_up_leaves_no_lock_in_the_pool(database: Database, monkeypa
 
 
 @only_postgresql
-def test_who_could_not_have_the_lock_for_whatever_reason_does_not_go_on(
-    database: Database, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_block_does_not_run_when_lock_statement_fails(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     def cancelled_soon(connection: Connection, _: float) -> None:
         connection.execute(text("SELECT set_config('statement_timeout', '100ms', true)"))
 
@@ -386,23 +378,23 @@ def test_who_could_not_have_the_lock_for_whatever_reason_does_not_go_on(
 
 
 @only_postgresql
-def test_a_session_that_cannot_be_told_to_let_go_is_closed(database: Database) -> None:
+def test_session_that_cannot_unlock_is_closed(database: Database) -> None:
     locks = PostgresLocks(database)
 
-    def leave_it_in_ruins() -> None:
+    def break_the_session() -> None:
         with locks.opening([uuid4()]) as connection:
             driver: Any = connection.connection.driver_connection
-            # Behind SQLAlchemy's back: from here on the session takes nothing but a rollback.
+            # Without SQLAlchemy's knowledge: from here on the session accepts nothing but a rollback.
             with suppress(psycopg.errors.DivisionByZero):
                 driver.execute("SELECT 1 / 0")
 
     with pytest.raises(InternalError):
-        leave_it_in_ruins()
+        break_the_session()
     assert _advisory_locks(database) == 0
 
 
 @only_postgresql
-def test_a_lock_goes_with_its_connection(database: Database) -> None:
+def test_lost_connection_releases_lock(database: Database) -> None:
     locks, subject = PostgresLocks(database), uuid4()
 
     def lose_the_connection() -> None:
@@ -416,7 +408,7 @@ def test_a_lock_goes_with_its_connection(database: Database) -> None:
 
     with pytest.raises(OperationalError):
         lose_the_connection()
-    for _ in range(30):  # no dead connection and no lock comes back out of the pool
+    for _ in range(30):  # the pool returns no dead connection and no held lock
         with locks.opening([subject]) as connection:
             assert connection.scalar(text("SELECT 1")) == 1
             connection.rollback()
@@ -424,7 +416,7 @@ def test_a_lock_goes_with_its_connection(database: Database) -> None:
 
 
 @only_postgresql
-def test_a_killed_process_leaves_no_lock_behind(database: Database) -> None:
+def test_killed_process_leaves_no_lock(database: Database) -> None:
     subject = uuid4()
     program = (
         "import sys, uuid\n"
@@ -440,7 +432,7 @@ def test_a_killed_process_leaves_no_lock_behind(database: Database) -> None:
         assert process.stdout.readline() == "inside\n"
         assert _advisory_locks(database) == 1
         process.kill()
-        process.wait(PATIENCE)
+        process.wait(TIMEOUT)
 
         with PostgresLocks(database).changing(subject):
             pass

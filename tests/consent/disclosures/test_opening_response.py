@@ -1,4 +1,4 @@
-"""While an opening's bytes leave: what is recorded is true, and who does not read holds nobody's revocation up for long."""
+"""While the bytes of an opening leave, the recorded outcome is true, and a slow receiver delays a revocation only briefly."""
 
 import asyncio
 import json
@@ -20,61 +20,61 @@ from services.consent.handlers.disclosures.openings import AT_ONCE, begin_openin
 from services.consent.handlers.grants import grants
 from services.consent.locks import ProcessLocks
 from services.consent.models import plumbing
-from tests.support.arrivals import ClientConnection, Watched, request
 from tests.support.consent import Agency, House, Person
 from tests.support.hubs import eventually
+from tests.support.raw_http import ClientConnection, PartialReader, request
 
 PATH = "/consent/v1/openings"
-# Far more than a small window takes in.
-WORDS = {"summary": {"text": "A quiet place. " * 5000}}
+# Far more than fits into a small receive window.
+PARTS = {"summary": {"text": "A quiet place. " * 5000}}
 SMALL_WINDOW = 4096
-PATIENCE = 20.0
+TIMEOUT = 20.0
 OUTCOMES = {"opening.delivered", "opening.indeterminate"}
 
 
 @pytest.fixture
-def patient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """So much time for receivers that a test can look around meanwhile."""
-    monkeypatch.setattr(opening_response, "SEND_SECONDS", PATIENCE)
+def long_send_timeout(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Give receivers so much time that a test can check the state meanwhile."""
+    monkeypatch.setattr(opening_response, "SEND_SECONDS", TIMEOUT)
 
 
-@pytest.mark.usefixtures("patient")
-def test_the_intent_is_recorded_before_the_first_byte_and_the_outcome_after_the_last(house: House) -> None:
+@pytest.mark.usefixtures("long_send_timeout")
+def test_intent_precedes_first_byte_and_outcome_follows_last(house: House) -> None:
     agency, person = house.agency(), house.person()
-    line = ask(house, agency, house.envelope(house.allow(person, agency), WORDS))
-    received = line.take()[0]
+    connection = ask(house, agency, house.envelope(house.allow(person, agency), PARTS))
+    received = connection.take()[0]
 
     assert house.kinds(person)[-1] == "opening.intended"
     assert house.ledger(person)[-1].detail["categories"] == ["summary"]
-    received += line.rest(received)
-    line.close()
-    assert json.loads(received.partition(b"\r\n\r\n")[2])["parts"] == WORDS
+    received += connection.rest(received)
+    connection.close()
+    assert json.loads(received.partition(b"\r\n\r\n")[2])["parts"] == PARTS
     eventually(lambda: house.kinds(person)[-1] == "opening.delivered")
 
 
-@pytest.mark.usefixtures("patient")
-def test_a_revocation_waits_until_the_bytes_have_left_and_no_longer(house: House) -> None:
+@pytest.mark.usefixtures("long_send_timeout")
+def test_revocation_waits_until_bytes_have_left(house: House) -> None:
     agency, person = house.agency(), house.person()
     name = house.allow(person, agency)
-    line = ask(house, agency, house.envelope(name, WORDS))
-    received = line.take()[0]
+    connection = ask(house, agency, house.envelope(name, PARTS))
+    received = connection.take()[0]
     revoking = Revoking(house, person, name)
 
     assert not revoking.done.wait(0.3), "the revocation did not wait for bytes that were still leaving"
-    whole = received + line.rest(received)
-    line.close()
-    assert revoking.done.wait(PATIENCE)
+    whole = received + connection.rest(received)
+    connection.close()
+    assert revoking.done.wait(TIMEOUT)
     assert revoking.error is None
-    assert json.loads(whole.partition(b"\r\n\r\n")[2])["parts"] == WORDS
+    assert json.loads(whole.partition(b"\r\n\r\n")[2])["parts"] == PARTS
     order = ["opening.intended", "opening.delivered", "grant.ended", "key.destroyed"]
     assert house.kinds(person)[-4:] == order
 
 
-def test_who_does_not_read_is_cut_off_and_gets_nothing_more_once_she_was_told_revoked(house: House) -> None:
-    """Also not what the kernel had taken in already: judged by the kernel's time of arrival."""
+def test_slow_receiver_is_cut_off_before_revocation_is_answered(house: House) -> None:
+    """No byte arrives after the answer, by the kernel's arrival times, not even from the send buffer."""
     agency, person = house.agency(), house.person()
     name, session = house.allow(person, agency), house.session(person)
-    slow = ask(house, agency, house.envelope(name, WORDS))
+    slow = ask(house, agency, house.envelope(name, PARTS))
     slow.take()
     revoke = ClientConnection(house.port)
     answer = revoke.ask(request("DELETE", f"/my/v1/grants/{name}", {"cookie": f"s={session}"}))
@@ -83,66 +83,64 @@ def test_who_does_not_read_is_cut_off_and_gets_nothing_more_once_she_was_told_re
     arrived, last = slow.until_cut()
     assert last < answer.first, "bytes of a revoked grant arrived after the answer to the revocation"
     assert b"quiet" in arrived
-    assert len(arrived) < len(json.dumps(WORDS))
+    assert len(arrived) < len(json.dumps(PARTS))
     order = ["opening.intended", "opening.indeterminate", "grant.ended", "key.destroyed"]
     assert house.kinds(person)[-4:] == order
     assert disclosures(house, name) == ["indeterminate"]
     revoke.close()
 
 
-def test_who_has_gone_before_the_answer_is_not_said_to_have_it(house: House) -> None:
+def test_receiver_gone_before_answer_is_indeterminate(house: House) -> None:
     agency, person = house.agency(), house.person()
     envelope = house.envelope(house.allow(person, agency))
     before = proofs_used(house)
     with held(house, person):
-        line = ask(house, agency, envelope)
-        eventually(lambda: proofs_used(house) > before)  # the request is past its gate, and waits for the lock
-        line.close()
+        connection = ask(house, agency, envelope)
+        eventually(lambda: proofs_used(house) > before)  # the request is authenticated, and waits for the lock
+        connection.close()
 
     eventually(lambda: house.kinds(person)[-1].startswith("opening.") and house.kinds(person)[-1] != "opening.intended")
     assert house.kinds(person)[-1] == "opening.indeterminate"
 
 
-@pytest.mark.usefixtures("patient")
-def test_who_goes_away_half_way_is_not_said_to_have_it(house: House) -> None:
+@pytest.mark.usefixtures("long_send_timeout")
+def test_receiver_gone_half_way_is_indeterminate(house: House) -> None:
     agency, person = house.agency(), house.person()
     name = house.allow(person, agency)
-    line = ask(house, agency, house.envelope(name, WORDS))
-    line.take()
-    line.close()
+    connection = ask(house, agency, house.envelope(name, PARTS))
+    connection.take()
+    connection.close()
 
     eventually(lambda: house.kinds(person)[-1] == "opening.indeterminate")
     grants.revoke_grant(house.context, person.subject, name)
 
 
-@pytest.mark.usefixtures("patient")
-def test_a_half_closed_connection_is_not_said_to_have_more_than_it_got(house: House) -> None:
+@pytest.mark.usefixtures("long_send_timeout")
+def test_half_closed_connection_outcome_matches_arrived_bytes(house: House) -> None:
     agency, person = house.agency(), house.person()
-    line = ask(house, agency, house.envelope(house.allow(person, agency), WORDS))
-    line.socket.shutdown(1)  # nothing more to say, still listening
-    arrived, _ = line.until_cut()
+    connection = ask(house, agency, house.envelope(house.allow(person, agency), PARTS))
+    connection.socket.shutdown(1)  # half-closed: sends no more, still reads
+    arrived, _ = connection.until_cut()
 
     outcome = eventually(lambda: next((kind for kind in house.kinds(person) if kind in OUTCOMES), None))
     assert outcome == "opening.indeterminate" or b"quiet" in arrived[-40:]
     assert outcome in OUTCOMES
 
 
-@pytest.mark.usefixtures("patient")
+@pytest.mark.usefixtures("long_send_timeout")
 @pytest.mark.parametrize("window", [SMALL_WINDOW, None])
-def test_a_connection_that_closes_in_good_order_has_its_answer(house: House, window: int | None) -> None:
+def test_connection_close_header_still_delivers_answer(house: House, window: int | None) -> None:
     agency, person = house.agency(), house.person()
     headers = {"connection": "close"}
-    line = ask(house, agency, house.envelope(house.allow(person, agency), WORDS), window, headers)
-    arrived, _ = line.until_cut()
+    connection = ask(house, agency, house.envelope(house.allow(person, agency), PARTS), window, headers)
+    arrived, _ = connection.until_cut()
 
-    assert json.loads(arrived.partition(b"\r\n\r\n")[2])["parts"] == WORDS
-    assert not line.was_reset
+    assert json.loads(arrived.partition(b"\r\n\r\n")[2])["parts"] == PARTS
+    assert not connection.was_reset
     eventually(lambda: house.kinds(person)[-1] == "opening.delivered")
 
 
-def test_the_lock_goes_only_when_the_connection_of_who_does_not_read_is_dead(
-    house: House, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_lock_is_released_after_slow_connection_is_dead(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     agency, person = house.agency(), house.person()
     finish, dead = openings.Opening.finish, list[bool]()
 
@@ -151,7 +149,7 @@ def test_the_lock_goes_only_when_the_connection_of_who_does_not_read_is_dead(
         finish(opening, outcome)
 
     monkeypatch.setattr(openings.Opening, "finish", finishing)
-    slow = ask(house, agency, house.envelope(house.allow(person, agency), WORDS))
+    slow = ask(house, agency, house.envelope(house.allow(person, agency), PARTS))
     slow.take()
 
     eventually(lambda: house.kinds(person)[-1] == "opening.indeterminate")
@@ -159,12 +157,10 @@ def test_the_lock_goes_only_when_the_connection_of_who_does_not_read_is_dead(
     slow.close()
 
 
-def test_who_does_not_read_holds_her_up_for_as_long_as_that_may_take_and_no_longer(
-    house: House, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_slow_receiver_delays_change_only_until_timeout(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(opening_response, "SEND_SECONDS", 0.1)
     agency, person = house.agency(), house.person()
-    envelope, took = house.envelope(house.allow(person, agency), WORDS), list[float]()
+    envelope, took = house.envelope(house.allow(person, agency), PARTS), list[float]()
     for _ in range(3):
         slow, start = ask(house, agency, envelope), time.monotonic()
         slow.take()
@@ -172,24 +168,24 @@ def test_who_does_not_read_holds_her_up_for_as_long_as_that_may_take_and_no_long
             took.append(time.monotonic() - start)
         slow.close()
 
-    # Of several, since a busy machine may hold up one.
+    # The fastest of three, because a busy machine may delay one.
     assert min(took) < 0.9
     assert house.kinds(person).count("opening.indeterminate") == 3
 
 
-def test_one_connection_serves_opening_after_opening(house: House) -> None:
+def test_one_connection_serves_many_openings(house: House) -> None:
     agency, person = house.agency(), house.person()
-    line = Watched(house.port)
+    connection = PartialReader(house.port)
     for _ in range(20):
         body = json.dumps({"envelope": house.envelope(house.allow(person, agency))}).encode()
-        answer = line.ask(request("POST", PATH, agency.headers("POST", house.url + PATH), body))
+        answer = connection.ask(request("POST", PATH, agency.headers("POST", house.url + PATH), body))
         assert answer.status == 200
-    line.close()
+    connection.close()
 
     eventually(lambda: house.kinds(person).count("opening.delivered") == 20)
 
 
-def test_without_a_connection_of_ours_nothing_is_said_to_have_arrived(house: House) -> None:
+def test_opening_without_transport_is_indeterminate(house: House) -> None:
     agency, person = house.agency(), house.person()
     response = OpeningResponse(begin_opening(house.context, agency.id, house.envelope(house.allow(person, agency))))
     sent: list[Any] = []
@@ -205,26 +201,24 @@ def test_without_a_connection_of_ours_nothing_is_said_to_have_arrived(house: Hou
     assert house.kinds(person)[-1] == "opening.indeterminate"
 
 
-def test_a_crowd_that_does_not_read_leaves_room_for_her(house: House) -> None:
-    """More slow receivers than the process has threads and connections."""
+def test_many_slow_receivers_do_not_block_revocation(house: House) -> None:
+    """There are more slow receivers than the process has threads and connections."""
     agency, person = house.agency(), house.person()
     name, session = house.allow(person, agency), house.session(person)
-    envelope = house.envelope(name, WORDS)
+    envelope = house.envelope(name, PARTS)
     crowd = [ask(house, agency, envelope) for _ in range(3 * AT_ONCE)]
-    answers = {line.take()[0][:12] for line in crowd}
+    answers = {connection.take()[0][:12] for connection in crowd}
     assert answers <= {b"HTTP/1.1 200", b"HTTP/1.1 503"}
     answer = house.my("DELETE", f"/grants/{name}", session)
 
     assert answer.status_code == 204
-    for line in crowd:
-        line.close()
+    for connection in crowd:
+        connection.close()
     eventually(lambda: not opening_now(house))
     assert house.open(agency, envelope).status_code == 404
 
 
-def test_who_asks_while_she_is_changing_something_is_told_to_come_again(
-    house: House, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_opening_during_change_returns_503_with_retry_after(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(locks, "SHARED_SECONDS", 0.1)
     agency, person = house.agency(), house.person()
     envelope = house.envelope(house.allow(person, agency))
@@ -236,29 +230,27 @@ def test_who_asks_while_she_is_changing_something_is_told_to_come_again(
     assert house.open(agency, envelope).status_code == 200
 
 
-def test_for_whom_nothing_can_open_any_more_cannot_tell_that_she_is_just_changing_something(
-    house: House, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_closed_envelope_during_change_returns_404(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(locks, "SHARED_SECONDS", 0.1)
     agency, stranger, person = house.agency(), house.agency(), house.person()
     ended, live = house.allow(person, agency, "legal"), house.allow(person, agency)
     old, envelope = house.envelope(ended), house.envelope(live)
     grants.revoke_grant(house.context, person.subject, ended)
     with held(house, person):
-        for who, box in ((agency, old), (stranger, envelope), (stranger, old)):
-            closed, never = house.open(who, box), house.open(who, "fw1.bmV2ZXI")
+        for caller, tried in ((agency, old), (stranger, envelope), (stranger, old)):
+            closed, never = house.open(caller, tried), house.open(caller, "fw1.bmV2ZXI")
             assert (closed.status_code, closed.content) == (404, never.content)
-            batch = house.call(who, "/consent/v1/openings", {"envelopes": [box, "fw1.bmV2ZXI"]}).json()["openings"]
+            batch = house.call(caller, "/consent/v1/openings", {"envelopes": [tried, "fw1.bmV2ZXI"]}).json()["openings"]
             assert batch[0] == batch[1]
 
     assert house.kinds(person)[-6:] == ["opening.refused"] * 6
     assert house.open(agency, envelope).status_code == 200
 
 
-@pytest.mark.usefixtures("patient")
-def test_one_more_than_may_open_at_once_is_asked_to_come_again(house: House) -> None:
+@pytest.mark.usefixtures("long_send_timeout")
+def test_opening_beyond_concurrency_limit_returns_503(house: House) -> None:
     agency, person = house.agency(), house.person()
-    envelope = house.envelope(house.allow(person, agency), WORDS)
+    envelope = house.envelope(house.allow(person, agency), PARTS)
     small = house.envelope(house.allow(house.person(), agency))
     eventually(lambda: openings._places._value == AT_ONCE)
     crowd = []
@@ -269,35 +261,33 @@ def test_one_more_than_may_open_at_once_is_asked_to_come_again(house: House) -> 
     assert house.open(agency, small).status_code == 503
     crowd[0].close()
     eventually(lambda: house.open(agency, small).status_code == 200)
-    for line in crowd:
-        line.close()
+    for connection in crowd:
+        connection.close()
 
 
-def test_a_crowd_that_waits_for_her_change_does_not_keep_the_bytes_before_it_from_ending(
-    house: House, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The change waits for an opening, and as many openings as may be wait behind the change."""
+def test_openings_waiting_behind_change_do_not_deadlock_it(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The change waits for an opening, and as many openings as the limit allows wait behind the change."""
     monkeypatch.setattr(opening_response, "SEND_SECONDS", 0.5)
     agency, person = house.agency(), house.person()
     name, session = house.allow(person, agency), house.session(person)
-    envelope = house.envelope(name, WORDS)
+    envelope = house.envelope(name, PARTS)
     first = ask(house, agency, envelope)
     first.take()
     revoking = Revoking(house, person, name)
     crowd = [ask(house, agency, envelope) for _ in range(2 * AT_ONCE)]
 
-    assert revoking.done.wait(PATIENCE)
+    assert revoking.done.wait(TIMEOUT)
     assert revoking.error is None
-    statuses = {line.take()[0][9:12] for line in crowd}
+    statuses = {connection.take()[0][9:12] for connection in crowd}
     assert statuses <= {b"404", b"503"}
     assert session
     first.close()
-    for line in crowd:
-        line.close()
+    for connection in crowd:
+        connection.close()
 
 
 class Revoking:
-    """A revocation under way in a thread of its own."""
+    """A revocation that runs in its own thread."""
 
     def __init__(self, house: House, person: Person, grant: UUID) -> None:
         self.done, self.error = threading.Event(), None
@@ -307,7 +297,7 @@ class Revoking:
     def _run(self) -> None:
         try:
             self._act()
-        except Exception as error:  # noqa: BLE001 - the test looks at it
+        except Exception as error:  # noqa: BLE001 - the test checks it
             self.error = error  # type: ignore[assignment]
         self.done.set()
 
@@ -318,26 +308,28 @@ def ask(
     envelope: str,
     window: int | None = SMALL_WINDOW,
     headers: dict[str, str] | None = None,
-) -> Watched:
-    """Ask for an opening and read nothing yet."""
-    line = Watched(house.port, window)
+) -> PartialReader:
+    """Request an opening and return the connection before anything is read."""
+    connection = PartialReader(house.port, window)
     body = json.dumps({"envelope": envelope}).encode()
-    line.socket.sendall(request("POST", PATH, {**agency.headers("POST", house.url + PATH), **(headers or {})}, body))
-    return line
+    connection.socket.sendall(
+        request("POST", PATH, {**agency.headers("POST", house.url + PATH), **(headers or {})}, body)
+    )
+    return connection
 
 
 def held(house: House, person: Person) -> Any:
-    """Hold a survivor exclusively. (In one process without a transaction, which would keep every other writer out.)"""
+    """Hold the exclusive lock of a survivor; on SQLite without a transaction, which would block every other writer."""
     hers = house.context.locks
     if isinstance(hers, ProcessLocks):
-        return hers._of(person.subject).exclusive(PATIENCE)
+        return hers._of(person.subject).exclusive(TIMEOUT)
     return hers.changing(person.subject)
 
 
-def is_dead(line: ClientConnection) -> bool:
-    """Whether the kernel has been told that nothing more will come."""
+def is_dead(connection: ClientConnection) -> bool:
+    """Tell whether the kernel knows that no more bytes will come."""
     asking = poll()
-    asking.register(line.socket, 0)
+    asking.register(connection.socket, 0)
     return bool(asking.poll(0))
 
 
@@ -347,12 +339,12 @@ def proofs_used(house: House) -> int:
 
 
 def disclosures(house: House, grant: UUID) -> list[str]:
-    """The outcomes of a grant's disclosures, as the bus learns them."""
+    """Return the outcomes of the disclosures under a grant, from the outbox."""
     table = plumbing.outbox.table
     told = [json.loads(row.payload) for row in house.rows(table, table.c.type == "disclosure.made.v1")]
     return [one["outcome"] for one in told if one["grant"] == str(grant)]
 
 
 def opening_now(house: House) -> bool:
-    """Whether every place for openings can be had."""
+    """Tell whether any opening is under way."""
     return openings._places._value < AT_ONCE

@@ -1,4 +1,4 @@
-"""Openings: exactly what is permitted, to exactly whom, under the very grant; everything else looks like nothing at all."""
+"""An opening returns the permitted parts, only to the recipient and only under its grant; all else looks unknown."""
 
 import json
 from collections.abc import Callable
@@ -28,7 +28,7 @@ PARTS = {
 NEVER = "fw1.bmV2ZXI"
 
 
-def test_an_opening_shows_what_is_permitted_and_is_recorded_before_and_after(house: House) -> None:
+def test_opening_returns_permitted_parts_and_records_it_twice(house: House) -> None:
     agency, sender = house.agency(), house.agency()
     person = house.person(sender)
     name, referral = house.allow(person, agency, "summary", "housing", days=3), str(uuid4())
@@ -51,7 +51,7 @@ def test_an_opening_shows_what_is_permitted_and_is_recorded_before_and_after(hou
     assert intended.detail["referral"] == delivered.detail["referral"] == referral
 
 
-def test_the_bus_learns_which_categories_went_where_and_nothing_of_what_they_said(house: House) -> None:
+def test_disclosure_event_names_categories_but_no_content(house: House) -> None:
     agency, person = house.agency(), house.person()
     name = house.allow(person, agency, "summary")
     referral = str(uuid4())
@@ -68,7 +68,7 @@ def test_the_bus_learns_which_categories_went_where_and_nothing_of_what_they_sai
     assert str(person.subject) not in repr(rows)
 
 
-def test_a_linked_agency_is_told_its_own_name_for_her(house: House) -> None:
+def test_opening_by_linked_agency_returns_its_ppid(house: House) -> None:
     agency = house.agency()
     person = house.person(agency)
 
@@ -78,7 +78,7 @@ def test_a_linked_agency_is_told_its_own_name_for_her(house: House) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Given:
-    """A grant that was given, and who it is about."""
+    """A grant with its recipient and its survivor."""
 
     house: House
     agency: Agency
@@ -86,11 +86,11 @@ class Given:
     grant: UUID
 
     def forbid(self, rule: Rule) -> None:
-        """A restriction of hers."""
+        """Add a restriction of the survivor."""
         grants.restrict(self.house.context, self.person.subject, rule)
 
     def lose_the_wrapping_key(self) -> None:
-        """The key that wraps all grants' keys is destroyed."""
+        """Destroy the key that wraps the keys of all grants."""
         for file in (self.house.service.settings.keys_folder / "consent" / "key-encryption").glob("*.key"):
             file.unlink()
 
@@ -109,7 +109,7 @@ CLOSINGS: dict[str, Callable[[Given], object]] = {
 
 
 @pytest.mark.parametrize("closing", CLOSINGS)
-def test_a_box_that_is_closed_looks_like_one_that_never_was(own_house: House, closing: str) -> None:
+def test_closed_envelope_is_indistinguishable_from_unknown(own_house: House, closing: str) -> None:
     house, agency = own_house, own_house.agency()
     person = house.person()
     name = house.allow(person, agency, days=1)
@@ -126,12 +126,12 @@ def test_a_box_that_is_closed_looks_like_one_that_never_was(own_house: House, cl
     kinds = [row.kind for row in house.rows(ledger_entry)[before:]]
     assert kinds.count("opening.refused") == 1, "the refusal is in the ledger, once"
     assert "opening.delivered" not in kinds
-    if closing not in {"erased", "wrapping key destroyed"}:  # after which nobody reads the ledger's sealed half
+    if closing not in {"erased", "wrapping key destroyed"}:  # after these nothing opens the sealed half of an entry
         told = house.ledger(person)[-1]
         assert (told.kind, told.agency) == ("opening.refused", agency.id)
 
 
-def test_another_agency_gets_the_same_nothing_and_she_sees_that_it_tried(house: House) -> None:
+def test_foreign_agency_gets_404_and_ledger_shows_attempt(house: House) -> None:
     agency, stranger = house.agency(), house.agency()
     person = house.person()
     envelope = house.envelope(house.allow(person, agency))
@@ -143,16 +143,16 @@ def test_another_agency_gets_the_same_nothing_and_she_sees_that_it_tried(house: 
     assert (told.kind, told.agency, told.detail["foreign"]) == ("opening.refused", stranger.id, True)
 
 
-def test_a_box_that_is_addressed_to_another_agency_stays_closed_even_under_a_grant_of_ones_own(house: House) -> None:
+def test_envelope_for_other_recipient_returns_404_despite_grant(house: House) -> None:
     agency, other, person = house.agency(), house.agency(), house.person()
-    box = house.envelope(house.allow(person, agency), recipient=other.id)
+    sealed = house.envelope(house.allow(person, agency), recipient=other.id)
 
-    assert house.open(agency, box).content == house.open(agency, NEVER).content
+    assert house.open(agency, sealed).content == house.open(agency, NEVER).content
     [refused] = settled(house, person, 1)
     assert (refused.kind, refused.agency, refused.detail["foreign"]) == ("opening.refused", agency.id, True)
 
 
-def test_a_new_grant_never_opens_a_box_of_an_old_one(house: House) -> None:
+def test_new_grant_never_opens_envelope_of_old_grant(house: House) -> None:
     agency, person = house.agency(), house.person()
     old = house.allow(person, agency)
     envelope = house.envelope(old)
@@ -167,7 +167,7 @@ def test_a_new_grant_never_opens_a_box_of_an_old_one(house: House) -> None:
         assert house.open(agency, write(replace(read(envelope), header=forged))).status_code == 404
 
 
-def test_a_restricted_category_is_left_out_and_the_rest_is_opened(house: House) -> None:
+def test_restricted_category_is_left_out_of_opening(house: House) -> None:
     agency, person = house.agency(), house.person()
     envelope = house.envelope(house.allow(person, agency, *PARTS), PARTS)
     forbid(house, person, Rule(category="health"))
@@ -179,25 +179,25 @@ def test_a_restricted_category_is_left_out_and_the_rest_is_opened(house: House) 
 
 Change = Callable[[Envelope], Envelope]
 TAMPERINGS: dict[str, Change] = {
-    "another event": lambda box: replace(box, header=replace(box.header, id=str(uuid4()))),
-    "another type": lambda box: replace(box, header=replace(box.header, type="need.recorded.v1")),
-    "an older epoch": lambda box: replace(box, header=replace(box.header, epoch=0)),
-    "parts exchanged": lambda box: replace(
-        box, parts={"summary": box.parts["housing"], "housing": box.parts["summary"]}
+    "another event": lambda sealed: replace(sealed, header=replace(sealed.header, id=str(uuid4()))),
+    "another type": lambda sealed: replace(sealed, header=replace(sealed.header, type="need.recorded.v1")),
+    "an older epoch": lambda sealed: replace(sealed, header=replace(sealed.header, epoch=0)),
+    "parts exchanged": lambda sealed: replace(
+        sealed, parts={"summary": sealed.parts["housing"], "housing": sealed.parts["summary"]}
     ),
-    "a part renamed": lambda box: replace(box, parts={"housing": box.parts["summary"]}),
-    "a part changed": lambda box: replace(box, parts={"summary": flipped(box.parts["summary"])}),
-    "a part cut short": lambda box: replace(box, parts={"summary": box.parts["summary"][:-1]}),
-    "a part emptied": lambda box: replace(box, parts={"summary": b""}),
-    "the key changed": lambda box: replace(box, key=flipped(box.key)),
-    "the key cut short": lambda box: replace(box, key=box.key[:10]),
-    "no key": lambda box: replace(box, key=b""),
-    "no parts": lambda box: replace(box, parts={}),
+    "a part renamed": lambda sealed: replace(sealed, parts={"housing": sealed.parts["summary"]}),
+    "a part changed": lambda sealed: replace(sealed, parts={"summary": flipped(sealed.parts["summary"])}),
+    "a part cut short": lambda sealed: replace(sealed, parts={"summary": sealed.parts["summary"][:-1]}),
+    "a part emptied": lambda sealed: replace(sealed, parts={"summary": b""}),
+    "the key changed": lambda sealed: replace(sealed, key=flipped(sealed.key)),
+    "the key cut short": lambda sealed: replace(sealed, key=sealed.key[:10]),
+    "no key": lambda sealed: replace(sealed, key=b""),
+    "no parts": lambda sealed: replace(sealed, parts={}),
 }
 
 
 @pytest.mark.parametrize("tampering", TAMPERINGS)
-def test_a_box_that_was_changed_opens_for_nobody(house: House, tampering: str) -> None:
+def test_tampered_envelope_returns_404(house: House, tampering: str) -> None:
     agency, person = house.agency(), house.person()
     name = house.allow(person, agency, "summary", "housing")
     changed = TAMPERINGS[tampering](read(house.envelope(name, PARTS)))
@@ -208,7 +208,7 @@ def test_a_box_that_was_changed_opens_for_nobody(house: House, tampering: str) -
     assert house.kinds(person)[-1] == "opening.refused"
 
 
-def test_a_part_moved_from_another_box_does_not_open(house: House) -> None:
+def test_part_moved_from_another_envelope_returns_404(house: House) -> None:
     agency, person = house.agency(), house.person()
     name = house.allow(person, agency)
     one, two = (read(house.envelope(name)) for _ in range(2))
@@ -217,7 +217,7 @@ def test_a_part_moved_from_another_box_does_not_open(house: House) -> None:
     assert house.open(agency, write(replace(one, key=two.key, parts=two.parts))).status_code == 404
 
 
-def test_a_category_the_hub_does_not_know_is_left_out(house: House) -> None:
+def test_unknown_category_is_left_out_of_opening(house: House) -> None:
     agency, person = house.agency(), house.person()
     name = house.allow(person, agency)
     told = house.open(agency, house.envelope(name, {**PARTS, "everything": {"a": 1}})).json()
@@ -239,7 +239,7 @@ def test_a_category_the_hub_does_not_know_is_left_out(house: House) -> None:
         "fw1.é",
     ],
 )
-def test_what_is_no_box_is_not_there(house: House, text: str) -> None:
+def test_malformed_envelope_returns_404(house: House, text: str) -> None:
     agency = house.agency()
     answer, never = house.open(agency, text), house.open(agency, NEVER)
 
@@ -251,31 +251,31 @@ HOSTILE = ["We know where you are.", "nul\x00", "half \ud800", "x" * 5000, "", "
 
 @pytest.mark.parametrize("hostile", HOSTILE)
 @pytest.mark.parametrize("place", ["id", "recipient", "grant", "type", "category"])
-def test_nobody_writes_into_her_ledger_on_the_back_of_a_box(house: House, place: str, hostile: str) -> None:
-    """The header is not proven before the box is opened, and a refusal is recorded before that."""
+def test_hostile_header_text_never_enters_ledger(house: House, place: str, hostile: str) -> None:
+    """A refusal is recorded before the envelope is opened, which is when its header is authenticated."""
     agency, person = house.agency(), house.person()
     name = house.allow(person, agency)
-    box, text = read(house.envelope(name)), hostile.replace("{name}", str(name))
-    header = {field: getattr(box.header, field) for field in ("id", "recipient", "grant", "epoch", "type")}
-    parts = {category: base64url(part) for category, part in box.parts.items()}
+    sealed, text = read(house.envelope(name)), hostile.replace("{name}", str(name))
+    header = {field: getattr(sealed.header, field) for field in ("id", "recipient", "grant", "epoch", "type")}
+    parts = {category: base64url(part) for category, part in sealed.parts.items()}
     if place == "category":
         parts[text] = parts["summary"]
     else:
         header[place] = text
-    written = json.dumps({"header": header, "key": base64url(box.key), "parts": parts})
+    written = json.dumps({"header": header, "key": base64url(sealed.key), "parts": parts})
     answer = house.open(agency, "fw1." + base64url(written.encode()))
 
-    # A category too many is no reason to keep the others back.
+    # An unknown category does not keep the others closed.
     if answer.status_code != 200 or place != "category":
         assert (answer.status_code, answer.content) == (404, house.open(agency, NEVER).content)
     settled(house, person, 1)
     assert text == "" or json.dumps(text)[1:-1] not in json.dumps(
-        [line.detail for line in house.ledger(person)], default=str
+        [entry.detail for entry in house.ledger(person)], default=str
     )
 
 
-def test_a_box_from_a_later_epoch_than_the_database_knows_waits_for_it(own_house: House) -> None:
-    """A replica that lags, or a database brought back from a copy: to decide on it could revive what has ended."""
+def test_envelope_from_later_epoch_returns_503(own_house: House) -> None:
+    """The database may be a lagging replica or a restored backup; a decision on it could revive an ended grant."""
     agency, stranger = own_house.agency(), own_house.agency()
     person = own_house.person()
     name = own_house.allow(person, agency)
@@ -291,29 +291,29 @@ def test_a_box_from_a_later_epoch_than_the_database_knows_waits_for_it(own_house
     assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
     assert "Aspen" not in answer.text
     assert settled(own_house, person, 2) == before
-    # But whoever the grant is not for learns nothing from a number it made up.
+    # Another agency learns nothing from a forged epoch.
     foreign, never = own_house.open(stranger, envelope), own_house.open(stranger, NEVER)
     assert (foreign.status_code, foreign.content) == (404, never.content)
 
 
 @pytest.mark.parametrize("closing", CLOSINGS)
-def test_with_a_made_up_epoch_nobody_counts_her_changes_of_mind_unseen(own_house: House, closing: str) -> None:
-    """Otherwise an agency whose grant has ended could tell at any moment whether she has just changed something."""
+def test_forged_epoch_returns_404_and_is_recorded(own_house: House, closing: str) -> None:
+    """Otherwise an agency whose grant has ended could count her later changes by probing epochs."""
     agency, person = own_house.agency(), own_house.person()
     name = own_house.allow(person, agency, days=1)
-    box = read(own_house.envelope(name))
+    sealed = read(own_house.envelope(name))
     CLOSINGS[closing](Given(own_house, agency, person, name))
     agency = renewed(own_house, agency)
     never = own_house.open(agency, NEVER)
 
     for epoch in (own_house.epoch(person) + 1, 10**30):
         before = len(own_house.rows(ledger_entry))
-        forged = own_house.open(agency, write(replace(box, header=replace(box.header, epoch=epoch))))
+        forged = own_house.open(agency, write(replace(sealed, header=replace(sealed.header, epoch=epoch))))
         assert (forged.status_code, forged.content) == (404, never.content)
         assert "opening.refused" in [row.kind for row in own_house.rows(ledger_entry)[before:]]
 
 
-def test_a_suspended_agency_and_a_stranger_learn_nothing_about_a_box(house: House) -> None:
+def test_opening_by_suspended_returns_403_and_by_anonymous_401(house: House) -> None:
     agency, person = house.agency(), house.person()
     envelope = house.envelope(house.allow(person, agency))
     change_standing(house.context, agency.id, agency.sector, "suspended", 2)
@@ -324,9 +324,7 @@ def test_a_suspended_agency_and_a_stranger_learn_nothing_about_a_box(house: Hous
     assert naked.status_code == 401
 
 
-def test_an_opening_that_breaks_off_is_recorded_and_holds_nobody_still(
-    house: House, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_failed_opening_is_recorded_and_releases_lock(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     agency, person = house.agency(), house.person()
     name = house.allow(person, agency)
     envelope = house.envelope(name)
@@ -341,7 +339,7 @@ def test_an_opening_that_breaks_off_is_recorded_and_holds_nobody_still(
     grants.revoke_grant(house.context, person.subject, name)
 
 
-def test_a_lock_goes_even_when_the_outcome_cannot_be_recorded(own_house: House) -> None:
+def test_unrecorded_outcome_still_releases_lock(own_house: House) -> None:
     house, agency = own_house, own_house.agency()
     person = house.person()
     name = house.allow(person, agency)
@@ -354,11 +352,11 @@ def test_a_lock_goes_even_when_the_outcome_cannot_be_recorded(own_house: House) 
     assert kinds[-3:] == ["opening.intended", "grant.ended", "key.destroyed"], "an intent without an outcome stays"
 
 
-def settled(house: House, person: Person, lines: int) -> list[Any]:
-    """Her newest lines, once no opening is under way: an outcome is recorded just after its answer has arrived."""
+def settled(house: House, person: Person, number: int) -> list[Any]:
+    """Wait until no opening is under way, because an outcome is recorded just after its answer; return her newest entries."""
     with house.context.locks.changing(person.subject):
         pass
-    return house.ledger(person)[-lines:]
+    return house.ledger(person)[-number:]
 
 
 def forbid(house: House, person: Person, rule: Rule) -> None:
@@ -366,7 +364,7 @@ def forbid(house: House, person: Person, rule: Rule) -> None:
 
 
 def renewed(house: House, agency: Agency) -> Agency:
-    """The agency with a token of this hour."""
+    """Return the agency with a fresh token."""
     return replace(agency, token=house.signer.token(agency.id, agency.key))
 
 

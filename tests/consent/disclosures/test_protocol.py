@@ -1,4 +1,4 @@
-"""Every order of the opening protocol's steps is explored; each weaker protocol has a counter-example, ours has none."""
+"""Explores every order of the steps of the opening protocol: each weaker protocol has a counter-example, ours has none."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -18,7 +18,7 @@ from services.consent.ledger.entries import Entry
 from services.consent.locks import SubjectLocks
 from tests.support.consent import House
 from tests.support.hubs import eventually
-from tests.support.protocol import Protocol, State, explore
+from tests.support.protocol_model import Protocol, State, explore
 
 SENDS = ("send", "send the rest")
 OURS = ("lock", "decide for that grant", "commit the intent", *SENDS, "commit the outcome", "unlock")
@@ -73,12 +73,12 @@ BROKEN: dict[str, tuple[Protocol, list[str]]] = {
 
 
 @pytest.mark.parametrize("name", BROKEN)
-def test_a_weaker_protocol_leaks(name: str) -> None:
+def test_weaker_protocol_has_counter_example(name: str) -> None:
     protocol, expected = BROKEN[name]
     found = explore(protocol).counter_example
     assert found is not None
 
-    # Of several shortest ways the explorer finds one; that it is as short and made of the same steps is what is promised.
+    # The explorer returns one of several shortest counter-examples: its length and its steps are fixed, their order is not.
     assert len(found) == len(expected)
     assert sorted(found) == sorted(expected)
     assert found[-1] == expected[-1]
@@ -101,22 +101,22 @@ def sent(state: State) -> bool:
 
 
 @pytest.mark.parametrize("missing", ["lock", "decide for that grant", "commit the intent"])
-def test_no_step_of_ours_can_be_left_out(missing: str) -> None:
+def test_protocol_without_one_step_has_counter_example(missing: str) -> None:
     steps = tuple(step for step in OURS if step != missing)
 
     assert explore(Protocol(steps, crashes=True)).counter_example is not None
 
 
 @pytest.mark.parametrize(("one", "two"), [(1, 0), (3, 2), (3, 1), (6, 4), (6, 3)])
-def test_no_two_steps_of_ours_can_change_places(one: int, two: int) -> None:
+def test_protocol_with_moved_step_has_counter_example(one: int, two: int) -> None:
     steps = list(OURS)
     steps.insert(two, steps.pop(one))
 
     assert explore(Protocol(tuple(steps), crashes=True)).counter_example is not None
 
 
-class Watching:
-    """The locks, with a note of when they are taken and let go."""
+class RecordingLocks:
+    """Locks that record when they are taken and released."""
 
     def __init__(self, locks: SubjectLocks, taken: list[str]) -> None:
         self._locks, self._taken = locks, taken
@@ -129,8 +129,8 @@ class Watching:
         self._taken.append("unlock")
 
 
-def test_the_code_takes_the_steps_that_were_explored(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
-    # An opening of a test before may still be ending, in a thread of the house.
+def test_code_takes_the_explored_steps(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    # An opening of an earlier test may still be ending in a thread of the shared service.
     eventually(lambda: openings._places._value == openings.AT_ONCE)
     taken: list[str] = []
     append, decide, transaction = ledger.append, domain.decide, engine.transaction_on
@@ -158,10 +158,10 @@ def test_the_code_takes_the_steps_that_were_explored(house: House, monkeypatch: 
     agency, person = house.agency(), house.person()
     envelope = house.envelope(house.allow(person, agency))
     written.clear()
-    watched = replace(house.context, locks=Watching(house.context.locks, taken))  # type: ignore[arg-type]  # no change is made
+    watched = replace(house.context, locks=RecordingLocks(house.context.locks, taken))  # type: ignore[arg-type]  # no change is made
     opening = begin_opening(watched, agency.id, envelope)
     response = OpeningResponse(opening)
-    taken.extend(SENDS)  # from here on bytes may leave, and nothing has left before
+    taken.extend(SENDS)  # bytes may leave from here on, and none has left before
     opening.finish("delivered")
 
     assert response.body == opening.content

@@ -1,7 +1,7 @@
-"""Agencies open in a loop while she takes back: judged from outside, by the kernel's arrival time of every byte.
+"""Agencies open in a loop while the survivor revokes; the kernel's arrival time of every byte decides who came first.
 
-Real processes, real sockets, PostgreSQL. Whoever is told "revoked" may rely on it: no byte under that grant arrives later
-than the first byte of that answer. The same without the locks must fail, or this judge would be blind.
+It uses real processes, real sockets and PostgreSQL. No byte under a grant may arrive after the first byte of the answer to
+its revocation. Without the locks the race must show violations; otherwise this test could not find any.
 """
 
 import json
@@ -26,27 +26,27 @@ from services.consent import main as consent
 from services.consent.context import Context
 from services.consent.handlers.grants import grants
 from services.consent.handlers.grants.grants import Wish
-from tests.support.arrivals import ClientConnection, request
 from tests.support.consent import Agency, TokenSigner, join, open_session, register, sealed
 from tests.support.consent_processes import own_context, serving
+from tests.support.raw_http import ClientConnection, request
 
 pytestmark = pytest.mark.slow
 CLIENTS = 8
-# A thousand are what is promised of a release; each test run plays a part of them, or it would take minutes.
+# A release is tested with a thousand rounds; each test run takes a part of them, to save minutes.
 ROUNDS, ROUNDS_IN_SOAK = 250, 1000
 ROUNDS_WITHOUT_LOCKS = 150
 ROUNDS_IN_ONE_PROCESS = 60
 PROCESSES = 2
 GRANTS_EACH = 20
 PATH = "/consent/v1/openings"
-# Between a page of text and about as much as one event may carry.
+# Characters: from a page of text to about the limit of one event.
 SIZES = [4_000] * 6 + [30_000] * 3 + [90_000]
 LONGEST_WAIT = 0.012
 
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """One opening as its client saw it; times in nanoseconds, `last` by the kernel."""
+    """One opening as its client saw it; times in nanoseconds, `last` is the kernel's."""
 
     round: int
     asked: int
@@ -56,7 +56,7 @@ class Opened:
 
 @dataclass(slots=True)
 class Round:
-    """A grant that will be taken back: what opens it, what revokes it, and when both ends happened."""
+    """A grant to be revoked: the body that opens under it, the cookie that revokes it, and the times of the revocation."""
 
     grant: UUID
     body: bytes
@@ -68,7 +68,7 @@ class Round:
 
 @dataclass(slots=True)
 class Race:
-    """The rounds, the one that is on, and what the clients have seen."""
+    """The rounds, the number of the current one, and the openings that the clients saw."""
 
     rounds: Sequence[Round]
     now: int = 0
@@ -76,15 +76,15 @@ class Race:
     seen: list[Opened] = field(default_factory=list)
 
     def violations(self) -> list[Opened]:
-        """Openings of which a byte arrived after she was told that the grant had ended."""
+        """Return the openings of which a byte arrived after the answer to the revocation."""
         return [one for one in self.seen if one.status == 200 and one.last > self.rounds[one.round].answered]
 
     def caught_in_flight(self) -> int:
-        """Rounds in which some opening was under way when the revocation was asked for."""
+        """Return the number of rounds in which an opening was under way when the revocation was requested."""
         return len({one.round for one in self.seen if one.asked < self.rounds[one.round].asked < one.last})
 
     def told(self) -> str:
-        """The race in one line."""
+        """Return a summary of the race."""
         opened = sum(one.status == 200 for one in self.seen)
         torn = {one.round for one in self.violations()}
         return (
@@ -94,17 +94,13 @@ class Race:
 
 
 @pytest.mark.backend("postgresql")
-def test_no_byte_of_a_revoked_grant_arrives_after_the_answer_to_the_revocation(
-    postgres_server: PostgresServer, tmp_path: Path
-) -> None:
+def test_no_byte_arrives_after_revocation_is_answered(postgres_server: PostgresServer, tmp_path: Path) -> None:
     check(run_race(postgres_server, tmp_path, ROUNDS))
 
 
 @pytest.mark.soak
 @pytest.mark.backend("postgresql")
-def test_no_byte_of_a_revoked_grant_arrives_late_in_a_thousand_rounds(
-    postgres_server: PostgresServer, tmp_path: Path
-) -> None:
+def test_no_byte_arrives_late_in_a_thousand_rounds(postgres_server: PostgresServer, tmp_path: Path) -> None:
     check(run_race(postgres_server, tmp_path, ROUNDS_IN_SOAK))
 
 
@@ -116,9 +112,7 @@ def check(race: Race) -> None:
 
 
 @pytest.mark.backend("postgresql")
-def test_without_the_locks_bytes_of_revoked_grants_do_arrive_late(
-    postgres_server: PostgresServer, tmp_path: Path
-) -> None:
+def test_without_locks_bytes_arrive_after_revocation(postgres_server: PostgresServer, tmp_path: Path) -> None:
     race = run_race(postgres_server, tmp_path, ROUNDS_WITHOUT_LOCKS, "--without-locks")
     print(f"without locks: {race.told()}")
 
@@ -126,25 +120,25 @@ def test_without_the_locks_bytes_of_revoked_grants_do_arrive_late(
 
 
 @pytest.mark.backend("sqlite")
-def test_the_embedded_hub_keeps_the_same_promise(tmp_path: Path) -> None:
+def test_embedded_hub_sends_no_byte_after_revocation(tmp_path: Path) -> None:
     listener = listen(0)
     settings = Settings(data=tmp_path, public_url=origin(listener))
     signer = TokenSigner(settings.token_issuer, SystemClock())
     service = consent.build(settings, TokenKeys(keys=signer.public))
     upgrade(consent.NAME, service.database)
-    door = BackgroundServer(ByPrefix(dict.fromkeys(service.prefixes, service.app)), listener)
-    door.start()
+    server = BackgroundServer(ByPrefix(dict.fromkeys(service.prefixes, service.app)), listener)
+    server.start()
     try:
         context: Context = service.app.state.context  # type: ignore[attr-defined]
         race = race_between(context, signer, [listener.getsockname()[1]], ROUNDS_IN_ONE_PROCESS)
     finally:
-        door.stop()
+        server.stop()
         service.close()
     check(race)
 
 
 def run_race(postgres: PostgresServer, folder: Path, rounds: int, *options: str) -> Race:
-    """Several processes of the consent API, and clients that divide themselves among them."""
+    """Run a race between several processes of the consent API and clients spread over them."""
     settings = Settings(database_url=postgres.empty_database(), data=folder)
     signer = TokenSigner(settings.token_issuer, SystemClock())
     with serving(settings, signer, PROCESSES, options) as processes, own_context(settings, signer) as context:
@@ -152,7 +146,7 @@ def run_race(postgres: PostgresServer, folder: Path, rounds: int, *options: str)
 
 
 def race_between(context: Context, signer: TokenSigner, ports: Sequence[int], rounds: int) -> Race:
-    """Let clients open, round after round, each round's grant until it is revoked at a random moment."""
+    """Let clients open under each round's grant until it is revoked at a random moment; return the race."""
     agency = join(context, signer, "housing")
     race = Race(prepare(context, agency, rounds))
     clients = [
@@ -171,14 +165,14 @@ def race_between(context: Context, signer: TokenSigner, ports: Sequence[int], ro
 
 
 def prepare(context: Context, agency: Agency, rounds: int) -> list[Round]:
-    """Survivors with several grants each, and a sealed box under every grant."""
+    """Return the rounds: survivors with several grants each, and an envelope under each grant."""
     made: list[Round] = []
     sizes = Random(1)  # noqa: S311 - nothing here is a secret
     while len(made) < rounds:
         person = register(context, agency.id)
         cookie = open_session(context, person.subject)
         for number in range(min(GRANTS_EACH, rounds - len(made))):
-            # Each for one day longer, since the same grant given twice is one grant.
+            # Each grant lasts one day longer, because an equal grant given twice is one grant.
             wish = Wish(agency.id, "referral", ["summary", "housing", "safety"], number + 1)
             grant = grants.give_grant(context, person.subject, wish)
             parts = {
@@ -192,30 +186,30 @@ def prepare(context: Context, agency: Agency, rounds: int) -> list[Round]:
 
 
 def holder(agency: Agency, signer: TokenSigner) -> Agency:
-    """One more client of the agency, with a key and a token of its own."""
+    """Return another client of the agency, with its own key and token."""
     key = new_key()
     return Agency(agency.id, agency.sector, agency.clock, key, signer.token(agency.id, key))
 
 
 def open_in_a_loop(race: Race, client: Agency, port: int, number: int) -> None:
-    """Open the present round's box again and again; now and then the next one's, of the same survivor."""
-    line, url = ClientConnection(port), f"http://127.0.0.1:{port}{PATH}"
+    """Open the envelope of the current round again and again, and sometimes that of the next round."""
+    connection, url = ClientConnection(port), f"http://127.0.0.1:{port}{PATH}"
     ahead = Random(number)  # noqa: S311 - nothing here is a secret
     while not race.over:
         place = min(race.now + (ahead.random() < 0.2), len(race.rounds) - 1)
         one = race.rounds[place]
         message = request("POST", PATH, client.headers("POST", url), one.body)
         asked = time.time_ns()
-        answer = line.ask(message)
+        answer = connection.ask(message)
         race.seen.append(Opened(place, asked, answer.status, answer.last))
         if answer.status == 200:
             one.opened.set()
-    line.close()
+    connection.close()
 
 
 def revoke_round_by_round(race: Race, ports: Sequence[int]) -> None:
-    """Take each round's grant back, shortly after somebody could open it, at either process in turn."""
-    lines = [ClientConnection(port) for port in ports]
+    """Revoke the grant of each round shortly after it was opened, at the processes in turn."""
+    connections = [ClientConnection(port) for port in ports]
     moments = Random(2)  # noqa: S311 - nothing here is a secret
     for number, one in enumerate(race.rounds):
         race.now = number
@@ -223,8 +217,8 @@ def revoke_round_by_round(race: Race, ports: Sequence[int]) -> None:
         time.sleep(moments.uniform(0, LONGEST_WAIT))
         message = request("DELETE", f"/my/v1/grants/{one.grant}", {"cookie": f"s={one.cookie}"})
         one.asked = time.time_ns()
-        answer = lines[number % len(lines)].ask(message)
+        answer = connections[number % len(connections)].ask(message)
         assert answer.status == 204, answer
         one.answered = answer.first
-    for line in lines:
-        line.close()
+    for connection in connections:
+        connection.close()

@@ -19,7 +19,7 @@ from services.consent.models import grant
 from services.consent.models_paperwork import waiting_grant
 from services.consent.store import subjects
 from tests.support.consent import Agency, House, Person
-from tests.support.receiver import catch_up
+from tests.support.notice_receiver import catch_up
 
 SECOND_LOOKS = "/consent/v1/second-looks"
 

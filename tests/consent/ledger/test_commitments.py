@@ -1,4 +1,4 @@
-"""A line is kept in two halves: one says nothing, and the other opens only by her key and only for its own leaf."""
+"""An entry has two halves: commitments that reveal nothing, and a sealed record that needs her key and the same leaf."""
 
 import json
 import os
@@ -21,7 +21,7 @@ RECORD = Record("2026-01-01T12:00:00.000000+00:00", "opening.delivered", "agency
 KEY = os.urandom(32)
 
 
-def test_the_sealed_half_gives_the_record_and_the_salt_that_opens_the_leaf() -> None:
+def test_sealed_half_yields_record_and_salt_of_leaf() -> None:
     halves = sealed_record(RECORD, KEY)
     record, salt = opened_record(halves, KEY)
 
@@ -29,14 +29,14 @@ def test_the_sealed_half_gives_the_record_and_the_salt_that_opens_the_leaf() -> 
     assert committed_leaf(record, salt) == halves.leaf == leaf_shown(shown(record, salt))
 
 
-def test_neither_half_shows_anything() -> None:
+def test_neither_half_reveals_record() -> None:
     halves = sealed_record(RECORD, KEY)
     for text in (b"2026", b"opening", b"agency-x", b"grant"):
         assert text not in halves.leaf
         assert text not in (halves.sealed or b"")
 
 
-def test_another_key_another_leaf_and_damage_do_not_open() -> None:
+def test_wrong_key_wrong_leaf_and_damage_raise_invalid_tag() -> None:
     halves, other = sealed_record(RECORD, KEY), sealed_record(RECORD, KEY)
     sealed = halves.sealed or b""
     wrong = [
@@ -51,23 +51,23 @@ def test_another_key_another_leaf_and_damage_do_not_open() -> None:
             opened_record(damaged, key)
 
 
-def test_equal_members_have_unlike_commitments() -> None:
-    """One may be shown with a salt of its own: it must not open another."""
+def test_equal_members_have_different_commitments() -> None:
+    """Showing one member must not reveal an equal one."""
     leaf = json.loads(committed_leaf(Record("same", "same", "same", {}), bytes(32)))
     assert len(set(leaf.values())) == len(leaf) == 4
 
 
-def test_without_a_key_only_the_commitments_are_kept() -> None:
+def test_sealing_without_key_keeps_only_commitments() -> None:
     halves = sealed_record(RECORD, None)
     assert halves.sealed is None
     assert sorted(json.loads(halves.leaf)) == ["agency", "at", "detail", "kind"]
 
 
-def test_a_line_about_nobody_is_public_as_it_is() -> None:
+def test_entry_without_subject_is_public() -> None:
     assert json.loads(public_leaf(Record("t", "keys.rotated", None, {"number": 2})))["detail"] == {"number": 2}
 
 
-@pytest.mark.parametrize("line", [{}, {"at": "t"}, {**shown(RECORD, KEY), "salt": None}])
-def test_what_is_not_a_line_with_its_salt_is_told_as_such(line: dict[str, object]) -> None:
+@pytest.mark.parametrize("entry", [{}, {"at": "t"}, {**shown(RECORD, KEY), "salt": None}])
+def test_malformed_entry_raises_value_error(entry: dict[str, object]) -> None:
     with pytest.raises(ValueError, match="not a line"):
-        leaf_shown(line)
+        leaf_shown(entry)

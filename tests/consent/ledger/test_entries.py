@@ -1,4 +1,4 @@
-"""No log, no act: every act and its line are one commit, lines have no gaps, and they say codes and ids only."""
+"""Each act and its ledger entry are one commit; entries have no gaps and hold only codes and ids."""
 
 import json
 from collections.abc import Callable
@@ -27,7 +27,7 @@ from tests.support.clocks import NOON
 from tests.support.consent import Agency, House, Person, forgetful_client, without_ledger
 
 
-def test_the_tree_has_no_gap_however_many_write_at_once(own_house: House) -> None:
+def test_concurrent_writers_leave_no_gap_in_tree(own_house: House) -> None:
     house, agency = own_house, own_house.agency()
     people = [house.person(agency) for _ in range(6)]
 
@@ -36,7 +36,7 @@ def test_the_tree_has_no_gap_however_many_write_at_once(own_house: House) -> Non
             name = house.allow(person, agency, days=number + 1)
             house.open(agency, house.envelope(name))
             grants.revoke_grant(house.context, person.subject, name)
-            with pytest.raises(Problem):  # a line that goes with its act
+            with pytest.raises(Problem):  # the entry is rolled back with its act
                 house.allow(person, agency, "everything")
             publish.publish(house.context)
 
@@ -45,16 +45,16 @@ def test_the_tree_has_no_gap_however_many_write_at_once(own_house: House) -> Non
             done.result(60)
     publish.publish(house.context)
     rows = house.rows(ledger_entry)
-    # Registered; and four times: given, intended, delivered, ended, key destroyed.
+    # One entry for the registration, and four times: given, intended, delivered, ended, key destroyed.
     assert len(rows) == 6 * (1 + 4 * 5)
     assert sorted(row.leaf_index for row in rows) == list(range(len(rows)))
     assert house.rows(ledger_head)[0].size == len(rows)
     for person in people:
-        lines = house.ledger(person)
-        assert [line.leaf_index for line in lines] == sorted(line.leaf_index or 0 for line in lines)
+        indices = [entry.leaf_index for entry in house.ledger(person)]
+        assert indices == sorted(index or 0 for index in indices)
 
 
-def test_the_lines_of_one_act_have_positions_in_a_row_however_many_write_at_once(own_house: House) -> None:
+def test_entries_of_one_append_have_consecutive_positions(own_house: House) -> None:
     context, now = own_house.context, own_house.clock.now()
 
     def write(number: int) -> list[int]:
@@ -71,12 +71,12 @@ def test_the_lines_of_one_act_have_positions_in_a_row_however_many_write_at_once
     for number, mine in enumerate(firsts):
         for first in mine:
             told = [rows[first + place] for place in range(1 + number % 5)]
-            assert [(line["kind"], line["detail"]["place"]) for line in told] == [
+            assert [(leaf["kind"], leaf["detail"]["place"]) for leaf in told] == [
                 (f"sample.{number}", place) for place in range(1 + number % 5)
             ]
 
 
-def test_a_persons_lines_stand_in_the_order_of_her_acts(house: House) -> None:
+def test_entries_of_survivor_follow_order_of_acts(house: House) -> None:
     agency, person = house.agency(), house.person()
     name = house.allow(person, agency)
     house.open(agency, house.envelope(name))
@@ -95,11 +95,11 @@ def test_a_persons_lines_stand_in_the_order_of_her_acts(house: House) -> None:
     assert house.kinds(person) == kinds
 
 
-def test_lines_hold_codes_and_ids_only(house: House) -> None:
+def test_entries_hold_codes_and_ids_only(house: House) -> None:
     agency, person = house.agency(), house.person()
-    words = "Sample Aspen likes the window seat."
+    note = "Sample Aspen likes the window seat."
     name = house.allow(person, agency)
-    house.open(agency, house.envelope(name, {"summary": {"text": words}}))
+    house.open(agency, house.envelope(name, {"summary": {"text": note}}))
 
     kept = repr(house.ledger(person)) + repr(house.rows(ledger_entry, ledger_entry.c.subject_id == person.subject))
     assert "Aspen" not in kept
@@ -108,7 +108,7 @@ def test_lines_hold_codes_and_ids_only(house: House) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """Somebody with one of everything, made while the ledger still worked."""
+    """A survivor with a grant, a restriction, two requests and a link code, made while the ledger works."""
 
     house: House
     agency: Agency
@@ -178,7 +178,7 @@ def scene(own_house: House) -> Scene:
     )
 
 
-def test_without_its_line_no_act_happens(scene: Scene) -> None:
+def test_act_without_ledger_entry_is_rolled_back(scene: Scene) -> None:
     before = everything(scene.house)
     with without_ledger(scene.house):
         for act in ACTS.values():
@@ -193,7 +193,7 @@ def test_without_its_line_no_act_happens(scene: Scene) -> None:
         before = after
 
 
-def test_without_its_line_no_byte_is_opened(scene: Scene) -> None:
+def test_opening_without_ledger_entry_sends_no_byte(scene: Scene) -> None:
     house = scene.house
     envelope = house.envelope(scene.grant, {"summary": {"text": "the window seat"}})
     grants.lift_restriction(house.context, scene.person.subject, scene.restriction)
@@ -202,14 +202,14 @@ def test_without_its_line_no_byte_is_opened(scene: Scene) -> None:
 
     assert answer.status_code in {500, 503}
     assert "window" not in answer.text
-    # And nobody waits for the lock of the opening that failed (whose connection the server has closed).
+    # The failed opening has released its lock (and the server has closed its connection).
     house.http.close()
     house.http = forgetful_client()
     assert house.open(scene.agency, envelope).status_code == 200
     grants.revoke_grant(house.context, scene.person.subject, scene.grant)
 
 
-def test_beginning_twice_keeps_the_ledger(own_house: House) -> None:
+def test_beginning_twice_keeps_ledger(own_house: House) -> None:
     person = own_house.person()
     with own_house.context.database.transaction() as connection:
         ledger.begin(connection)
@@ -222,5 +222,5 @@ def test_beginning_twice_keeps_the_ledger(own_house: House) -> None:
 
 
 def everything(house: House) -> dict[str, list[Any]]:
-    """Every row of every table."""
+    """Return every row of every table."""
     return {table.name: house.rows(table) for table in metadata.sorted_tables}

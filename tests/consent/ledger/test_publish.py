@@ -1,4 +1,4 @@
-"""The ledger's tree: whole, growing only, served as C2SP says, and saying nothing about anybody."""
+"""The published tree is complete, append-only and served as C2SP specifies; its leaves reveal nothing about survivors."""
 
 import json
 from concurrent.futures import ThreadPoolExecutor
@@ -20,13 +20,13 @@ from services.consent.ledger import entries as ledger
 from services.consent.ledger.entries import Entry
 from services.consent.main import build_context
 from services.consent.models import ledger_checkpoint, ledger_entry, ledger_head, ledger_tile
-from tests.support import tlog
+from tests.support import transparency_log_client as tlog
 from tests.support.consent import Agency, House, Person
 
 PREFIX = "/consent/v1/ledger/"
 
 
-def test_a_client_written_from_the_texts_reads_the_whole_log(own_house: House) -> None:
+def test_independent_client_reads_whole_log(own_house: House) -> None:
     record(own_house, 700)
     for _ in range(3):
         record(own_house, 23)
@@ -37,7 +37,7 @@ def test_a_client_written_from_the_texts_reads_the_whole_log(own_house: House) -
     assert head.origin == own_house.url.partition("://")[2] + "/consent/v1/ledger"
 
 
-def test_the_ledger_keeps_its_name_wherever_the_hub_moves_until_it_is_given_another(own_house: House) -> None:
+def test_ledger_origin_survives_new_url_and_changes_by_setting(own_house: House) -> None:
     moved = own_house.service.settings.model_copy(update={"public_url": "http://127.0.0.1:1"})
     for settings, name in (
         (moved, own_house.context.ledger_key.origin),
@@ -49,7 +49,7 @@ def test_the_ledger_keeps_its_name_wherever_the_hub_moves_until_it_is_given_anot
 
 
 @pytest.mark.slow
-def test_ten_thousand_entries_from_many_writers_are_one_tree(own_house: House) -> None:
+def test_ten_thousand_concurrent_entries_form_one_tree(own_house: House) -> None:
     def write(_: int) -> None:
         for _ in range(25):
             record(own_house, 50)
@@ -68,7 +68,7 @@ def test_ten_thousand_entries_from_many_writers_are_one_tree(own_house: House) -
     assert {row.leaf_index: row.leaf for row in rows} == dict(enumerate(entries))
 
 
-def test_every_checkpoint_that_was_ever_signed_is_the_beginning_of_the_next(own_house: House) -> None:
+def test_each_checkpoint_is_prefix_of_the_next(own_house: House) -> None:
     notes = []
     for number in (1, 2, 255, 300, 5):
         record(own_house, number)
@@ -82,7 +82,7 @@ def test_every_checkpoint_that_was_ever_signed_is_the_beginning_of_the_next(own_
     assert [head.root for head in heads] == [tlog.tree_hash(leaves[: head.size]) for head in heads]
 
 
-def test_lines_without_an_act_are_not_in_the_tree_and_lines_of_acts_all_are(own_house: House) -> None:
+def test_tree_holds_committed_entries_only(own_house: House) -> None:
     class Undone(Exception):
         pass
 
@@ -99,7 +99,7 @@ def test_lines_without_an_act_are_not_in_the_tree_and_lines_of_acts_all_are(own_
     assert own_house.rows(ledger_head)[0].size == 6
 
 
-def test_signing_stops_when_the_tree_is_no_longer_the_one_that_was_signed(own_house: House) -> None:
+def test_changed_tree_is_not_signed(own_house: House) -> None:
     record(own_house, 5)
     publish.publish(own_house.context)
     with own_house.context.database.transaction() as connection:
@@ -112,7 +112,7 @@ def test_signing_stops_when_the_tree_is_no_longer_the_one_that_was_signed(own_ho
     assert [row.size for row in own_house.rows(ledger_checkpoint)] == [5]
 
 
-def test_a_ledger_that_was_set_back_is_not_signed(own_house: House) -> None:
+def test_shortened_ledger_is_not_signed(own_house: House) -> None:
     record(own_house, 5)
     publish.publish(own_house.context)
     with own_house.context.database.transaction() as connection:
@@ -124,7 +124,7 @@ def test_a_ledger_that_was_set_back_is_not_signed(own_house: House) -> None:
         publish.publish(own_house.context)
 
 
-def test_a_leaf_says_nothing_about_anybody(house: House) -> None:
+def test_leaf_reveals_nothing_about_survivor(house: House) -> None:
     agency, person = house.agency(), house.person()
     name = house.allow(person, agency)
     grants.revoke_grant(house.context, person.subject, name)
@@ -132,11 +132,11 @@ def test_a_leaf_says_nothing_about_anybody(house: House) -> None:
     leaves = b"".join(row.leaf for row in house.rows(ledger_entry, ledger_entry.c.subject_id == person.subject))
     for secret in (agency.id, str(name), str(person.subject), person.subject.hex, person.ppid, "grant.", "summary"):
         assert secret.encode() not in leaves
-    times = [line.at.isoformat() for line in house.ledger(person)]
+    times = [entry.at.isoformat() for entry in house.ledger(person)]
     assert not any(time.encode() in leaves for time in times)
 
 
-def test_equal_lines_have_unlike_leaves(house: House) -> None:
+def test_equal_entries_have_different_leaves(house: House) -> None:
     person = house.person()
     for _ in range(10):
         grants.pause(house.context, person.subject)
@@ -148,7 +148,7 @@ def test_equal_lines_have_unlike_leaves(house: House) -> None:
     assert len(set(parts)) == len(parts) == 4 * 11
 
 
-def test_after_erasing_the_tree_still_verifies_and_no_line_can_be_read_or_tied_to_her(own_house: House) -> None:
+def test_erasure_keeps_tree_valid_and_entries_unreadable(own_house: House) -> None:
     house, agency = own_house, own_house.agency()
     person, other = house.person(agency), house.person(agency)
     envelope = house.envelope(house.allow(person, agency))
@@ -167,7 +167,7 @@ def test_after_erasing_the_tree_still_verifies_and_no_line_can_be_read_or_tied_t
         assert ledger.about(connection, person.subject, None, 100) == []
     rows = house.rows(ledger_entry)
     assert {row.subject_id for row in rows if row.subject_id} == {other.subject}
-    assert [row.kind for row in rows if row.sealed] == [line.kind for line in house.ledger(other)]
+    assert [row.kind for row in rows if row.sealed] == [entry.kind for entry in house.ledger(other)]
     assert rows[-1].kind == "opening.refused"
 
 
@@ -175,7 +175,7 @@ def test_after_erasing_the_tree_still_verifies_and_no_line_can_be_read_or_tied_t
     "path",
     ["tile/0/000", "tile/0/000.p/6", "tile/1/000.p/1", "tile/entries/000.p/6", "tile/64/000", "tile/0/0", "tile/x"],
 )
-def test_what_is_not_there_yet_is_not_served(own_house: House, path: str) -> None:
+def test_unavailable_tile_returns_404(own_house: House, path: str) -> None:
     record(own_house, 5)
     publish.publish(own_house.context)
 
@@ -183,7 +183,7 @@ def test_what_is_not_there_yet_is_not_served(own_house: House, path: str) -> Non
     assert len(fetch(own_house, "tile/0/000.p/5")) == 5 * 32
 
 
-def test_tiles_may_be_kept_for_ever_and_checkpoints_for_a_moment(house: House) -> None:
+def test_tiles_are_cached_for_ever_and_checkpoints_briefly(house: House) -> None:
     house.person()
     publish.publish(house.context)
     headers = {name: house.http.get(house.url + PREFIX + name).headers for name in ("checkpoint", "tile/0/000.p/1")}
@@ -194,7 +194,7 @@ def test_tiles_may_be_kept_for_ever_and_checkpoints_for_a_moment(house: House) -
     assert headers["tile/0/000.p/1"]["content-type"] == "application/octet-stream"
 
 
-def test_checkpoints_that_nobody_will_cosign_any_more_are_forgotten(own_house: House) -> None:
+def test_old_uncosigned_checkpoints_are_deleted(own_house: House) -> None:
     witness, agency = Witness("w1.example"), own_house.agency()
     for _ in range(4):
         record(own_house, 1)
@@ -206,12 +206,12 @@ def test_checkpoints_that_nobody_will_cosign_any_more_are_forgotten(own_house: H
     record(own_house, 1)
     publish.publish(own_house.context)
 
-    # Cosigning put the witness's key into the ledger, as a line of its own.
+    # Cosigning added an entry with the key of the witness.
     assert [row.size for row in own_house.rows(ledger_checkpoint)] == [2, 6]
 
 
 class Witness:
-    """An agency's cosigner."""
+    """A witness of an agency: it cosigns checkpoints."""
 
     def __init__(self, name: str) -> None:
         self.name, self.key = name, Ed25519PrivateKey.generate()
@@ -231,7 +231,7 @@ class Witness:
         return house.call(agency, PREFIX + "cosignatures", body)
 
 
-def test_what_an_agency_has_cosigned_is_served_with_its_cosignature(own_house: House) -> None:
+def test_cosigned_checkpoint_is_served_with_cosignatures(own_house: House) -> None:
     house, agency, witness = own_house, own_house.agency(), Witness("w1.example/a")
     record(house, 3)
     publish.publish(house.context)
@@ -253,10 +253,10 @@ def test_what_an_agency_has_cosigned_is_served_with_its_cosignature(own_house: H
     for each in (witness, second):
         assert tlog.cosigned_by(both, each.name, each.public)
     witnesses = [json.loads(row.leaf) for row in house.rows(ledger_entry) if row.kind == "witness.key"]
-    assert [line["detail"]["key"] for line in witnesses] == [witness.vkey, second.vkey]
+    assert [leaf["detail"]["key"] for leaf in witnesses] == [witness.vkey, second.vkey]
 
 
-def test_a_witness_never_goes_back(own_house: House) -> None:
+def test_cosigning_older_checkpoint_returns_409(own_house: House) -> None:
     house, agency, witness = own_house, own_house.agency(), Witness("w1.example")
     record(house, 3)
     publish.publish(house.context)
@@ -269,7 +269,7 @@ def test_a_witness_never_goes_back(own_house: House) -> None:
     assert (answer.status_code, answer.json()["size"]) == (409, 5)
 
 
-def test_a_cosignature_must_be_over_a_checkpoint_of_this_ledger_by_that_key_and_of_now(own_house: House) -> None:
+def test_invalid_cosignature_returns_400(own_house: House) -> None:
     house, agency, witness = own_house, own_house.agency(), Witness("w1.example")
     record(house, 3)
     publish.publish(house.context)
@@ -296,7 +296,7 @@ def test_a_cosignature_must_be_over_a_checkpoint_of_this_ledger_by_that_key_and_
     assert house.rows(ledger_checkpoint)[-1].size == 3
 
 
-def test_a_second_history_that_our_own_key_has_signed_is_told_as_such(own_house: House) -> None:
+def test_second_history_signed_by_own_key_returns_409(own_house: House) -> None:
     house, agency, witness = own_house, own_house.agency(), Witness("w1.example")
     record(house, 3)
     publish.publish(house.context)

@@ -1,4 +1,4 @@
-"""What she allowed and took back she can show to anybody, who can check it without the hub."""
+"""Receipts: a survivor can show each grant and its end to others, who can verify them without the hub."""
 
 import json
 from copy import deepcopy
@@ -28,7 +28,7 @@ def verify(house: House, folder: Path, document: Any, option: str = "--receipt")
     return CliRunner().invoke(main, ["ledger", "verify", "--key", key, option, str(path), "--json"])
 
 
-def test_a_grant_has_a_receipt_with_every_section_of_the_record(house: House) -> None:
+def test_grant_receipt_has_every_section_of_record(house: House) -> None:
     agency, person = house.agency(), house.person(language="fr")
     name = house.allow(person, agency, "summary", "housing", days=7)
     publish.publish(house.context)
@@ -59,7 +59,7 @@ def test_a_grant_has_a_receipt_with_every_section_of_the_record(house: House) ->
 
 
 @pytest.mark.parametrize("reason", ["revoked", "expired"])
-def test_its_end_has_a_receipt_as_well(house: House, tmp_path: Path, reason: str) -> None:
+def test_end_of_grant_has_receipt(house: House, tmp_path: Path, reason: str) -> None:
     agency, person = house.agency(), house.person()
     name = house.allow(person, agency, days=1)
     if reason == "revoked":
@@ -79,7 +79,7 @@ def test_its_end_has_a_receipt_as_well(house: House, tmp_path: Path, reason: str
     assert (told.exit_code, json.loads(told.output)) == (0, {"receipts": 2, "proven": 2})
 
 
-def test_a_receipt_is_signed_at_once_and_proven_when_the_ledger_has_taken_it_in(house: House, tmp_path: Path) -> None:
+def test_receipt_is_signed_at_once_and_proven_after_publishing(house: House, tmp_path: Path) -> None:
     person = house.person()
     name = house.allow(person, house.agency())
     first = ask(house, person, name).json()
@@ -94,7 +94,7 @@ def test_a_receipt_is_signed_at_once_and_proven_when_the_ledger_has_taken_it_in(
     assert verify(house, tmp_path, first).exit_code == 0, "and the first one stays good"
 
 
-def test_no_changed_receipt_is_believed(house: House, tmp_path: Path) -> None:
+def test_changed_receipt_fails_verification(house: House, tmp_path: Path) -> None:
     person = house.person()
     names = [house.allow(person, house.agency(), category) for category in ("summary", "health")]
     publish.publish(house.context)
@@ -127,8 +127,8 @@ def test_no_changed_receipt_is_believed(house: House, tmp_path: Path) -> None:
     assert verify(house, tmp_path, one).exit_code == 0
 
 
-def test_what_the_hub_signs_beyond_its_ledger_is_not_believed(house: House, tmp_path: Path) -> None:
-    """The signature of the ledger's key is not enough: the line must say the same."""
+def test_signed_receipt_that_differs_from_ledger_fails(house: House, tmp_path: Path) -> None:
+    """The signature of the ledger's key is not enough: the ledger entry must hold the same facts."""
     person = house.person()
     name = house.allow(person, house.agency())
     publish.publish(house.context)
@@ -140,7 +140,7 @@ def test_what_the_hub_signs_beyond_its_ledger_is_not_believed(house: House, tmp_
     assert verify(house, tmp_path, forged).exit_code == 1
 
 
-def test_nobody_gets_the_receipt_of_another(house: House) -> None:
+def test_receipt_of_another_survivor_returns_404(house: House) -> None:
     person, other = house.person(), house.person()
     name = house.allow(person, house.agency())
 
@@ -149,7 +149,7 @@ def test_nobody_gets_the_receipt_of_another(house: House) -> None:
     assert ask(house, person, name).status_code == 200
 
 
-def test_every_line_of_her_copy_verifies_and_no_changed_one_does(house: House, tmp_path: Path) -> None:
+def test_exported_entries_verify_and_changed_ones_fail(house: House, tmp_path: Path) -> None:
     agency, person = house.agency(), house.person()
     name = house.allow(person, agency)
     house.open(agency, house.envelope(name))
@@ -168,7 +168,7 @@ def test_every_line_of_her_copy_verifies_and_no_changed_one_does(house: House, t
         assert f"line {copy['ledger'][1]['position']} of the copy" in told.output
 
 
-def test_her_receipts_go_with_her(house: House) -> None:
+def test_receipts_after_erasure_return_401(house: House) -> None:
     person = house.person()
     name = house.allow(person, house.agency())
     session = house.session(person)

@@ -1,4 +1,4 @@
-"""Whoever has the ledger's public key finds out offline what was done to it, and where."""
+"""`ledger verify` needs only the public key and a copy: it finds changes of the ledger offline and names their places."""
 
 import json
 import shutil
@@ -20,13 +20,13 @@ from services.consent.ledger.signing import LedgerKey
 from tests.support.consent import House
 
 SIZES = (3, 300, 700)
-"""At which a checkpoint was signed; the last makes two whole tiles and a partial one."""
+"""Tree sizes at which a checkpoint is signed; the last one needs two full tiles and a partial one."""
 KEY = LedgerKey("log.example/ledger", Ed25519PrivateKey.from_private_bytes(bytes(range(32))))
 
 
 @pytest.fixture(scope="module")
 def log(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy of a log of 700 entries and its earlier checkpoints."""
+    """Return the folder of a log with 700 entries and its earlier checkpoints."""
     folder = tmp_path_factory.mktemp("log")
     write_log(folder, KEY, [b"entry %d" % number for number in range(SIZES[-1])])
     (folder / "key").write_text(str(KEY.verifier))
@@ -40,7 +40,7 @@ def copy(log: Path, tmp_path: Path) -> Path:
 
 
 def write_log(folder: Path, key: LedgerKey, entries: list[bytes]) -> None:
-    """A log as `fireweed ledger copy` writes it, with a checkpoint for each size."""
+    """Write a log as `fireweed ledger copy` does, with a checkpoint for each size."""
     edge, rows = Edge(), dict[int, list[bytes]]()
     for number, entry in enumerate(entries, 1):
         edge, completed = grow(edge, [leaf_hash(entry)])
@@ -70,7 +70,7 @@ def earlier(folder: Path) -> list[str]:
     return [option for size in SIZES for option in ("--earlier", str(folder / f"checkpoint-{size}"))]
 
 
-def test_a_sound_log_holds_with_every_checkpoint_that_was_ever_signed(log: Path) -> None:
+def test_intact_log_verifies_with_all_earlier_checkpoints(log: Path) -> None:
     told = verify(log, *earlier(log), "--json")
 
     assert told.exit_code == 0, told.output
@@ -99,7 +99,7 @@ def add(entries: list[bytes]) -> None:
 
 @pytest.mark.parametrize("number", [0, 1, 2])
 @pytest.mark.parametrize(
-    ("damage", "words"),
+    ("damage", "messages"),
     [
         (edit, ["entry {0} was edited"]),
         (drop, ["entry {0} was dropped"]),
@@ -107,9 +107,7 @@ def add(entries: list[bytes]) -> None:
         (add, ["entry {0} was edited", "entry {1} was moved: in its place stands entry {0}"]),
     ],
 )
-def test_an_entry_that_was_edited_dropped_or_moved_is_named(
-    copy: Path, number: int, damage: Damage, words: list[str]
-) -> None:
+def test_edited_dropped_or_moved_entry_is_named(copy: Path, number: int, damage: Damage, messages: list[str]) -> None:
     tile = Tile(ENTRIES, number, 256 if number < 2 else 188)
     entries = unbundled((copy / "tile" / tile.path).read_bytes())
     damage(entries)
@@ -117,11 +115,11 @@ def test_an_entry_that_was_edited_dropped_or_moved_is_named(
 
     told = verify(copy)
     assert told.exit_code == 1
-    for said in words:
-        assert said.format(number * 256 + 77, number * 256 + 78) in told.output
+    for message in messages:
+        assert message.format(number * 256 + 77, number * 256 + 78) in told.output
 
 
-def test_a_tile_that_was_made_to_fit_an_edited_entry_is_named(copy: Path) -> None:
+def test_tile_refitted_to_edited_entry_is_named(copy: Path) -> None:
     entries = unbundled((copy / "tile/entries/001").read_bytes())
     entries[3] = b"another"
     put(copy, Tile(ENTRIES, 1), bundled(entries))
@@ -133,15 +131,15 @@ def test_a_tile_that_was_made_to_fit_an_edited_entry_is_named(copy: Path) -> Non
 
 
 @pytest.mark.parametrize(("edited", "between"), [(1, "0 to 2"), (200, "3 to 299"), (500, "300 to 699")])
-def test_a_history_that_was_rewritten_throughout_is_placed_between_signed_sizes(
-    copy: Path, edited: int, between: str
-) -> None:
-    """Even by whoever holds the signing key: everything fits, but not what was signed before."""
+def test_rewritten_history_is_located_between_checkpoints(copy: Path, edited: int, between: str) -> None:
+    """The signing key may rewrite everything consistently, but the earlier checkpoints no longer match."""
     entries = [b"entry %d" % number for number in range(SIZES[-1])]
     entries[edited] = b"another"
     signed_before = {size: (copy / f"checkpoint-{size}").read_text() for size in SIZES}
     write_log(copy, KEY, entries)
-    assert verify(copy).exit_code == 0, "by itself such a log is sound: it takes a witness to tell"
+    assert verify(copy).exit_code == 0, (
+        "such a log is consistent by itself: only an earlier checkpoint shows the change"
+    )
     for size, text in signed_before.items():
         (copy / f"checkpoint-{size}").write_text(text)
 
@@ -150,7 +148,7 @@ def test_a_history_that_was_rewritten_throughout_is_placed_between_signed_sizes(
     assert f"history was rewritten among entries {between}" in told.output
 
 
-def test_a_log_whose_end_was_cut_off_is_found(copy: Path) -> None:
+def test_truncated_log_fails_verification(copy: Path) -> None:
     before = (copy / "checkpoint-700").read_text()
     write_log(copy, KEY, [b"entry %d" % number for number in range(600)])
     (copy / "checkpoint-700").write_text(before)
@@ -160,7 +158,7 @@ def test_a_log_whose_end_was_cut_off_is_found(copy: Path) -> None:
     assert "a tree of 700 entries was signed, and there are fewer" in told.output
 
 
-def test_two_logs_that_grew_apart_do_not_pass_for_one(copy: Path) -> None:
+def test_forked_logs_fail_verification(copy: Path) -> None:
     entries = [b"entry %d" % number for number in range(650)]
     fork = [*entries, *(b"fork %d" % number for number in range(50))]
     write_log(copy, KEY, fork)
@@ -185,12 +183,12 @@ def tree_root(entries: list[bytes]) -> bytes:
         ("tile/entries/001", "the bundle of entries 256 to 511 cannot be read", "256 to 511 cannot be read"),
     ],
 )
-def test_what_is_missing_or_cut_short_is_named(copy: Path, name: str, when_gone: str, when_short: str) -> None:
+def test_missing_or_truncated_file_is_named(copy: Path, name: str, when_gone: str, when_short: str) -> None:
     path = copy / name
     content = path.read_bytes()
     path.unlink()
     gone = verify(copy)
-    path.write_bytes(content[: len(content) // 2 + 1])  # in the middle of an entry, too
+    path.write_bytes(content[: len(content) // 2 + 1])  # for the bundle this is in the middle of an entry
     short = verify(copy)
 
     for told, named in ((gone, when_gone), (short, when_short)):
@@ -200,9 +198,7 @@ def test_what_is_missing_or_cut_short_is_named(copy: Path, name: str, when_gone:
 
 
 @pytest.mark.parametrize(("left", "named"), [(133, "entries 133 to 255 are missing"), (255, "entry 255 is missing")])
-def test_entries_that_are_missing_at_an_end_are_not_said_to_be_followed_by_others(
-    copy: Path, left: int, named: str
-) -> None:
+def test_entries_missing_at_end_are_not_reported_as_moved(copy: Path, left: int, named: str) -> None:
     path = copy / "tile" / "entries" / "000"
     path.write_bytes(bundled(unbundled(path.read_bytes())[:left]))
     told = verify(copy)
@@ -210,7 +206,7 @@ def test_entries_that_are_missing_at_an_end_are_not_said_to_be_followed_by_other
     assert "moved up" not in told.output
 
 
-def test_a_checkpoint_by_another_key_or_of_another_ledger_is_not_believed(copy: Path) -> None:
+def test_checkpoint_of_other_key_or_ledger_fails_verification(copy: Path) -> None:
     text = (copy / "checkpoint").read_text()
     for key in (LedgerKey(KEY.origin, Ed25519PrivateKey.generate()), LedgerKey("elsewhere", KEY.key)):
         (copy / "key").write_text(str(key.verifier))
@@ -226,7 +222,9 @@ def test_a_checkpoint_by_another_key_or_of_another_ledger_is_not_believed(copy: 
     assert "not over this text" in verify(copy).output
 
 
-def test_a_copy_by_the_command_line_verifies(own_house: House, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ledger_copy_command_writes_valid_log(
+    own_house: House, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with own_house.context.database.transaction() as connection:
         entries = [Entry("sample", None, None, {"number": number}) for number in range(300)]
         ledger.append(connection, entries, own_house.clock.now())
@@ -243,7 +241,7 @@ def test_a_copy_by_the_command_line_verifies(own_house: House, tmp_path: Path, m
     assert verify(tmp_path / "copy").exit_code == 0
 
 
-def test_nothing_to_verify_and_no_key_are_told_apart_from_what_does_not_hold(log: Path) -> None:
+def test_verify_without_input_exits_2_and_with_bad_key_1(log: Path) -> None:
     nothing = CliRunner().invoke(main, ["ledger", "verify", "--key", str(log / "key")])
     no_key = CliRunner().invoke(main, ["ledger", "verify", str(log), "--key", "nonsense"])
 
@@ -255,16 +253,14 @@ def test_nothing_to_verify_and_no_key_are_told_apart_from_what_does_not_hold(log
 @pytest.mark.parametrize(
     "document", ["[]", '"x"', "null", "{}", '{"receipts": [], "ledger": 5}', '{"receipts": {}, "ledger": ["x"]}', "{"]
 )
-def test_what_is_neither_a_receipt_nor_a_copy_does_not_hold_and_is_told_in_plain_words(
-    log: Path, tmp_path: Path, option: str, document: str
-) -> None:
+def test_malformed_document_fails_with_plain_error(log: Path, tmp_path: Path, option: str, document: str) -> None:
     (tmp_path / "shown").write_text(document, "utf-8")
     done = CliRunner().invoke(main, ["ledger", "verify", "--key", str(log / "key"), option, str(tmp_path / "shown")])
 
     assert (done.exit_code, done.output.startswith("Error: This does not hold: ")) == (1, True), done.exception
 
 
-def test_whatever_is_given_as_a_key_is_a_key_or_is_told_to_be_none(log: Path, tmp_path: Path) -> None:
+def test_malformed_key_is_reported(log: Path, tmp_path: Path) -> None:
     (tmp_path / "key").write_bytes(bytes(range(256)))
     for given in (str(tmp_path / "key"), "a" * 5000, "a\0b"):
         done = CliRunner().invoke(main, ["ledger", "verify", str(log), "--key", given])

@@ -25,7 +25,7 @@ from services.consent.models_paperwork import notice
 from services.consent.store import permissions
 from services.consent.store.snapshots import read_snapshots
 from tests.support.consent import Agency, House
-from tests.support.receiver import Receiver
+from tests.support.notice_receiver import Receiver
 
 CATEGORIES = ("health", "legal", "summary")
 LATE = timedelta(hours=24)

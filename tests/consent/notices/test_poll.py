@@ -17,7 +17,7 @@ from services.consent.models_paperwork import notice
 from services.consent.store.notices import add_notices
 from tests.support.clocks import NOON
 from tests.support.consent import Agency, House, Person
-from tests.support.receiver import Receiver, catch_up, poll, said, shuffled
+from tests.support.notice_receiver import Receiver, catch_up, poll, said, shuffled
 
 DAY = timedelta(hours=24)
 

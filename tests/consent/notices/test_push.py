@@ -24,7 +24,7 @@ from services.consent.handlers.notices.push import push_due
 from services.consent.models_paperwork import notice
 from services.consent.notice_delivery import Pusher, Unreachable
 from tests.support.consent import Agency, House, Person
-from tests.support.receiver import poll, said
+from tests.support.notice_receiver import poll, said
 from tests.support.server import answering
 
 

@@ -1,4 +1,4 @@
-"""The command line rotates keys, tells how far it is, and says what to do when it must not."""
+"""The command line rotates keys with progress, copies and verifies the ledger, and gives advice on failure."""
 
 import json
 from pathlib import Path
@@ -19,7 +19,7 @@ def run(house: House, *arguments: str) -> tuple[int, str, str]:
     return done.exit_code, done.stdout, done.stderr
 
 
-def test_keys_rotate_tells_its_progress_and_what_it_did(own_house: House) -> None:
+def test_keys_rotate_reports_progress_and_result(own_house: House) -> None:
     agency = own_house.agency()
     name = own_house.allow(own_house.person(agency), agency)
     status, told, progress = run(own_house, "keys", "rotate", "--json")
@@ -30,7 +30,7 @@ def test_keys_rotate_tells_its_progress_and_what_it_did(own_house: House) -> Non
     assert run(own_house, "keys", "rotate")[1] == "Key 3 wraps 2 keys. Destroyed: 2.\n"
 
 
-def test_keys_rotate_stops_at_a_live_key_that_cannot_be_opened_and_says_what_to_do(own_house: House) -> None:
+def test_keys_rotate_stops_at_unopenable_live_key(own_house: House) -> None:
     agency = own_house.agency()
     own_house.allow(own_house.person(agency), agency)
     with own_house.context.database.transaction() as connection:
@@ -43,7 +43,7 @@ def test_keys_rotate_stops_at_a_live_key_that_cannot_be_opened_and_says_what_to_
 
 
 @pytest.mark.parametrize("own_house", ["postgresql"], indirect=True)
-def test_keys_rotate_waits_its_turn(own_house: House) -> None:
+def test_keys_rotate_fails_while_another_process_rotates(own_house: House) -> None:
     with sole(own_house.context.database, "consent key rotation") as alone:
         assert alone()
         status, _, problem = run(own_house, "keys", "rotate")
@@ -53,7 +53,7 @@ def test_keys_rotate_waits_its_turn(own_house: House) -> None:
     assert run(own_house, "keys", "rotate")[0] == 0
 
 
-def test_a_ledger_that_is_not_signed_yet_is_told_so_and_nothing_is_copied(own_house: House, tmp_path: Path) -> None:
+def test_ledger_copy_without_checkpoint_copies_nothing(own_house: House, tmp_path: Path) -> None:
     status, told, problem = run(own_house, "ledger", "copy", str(tmp_path / "copy"))
 
     assert (status, told, (tmp_path / "copy").exists()) == (1, "", False)
@@ -62,7 +62,7 @@ def test_a_ledger_that_is_not_signed_yet_is_told_so_and_nothing_is_copied(own_ho
 
 @pytest.mark.parametrize("content", [b"[" * 100_000, b"not json", b"\xff"])
 @pytest.mark.parametrize("option", ["--receipt", "--export"])
-def test_what_is_no_json_does_not_hold(own_house: House, tmp_path: Path, option: str, content: bytes) -> None:
+def test_ledger_verify_rejects_invalid_json(own_house: House, tmp_path: Path, option: str, content: bytes) -> None:
     (tmp_path / "shown.json").write_bytes(content)
     key = run(own_house, "ledger", "key")[1].strip()
     status, _, problem = run(own_house, "ledger", "verify", "--key", key, option, str(tmp_path / "shown.json"))

@@ -1,4 +1,4 @@
-"""The doctor sees when lines are not signed, keys do not rotate, or keys do not open."""
+"""The doctor reports unsigned ledger entries, overdue key rotation, and keys that cannot be opened."""
 
 import shutil
 from dataclasses import replace
@@ -20,7 +20,7 @@ from tests.support.consent import House
 WELL = Soundness(ledger_is_signed=True, keys_are_young=True, keys_open=True)
 
 
-def test_a_ledger_that_nobody_signs_is_seen_after_a_minute(own_house: House) -> None:
+def test_unsigned_ledger_is_reported_after_a_minute(own_house: House) -> None:
     own_house.person()
     assert soundness(own_house.context) == WELL
     own_house.clock.move(LATE + timedelta(seconds=1))
@@ -36,7 +36,7 @@ def test_a_ledger_that_nobody_signs_is_seen_after_a_minute(own_house: House) -> 
     assert not soundness(own_house.context).ledger_is_signed
 
 
-def test_keys_that_do_not_rotate_are_seen_after_a_day(own_house: House) -> None:
+def test_overdue_rotation_is_reported_after_a_day(own_house: House) -> None:
     own_house.person()
     publish.publish(own_house.context)
     key_rotation.rotate_if_due(own_house.context)
@@ -49,7 +49,7 @@ def test_keys_that_do_not_rotate_are_seen_after_a_day(own_house: House) -> None:
 
 
 @pytest.mark.parametrize("table", store.LIVE, ids=lambda table: table.name)
-def test_a_live_key_that_nothing_opens_is_seen_at_once(own_house: House, table: Table) -> None:
+def test_unopenable_live_key_is_reported_at_once(own_house: House, table: Table) -> None:
     agency = own_house.agency()
     person = own_house.person(agency)
     own_house.allow(person, agency)
@@ -66,7 +66,7 @@ def test_a_live_key_that_nothing_opens_is_seen_at_once(own_house: House, table: 
     assert "fireweed grants end-all" in found.advice
 
 
-def test_a_rotation_that_fails_again_and_again_makes_no_key_look_young_and_piles_up_none(own_house: House) -> None:
+def test_failing_rotation_stays_overdue_and_adds_one_key(own_house: House) -> None:
     agency = own_house.agency()
     own_house.allow(own_house.person(agency), agency)
     assert key_rotation.rotate_if_due(own_house.context) is None
@@ -81,8 +81,8 @@ def test_a_rotation_that_fails_again_and_again_makes_no_key_look_young_and_piles
     assert own_house.context.keys.numbers() == [1, 2]
 
 
-def test_the_doctor_looks_and_makes_no_key(own_house: House) -> None:
-    """Where the folder of keys is not there, a new one in it would hide that."""
+def test_soundness_check_creates_no_key(own_house: House) -> None:
+    """If the key files are missing, a new key would hide that."""
     own_house.person()
     for path in (own_house.service.settings.keys_folder / "consent" / "key-encryption").iterdir():
         path.unlink()
@@ -91,7 +91,7 @@ def test_the_doctor_looks_and_makes_no_key(own_house: House) -> None:
     assert own_house.context.keys.numbers() == []
 
 
-def test_where_the_keys_of_a_hub_are_not_there_the_doctor_does_not_send_for_new_ones(own_house: House) -> None:
+def test_doctor_advises_restoring_missing_key_folder(own_house: House) -> None:
     own_house.person()
     elsewhere = own_house.service.settings.model_copy(update={"keys": own_house.service.settings.data / "not-there"})
 
@@ -101,7 +101,7 @@ def test_where_the_keys_of_a_hub_are_not_there_the_doctor_does_not_send_for_new_
 
 
 @pytest.mark.parametrize("file", ["consent/pepper.key", "consent/ledger.key", "consent/signing.jwk", "consent"])
-def test_the_doctor_makes_no_key_in_place_of_one_that_is_lost(own_house: House, tmp_path: Path, file: str) -> None:
+def test_doctor_creates_no_key_in_place_of_lost_one(own_house: House, tmp_path: Path, file: str) -> None:
     keys = own_house.service.settings.keys_folder
     shutil.copytree(keys, tmp_path / "copy")
     lost = tmp_path / "copy" / file
@@ -115,16 +115,16 @@ def test_the_doctor_makes_no_key_in_place_of_one_that_is_lost(own_house: House, 
     assert not lost.exists()
 
 
-def test_the_doctor_tells_both(own_house: House) -> None:
+def test_doctor_reports_unsigned_ledger_and_young_key(own_house: House) -> None:
     own_house.person()
     told = {item.what: item.well for item in run_checks(own_house.service.settings, ["consent"])}
 
-    # The line is of a day in the test's past, and nobody has signed it.
+    # The clock of the test stands in the past, so the unsigned entry is old for the doctor.
     assert told["every line of the ledger is in a signed tree"] is False
     assert told["the key-encryption key is young"] is True
 
 
-def test_the_doctor_of_an_embedded_hub_sends_for_no_process_of_another_kind(own_house: House) -> None:
+def test_doctor_of_embedded_hub_advises_fireweed_up(own_house: House) -> None:
     own_house.person()
     ill = [finding.advice for finding in run_checks(own_house.service.settings, ["consent"]) if not finding.well]
     assert any(advice.startswith("`fireweed up` must be running") for advice in ill)

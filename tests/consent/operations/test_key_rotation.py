@@ -1,4 +1,4 @@
-"""Rotation: what was destroyed before is dead after it, what lives goes on living, and no kill comes at a bad moment."""
+"""Key rotation keeps live keys, makes destroyed keys unrecoverable, and survives a kill at any step."""
 
 import signal
 import subprocess
@@ -28,17 +28,17 @@ from tests.support.consent import House
 from tests.support.hubs import environment
 
 
-def test_after_a_rotation_what_lives_opens_and_what_was_destroyed_never_will(own_house: House) -> None:
+def test_rotation_keeps_live_keys_and_ends_destroyed_ones(own_house: House) -> None:
     house, agency = own_house, own_house.agency()
     person = house.person(agency)
     kept, ended = house.allow(person, agency), house.allow(person, agency, "contact")
-    copies = house.rows(grant_key)  # as a backup has them
+    copies = house.rows(grant_key)  # as a backup would keep them
     grants.revoke_grant(house.context, person.subject, ended)
 
     done = rotate(house.context)
     assert (done.number, done.rewrapped, done.destroyed) == (2, 2, (1,))
     assert house.open(agency, house.envelope(kept)).status_code == 200
-    assert [line.kind for line in house.ledger(person)][:2] == ["registered", "grant.given"]
+    assert [entry.kind for entry in house.ledger(person)][:2] == ["registered", "grant.given"]
     for copy in copies:
         for number in (copy.key_encryption_key, *house.context.keys.numbers()):
             with pytest.raises(KeyGone):
@@ -47,7 +47,7 @@ def test_after_a_rotation_what_lives_opens_and_what_was_destroyed_never_will(own
     assert [(row.number, bool(row.destroyed_at)) for row in house.rows(key_encryption_key)] == [(2, False)]
 
 
-def test_rewrapping_preserves_live_keys_only_and_says_so_in_the_ledger(own_house: House) -> None:
+def test_rewrapping_covers_live_keys_and_is_in_ledger(own_house: House) -> None:
     house, agency = own_house, own_house.agency()
     for _ in range(3):
         person = house.person(agency)
@@ -66,7 +66,7 @@ def test_rewrapping_preserves_live_keys_only_and_says_so_in_the_ledger(own_house
     assert house.context.keys.numbers() == [3]
 
 
-def test_rotation_goes_by_batches_and_tells_how_far_it_is(own_house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rotation_works_in_batches_and_reports_progress(own_house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     house, agency = own_house, own_house.agency()
     monkeypatch.setattr(key_rotation, "BATCH", 4)
     for _ in range(5):
@@ -78,7 +78,7 @@ def test_rotation_goes_by_batches_and_tells_how_far_it_is(own_house: House, monk
     assert secrets(house) == before
 
 
-def test_it_is_due_after_an_erasure_after_a_day_and_after_a_rotation_that_was_cut_short(own_house: House) -> None:
+def test_rotation_is_due_after_erasure_a_day_or_interruption(own_house: House) -> None:
     house, agency = own_house, own_house.agency()
     person, other = house.person(agency), house.person(agency)
     house.allow(person, agency)
@@ -100,22 +100,22 @@ def test_it_is_due_after_an_erasure_after_a_day_and_after_a_rotation_that_was_cu
     assert rotate_if_due(house.context) is None
 
 
-class UnderWay(KeyFiles):
-    """Keys of a rotation that has made its new key already."""
+class StartedRotation(KeyFiles):
+    """Key files of a rotation that has made its new key already."""
 
     def make_next(self) -> int:
         return self.newest()
 
 
-def test_it_is_due_for_whoever_is_erased_while_one_is_under_way(own_house: House) -> None:
-    """A key of hers may be wrapped with the new key already, which that rotation leaves."""
+def test_erasure_during_rotation_makes_another_due(own_house: House) -> None:
+    """A key of the survivor may be wrapped by the new key, which the current rotation keeps."""
     house, agency = own_house, own_house.agency()
     person = house.person(agency)
     house.context.keys.make_next()
     house.allow(person, agency)
     copy = house.rows(grant_key)[0]
     rights.erase(house.context, person.subject)
-    rotate(replaced(house, UnderWay(house.service.settings.keys_folder / "consent" / "key-encryption")))
+    rotate(replaced(house, StartedRotation(house.service.settings.keys_folder / "consent" / "key-encryption")))
     assert house.context.keys.numbers() == [2] == [copy.key_encryption_key]
 
     assert rotated(house) == 3
@@ -124,7 +124,7 @@ def test_it_is_due_for_whoever_is_erased_while_one_is_under_way(own_house: House
             house.context.keys.unwrap(number, copy.wrapped)
 
 
-def test_a_live_key_that_cannot_be_opened_stops_it_before_anything_is_destroyed(own_house: House) -> None:
+def test_unopenable_live_key_stops_rotation_before_destruction(own_house: House) -> None:
     house, agency = own_house, own_house.agency()
     names = [house.allow(house.person(agency), agency) for _ in range(3)]
     damaged = {"wrapped": bytes(40)}
@@ -138,7 +138,7 @@ def test_a_live_key_that_cannot_be_opened_stops_it_before_anything_is_destroyed(
     assert house.open(agency, house.envelope(names[2])).status_code == 200
 
 
-def test_a_key_wrapped_elsewhere_with_a_key_that_is_not_here_stops_it(own_house: House) -> None:
+def test_key_wrapped_by_missing_key_stops_rotation(own_house: House) -> None:
     house, agency = own_house, own_house.agency()
     name = house.allow(house.person(agency), agency)
     with house.context.database.transaction() as connection:
@@ -149,26 +149,26 @@ def test_a_key_wrapped_elsewhere_with_a_key_that_is_not_here_stops_it(own_house:
     assert 1 in house.context.keys.numbers()
 
 
-class Lying(KeyFiles):
-    """Keys that wrap what they will not open."""
+class FaultyKeys(KeyFiles):
+    """Key files whose new key wraps other bytes than the secret."""
 
     def wrap(self, number: int, secret: bytes) -> bytes:
         return super().wrap(number, bytes(32) if number > 1 else secret)
 
 
-def test_a_new_key_that_does_not_give_back_what_it_wrapped_stops_it(own_house: House) -> None:
+def test_faulty_new_key_stops_rotation(own_house: House) -> None:
     house, agency = own_house, own_house.agency()
     name = house.allow(house.person(agency), agency)
-    lying = Lying(house.service.settings.keys_folder / "consent" / "key-encryption")
+    faulty = FaultyKeys(house.service.settings.keys_folder / "consent" / "key-encryption")
     before = secrets(house)
 
     with pytest.raises(KeyLost):
-        rotate(replaced(house, lying))
+        rotate(replaced(house, faulty))
     assert secrets(house) == before
     assert house.open(agency, house.envelope(name)).status_code == 200
 
 
-def test_wrapping_goes_on_while_keys_rotate_and_no_live_key_is_lost(own_house: House) -> None:
+def test_wrapping_during_rotation_loses_no_live_key(own_house: House) -> None:
     house, agency = own_house, own_house.agency()
     people = [house.person(agency) for _ in range(4)]
     ready, stop = Event(), Event()
@@ -200,7 +200,7 @@ def test_wrapping_goes_on_while_keys_rotate_and_no_live_key_is_lost(own_house: H
         assert len(house.ledger(person)) > 4
 
 
-def test_several_rotations_at_once_lose_nothing(own_house: House) -> None:
+def test_concurrent_rotations_lose_no_key(own_house: House) -> None:
     house, agency = own_house, own_house.agency()
     for _ in range(6):
         house.allow(house.person(agency), agency)
@@ -214,8 +214,8 @@ def test_several_rotations_at_once_lose_nothing(own_house: House) -> None:
     assert len(house.context.keys.numbers()) == 1
 
 
-def test_nothing_is_wrapped_with_a_key_that_is_about_to_go(own_house: House) -> None:
-    """An act that has chosen its key and not yet committed holds the rotation up."""
+def test_uncommitted_wrapping_holds_rotation_up(own_house: House) -> None:
+    """The rotation waits for an act that has chosen its key and not yet committed."""
     house = own_house
     person = house.person()
     done = Event()
@@ -235,8 +235,8 @@ def test_nothing_is_wrapped_with_a_key_that_is_about_to_go(own_house: House) -> 
 
 
 @pytest.mark.parametrize("own_house", ["postgresql"], indirect=True)
-def test_an_act_that_stands_still_holds_up_a_rotation_and_nobody_else(own_house: House) -> None:
-    """Its process may be frozen in the middle of it. Every yes, and every erasing, would wait behind the rotation."""
+def test_stalled_act_blocks_rotation_only(own_house: House) -> None:
+    """Its process may be frozen. The rotation must give up, or every grant and erasure would wait behind it."""
     house, agency = own_house, own_house.agency()
     keys = house.context.keys
     with house.context.database.transaction() as standing, ThreadPoolExecutor(2) as threads:
@@ -254,7 +254,7 @@ def test_an_act_that_stands_still_holds_up_a_rotation_and_nobody_else(own_house:
     assert rotate(house.context).number == 2
 
 
-# In the order in which they come: the new key, wrapping anew in two tables, the old key's end, and writing it down.
+# In this order: make the new key, rewrap two tables, destroy the old key, record it.
 STEPS = (
     *("sync-file-1", "link", "unlink-draft", "sync-folder-1"),
     *("commit-1", "commit-2", "commit-3", "commit-4", "commit-5"),
@@ -264,7 +264,7 @@ STEPS = (
 
 @pytest.mark.slow
 @pytest.mark.parametrize("step", STEPS)
-def test_killed_at_any_step_it_loses_no_live_key_and_the_next_one_finishes(own_house: House, step: str) -> None:
+def test_rotation_killed_at_any_step_is_finished_by_next(own_house: House, step: str) -> None:
     house, agency = own_house, own_house.agency()
     name = house.allow(house.person(agency), agency)
     gone = house.allow(house.person(agency), agency)
@@ -272,14 +272,14 @@ def test_killed_at_any_step_it_loses_no_live_key_and_the_next_one_finishes(own_h
     grants.revoke_all(house.context, copy.subject_id)
     before = secrets(house)
 
-    command = [sys.executable, "-m", "tests.support.rotating", step]
+    command = [sys.executable, "-m", "tests.support.crash_in_rotation", step]
     ended = subprocess.run(command, env=environment(house.service.settings), check=False, timeout=60)
     assert ended.returncode == -signal.SIGKILL, "it never came to this step"
     assert secrets(house) == before
     assert house.open(agency, house.envelope(name)).status_code == 200
 
     rotate_if_due(house.context)
-    for _ in range(2):  # The first may take up the number for which a draft was left, which the second removes.
+    for _ in range(2):  # The first may use the number of a leftover draft, which the second removes.
         rotate(house.context)
     assert secrets(house) == before
     folder = house.service.settings.keys_folder / "consent" / "key-encryption"
@@ -289,7 +289,7 @@ def test_killed_at_any_step_it_loses_no_live_key_and_the_next_one_finishes(own_h
         KeyFiles(folder).unwrap(newest, copy.wrapped)
 
 
-def test_a_destroyed_key_is_overwritten_where_it_lay(tmp_path: Path) -> None:
+def test_destroyed_key_is_overwritten_in_place(tmp_path: Path) -> None:
     keys = KeyFiles(tmp_path)
     keys.newest()
     secret = (tmp_path / "1.key").read_bytes()
@@ -304,8 +304,8 @@ def test_a_destroyed_key_is_overwritten_where_it_lay(tmp_path: Path) -> None:
     assert (tmp_path / "same-inode").read_bytes() != secret
 
 
-def test_everybody_is_still_heard_when_the_key_files_are_gone(own_house: House) -> None:
-    """Taking away must never need a key."""
+def test_revocation_works_without_key_files(own_house: House) -> None:
+    """Revoking must never need a key."""
     house, agency = own_house, own_house.agency()
     person = house.person(agency)
     name = house.allow(person, agency)
@@ -314,7 +314,7 @@ def test_everybody_is_still_heard_when_the_key_files_are_gone(own_house: House) 
     grants.revoke_grant(house.context, person.subject, name)
 
     assert house.kinds(person) == ["registered", "grant.given", "grant.ended", "key.destroyed"]
-    assert {line.agency for line in house.ledger(person)} == {None}
+    assert {entry.agency for entry in house.ledger(person)} == {None}
 
 
 def rotate_then(house: House, done: Event) -> None:
@@ -329,7 +329,7 @@ def rotated(house: House) -> int:
 
 
 def settled_rotation(house: House) -> Any:
-    """A rotation that another one may have overtaken."""
+    """Rotate; return None if a concurrent rotation made this one fail."""
     try:
         return rotate(house.context)
     except KeyLost:
@@ -341,7 +341,7 @@ def replaced(house: House, keys: KeyFiles) -> Any:
 
 
 def secrets(house: House) -> dict[str, dict[UUID, bytes]]:
-    """Every live key, opened."""
+    """Return every live key, unwrapped, by table and id."""
     found: dict[str, Callable[[Any], UUID]] = {
         "grant_key": lambda row: row.grant_id,
         "audit_key": lambda row: row.subject_id,

@@ -1,4 +1,4 @@
-"""After an older copy of the database: nothing that she took back since flows again, and the hub can go on."""
+"""After a restore from a backup, `grants end-all` ends all grants, so that nothing revoked since flows again."""
 
 import json
 from collections.abc import Sequence
@@ -25,20 +25,20 @@ from tests.support.consent import House
 from tests.support.hubs import environment
 
 WISH = {"channel": "text", "address": "sample", "window": "mornings", "wording": "plain"}
-Copy = Sequence[tuple[Any, list[Any]]]
+Backup = Sequence[tuple[Any, list[Any]]]
 
 
-def copy_of(house: House) -> Copy:
+def back_up(house: House) -> Backup:
     with house.context.database.reading() as connection:
         return [(table, list(connection.execute(select(table)))) for table in metadata.sorted_tables]
 
 
-def bring_back(house: House, copy: Copy) -> None:
+def restore(house: House, backup: Backup) -> None:
     with house.context.database.transaction() as connection:
         without_guards(connection)
-        for table, _ in reversed(copy):
+        for table, _ in reversed(backup):
             connection.execute(table.delete())
-        for table, rows in copy:
+        for table, rows in backup:
             if rows:
                 connection.execute(insert(table), [row._asdict() for row in rows])
 
@@ -57,15 +57,15 @@ def end_all(house: House, *arguments: str) -> tuple[int, str, str]:
     return run(house, "grants", "end-all", *arguments)
 
 
-def test_what_she_took_back_after_the_copy_was_made_stays_closed(own_house: House) -> None:
+def test_grant_revoked_after_backup_stays_closed(own_house: House) -> None:
     house, agency = own_house, own_house.agency()
     person = house.person(agency)
     taken_back, kept = house.allow(person, agency), house.allow(house.person(agency), agency)
     envelope = house.envelope(taken_back)
-    copy = copy_of(house)
+    backup = back_up(house)
     grants.revoke_grant(house.context, person.subject, taken_back)
     assert house.open(agency, envelope).status_code == 404
-    bring_back(house, copy)
+    restore(house, backup)
     assert house.open(agency, envelope).status_code == 200
 
     status, told, progress = end_all(house, "--yes", "--json")
@@ -74,12 +74,12 @@ def test_what_she_took_back_after_the_copy_was_made_stays_closed(own_house: Hous
     assert [house.open(agency, house.envelope(name)).status_code for name in (taken_back, kept)] == [404, 404]
     assert house.open(agency, envelope).status_code == 404
     assert [row.action for row in house.rows(notices)] == ["stop_use", "stop_use"]
-    assert [line.detail["reason"] for line in house.ledger(person) if line.kind == "grant.ended"] == ["restored"]
+    assert [entry.detail["reason"] for entry in house.ledger(person) if entry.kind == "grant.ended"] == ["restored"]
     assert house.open(agency, house.envelope(house.allow(person, agency))).status_code == 200
     rotate(house.context)
 
 
-def test_what_waited_when_the_copy_was_made_becomes_no_grant(own_house: House) -> None:
+def test_pending_grant_of_backup_never_becomes_grant(own_house: House) -> None:
     house, advocate, clinic = own_house, own_house.agency("ngo"), own_house.agency("health")
     person = house.person(advocate)
     with house.context.database.transaction() as connection:
@@ -93,14 +93,14 @@ def test_what_waited_when_the_copy_was_made_becomes_no_grant(own_house: House) -
         assert not pending_grants.waits_of(connection, person.subject)
 
 
-def test_keys_that_an_older_copy_has_lost_are_given_up_so_that_others_can_still_die(own_house: House) -> None:
+def test_keys_missing_after_restore_are_given_up(own_house: House) -> None:
     house, agency = own_house, own_house.agency()
     person = house.person(agency)
     grant = house.allow(person, agency)
     contacts.save(house.context, person.subject, WISH)
-    copy = copy_of(house)
+    backup = back_up(house)
     rotate(house.context)
-    bring_back(house, copy)
+    restore(house, backup)
     assert house.open(agency, house.envelope(grant)).status_code == 404
     assert contacts.read(house.context, person.subject) is None
     with pytest.raises(KeyLost):
@@ -109,12 +109,12 @@ def test_keys_that_an_older_copy_has_lost_are_given_up_so_that_others_can_still_
     assert end_all(house, "--yes")[1].endswith(" 2 keys that nothing opens any more were given up.\n")
     rotate(house.context)
     house.allow(person, agency)
-    told = [(line.kind, line.agency) for line in house.ledger(person) if line.kind.startswith("grant.")]
+    told = [(entry.kind, entry.agency) for entry in house.ledger(person) if entry.kind.startswith("grant.")]
     assert told == [("grant.given", None), ("grant.ended", None), ("grant.given", agency.id)]
     assert contacts.read(house.context, person.subject) is None
 
 
-def test_nothing_ends_before_somebody_says_yes(own_house: House) -> None:
+def test_end_all_without_confirmation_ends_nothing(own_house: House) -> None:
     agency = own_house.agency()
     grant = own_house.allow(own_house.person(agency), agency)
 
@@ -123,7 +123,7 @@ def test_nothing_ends_before_somebody_says_yes(own_house: House) -> None:
 
 
 @pytest.mark.parametrize("own_house", ["postgresql"], indirect=True)
-def test_whoever_is_held_just_now_is_named_as_left(own_house: House) -> None:
+def test_end_all_reports_locked_survivor_as_left(own_house: House) -> None:
     agency = own_house.agency()
     person = own_house.person(agency)
     own_house.allow(person, agency)
@@ -136,7 +136,7 @@ def test_whoever_is_held_just_now_is_named_as_left(own_house: House) -> None:
 
 
 @pytest.mark.parametrize("own_house", ["sqlite"], indirect=True)
-def test_a_hub_that_answers_from_the_same_file_is_ended_first(own_house: House) -> None:
+def test_end_all_refuses_while_hub_runs_on_same_file(own_house: House) -> None:
     with hold(own_house.context.database, "api"):
         status, _, problem = end_all(own_house, "--yes")
 
@@ -144,18 +144,16 @@ def test_a_hub_that_answers_from_the_same_file_is_ended_first(own_house: House) 
     assert "End it first" in problem
 
 
-def test_a_witness_tells_an_older_copy_and_the_ledger_goes_on_under_another_name(
-    own_house: House, tmp_path: Path
-) -> None:
+def test_witness_detects_restore_and_ledger_restarts_renamed(own_house: House, tmp_path: Path) -> None:
     house, agency = own_house, own_house.agency()
     house.person(agency)
     publish.publish(house.context)
-    copy = copy_of(house)
+    backup = back_up(house)
     house.allow(house.person(agency), agency)
     publish.publish(house.context)
     seen = tmp_path / "seen"
     seen.write_text(publish.checkpoint(house.context), "utf-8")
-    bring_back(house, copy)
+    restore(house, backup)
 
     key = run(house, "ledger", "key")[1].strip()
     assert run(house, "ledger", "copy", str(tmp_path / "copy"))[0] == 0
@@ -175,7 +173,7 @@ def test_a_witness_tells_an_older_copy_and_the_ledger_goes_on_under_another_name
     assert run(house, "ledger", "verify", str(tmp_path / "anew"), "--key", key)[0] == 0
 
 
-def test_whoever_was_erased_gets_no_new_key_in_place_of_a_lost_one(own_house: House) -> None:
+def test_erased_survivor_gets_no_new_audit_key(own_house: House) -> None:
     person = own_house.person()
     rights.erase(own_house.context, person.subject)
     [before] = own_house.rows(audit_key)

@@ -43,7 +43,7 @@ from services.consent.models_paperwork import compelled, notice, waiting_grant
 from services.consent.store.pending_grants import add_wait
 from tests.support.clocks import NOON
 from tests.support.consent import Agency, House, Person
-from tests.support.receiver import catch_up
+from tests.support.notice_receiver import catch_up
 
 
 def test_link_code_works_once(house: House) -> None:

@@ -1,6 +1,6 @@
-"""One event's way through HTTP, outbox, bus and consumer in a process whose telemetry is written to a file.
+"""Sends events through HTTP, outbox, bus and consumer in a process that writes its telemetry to a file.
 
-A program and not a fixture, since a process sets its telemetry up once and for all.
+This is a program and not a fixture, because a process can set its telemetry up only once.
 """
 
 import json
@@ -33,7 +33,7 @@ FOLLOWING = "capacity.declared.v1"
 
 
 class Journey:
-    """The service of this program: what is posted goes out, and what comes in has something following from it."""
+    """The service of this program: each post sends an event, and each received event causes another one."""
 
     def __init__(self, folder: Path) -> None:
         self.database = Database(f"sqlite:///{folder / 'rows.sqlite'}")
@@ -58,13 +58,13 @@ class Journey:
         return routes
 
     def handle(self, connection: Connection, event: Event) -> None:
-        """Have something follow from an event, or fail."""
+        """Add a following event to the outbox; raise `LookupError` for the event `poison`."""
         if event.id == "poison":
             raise LookupError(CANARY)
         plumbing.outbox.add(connection, [make_event(event.id, 1, FOLLOWING)], NOON)
 
     def run(self) -> None:
-        """Everything, once."""
+        """Take every path once: traced and untraced requests, failures, an unavailable bus, and the consumer."""
         self.http.post("/things/called", headers={"traceparent": CALLER})
         self.http.post(f"/things/begun?starting={PARTNER}", headers={"traceparent": CALLER})
         self.http.post("/things/alone")
@@ -80,29 +80,29 @@ class Journey:
         for item in self.log.consumer("test", [TOPIC]).poll(0):
             consumer.take([item])
         self.relay.pass_on(self.log.producer())
-        # An event that is made outside of any request.
+        # An event that starts outside any request.
         with self.database.transaction() as connection:
             plumbing.outbox.add(connection, [make_event("untraced", 1)], NOON)
         self.relay.pass_on(self.log.producer())
 
     def records(self) -> list[dict[str, str]]:
-        """The headers of everything on the bus."""
+        """Return the headers of all records on the bus."""
         found = self.log.consumer("reader", [TOPIC, "services.v1"]).poll(0)
         return [dict(item.record.headers) for item in found]
 
 
 class Unavailable:
-    """A bus that is down and says why at length."""
+    """A bus that is down; its error message holds the canary."""
 
     def send(self, _records: Sequence[Record]) -> Pending:
         raise BrokerUnavailable(CANARY)
 
     def close(self) -> None:
-        """Nothing is held."""
+        """Do nothing: it holds no resources."""
 
 
 def main(folder: Path) -> None:
-    """Run, and leave what was told in the folder."""
+    """Run the journey; leave the telemetry and the record headers in the folder."""
     telemetry.start(Settings(data=folder, telemetry=f"file:{folder / 'telemetry.jsonl'}"), "test")
     journey = Journey(folder)
     journey.run()

@@ -1,7 +1,7 @@
-"""An HTTP connection that tells when the kernel received each byte: the outside view of who was told what, and when.
+"""A raw HTTP client connection that reports when the kernel received each byte.
 
-Linux stamps each packet as it is handed over (socket(7), SO_TIMESTAMPNS; on the loopback that is the moment the sender's
-kernel sends it). Time that the reader takes to come and fetch the bytes therefore does not count.
+Linux stamps each packet at arrival (socket(7), SO_TIMESTAMPNS; on the loopback that is the moment the sender's kernel sends
+it). The time until the reader fetches the bytes therefore does not count.
 """
 
 import socket
@@ -15,7 +15,7 @@ _CHUNK = 1 << 18
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """An HTTP answer with the arrival, in nanoseconds, of its first and of its last byte."""
+    """An HTTP answer with the arrival times of its first and of its last byte, in nanoseconds."""
 
     status: int
     content: bytes
@@ -24,16 +24,16 @@ class Answer:
 
 
 class ClientConnection:
-    """One connection, kept alive, with never more than one request on its way: so each stamp belongs to one answer.
+    """A kept-alive connection with at most one request under way, so that each time stamp belongs to one answer.
 
-    `window` limits what the receiving kernel takes in before anybody reads.
+    `window` limits how many bytes the receiving kernel buffers before the test reads.
     """
 
     def __init__(self, port: int, window: int | None = None, seconds: float = 20.0) -> None:
         self.socket = socket.socket()
         self.socket.settimeout(seconds)
         if window is not None:
-            # Before connecting: the window is agreed on in the handshake.
+            # Set before connecting, because the handshake negotiates the window.
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, window)
         self.socket.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -45,7 +45,7 @@ class ClientConnection:
         return self.read()
 
     def read(self) -> Answer:
-        """Read one answer; raises `ConnectionError` when it ends too soon."""
+        """Read one answer; raise `ConnectionError` if the connection ends before its end."""
         received, stamps, size = bytearray(), list[int](), None
         while size is None or len(received) < size:
             chunk, stamp = self.take()
@@ -57,7 +57,7 @@ class ClientConnection:
         return Answer(int(head[9:12]), content, stamps[0], max(stamps))
 
     def take(self) -> tuple[bytes, int]:
-        """What has arrived, and when its last byte did."""
+        """Return the bytes that have arrived and the arrival time of the last one; raise `ConnectionError` at the end."""
         chunk, extra, _, _ = self.socket.recvmsg(_CHUNK, socket.CMSG_SPACE(_STAMP.size))
         if not chunk:
             raise ConnectionError("the connection has ended")
@@ -72,13 +72,13 @@ class ClientConnection:
         self.socket.close()
 
 
-class Watched(ClientConnection):
-    """A line on which an answer can be read in pieces, or as far as it comes."""
+class PartialReader(ClientConnection):
+    """A connection on which a test can read an answer in pieces, or as far as it arrives."""
 
     was_reset = False
 
     def rest(self, received: bytes) -> bytes:
-        """What is still missing of an answer."""
+        """Read and return the part of an answer that follows the bytes received so far."""
         head, _, content = received.partition(b"\r\n\r\n")
         length = next(line for line in head.split(b"\r\n") if line.lower().startswith(b"content-length"))
         missing = int(length.partition(b":")[2]) - len(content)
@@ -88,7 +88,7 @@ class Watched(ClientConnection):
         return more
 
     def until_cut(self) -> tuple[bytes, int]:
-        """Everything that arrives until the other side ends the connection, and when the last of it did."""
+        """Return all bytes until the other side ends the connection, and the arrival time of the last one."""
         arrived, last = b"", 0
         try:
             while True:
@@ -101,7 +101,7 @@ class Watched(ClientConnection):
 
 
 def request(method: str, path: str, headers: dict[str, str], body: bytes = b"") -> bytes:
-    """The bytes of a request on a connection that is kept."""
+    """Return the bytes of a request that keeps the connection open."""
     lines = [f"{method} {path} HTTP/1.1", "host: 127.0.0.1", f"content-length: {len(body)}"]
     lines += [f"{name}: {value}" for name, value in headers.items()]
     return "\r\n".join(lines).encode() + b"\r\n\r\n" + body

@@ -1,8 +1,8 @@
-"""Random orders of what may happen to one survivor at once, on a real database: one step at a time, drawn by a seed.
+"""Runs concurrent acts on one survivor in random orders, one step at a time, on a real database; a seed draws the order.
 
-She takes back, pauses, resumes and grants again; events are sealed for an agency; openers open and send, and some die
-half-way. Every step is the product's own code up to its next stop; between two stops only one of them runs, unless it
-waits for a lock. What is written down on the way is then held against what she was told.
+The survivor revokes, pauses, resumes and grants again; events are sealed for an agency; openers open and send, and some die
+half-way. Each step runs the product's own code up to its next stop; between two stops only one actor runs, unless it waits
+for a lock. Afterwards the recorded openings are compared with what the survivor was told.
 """
 
 import threading
@@ -28,17 +28,17 @@ from services.consent.locks import Free, SubjectLocks
 from services.intake.sealing import seal
 from tests.support.consent import Person
 
-PATIENCE, A_WHILE = 60.0, 0.02
-LOOKS = 20
-"""So often nobody may be seen to go on: a machine that stood still cuts one look short, not all of them."""
+DEADLINE, A_WHILE = 60.0, 0.02
+POLLS = 20
+"""The deadline is split into this many waits: a machine that stood still shortens one wait, not all of them."""
 CHUNKS = 3
 PARTS = {"summary": {"text": "Sample Aspen would like a quiet place."}, "housing": {"needs": "A room of her own."}}
 ACTS = ("revoke", "revoke", "revoke", "pause", "restrict", "grant")
 EVERYTHING = "everything"
 
 
-class Conductor:
-    """Lets one actor at a time go on to its next stop, drawn by chance."""
+class Scheduler:
+    """Lets one actor at a time, drawn at random, run to its next stop."""
 
     def __init__(self, chance: Random) -> None:
         self._chance = chance
@@ -49,12 +49,12 @@ class Conductor:
         self.failures: list[BaseException] = []
 
     def stop(self, name: str) -> None:
-        """Wait for one's turn; `name` says what comes next."""
+        """Block the calling actor until its turn; `name` says which step comes next."""
         self._arrivals.put((self._me.number, name))
         self._turns[self._me.number].acquire()
 
     def run(self, bodies: Sequence[Callable[[], None]]) -> None:
-        """Let them all come to their end."""
+        """Run all actors to their end; raise the first error that one of them raised."""
         self._turns = {number: threading.Semaphore(0) for number in range(len(bodies))}
         threads = [threading.Thread(target=self._act, args=item, daemon=True) for item in enumerate(bodies)]
         for thread in threads:
@@ -71,13 +71,13 @@ class Conductor:
                     blocked.add(number)
                 self._turns[number].release()
         for thread in threads:
-            thread.join(PATIENCE)
+            thread.join(DEADLINE)
         if self.failures:
             raise self.failures[0]
 
     def _arrive(self, running: set[int], blocked: set[int], waiting: dict[int, str]) -> None:
-        """Take in one who has come to a stop. Who does not within a while waits for a lock that was taken meanwhile."""
-        arrived = self._arrival(A_WHILE, 1) if waiting else self._arrival(PATIENCE / LOOKS, LOOKS)
+        """Note one actor that has reached a stop; an actor that reaches none within a while is waiting for a lock."""
+        arrived = self._arrival(A_WHILE, 1) if waiting else self._arrival(DEADLINE / POLLS, POLLS)
         if arrived is None:
             assert waiting, "nobody goes on"
             blocked |= running
@@ -88,8 +88,8 @@ class Conductor:
         if name is not None:
             waiting[number] = name
 
-    def _arrival(self, seconds: float, looks: int) -> tuple[int, str | None] | None:
-        for _ in range(looks):
+    def _arrival(self, seconds: float, polls: int) -> tuple[int, str | None] | None:
+        for _ in range(polls):
             with suppress(Empty):
                 return self._arrivals.get(timeout=seconds)
         return None
@@ -105,21 +105,21 @@ class Conductor:
         try:
             self.stop("begin")
             body()
-        except BaseException as error:  # noqa: BLE001 - told by `run`, in the thread of the test
+        except BaseException as error:  # noqa: BLE001 - `run` raises it in the thread of the test
             self.failures.append(error)
         finally:
             self._arrivals.put((number, None))
 
 
 class StoppingLocks:
-    """The locks of the room, with a stop before and after each is taken, and before each is let go."""
+    """The locks of the context, with a stop before and after each lock is taken, and before each is released."""
 
-    def __init__(self, locks: SubjectLocks, conductor: Conductor) -> None:
-        self._locks, self._conductor = locks, conductor
+    def __init__(self, locks: SubjectLocks, scheduler: Scheduler) -> None:
+        self._locks, self._conductor = locks, scheduler
 
     @contextmanager
     def changing(self, subject: UUID) -> Iterator[Connection]:
-        """Hers alone."""
+        """Take the exclusive lock of a survivor."""
         self._conductor.stop("lock to change")
         try:
             with self._locks.changing(subject) as connection:
@@ -130,14 +130,14 @@ class StoppingLocks:
 
     @contextmanager
     def opening(self, subjects: Sequence[UUID]) -> Iterator[Connection]:
-        """Shared."""
+        """Take the shared locks of these survivors."""
         self._conductor.stop("lock to open")
         with self._locks.opening(subjects) as connection, self._holding():
             yield connection
 
     @contextmanager
     def opening_free(self, subjects: Collection[UUID]) -> Iterator[Free]:
-        """Shared, of several."""
+        """Take the shared locks of those survivors who are free."""
         self._conductor.stop("try to lock")
         with self._locks.opening_free(subjects) as had, self._holding():
             yield had
@@ -161,23 +161,23 @@ class RequestedEnvelope:
 
 
 @dataclass(slots=True)
-class Story:
-    """What happened in one interleaving, as seen from outside."""
+class Outcome:
+    """The events of one interleaving, as seen from outside."""
 
     closed: set[object] = field(default_factory=set)
-    """What she has been told is over: a grant, or everything."""
+    """Grants that the survivor was told have ended, or `EVERYTHING`."""
     late: list[str] = field(default_factory=list)
-    """Bytes that left although she had been told that they would not."""
+    """Grants under which bytes left although the survivor had been told that none would."""
     sent: int = 0
     refused: int = 0
     died: int = 0
     openings: dict[UUID, bool] = field(default_factory=dict)
-    """Openings of which bytes have left, and whether they came to their end."""
+    """Openings of which bytes have left, and whether each was finished."""
 
 
 @dataclass(frozen=True, slots=True)
-class Stage:
-    """Where it is played: a room, an agency that sends and one that receives, and a box of somebody else's."""
+class Setting:
+    """The setting of an interleaving: a context, a sending and a receiving agency, and an envelope of another survivor."""
 
     context: Context
     sender: str
@@ -186,69 +186,71 @@ class Stage:
 
 
 @dataclass(slots=True)
-class Life:
-    """A survivor over several interleavings: the grants she has given, and a box whose grant is live."""
+class Survivor:
+    """A survivor over several interleavings: her grants, and an envelope whose grant is live."""
 
     person: Person
     grants: set[object] = field(default_factory=set)
-    box: RequestedEnvelope | None = None
+    envelope: RequestedEnvelope | None = None
 
 
-def play(stage: Stage, seed: int, life: Life) -> Story:
-    """One interleaving; raises `AssertionError` when the ledger does not tell what happened."""
+def run_interleaving(setting: Setting, seed: int, survivor: Survivor) -> Outcome:
+    """Run one interleaving and return its outcome; raise `AssertionError` if the ledger does not match it."""
     chance = Random(seed)  # noqa: S311 - nothing here is a secret
-    conductor, story = Conductor(chance), Story()
-    if life.box is None:
-        life.grants.add(_grant(stage, life.person, chance))
-        life.box = sealed(stage, life.person)
-    assert life.box is not None
-    envelopes = [life.box]
-    moved = replace(stage, context=replace(stage.context, locks=StoppingLocks(stage.context.locks, conductor)))
+    scheduler, outcome = Scheduler(chance), Outcome()
+    if survivor.envelope is None:
+        survivor.grants.add(_grant(setting, survivor.person, chance))
+        survivor.envelope = sealed(setting, survivor.person)
+    assert survivor.envelope is not None
+    envelopes = [survivor.envelope]
+    moved = replace(setting, context=replace(setting.context, locks=StoppingLocks(setting.context.locks, scheduler)))
     draws = [Random(chance.random()) for _ in range(3)]  # noqa: S311 - as above
 
     def publish() -> None:
-        conductor.stop("ask what may be sealed")
-        if box := sealed(moved, life.person, conductor.stop):
-            envelopes.append(box)
+        scheduler.stop("ask what may be sealed")
+        if envelope := sealed(moved, survivor.person, scheduler.stop):
+            envelopes.append(envelope)
 
-    openers = [_Opener(moved, conductor, story, draw, envelopes).run for draw in draws[1:]]
-    conductor.run([_Her(moved, conductor, story, draws[0], life).run, publish, *openers])
-    _check_ledger(stage.context, life.person, story)
-    return story
+    openers = [_Opener(moved, scheduler, outcome, draw, envelopes).run for draw in draws[1:]]
+    scheduler.run([_SurvivorActor(moved, scheduler, outcome, draws[0], survivor).run, publish, *openers])
+    _check_ledger(setting.context, survivor.person, outcome)
+    return outcome
 
 
-def sealed(stage: Stage, person: Person, between: Callable[[str], None] = lambda _: None) -> RequestedEnvelope | None:
-    """What intake does: ask what may be sealed, then seal; None when nothing may be."""
-    sending = Sending(stage.sender, person.ppid, stage.recipient, "referral", frozenset(PARTS))
-    [answer] = decide_sendings(stage.context, [sending])
+def sealed(
+    setting: Setting, person: Person, between: Callable[[str], None] = lambda _: None
+) -> RequestedEnvelope | None:
+    """Do what intake does: ask what may be sealed, then seal; return None if nothing may be sealed."""
+    sending = Sending(setting.sender, person.ppid, setting.recipient, "referral", frozenset(PARTS))
+    [answer] = decide_sendings(setting.context, [sending])
     between("seal")
     if answer.seal is None:
         return None
-    name = str(stage.context.clock.new_id())
-    header = Header(name, stage.recipient, answer.seal.grant, answer.seal.epoch, "referral.requested.v1")
+    name = str(setting.context.clock.new_id())
+    header = Header(name, setting.recipient, answer.seal.grant, answer.seal.epoch, "referral.requested.v1")
     parts = {category: PARTS[category] for category in answer.seal.categories}
     key = X25519PublicKey.from_public_bytes(answer.seal.public_key)
     return RequestedEnvelope(seal(header, key, parts), UUID(answer.seal.grant))
 
 
-def _grant(stage: Stage, person: Person, chance: Random) -> UUID:
-    wish = Wish(stage.recipient, "referral", sorted(PARTS), chance.randint(1, 90))
-    return grants.give_grant(stage.context, person.subject, wish)
+def _grant(setting: Setting, person: Person, chance: Random) -> UUID:
+    wish = Wish(setting.recipient, "referral", sorted(PARTS), chance.randint(1, 90))
+    return grants.give_grant(setting.context, person.subject, wish)
 
 
 @dataclass(slots=True)
-class _Her:
-    """She: an act or two, one after the other."""
+class _SurvivorActor:
+    """The survivor as an actor: one or two acts, one after the other."""
 
-    stage: Stage
-    conductor: Conductor
-    story: Story
+    setting: Setting
+    scheduler: Scheduler
+    outcome: Outcome
     chance: Random
-    life: Life
+    survivor: Survivor
 
     @property
     def person(self) -> Person:
-        return self.life.person
+        return self.survivor.person
 
     def run(self) -> None:
         for act in self.chance.sample(ACTS, self.chance.randint(1, 2)):
@@ -256,93 +258,93 @@ class _Her:
 
     def revoke(self) -> None:
         if self.chance.random() < 0.3:
-            grants.revoke_all(self.stage.context, self.person.subject)
-            self.story.closed |= self.life.grants
-        elif self.life.box is not None:
-            grants.revoke_grant(self.stage.context, self.person.subject, self.life.box.grant)
-            self.story.closed.add(self.life.box.grant)
-        self.life.box = None
+            grants.revoke_all(self.setting.context, self.person.subject)
+            self.outcome.closed |= self.survivor.grants
+        elif self.survivor.envelope is not None:
+            grants.revoke_grant(self.setting.context, self.person.subject, self.survivor.envelope.grant)
+            self.outcome.closed.add(self.survivor.envelope.grant)
+        self.survivor.envelope = None
 
     def grant(self) -> None:
-        self.life.grants.add(_grant(self.stage, self.person, self.chance))
+        self.survivor.grants.add(_grant(self.setting, self.person, self.chance))
 
     def pause(self) -> None:
-        grants.pause(self.stage.context, self.person.subject)
+        grants.pause(self.setting.context, self.person.subject)
         self._closed_for_a_while()
-        grants.resume(self.stage.context, self.person.subject)
+        grants.resume(self.setting.context, self.person.subject)
 
     def restrict(self) -> None:
-        rule = grants.restrict(self.stage.context, self.person.subject, Rule(agency=self.stage.recipient))
+        rule = grants.restrict(self.setting.context, self.person.subject, Rule(agency=self.setting.recipient))
         self._closed_for_a_while()
-        grants.lift_restriction(self.stage.context, self.person.subject, rule)
+        grants.lift_restriction(self.setting.context, self.person.subject, rule)
 
     def _closed_for_a_while(self) -> None:
-        self.story.closed.add(EVERYTHING)
+        self.outcome.closed.add(EVERYTHING)
         for _ in range(4):
-            self.conductor.stop("wait")
-        self.story.closed.discard(EVERYTHING)
+            self.scheduler.stop("wait")
+        self.outcome.closed.discard(EVERYTHING)
 
 
 @dataclass(slots=True)
 class _Opener:
-    """An agency's client: takes a box, by itself or beside another, and sends it on piece by piece, unless it dies."""
+    """An agency's client: opens an envelope, alone or in a batch, and sends it piece by piece, unless it dies."""
 
-    stage: Stage
-    conductor: Conductor
-    story: Story
+    setting: Setting
+    scheduler: Scheduler
+    outcome: Outcome
     chance: Random
     envelopes: list[RequestedEnvelope]
 
     def run(self) -> None:
-        self.conductor.stop("take a box")
-        box = self.chance.choice(self.envelopes)
-        opening = self._begin(box)
+        self.scheduler.stop("take an envelope")
+        envelope = self.chance.choice(self.envelopes)
+        opening = self._begin(envelope)
         if opening is None or not opening.envelopes[0].opened:
-            self.story.refused += 1
+            self.outcome.refused += 1
             if opening is not None and opening.opened:
                 opening.finish("delivered")
             return
         name = opening.envelopes[0].opening
-        self.story.openings[name] = False
+        self.outcome.openings[name] = False
         dies = self.chance.choice([*range(CHUNKS + 1), *[None] * 12])
         for chunk in range(CHUNKS + 1):
-            self.conductor.stop("send" if chunk < CHUNKS else "finish")
+            self.scheduler.stop("send" if chunk < CHUNKS else "finish")
             if chunk == dies:
                 self._die(opening)
                 return
             if chunk < CHUNKS:
-                self._send(box)
+                self._send(envelope)
         opening.finish("delivered")
-        self.story.openings[name] = True
+        self.outcome.openings[name] = True
 
-    def _begin(self, box: RequestedEnvelope) -> Opening | None:
-        context, recipient = self.stage.context, self.stage.recipient
-        if self.stage.beside and self.chance.random() < 0.3:
-            return begin_openings(context, recipient, [box.text, self.stage.beside.text])
+    def _begin(self, envelope: RequestedEnvelope) -> Opening | None:
+        context, recipient = self.setting.context, self.setting.recipient
+        if self.setting.beside and self.chance.random() < 0.3:
+            return begin_openings(context, recipient, [envelope.text, self.setting.beside.text])
         with suppress(Problem):
-            return begin_opening(context, recipient, box.text)
+            return begin_opening(context, recipient, envelope.text)
         return None
 
-    def _send(self, box: RequestedEnvelope) -> None:
-        self.story.sent += 1
-        if self.story.closed & {box.grant, EVERYTHING}:
-            self.story.late.append(str(box.grant))
+    def _send(self, envelope: RequestedEnvelope) -> None:
+        self.outcome.sent += 1
+        if self.outcome.closed & {envelope.grant, EVERYTHING}:
+            self.outcome.late.append(str(envelope.grant))
 
     def _die(self, opening: Opening) -> None:
-        """As when the process is killed: its connection breaks, and nothing more is said by it."""
-        self.story.died += 1
+        """Behave like a killed process: break the database connection and record nothing more."""
+        self.outcome.died += 1
         assert opening.connection is not None
         opening.connection.invalidate()
         opening.held.close()
 
 
-def _check_ledger(context: Context, person: Person, story: Story) -> None:
-    """Each opening has its intent; and its outcome, unless it died."""
+def _check_ledger(context: Context, person: Person, outcome: Outcome) -> None:
+    """Check that each opening has its intent in the ledger, and its outcome unless it died."""
     with context.database.reading() as connection:
         rows = ledger.about(connection, person.subject, None, 60)
     kinds: dict[str, list[str]] = {}
     for row in reversed(rows):
         kinds.setdefault(row.detail.get("opening", ""), []).append(row.kind)
-    for name, ended in story.openings.items():
+    for name, ended in outcome.openings.items():
         expected = ["opening.intended", "opening.delivered"] if ended else ["opening.intended"]
         assert kinds.get(str(name)) == expected, (kinds.get(str(name)), expected)

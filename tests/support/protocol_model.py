@@ -1,9 +1,9 @@
-"""A small explicit-state model of the opening protocol, and an explorer that goes through every order of its steps.
+"""A small explicit-state model of the opening protocol, and an explorer that visits every order of its steps.
 
-She gives a grant, an agency's event is sealed under it, two openers (the second a retry) try to send its bytes, she takes
-the grant back, is told so, and perhaps gives a new one; an opener may die between any two steps. A protocol is the list
-of steps that an opener takes. What must never be: a byte of an event leaves after she was told that its grant had
-ended; or everything has come to rest, bytes have left, and no record of them is there.
+The survivor gives a grant, an event is sealed under it, two openers (the second is a retry) try to send its bytes, she
+revokes the grant, is told so, and may give a new one; an opener may die between any two steps. A protocol is the list of
+steps that an opener takes. Two things must never happen: a byte of an event leaves after she was told that its grant had
+ended; or no step is left, bytes have left, and no record of them exists.
 """
 
 from collections import deque
@@ -16,7 +16,7 @@ OLD, NEW = "old grant", "new grant"
 
 @dataclass(frozen=True, slots=True)
 class Protocol:
-    """How an opener goes about it, whether she takes a lock to change anything, and what else may happen."""
+    """The steps of an opener, whether a change takes a lock, whether she may grant again, and whether openers may crash."""
 
     steps: tuple[str, ...]
     locked: bool = True
@@ -26,7 +26,7 @@ class Protocol:
 
 @dataclass(frozen=True, slots=True)
 class Opener:
-    """One opener: its next step, what it has decided, what it holds and what it has done."""
+    """One opener: its next step, its decision, whether it holds the lock, and what it has done."""
 
     at: int = 0
     may: bool = False
@@ -38,7 +38,7 @@ class Opener:
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """Everything at one moment."""
+    """The state of the whole model."""
 
     openers: tuple[Opener, ...] = (Opener(),) * OPENERS
     live: frozenset[str] = frozenset({OLD})
@@ -47,7 +47,7 @@ class State:
     exclusive: bool = False
     told: bool = False
     late: bool = False
-    """A byte has left after she was told."""
+    """Whether a byte has left after she was told."""
 
 
 Moves = Iterator[tuple[str, State]]
@@ -55,7 +55,7 @@ HER_STEPS = ("she asks to take it back", "the grant is ended", "she is told", "s
 
 
 def moves(state: State, protocol: Protocol) -> Moves:
-    """Every step that somebody could take next, by a name, and what is then."""
+    """Yield each possible next step: its name and the state after it."""
     if not state.sealed and OLD in state.live:
         yield "an event is sealed under the grant", replace(state, sealed=True)
     yield from _her_moves(state, protocol)
@@ -65,7 +65,7 @@ def moves(state: State, protocol: Protocol) -> Moves:
         step = protocol.steps[opener.at]
         if (after := STEPS[step](state, opener)) is not None:
             changed, then = after
-            # Whoever may not send anything skips to the end, where it lets go of what it holds.
+            # An opener that may not send skips to the end, where it releases its lock.
             gone_on = replace(then, at=_next(protocol, then))
             yield f"opener {number + 1}: {step}", _with(changed, number, gone_on)
         if protocol.crashes:
@@ -121,7 +121,7 @@ def _decide_for(grants: frozenset[str]) -> Callable[[State, Opener], After]:
 
 
 def _take_the_kept_decision(state: State, opener: Opener) -> After:
-    return state, replace(opener, may=True)  # made when the event was sealed, under the grant that was live then
+    return state, replace(opener, may=True)  # decided at sealing, under the grant that was live then
 
 
 def _change_nothing(state: State, opener: Opener) -> After:
@@ -153,7 +153,7 @@ STEPS: Mapping[str, Callable[[State, Opener], After]] = {
 
 @dataclass(frozen=True, slots=True)
 class Explored:
-    """How many states there are, the shortest way to what must never be (if there is one), and where all can come to rest."""
+    """The number of states, the shortest counter-example (or None), and the states without a next step."""
 
     states: int
     counter_example: list[str] | None
@@ -161,7 +161,7 @@ class Explored:
 
 
 def explore(protocol: Protocol) -> Explored:
-    """Go through every state that can be reached, nearest first."""
+    """Visit every reachable state, nearest first; stop at the first violation."""
     start = State()
     ways: dict[State, tuple[str, State] | None] = {start: None}
     queue, rests = deque([start]), []

@@ -1,4 +1,4 @@
-"""Rotates the keys of a hub and dies at the step that is named: a rotation that the power left."""
+"""Rotates the keys of a hub and kills itself at the named step, as a power failure would."""
 
 import os
 import signal
@@ -20,7 +20,7 @@ _seen: Counter[str] = Counter()
 
 
 def dying(step: str, real: Callable[..., Any], named: Callable[..., str]) -> Callable[..., Any]:
-    """The real call, but for the time at which it is the step to die at: `kind-N` is the N-th of its kind."""
+    """Wrap a call so that the process dies just before it if it is the named step; `kind-N` is the N-th call of its kind."""
 
     def watched(*arguments: Any, **options: Any) -> Any:
         kind = named(*arguments)
@@ -33,7 +33,7 @@ def dying(step: str, real: Callable[..., Any], named: Callable[..., str]) -> Cal
 
 
 def main(step: str) -> None:
-    """Rotate, and die just before that commit, or that step with files."""
+    """Rotate the keys; die just before the named commit or file operation."""
     context = build_context(Settings(), SystemClock())
     dialects: list[Any] = [DefaultDialect, PGDialect_psycopg]
     for dialect in dialects:

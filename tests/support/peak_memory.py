@@ -1,12 +1,11 @@
-"""Runs a program and tells how much memory it took at its greatest."""
+"""Runs a program and measures its peak memory."""
 
 import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-# A process begins with the peak of the one it was forked from, which for a test run is large. So a small process
-# stands between.
+# A forked process inherits the peak of its parent, which is large for a test run; so a small process starts the program.
 _WATCH = """
 import os, subprocess, sys
 process = subprocess.Popen(sys.argv[2:])
@@ -18,7 +17,7 @@ sys.exit(os.waitstatus_to_exitcode(status))
 
 @dataclass(frozen=True, slots=True)
 class Ran:
-    """What a program said, how it ended, and its greatest resident size."""
+    """The output of a program, its exit code, and its peak resident size."""
 
     told: str
     errors: str
@@ -27,7 +26,7 @@ class Ran:
 
 
 def run(command: list[str], folder: Path) -> Ran:
-    """Run a program to its end; the folder takes one small file."""
+    """Run a program to its end and return its result; write one small file into the folder."""
     peak = folder / "peak"
     watch = [sys.executable, "-c", _WATCH, str(peak), *command]
     done = subprocess.run(watch, capture_output=True, text=True, check=False)

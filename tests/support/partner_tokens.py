@@ -1,4 +1,4 @@
-"""A partner's key and what it signs, right or wrong in any one place."""
+"""Signs access tokens and DPoP proofs for tests, with any header member or claim replaced or left out."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -18,37 +18,37 @@ ISSUER = "https://hub.example/intake"
 
 
 def sign(key: Key, header: Mapping[str, Any], claims: Mapping[str, Any]) -> str:
-    """A JWT. What is None is left out."""
+    """Return a signed JWT; leave out members that are None."""
     kept = {name: value for name, value in claims.items() if value is not None}
     stated = {name: value for name, value in header.items() if value is not None}
     return jwt.encode(stated, kept, key, algorithms=[stated["alg"]])
 
 
 def public(key: Key) -> dict[str, Any]:
-    """A key as a proof carries it."""
+    """Return the public JWK as a proof carries it."""
     return {name: value for name, value in key.as_dict(private=False).items() if name != "kid"}
 
 
 def thumbprint_of(token: str) -> str:
-    """The `ath` of a token."""
+    """Return the `ath` of a token (RFC 9449)."""
     return base64url(sha256(token.encode()).digest())
 
 
 def key_pair() -> Key:
-    """A partner's key."""
+    """Return a new key pair of a partner."""
     return ECKey.generate_key("P-256")
 
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Somebody with a key."""
+    """A partner with a key."""
 
     key: Key = field(default_factory=key_pair)
 
     def proof(
         self, method: str, url: str, token: str | None = None, header: Mapping[str, Any] | None = None, **claims: Any
     ) -> str:
-        """A DPoP proof, with other header members or claims where they are given; None leaves one out."""
+        """Return a DPoP proof; given header members and claims replace the usual ones, None leaves one out."""
         stated = {"alg": "ES256", "typ": "dpop+jwt", "jwk": public(self.key), **(header or {})}
         ath = thumbprint_of(token) if token else None
         return sign(
@@ -58,12 +58,12 @@ class Caller:
 
 @dataclass(frozen=True, slots=True)
 class Issuer:
-    """Who signs access tokens."""
+    """An issuer of access tokens."""
 
     key: Key = field(default_factory=lambda: OKPKey.generate_key("Ed25519"))
 
     def token(self, bound_to: Key, header: Mapping[str, Any] | None = None, **claims: Any) -> str:
-        """A token for agency-a, with other header members or claims where they are given; None leaves one out."""
+        """Return a token for agency-a; given header members and claims replace the usual ones, None leaves one out."""
         stated = {"alg": "Ed25519", "typ": "at+jwt", **(header or {})}
         usual = {
             "iss": ISSUER,

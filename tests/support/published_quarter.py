@@ -1,4 +1,4 @@
-"""A publication as a hub makes it of events: folded, built, audited, approved by two, published; of a small cohort."""
+"""Publishes one quarter of a small cohort as a hub does: counted, built, audited, approved by two, published."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -25,7 +25,7 @@ WAITED = {"late": "over_90_days"}
 
 
 def release(database_url: str, folder: Path) -> None:
-    """Let the events of the cohort come into an empty database, and publish their quarter as people would."""
+    """Take the events of the cohort into an empty database, and publish their quarter through the publication workflow."""
     counting = CountingContext.open(database_url, folder)
     counting.take(events_of(_asks()))
     context = replace(counting.context, clock=StillClock(CLOSED))

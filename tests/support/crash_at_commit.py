@@ -1,8 +1,8 @@
-"""Runs `fireweed` so that it dies where it is told to: without warning, just before or just after its n-th commit.
+"""Runs `fireweed` so that the process is killed just before or just after its n-th commit.
 
 The file named by CRASH_ORDER holds `before N` or `after N`; commits are counted from the moment the order appears. The real
-process runs the real code; only the driver's commits are watched, and the statements that commit by themselves. Around it
-stands what an orchestrator is to a real one: it starts the process again after such a death and passes every other end on.
+process runs the real code; only the driver's commits are watched, and the statements that commit by themselves (autocommit).
+A parent process acts as the orchestrator: it restarts the process after an ordered death and passes on any other exit.
 """
 
 import os
@@ -19,7 +19,7 @@ from services.cli import main
 
 
 class Order:
-    """The present order, read anew at each commit; a new order starts the count again, a fulfilled one says no more."""
+    """The current order, read again at each commit; a new order restarts the count, a fulfilled one has no effect."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -29,7 +29,7 @@ class Order:
         self._count = 0
 
     def due(self) -> str | None:
-        """Count one commit; on which side of it to die, None to live on."""
+        """Count one commit; return the side of it (`before` or `after`) at which to die, or None to live on."""
         order = self._path.read_text() if self._path.exists() else ""
         if order != self._seen:
             self._seen, self._count = order, 0
@@ -40,14 +40,14 @@ class Order:
         return side if self._count == int(number) else None
 
     def die(self) -> None:
-        """End without warning; which order it was stays written down."""
+        """Write the order down as fulfilled, then kill this process (SIGKILL)."""
         with self._deaths.open("a") as deaths:
             deaths.write(f"{self._seen}\n")
         os.kill(os.getpid(), signal.SIGKILL)
 
 
 def watch(path: Path) -> None:
-    """Put the watch in front of every commit of this process."""
+    """Wrap every commit of this process, so that it dies where the order says."""
     order = Order(path)
     commit, execute = PGDialect_psycopg.do_commit, PGDialect_psycopg.do_execute
 
@@ -73,15 +73,15 @@ def watch(path: Path) -> None:
     PGDialect_psycopg.do_execute = do_execute  # type: ignore[method-assign]
 
 
-def run_again_and_again(path: Path) -> int:
-    """Run `fireweed`, and again after each death by order. It is forked with its modules loaded, which saves seconds."""
+def run_with_restarts(path: Path) -> int:
+    """Run `fireweed` again after each ordered death; return its exit code. Forking it with loaded modules saves seconds."""
     while True:
         child = os.fork()
         if not child:
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
             watch(path)
             main()
-        # A signal between the two lines finds the old handler, and so the old child; ends come long after starts.
+        # A signal before the next statement still reaches the old child; no test stops a process that soon after its start.
         signal.signal(signal.SIGTERM, lambda *_, one=child: os.kill(one, signal.SIGTERM))
         _, status = os.waitpid(child, 0)
         if not (os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL):
@@ -89,4 +89,4 @@ def run_again_and_again(path: Path) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(run_again_and_again(Path(os.environ["CRASH_ORDER"])))
+    sys.exit(run_with_restarts(Path(os.environ["CRASH_ORDER"])))

@@ -1,4 +1,4 @@
-"""A client of transparency logs, written from the C2SP and RFC 6962 texts alone: it shares no code with what it checks."""
+"""A client of transparency logs, written from the C2SP and RFC 6962 texts alone; it shares no code with the product."""
 
 import base64
 import hashlib
@@ -11,7 +11,7 @@ Fetch = Callable[[str], bytes]
 
 
 def tree_hash(leaves: list[bytes]) -> bytes:
-    """MTH of RFC 6962, section 2.1, word for word, over leaf hashes."""
+    """Return MTH of RFC 6962, section 2.1, over leaf hashes."""
     if not leaves:
         return hashlib.sha256().digest()
     if len(leaves) == 1:
@@ -23,7 +23,7 @@ def tree_hash(leaves: list[bytes]) -> bytes:
 
 
 def path(place: int, leaves: list[bytes]) -> list[bytes]:
-    """PATH of section 2.1.1."""
+    """Return PATH of RFC 6962, section 2.1.1."""
     if len(leaves) == 1:
         return []
     split = 1
@@ -35,7 +35,7 @@ def path(place: int, leaves: list[bytes]) -> list[bytes]:
 
 
 def subproof(old: int, leaves: list[bytes], complete: bool) -> list[bytes]:
-    """SUBPROOF of section 2.1.2."""
+    """Return SUBPROOF of RFC 6962, section 2.1.2."""
     if old == len(leaves):
         return [] if complete else [tree_hash(leaves)]
     split = 1
@@ -48,7 +48,7 @@ def subproof(old: int, leaves: list[bytes], complete: bool) -> list[bytes]:
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """A checkpoint whose signature was good."""
+    """A checkpoint with a valid signature."""
 
     origin: str
     size: int
@@ -56,7 +56,7 @@ class Head:
 
 
 def open_checkpoint(note: str, vkey: str) -> Head:
-    """Verify a signed note by a vkey, then read it as a checkpoint."""
+    """Verify a signed note with a vkey and return it as a checkpoint; raise `AssertionError` or `InvalidSignature`."""
     name, key_id, material = vkey.strip().split("+", 2)
     key = base64.b64decode(material)
     assert key[0] == 1
@@ -77,7 +77,7 @@ def open_checkpoint(note: str, vkey: str) -> Head:
 
 
 def cosigned_by(note: str, name: str, public: bytes) -> int:
-    """The time at which a witness has cosigned a checkpoint; fails unless it has (c2sp.org/tlog-cosignature)."""
+    """Return the time of a witness's cosignature (c2sp.org/tlog-cosignature); raise `AssertionError` if there is none."""
     key_id = hashlib.sha256(name.encode() + b"\n\x04" + public).digest()[:4]
     text, signatures = note[: note.rindex("\n\n") + 1], note[note.rindex("\n\n") + 2 :]
     for line in signatures.splitlines():
@@ -92,7 +92,7 @@ def cosigned_by(note: str, name: str, public: bytes) -> int:
 
 
 def tile_name(level: str, number: int, width: int) -> str:
-    """tile/<L>/<N>[.p/<W>]."""
+    """Return the path of a tile: `tile/<L>/<N>[.p/<W>]`."""
     elements = [f"{number % 1000:03}"]
     while number >= 1000:
         number //= 1000
@@ -101,7 +101,7 @@ def tile_name(level: str, number: int, width: int) -> str:
 
 
 def read_log(fetch: Fetch, vkey: str) -> tuple[Head, list[bytes]]:
-    """Tail a whole log: every tile of every level and every entry must fit each other and the signed root. Its entries."""
+    """Read a whole log; check all tiles and entries against each other and the signed root; return checkpoint and entries."""
     head = open_checkpoint(fetch("checkpoint").decode(), vkey)
     entries: list[bytes] = []
     hashes: list[bytes] = []

@@ -1,7 +1,7 @@
-"""Which tests notice a mutant: run in processes of their own, only those that reach the changed code, the likeliest first.
+"""Runs the tests that may notice a mutant: in child processes, only those that reach the changed code, the likeliest first.
 
-Each process is forked from one that has everything else imported and, where it is needed, PostgreSQL running; the changed
-module is handed to Python's import in place of the file, which stays as it is.
+Each process is forked from one that has imported everything else and, if needed, runs PostgreSQL. An import hook gives Python
+the changed module in place of the file, which stays unchanged.
 """
 
 import json
@@ -26,14 +26,20 @@ import pytest
 from deploy.testing import postgresql
 
 ROOT = Path(__file__).parents[2]
-# Seconds between looks at a process, and how many looks a test may take that is not known yet.
-LOOK, LOOKS = 0.05, 6000
-# A change that makes a test hang has been noticed as well: one that takes so many times as long as it does without it,
-# and some seconds more. Counted in looks: when the machine stands still, so do these.
+# Seconds between two polls of a process, and the number of polls that a test of unknown duration may take.
+POLL_SECONDS, POLLS = 0.05, 6000
+# A mutant that makes a test hang counts as noticed: the test may take TIMES its usual duration, and SECONDS more. The time is
+# counted in polls, which stand still when the machine does.
 TIMES, SECONDS = 10, 10.0
 EVERY = "every test"
-WITH_SERVER = "tests/consent/disclosures/test_locks.py"
-"""The one file of which tests that need a server take part: half of the locks are PostgreSQL's."""
+_DISCLOSURES = "tests/consent/disclosures"
+WITH_SERVER = (
+    f"{_DISCLOSURES}/test_locks.py",
+    f"{_DISCLOSURES}/test_lost_locks.py",
+    f"{_DISCLOSURES}/test_opening_response.py::test_one_connection_serves_many_openings",
+    f"{_DISCLOSURES}/test_opening_response.py::test_opening_without_transport_is_indeterminate",
+)
+"""Test ids, by their beginnings, that run although they need a server: half of the locks are PostgreSQL's."""
 SURVIVED, NOTICED, CUT_OFF = "SURVIVED", "noticed ", "cut off "
 Place = tuple[str, int]
 """A function by its file and first line."""
@@ -42,15 +48,15 @@ _numbers = count(1)
 
 
 @dataclass(slots=True)
-class Tests:
-    """What is known of the tests: which reach which function, how long each takes, how often it was the one that noticed."""
+class KnownTests:
+    """The functions that each test reaches, its duration, and how many mutants it noticed."""
 
     reach: dict[Place, set[str]] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
     noticed: Counter[str] = field(default_factory=Counter)
 
     def likeliest_first(self, place: Place | None, files: Sequence[str]) -> list[str]:
-        """The tests that reach a place; all of these files if it belongs to no function, or is reached before any test."""
+        """Return the tests that reach a place; all tests of the files if it is at module level or reached before any test."""
         reached = self.reach.get(place, set()) if place else {EVERY}
         names = [
             name for name in self.seconds if name.startswith(tuple(files)) and (name in reached or EVERY in reached)
@@ -58,8 +64,8 @@ class Tests:
         return sorted(names, key=lambda name: (-self.noticed[name], self.seconds[name]))
 
 
-def look_at(modules: Sequence[str], files: Sequence[str]) -> Tests | str:
-    """Run the tests on the unchanged code, and see what each reaches; or which test failed."""
+def run_baseline(modules: Sequence[str], files: Sequence[str]) -> KnownTests | str:
+    """Run the tests on the unchanged code; return what each test reaches, or the name of the test that failed."""
     watching = _Watching({str(ROOT / module) for module in modules})
     told = _in_a_process(files, watching, None, {})
     if told is None or told["failed"]:
@@ -67,13 +73,13 @@ def look_at(modules: Sequence[str], files: Sequence[str]) -> Tests | str:
     reach: dict[Place, set[str]] = defaultdict(set)
     for file, line, name in told["reach"]:
         reach[file, line].add(name)
-    return Tests(reach, told["seconds"])
+    return KnownTests(reach, told["seconds"])
 
 
 @contextmanager
 def server_for(files: Sequence[str]) -> Iterator[None]:
-    """One PostgreSQL for all the processes, if there are tests that need it; else each of them would start its own."""
-    if WITH_SERVER not in files:
+    """Run one PostgreSQL for all processes, if a test needs it; otherwise each process would start its own."""
+    if not {name.partition("::")[0] for name in WITH_SERVER} & set(files):
         yield
         return
     with postgresql.temporary_postgres() as server:
@@ -82,8 +88,8 @@ def server_for(files: Sequence[str]) -> Iterator[None]:
         yield
 
 
-def fate(module: str, source: str, tests: Tests, chosen: Sequence[str]) -> str:
-    """What becomes of a change: one of these tests notices it, or is cut off since it hangs; or it has survived."""
+def run_mutant(module: str, source: str, tests: KnownTests, chosen: Sequence[str]) -> str:
+    """Run the chosen tests on a changed module; return NOTICED, CUT_OFF (a test hung) or SURVIVED."""
     if not chosen:
         return SURVIVED
     files = sorted({name.partition("::")[0] for name in chosen})
@@ -96,15 +102,15 @@ def fate(module: str, source: str, tests: Tests, chosen: Sequence[str]) -> str:
 
 
 class _Plugin:
-    """What a run tells: each test as it begins, and everything else when it is over."""
+    """A pytest plugin that reports each test as it begins, and the result at the end."""
 
     def __init__(self) -> None:
         self.failed: str | None = None
         self.pipe = -1
 
-    def tell(self, line: str) -> None:
-        """To the process that waits."""
-        os.write(self.pipe, f"{line}\n".encode())
+    def tell(self, text: str) -> None:
+        """Send one row of text to the waiting process."""
+        os.write(self.pipe, f"{text}\n".encode())
 
     def pytest_runtest_logstart(self, nodeid: str) -> None:
         self.tell(nodeid)
@@ -123,7 +129,7 @@ class _Plugin:
 
 
 class _Choosing(_Plugin):
-    """Only the chosen tests, in the order in which they were chosen."""
+    """Runs only the chosen tests, in the order in which they were chosen."""
 
     def __init__(self, names: Sequence[str]) -> None:
         super().__init__()
@@ -135,7 +141,7 @@ class _Choosing(_Plugin):
 
 
 class _Watching(_Plugin):
-    """Every call of a function of these files, by the test that was running; what is called before counts for every test."""
+    """Records each call of a function of these files with the running test; calls before a test count for every test."""
 
     def __init__(self, files: set[str]) -> None:
         super().__init__()
@@ -166,18 +172,18 @@ class _Watching(_Plugin):
 
 
 class _Changed(MetaPathFinder, Loader):
-    """Gives Python the mutant where it asks for the module."""
+    """An import hook that gives Python the mutant in place of the module."""
 
     def __init__(self, module: str, source: str) -> None:
         self._file, self._source = str(ROOT / module), source
         self._name = module.removesuffix(".py").replace("/", ".")
 
     def find_spec(self, fullname: str, *_: object) -> ModuleSpec | None:
-        """Only for the one module."""
+        """Return a spec for the changed module only."""
         return spec_from_loader(fullname, self, origin=self._file) if fullname == self._name else None
 
     def exec_module(self, module: ModuleType) -> None:
-        """Run the changed source in its place."""
+        """Run the changed source in place of the file."""
         module.__file__ = self._file
         exec(compile(self._source, self._file, "exec"), module.__dict__)  # noqa: S102 - our own source, changed
 
@@ -185,7 +191,7 @@ class _Changed(MetaPathFinder, Loader):
 def _in_a_process(
     files: Sequence[str], plugin: _Plugin, change: tuple[str, str] | None, seconds: Mapping[str, float]
 ) -> dict[str, Any] | None:
-    """What the plugin tells of a run; None if that never came to an end."""
+    """Run the tests in a child process; return the result of the plugin, or None if the run was cut off."""
     reading, writing = os.pipe2(os.O_NONBLOCK)
     number = next(_numbers)
     process = os.fork()
@@ -195,16 +201,16 @@ def _in_a_process(
         plugin.pipe = writing
         _run(files, plugin, change, number)
     os.close(writing)
-    text, begun, left = b"", 0, LOOKS
+    text, begun, left = b"", 0, POLLS
     while left > 0:
         ended, _status = os.waitpid(process, os.WNOHANG)
         text += _all_of(reading)
         if ended:
             break
         told = text.decode().split("\n")[:-1]
-        left = _looks(seconds.get(told[-1])) if len(told) > begun else left - 1
+        left = _polls(seconds.get(told[-1])) if len(told) > begun else left - 1
         begun = len(told)
-        time.sleep(LOOK)
+        time.sleep(POLL_SECONDS)
     else:
         os.kill(process, 9)
         os.waitpid(process, 0)
@@ -213,8 +219,8 @@ def _in_a_process(
     return json.loads(last) if last.startswith("{") else None
 
 
-def _looks(seconds: float | None) -> int:
-    return LOOKS if seconds is None else int((SECONDS + TIMES * seconds) / LOOK)
+def _polls(seconds: float | None) -> int:
+    return POLLS if seconds is None else int((SECONDS + TIMES * seconds) / POLL_SECONDS)
 
 
 def _all_of(pipe: int) -> bytes:
@@ -226,17 +232,17 @@ def _all_of(pipe: int) -> bytes:
 
 
 def _run(files: Sequence[str], plugin: _Plugin, change: tuple[str, str] | None, number: int) -> None:
-    """In the child: the tests, quietly, until the first that fails."""
+    """Run the tests in the child, without output, until the first failure; then exit."""
     silent = os.open(os.devnull, os.O_WRONLY)
     os.dup2(silent, 1)
     os.dup2(silent, 2)
     if change:
         sys.meta_path.insert(0, _Changed(*change))
     for server in _servers:
-        # What another process has left behind, since it was stopped, keeps its name.
+        # Databases that a stopped process left behind keep their names, so this process starts at other numbers.
         server._numbers = count(number * 1000)
     quiet = ["-x", "-q", "-m", "not soak", "-p", "no:cacheprovider", "--tb=no"]
-    # Hypothesis is here already, and its own asserts need no rewriting.
+    # Hypothesis is imported already, and its own asserts need no rewriting.
     quiet += ["-W", "ignore::pytest.PytestAssertRewriteWarning"]
     try:
         status = pytest.main([*quiet, *files], plugins=[plugin])

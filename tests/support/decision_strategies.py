@@ -1,4 +1,4 @@
-"""Snapshots and questions to decide on: mostly near to a permit, where every single rule decides; the rest is anything."""
+"""Hypothesis strategies for snapshots and requests: mostly near a permit, where a single rule decides."""
 
 from datetime import timedelta
 from typing import Any
@@ -15,7 +15,7 @@ AGENCIES = ("shelter", "clinic")
 SECTORS = ("police", "housing", "health")
 PURPOSES = ("referral", "court_support")
 CATEGORIES = ("summary", "health", "immigration")
-# What a newer or a broken hub may have written: codes that this one does not know.
+# Codes that this hub does not know; a newer or a broken hub may have written them.
 STRANGE = ("", "*", "other", "SUMMARY")
 PERMITTED = Snapshot(
     "active",
@@ -27,22 +27,22 @@ ASKED = Request("shelter", "referral", frozenset(CATEGORIES))
 
 
 def mostly(usual: Any, *unusual: Any) -> st.SearchStrategy[Any]:
-    """Nearly always the first."""
+    """Draw the usual value nearly always, else one of the others."""
     return st.sampled_from((*([usual] * (15 * len(unusual))), *unusual))
 
 
 def ids() -> st.SearchStrategy[UUID]:
-    """A few ids, so that they meet."""
+    """Draw one of nine ids, so that equal ids occur often."""
     return st.integers(1, 9).map(lambda number: UUID(int=number))
 
 
 def instants(usual: int, *unusual: int) -> st.SearchStrategy[Any]:
-    """Minutes after noon."""
+    """Draw an instant; the arguments are minutes after noon."""
     return mostly(usual, *unusual).map(lambda number: NOON + timedelta(minutes=number))
 
 
 def grants() -> st.SearchStrategy[Grant]:
-    """Grants of which many hold."""
+    """Draw grants, many of them live."""
     return st.builds(
         Grant,
         id=ids(),
@@ -56,7 +56,7 @@ def grants() -> st.SearchStrategy[Grant]:
 
 
 def restrictions() -> st.SearchStrategy[Restriction]:
-    """Restrictions of every width."""
+    """Draw restrictions, with and without wildcards."""
     return st.builds(
         Restriction,
         id=ids(),
@@ -69,7 +69,7 @@ def restrictions() -> st.SearchStrategy[Restriction]:
 
 
 def snapshots() -> st.SearchStrategy[Snapshot]:
-    """Survivors with a few rules."""
+    """Draw survivors with a few rules."""
     recipients = st.builds(
         Recipient,
         id=mostly("shelter", "clinic"),
@@ -87,7 +87,7 @@ def snapshots() -> st.SearchStrategy[Snapshot]:
 
 
 def requests() -> st.SearchStrategy[Request]:
-    """Questions of the shelter, mostly."""
+    """Draw requests, mostly by the shelter."""
     return st.builds(
         Request,
         agency=mostly("shelter", "clinic"),
@@ -98,5 +98,5 @@ def requests() -> st.SearchStrategy[Request]:
 
 
 def decided(snapshot: Snapshot, request: Request) -> Decision:
-    """The decision at noon."""
+    """Return the decision on a request at noon."""
     return decide(snapshot, request, NOON, POLICY)

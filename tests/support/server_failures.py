@@ -1,4 +1,4 @@
-"""Mishaps of a real server that a test started."""
+"""Failures of real servers that a test started: a frozen Kafka broker, and ended PostgreSQL sessions."""
 
 import os
 import signal
@@ -13,7 +13,7 @@ from services.common.database.engine import Database
 
 @contextmanager
 def frozen(server: KafkaServer) -> Iterator[None]:
-    """The broker's machine stands still: connections stay open and nothing is answered."""
+    """Freeze the broker's process: connections stay open and get no answer."""
     assert server._process is not None
     os.kill(server._process.pid, signal.SIGSTOP)
     try:
@@ -29,7 +29,7 @@ def end_sessions(url: str) -> None:
         with killer.reading() as connection:
             others = "FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
             ended = list(connection.scalars(text(f"SELECT pid {others}")))
-            # One that is gone already, since its process met the end of another, counts as ended.
+            # A session counts as ended even if it is gone before its own termination.
             connection.execute(text(f"SELECT pg_terminate_backend(pid, 5000) {others}")).all()
             assert not set(ended) & set(connection.scalars(text(f"SELECT pid {others}")))
     finally:

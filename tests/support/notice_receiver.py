@@ -1,4 +1,4 @@
-"""An agency's side of notices, as simple as it can be: verify, keep by grant and epoch, and when in doubt stop everything."""
+"""A minimal receiver of notices: it verifies them, keeps them by grant and epoch, and stops all use when in doubt."""
 
 import random
 from collections.abc import Mapping
@@ -14,24 +14,24 @@ NEEDED = ("grant", "purpose", "categories", "epoch", "action", "due")
 
 @dataclass(slots=True)
 class Receiver:
-    """What an agency may still use. It takes notices in any order, any number of times."""
+    """Keeps which data an agency may still use; it accepts notices in any order and any number of times."""
 
     stopped_for: set[str] = field(default_factory=set)
     notices: dict[str, dict[int, tuple[str, frozenset[str]]]] = field(default_factory=dict)
 
     def take(self, claims: Mapping[str, Any]) -> None:
-        """Act on a notice's claims."""
+        """Apply the claims of a notice."""
         [(kind, said)] = claims["events"].items()
         needed = NEEDED if kind != AGAIN else NEEDED[:-2]
         if any(said.get(name) in (None, [], "") for name in needed):
-            # A member is missing: whatever it was, nothing of this person may be used any more.
+            # A member is missing, so the meaning is unknown: stop all use for this person.
             self.stopped_for.add(claims.get("sub_id", {}).get("id", ""))
             return
         action = "use_again" if kind == AGAIN else said["action"]
         self.notices.setdefault(said["grant"], {})[said["epoch"]] = action, frozenset(said["categories"])
 
     def usable(self, grant: str, opened: frozenset[str], ppid: str = "") -> frozenset[str]:
-        """What of that which was opened under a grant may be used now."""
+        """Return the categories, of those opened under a grant, that may be used now."""
         if ppid in self.stopped_for or "" in self.stopped_for:
             return frozenset()
         for _, (action, categories) in sorted(self.notices.get(grant, {}).items()):
@@ -42,7 +42,7 @@ class Receiver:
 
 
 def poll(house: House, agency: Agency, **body: Any) -> tuple[dict[str, Mapping[str, Any]], bool]:
-    """What a poll brings, by id, each verified with the published keys; and whether there is more."""
+    """Poll once; return the claims by id, each verified with the published keys, and whether more are waiting."""
     answer = house.call(agency, "/consent/v1/notices/poll", body)
     assert answer.status_code == 200, answer.text
     keys = key_set(house.http.get(f"{house.url}/consent/jwks.json").json()["keys"])
@@ -55,7 +55,7 @@ def poll(house: House, agency: Agency, **body: Any) -> tuple[dict[str, Mapping[s
 
 
 def catch_up(house: House, agency: Agency) -> list[Mapping[str, Any]]:
-    """Everything that waits, acknowledged."""
+    """Poll and acknowledge until nothing is waiting; return the claims in order."""
     brought: list[Mapping[str, Any]] = []
     sets, _ = poll(house, agency)
     while sets:
@@ -65,13 +65,13 @@ def catch_up(house: House, agency: Agency) -> list[Mapping[str, Any]]:
 
 
 def said(claims: Mapping[str, Any]) -> dict[str, Any]:
-    """What a notice says of its event, with the kind of it."""
+    """Return the event members of a notice, with its kind (`stop` or `again`)."""
     [(kind, content)] = claims["events"].items()
     return {"kind": {STOP: "stop", AGAIN: "again"}[kind], **content}
 
 
 def shuffled(claims: list[Mapping[str, Any]], seed: int) -> list[Mapping[str, Any]]:
-    """The same notices in another order, some of them several times."""
+    """Return the notices in another order, some of them several times."""
     chance = random.Random(seed)  # noqa: S311 - an order, not a secret
     more = claims + [chance.choice(claims) for _ in range(len(claims))]
     chance.shuffle(more)

@@ -1,4 +1,4 @@
-"""The same rules in the languages of three authorization engines, to compare answers and speed; none is in the product."""
+"""Translates consent rules for three authorization engines, to compare answers and speed; none is part of the product."""
 
 import json
 import subprocess
@@ -18,12 +18,12 @@ EPOCH = datetime.fromisoformat("1970-01-01T00:00:00+00:00")
 
 
 def microseconds(instant: datetime) -> int:
-    """Cedar's only number is a whole one."""
+    """Return an instant as microseconds since 1970, because Cedar has only integers."""
     return (instant - EPOCH) // timedelta(microseconds=1)
 
 
 def readable(rule: Restriction, policy: Policy) -> bool:
-    """Whether every code of a restriction is known; no engine can say "whatever cannot be read forbids everything"."""
+    """Tell whether every code of a restriction is known; no engine can express "an unreadable rule forbids everything"."""
     pairs = ((rule.sector, policy.sectors), (rule.category, policy.categories), (rule.purpose, policy.purposes))
     return rule.readable and all(code is None or code in known for code, known in pairs)
 
@@ -32,7 +32,7 @@ def readable(rule: Restriction, policy: Policy) -> bool:
 
 
 def cedar_policies(snapshot: Snapshot, policy: Policy) -> str:
-    """Grants as `permit`, restrictions and floors as `forbid`, and one `forbid` for states and unknown codes."""
+    """Return Cedar policies: grants permit; restrictions, floors, states other than active and unknown codes forbid."""
     return "\n".join(_cedar_rules(snapshot, policy))
 
 
@@ -65,7 +65,7 @@ def _cedar_forbid(rule: Restriction) -> str:
 
 
 def cedar_entities(snapshot: Snapshot, policy: Policy) -> list[dict[str, Any]]:
-    """The agency in its sector, and the categories that are known."""
+    """Return the Cedar entities: the agency in its sector, and the known categories."""
     recipient = snapshot.recipient
     agency = {
         "uid": {"type": "Agency", "id": recipient.id if recipient else ""},
@@ -82,7 +82,7 @@ def cedar_entities(snapshot: Snapshot, policy: Policy) -> list[dict[str, Any]]:
 def cedar_question(
     snapshot: Snapshot, request: Request, category: str, now: datetime, policy: Policy
 ) -> dict[str, Any]:
-    """One question on one category."""
+    """Return the Cedar request for one category."""
     recipient = snapshot.recipient
     known = recipient is not None and recipient.id == request.agency and recipient.sector in policy.sectors
     return {
@@ -100,7 +100,7 @@ def cedar_question(
 
 
 def cedar_permits(snapshot: Snapshot, request: Request, now: datetime, policy: Policy) -> set[str]:
-    """What Cedar permits; where it has anything to say beside its answer, that is a denial."""
+    """Return the categories that Cedar permits; an answer with diagnostic errors counts as a denial."""
     policies, entities = cedar_policies(snapshot, policy), cedar_entities(snapshot, policy)
     permitted = set()
     for category in request.categories:
@@ -135,7 +135,7 @@ condition live(now: timestamp, start: timestamp, end: timestamp) {
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One decision for OpenFGA to agree with: what is permitted of what was asked for."""
+    """One decision to compare with OpenFGA: the categories permitted of those requested."""
 
     snapshot: Snapshot
     request: Request
@@ -143,7 +143,7 @@ class Case:
 
 
 def fga_agrees(cases: Sequence[Case], now: datetime, policy: Policy, folder: Path) -> tuple[bool, str]:
-    """Whether OpenFGA answers every case as it stands, all in one run of its own program; and what it said."""
+    """Run all cases in one run of the `fga` program; return whether it agrees with each, and its output."""
     tests = {"name": "agreement", "model": FGA_MODEL, "tuples": [], "tests": [{"name": "all", "check": []}]}
     tuples, checks = [], []
     for number, case in enumerate(cases):
@@ -165,8 +165,8 @@ def _fga_tuples(case: str, one: Case, policy: Policy) -> list[dict[str, Any]]:
     found: dict[tuple[str, str, str], dict[str, Any]] = {}
 
     def add(user: str, relation: str, thing: str, condition: Mapping[str, Any] | None = None) -> None:
-        line: dict[str, Any] = {"user": user, "relation": relation, "object": thing}
-        found[user, relation, thing] = line | ({"condition": condition} if condition else {})
+        row: dict[str, Any] = {"user": user, "relation": relation, "object": thing}
+        found[user, relation, thing] = row | ({"condition": condition} if condition else {})
 
     parts = {category: f"part:{case}-{_name(category)}" for category in request.categories}
     recipient = snapshot.recipient
@@ -235,7 +235,7 @@ m = fits(r.agency, p.agency) && fits(r.sector, p.sector) && fits(r.purpose, p.pu
 
 
 def casbin_enforcer(snapshot: Snapshot, policy: Policy) -> casbin.Enforcer:
-    """Grants, restrictions and floors as Casbin's allowing and denying lines."""
+    """Return a Casbin enforcer with grants as allowing rules, restrictions and floors as denying rules."""
     enforcer = casbin.Enforcer(casbin.Enforcer.new_model(text=CASBIN_MODEL))
     enforcer.add_function("fits", lambda asked, rule: rule in {"*", asked})
     enforcer.add_function("within", lambda now, start, end: int(start) <= now < int(end))
@@ -245,8 +245,8 @@ def casbin_enforcer(snapshot: Snapshot, policy: Policy) -> casbin.Enforcer:
         for category in grant.categories:
             enforcer.add_policy(grant.agency, "*", grant.purpose, category, *times, "allow")
     for rule in snapshot.restrictions:
-        line = (part or "*" for part in (rule.agency, rule.sector, rule.purpose, rule.category))
-        enforcer.add_policy(*line, *always, "deny")
+        fields = (part or "*" for part in (rule.agency, rule.sector, rule.purpose, rule.category))
+        enforcer.add_policy(*fields, *always, "deny")
     for sector, category in policy.floors:
         enforcer.add_policy("*", sector, "*", category, *always, "deny")
     return enforcer
