@@ -6,7 +6,7 @@ from datetime import date
 from fastapi import APIRouter
 from fastapi.responses import Response
 
-from services.consent.api.survivors import export_json
+from services.consent.api.survivors.export import export_json
 from services.consent.handlers.accounts import preferences
 from services.consent.handlers.agencies import compelled
 from services.consent.handlers.grants import pending

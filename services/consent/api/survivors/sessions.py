@@ -1,0 +1,55 @@
+"""Routes for a survivor's session as JSON: sign in, give the PIN, sign out. Credentials are in `account`."""
+
+from fastapi import APIRouter, Request, Response
+from pydantic import Field
+
+from services.common.errors import Fault, invalid
+from services.common.http.request_models import Body
+from services.consent.api.dependencies import ContextDep, SessionDep, SurvivorAuthDep
+from services.consent.handlers.accounts import sessions
+
+routes = APIRouter(prefix="/my/v1", tags=["survivors"])
+
+
+class Way(Body):
+    """A way in: her words, or at first the claim code (with a PIN of her choice, if she likes)."""
+
+    passphrase: str | None = Field(None, max_length=200)
+    claim_code: str | None = Field(None, max_length=64)
+    pin: str | None = Field(None, max_length=6)
+
+
+class Pin(Body):
+    """Her PIN."""
+
+    pin: str = Field(max_length=6)
+
+
+@routes.post("/session", status_code=201)
+def come_in(auth: SurvivorAuthDep, request: Request, response: Response, way: Way) -> dict[str, str]:
+    """Open a session. A claim code answers with the words and the PIN, shown this one time.
+
+    If that answer is lost, claim again within the hour: until words or PIN are used, each claim makes new ones.
+    """
+    auth.same_site(request)
+    if (way.passphrase is None) == (way.claim_code is None):
+        raise invalid(Fault("", "One way in is needed.", "passphrase or claim_code"))
+    if way.passphrase is not None:
+        auth.let_in(response, auth.come_in(request, way.passphrase))
+        return {}
+    claimed = auth.claim(way.claim_code or "", way.pin)
+    auth.let_in(response, claimed.session)
+    return {"passphrase": claimed.passphrase, "pin": claimed.pin}
+
+
+@routes.post("/session/step-up", status_code=204)
+def step_up(auth: SurvivorAuthDep, session: SessionDep, body: Pin) -> None:
+    """Give the PIN; for five minutes acts that widen are possible."""
+    auth.step_up(session, body.pin)
+
+
+@routes.delete("/session", status_code=204)
+def leave(context: ContextDep, auth: SurvivorAuthDep, session: SessionDep, response: Response) -> None:
+    """End the session and clear this site's data from the browser."""
+    sessions.leave(context, session)
+    auth.show_out(response)
