@@ -6,7 +6,7 @@ from datetime import date
 from fastapi import APIRouter
 from fastapi.responses import Response
 
-from services.consent.api.survivors.export import export_json
+from services.consent.api.survivors.export import export_of
 from services.consent.handlers.accounts import preferences
 from services.consent.handlers.agencies import compelled
 from services.consent.handlers.grants import pending
@@ -22,7 +22,7 @@ NAME = "my-page.json"
 @routes.post("/copy")
 def copy(visit: HerPin) -> Response:
     """Everything that is kept about her, as a file."""
-    document = json.dumps(export_json(visit.context, visit.subject), ensure_ascii=False, indent=1)
+    document = json.dumps(export_of(visit.context, visit.subject).model_dump(mode="json"), ensure_ascii=False, indent=1)
     headers = {"content-disposition": f'attachment; filename="{NAME}"'}
     return Response(document, media_type="application/json", headers=headers)
 
@@ -39,7 +39,7 @@ def read(visit: HerPin) -> Response:
     somebody = visit.say(SOMEBODY)
     return visit.show(
         "copy.html",
-        copy=export_json(context, subject),
+        copy=export_of(context, subject).model_dump(mode="json"),
         seen=seen,
         waits=waits,
         notices=told,

@@ -1,9 +1,11 @@
 """Routes for a survivor's account as JSON: new credentials, link codes, statistics, erasure."""
 
 from fastapi import APIRouter, Request, Response
+from pydantic import BaseModel
 
 from services.common.http.request_models import Body
 from services.consent.api.dependencies import ContextDep, SessionDep, SteppedUpDep, SurvivorAuthDep
+from services.consent.api.survivors.row_models import IsoTime
 from services.consent.api.survivors.sessions import Pin
 from services.consent.handlers.rights import rights
 
@@ -16,13 +18,26 @@ class Switch(Body):
     on: bool
 
 
+class NewPassphrase(BaseModel):
+    """The new passphrase, shown this one time."""
+
+    passphrase: str
+
+
+class NewLinkCode(BaseModel):
+    """A code to tell one agency, so that it may refer for you."""
+
+    link_code: str
+    expires_at: IsoTime
+
+
 @routes.post("/words", status_code=201)
-def make_passphrase(auth: SurvivorAuthDep, session: SteppedUpDep) -> dict[str, str]:
+def make_passphrase(auth: SurvivorAuthDep, session: SteppedUpDep) -> NewPassphrase:
     """Make new words, shown this one time. The old ones stop working, and every session but this one ends.
 
     If this answer is lost, make them again in this session.
     """
-    return {"passphrase": auth.new_passphrase(session)}
+    return NewPassphrase(passphrase=auth.new_passphrase(session))
 
 
 @routes.post("/pin", status_code=204)
@@ -35,10 +50,10 @@ def set_pin(auth: SurvivorAuthDep, session: SteppedUpDep, body: Pin) -> None:
 
 
 @routes.post("/link-codes", status_code=201)
-def link_code(context: ContextDep, session: SteppedUpDep) -> dict[str, str]:
+def link_code(context: ContextDep, session: SteppedUpDep) -> NewLinkCode:
     """Make a code to tell one agency, so that it may refer for you. Good once, for an hour."""
     made = rights.make_link_code(context, session.subject)
-    return {"link_code": made.code, "expires_at": made.expires_at.isoformat()}
+    return NewLinkCode(link_code=made.code, expires_at=made.expires_at.isoformat())
 
 
 @routes.put("/statistics", status_code=204)

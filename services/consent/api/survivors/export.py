@@ -1,84 +1,106 @@
-"""A survivor's copy of everything that is kept about her, as JSON. The route is in `records`."""
+"""Route and response model for a survivor's export: everything that is kept about her. Her pages offer it as a file."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
-from services.consent.api.survivors.views import (
-    grant_json,
-    iso,
-    ledger_json,
-    request_json,
-    restriction_json,
-    told_json,
-    wait_json,
+from fastapi import APIRouter
+from pydantic import BaseModel, Field
+
+from services.consent.api.dependencies import ContextDep, SteppedUpDep
+from services.consent.api.survivors.permissions import ConsentRequest, Grant, Restriction, WaitingGrant
+from services.consent.api.survivors.personal_records import (
+    CorrectionAsked,
+    Letter,
+    Passkey,
+    SafeContact,
+    notes_by_grant,
+    safe_contact_of,
 )
+from services.consent.api.survivors.records import (
+    AgencyNotices,
+    CompelledDisclosure,
+    LedgerEntry,
+    SealedDisclosure,
+    compelled_disclosures,
+)
+from services.consent.api.survivors.row_models import IsoTime
 from services.consent.context import Context
 from services.consent.handlers.accounts import passkeys
-from services.consent.handlers.agencies import compelled
-from services.consent.handlers.grants import notes, pending
+from services.consent.handlers.grants import pending
 from services.consent.handlers.ledger import publish
 from services.consent.handlers.notices import poll
-from services.consent.handlers.rights import contacts, corrections, letters, rights
-from services.consent.ledger.entries import RecordedEntry
+from services.consent.handlers.rights import corrections, letters, rights
+
+routes = APIRouter(prefix="/my/v1", tags=["survivors"])
 
 
-def export_json(context: Context, subject: UUID) -> dict[str, Any]:
-    """Everything that is kept about a survivor, as JSON."""
+class ProvenEntry(LedgerEntry):
+    """A ledger entry with the proof that the ledger's tree holds it; null for an entry of the last moments."""
+
+    proof: str | None
+
+
+class Export(BaseModel):
+    """Everything that the hub keeps about you. Codes and keys themselves are not kept."""
+
+    state: str
+    since: IsoTime
+    language: str
+    age_band: str | None
+    statistics: bool
+    agencies_that_know_you: list[str]
+    grants: list[Grant]
+    restrictions: list[Restriction]
+    requests: list[ConsentRequest]
+    waiting: list[WaitingGrant]
+    notices: list[AgencyNotices]
+    compelled: list[CompelledDisclosure | SealedDisclosure]
+    words_by_grant: dict[str, str] = Field(description="Your note for each grant that has one, by the grant's id.")
+    safe_contact: SafeContact | None
+    letters: list[Letter]
+    corrections: list[CorrectionAsked]
+    keys: list[Passkey]
+    ledger: list[ProvenEntry]
+
+
+@routes.get("/export")
+def export(context: ContextDep, session: SteppedUpDep) -> Export:
+    """A copy of everything the hub keeps about you."""
+    return export_of(context, session.subject)
+
+
+def export_of(context: Context, subject: UUID) -> Export:
+    """Return everything that is kept about a survivor; raise 404 if she is not known."""
     seen = rights.overview(context, subject, past=True)
-    entries: list[Any] = []
-    before: int | None = None
-    while True:
+    return Export(
+        **{name: seen[name] for name in ("state", "since", "language", "age_band", "statistics")},
+        agencies_that_know_you=sorted(seen["links"]),
+        grants=[Grant.of(row) for row in seen["grants"]],
+        restrictions=[Restriction.of(row) for row in seen["restrictions"]],
+        requests=[ConsentRequest.of(row) for row in seen["requests"]],
+        waiting=[WaitingGrant.of(row, why=why) for row, why in pending.waits_of(context, subject, past=True)],
+        notices=[AgencyNotices.about(one) for one in poll.told_about(context, subject)],
+        compelled=compelled_disclosures(context, subject),
+        words_by_grant=notes_by_grant(context, subject, [row.id for row in seen["grants"]]),
+        safe_contact=safe_contact_of(context, subject),
+        letters=[Letter.of(row) for row in letters.letters_of(context, subject)],
+        corrections=[CorrectionAsked.of(row) for row in corrections.asked_by(context, subject)],
+        keys=[Passkey.of(row) for row in passkeys.keys_of(context, subject)],
+        ledger=_proven(context, _whole_ledger(context, subject)),
+    )
+
+
+def _whole_ledger(context: Context, subject: UUID) -> Sequence[Any]:
+    rows, before = rights.read_ledger(context, subject, None)
+    entries = list(rows)
+    while before is not None:
         rows, before = rights.read_ledger(context, subject, before)
         entries += rows
-        if before is None:
-            break
-    return {
-        "state": seen["state"],
-        "since": iso(seen["since"]),
-        "language": seen["language"],
-        "age_band": seen["age_band"],
-        "statistics": seen["statistics"],
-        "agencies_that_know_you": sorted(seen["links"]),
-        "grants": [grant_json(row) for row in seen["grants"]],
-        "restrictions": [restriction_json(row) for row in seen["restrictions"]],
-        "requests": [request_json(row) for row in seen["requests"]],
-        "waiting": [wait_json(row, why) for row, why in pending.waits_of(context, subject, past=True)],
-        "notices": [told_json(one) for one in poll.told_about(context, subject)],
-        "compelled": compelled.records_about(context, subject),
-        **papers_json(context, subject, [row.id for row in seen["grants"]]),
-        "ledger": proven(context, entries),
-    }
+    return entries
 
 
-def papers_json(context: Context, subject: UUID, grants: Iterable[UUID]) -> dict[str, Any]:
-    """Her words, safe contact, letters, keys, and what she asked to be put right. Codes and keys themselves are not kept."""
-    contact = contacts.read(context, subject)
-    spoken = {str(grant): hers for grant in grants if (hers := notes.show(context, subject, grant))}
-    return {
-        "words_by_grant": spoken,
-        "safe_contact": {**contact.wish, "still_good": contact.fresh} if contact else None,
-        "letters": [_letter(row) for row in letters.letters_of(context, subject)],
-        "corrections": [_correction(row) for row in corrections.asked_by(context, subject)],
-        "keys": [_times(row, "added_at", "used_at") for row in passkeys.keys_of(context, subject)],
-    }
-
-
-def proven(context: Context, lines: Sequence[RecordedEntry]) -> list[dict[str, Any]]:
-    """Lines of the ledger, each with the proof that it stands there; none for one that was recorded a moment ago."""
-    proofs = publish.proofs(context, [line.leaf_index if line.salt else None for line in lines])
-    return [{**ledger_json(line), "proof": proof} for line, proof in zip(lines, proofs, strict=True)]
-
-
-def _letter(row: Any) -> dict[str, Any]:
-    return {"agency": row.agency, **_times(row, "made_at", "valid_until", "used_at", "ended_at")}
-
-
-def _correction(row: Any) -> dict[str, Any]:
-    told = {"grant": str(row.grant_id), "agency": row.agency, "category": row.category}
-    return {**told, **_times(row, "asked_at", "done_at")}
-
-
-def _times(row: Any, *names: str) -> dict[str, str | None]:
-    found = {name: getattr(row, name) for name in names}
-    return {name: instant.isoformat() if instant else None for name, instant in found.items()}
+def _proven(context: Context, entries: Sequence[Any]) -> list[ProvenEntry]:
+    """Return entries with their proofs. An entry without salt gets none: nobody can read it any more."""
+    proofs = publish.proofs(context, [entry.leaf_index if entry.salt else None for entry in entries])
+    return [ProvenEntry.recorded(entry, proof=proof) for entry, proof in zip(entries, proofs, strict=True)]

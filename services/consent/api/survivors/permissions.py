@@ -1,14 +1,13 @@
 """Routes for a survivor's permissions as JSON: grants, restrictions, requests, pause, and the revoke card."""
 
-from typing import Any
 from uuid import UUID
 
 from fastapi import APIRouter, Request
-from pydantic import Field
+from pydantic import BaseModel, Field
 
 from services.common.http.request_models import Body
 from services.consent.api.dependencies import ContextDep, SessionDep, SteppedUpDep, SurvivorAuthDep
-from services.consent.api.survivors.views import grant_json, request_json, restriction_json, wait_json
+from services.consent.api.survivors.row_models import IsoTime, RowModel
 from services.consent.context import Context
 from services.consent.handlers.accounts import sessions
 from services.consent.handlers.grants import grants, pending
@@ -55,6 +54,124 @@ class RequestAnswer(Body):
     second_look_by: str | None = Field(None, max_length=64)
 
 
+class Grant(RowModel):
+    """A grant."""
+
+    id: UUID
+    agency: str
+    purpose: str
+    categories: list[str]
+    valid_from: IsoTime
+    valid_until: IsoTime
+    ended_at: IsoTime | None
+    end_reason: str | None
+    notice_version: str
+    notice_sha256: str
+
+
+class GrantList(BaseModel):
+    """Your grants, newest first."""
+
+    grants: list[Grant]
+
+
+class GrantGiven(BaseModel):
+    """The grant's id. Where it waits for a second look: the agency it waits for, and why; absent for a live grant."""
+
+    id: UUID
+    waits_for: str | None = None
+    why: str | None = None
+
+
+class Restriction(RowModel):
+    """A restriction; a member that is null matches everything."""
+
+    id: UUID
+    since: IsoTime = Field(validation_alias="created_at")
+    lifted_at: IsoTime | None
+    agency: str | None
+    sector: str | None
+    category: str | None
+    purpose: str | None
+    reason: str | None
+
+
+class RestrictionList(BaseModel):
+    """Your restrictions, newest first."""
+
+    restrictions: list[Restriction]
+
+
+class RestrictionAdded(BaseModel):
+    """The restriction's id."""
+
+    id: UUID
+
+
+class ConsentRequest(RowModel):
+    """A consent request: `asked_by` asked that `agency` may see the categories."""
+
+    id: UUID
+    asked_at: IsoTime
+    open_until: IsoTime
+    answered_at: IsoTime | None
+    asked_by: str
+    agency: str
+    purpose: str
+    categories: list[str]
+    accepted: bool | None
+
+
+class ConsentRequestList(BaseModel):
+    """The consent requests that are open, oldest first."""
+
+    requests: list[ConsentRequest]
+
+
+class RequestAnswered(BaseModel):
+    """The id of the grant that a yes made, null for "not now". `waits_for` and `why` as with a new grant."""
+
+    grant: UUID | None
+    waits_for: str | None = None
+    why: str | None = None
+
+
+class WaitingGrant(RowModel):
+    """A grant that waits, or waited, for a second look, and why."""
+
+    id: UUID
+    agency: str
+    purpose: str
+    categories: list[str]
+    days: int
+    second_look_by: str
+    outcome: str | None
+    asked_at: IsoTime
+    open_until: IsoTime
+    ended_at: IsoTime | None
+    why: str
+
+
+class WaitingGrantList(BaseModel):
+    """The grants that wait for a second look."""
+
+    waiting: list[WaitingGrant]
+
+
+class KnownAgency(RowModel):
+    """An agency that you could allow something."""
+
+    id: str
+    name: str
+    sector: str
+
+
+class AgencyList(BaseModel):
+    """The agencies that you could allow something."""
+
+    agencies: list[KnownAgency]
+
+
 @routes.post("/revoke-card", status_code=204)
 def revoke_card(context: ContextDep, auth: SurvivorAuthDep, request: Request, body: Card) -> None:
     """End every grant with the code on the revoke card. Shows nothing, opens nothing."""
@@ -63,16 +180,17 @@ def revoke_card(context: ContextDep, auth: SurvivorAuthDep, request: Request, bo
 
 
 @routes.get("/grants")
-def list_grants(context: ContextDep, session: SessionDep) -> dict[str, Any]:
+def list_grants(context: ContextDep, session: SessionDep) -> GrantList:
     """Every grant, newest first."""
-    return {"grants": [grant_json(row) for row in rights.overview(context, session.subject)["grants"]]}
+    return GrantList(grants=[Grant.of(row) for row in rights.overview(context, session.subject)["grants"]])
 
 
-@routes.post("/grants", status_code=201)
-def give(context: ContextDep, session: SteppedUpDep, body: NewGrant) -> dict[str, Any]:
+@routes.post("/grants", status_code=201, response_model_exclude_unset=True)
+def give(context: ContextDep, session: SteppedUpDep, body: NewGrant) -> GrantGiven:
     """Allow one agency, for one purpose, some categories, for some days. With `waits_for`, it is not live until then."""
     wish = grants.Wish(body.agency, body.purpose, body.categories, body.days, body.second_look_by)
-    return _given(context, session.subject, grants.give_grant(context, session.subject, wish))
+    grant = grants.give_grant(context, session.subject, wish)
+    return GrantGiven(id=grant, **_second_look(context, session.subject, grant))
 
 
 @routes.delete("/grants/{grant}", status_code=204)
@@ -94,18 +212,17 @@ def resume(context: ContextDep, session: SteppedUpDep) -> None:
 
 
 @routes.get("/restrictions")
-def list_restrictions(context: ContextDep, session: SessionDep) -> dict[str, Any]:
+def list_restrictions(context: ContextDep, session: SessionDep) -> RestrictionList:
     """Everything you forbid, newest first."""
-    return {
-        "restrictions": [restriction_json(row) for row in rights.overview(context, session.subject)["restrictions"]]
-    }
+    rows = rights.overview(context, session.subject)["restrictions"]
+    return RestrictionList(restrictions=[Restriction.of(row) for row in rows])
 
 
 @routes.post("/restrictions", status_code=201)
-def restrict(context: ContextDep, session: SessionDep, body: NewRestriction) -> dict[str, str]:
+def restrict(context: ContextDep, session: SessionDep, body: NewRestriction) -> RestrictionAdded:
     """Forbid an agency, a kind of agency, a category or a purpose; it wins over every grant."""
     rule = grants.Rule(body.agency, body.sector, body.category, body.purpose, body.reason)
-    return {"id": str(grants.restrict(context, session.subject, rule))}
+    return RestrictionAdded(id=grants.restrict(context, session.subject, rule))
 
 
 @routes.delete("/restrictions/{restriction}", status_code=204)
@@ -115,12 +232,13 @@ def lift(context: ContextDep, session: SteppedUpDep, restriction: UUID) -> None:
 
 
 @routes.get("/requests")
-def list_requests(context: ContextDep, session: SessionDep) -> dict[str, Any]:
+def list_requests(context: ContextDep, session: SessionDep) -> ConsentRequestList:
     """What agencies asked for and you have not answered, oldest first."""
-    return {"requests": [request_json(row) for row in rights.overview(context, session.subject)["requests"]]}
+    rows = rights.overview(context, session.subject)["requests"]
+    return ConsentRequestList(requests=[ConsentRequest.of(row) for row in rows])
 
 
-@routes.post("/requests/{request_id}")
+@routes.post("/requests/{request_id}", response_model_exclude_unset=True)
 def answer(
     context: ContextDep,
     auth: SurvivorAuthDep,
@@ -128,33 +246,32 @@ def answer(
     session: SessionDep,
     request_id: UUID,
     body: RequestAnswer,
-) -> dict[str, Any]:
+) -> RequestAnswered:
     """Say yes, or "not now". Only a yes needs the PIN."""
     if body.accept:
         session = auth.stepped_up(request)
     said = grants.Answer(body.accept, body.days, body.second_look_by)
     made = grants.answer_request(context, session.subject, request_id, said)
     if made is None:
-        return {"grant": None}
-    given = _given(context, session.subject, made)
-    return {"grant": given.pop("id"), **given}
+        return RequestAnswered(grant=None)
+    return RequestAnswered(grant=made, **_second_look(context, session.subject, made))
 
 
 @routes.get("/waiting")
-def waits(context: ContextDep, session: SessionDep) -> dict[str, Any]:
+def waits(context: ContextDep, session: SessionDep) -> WaitingGrantList:
     """What waits until somebody has looked at it with you, and why. Nothing is shared before that."""
-    return {"waiting": [wait_json(row, why) for row, why in pending.waits_of(context, session.subject)]}
+    found = pending.waits_of(context, session.subject)
+    return WaitingGrantList(waiting=[WaitingGrant.of(row, why=why) for row, why in found])
 
 
 @routes.get("/agencies")
-def list_agencies(context: ContextDep, session: SessionDep) -> dict[str, Any]:
+def list_agencies(context: ContextDep, session: SessionDep) -> AgencyList:
     """The agencies that you could allow something."""
     known = rights.overview(context, session.subject)["agencies"]
-    return {"agencies": [{"id": agency.id, "name": agency.name, "sector": agency.sector} for agency in known]}
+    return AgencyList(agencies=[KnownAgency.of(agency) for agency in known])
 
 
-def _given(context: Context, subject: UUID, name: UUID) -> dict[str, Any]:
-    """What she gave: live, or waiting for somebody and why."""
-    waits = [(row, why) for row, why in pending.waits_of(context, subject) if row.id == name]
-    told = {"waits_for": waits[0][0].second_look_by, "why": waits[0][1]} if waits else {}
-    return {"id": str(name), **told}
+def _second_look(context: Context, subject: UUID, grant: UUID) -> dict[str, str]:
+    """Return the agency that a new grant waits for and why; empty if the grant is live."""
+    waits = [(row, why) for row, why in pending.waits_of(context, subject) if row.id == grant]
+    return {"waits_for": waits[0][0].second_look_by, "why": waits[0][1]} if waits else {}

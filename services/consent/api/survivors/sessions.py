@@ -1,7 +1,7 @@
 """Routes for a survivor's session as JSON: sign in, give the PIN, sign out. Credentials are in `account`."""
 
 from fastapi import APIRouter, Request, Response
-from pydantic import Field
+from pydantic import BaseModel, Field
 
 from services.common.errors import Fault, invalid
 from services.common.http.request_models import Body
@@ -25,8 +25,15 @@ class Pin(Body):
     pin: str = Field(max_length=6)
 
 
-@routes.post("/session", status_code=201)
-def come_in(auth: SurvivorAuthDep, request: Request, response: Response, way: Way) -> dict[str, str]:
+class SessionOpened(BaseModel):
+    """Empty for a passphrase. For a claim code, the new passphrase and the PIN, shown this one time."""
+
+    passphrase: str | None = None
+    pin: str | None = None
+
+
+@routes.post("/session", status_code=201, response_model_exclude_unset=True)
+def come_in(auth: SurvivorAuthDep, request: Request, response: Response, way: Way) -> SessionOpened:
     """Open a session. A claim code answers with the words and the PIN, shown this one time.
 
     If that answer is lost, claim again within the hour: until words or PIN are used, each claim makes new ones.
@@ -36,10 +43,10 @@ def come_in(auth: SurvivorAuthDep, request: Request, response: Response, way: Wa
         raise invalid(Fault("", "One way in is needed.", "passphrase or claim_code"))
     if way.passphrase is not None:
         auth.let_in(response, auth.come_in(request, way.passphrase))
-        return {}
+        return SessionOpened()
     claimed = auth.claim(way.claim_code or "", way.pin)
     auth.let_in(response, claimed.session)
-    return {"passphrase": claimed.passphrase, "pin": claimed.pin}
+    return SessionOpened(passphrase=claimed.passphrase, pin=claimed.pin)
 
 
 @routes.post("/session/step-up", status_code=204)
