@@ -13,31 +13,31 @@ from services.consent.handlers.grants import pending
 from services.consent.handlers.notices import poll
 from services.consent.handlers.rights import rights
 from services.consent.pages.ledger_text import SOMEBODY
-from services.consent.pages.page_context import HOME, HerPin, PageRoute
+from services.consent.pages.page_context import HOME, PageRoute, PinPage
 
 routes = APIRouter(prefix=HOME, include_in_schema=False, route_class=PageRoute)
 NAME = "my-page.json"
 
 
 @routes.post("/copy")
-def copy(visit: HerPin) -> Response:
+def copy(page: PinPage) -> Response:
     """Everything that is kept about her, as a file."""
-    document = json.dumps(export_of(visit.context, visit.subject).model_dump(mode="json"), ensure_ascii=False, indent=1)
+    document = json.dumps(export_of(page.context, page.subject).model_dump(mode="json"), ensure_ascii=False, indent=1)
     headers = {"content-disposition": f'attachment; filename="{NAME}"'}
     return Response(document, media_type="application/json", headers=headers)
 
 
 @routes.post("/read")
-def read(visit: HerPin) -> Response:
+def read(page: PinPage) -> Response:
     """The same, to read here."""
-    context, subject = visit.context, visit.subject
+    context, subject = page.context, page.subject
     seen, told = rights.overview(context, subject), poll.told_about(context, subject)
     waits = [row for row, _why in pending.waits_of(context, subject, past=True)]
     laws = compelled.records_about(context, subject)
     named = {row.agency for row in [*seen["grants"], *told, *waits]} | {row.second_look_by for row in waits}
     names = preferences.names(context, named | {one["agency"] for one in laws if "agency" in one})
-    somebody = visit.say(SOMEBODY)
-    return visit.show(
+    somebody = page.say(SOMEBODY)
+    return page.show(
         "copy.html",
         copy=export_of(context, subject).model_dump(mode="json"),
         seen=seen,

@@ -13,7 +13,7 @@ from services.consent.handlers.accounts import preferences
 from services.consent.handlers.notices import poll
 from services.consent.handlers.rights import contacts, corrections, rights
 from services.consent.pages.ledger_text import sentence, unread
-from services.consent.pages.page_context import HOME, Her, HerHand, HerPin, PageRoute, Visit
+from services.consent.pages.page_context import HOME, FormPage, PageContext, PageRoute, PinPage, SessionPage
 
 routes = APIRouter(prefix=HOME, include_in_schema=False, route_class=PageRoute)
 CHANNELS = [code.code for code in schemas.codes("contact_methods")]
@@ -22,125 +22,125 @@ Long = Annotated[str, Form(max_length=200)]
 
 
 @routes.get("/past")
-def past(visit: Her, before: int | None = None) -> Response:
+def past(page: SessionPage, before: int | None = None) -> Response:
     """Who looked, and everything else that happened, newest first."""
-    entries, following = rights.read_ledger(visit.context, visit.subject, before)
-    notices_sent = poll.told_about(visit.context, visit.subject) if before is None else []
-    names = preferences.names(visit.context, [one.agency for one in notices_sent])
-    told = _told(visit, entries)
+    entries, following = rights.read_ledger(page.context, page.subject, before)
+    notices_sent = poll.told_about(page.context, page.subject) if before is None else []
+    names = preferences.names(page.context, [one.agency for one in notices_sent])
+    told = _told(page, entries)
     shown: dict[str, Any] = {"told": told, "following": following, "notices": notices_sent, "names": names}
-    return visit.show("past.html", **shown, late=poll.is_overdue)
+    return page.show("past.html", **shown, late=poll.is_overdue)
 
 
 @routes.get("/mine")
-def mine(visit: Her) -> Response:
+def mine(page: SessionPage) -> Response:
     """Her copy, putting something right, deleting."""
-    return _mine(visit)
+    return _mine(page)
 
 
-def _mine(visit: Visit, *, wrong: bool = False) -> Response:
-    seen = rights.overview(visit.context, visit.subject)
-    asked = corrections.asked_by(visit.context, visit.subject)
-    names = preferences.names(visit.context, {row.agency for row in [*seen["grants"], *asked]})
+def _mine(page: PageContext, *, wrong: bool = False) -> Response:
+    seen = rights.overview(page.context, page.subject)
+    asked = corrections.asked_by(page.context, page.subject)
+    names = preferences.names(page.context, {row.agency for row in [*seen["grants"], *asked]})
     shown = {"grants": seen["grants"], "asked": asked, "names": names, "age": seen["age_band"]}
-    return visit.show("mine.html", 400 if wrong else 200, **shown, wrong=wrong)
+    return page.show("mine.html", 400 if wrong else 200, **shown, wrong=wrong)
 
 
 @routes.post("/right")
-def put_right(visit: HerHand, what: Annotated[str, Form(max_length=80)] = "") -> Response:
+def put_right(page: FormPage, what: Annotated[str, Form(max_length=80)] = "") -> Response:
     """Ask an agency to put one thing right. `what` is a grant and a category."""
     grant, _, category = what.partition(":")
     try:
-        corrections.ask_to_correct(visit.context, visit.subject, UUID(grant), category)
+        corrections.ask_to_correct(page.context, page.subject, UUID(grant), category)
     except ValueError:
-        return _mine(visit, wrong=True)
-    return visit.go("/mine")
+        return _mine(page, wrong=True)
+    return page.go("/mine")
 
 
 @routes.get("/delete")
-def before_deleting(visit: Her) -> Response:
+def before_deleting(page: SessionPage) -> Response:
     """The last page before the last step."""
-    return visit.show("delete.html", wrong=False)
+    return page.show("delete.html", wrong=False)
 
 
 @routes.post("/delete")
-def delete(visit: HerPin, sure: Short = "") -> Response:
+def delete(page: PinPage, sure: Short = "") -> Response:
     """Delete everything. There is no way back."""
     if not sure:
-        return visit.show("delete.html", 400, wrong=True)
-    rights.erase(visit.context, visit.subject)
+        return page.show("delete.html", 400, wrong=True)
+    rights.erase(page.context, page.subject)
     # Without the list of her pages: none of them is hers any more.
-    response = replace(visit, session=None).show("deleted.html")
-    visit.auth.show_out(response)
+    response = replace(page, session=None).show("deleted.html")
+    page.auth.show_out(response)
     return response
 
 
 @routes.get("/counted")
-def counted(visit: Her) -> Response:
+def counted(page: SessionPage) -> Response:
     """Whether she is counted. It is no unless she says yes."""
-    return visit.show("counted.html", on=rights.overview(visit.context, visit.subject)["statistics"])
+    return page.show("counted.html", on=rights.overview(page.context, page.subject)["statistics"])
 
 
 @routes.post("/counted/yes")
-def count_me(visit: HerPin) -> Response:
+def count_me(page: PinPage) -> Response:
     """Be counted."""
-    rights.set_statistics(visit.context, visit.subject, on=True)
-    return visit.go("/counted")
+    rights.set_statistics(page.context, page.subject, on=True)
+    return page.go("/counted")
 
 
 @routes.post("/counted/no")
-def do_not_count_me(visit: HerHand) -> Response:
+def do_not_count_me(page: FormPage) -> Response:
     """Be as if never counted."""
-    rights.set_statistics(visit.context, visit.subject, on=False)
-    return visit.go("/counted")
+    rights.set_statistics(page.context, page.subject, on=False)
+    return page.go("/counted")
 
 
 @routes.get("/reach")
-def reach(visit: Her) -> Response:
+def reach(page: SessionPage) -> Response:
     """How she may be reached. Not at all, unless she says how."""
-    return _reach(visit, {})
+    return _reach(page, {})
 
 
 @routes.post("/reach")
 def may_reach(
-    visit: HerPin, channel: Short = "", address: Long = "", window: Long = "", wording: Long = ""
+    page: PinPage, channel: Short = "", address: Long = "", window: Long = "", wording: Long = ""
 ) -> Response:
     """Say how."""
     wish = {"channel": channel, "address": address, "window": window, "wording": wording}
     if channel not in CHANNELS:
-        return _reach(visit, wish, wrong=True)
-    contacts.save(visit.context, visit.subject, wish)
-    return visit.go("/reach")
+        return _reach(page, wish, wrong=True)
+    contacts.save(page.context, page.subject, wish)
+    return page.go("/reach")
 
 
 @routes.post("/reach/still")
-def still_safe(visit: HerPin) -> Response:
+def still_safe(page: PinPage) -> Response:
     """It is still safe."""
-    contacts.confirm(visit.context, visit.subject)
-    return visit.go("/reach")
+    contacts.confirm(page.context, page.subject)
+    return page.go("/reach")
 
 
 @routes.post("/reach/none")
-def reach_no_more(visit: HerHand) -> Response:
+def reach_no_more(page: FormPage) -> Response:
     """Back to none."""
-    contacts.forget(visit.context, visit.subject)
-    return visit.go("/reach")
+    contacts.forget(page.context, page.subject)
+    return page.go("/reach")
 
 
-def _reach(visit: Visit, wish: Mapping[str, str], *, wrong: bool = False) -> Response:
-    contact = contacts.read(visit.context, visit.subject)
+def _reach(page: PageContext, wish: Mapping[str, str], *, wrong: bool = False) -> Response:
+    contact = contacts.read(page.context, page.subject)
     shown = {"contact": contact, "channels": CHANNELS, "wish": wish}
-    return visit.show("reach.html", 400 if wrong else 200, **shown, wrong=wrong)
+    return page.show("reach.html", 400 if wrong else 200, **shown, wrong=wrong)
 
 
-def _told(visit: Visit, entries: Sequence[Any]) -> list[tuple[Any, str]]:
+def _told(page: PageContext, entries: Sequence[Any]) -> list[tuple[Any, str]]:
     """Each entry with its sentence; a key's end goes without saying, since its grant's end stands beside it."""
     named = {row.agency for row in entries} | {
         row.detail.get(member) for row in entries for member in ("for", "told_to")
     }
-    names = preferences.names(visit.context, [name for name in named if name])
+    names = preferences.names(page.context, [name for name in named if name])
     # A line without its salt is one that nobody can open any more.
     sentences = [
-        sentence(row, names, visit.language) if row.salt else unread(row.kind, visit.language) for row in entries
+        sentence(row, names, page.language) if row.salt else unread(row.kind, page.language) for row in entries
     ]
     return [(row, told) for row, told in zip(entries, sentences, strict=True) if told]

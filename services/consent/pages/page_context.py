@@ -32,7 +32,7 @@ FORM_FIELDS = {"form", "pin", "l"}
 
 
 @dataclass(frozen=True, slots=True)
-class Visit:
+class PageContext:
     """A request for a page. `token` is the cookie's: a session's, or before that a random one that opens nothing."""
 
     context: Context
@@ -61,10 +61,10 @@ class Visit:
 
     def show(self, template: str, status: int = 200, **values: object) -> HTMLResponse:
         """A page."""
-        page = templates(self.language, self.auth.zone).get_template(template).render(visit=self, home=HOME, **values)
-        response = HTMLResponse(page, status)
+        html = templates(self.language, self.auth.zone).get_template(template).render(page=self, home=HOME, **values)
+        response = HTMLResponse(html, status)
         response.headers["content-security-policy"] = policy(self.auth.leave_to)
-        if self.form in page and self.request.cookies.get(self.auth.cookie) != self.token:
+        if self.form in html and self.request.cookies.get(self.auth.cookie) != self.token:
             # Her form needs the cookie that its token was made from; a page without a form leaves nothing behind.
             self.auth.let_in(response, self.token)
         return response
@@ -94,55 +94,57 @@ def policy(leave_to: str) -> str:
     return f"{POLICY} {parts.scheme}://{parts.netloc}" if parts.netloc else POLICY
 
 
-def anyone(
+def guest_page(
     context: ContextDep,
     auth: SurvivorAuthDep,
     request: Request,
     l: Annotated[str | None, Form()] = None,  # noqa: E741 - short, since it stands in the address
-) -> Visit:
+) -> PageContext:
     """Somebody without a session; a form must come from a page that was shown to the same browser."""
     token = request.cookies.get(auth.cookie) or new_session_token()
     chosen = l or request.query_params.get("l") or ""
     language = chosen if chosen in LANGUAGES else preferred(request.headers.get("accept-language", ""))
-    return _kept(Visit(context, auth, request, token, language))
+    return _remembered(PageContext(context, auth, request, token, language))
 
 
-Guest = Annotated[Visit, Depends(anyone)]
+GuestPage = Annotated[PageContext, Depends(guest_page)]
 
 
-def sender(guest: Guest, form: Annotated[str, Form()] = "") -> Visit:
+def guest_form_page(page: GuestPage, form: Annotated[str, Form()] = "") -> PageContext:
     """The same, with a form that was shown to this browser."""
-    guest.auth.same_site(guest.request)
-    if not hmac.compare_digest(form.encode(), guest.form.encode()):
+    page.auth.same_site(page.request)
+    if not hmac.compare_digest(form.encode(), page.form.encode()):
         raise Problem(403, "old-form", "This form is too old.")
-    return guest
+    return page
 
 
-def her(context: ContextDep, auth: SurvivorAuthDep, request: Request) -> Visit:
+def session_page(context: ContextDep, auth: SurvivorAuthDep, request: Request) -> PageContext:
     """She herself, looking."""
     session = auth.session(request)
     language = preferences.language_of(context, session.subject)
-    return _kept(Visit(context, auth, request, request.cookies[auth.cookie], language, session))
+    return _remembered(PageContext(context, auth, request, request.cookies[auth.cookie], language, session))
 
 
-def her_hand(visit: Annotated[Visit, Depends(her)], form: Annotated[str, Form()] = "") -> Visit:
+def form_page(page: Annotated[PageContext, Depends(session_page)], form: Annotated[str, Form()] = "") -> PageContext:
     """She herself, acting by a form of hers."""
-    return sender(visit, form)
+    return guest_form_page(page, form)
 
 
-def her_pin(visit: Annotated[Visit, Depends(her_hand)], pin: Annotated[str, Form(max_length=6)] = "") -> Visit:
+def pin_page(
+    page: Annotated[PageContext, Depends(form_page)], pin: Annotated[str, Form(max_length=6)] = ""
+) -> PageContext:
     """She herself, acting, with her PIN now or a moment ago."""
-    if not visit.here.stepped_up:
+    if not page.here.stepped_up:
         if not pin:
             raise sessions.pin_needed()
-        visit.auth.step_up(visit.here, pin)
-    return visit
+        page.auth.step_up(page.here, pin)
+    return page
 
 
-Sender = Annotated[Visit, Depends(sender)]
-Her = Annotated[Visit, Depends(her)]
-HerHand = Annotated[Visit, Depends(her_hand)]
-HerPin = Annotated[Visit, Depends(her_pin)]
+GuestFormPage = Annotated[PageContext, Depends(guest_form_page)]
+SessionPage = Annotated[PageContext, Depends(session_page)]
+FormPage = Annotated[PageContext, Depends(form_page)]
+PinPage = Annotated[PageContext, Depends(pin_page)]
 
 Answer = Callable[[Request], Coroutine[Any, Any, Response]]
 
@@ -154,14 +156,14 @@ class PageRoute(APIRoute):
         """The handler, with errors as pages."""
         answer = super().get_route_handler()
 
-        async def page(request: Request) -> Response:
+        async def respond(request: Request) -> Response:
             try:
                 return await _answered(answer, request)
             except UnicodeEncodeError:
                 # By a form in an encoding of its own somebody sent half of a surrogate pair, which is no text anywhere.
                 return await _trouble(request, invalid())
 
-        return page
+        return respond
 
 
 async def _answered(answer: Answer, request: Request) -> Response:
@@ -187,26 +189,26 @@ def show_trouble(request: Request, problem: Problem) -> Response | None:
     """The page for a browser that asked for what is no page of hers; nobody is looked up for it. None beside her pages."""
     if not is_page(request.url.path, HOME):
         return None
-    return _visit(request).show("trouble.html", problem.status, code=_code(problem))
+    return _page(request).show("trouble.html", problem.status, code=_code(problem))
 
 
-def _visit(request: Request) -> Visit:
+def _page(request: Request) -> PageContext:
     """Who is here, as far as that was found out already."""
-    visit: Visit | None = getattr(request.state, "visit", None)
-    return visit or anyone(request.app.state.context, request.app.state.auth, request)
+    page: PageContext | None = getattr(request.state, "page", None)
+    return page or guest_page(request.app.state.context, request.app.state.auth, request)
 
 
 async def _trouble(request: Request, problem: Problem) -> Response:
     if problem.status == 401:
         return RedirectResponse(HOME, 303)
-    visit = _visit(request)
+    page = _page(request)
     if problem.code in {"pin-needed", "wrong-pin"}:
         # Whatever she has filled in goes along, and is done once the PIN is right.
         fields = [item for item in (await request.form()).multi_items() if item[0] not in FORM_FIELDS]
-        return visit.show("pin.html", problem.status, fields=fields, code=problem.code, path=request.url.path)
-    return visit.show("trouble.html", problem.status, code=_code(problem))
+        return page.show("pin.html", problem.status, fields=fields, code=problem.code, path=request.url.path)
+    return page.show("trouble.html", problem.status, code=_code(problem))
 
 
-def _kept(visit: Visit) -> Visit:
-    visit.request.state.visit = visit
-    return visit
+def _remembered(page: PageContext) -> PageContext:
+    page.request.state.page = page
+    return page

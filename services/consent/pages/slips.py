@@ -15,7 +15,7 @@ from services.consent.api.dependencies import ContextDep, SurvivorAuthDep
 from services.consent.handlers.accounts import preferences
 from services.consent.handlers.rights import corrections
 from services.consent.pages.labels import templates
-from services.consent.pages.page_context import Guest, PageRoute
+from services.consent.pages.page_context import GuestPage, PageRoute
 
 routes = APIRouter(prefix="/consent", tags=["agencies"])
 pages = APIRouter(prefix="/consent", include_in_schema=False, route_class=PageRoute)
@@ -48,12 +48,12 @@ class Corrections(BaseModel):
 
 
 @pages.get("/workers/{agency}")
-def for_workers(guest: Guest, agency: str) -> Response:
+def for_workers(page: GuestPage, agency: str) -> Response:
     """How to hand over a slip, at one agency."""
-    name = preferences.names(guest.context, [agency]).get(agency)
+    name = preferences.names(page.context, [agency]).get(agency)
     if name is None:
         raise not_found()
-    return guest.show("workers.html", name=name)
+    return page.show("workers.html", name=name)
 
 
 @routes.post("/v1/slips", response_class=HTMLResponse)
@@ -62,8 +62,8 @@ def print_slip(auth: SurvivorAuthDep, _agency: Caller, slip: Slip) -> HTMLRespon
     address = f"{auth.origin}/my/start"
     # Behind the `#`, the code is in no server's log; her browser's history forgets it as the page opens.
     square = segno.make(f"{address}#{slip.claim_code}", error="m")
-    page = templates(slip.language, auth.zone).get_template("slip.html")
-    return HTMLResponse(page.render(slip=slip, address=address, square=square.svg_inline(scale=4, border=2)))
+    template = templates(slip.language, auth.zone).get_template("slip.html")
+    return HTMLResponse(template.render(slip=slip, address=address, square=square.svg_inline(scale=4, border=2)))
 
 
 @routes.get("/v1/corrections")
