@@ -1,4 +1,4 @@
-"""Keys on her phones and computers: listed with their use, added with the PIN, taken away with a tap. New words and PIN."""
+"""Pages for a survivor's passkeys, a new passphrase and a new PIN."""
 
 from typing import Annotated
 
@@ -16,7 +16,7 @@ from services.consent.pages.page_context import (
     PinPage,
     SessionPage,
 )
-from services.consent.pages.sign_in import way_in
+from services.consent.pages.sign_in import show_sign_in
 
 routes = APIRouter(prefix=HOME, include_in_schema=False, route_class=PageRoute)
 Credential = Annotated[str, Form(max_length=20_000)]
@@ -26,25 +26,25 @@ NewPin = Annotated[str, Form(max_length=6)]
 
 @routes.get("/keys")
 def keys(page: SessionPage) -> Response:
-    """Her keys."""
+    """Show her passkeys with their use."""
     return _keys(page)
 
 
 def _keys(page: PageContext, wrong: str = "") -> Response:
-    """The same, after a new PIN that was none (`digits`) or not typed alike (`again`)."""
+    """Show her passkeys. `wrong` says why a new PIN was refused: `digits`, not six of them; `again`, not typed alike."""
     shown = {"keys": passkeys.keys_of(page.context, page.subject), "wrong": wrong}
     return page.show("keys.html", 400 if wrong else 200, **shown)
 
 
 @routes.post("/words")
 def make_passphrase(page: PinPage) -> Response:
-    """New words in place of hers. They are on this answer only, so that it is no redirect."""
+    """Replace her passphrase. Only this answer shows the new one, so it must not be a redirect."""
     return page.show("new_words.html", words=page.auth.new_passphrase(page.here))
 
 
 @routes.post("/pin")
 def set_pin(page: PinPage, new: NewPin = "", again: NewPin = "") -> Response:
-    """A new PIN in place of hers. Typed twice, and shown nowhere: a line that breaks could keep it from her."""
+    """Replace her PIN. She types it twice and no answer shows it: an answer may be lost on a broken connection."""
     if new != again:
         return _keys(page, "again")
     try:
@@ -58,21 +58,21 @@ def set_pin(page: PinPage, new: NewPin = "", again: NewPin = "") -> Response:
 
 @routes.post("/keys/new")
 def before_adding(page: PinPage) -> Response:
-    """Where her browser makes a key."""
+    """Show the page on which her browser makes a passkey."""
     options = passkeys.options_to_add(page.context, page.auth.origin, page.token, page.subject)
     return page.show("key.html", options=options)
 
 
 @routes.post("/keys/add")
 def add(page: PinPage, credential: Credential = "") -> Response:
-    """Keep what her browser made."""
+    """Keep the passkey that her browser made."""
     passkeys.add(page.context, page.auth.origin, page.token, page.subject, credential)
     return page.go("/keys")
 
 
 @routes.post("/keys/remove")
 def remove(page: FormPage, key: Name = "") -> Response:
-    """Take one away."""
+    """Remove one passkey."""
     try:
         name = bytes.fromhex(key)
     except ValueError as error:
@@ -83,11 +83,11 @@ def remove(page: FormPage, key: Name = "") -> Response:
 
 @routes.post("/in/key")
 def come_in(page: GuestFormPage, key: Name = "", credential: Credential = "") -> Response:
-    """Come in with a key."""
+    """Sign in with a passkey."""
     try:
         token = passkeys.come_in(page.context, page.auth.origin, page.token, key, credential)
     except Problem:
-        return way_in(page, wrong=True)
+        return show_sign_in(page, wrong=True)
     response = page.go()
     page.auth.let_in(response, token)
     return response

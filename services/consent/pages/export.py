@@ -1,4 +1,4 @@
-"""Her copy: everything that is kept about her, as a file, or to read here with what matters most in sentences."""
+"""Pages for a survivor's export: as a file, or as a page with the most important parts in sentences."""
 
 import json
 from datetime import date
@@ -21,7 +21,7 @@ NAME = "my-page.json"
 
 @routes.post("/copy")
 def copy(page: PinPage) -> Response:
-    """Everything that is kept about her, as a file."""
+    """Send everything that is kept about her as a file."""
     document = json.dumps(export_of(page.context, page.subject).model_dump(mode="json"), ensure_ascii=False, indent=1)
     headers = {"content-disposition": f'attachment; filename="{NAME}"'}
     return Response(document, media_type="application/json", headers=headers)
@@ -29,7 +29,7 @@ def copy(page: PinPage) -> Response:
 
 @routes.post("/read")
 def read(page: PinPage) -> Response:
-    """The same, to read here."""
+    """Show everything that is kept about her on a page."""
     context, subject = page.context, page.subject
     seen, told = rights.overview(context, subject), poll.told_about(context, subject)
     waits = [row for row, _why in pending.waits_of(context, subject, past=True)]

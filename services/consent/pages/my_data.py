@@ -1,4 +1,4 @@
-"""What is hers: who looked, putting right, deleting, being counted, and how she may be reached."""
+"""Pages for a survivor's data: ledger, corrections, erasure, statistics and safe contact."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -23,7 +23,7 @@ Long = Annotated[str, Form(max_length=200)]
 
 @routes.get("/past")
 def past(page: SessionPage, before: int | None = None) -> Response:
-    """Who looked, and everything else that happened, newest first."""
+    """Show a page of her ledger, newest first; the first page also shows the notices about her."""
     entries, following = rights.read_ledger(page.context, page.subject, before)
     notices_sent = poll.told_about(page.context, page.subject) if before is None else []
     names = preferences.names(page.context, [one.agency for one in notices_sent])
@@ -34,7 +34,7 @@ def past(page: SessionPage, before: int | None = None) -> Response:
 
 @routes.get("/mine")
 def mine(page: SessionPage) -> Response:
-    """Her copy, putting something right, deleting."""
+    """Show the page with the export, corrections and erasure."""
     return _mine(page)
 
 
@@ -48,7 +48,7 @@ def _mine(page: PageContext, *, wrong: bool = False) -> Response:
 
 @routes.post("/right")
 def put_right(page: FormPage, what: Annotated[str, Form(max_length=80)] = "") -> Response:
-    """Ask an agency to put one thing right. `what` is a grant and a category."""
+    """Ask an agency to correct something. `what` is a grant's id and a category, separated by a colon."""
     grant, _, category = what.partition(":")
     try:
         corrections.ask_to_correct(page.context, page.subject, UUID(grant), category)
@@ -59,17 +59,17 @@ def put_right(page: FormPage, what: Annotated[str, Form(max_length=80)] = "") ->
 
 @routes.get("/delete")
 def before_deleting(page: SessionPage) -> Response:
-    """The last page before the last step."""
+    """Show the page that confirms the erasure."""
     return page.show("delete.html", wrong=False)
 
 
 @routes.post("/delete")
 def delete(page: PinPage, sure: Short = "") -> Response:
-    """Delete everything. There is no way back."""
+    """Erase everything. This cannot be undone."""
     if not sure:
         return page.show("delete.html", 400, wrong=True)
     rights.erase(page.context, page.subject)
-    # Without the list of her pages: none of them is hers any more.
+    # Without a session the page has no menu: her pages no longer exist.
     response = replace(page, session=None).show("deleted.html")
     page.auth.show_out(response)
     return response
@@ -77,27 +77,27 @@ def delete(page: PinPage, sure: Short = "") -> Response:
 
 @routes.get("/counted")
 def counted(page: SessionPage) -> Response:
-    """Whether she is counted. It is no unless she says yes."""
+    """Show whether she is counted in statistics. She is not, unless she says yes."""
     return page.show("counted.html", on=rights.overview(page.context, page.subject)["statistics"])
 
 
 @routes.post("/counted/yes")
 def count_me(page: PinPage) -> Response:
-    """Be counted."""
+    """Switch statistics on for her."""
     rights.set_statistics(page.context, page.subject, on=True)
     return page.go("/counted")
 
 
 @routes.post("/counted/no")
 def do_not_count_me(page: FormPage) -> Response:
-    """Be as if never counted."""
+    """Switch statistics off for her: as if she had never been counted."""
     rights.set_statistics(page.context, page.subject, on=False)
     return page.go("/counted")
 
 
 @routes.get("/reach")
 def reach(page: SessionPage) -> Response:
-    """How she may be reached. Not at all, unless she says how."""
+    """Show how she may be reached. There is no way, unless she names one."""
     return _reach(page, {})
 
 
@@ -105,7 +105,7 @@ def reach(page: SessionPage) -> Response:
 def may_reach(
     page: PinPage, channel: Short = "", address: Long = "", window: Long = "", wording: Long = ""
 ) -> Response:
-    """Say how."""
+    """Save how she may be reached."""
     wish = {"channel": channel, "address": address, "window": window, "wording": wording}
     if channel not in CHANNELS:
         return _reach(page, wish, wrong=True)
@@ -115,14 +115,14 @@ def may_reach(
 
 @routes.post("/reach/still")
 def still_safe(page: PinPage) -> Response:
-    """It is still safe."""
+    """Confirm that the contact is still safe."""
     contacts.confirm(page.context, page.subject)
     return page.go("/reach")
 
 
 @routes.post("/reach/none")
 def reach_no_more(page: FormPage) -> Response:
-    """Back to none."""
+    """Forget how she may be reached."""
     contacts.forget(page.context, page.subject)
     return page.go("/reach")
 
@@ -134,12 +134,12 @@ def _reach(page: PageContext, wish: Mapping[str, str], *, wrong: bool = False) -
 
 
 def _told(page: PageContext, entries: Sequence[Any]) -> list[tuple[Any, str]]:
-    """Each entry with its sentence; a key's end goes without saying, since its grant's end stands beside it."""
+    """Return each entry with its sentence; entries that need no sentence are left out."""
     named = {row.agency for row in entries} | {
         row.detail.get(member) for row in entries for member in ("for", "told_to")
     }
     names = preferences.names(page.context, [name for name in named if name])
-    # A line without its salt is one that nobody can open any more.
+    # Nobody can open an entry without its salt any more.
     sentences = [
         sentence(row, names, page.language) if row.salt else unread(row.kind, page.language) for row in entries
     ]

@@ -1,4 +1,4 @@
-"""What she can print: a new revoke card, and a letter that says who supports her and nothing of why."""
+"""Pages to print: a new revoke card, and a letter that names an agency that supports her, but no reason."""
 
 from typing import Annotated
 from uuid import UUID
@@ -24,31 +24,31 @@ routes = APIRouter(prefix=HOME, include_in_schema=False, route_class=PageRoute)
 
 @routes.get("/paper")
 def paper(page: SessionPage) -> Response:
-    """What can be printed, and the letters that are out."""
+    """Show what can be printed, and the letters that exist."""
     return _paper(page)
 
 
 @routes.post("/paper/card")
 def new_card(page: PinPage) -> Response:
-    """A new card, on this answer only."""
+    """Make a new revoke card; only this answer shows its code."""
     return page.show("print_card.html", code=letters.new_card(page.context, page.subject))
 
 
 @routes.post("/paper/letter")
 def write_letter(page: PinPage, agency: Annotated[str, Form(max_length=64)] = "") -> Response:
-    """A letter, on this answer only."""
+    """Make a letter; only this answer shows its code."""
     try:
-        made = letters.write_letter(page.context, page.subject, agency)
+        letter = letters.write_letter(page.context, page.subject, agency)
     except Problem as problem:
         if problem.status != 400:
             raise
         return _paper(page, wrong=True)
-    return page.show("print_letter.html", letter=made)
+    return page.show("print_letter.html", letter=letter)
 
 
 @routes.post("/paper/letter/{letter}/end")
 def end_letter(page: FormPage, letter: UUID) -> Response:
-    """Make a letter worthless."""
+    """End a letter: its code no longer works."""
     with unless_done(lambda: letter in {row.id for row in letters.letters_of(page.context, page.subject)}):
         letters.end_letter(page.context, page.subject, letter)
     return page.go("/paper")

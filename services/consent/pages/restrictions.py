@@ -1,4 +1,4 @@
-"""What is never to be: what she forbids, in plain words; it wins over every yes."""
+"""Pages for restrictions: show, add and lift them. A restriction wins over every grant."""
 
 from typing import Annotated
 from uuid import UUID
@@ -27,13 +27,13 @@ Choice = Annotated[str, Form(max_length=64)]
 
 @routes.get("/never")
 def never(page: SessionPage) -> Response:
-    """What she forbids now, and a form to forbid more."""
+    """Show her restrictions, and a form to add one."""
     return _show(page)
 
 
 @routes.post("/never")
 def forbid(page: FormPage, who: Choice = "", what: Choice = "") -> Response:
-    """Forbid something, at once. `who` is an agency or a kind of agency, and begins with which of the two."""
+    """Add a restriction. `who` is `agency:` with an id or `sector:` with a code."""
     kind, _, name = who.partition(":")
     rule = Rule(
         agency=name if kind == "agency" else None, sector=name if kind == "sector" else None, category=what or None
@@ -49,7 +49,7 @@ def forbid(page: FormPage, who: Choice = "", what: Choice = "") -> Response:
 
 @routes.post("/never/{restriction}/lift")
 def lift(page: PinPage, restriction: UUID) -> Response:
-    """Allow it again."""
+    """Lift a restriction."""
     with unless_done(
         lambda: (
             restriction in {row.id for row in rights.overview(page.context, page.subject, past=True)["restrictions"]}

@@ -1,4 +1,4 @@
-"""Saying yes and taking back: choose, read back, confirm, keep the receipt; and stop one thing or everything."""
+"""Pages for grants: choose, read back, confirm, receipt; revoke one, pause and resume all, and link codes."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -17,8 +17,8 @@ from services.consent.handlers.rights import rights
 from services.consent.pages.grant_form import (
     DAYS,
     Choices,
-    TheWish,
-    WishForm,
+    FilledForm,
+    GrantForm,
     chosen_agency,
     faults,
     her_note,
@@ -41,40 +41,40 @@ routes = APIRouter(prefix=HOME, include_in_schema=False, route_class=PageRoute)
 
 @routes.get("/yes")
 def choose(page: SessionPage, request: Annotated[str, Query(max_length=36)] = "") -> Response:
-    """The facts, and every choice still open."""
-    return _choose(page, WishForm(request=request), [])
+    """Show the privacy notice and the form of a new grant, with nothing chosen."""
+    return _choose(page, GrantForm(request=request), [])
 
 
 @routes.post("/yes/change")
-def change(page: FormPage, wish: TheWish) -> Response:
-    """Back from the reading to the choices, as she left them."""
+def change(page: FormPage, wish: FilledForm) -> Response:
+    """Show the form again as she filled it in."""
     return _choose(page, wish, [])
 
 
 @routes.post("/yes/check")
-def read_back(page: FormPage, wish: TheWish) -> Response:
-    """What she chose, in a sentence, before anything happens."""
+def read_back(page: FormPage, wish: FilledForm) -> Response:
+    """Check the form and read it back in a sentence before anything happens."""
     choices = _choices(page, wish)
-    lookers, agency = _lookers(page, choices, wish), chosen_agency(choices, wish)
-    if wrong := faults(page.context, choices, wish, lookers):
+    reviewers, agency = _reviewers(page, choices, wish), chosen_agency(choices, wish)
+    if wrong := faults(page.context, choices, wish, reviewers):
         return _choose(page, wish, wrong)
-    looks = next((known.name for known in lookers or () if known.id == wish.look), None)
+    reviewer = next((known.name for known in reviewers or () if known.id == wish.look), None)
     end = until(page.context.clock.now(), wish.days)
     [stopped] = rights.kept_back(page.context, page.subject, [Wish(wish.agency, wish.purpose, wish.category)])
-    shown: dict[str, Any] = {"wish": wish, "agency": agency, "looks": looks, "until": end, "words": her_note(wish)}
+    shown: dict[str, Any] = {"wish": wish, "agency": agency, "looks": reviewer, "until": end, "words": her_note(wish)}
     return page.show("read_back.html", **shown, stopped=stopped)
 
 
 @routes.post("/yes")
-def give(page: PinPage, wish: TheWish) -> Response:
-    """Do it; then the receipt."""
-    request, hers, looks = request_id(wish), her_note(wish), wish.look or None
+def give(page: PinPage, wish: FilledForm) -> Response:
+    """Give the grant, or answer the consent request with yes; then show the receipt."""
+    request, note, reviewer = request_id(wish), her_note(wish), wish.look or None
     made: UUID | None = None
     if request is None:
-        asked = Wish(wish.agency, wish.purpose, wish.category, wish.days, looks, hers)
+        asked = Wish(wish.agency, wish.purpose, wish.category, wish.days, reviewer, note)
         made = grants.give_grant(page.context, page.subject, asked)
     else:
-        answer = Answer(True, wish.days, looks, Chosen(wish.category, hers))
+        answer = Answer(True, wish.days, reviewer, Chosen(wish.category, note))
         with unless_done(partial(_answered, page, request, accepted=True)):
             made = grants.answer_request(page.context, page.subject, request, answer)
     return page.go(f"/yes/{made}" if made else "")
@@ -82,20 +82,20 @@ def give(page: PinPage, wish: TheWish) -> Response:
 
 @routes.get("/yes/{grant}")
 def receipt(page: SessionPage, grant: UUID) -> Response:
-    """What she said yes to, to read and to print."""
+    """Show the receipt of a grant, or the grant that waits for a second look."""
     row = _grant(page, grant)
     if row is None:
         return _waits(page, grant)
     shown = notice(row.language, row.notice_version)
-    hers = notes.show(page.context, page.subject, grant)
+    note = notes.show(page.context, page.subject, grant)
     return page.show(
-        "receipt.html", grant=row, name=_name(page, row.agency), notice=shown.text.splitlines(), words=hers
+        "receipt.html", grant=row, name=_name(page, row.agency), notice=shown.text.splitlines(), words=note
     )
 
 
 @routes.post("/requests/{request_id}/no")
 def not_now(page: FormPage, request_id: UUID) -> Response:
-    """Not now. Nothing changes."""
+    """Answer a consent request with "not now". Nothing else changes."""
     with unless_done(lambda: _answered(page, request_id, accepted=False)):
         grants.answer_request(page.context, page.subject, request_id, Answer(accept=False))
     return page.go()
@@ -103,7 +103,7 @@ def not_now(page: FormPage, request_id: UUID) -> Response:
 
 @routes.post("/stop/{grant}")
 def stop(page: FormPage, grant: UUID) -> Response:
-    """Take one thing back."""
+    """Revoke one grant, or withdraw one that waits for a second look."""
     with unless_done(
         lambda: grant in {row.id for row, _why in pending.waits_of(page.context, page.subject, past=True)}
     ):
@@ -113,7 +113,7 @@ def stop(page: FormPage, grant: UUID) -> Response:
 
 @routes.get("/stopped/{grant}")
 def stopped(page: SessionPage, grant: UUID) -> Response:
-    """What taking back has done, and what it cannot do."""
+    """Show what the revocation has done, and what it cannot do."""
     row = _grant(page, grant)
     if row is None or row.ended_at is None:
         raise not_found()
@@ -122,42 +122,42 @@ def stopped(page: SessionPage, grant: UUID) -> Response:
 
 @routes.post("/pause")
 def pause(page: FormPage) -> Response:
-    """Stop everything."""
+    """Pause all grants."""
     grants.pause(page.context, page.subject)
     return page.go()
 
 
 @routes.post("/resume")
 def resume(page: PinPage) -> Response:
-    """Let what she allowed work again."""
+    """End the pause."""
     grants.resume(page.context, page.subject)
     return page.go()
 
 
 @routes.post("/link")
 def link(page: PinPage) -> Response:
-    """A code to tell one agency, on this answer only."""
+    """Make a link code to tell one agency; only this answer shows it."""
     return page.show("link.html", made=rights.make_link_code(page.context, page.subject))
 
 
-def _choose(page: PageContext, wish: WishForm, wrong: list[str]) -> Response:
+def _choose(page: PageContext, wish: GrantForm, wrong: list[str]) -> Response:
     choices, facts = _choices(page, wish), notice(page.language).text.splitlines()
     shown = {"wish": wish, "wrong": wrong, "choices": choices, "facts": facts, "days": DAYS}
     shown |= {
-        "lookers": _lookers(page, choices, wish),
+        "lookers": _reviewers(page, choices, wish),
         "why": page.context.duty_rules.second_look_why[page.language],
     }
     asked_by = _name(page, choices.asked_by) if choices.asked_by else None
     return page.show("yes.html", 400 if wrong else 200, **shown, asked_by=asked_by)
 
 
-def _lookers(page: PageContext, choices: Choices, wish: WishForm) -> Sequence[Agency] | None:
-    """Between whom she chooses where somebody looks at it with her first."""
+def _reviewers(page: PageContext, choices: Choices, wish: GrantForm) -> Sequence[Agency] | None:
+    """Return the agencies that may take the second look which the chosen grant needs; None if it needs none."""
     agency = chosen_agency(choices, wish)
     return pending.lookers(page.context, page.subject, agency, wish.category) if agency else None
 
 
-def _choices(page: PageContext, wish: WishForm) -> Choices:
+def _choices(page: PageContext, wish: GrantForm) -> Choices:
     seen = rights.overview(page.context, page.subject)
     if not wish.request:
         return Choices(seen["agencies"], sorted(page.context.policy.purposes), sorted(page.context.policy.categories))
@@ -169,18 +169,18 @@ def _choices(page: PageContext, wish: WishForm) -> Choices:
 
 
 def _answered(page: PageContext, request: UUID, *, accepted: bool) -> bool:
-    """Whether she has answered that request so before."""
+    """Tell whether she has already answered a consent request in this way."""
     asked = rights.overview(page.context, page.subject, past=True)["requests"]
     return any(row.id == request and row.accepted is accepted for row in asked)
 
 
 def _grant(page: PageContext, grant: UUID) -> Any:
-    """One of her grants, None if it is not among them."""
+    """Return one of her grants, None if it is not hers."""
     return next((row for row in rights.overview(page.context, page.subject)["grants"] if row.id == grant), None)
 
 
 def _waits(page: PageContext, name: UUID) -> Response:
-    """What waits until somebody has looked at it with her."""
+    """Show a grant that waits for a second look; raise 404 if none with this id waits."""
     for row, why in pending.waits_of(page.context, page.subject):
         if row.id == name:
             names = preferences.names(page.context, [row.agency, row.second_look_by])

@@ -1,4 +1,4 @@
-"""Coming in and going out: her words, the slip's code, the revoke card, a letter to check, and *Leave now*."""
+"""Pages without a session: sign in, claim an account, revoke card, check a letter; and *Leave now*."""
 
 import calendar
 from contextlib import suppress
@@ -33,16 +33,16 @@ Code = Annotated[str, Form(max_length=64)]
 @routes.get("")
 @routes.get("/")
 def home(page: GuestPage) -> Response:
-    """Who may see what and what waits for her, or the way in."""
+    """Show her home page, or the sign-in page if there is no session."""
     try:
         own = session_page(page.context, page.auth, page.request)
     except Problem:
-        return way_in(page)
+        return show_sign_in(page)
     return _home(own)
 
 
-def way_in(page: PageContext, *, wrong: bool = False) -> Response:
-    """The way in, after a try that was `wrong` as well."""
+def show_sign_in(page: PageContext, *, wrong: bool = False) -> Response:
+    """Show the sign-in page; `wrong` after a failed attempt."""
     options = passkeys.options_to_come_in(page.context, page.auth.origin, page.token)
     return page.show("way_in.html", 401 if wrong else 200, wrong=wrong, options=options)
 
@@ -60,13 +60,13 @@ def _home(page: PageContext) -> Response:
 
 @routes.post("/in")
 def come_in(page: GuestFormPage, words: Annotated[str, Form(max_length=200)] = "") -> Response:
-    """Come in with her words."""
+    """Sign in with the passphrase."""
     try:
         token = page.auth.come_in(page.request, words)
     except Problem as problem:
         if problem.status != 401:
             raise
-        return way_in(page, wrong=True)
+        return show_sign_in(page, wrong=True)
     response = page.go()
     page.auth.let_in(response, token)
     return response
@@ -74,13 +74,13 @@ def come_in(page: GuestFormPage, words: Annotated[str, Form(max_length=200)] = "
 
 @routes.get("/start")
 def first_time(page: GuestPage) -> Response:
-    """The first time, with the code on the slip."""
+    """Show the page on which a claim code is used."""
     return page.show("start.html", wrong=False, code="")
 
 
 @routes.post("/start")
 def claim(page: GuestFormPage, code: Code = "", pin: Annotated[str, Form(max_length=6)] = "") -> Response:
-    """Turn the slip's code into words and a PIN. They are on this answer only, so that it is no redirect."""
+    """Exchange a claim code for a passphrase and a PIN. Only this answer shows them, so it must not be a redirect."""
     try:
         claimed = page.auth.claim(code, pin or None, page.language)
     except Problem as problem:
@@ -94,13 +94,13 @@ def claim(page: GuestFormPage, code: Code = "", pin: Annotated[str, Form(max_len
 
 @routes.get("/card")
 def card(page: GuestPage) -> Response:
-    """Where the revoke card is used."""
+    """Show the page on which a revoke card is used."""
     return page.show("card.html", done=False, wrong=False, code="")
 
 
 @routes.post("/card")
 def use_card(page: GuestFormPage, code: Code = "") -> Response:
-    """End everything with the card's code. Shows nothing about her."""
+    """End every grant with the code of a revoke card. The answer shows nothing about her."""
     try:
         grants.revoke_all(page.context, sessions.subject_of_card(page.context, code))
     except Problem as problem:
@@ -112,32 +112,32 @@ def use_card(page: GuestFormPage, code: Code = "") -> Response:
 
 @routes.get("/check")
 def check(page: GuestPage) -> Response:
-    """Where somebody who was shown a letter looks whether it is good."""
+    """Show the page on which a letter is checked by the person who was shown it."""
     return page.show("check.html", answer=None, code="")
 
 
 @routes.post("/check")
 def check_letter(page: GuestFormPage, code: Code = "") -> Response:
-    """Look, once."""
+    """Check a letter; its code works once."""
     agency = letters.check_letter(page.context, code)
     return page.show("check.html", 200 if agency else 404, answer=agency or "", code=code)
 
 
 @routes.get("/still")
 def still(_page: SessionPage) -> Response:
-    """Somebody types: the visit goes on."""
+    """Keep the session alive while somebody types."""
     return Response(status_code=204)
 
 
 @routes.get("/about")
 def about(page: GuestPage) -> Response:
-    """What leaving does and cannot do: history, and programs that watch a phone."""
+    """Explain what leaving does and cannot do: browser history, and programs that watch a phone."""
     return page.show("about.html")
 
 
 @routes.post("/leave")
 def leave(context: ContextDep, auth: SurvivorAuthDep, request: Request) -> Response:
-    """End the session, leave nothing in the browser, and go where it is neutral. Works whatever the form carries."""
+    """End the session, clear the browser's data and redirect to a neutral page. Any form token is accepted."""
     auth.same_site(request)
     with suppress(Problem):  # The session may be over already.
         sessions.leave(context, auth.session(request))
@@ -148,7 +148,7 @@ def leave(context: ContextDep, auth: SurvivorAuthDep, request: Request) -> Respo
 
 @routes.get("/today")
 def today(page: GuestPage) -> Response:
-    """This month, for whoever has left and whose operator named no other place."""
+    """Show a calendar of this month: the page to leave to, unless the operator named another one."""
     now, locale = page.context.clock.now().astimezone(page.auth.zone), locale_of(page.language)
     first = locale.first_week_day
     weeks = calendar.Calendar(first).monthdatescalendar(now.year, now.month)
@@ -158,6 +158,6 @@ def today(page: GuestPage) -> Response:
 
 @routes.post("/language")
 def speak(page: FormPage, to: Annotated[str, Form(max_length=2)]) -> Response:
-    """Read on in another language."""
+    """Change the language of her pages."""
     preferences.speak(page.context, page.subject, to)
     return page.go()

@@ -1,4 +1,4 @@
-"""Routes for survivors as JSON, under `/my/v1`, by subject; her pages do the same acts."""
+"""Routes for survivors as JSON, under `/my/v1`, by subject; the pages do the same acts."""
 
 from services.consent.api.survivors import account, export, permissions, records, sessions
 

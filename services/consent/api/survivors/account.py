@@ -33,9 +33,9 @@ class NewLinkCode(BaseModel):
 
 @routes.post("/words", status_code=201)
 def make_passphrase(auth: SurvivorAuthDep, session: SteppedUpDep) -> NewPassphrase:
-    """Make new words, shown this one time. The old ones stop working, and every session but this one ends.
+    """Make a new passphrase, shown this one time. The old one stops working, and every session but this one ends.
 
-    If this answer is lost, make them again in this session.
+    If this answer is lost, make another one in this session.
     """
     return NewPassphrase(passphrase=auth.new_passphrase(session))
 
@@ -66,6 +66,6 @@ def statistics(context: ContextDep, auth: SurvivorAuthDep, request: Request, ses
 
 @routes.delete("", status_code=204)
 def erase(context: ContextDep, auth: SurvivorAuthDep, session: SteppedUpDep, response: Response) -> None:
-    """Delete everything. There is no way back."""
+    """Erase everything. This cannot be undone."""
     rights.erase(context, session.subject)
     auth.show_out(response)

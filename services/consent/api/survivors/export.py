@@ -66,7 +66,7 @@ class Export(BaseModel):
 
 @routes.get("/export")
 def export(context: ContextDep, session: SteppedUpDep) -> Export:
-    """A copy of everything the hub keeps about you."""
+    """Return a copy of everything that the hub keeps about you."""
     return export_of(context, session.subject)
 
 

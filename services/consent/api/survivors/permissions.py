@@ -17,13 +17,13 @@ routes = APIRouter(prefix="/my/v1", tags=["survivors"])
 
 
 class Card(Body):
-    """The code on her revoke card."""
+    """The code on your revoke card."""
 
     revoke_code: str = Field(max_length=64)
 
 
 class NewGrant(Body):
-    """What she allows."""
+    """A new grant: what you allow one agency."""
 
     agency: str = Field(max_length=64)
     purpose: str = Field(max_length=32)
@@ -35,7 +35,7 @@ class NewGrant(Body):
 
 
 class NewRestriction(Body):
-    """What she forbids; what is left out matches everything."""
+    """A new restriction; a member that is left out matches everything."""
 
     agency: str | None = Field(None, max_length=64)
     sector: str | None = Field(None, max_length=32)
@@ -47,7 +47,7 @@ class NewRestriction(Body):
 
 
 class RequestAnswer(Body):
-    """Her answer to what an agency asked for: yes, or "not now"."""
+    """Your answer to a consent request: yes, or "not now"."""
 
     accept: bool
     days: int | None = None
@@ -159,7 +159,7 @@ class WaitingGrantList(BaseModel):
 
 
 class KnownAgency(RowModel):
-    """An agency that you could allow something."""
+    """An agency that you could give a grant to."""
 
     id: str
     name: str
@@ -167,21 +167,21 @@ class KnownAgency(RowModel):
 
 
 class AgencyList(BaseModel):
-    """The agencies that you could allow something."""
+    """The agencies that you could give a grant to."""
 
     agencies: list[KnownAgency]
 
 
 @routes.post("/revoke-card", status_code=204)
 def revoke_card(context: ContextDep, auth: SurvivorAuthDep, request: Request, body: Card) -> None:
-    """End every grant with the code on the revoke card. Shows nothing, opens nothing."""
+    """End every grant with the code on the revoke card. The answer shows nothing and opens no session."""
     auth.same_site(request)
     grants.revoke_all(context, sessions.subject_of_card(context, body.revoke_code))
 
 
 @routes.get("/grants")
 def list_grants(context: ContextDep, session: SessionDep) -> GrantList:
-    """Every grant, newest first."""
+    """List every grant, newest first."""
     return GrantList(grants=[Grant.of(row) for row in rights.overview(context, session.subject)["grants"]])
 
 
@@ -213,7 +213,7 @@ def resume(context: ContextDep, session: SteppedUpDep) -> None:
 
 @routes.get("/restrictions")
 def list_restrictions(context: ContextDep, session: SessionDep) -> RestrictionList:
-    """Everything you forbid, newest first."""
+    """List every restriction, newest first."""
     rows = rights.overview(context, session.subject)["restrictions"]
     return RestrictionList(restrictions=[Restriction.of(row) for row in rows])
 
@@ -233,7 +233,7 @@ def lift(context: ContextDep, session: SteppedUpDep, restriction: UUID) -> None:
 
 @routes.get("/requests")
 def list_requests(context: ContextDep, session: SessionDep) -> ConsentRequestList:
-    """What agencies asked for and you have not answered, oldest first."""
+    """List the consent requests that you have not answered, oldest first."""
     rows = rights.overview(context, session.subject)["requests"]
     return ConsentRequestList(requests=[ConsentRequest.of(row) for row in rows])
 
@@ -259,14 +259,14 @@ def answer(
 
 @routes.get("/waiting")
 def waits(context: ContextDep, session: SessionDep) -> WaitingGrantList:
-    """What waits until somebody has looked at it with you, and why. Nothing is shared before that."""
+    """List the grants that wait for a second look, and why. Nothing is shared before that."""
     found = pending.waits_of(context, session.subject)
     return WaitingGrantList(waiting=[WaitingGrant.of(row, why=why) for row, why in found])
 
 
 @routes.get("/agencies")
 def list_agencies(context: ContextDep, session: SessionDep) -> AgencyList:
-    """The agencies that you could allow something."""
+    """List the agencies that you could give a grant to."""
     known = rights.overview(context, session.subject)["agencies"]
     return AgencyList(agencies=[KnownAgency.of(agency) for agency in known])
 

@@ -40,7 +40,7 @@ class RetentionPeriod(_Signed):
 
 
 class Processing(_Signed):
-    """What the grant allows."""
+    """The processing that the grant allows."""
 
     privacy_notice: PrivacyNotice
     language: str

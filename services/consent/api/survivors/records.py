@@ -22,7 +22,7 @@ routes = APIRouter(prefix="/my/v1", tags=["survivors"])
 
 
 class LedgerEntry(BaseModel):
-    """A ledger entry with its salt: whoever you show it to can check it against the public leaf."""
+    """A ledger entry with its salt: people you show it to can check it against the public leaf."""
 
     position: int
     leaf_index: int | None = Field(
@@ -119,27 +119,27 @@ class CompelledList(BaseModel):
 
 @routes.get("/ledger")
 def read_ledger(context: ContextDep, session: SessionDep, before: int | None = None) -> LedgerPage:
-    """What happened, newest first; `next` is the `before` of the following page."""
+    """List your ledger entries, newest first; `next` is the `before` of the following page."""
     rows, following = rights.read_ledger(context, session.subject, before)
     return LedgerPage(entries=[LedgerEntry.recorded(row) for row in rows], next=following)
 
 
 @routes.get("/receipts/{grant}", response_model_exclude_unset=True)
 def receipts(context: ContextDep, session: SessionDep, grant: UUID) -> ReceiptList:
-    """Receipts of one grant: that you gave it and, if so, that it ended. Keep them; anybody can verify them offline."""
+    """Return the receipts of one grant: for its giving and, if it ended, for its end. Anybody can verify them offline."""
     made = receipts_of(context, session.subject, grant)
     return ReceiptList(receipts=[Receipt.model_validate(receipt.as_json()) for receipt in made])
 
 
 @routes.get("/notices")
 def told(context: ContextDep, session: SessionDep) -> NoticeList:
-    """What each agency was told about you, and how far it has come."""
+    """List the notices that told agencies to stop using something, and how far each agency has come with them."""
     return NoticeList(agencies=[AgencyNotices.about(one) for one in poll.told_about(context, session.subject)])
 
 
 @routes.get("/compelled")
 def list_compelled(context: ContextDep, session: SessionDep) -> CompelledList:
-    """What agencies shared because a law made them. What is sealed says until when."""
+    """List the disclosures that a law compelled. A sealed one says only until when it is sealed."""
     return CompelledList(records=compelled_disclosures(context, session.subject))
 
 

@@ -1,4 +1,4 @@
-"""What the response models for survivors share: a base that is filled from a row, and times and days in ISO 8601."""
+"""Common parts of the response models for survivors: a base that is filled from a row, and ISO 8601 times and days."""
 
 from datetime import datetime
 from typing import Annotated, Any, Self

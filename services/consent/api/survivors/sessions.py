@@ -12,7 +12,7 @@ routes = APIRouter(prefix="/my/v1", tags=["survivors"])
 
 
 class Way(Body):
-    """A way in: her words, or at first the claim code (with a PIN of her choice, if she likes)."""
+    """Your passphrase; or, the first time, the claim code, with a PIN of your choice if you like."""
 
     passphrase: str | None = Field(None, max_length=200)
     claim_code: str | None = Field(None, max_length=64)
@@ -20,7 +20,7 @@ class Way(Body):
 
 
 class Pin(Body):
-    """Her PIN."""
+    """Your PIN."""
 
     pin: str = Field(max_length=6)
 
@@ -34,9 +34,9 @@ class SessionOpened(BaseModel):
 
 @routes.post("/session", status_code=201, response_model_exclude_unset=True)
 def come_in(auth: SurvivorAuthDep, request: Request, response: Response, way: Way) -> SessionOpened:
-    """Open a session. A claim code answers with the words and the PIN, shown this one time.
+    """Open a session. A claim code is answered by the passphrase and the PIN, shown this one time.
 
-    If that answer is lost, claim again within the hour: until words or PIN are used, each claim makes new ones.
+    If that answer is lost, claim again within the hour: until passphrase or PIN are used, each claim makes new ones.
     """
     auth.same_site(request)
     if (way.passphrase is None) == (way.claim_code is None):
@@ -51,7 +51,7 @@ def come_in(auth: SurvivorAuthDep, request: Request, response: Response, way: Wa
 
 @routes.post("/session/step-up", status_code=204)
 def step_up(auth: SurvivorAuthDep, session: SessionDep, body: Pin) -> None:
-    """Give the PIN; for five minutes acts that widen are possible."""
+    """Give the PIN. For five minutes, acts that widen are possible."""
     auth.step_up(session, body.pin)
 
 
