@@ -97,7 +97,7 @@ def do_not_count_me(page: FormPage) -> Response:
 
 @routes.get("/reach")
 def reach(page: SessionPage) -> Response:
-    """Show how she may be reached. There is no way, unless she names one."""
+    """Show how she may be reached: not at all, unless she names a way."""
     return _reach(page, {})
 
 

@@ -33,7 +33,7 @@ Code = Annotated[str, Form(max_length=64)]
 @routes.get("")
 @routes.get("/")
 def home(page: GuestPage) -> Response:
-    """Show her home page, or the sign-in page if there is no session."""
+    """Show her home page, or without a session the sign-in page."""
     try:
         own = session_page(page.context, page.auth, page.request)
     except Problem:
