@@ -150,7 +150,7 @@ Answer = Callable[[Request], Coroutine[Any, Any, Response]]
 
 
 class PageRoute(APIRoute):
-    """A route whose answers are all pages: errors too, the redirect to sign-in without a session, and the question for the PIN."""
+    """A route whose answers are all pages, errors and the question for the PIN included; 401 redirects to sign-in."""
 
     def get_route_handler(self) -> Answer:
         """Return the handler that answers errors by pages."""
