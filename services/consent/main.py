@@ -15,7 +15,7 @@ from services.common.service import Service
 from services.common.settings import Settings, key_name
 from services.common.worker import every
 from services.consent import models, pages
-from services.consent.api import agencies, authzen, compelled, internal, notices, rights, second_looks, survivors
+from services.consent.api import agencies, authzen, compelled, internal, notices, second_looks, survivors
 from services.consent.api import ledger as ledger_routes
 from services.consent.api.dependencies import SurvivorAuth
 from services.consent.context import Context
@@ -117,7 +117,7 @@ def _app(context: Context, settings: Settings, token_keys: TokenKeys) -> FastAPI
         compelled.routes,
         ledger_routes.routes,
     ]
-    for_her = [survivors.routes, rights.routes, *pages.ROUTERS]
+    for_her = [*survivors.ROUTERS, *pages.ROUTERS]
     routers = [*for_agencies, *for_her, health.router("/consent", context.database)]
     title, description = "Fireweed consent", "She decides who sees what, and takes it back at once."
     return create_app(

@@ -17,10 +17,10 @@ MAY_KNOW = {
     # Puts the routes and the chore together.
     "services/consent/main.py",
     # Her pages, her export, and the table with what erases it.
-    "services/consent/api/rights.py",
     "services/consent/pages/export.py",
     "services/consent/pages/ledger_text.py",
-    "services/consent/api/survivors.py",
+    "services/consent/api/survivors/export.py",
+    "services/consent/api/survivors/records.py",
     "services/consent/models_paperwork.py",
     "services/consent/store/permissions.py",
     # Where the rule for sealing is read.

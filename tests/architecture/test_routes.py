@@ -17,7 +17,7 @@ from services.common.service import Service
 from services.common.settings import Settings
 from services.consent.api.dependencies import SessionDep, SteppedUpDep
 from services.consent.api.internal import intake_only
-from services.consent.pages.page_context import her, her_hand, her_pin, sender
+from services.consent.pages.page_context import form_page, guest_form_page, pin_page, session_page
 
 # What a caller must show.
 TOKEN = "an agency's token and proof"
@@ -35,10 +35,10 @@ GATES: Mapping[object, str] = {
     get_args(SessionDep)[1].dependency: SESSION,
     get_args(SteppedUpDep)[1].dependency: PIN,
     intake_only: INTAKE,
-    her: PAGE,
-    her_hand: FORM,
-    her_pin: PIN_FORM,
-    sender: GUEST_FORM,
+    session_page: PAGE,
+    form_page: FORM,
+    pin_page: PIN_FORM,
+    guest_form_page: GUEST_FORM,
 }
 # Each of these asks what the next one asks, and more.
 STRICTER = [PIN_FORM, FORM, PAGE]

@@ -1,4 +1,4 @@
-"""One Chromium and one consent service for the whole run, and windows that know nothing of each other."""
+"""One Chromium and one consent service for the whole run, and a separate browser context for each test."""
 
 import shutil
 from collections.abc import Iterator
@@ -18,7 +18,7 @@ from tests.support.published_quarter import release
 from tests.support.shelves import FIRST_DAY, Front, drafts, front, open_door
 from tests.support.window import FLAGS, NewWindow, Window, a_window
 
-# The name by which this machine can have keys: a browser gives none to a number.
+# Browsers allow passkeys for a host name only, not for an IP address.
 NAME = "localhost"
 
 
@@ -34,7 +34,7 @@ def chromium() -> Iterator[Browser]:
 
 @pytest.fixture
 def page(chromium: Browser) -> Iterator[Page]:
-    """A page in a window that knows nothing of other tests."""
+    """Yield a page in a browser context of its own."""
     context = chromium.new_context()
     yield context.new_page()
     context.close()
@@ -48,19 +48,19 @@ def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestHub]:
 
 
 @pytest.fixture(scope="session")
-def rooms(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
-    folder: Path = tmp_path_factory.mktemp("rooms")
+def consent_service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+    folder: Path = tmp_path_factory.mktemp("consent")
     with house(f"sqlite:///{folder / 'consent.sqlite'}", folder, NAME) as made:
         yield made
 
 
 @pytest.fixture
-def window(chromium: Browser, rooms: House) -> Iterator[NewWindow]:
-    """Opens windows at her pages, each for somebody of its own; they close with the test."""
+def window(chromium: Browser, consent_service: House) -> Iterator[NewWindow]:
+    """Yield a function that opens a window for a new survivor; all windows close with the test."""
     with ExitStack() as opened:
 
         def new(language: str = "en", **wishes: Any) -> Window:
-            made = a_window(chromium, rooms, language, **wishes)
+            made = a_window(chromium, consent_service, language, **wishes)
             opened.callback(made.page.context.close)
             return made
 
@@ -69,7 +69,7 @@ def window(chromium: Browser, rooms: House) -> Iterator[NewWindow]:
 
 @pytest.fixture(scope="session")
 def reports(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The public pages over publications of a made-up cohort; their origin."""
+    """Yield the origin of the public pages over publications of a made-up cohort."""
     folder: Path = tmp_path_factory.mktemp("reports")
     with front(f"sqlite:///{folder / 'reporting.sqlite'}", folder, drafts()) as face, open_door(face) as base:
         declare(face)
@@ -77,7 +77,7 @@ def reports(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 def declare(face: Front) -> None:
-    """Say that there is room everywhere, for each need: the live table at its longest and widest."""
+    """Declare capacity in each region for each need, so that the live table has its largest size."""
     said = {"agency": "agency-a", "unit": "appointment", "available": 10_000, "total": 10_000, "as_of": FIRST_DAY}
     with face.database.transaction() as connection:
         for region, need in product(sorted(schemas.code_set("regions")), sorted(schemas.code_set("needs"))):
@@ -86,7 +86,7 @@ def declare(face: Front) -> None:
 
 @pytest.fixture(scope="session")
 def released(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The public pages over what the gate let out; their origin."""
+    """Yield the origin of the public pages over a publication that the workflow released."""
     folder: Path = tmp_path_factory.mktemp("released")
     url = f"sqlite:///{folder / 'reporting.sqlite'}"
     release(url, folder)

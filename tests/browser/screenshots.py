@@ -1,4 +1,4 @@
-"""Takes docs/screenshots anew, hers on a phone of 320 pixels, the public ones on a desk: `make screenshots`."""
+"""Writes docs/screenshots (`make screenshots`): survivor pages at 320 pixels, public pages at 1100."""
 
 import shutil
 import sys
@@ -13,7 +13,7 @@ from tests.support.tour import tour
 from tests.support.window import FLAGS, Window, a_window
 
 FOLDER = Path(__file__).resolve().parent.parent.parent / "docs" / "screenshots"
-# Each page once; of most, only its fullest state.
+# Each page once, most only in the state that shows most.
 ENGLISH = """welcome start words home-empty home-asked yes read-back pin receipt home yes-look waits stopped never past
     past-late mine copy counted reach-safe paper-letters letter new-card keys delete deleted about card check today workers"""
 REPORTS = {
@@ -26,12 +26,12 @@ REPORTS = {
 }
 PAGES = {"en": ENGLISH.split(), "fr": ["welcome", "words", "home", "yes", "read-back", "waits", "past-late", "about"]}
 
-# Of a page that holds everything, the beginning.
+# Longer pages are cut off here.
 LONGEST = 5000
 
 
 def main() -> int:
-    """Walk through her pages in each language and keep a picture of each."""
+    """Walk through the survivor pages in each language and save a picture of each, then of the reports."""
     shutil.rmtree(FOLDER, ignore_errors=True)
     FOLDER.mkdir(parents=True)
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
@@ -53,7 +53,7 @@ def _height(window: Window) -> int:
 
 
 def reports(browser: Browser, folder: Path) -> None:
-    """Keep pictures of the public pages, over publications of people who are all made up."""
+    """Save pictures of the public pages over publications of a made-up cohort."""
     with front(f"sqlite:///{folder}/reports.sqlite", folder, drafts()) as face, open_door(face) as base:
         page = browser.new_context(viewport={"width": 1100, "height": 800}).new_page()
         for name, path in REPORTS.items():

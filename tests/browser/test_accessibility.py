@@ -1,4 +1,4 @@
-"""Nobody is kept out by how a page is made: axe-core finds nothing at WCAG 2.2 A and AA, on any page in any state."""
+"""Accessibility of every page in every state: axe-core at WCAG 2.2 A and AA, contrast, width, reading ease, order."""
 
 import re
 
@@ -13,7 +13,7 @@ from tests.support.tour import tour
 from tests.support.window import NewWindow, Window
 
 STATES_AT_LEAST = 60
-# What a window is named for, and what nothing that can be seen from behind, or in a list, may say.
+# Words that no title, address or icon may contain.
 TELLING = (
     "traffick|traite|exploit|surviv|victim|abuse|abus|violen|crisis|crise|shelter|refuge|police|"
     "consent|escape|safe|help|aide|urgence|emergency|support|sex|fireweed"
@@ -21,29 +21,29 @@ TELLING = (
 
 
 @pytest.mark.parametrize("path", ["/reporting/en/", "/reporting/fr/"])
-def test_a_page_that_anybody_may_open_is_for_everybody(hub: TestHub, page: Page, path: str) -> None:
+def test_public_page_has_no_accessibility_fault(hub: TestHub, page: Page, path: str) -> None:
     assert (answer := page.goto(hub.origins.url(path)))
     assert answer.status == 200
     assert faults(page) == []
 
 
-def test_axe_sees_what_is_wrong(page: Page) -> None:
+def test_axe_finds_known_faults(page: Page) -> None:
     page.set_content("<!doctype html><html><body><input><p style='color: #ccc'>Hello</p></body></html>")
     assert {fault.partition(":")[0] for fault in faults(page)} >= {"html-has-lang", "label", "color-contrast"}
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("language", ["en", "fr"])
-def test_every_page_of_hers_in_every_state_is_for_everybody(window: NewWindow, language: str) -> None:
-    """On a phone of 320 pixels. On the way: nothing scrolls sideways, every text is easy, nothing comes from elsewhere."""
+def test_every_survivor_page_state_is_accessible(window: NewWindow, language: str) -> None:
+    """At 320 pixels. Also checked: no sideways scrolling, easy text, and no request to another origin."""
     here = window(language)
     seen, wrong = [], {}
     for state in tour(here):
         seen.append(state)
-        by_look = [*faults(here.page), *_too_faint_at_night(here), *_too_wide(here)]
-        by_look += _set_as_in_english(here)
-        by_ear = [*_not_led_to_the_error(here), *_sounds_alike(here)]
-        if found := [*by_look, *by_ear, *_too_hard(here), *_telling(here), *_no_way_out(here)]:
+        visible = [*faults(here.page), *_too_faint_at_night(here), *_too_wide(here)]
+        visible += _set_as_in_english(here)
+        audible = [*_not_led_to_the_error(here), *_sounds_alike(here)]
+        if found := [*visible, *audible, *_too_hard(here), *_telling(here), *_no_way_out(here)]:
             wrong[state] = found
     assert wrong == {}
     assert len(seen) == len(set(seen)) >= STATES_AT_LEAST
@@ -51,7 +51,7 @@ def test_every_page_of_hers_in_every_state_is_for_everybody(window: NewWindow, l
 
 
 def _too_faint_at_night(window: Window) -> list[str]:
-    """On a device that is set to dark: the page is dark, and every word stands out from it."""
+    """List faults of contrast in dark mode, and a background that is not dark."""
     window.page.emulate_media(color_scheme="dark")
     found = [f"at night, {fault}" for fault in faults(window.page, CONTRAST)]
     paper = window.page.evaluate("getComputedStyle(document.body).backgroundColor")
@@ -61,7 +61,7 @@ def _too_faint_at_night(window: Window) -> list[str]:
 
 
 def _too_wide(window: Window) -> list[str]:
-    """On a phone as it is, and on one of 360 pixels enlarged twice; what is wide scrolls in a place of its own."""
+    """List widths at which the page scrolls sideways: 320 pixels, and 360 enlarged twice. Wide parts scroll by themselves."""
     found = []
     for width in (180, 320):
         window.page.set_viewport_size({"width": width, "height": 640})
@@ -72,8 +72,8 @@ def _too_wide(window: Window) -> list[str]:
 
 
 def _too_hard(window: Window) -> list[str]:
-    """The text as it stands, but for what is kept word for word, names to choose from, and codes that are long by nature."""
-    if window.page.url.endswith("/my/today"):  # a calendar: one date, and no text
+    """List a text that is too hard. Stored content, names to choose from and long codes are left out."""
+    if window.page.url.endswith("/my/today"):  # a calendar: one date and no text
         return []
     text = window.page.evaluate(
         """() => [...document.querySelectorAll('h1, h2, p, li, label, legend, button, dt')]
@@ -93,7 +93,7 @@ def _too_hard(window: Window) -> list[str]:
 
 
 def _no_way_out(window: Window) -> list[str]:
-    """*Leave now* comes first, for the eye, the keyboard and the ear; a page after leaving is left already."""
+    """List a page whose first control is not *Leave now*; the page after leaving needs none."""
     if window.page.url.endswith("/my/today"):
         return []
     first = window.page.locator("a, button, input:not([type=hidden]), select, textarea").first
@@ -102,7 +102,7 @@ def _no_way_out(window: Window) -> list[str]:
 
 
 def _set_as_in_english(window: Window) -> list[str]:
-    """On a French page, a colon that no space goes before. What is kept as it was stored stays so."""
+    """List colons without a space before them on a French page. Stored content is left out."""
     if window.language == "en":
         return []
     text = window.page.evaluate(
@@ -116,7 +116,7 @@ def _set_as_in_english(window: Window) -> list[str]:
 
 
 def _not_led_to_the_error(window: Window) -> list[str]:
-    """An error has the focus when the page opens: a screen reader reads it first, and a small screen shows it."""
+    """List a page whose error lacks the focus on opening; screen readers read and small screens show the focus first."""
     error = window.page.locator("main .wrong:not([hidden])")
     if not error.count() or error.evaluate("mark => mark === document.activeElement"):
         return []
@@ -124,7 +124,7 @@ def _not_led_to_the_error(window: Window) -> list[str]:
 
 
 def _sounds_alike(window: Window) -> list[str]:
-    """In a list of links and buttons nothing of one name leads to two places, and no name hides what is seen."""
+    """List links and buttons of one name that lead to two places, and names that do not begin with the visible text."""
     return [
         str(fault)
         for fault in window.page.evaluate(
@@ -145,10 +145,10 @@ def _sounds_alike(window: Window) -> list[str]:
 
 
 def _telling(window: Window) -> list[str]:
-    """What title, address and icon say to somebody who looks over her shoulder."""
+    """List words in title, address and icon that would tell a bystander what the page is about."""
     icon = window.page.locator("link[rel=icon]").get_attribute("href") or ""
     path = window.page.url.removeprefix(window.house.url)
-    if path.startswith("/consent/workers/"):  # which is not hers, and not on her phone
+    if path.startswith("/consent/workers/"):  # a page for workers, not on her phone
         return []
     shown = f"{window.page.title()} {path} {icon}"
     found = window.page.evaluate("([text, words]) => text.toLowerCase().match(words)", [shown, TELLING])

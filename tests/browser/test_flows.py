@@ -1,4 +1,4 @@
-"""Every flow of hers, in both languages, with scripts and without, enlarged four times, and by the keyboard alone."""
+"""Survivor flows in Chromium: both languages, with and without scripts, enlarged, by keyboard, and their size."""
 
 from typing import Any
 
@@ -9,26 +9,25 @@ from services.consent.handlers.grants.grants import Wish
 from services.consent.handlers.rights import rights
 from services.consent.models import subject
 from services.consent.store import subjects
-from tests.support.tour import WORDS, tour
+from tests.support.tour import NOTE, tour
 from tests.support.window import ENLARGED, PIN, NewWindow
 
-FIRST_VIEW, WHOLE_VISIT = 30_000, 150_000
+FIRST_VIEW, WHOLE_SESSION = 30_000, 150_000
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("language", ["en", "fr"])
-def test_every_flow_works_by_the_keyboard_alone_without_scripts_on_a_screen_enlarged_four_times(
-    window: NewWindow, language: str
-) -> None:
+def test_every_flow_works_by_keyboard_without_scripts(window: NewWindow, language: str) -> None:
+    """The screen is enlarged four times."""
     here = window(language, keyboard=True, java_script_enabled=False, **ENLARGED)
     states = list(tour(here))
     assert states[-1] == "deleted"
     assert not any(request.url.endswith("/my/still") for request in here.asked), "no script has run"
     [row] = here.house.rows(subject, subject.c.id == here.person.subject)
-    assert (row.state, here.house.kinds(here.person)) == ("erased", []), "and no line is tied to her any more"
+    assert (row.state, here.house.kinds(here.person)) == ("erased", []), "and no ledger entry is tied to her any more"
 
 
-def test_by_the_keyboard_alone_she_says_yes_and_takes_it_back(window: NewWindow) -> None:
+def test_grant_and_revocation_work_by_keyboard(window: NewWindow) -> None:
     here = window(java_script_enabled=False)
     here.come_in()
     asked = Wish(here.other.id, "referral", ["summary", "housing"])
@@ -44,14 +43,14 @@ def test_by_the_keyboard_alone_she_says_yes_and_takes_it_back(window: NewWindow)
     here.reach(here.page.locator('input[value="summary"]').first)
     here.page.keyboard.press("Space")
     here.reach(here.page.locator("#words").first)
-    here.page.keyboard.type(WORDS)
+    here.page.keyboard.type(NOTE)
     here.press(here.page.locator('form[action="/my/yes/check"] button').first, "Enter")
     here.press(here.page.locator('form[action="/my/yes"] button').first, "Enter")
     here.reach(here.page.locator("#pin").first)
     here.page.keyboard.type(PIN)
     with here.page.expect_navigation():
         here.page.keyboard.press("Enter")
-    assert WORDS in here.page.inner_text("main")
+    assert NOTE in here.page.inner_text("main")
     [grant] = rights.overview(here.house.context, here.person.subject)["grants"]
     assert grant.categories == ["summary"]
 
@@ -64,7 +63,8 @@ def test_by_the_keyboard_alone_she_says_yes_and_takes_it_back(window: NewWindow)
     assert rights.overview(here.house.context, here.person.subject)["state"] == "paused"
 
 
-def test_saying_not_now_is_as_easy_as_saying_yes_and_nothing_is_chosen_for_her(window: NewWindow) -> None:
+def test_declining_is_as_easy_and_nothing_is_preselected(window: NewWindow) -> None:
+    """ "Not now" stands beside "Look at it", both large enough to tap."""
     here = window()
     here.come_in()
     linked_acts.ask(here.house.context, here.agency.id, here.person.ppid, Wish(here.other.id, "referral", ["summary"]))
@@ -88,7 +88,7 @@ def test_saying_not_now_is_as_easy_as_saying_yes_and_nothing_is_chosen_for_her(w
     assert rights.overview(here.house.context, here.person.subject)["grants"] == []
 
 
-def test_the_code_on_a_slip_that_is_scanned_leaves_no_trace_in_the_address(window: NewWindow) -> None:
+def test_scanned_claim_code_is_removed_from_the_address(window: NewWindow) -> None:
     here = window()
     here.open(f"/my/start#{here.person.claim_code}")
     assert here.page.input_value("#code") == here.person.claim_code
@@ -96,16 +96,16 @@ def test_the_code_on_a_slip_that_is_scanned_leaves_no_trace_in_the_address(windo
     assert not any(here.person.claim_code in request.url.partition("#")[0] for request in here.asked)
 
 
-def test_a_page_costs_little_on_a_bad_line(window: NewWindow) -> None:
+def test_first_view_and_whole_session_stay_small(window: NewWindow) -> None:
     here = window()
-    line = here.page.context.new_cdp_session(here.page)
-    line.send("Network.enable")
+    cdp = here.page.context.new_cdp_session(here.page)
+    cdp.send("Network.enable")
     received: list[int] = []
 
     def count(event: Any) -> None:
         received.append(int(event["encodedDataLength"]))
 
-    line.on("Network.loadingFinished", count)
+    cdp.on("Network.loadingFinished", count)
     here.open("/my")
     here.page.wait_for_load_state("networkidle")
     assert 1_000 < sum(received) < FIRST_VIEW
@@ -122,10 +122,10 @@ def test_a_page_costs_little_on_a_bad_line(window: NewWindow) -> None:
     here.send("/my/leave")
     here.page.wait_for_load_state("networkidle")
     assert len(received) > 15
-    assert sum(received) < WHOLE_VISIT
+    assert sum(received) < WHOLE_SESSION
 
 
-def test_the_language_can_be_changed_on_the_way_in_and_later(window: NewWindow) -> None:
+def test_language_can_be_changed_before_and_after_sign_in(window: NewWindow) -> None:
     here = window("fr")
     here.open("/my")
     assert here.page.locator("html").get_attribute("lang") == "fr"

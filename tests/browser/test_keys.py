@@ -1,4 +1,4 @@
-"""A key on her phone lets her in, is listed with first and last use, can be taken away, and is never the only way in."""
+"""Passkeys in Chromium: they sign in, are listed with first and last use, and can be removed."""
 
 import pytest
 from playwright.sync_api import CDPSession
@@ -25,10 +25,10 @@ def here(window: NewWindow) -> Window:
 
 
 def phone(window: Window) -> tuple[CDPSession, str]:
-    """A phone with a screen lock, which its owner opens."""
-    line = window.page.context.new_cdp_session(window.page)
-    line.send("WebAuthn.enable")
-    return line, str(line.send("WebAuthn.addVirtualAuthenticator", {"options": PHONE})["authenticatorId"])
+    """Attach a virtual authenticator that verifies its user; return the CDP session and the authenticator's id."""
+    cdp = window.page.context.new_cdp_session(window.page)
+    cdp.send("WebAuthn.enable")
+    return cdp, str(cdp.send("WebAuthn.addVirtualAuthenticator", {"options": PHONE})["authenticatorId"])
 
 
 def add_a_key(window: Window) -> None:
@@ -37,7 +37,7 @@ def add_a_key(window: Window) -> None:
     window.send("/my/keys/add")
 
 
-def test_a_key_lets_her_in_until_she_takes_it_away(here: Window) -> None:
+def test_passkey_signs_in_until_it_is_removed(here: Window) -> None:
     phone(here)
     add_a_key(here)
     assert "First used" in here.page.inner_text("main")
@@ -60,7 +60,7 @@ def test_a_key_lets_her_in_until_she_takes_it_away(here: Window) -> None:
     assert here.page.get_by_role("alert").first.is_visible()
 
 
-def test_a_key_gives_no_pin(here: Window) -> None:
+def test_passkey_does_not_replace_the_pin(here: Window) -> None:
     phone(here)
     add_a_key(here)
     here.send("/my/leave")
@@ -70,9 +70,9 @@ def test_a_key_gives_no_pin(here: Window) -> None:
     assert here.page.locator("#pin").count() == 1
 
 
-def test_a_phone_that_does_not_know_its_owner_makes_no_key(here: Window) -> None:
-    line, name = phone(here)
-    line.send("WebAuthn.setUserVerified", {"authenticatorId": name, "isUserVerified": False})
+def test_phone_without_user_verification_adds_no_passkey(here: Window) -> None:
+    cdp, name = phone(here)
+    cdp.send("WebAuthn.setUserVerified", {"authenticatorId": name, "isUserVerified": False})
     here.open("/my/keys")
     here.send_with_pin("/my/keys/new")
     here.page.locator("#key button").click()
@@ -81,8 +81,8 @@ def test_a_phone_that_does_not_know_its_owner_makes_no_key(here: Window) -> None
     assert "There is no key." in here.page.inner_text("main")
 
 
-def test_an_answer_made_for_one_window_opens_no_other(here: Window, window: NewWindow) -> None:
-    """The challenge is bound to the cookie, so what was overheard or moved is worth nothing."""
+def test_assertion_for_one_browser_fails_in_another(here: Window, window: NewWindow) -> None:
+    """The challenge is bound to the cookie, so a copied assertion is worthless elsewhere."""
     phone(here)
     add_a_key(here)
     here.send("/my/leave")
@@ -101,7 +101,7 @@ def test_an_answer_made_for_one_window_opens_no_other(here: Window, window: NewW
     assert thief.page.locator('form[action="/my/pause"]').count() == 0
 
 
-def test_without_scripts_no_key_is_offered_and_her_words_let_her_in(window: NewWindow) -> None:
+def test_sign_in_without_scripts_offers_passphrase_only(window: NewWindow) -> None:
     here = window(java_script_enabled=False)
     claimed = sessions.claim(here.house.context, here.person.claim_code, PIN)
     here.open("/my")

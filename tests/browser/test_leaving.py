@@ -1,4 +1,4 @@
-"""She leaves: the view is empty at once, the session is dead, the browser is told to forget, and Back shows nothing."""
+"""*Leave now*: the view is empty at once, the session ends, site data is cleared, and Back shows nothing."""
 
 import pytest
 from playwright.sync_api import Page
@@ -18,7 +18,7 @@ def cookies(window: Window) -> list[str]:
     return [str(cookie.get("name")) for cookie in window.page.context.cookies()]
 
 
-def test_the_view_is_empty_before_the_server_has_even_answered(window: NewWindow) -> None:
+def test_leaving_empties_the_view_before_the_answer(window: NewWindow) -> None:
     here = window()
     here.come_in()
     for path in PAGES:
@@ -36,7 +36,7 @@ def test_the_view_is_empty_before_the_server_has_even_answered(window: NewWindow
 
 @pytest.mark.parametrize("script", [True, False])
 @pytest.mark.parametrize("path", PAGES)
-def test_from_every_page_the_button_ends_it_all(window: NewWindow, path: str, script: bool) -> None:
+def test_leave_button_on_every_page_ends_the_session(window: NewWindow, path: str, script: bool) -> None:
     here = window(java_script_enabled=script)
     token = here.come_in()
     here.open(f"/my{path}")
@@ -54,20 +54,22 @@ def test_from_every_page_the_button_ends_it_all(window: NewWindow, path: str, sc
 
 
 @pytest.mark.parametrize("language", ["en", "fr"])
-def test_who_left_looks_at_a_calendar_like_any_other(window: NewWindow, language: str) -> None:
+def test_page_after_leaving_is_a_plain_calendar(window: NewWindow, language: str) -> None:
+    """It looks like any other calendar: no day or name is broken over two lines."""
     here = window(language)
     here.open("/my/today")
-    lines = """cells => cells.map(cell => {
+    rows_of_text = """cells => cells.map(cell => {
       const text = document.createRange();
       text.selectNodeContents(cell);
       return new Set([...text.getClientRects()].map(line => line.top)).size;
     })"""
-    written = [count for count in here.page.locator("th, td").evaluate_all(lines) if count]
+    written = [count for count in here.page.locator("th, td").evaluate_all(rows_of_text) if count]
     assert len(written) >= 7 + 28
     assert set(written) == {1}, "a day or its name is broken over two lines"
 
 
-def test_shift_three_times_leaves_and_other_keys_between_do_not(window: NewWindow) -> None:
+def test_three_shifts_in_a_row_leave(window: NewWindow) -> None:
+    """With another key between them they do not."""
     here = window()
     token = here.come_in()
     here.open("/my/mine")
@@ -80,7 +82,8 @@ def test_shift_three_times_leaves_and_other_keys_between_do_not(window: NewWindo
     assert dead(here, token)
 
 
-def test_shift_three_times_in_more_than_five_seconds_is_writing(window: NewWindow) -> None:
+def test_three_slow_shifts_do_not_leave(window: NewWindow) -> None:
+    """More than five seconds for three presses counts as writing."""
     here = window()
     token = here.come_in()
     here.page.clock.install()
@@ -92,7 +95,7 @@ def test_shift_three_times_in_more_than_five_seconds_is_writing(window: NewWindo
 
 
 @pytest.mark.parametrize("path", PAGES)
-def test_leaving_is_the_first_thing_that_a_keyboard_or_screen_reader_meets(window: NewWindow, path: str) -> None:
+def test_leave_button_is_first_in_the_tab_order(window: NewWindow, path: str) -> None:
     here = window(java_script_enabled=False)
     token = here.come_in()
     here.open(f"/my{path}")
@@ -105,7 +108,7 @@ def test_leaving_is_the_first_thing_that_a_keyboard_or_screen_reader_meets(windo
     assert dead(here, token)
 
 
-def test_after_ten_minutes_alone_the_page_goes_and_while_she_types_it_stays(window: NewWindow) -> None:
+def test_idle_page_leaves_after_ten_minutes_without_typing(window: NewWindow) -> None:
     here = window()
     token = here.come_in()
     here.page.clock.install()
@@ -122,7 +125,7 @@ def test_after_ten_minutes_alone_the_page_goes_and_while_she_types_it_stays(wind
     assert dead(here, token)
 
 
-def test_what_is_typed_is_kept_nowhere_in_the_browser(window: NewWindow) -> None:
+def test_typed_text_is_not_stored_in_the_browser(window: NewWindow) -> None:
     here = window()
     here.come_in()
     here.open("/my/reach")

@@ -1,4 +1,4 @@
-"""Every table of a publication is for everybody: at WCAG 2.2 A and AA, enlarged four times, without scripts, on paper."""
+"""Report pages in Chromium: WCAG 2.2 A and AA, enlarged four times, without scripts, by keyboard, and on paper."""
 
 import io
 import re
@@ -23,10 +23,8 @@ SUBJECTS = [f"/r/{YEAR.id}/R1", f"/r/{YEAR.id}/toronto", f"/r/{QUARTER.id}/F17"]
 
 @pytest.mark.slow
 @pytest.mark.parametrize("language", LANGUAGES)
-def test_every_table_and_page_is_for_everybody_enlarged_four_times(
-    chromium: Browser, reports: str, language: str
-) -> None:
-    """Nothing scrolls sideways but wide tables and charts, each in a place of its own that the keyboard reaches."""
+def test_enlarged_report_pages_are_accessible(chromium: Browser, reports: str, language: str) -> None:
+    """Only wide tables and charts scroll sideways, each in an element that the keyboard reaches."""
     context = chromium.new_context(viewport={"width": 320, "height": 256}, device_scale_factor=4)
     page, wrong = context.new_page(), {}
     asked: list[str] = []
@@ -44,9 +42,8 @@ def test_every_table_and_page_is_for_everybody_enlarged_four_times(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("language", LANGUAGES)
-def test_every_table_that_the_gate_let_out_says_what_its_bundle_says_and_is_for_everybody(
-    chromium: Browser, released: str, language: str
-) -> None:
+def test_released_tables_match_their_files_and_are_accessible(chromium: Browser, released: str, language: str) -> None:
+    """Checked on a publication that the workflow released."""
     context = chromium.new_context(viewport={"width": 320, "height": 256}, device_scale_factor=4)
     page, wrong, told = context.new_page(), {}, set()
     [publication] = context.request.get(f"{released}{HOME}/v1/publications").json()["publications"]
@@ -68,12 +65,12 @@ def test_every_table_that_the_gate_let_out_says_what_its_bundle_says_and_is_for_
 
 
 def seen(page: Page, language: str) -> list[list[str]]:
-    """The rows of counts that a page shows."""
+    """Return the rows of counts that a page shows."""
     return counted(read_page(page.content()), language)
 
 
 def too_wide(page: Page) -> list[str]:
-    """On a narrow phone or a desk's screen enlarged four times, and on a phone of 360 pixels enlarged twice."""
+    """List widths at which the page scrolls sideways: 320 pixels, and 360 enlarged twice."""
     found = []
     for width in (180, 320):
         page.set_viewport_size({"width": width, "height": 256})
@@ -83,7 +80,7 @@ def too_wide(page: Page) -> list[str]:
 
 
 def out_of_reach(page: Page) -> list[str]:
-    """What scrolls sideways by itself, and could not be reached by the keyboard or has no name."""
+    """List elements that scroll sideways but have no name or cannot be reached by the keyboard."""
     return list(
         page.evaluate(
             """() => [...document.querySelectorAll('*')]
@@ -96,9 +93,7 @@ def out_of_reach(page: Page) -> list[str]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("language", LANGUAGES)
-def test_every_table_fits_on_paper_whole_and_without_what_is_for_the_screen(
-    chromium: Browser, reports: str, language: str
-) -> None:
+def test_every_table_fits_on_paper_without_screen_parts(chromium: Browser, reports: str, language: str) -> None:
     context = chromium.new_context(java_script_enabled=False, viewport=PAPER)
     page, wrong = context.new_page(), {}
     page.emulate_media(media="print")
@@ -112,7 +107,7 @@ def test_every_table_fits_on_paper_whole_and_without_what_is_for_the_screen(
 
 
 def missing_on_paper(page: Page) -> list[str]:
-    """Cells that are hidden or cut off, and what is for the screen alone and shown all the same."""
+    """List cells that are hidden or cut off, and screen-only parts that are shown."""
     return list(
         page.evaluate(
             """() => {
@@ -128,9 +123,7 @@ def missing_on_paper(page: Page) -> list[str]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("language", LANGUAGES)
-def test_a_table_on_paper_has_every_number_and_none_of_what_is_for_the_screen(
-    chromium: Browser, reports: str, language: str
-) -> None:
+def test_printed_table_has_every_number_and_no_screen_parts(chromium: Browser, reports: str, language: str) -> None:
     context = chromium.new_context(java_script_enabled=False)
     page = context.new_page()
     for name in ("need-city", "need-city-result", "need-stage-result"):
@@ -152,7 +145,7 @@ def squeezed(text: str) -> str:
     return re.sub(r"\s", "", text)
 
 
-def test_the_page_can_be_walked_by_the_keyboard_and_what_has_the_focus_is_seen(chromium: Browser, reports: str) -> None:
+def test_report_page_works_by_keyboard_with_visible_focus(chromium: Browser, reports: str) -> None:
     context = chromium.new_context(java_script_enabled=False, viewport={"width": 320, "height": 640})
     page = context.new_page()
     page.goto(f"{reports}{HOME}/en/r/{YEAR.id}/need-city")

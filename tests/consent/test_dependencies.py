@@ -9,7 +9,7 @@ import httpx2
 import pytest
 from fastapi.routing import APIRoute
 
-from services.consent.api import rights, survivors
+from services.consent.api import survivors
 from services.consent.handlers.agencies import linked_acts
 from services.consent.handlers.grants.grants import Rule, Wish, restrict
 from services.consent.pages import ROUTERS as PAGE_ROUTERS
@@ -118,7 +118,7 @@ def scene(house: House) -> Scene:
 
 
 def test_every_survivor_route_is_in_the_table() -> None:
-    routes = [route for router in (survivors.routes, rights.routes) for route in router.routes]
+    routes = [route for router in survivors.ROUTERS for route in router.routes]
     there = {(method, route.path) for route in routes if isinstance(route, APIRoute) for method in route.methods or ()}
     assert len(routes) == len(there)
 

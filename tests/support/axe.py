@@ -1,4 +1,4 @@
-"""What axe-core finds wrong with a page, by the rules of WCAG 2.2 at levels A and AA."""
+"""Accessibility faults of a page by axe-core, at WCAG 2.2 levels A and AA."""
 
 from collections.abc import Mapping
 
@@ -12,7 +12,7 @@ CONTRAST = {"type": "rule", "values": ["color-contrast"]}
 
 
 def faults(page: Page, rules: Mapping[str, object] = RULES) -> list[str]:
-    """Each fault as the rule that it breaks and the places where it does."""
+    """Return each fault as the broken rule and the elements that break it."""
     found = Axe().run(page, options={"runOnly": rules}).response
     assert found["passes"], "axe looked at nothing"
     return [f"{fault['id']}: {[node['target'] for node in fault['nodes']]}" for fault in found["violations"]]

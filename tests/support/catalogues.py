@@ -1,4 +1,4 @@
-"""What is looked for in the catalogues of both sets of pages: sentences that are missing, or say something else."""
+"""Checks on the catalogues of both sets of pages: missing sentences, changed placeholders, text outside them."""
 
 import re
 from pathlib import Path
@@ -16,18 +16,18 @@ OPTIONS = {"templates/**.html": {"trim_blocks": "true", "lstrip_blocks": "true"}
 
 
 def said(folder: Path) -> set[str]:
-    """Every sentence of the templates and the code."""
+    """Return every sentence of the templates and the code."""
     return {str(message) for _, _, message, _, _ in extract_from_dir(str(folder), METHODS, OPTIONS)}
 
 
 def kept(folder: Path, language: str) -> Catalog:
-    """What translators wrote."""
+    """Return the catalogue of a language."""
     with (folder / "translations" / f"{language}.po").open("rb") as source:
         return read_po(source, locale=language, abort_invalid=True)
 
 
 def amiss(folder: Path, language: str) -> set[str]:
-    """The sentences that a catalogue lacks, that nobody says any more, or that are not translated for certain."""
+    """Return the sentences that a catalogue lacks, that are unused, or whose translation is empty or fuzzy."""
     known = {str(message.id): message for message in kept(folder, language) if message.id}
     return (set(known) ^ said(folder)) | {
         name for name, message in known.items() if not message.string or message.fuzzy
@@ -35,7 +35,7 @@ def amiss(folder: Path, language: str) -> set[str]:
 
 
 def unlike(folder: Path, language: str) -> list[str]:
-    """The sentences that do not name the same things in that language."""
+    """Return the sentences whose translation has other placeholders."""
     return [
         str(message.id)
         for message in kept(folder, language)
@@ -44,7 +44,7 @@ def unlike(folder: Path, language: str) -> list[str]:
 
 
 def outside(template: Path) -> set[str]:
-    """What stands in a template between its marks and is read, but does not come through the catalogue."""
+    """Return the readable text of a template that does not come through the catalogue."""
     text = re.sub(r"\{%.*?%\}|\{\{.*?\}\}|<!--.*?-->", "", template.read_text("utf-8"), flags=re.DOTALL)
     told = re.findall(r'(?:aria-label|title|placeholder|alt)="[^"{]*[A-Za-z]', text)
     return {*told, *re.findall(r">[^<]*?(?<![/\w])([A-Za-z]{3,})[^<]*<", text)}

@@ -1,4 +1,4 @@
-"""A phone that makes passkeys and shows them, as far as the hub sees of one (WebAuthn Level 3, section 6.1)."""
+"""An authenticator for tests: makes passkeys and assertions as the hub receives them (WebAuthn Level 3, section 6.1)."""
 
 import json
 import os
@@ -16,7 +16,7 @@ HERE, VERIFIED, WITH_KEY = 0x01, 0x04, 0x40
 
 @dataclass(slots=True)
 class Phone:
-    """One key, for one site."""
+    """An authenticator with one passkey for one origin."""
 
     origin: str
     name: bytes = field(default_factory=lambda: os.urandom(16))
@@ -24,7 +24,7 @@ class Phone:
     shown: int = 0
 
     def make(self, options: str, cose: object = None) -> str:
-        """The answer to what a page says when a key is to be made; `cose` stands in place of the key."""
+        """Return the answer to the options for a new passkey; `cose` replaces the public key."""
         numbers = self.key.public_key().public_numbers()
         own = {1: 2, 3: -7, -1: 1, -2: numbers.x.to_bytes(32, "big"), -3: numbers.y.to_bytes(32, "big")}
         about = bytes(16) + len(self.name).to_bytes(2, "big") + self.name + cbor2.dumps(own if cose is None else cose)
@@ -32,7 +32,7 @@ class Phone:
         return self._answer("webauthn.create", options, {"attestationObject": cbor2.dumps(made)})
 
     def show(self, options: str) -> str:
-        """The answer to what a page says when a key is to be shown."""
+        """Return the answer to the options for a sign-in."""
         self.shown += 1
         data = self._data(HERE | VERIFIED)
         signed = self.key.sign(data + sha256(self._client("webauthn.get", options)).digest(), ec.ECDSA(SHA256()))

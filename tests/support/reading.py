@@ -1,4 +1,4 @@
-"""How easy a text is to read: Flesch-Kincaid for English, Kandel-Moles for French."""
+"""Readability of a text: Flesch-Kincaid for English, Kandel-Moles for French."""
 
 import re
 import unicodedata
@@ -8,19 +8,19 @@ SENTENCE = re.compile(r"[.!?…]+(?=\s|$|[”»])")
 
 
 def english_grade(sentences: list[str]) -> float:
-    """The school grade at which a text is read (Kincaid and others, 1975)."""
+    """Return the school grade of an English text (Kincaid and others, 1975)."""
     lines, words, syllables = _counted(sentences, english_syllables)
     return 0.39 * words / lines + 11.8 * syllables / words - 15.59
 
 
 def french_ease(sentences: list[str]) -> float:
-    """From 0 to 100, the higher the easier; 80 and more is grade 6 and below (Kandel and Moles, 1958)."""
+    """Return the ease of a French text, 0 to 100; 80 or more is grade 6 or below (Kandel and Moles, 1958)."""
     lines, words, syllables = _counted(sentences, french_syllables)
     return 207 - 1.015 * words / lines - 73.6 * syllables / words
 
 
 def english_syllables(word: str) -> int:
-    """About how many syllables an English word has."""
+    """Estimate the number of syllables of an English word."""
     plain = re.sub(r"[^a-z]", "", _bare(word))
     spoken = re.sub(r"(?<=[^aeiouyl])e(s|d)?$|(?<=[^aeiouylt])(?<=l)e$", "", plain)
     if re.search(r"(?:[td]ed|[szxc]es|[cs]hes|ges)$", plain):
@@ -29,7 +29,7 @@ def english_syllables(word: str) -> int:
 
 
 def french_syllables(word: str) -> int:
-    """About how many syllables a French word has, as it is spoken: a last mute `e` is none."""
+    """Estimate the number of spoken syllables of a French word; a final mute `e` does not count."""
     total = 0
     for part in re.split(r"['’-]", word.lower()):
         accented = re.sub(r"qu|gu(?=[eéi])", "q", part)

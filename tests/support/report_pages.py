@@ -1,4 +1,4 @@
-"""Reads the public pages as somebody does who looks at tables and charts."""
+"""Parser for the public report pages: their tables and charts, and the values that they should show."""
 
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
@@ -17,21 +17,21 @@ SPACES = str.maketrans("", "", " ,\u00a0\u202f%")
 
 @dataclass(slots=True)
 class Shown:
-    """A table on a page: its headers and its cells, as text."""
+    """A table on a page: its headers and cells as text."""
 
     heads: list[str] = field(default_factory=list)
     rows: list[list[str]] = field(default_factory=list)
 
 
 class ReportReader(HTMLParser):
-    """Takes a page apart."""
+    """Parser that collects tables, links, tags, texts and chart labels of a page."""
 
     def __init__(self) -> None:
         super().__init__()
         self.tables: list[Shown] = []
         self.links: list[str] = []
         self.marks: list[tuple[str, dict[str, str]]] = []
-        self.words: list[str] = []
+        self.texts: list[str] = []
         self.drawn: list[list[str]] = []
         self._open: list[str] = []
 
@@ -59,7 +59,7 @@ class ReportReader(HTMLParser):
             pass
 
     def handle_data(self, data: str) -> None:
-        self.words.append(data)
+        self.texts.append(data)
         if {"td", "th"} & set(self._open):
             cells = self.tables[-1].rows[-1] if "tbody" in self._open else self.tables[-1].heads
             cells[-1] += data
@@ -68,30 +68,30 @@ class ReportReader(HTMLParser):
 
 
 def read_page(text: str) -> ReportReader:
-    """A page, taken apart."""
+    """Return a page, parsed."""
     reader = ReportReader()
     reader.feed(text)
     return reader
 
 
 def bundle(web: TestClient, publication: str, table: str) -> Any:
-    """A table as it was frozen."""
+    """Return a published table as JSON."""
     return web.get(f"{HOME}/v1/publications/{publication}/tables/{table}.json").json()
 
 
 def told(value: int | str, language: str) -> str:
-    """What a page should say for a count, without the spaces and commas between digits."""
+    """Return the text that a page should show for a count, without spaces and commas between digits."""
     return SIGN[language].translate(SPACES) if value == "x" else str(value)
 
 
 def expected(document: dict[str, object], language: str) -> dict[tuple[str, str], list[str]]:
-    """Of each row of a table page, by its part and its name, what should stand in it, worked out from the rows alone."""
+    """Return the values that each row of a table page should show, by part and row name, computed from the rows alone."""
     rows: list[list[object]] = document["rows"]  # type: ignore[assignment]
     columns: list[str] = document["columns"]  # type: ignore[assignment]
-    words = Labels(language, 1)
+    labels = Labels(language, 1)
     found: dict[tuple[str, str], list[str]] = {}
     for *key, value in rows:
-        named = [words.code(name, str(code)) for name, code in zip(columns, key, strict=False)]
+        named = [labels.code(name, str(code)) for name, code in zip(columns, key, strict=False)]
         part = named[1] if len(named) == 3 else ""
         assert isinstance(value, int | str)
         found.setdefault((part, named[0]), []).append(told(value, language))
@@ -99,11 +99,11 @@ def expected(document: dict[str, object], language: str) -> dict[tuple[str, str]
 
 
 def counted(page: ReportReader, language: str) -> list[list[str]]:
-    """Rows of the tables on a page that is about one table: names and counts, without shares and without trends."""
+    """Return the rows of the tables on a page about one table: names and counts, without shares and trends."""
     indicators = {
-        words
+        label
         for each in schemas.indicators()
-        for words in [f"{each['id']} {Labels(language, 1).indicator(each['id'])}"]
+        for label in [f"{each['id']} {Labels(language, 1).indicator(each['id'])}"]
     }
     rows = []
     for table in page.tables:
@@ -113,14 +113,14 @@ def counted(page: ReportReader, language: str) -> list[list[str]]:
 
 
 def held(web: TestClient, publication: str) -> list[str]:
-    """The tables of a publication."""
+    """Return the ids of the tables of a publication."""
     found = web.get(f"{HOME}/v1/publications").json()["publications"]
     [files] = [each["files"] for each in found if each["id"] == publication]
     return [name.removeprefix("tables/").removesuffix(".json") for name in files]
 
 
 def every_path(web: TestClient) -> list[str]:
-    """Every address of the public face that answers with something, in both languages."""
+    """Return every public address that has content, in both languages."""
     names = [
         *schemas.recommendations(),
         *schemas.plan(1)["dimensions"]["region"]["within"],

@@ -1,4 +1,4 @@
-"""A tour through every page of hers in every state."""
+"""A tour through every survivor page in every state."""
 
 from collections.abc import Iterator
 from datetime import timedelta
@@ -14,11 +14,11 @@ from services.consent.handlers.notices.poll import Poll
 from services.consent.handlers.rights import corrections
 from tests.support.window import PIN, Window
 
-WORDS = "A quiet room would help me."
+NOTE = "A quiet room would help me."
 
 
 def tour(window: Window) -> Iterator[str]:
-    """Every page in every state, one after the other; the name of the one that is shown."""
+    """Show every page in every state, one after the other; yield the name of each state."""
     yield from _outside(window)
     yield from _first_time(window)
     yield from _yes(window)
@@ -72,7 +72,7 @@ def _yes(window: Window) -> Iterator[str]:
     yield "yes"
     window.send("/my/yes/check")
     yield "yes-missing"
-    choices: Any = {"purpose": "service_delivery", "category": ["summary", "contact"], "words": WORDS}
+    choices: Any = {"purpose": "service_delivery", "category": ["summary", "contact"], "words": NOTE}
     window.send("/my/yes/check", agency=other, **choices)
     yield "read-back"
     window.send("/my/yes")
@@ -86,13 +86,13 @@ def _yes(window: Window) -> Iterator[str]:
 
 
 def _second_look(window: Window) -> Iterator[str]:
-    context, looks = window.house.context, window.agency.id
-    age_bands.restate(context, looks, window.person.ppid, "under_16")
+    context, reviewer = window.house.context, window.agency.id
+    age_bands.restate(context, reviewer, window.person.ppid, "under_16")
     choices: Any = {"purpose": "court_support", "category": ["housing"]}
     window.open("/my/yes")
     window.send("/my/yes/check", agency=window.other.id, **choices)
     yield "yes-look"
-    window.send("/my/yes/check", look=looks)
+    window.send("/my/yes/check", look=reviewer)
     yield "read-back-look"
     window.send_with_pin("/my/yes")
     yield "waits"
@@ -100,9 +100,9 @@ def _second_look(window: Window) -> Iterator[str]:
     yield "home-waits"
     window.send(window.page.locator('form[action^="/my/stop/"]').last.get_attribute("action") or "")
     window.open("/my/yes")
-    window.send("/my/yes/check", agency=looks, **choices)
+    window.send("/my/yes/check", agency=reviewer, **choices)
     yield "yes-look-nobody"
-    age_bands.restate(context, looks, window.person.ppid, "age_18_24")
+    age_bands.restate(context, reviewer, window.person.ppid, "age_18_24")
 
 
 def _taking_back(window: Window) -> Iterator[str]:

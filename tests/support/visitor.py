@@ -1,4 +1,4 @@
-"""Somebody at her pages without a browser's engine: reads pages, fills in their forms, keeps the one cookie."""
+"""A client for the survivor pages without a browser engine: parses pages, fills in forms, keeps the cookie."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -11,7 +11,7 @@ VOID = {"input", "meta", "link", "br", "img"}
 
 @dataclass(slots=True)
 class Form:
-    """A form on a page: where it goes, and what it would send untouched."""
+    """A form on a page: its action, its method, and the fields that it would send unchanged."""
 
     action: str
     method: str = "get"
@@ -19,14 +19,14 @@ class Form:
 
 
 class Reader(HTMLParser):
-    """Reads out of a page what a test asks for."""
+    """Parser that collects forms, links, tags, texts and the title of a page."""
 
     def __init__(self) -> None:
         super().__init__()
         self.forms: list[Form] = []
         self.links: list[str] = []
         self.marks: list[tuple[str, dict[str, str]]] = []
-        self.words: list[str] = []
+        self.texts: list[str] = []
         self.title = ""
         self._open: list[str] = []
         self._select = ""
@@ -50,7 +50,7 @@ class Reader(HTMLParser):
         if "title" in self._open:
             self.title += data
         elif data.strip() and not {"script", "style"} & set(self._open):
-            self.words.append(data.strip())
+            self.texts.append(data.strip())
 
     def _field(self, tag: str, given: dict[str, str]) -> None:
         if tag == "select":
@@ -66,7 +66,7 @@ class Reader(HTMLParser):
 
 @dataclass(slots=True)
 class Seen:
-    """One answer."""
+    """An answer, parsed."""
 
     response: httpx2.Response
     reader: Reader
@@ -77,16 +77,16 @@ class Seen:
 
     @property
     def text(self) -> str:
-        return " ".join(" ".join(self.reader.words).split())
+        return " ".join(" ".join(self.reader.texts).split())
 
     def form(self, action: str) -> Form:
-        """The form that goes there."""
+        """Return the first form with this action."""
         return next(form for form in self.reader.forms if form.action == action)
 
 
 @dataclass(slots=True)
 class Visitor:
-    """A client at one origin; `origin` is sent as browsers send it from pages without a referrer."""
+    """A client of one origin. It sends the `origin` header that browsers send from pages without a referrer."""
 
     base: str
     language: str = "en"
@@ -97,21 +97,21 @@ class Visitor:
         return self._seen(self.http.get(self.base + path, headers={"accept-language": self.language}))
 
     def send(self, seen: Seen, action: str, *more: tuple[str, str], **filled: str) -> Seen:
-        """Send a form of a page with some fields filled in, and `more` for names that come more than once."""
+        """Send a form of a page with some fields filled in; `more` is for names that occur more than once."""
         form = seen.form(action)
         assert form.method == "post"
         fields = [(name, value) for name, value in form.fields if name not in filled]
         return self.post(action, *fields, *more, **filled)
 
     def post(self, path: str, *more: tuple[str, str], **filled: str) -> Seen:
-        """Send a form that no page may have shown."""
+        """Send a form, whether or not a page showed it."""
         pairs = [*more, *filled.items()]
         data = {name: [value for key, value in pairs if key == name] for name, _ in pairs}
         headers = {"origin": "null", "sec-fetch-site": "same-origin", "accept-language": self.language}
         return self._seen(self.http.post(self.base + path, data=data, headers=headers))
 
     def close(self) -> None:
-        """Let go of the connections."""
+        """Close the connections."""
         self.http.close()
 
     def _seen(self, response: httpx2.Response) -> Seen:
@@ -122,4 +122,4 @@ class Visitor:
 
 
 NewVisitor = Callable[..., Visitor]
-"""Makes one, reading in a `language`, with a session's `token` if there is one."""
+"""Makes a visitor with a `language` and, if given, a session's `token`."""

@@ -1,4 +1,4 @@
-"""A window at her pages in Chromium: who sits at it, what she does by mouse or keyboard, and what has gone over the line."""
+"""A Chromium window on the survivor pages: acts by mouse or keyboard, and records requests and answers."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -18,9 +18,9 @@ FLAGS = [
     "--no-first-run",
 ]
 PIN = "271828"
-# Nothing takes so long but a machine that stands still; what must be quick is measured where it is promised.
-PATIENCE_MS = 120_000
-# A cheap phone held upright; and a desk's screen enlarged four times, which leaves as little.
+# Long, because a loaded machine may stall; speed is measured in tests of its own.
+TIMEOUT_MS = 120_000
+# A cheap phone held upright, and a desktop screen enlarged four times.
 PHONE = {"viewport": {"width": 320, "height": 640}}
 ENLARGED = {"viewport": {"width": 320, "height": 256}, "device_scale_factor": 4}
 COVERED = """mark => {
@@ -32,7 +32,7 @@ COVERED = """mark => {
 
 @dataclass(slots=True)
 class Window:
-    """A window, who sits at it, and what has gone over the line."""
+    """A browser window, its survivor and agencies, and the requests and answers so far."""
 
     house: House
     page: Page
@@ -41,18 +41,18 @@ class Window:
     other: Agency
     person: Person
     keyboard: bool = False
-    """Whether everything is done by the keyboard alone."""
+    """Whether forms are filled in by keyboard alone."""
     asked: list[Request] = field(default_factory=list)
     answered: list[Response] = field(default_factory=list)
 
     def open(self, path: str) -> Response:
-        """Go to a page."""
+        """Open a page; return its answer."""
         answer = self.page.goto(self.house.url + path)
         assert answer is not None
         return answer
 
     def send(self, action: str, number: int = 0, **filled: str | list[str]) -> None:
-        """Fill in a form by the names of its fields and press its button."""
+        """Fill in the fields of a form and press its button."""
         form = self.page.locator(f'form[action="{action}"]').nth(number)
         fill = self._type if self.keyboard else self._fill
         for name, value in filled.items():
@@ -65,13 +65,13 @@ class Window:
             form.locator("button").first.click()
 
     def press(self, wanted: Locator, key: str) -> None:
-        """Walk to something by the Tab key and press another key on it, which leads to another page."""
+        """Move the focus to an element by the Tab key and press a key on it; wait for the next page."""
         self.reach(wanted)
         with self.page.expect_navigation():
             self.page.keyboard.press(key)
 
     def reach(self, wanted: Locator) -> None:
-        """Walk by the Tab key until it has the focus, and see that the focus shows and nothing covers it."""
+        """Move the focus to an element by the Tab key; assert that the focus is visible and not covered."""
         for _ in range(120):
             if wanted.evaluate("mark => mark === document.activeElement"):
                 break
@@ -82,19 +82,19 @@ class Window:
         assert not wanted.evaluate(COVERED), f"{wanted} has the focus and is covered"
 
     def send_with_pin(self, action: str, **filled: str | list[str]) -> None:
-        """The same, for what asks for the PIN on the way if it was not given lately."""
+        """Fill in and send a form, and give the PIN if it is asked for."""
         self.send(action, 0, **filled)
         if self.page.locator("#pin").count():
             self.send(action, pin=PIN)
 
     def come_in(self, *, stepped_up: bool = False) -> str:
-        """Sit down with a session; its token."""
+        """Start a session and set its cookie; return its token."""
         token = self.house.session(self.person, stepped_up=stepped_up)
         self.sit_down(token)
         return token
 
     def sit_down(self, token: str) -> None:
-        """Take a session's token."""
+        """Set the cookie of a session."""
         self.page.context.add_cookies([{"name": "s", "value": token, "domain": "localhost", "path": "/my"}])
 
     def _type(self, fields: Locator, value: str) -> None:
@@ -102,7 +102,7 @@ class Window:
         if kind in {"checkbox", "radio"}:
             chosen = [fields.nth(number) for number in range(fields.count())]
             wanted = next(one for one in chosen if one.get_attribute("value") == value)
-            # A group of radio buttons is one stop: its first, from which the arrows lead on.
+            # The Tab key stops once at a group of radio buttons; the arrow keys move inside it.
             self.reach(chosen[0] if kind == "radio" else wanted)
             self.page.keyboard.press("Space")
             self._arrow_down(wanted.is_checked)
@@ -135,14 +135,14 @@ NewWindow = Callable[..., Window]
 
 
 def a_window(chromium: Browser, house: House, language: str, *, keyboard: bool = False, **wishes: Any) -> Window:
-    """A window for somebody new, whom one agency knows and another one could."""
+    """Open a window for a new survivor who is linked to one agency and not to another."""
     agency, other = house.agency("ngo"), house.agency("housing")
     for named, name in ((agency, "Example Outreach"), (other, "Example Shelter")):
         _rename(house, named, name)
     page = chromium.new_context(locale=f"{language}-CA", **{**PHONE, **wishes}).new_page()
     made = Window(house, page, language, agency, other, house.person(agency, language), keyboard)
-    page.set_default_timeout(PATIENCE_MS)
-    page.on("request", lambda request: made.asked.append(request))  # noqa: PLW0108 - it takes no method of a list
+    page.set_default_timeout(TIMEOUT_MS)
+    page.on("request", lambda request: made.asked.append(request))  # noqa: PLW0108 - a bound list method is refused
     page.on("response", lambda answer: made.answered.append(answer))  # noqa: PLW0108
     return made
 

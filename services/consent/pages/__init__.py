@@ -1,4 +1,4 @@
-"""Her pages at `/my`: what she sees and holds. Each page calls the handlers that the JSON face calls."""
+"""The survivor's pages at `/my`. Each page calls the handlers that the JSON routes call."""
 
 from services.consent.pages import (
     credentials,

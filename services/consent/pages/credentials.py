@@ -1,4 +1,4 @@
-"""Keys on her phones and computers: listed with their use, added with the PIN, taken away with a tap. New words and PIN."""
+"""Pages for a survivor's passkeys, a new passphrase and a new PIN."""
 
 from typing import Annotated
 
@@ -7,8 +7,16 @@ from fastapi.responses import Response
 
 from services.common.errors import Problem, not_found
 from services.consent.handlers.accounts import passkeys
-from services.consent.pages.page_context import HOME, Her, HerHand, HerPin, PageRoute, Sender, Visit
-from services.consent.pages.sign_in import way_in
+from services.consent.pages.page_context import (
+    HOME,
+    FormPage,
+    GuestFormPage,
+    PageContext,
+    PageRoute,
+    PinPage,
+    SessionPage,
+)
+from services.consent.pages.sign_in import show_sign_in
 
 routes = APIRouter(prefix=HOME, include_in_schema=False, route_class=PageRoute)
 Credential = Annotated[str, Form(max_length=20_000)]
@@ -17,69 +25,69 @@ NewPin = Annotated[str, Form(max_length=6)]
 
 
 @routes.get("/keys")
-def keys(visit: Her) -> Response:
-    """Her keys."""
-    return _keys(visit)
+def keys(page: SessionPage) -> Response:
+    """Show her passkeys with their use."""
+    return _keys(page)
 
 
-def _keys(visit: Visit, wrong: str = "") -> Response:
-    """The same, after a new PIN that was none (`digits`) or not typed alike (`again`)."""
-    shown = {"keys": passkeys.keys_of(visit.context, visit.subject), "wrong": wrong}
-    return visit.show("keys.html", 400 if wrong else 200, **shown)
+def _keys(page: PageContext, wrong: str = "") -> Response:
+    """Show her passkeys. `wrong` says why a new PIN was refused: `digits`, not six of them; `again`, not typed alike."""
+    shown = {"keys": passkeys.keys_of(page.context, page.subject), "wrong": wrong}
+    return page.show("keys.html", 400 if wrong else 200, **shown)
 
 
 @routes.post("/words")
-def make_passphrase(visit: HerPin) -> Response:
-    """New words in place of hers. They are on this answer only, so that it is no redirect."""
-    return visit.show("new_words.html", words=visit.auth.new_passphrase(visit.here))
+def make_passphrase(page: PinPage) -> Response:
+    """Replace her passphrase. Only this answer shows the new one, so it must not be a redirect."""
+    return page.show("new_words.html", words=page.auth.new_passphrase(page.here))
 
 
 @routes.post("/pin")
-def set_pin(visit: HerPin, new: NewPin = "", again: NewPin = "") -> Response:
-    """A new PIN in place of hers. Typed twice, and shown nowhere: a line that breaks could keep it from her."""
+def set_pin(page: PinPage, new: NewPin = "", again: NewPin = "") -> Response:
+    """Replace her PIN. She types it twice and no answer shows it: an answer may be lost on a broken connection."""
     if new != again:
-        return _keys(visit, "again")
+        return _keys(page, "again")
     try:
-        visit.auth.new_pin(visit.here, new)
+        page.auth.new_pin(page.here, new)
     except Problem as problem:
         if problem.status != 400:
             raise
-        return _keys(visit, "digits")
-    return visit.show("new_pin.html")
+        return _keys(page, "digits")
+    return page.show("new_pin.html")
 
 
 @routes.post("/keys/new")
-def before_adding(visit: HerPin) -> Response:
-    """Where her browser makes a key."""
-    options = passkeys.options_to_add(visit.context, visit.auth.origin, visit.token, visit.subject)
-    return visit.show("key.html", options=options)
+def before_adding(page: PinPage) -> Response:
+    """Show the page on which her browser makes a passkey."""
+    options = passkeys.options_to_add(page.context, page.auth.origin, page.token, page.subject)
+    return page.show("key.html", options=options)
 
 
 @routes.post("/keys/add")
-def add(visit: HerPin, credential: Credential = "") -> Response:
-    """Keep what her browser made."""
-    passkeys.add(visit.context, visit.auth.origin, visit.token, visit.subject, credential)
-    return visit.go("/keys")
+def add(page: PinPage, credential: Credential = "") -> Response:
+    """Keep the passkey that her browser made."""
+    passkeys.add(page.context, page.auth.origin, page.token, page.subject, credential)
+    return page.go("/keys")
 
 
 @routes.post("/keys/remove")
-def remove(visit: HerHand, key: Name = "") -> Response:
-    """Take one away."""
+def remove(page: FormPage, key: Name = "") -> Response:
+    """Remove one passkey."""
     try:
         name = bytes.fromhex(key)
     except ValueError as error:
         raise not_found() from error
-    passkeys.remove(visit.context, visit.subject, name)
-    return visit.go("/keys")
+    passkeys.remove(page.context, page.subject, name)
+    return page.go("/keys")
 
 
 @routes.post("/in/key")
-def come_in(guest: Sender, key: Name = "", credential: Credential = "") -> Response:
-    """Come in with a key."""
+def come_in(page: GuestFormPage, key: Name = "", credential: Credential = "") -> Response:
+    """Sign in with a passkey."""
     try:
-        token = passkeys.come_in(guest.context, guest.auth.origin, guest.token, key, credential)
+        token = passkeys.come_in(page.context, page.auth.origin, page.token, key, credential)
     except Problem:
-        return way_in(guest, wrong=True)
-    response = guest.go()
-    guest.auth.let_in(response, token)
+        return show_sign_in(page, wrong=True)
+    response = page.go()
+    page.auth.let_in(response, token)
     return response

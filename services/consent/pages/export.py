@@ -1,4 +1,4 @@
-"""Her copy: everything that is kept about her, as a file, or to read here with what matters most in sentences."""
+"""Pages for a survivor's export: as a file, or as a page with the most important parts in sentences."""
 
 import json
 from datetime import date
@@ -6,40 +6,40 @@ from datetime import date
 from fastapi import APIRouter
 from fastapi.responses import Response
 
-from services.consent.api.survivors import export_json
+from services.consent.api.survivors.export import export_of
 from services.consent.handlers.accounts import preferences
 from services.consent.handlers.agencies import compelled
 from services.consent.handlers.grants import pending
 from services.consent.handlers.notices import poll
 from services.consent.handlers.rights import rights
 from services.consent.pages.ledger_text import SOMEBODY
-from services.consent.pages.page_context import HOME, HerPin, PageRoute
+from services.consent.pages.page_context import HOME, PageRoute, PinPage
 
 routes = APIRouter(prefix=HOME, include_in_schema=False, route_class=PageRoute)
 NAME = "my-page.json"
 
 
 @routes.post("/copy")
-def copy(visit: HerPin) -> Response:
-    """Everything that is kept about her, as a file."""
-    document = json.dumps(export_json(visit.context, visit.subject), ensure_ascii=False, indent=1)
+def copy(page: PinPage) -> Response:
+    """Send everything that is kept about her as a file."""
+    document = json.dumps(export_of(page.context, page.subject).model_dump(mode="json"), ensure_ascii=False, indent=1)
     headers = {"content-disposition": f'attachment; filename="{NAME}"'}
     return Response(document, media_type="application/json", headers=headers)
 
 
 @routes.post("/read")
-def read(visit: HerPin) -> Response:
-    """The same, to read here."""
-    context, subject = visit.context, visit.subject
+def read(page: PinPage) -> Response:
+    """Show everything that is kept about her on a page."""
+    context, subject = page.context, page.subject
     seen, told = rights.overview(context, subject), poll.told_about(context, subject)
     waits = [row for row, _why in pending.waits_of(context, subject, past=True)]
     laws = compelled.records_about(context, subject)
     named = {row.agency for row in [*seen["grants"], *told, *waits]} | {row.second_look_by for row in waits}
     names = preferences.names(context, named | {one["agency"] for one in laws if "agency" in one})
-    somebody = visit.say(SOMEBODY)
-    return visit.show(
+    somebody = page.say(SOMEBODY)
+    return page.show(
         "copy.html",
-        copy=export_json(context, subject),
+        copy=export_of(context, subject).model_dump(mode="json"),
         seen=seen,
         waits=waits,
         notices=told,

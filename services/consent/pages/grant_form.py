@@ -1,4 +1,4 @@
-"""What she fills in before she says yes, as she filled it in: checked before it is read back to her, and nothing kept."""
+"""The form of a new grant: its fields, its choices and its checks. The form is not stored before she confirms it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,11 +14,11 @@ from services.consent.context import Context
 from services.consent.handlers.grants import notes
 
 DAYS = (7, 14, 30, 90)
-"""The shortest first: it is what is chosen unless she chooses another."""
+"""How many days a grant may last. The first, the shortest, is preselected."""
 
 
-class WishForm(BaseModel):
-    """The form of a yes."""
+class GrantForm(BaseModel):
+    """The fields of the form for a new grant."""
 
     model_config = ConfigDict(hide_input_in_errors=True)
     request: str = ""
@@ -32,16 +32,16 @@ class WishForm(BaseModel):
     @field_validator("words")
     @classmethod
     def _as_counted_in_the_field(cls, text: str) -> str:
-        # A browser counts the end of a line as one letter, against the most that the field takes, and sends two.
+        # A browser counts a line break as one character against the field's maximum, and sends two.
         return text.replace("\r\n", "\n")
 
 
-TheWish = Annotated[WishForm, Form()]
+FilledForm = Annotated[GrantForm, Form()]
 
 
 @dataclass(frozen=True, slots=True)
 class Choices:
-    """Between what she can choose: everything, or what a request names."""
+    """The choices that the form offers: everything, or only what a consent request names."""
 
     agencies: Sequence[Agency]
     purposes: Sequence[str]
@@ -49,13 +49,16 @@ class Choices:
     asked_by: str | None = None
 
 
-def chosen_agency(choices: Choices, wish: WishForm) -> Agency | None:
-    """Who may see it, if that is chosen."""
+def chosen_agency(choices: Choices, wish: GrantForm) -> Agency | None:
+    """Return the agency that she chose, None if she chose none that is offered."""
     return next((known for known in choices.agencies if known.id == wish.agency), None)
 
 
-def faults(context: Context, choices: Choices, wish: WishForm, lookers: Sequence[Agency] | None) -> list[str]:
-    """What is missing or cannot be, by the name of the field. Of the `lookers`, if any are needed, one must be chosen."""
+def faults(context: Context, choices: Choices, wish: GrantForm, reviewers: Sequence[Agency] | None) -> list[str]:
+    """Return the names of the fields that are missing or wrong.
+
+    `reviewers` are the agencies that may take the second look, one of which must be chosen; None if none is needed.
+    """
     agency = chosen_agency(choices, wish)
     chosen = set(wish.category)
     found = {
@@ -65,19 +68,19 @@ def faults(context: Context, choices: Choices, wish: WishForm, lookers: Sequence
         "never": agency is not None and any((agency.sector, category) in context.policy.floors for category in chosen),
         "words": len(wish.words) > notes.LONGEST,
         "days": wish.days not in DAYS,
-        "look": lookers is not None and wish.look not in {known.id for known in lookers},
-        "later": lookers is not None and her_note(wish) is not None,
+        "look": reviewers is not None and wish.look not in {known.id for known in reviewers},
+        "later": reviewers is not None and her_note(wish) is not None,
     }
     return [name for name, wrong in found.items() if wrong]
 
 
-def her_note(wish: WishForm) -> str | None:
-    """Her own words, if she shares any."""
+def her_note(wish: GrantForm) -> str | None:
+    """Return the note that she shares, None if she shares none."""
     return wish.words.strip() or None if "summary" in wish.category else None
 
 
-def request_id(wish: WishForm) -> UUID | None:
-    """The request that she answers, if she answers one."""
+def request_id(wish: GrantForm) -> UUID | None:
+    """Return the id of the consent request that she answers, None if she answers none."""
     try:
         return UUID(wish.request) if wish.request else None
     except ValueError:
@@ -85,10 +88,10 @@ def request_id(wish: WishForm) -> UUID | None:
 
 
 def until(now: datetime, days: int) -> datetime:
-    """When a yes of so many days ends."""
+    """Return the time at which a grant of so many days ends."""
     return now + timedelta(days=days)
 
 
 def still_given(row: Any, now: datetime) -> bool:
-    """Whether a grant is alive."""
+    """Tell whether a grant is live."""
     return row.ended_at is None and row.valid_until > now

@@ -1,4 +1,4 @@
-"""The languages of her pages: their sentences, what lists of codes say of a code, and the times of her days."""
+"""Languages of the survivor's pages: catalogues, templates, labels of codes, and times in her time zone."""
 
 from datetime import date, datetime
 from functools import cache, partial
@@ -16,7 +16,7 @@ from services.common.http.i18n import LANGUAGES, locale_of, long_date, preferred
 
 __all__ = ["LANGUAGES", "catalogue", "locale_of", "long_date", "preferred", "templates"]
 PACKAGE = "services.consent.pages"
-# What a list of codes says of a code beside its label, by language.
+# The members of a code beside its label, by language.
 _MEMBERS = {
     "en": {"description": "description", "example": "x-example-en"},
     "fr": {"description": "x-description-fr", "example": "x-example-fr"},
@@ -24,24 +24,24 @@ _MEMBERS = {
 
 
 def catalogue(language: str) -> NullTranslations:
-    """The sentences in a language."""
+    """Return the catalogue of a language."""
     return i18n.catalogue(PACKAGE, language)
 
 
 @cache
 def templates(language: str, zone: ZoneInfo) -> Environment:
-    """The templates, speaking a language: its sentences, code labels, direction of writing, and times of her days."""
-    made, locale = i18n.environment(PACKAGE, language, catalogue(language)), locale_of(language)
-    made.globals.update(label=partial(_label, language), about=partial(_about, language))
-    made.filters["say"] = lambda code, kind: _label(language, kind, code)
-    made.filters["day"] = lambda instant: long_date(_day(instant, zone), locale)
-    made.filters["moment"] = lambda instant: _moment(instant, zone, locale)
-    made.filters["listed"] = lambda items: format_list(list(items), locale=locale)
-    return made
+    """Return the templates with a language's sentences, labels and writing direction, and times in a zone."""
+    environment, locale = i18n.environment(PACKAGE, language, catalogue(language)), locale_of(language)
+    environment.globals.update(label=partial(_label, language), about=partial(_about, language))
+    environment.filters["say"] = lambda code, kind: _label(language, kind, code)
+    environment.filters["day"] = lambda instant: long_date(_day(instant, zone), locale)
+    environment.filters["moment"] = lambda instant: _moment(instant, zone, locale)
+    environment.filters["listed"] = lambda items: format_list(list(items), locale=locale)
+    return environment
 
 
 def _label(language: str, kind: str, code: str) -> str:
-    """What people read in place of a code. One that a newer hub wrote must not close the page that takes it back."""
+    """Return the label of a code. An unknown code, written by a newer hub, gets a general label: the page must still open."""
     return schemas.label(kind, code, language, catalogue(language).gettext("something that has no name here"))
 
 
@@ -55,7 +55,7 @@ def _day(instant: date, zone: ZoneInfo) -> date:
 
 
 def _moment(instant: datetime, zone: ZoneInfo, locale: Locale) -> str:
-    """Such as "November 22, 2026, 2:33 p.m., Eastern Standard Time": a time says whose it is."""
+    """Return a time with its zone, such as "November 22, 2026, 2:33 p.m., Eastern Standard Time"."""
     here = instant.astimezone(zone)
     clock, name = format_time(here, "short", locale=locale), get_timezone_name(here, locale=locale)
     return f"{long_date(here, locale)}, {clock}, {name}"

@@ -1,4 +1,4 @@
-"""Her ledger in sentences: one for each kind of entry, and an honest one for a kind that has none yet."""
+"""The sentences of a survivor's ledger: one for each kind of entry, and a general one for an unknown kind."""
 
 from collections.abc import Mapping
 from datetime import date
@@ -11,7 +11,7 @@ from services.consent.pages.labels import catalogue, locale_of, long_date
 
 
 def _(text: str) -> str:
-    """Mark a sentence for translators; it is translated when it is told."""
+    """Mark a sentence for translators; it is translated when it is shown."""
     return text
 
 
@@ -62,13 +62,13 @@ SPOKEN: Mapping[str, str] = {
     "grant.ended": _("%(agency)s may no longer see what you shared. %(teller)s told us that you said so."),
     "nothing.to.end": _("%(teller)s told us that you want everything to stop. There was nothing to stop."),
 }
-"""Where an agency passed on her spoken no, she reads which one: perhaps she never said it."""
+"""Sentences that name the agency which passed on her spoken revocation: perhaps she never said it."""
 UNREAD: Mapping[str, str] = {
     "grant.given": _("You said yes to an agency."),
     "grant.ended": _("%(agency)s may no longer see what you shared."),
     "opening.intended": _("%(agency)s was about to read something of yours."),
 }
-"""Of a line whose key was lost only the kind is left: what is told of those that say more otherwise."""
+"""Sentences for an entry whose key was lost: only its kind is known."""
 AN_AGENCY = _("An agency")
 REST = _("The rest of this line can no longer be read.")
 CODED = {
@@ -77,13 +77,13 @@ CODED = {
     "basis": ("basis", "legal_bases"),
     "age": ("age_band", "age_bands"),
 }
-"""What sentences tell by a label: in which member the code stands, and of which list it is."""
+"""Facts that are shown by a label: the member of the detail that holds the code, and the code's list."""
 UNTOLD = {"key.destroyed"}
-"""Always beside an end that is told."""
+"""Kinds that need no sentence: the end of the grant, which stands beside each, has one."""
 
 
 def sentence(row: Any, names: Mapping[str, str], language: str) -> str | None:
-    """What an entry of her ledger says, None if it goes without saying."""
+    """Return the sentence of a ledger entry in a language, None for a kind that needs none. `names` are by agency id."""
     if row.kind in UNTOLD:
         return None
     say = catalogue(language).gettext
@@ -95,7 +95,7 @@ def sentence(row: Any, names: Mapping[str, str], language: str) -> str | None:
 
 
 def unread(kind: str, language: str) -> str | None:
-    """What a line says whose key was lost: that it happened, and that no more of it can be read."""
+    """Return the sentence of an entry whose key was lost, None for a kind that needs none."""
     if kind in UNTOLD:
         return None
     say, told = catalogue(language).gettext, UNREAD.get(kind) or SENTENCES.get(kind, OTHER)
@@ -110,25 +110,28 @@ def _agencies(row: Any) -> Mapping[str, str | None]:
 
 
 def _teller(row: Any) -> str | None:
-    """The agency that passed on her word; where that ended nothing, the line is about no other."""
+    """Return the agency that passed on her spoken revocation, None if there was none.
+
+    When the revocation ended nothing, that agency is the only one in the entry.
+    """
     told: str | None = row.detail.get("told_to") or (row.agency if row.kind == "nothing.to.end" else None)
     return told
 
 
 def _what(row: Any, language: str) -> str:
-    """The categories that an entry names."""
+    """Return the labels of the categories that an entry names."""
     one = [row.detail["category"]] if row.detail.get("category") else []
     known = [code for code in row.detail.get("categories") or one if code in schemas.code_set("categories")]
     return format_list([schemas.label("categories", code, language) for code in known], locale=language)
 
 
 def _until(row: Any, language: str) -> str:
-    """The day until which an entry says that something is closed."""
+    """Return the day until which a record is sealed, empty if the entry names none."""
     day = row.detail.get("sealed_until")
     return long_date(date.fromisoformat(day), locale_of(language)) if day else ""
 
 
 def _coded(row: Any, member: str, codes: str, language: str) -> str:
-    """The label of a code that an entry may hold."""
+    """Return the label of a code in the detail, empty if it is absent or unknown."""
     code = row.detail.get(member)
     return schemas.label(codes, code, language) if code in schemas.code_set(codes) else ""

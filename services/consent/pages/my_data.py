@@ -1,4 +1,4 @@
-"""What is hers: who looked, putting right, deleting, being counted, and how she may be reached."""
+"""Pages for a survivor's data: ledger, corrections, erasure, statistics and safe contact."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -13,7 +13,7 @@ from services.consent.handlers.accounts import preferences
 from services.consent.handlers.notices import poll
 from services.consent.handlers.rights import contacts, corrections, rights
 from services.consent.pages.ledger_text import sentence, unread
-from services.consent.pages.page_context import HOME, Her, HerHand, HerPin, PageRoute, Visit
+from services.consent.pages.page_context import HOME, FormPage, PageContext, PageRoute, PinPage, SessionPage
 
 routes = APIRouter(prefix=HOME, include_in_schema=False, route_class=PageRoute)
 CHANNELS = [code.code for code in schemas.codes("contact_methods")]
@@ -22,125 +22,125 @@ Long = Annotated[str, Form(max_length=200)]
 
 
 @routes.get("/past")
-def past(visit: Her, before: int | None = None) -> Response:
-    """Who looked, and everything else that happened, newest first."""
-    entries, following = rights.read_ledger(visit.context, visit.subject, before)
-    notices_sent = poll.told_about(visit.context, visit.subject) if before is None else []
-    names = preferences.names(visit.context, [one.agency for one in notices_sent])
-    told = _told(visit, entries)
+def past(page: SessionPage, before: int | None = None) -> Response:
+    """Show a page of her ledger, newest first; the first page also shows the notices about her."""
+    entries, following = rights.read_ledger(page.context, page.subject, before)
+    notices_sent = poll.told_about(page.context, page.subject) if before is None else []
+    names = preferences.names(page.context, [one.agency for one in notices_sent])
+    told = _told(page, entries)
     shown: dict[str, Any] = {"told": told, "following": following, "notices": notices_sent, "names": names}
-    return visit.show("past.html", **shown, late=poll.is_overdue)
+    return page.show("past.html", **shown, late=poll.is_overdue)
 
 
 @routes.get("/mine")
-def mine(visit: Her) -> Response:
-    """Her copy, putting something right, deleting."""
-    return _mine(visit)
+def mine(page: SessionPage) -> Response:
+    """Show the page with the export, corrections and erasure."""
+    return _mine(page)
 
 
-def _mine(visit: Visit, *, wrong: bool = False) -> Response:
-    seen = rights.overview(visit.context, visit.subject)
-    asked = corrections.asked_by(visit.context, visit.subject)
-    names = preferences.names(visit.context, {row.agency for row in [*seen["grants"], *asked]})
+def _mine(page: PageContext, *, wrong: bool = False) -> Response:
+    seen = rights.overview(page.context, page.subject)
+    asked = corrections.asked_by(page.context, page.subject)
+    names = preferences.names(page.context, {row.agency for row in [*seen["grants"], *asked]})
     shown = {"grants": seen["grants"], "asked": asked, "names": names, "age": seen["age_band"]}
-    return visit.show("mine.html", 400 if wrong else 200, **shown, wrong=wrong)
+    return page.show("mine.html", 400 if wrong else 200, **shown, wrong=wrong)
 
 
 @routes.post("/right")
-def put_right(visit: HerHand, what: Annotated[str, Form(max_length=80)] = "") -> Response:
-    """Ask an agency to put one thing right. `what` is a grant and a category."""
+def put_right(page: FormPage, what: Annotated[str, Form(max_length=80)] = "") -> Response:
+    """Ask an agency to correct something. `what` is a grant's id and a category, separated by a colon."""
     grant, _, category = what.partition(":")
     try:
-        corrections.ask_to_correct(visit.context, visit.subject, UUID(grant), category)
+        corrections.ask_to_correct(page.context, page.subject, UUID(grant), category)
     except ValueError:
-        return _mine(visit, wrong=True)
-    return visit.go("/mine")
+        return _mine(page, wrong=True)
+    return page.go("/mine")
 
 
 @routes.get("/delete")
-def before_deleting(visit: Her) -> Response:
-    """The last page before the last step."""
-    return visit.show("delete.html", wrong=False)
+def before_deleting(page: SessionPage) -> Response:
+    """Show the page that confirms the erasure."""
+    return page.show("delete.html", wrong=False)
 
 
 @routes.post("/delete")
-def delete(visit: HerPin, sure: Short = "") -> Response:
-    """Delete everything. There is no way back."""
+def delete(page: PinPage, sure: Short = "") -> Response:
+    """Erase everything. This cannot be undone."""
     if not sure:
-        return visit.show("delete.html", 400, wrong=True)
-    rights.erase(visit.context, visit.subject)
-    # Without the list of her pages: none of them is hers any more.
-    response = replace(visit, session=None).show("deleted.html")
-    visit.auth.show_out(response)
+        return page.show("delete.html", 400, wrong=True)
+    rights.erase(page.context, page.subject)
+    # Without a session the page has no menu: her pages no longer exist.
+    response = replace(page, session=None).show("deleted.html")
+    page.auth.show_out(response)
     return response
 
 
 @routes.get("/counted")
-def counted(visit: Her) -> Response:
-    """Whether she is counted. It is no unless she says yes."""
-    return visit.show("counted.html", on=rights.overview(visit.context, visit.subject)["statistics"])
+def counted(page: SessionPage) -> Response:
+    """Show whether she is counted in statistics. She is not, unless she says yes."""
+    return page.show("counted.html", on=rights.overview(page.context, page.subject)["statistics"])
 
 
 @routes.post("/counted/yes")
-def count_me(visit: HerPin) -> Response:
-    """Be counted."""
-    rights.set_statistics(visit.context, visit.subject, on=True)
-    return visit.go("/counted")
+def count_me(page: PinPage) -> Response:
+    """Switch statistics on for her."""
+    rights.set_statistics(page.context, page.subject, on=True)
+    return page.go("/counted")
 
 
 @routes.post("/counted/no")
-def do_not_count_me(visit: HerHand) -> Response:
-    """Be as if never counted."""
-    rights.set_statistics(visit.context, visit.subject, on=False)
-    return visit.go("/counted")
+def do_not_count_me(page: FormPage) -> Response:
+    """Switch statistics off for her: as if she had never been counted."""
+    rights.set_statistics(page.context, page.subject, on=False)
+    return page.go("/counted")
 
 
 @routes.get("/reach")
-def reach(visit: Her) -> Response:
-    """How she may be reached. Not at all, unless she says how."""
-    return _reach(visit, {})
+def reach(page: SessionPage) -> Response:
+    """Show how she may be reached: not at all, unless she names a way."""
+    return _reach(page, {})
 
 
 @routes.post("/reach")
 def may_reach(
-    visit: HerPin, channel: Short = "", address: Long = "", window: Long = "", wording: Long = ""
+    page: PinPage, channel: Short = "", address: Long = "", window: Long = "", wording: Long = ""
 ) -> Response:
-    """Say how."""
+    """Save how she may be reached."""
     wish = {"channel": channel, "address": address, "window": window, "wording": wording}
     if channel not in CHANNELS:
-        return _reach(visit, wish, wrong=True)
-    contacts.save(visit.context, visit.subject, wish)
-    return visit.go("/reach")
+        return _reach(page, wish, wrong=True)
+    contacts.save(page.context, page.subject, wish)
+    return page.go("/reach")
 
 
 @routes.post("/reach/still")
-def still_safe(visit: HerPin) -> Response:
-    """It is still safe."""
-    contacts.confirm(visit.context, visit.subject)
-    return visit.go("/reach")
+def still_safe(page: PinPage) -> Response:
+    """Confirm that the contact is still safe."""
+    contacts.confirm(page.context, page.subject)
+    return page.go("/reach")
 
 
 @routes.post("/reach/none")
-def reach_no_more(visit: HerHand) -> Response:
-    """Back to none."""
-    contacts.forget(visit.context, visit.subject)
-    return visit.go("/reach")
+def reach_no_more(page: FormPage) -> Response:
+    """Forget how she may be reached."""
+    contacts.forget(page.context, page.subject)
+    return page.go("/reach")
 
 
-def _reach(visit: Visit, wish: Mapping[str, str], *, wrong: bool = False) -> Response:
-    contact = contacts.read(visit.context, visit.subject)
+def _reach(page: PageContext, wish: Mapping[str, str], *, wrong: bool = False) -> Response:
+    contact = contacts.read(page.context, page.subject)
     shown = {"contact": contact, "channels": CHANNELS, "wish": wish}
-    return visit.show("reach.html", 400 if wrong else 200, **shown, wrong=wrong)
+    return page.show("reach.html", 400 if wrong else 200, **shown, wrong=wrong)
 
 
-def _told(visit: Visit, entries: Sequence[Any]) -> list[tuple[Any, str]]:
-    """Each entry with its sentence; a key's end goes without saying, since its grant's end stands beside it."""
+def _told(page: PageContext, entries: Sequence[Any]) -> list[tuple[Any, str]]:
+    """Return each entry with its sentence; entries that need no sentence are left out."""
     named = {row.agency for row in entries} | {
         row.detail.get(member) for row in entries for member in ("for", "told_to")
     }
-    names = preferences.names(visit.context, [name for name in named if name])
-    # A line without its salt is one that nobody can open any more.
+    names = preferences.names(page.context, [name for name in named if name])
+    # Nobody can open an entry without its salt any more.
     sentences = [
-        sentence(row, names, visit.language) if row.salt else unread(row.kind, visit.language) for row in entries
+        sentence(row, names, page.language) if row.salt else unread(row.kind, page.language) for row in entries
     ]
     return [(row, told) for row, told in zip(entries, sentences, strict=True) if told]

@@ -1,4 +1,4 @@
-"""One visit to a page: who comes, in which language, and how she is answered; errors become pages too."""
+"""The context of a request for a page: session, language, form token and answers. Errors become pages here, too."""
 
 import hmac
 from collections.abc import Callable, Coroutine, Iterator
@@ -26,14 +26,14 @@ from services.consent.pages.labels import LANGUAGES, catalogue, preferred, templ
 
 HOME = "/my"
 POLICY = "default-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'self'"
-# What a yes may lack where a young person gives it, by the member that a problem names.
+# The problem codes of a young person's grant, by the member that the problem names.
 YOUNG = {"/second_look_by": "second-look", "/words": "words-later"}
 FORM_FIELDS = {"form", "pin", "l"}
 
 
 @dataclass(frozen=True, slots=True)
-class Visit:
-    """A request for a page. `token` is the cookie's: a session's, or before that a random one that opens nothing."""
+class PageContext:
+    """A request for a page. `token` is the cookie's value: a session token, or before sign-in a random one."""
 
     context: Context
     auth: SurvivorAuth
@@ -44,43 +44,43 @@ class Visit:
 
     @property
     def form(self) -> str:
-        """What each of this browser's forms carries, and no other site can know."""
+        """The form token (against cross-site requests): each form of this browser carries it, and no other site knows it."""
         return self.context.secrets.tag("form", self.token).hex()
 
     @property
     def subject(self) -> UUID:
-        """Who she is."""
+        """The survivor's id; raises a 401 problem if there is no session."""
         return self.here.subject
 
     @property
     def here(self) -> Session:
-        """Her session; raises a 401 problem if there is none."""
+        """The session; raises a 401 problem if there is none."""
         if self.session is None:
             raise sessions.not_let_in()
         return self.session
 
     def show(self, template: str, status: int = 200, **values: object) -> HTMLResponse:
-        """A page."""
-        page = templates(self.language, self.auth.zone).get_template(template).render(visit=self, home=HOME, **values)
-        response = HTMLResponse(page, status)
+        """Return a page with its content security policy, and with the cookie if its form needs one."""
+        html = templates(self.language, self.auth.zone).get_template(template).render(page=self, home=HOME, **values)
+        response = HTMLResponse(html, status)
         response.headers["content-security-policy"] = policy(self.auth.leave_to)
-        if self.form in page and self.request.cookies.get(self.auth.cookie) != self.token:
-            # Her form needs the cookie that its token was made from; a page without a form leaves nothing behind.
+        if self.form in html and self.request.cookies.get(self.auth.cookie) != self.token:
+            # The form token was made from the cookie. A page without a form sets no cookie.
             self.auth.let_in(response, self.token)
         return response
 
     def say(self, text: str) -> str:
-        """A sentence in her language."""
+        """Return a sentence in the language of the page."""
         return catalogue(self.language).gettext(text)
 
     def go(self, path: str = "") -> RedirectResponse:
-        """After an act, a page that can be loaded again."""
+        """Redirect after POST (303) to a page of hers."""
         return RedirectResponse(HOME + path, 303)
 
 
 @contextmanager
 def unless_done(done: Callable[[], bool]) -> Iterator[None]:
-    """Let what she asks for be missing where she has done just that before: a button pressed twice, an answer lost."""
+    """Ignore a 404 problem if `done` says that the same act was done before: a double tap, or a lost answer."""
     try:
         yield
     except Problem as problem:
@@ -89,79 +89,81 @@ def unless_done(done: Callable[[], bool]) -> Iterator[None]:
 
 
 def policy(leave_to: str) -> str:
-    """The pages' content security policy: nothing from elsewhere; only leaving may lead to another site."""
+    """Return the content security policy of a page: only this site, and the address to leave to as a form target."""
     parts = urlsplit(leave_to)
     return f"{POLICY} {parts.scheme}://{parts.netloc}" if parts.netloc else POLICY
 
 
-def anyone(
+def guest_page(
     context: ContextDep,
     auth: SurvivorAuthDep,
     request: Request,
-    l: Annotated[str | None, Form()] = None,  # noqa: E741 - short, since it stands in the address
-) -> Visit:
-    """Somebody without a session; a form must come from a page that was shown to the same browser."""
+    l: Annotated[str | None, Form()] = None,  # noqa: E741 - short, since it is part of the address
+) -> PageContext:
+    """Return the context of a page that needs no session."""
     token = request.cookies.get(auth.cookie) or new_session_token()
     chosen = l or request.query_params.get("l") or ""
     language = chosen if chosen in LANGUAGES else preferred(request.headers.get("accept-language", ""))
-    return _kept(Visit(context, auth, request, token, language))
+    return _remembered(PageContext(context, auth, request, token, language))
 
 
-Guest = Annotated[Visit, Depends(anyone)]
+GuestPage = Annotated[PageContext, Depends(guest_page)]
 
 
-def sender(guest: Guest, form: Annotated[str, Form()] = "") -> Visit:
-    """The same, with a form that was shown to this browser."""
-    guest.auth.same_site(guest.request)
-    if not hmac.compare_digest(form.encode(), guest.form.encode()):
+def guest_form_page(page: GuestPage, form: Annotated[str, Form()] = "") -> PageContext:
+    """Return the context of a form that needs no session; raise 403 unless the form was shown to this browser."""
+    page.auth.same_site(page.request)
+    if not hmac.compare_digest(form.encode(), page.form.encode()):
         raise Problem(403, "old-form", "This form is too old.")
-    return guest
+    return page
 
 
-def her(context: ContextDep, auth: SurvivorAuthDep, request: Request) -> Visit:
-    """She herself, looking."""
+def session_page(context: ContextDep, auth: SurvivorAuthDep, request: Request) -> PageContext:
+    """Return the context of a page that needs a session; raise 401 if there is none."""
     session = auth.session(request)
     language = preferences.language_of(context, session.subject)
-    return _kept(Visit(context, auth, request, request.cookies[auth.cookie], language, session))
+    return _remembered(PageContext(context, auth, request, request.cookies[auth.cookie], language, session))
 
 
-def her_hand(visit: Annotated[Visit, Depends(her)], form: Annotated[str, Form()] = "") -> Visit:
-    """She herself, acting by a form of hers."""
-    return sender(visit, form)
+def form_page(page: Annotated[PageContext, Depends(session_page)], form: Annotated[str, Form()] = "") -> PageContext:
+    """Return the context of a form that needs a session; raise 403 unless the form was shown to this browser."""
+    return guest_form_page(page, form)
 
 
-def her_pin(visit: Annotated[Visit, Depends(her_hand)], pin: Annotated[str, Form(max_length=6)] = "") -> Visit:
-    """She herself, acting, with her PIN now or a moment ago."""
-    if not visit.here.stepped_up:
+def pin_page(
+    page: Annotated[PageContext, Depends(form_page)], pin: Annotated[str, Form(max_length=6)] = ""
+) -> PageContext:
+    """Return the context of a form that needs a session and the PIN, given now or in the last minutes."""
+    if not page.here.stepped_up:
         if not pin:
             raise sessions.pin_needed()
-        visit.auth.step_up(visit.here, pin)
-    return visit
+        page.auth.step_up(page.here, pin)
+    return page
 
 
-Sender = Annotated[Visit, Depends(sender)]
-Her = Annotated[Visit, Depends(her)]
-HerHand = Annotated[Visit, Depends(her_hand)]
-HerPin = Annotated[Visit, Depends(her_pin)]
+GuestFormPage = Annotated[PageContext, Depends(guest_form_page)]
+SessionPage = Annotated[PageContext, Depends(session_page)]
+FormPage = Annotated[PageContext, Depends(form_page)]
+PinPage = Annotated[PageContext, Depends(pin_page)]
 
 Answer = Callable[[Request], Coroutine[Any, Any, Response]]
 
 
 class PageRoute(APIRoute):
-    """A route whose every answer is a page: without a session the way in, without the PIN a page that asks for it."""
+    """A route whose answers are all pages, errors and the question for the PIN included; 401 redirects to sign-in."""
 
     def get_route_handler(self) -> Answer:
-        """The handler, with errors as pages."""
+        """Return the handler that answers errors by pages."""
         answer = super().get_route_handler()
 
-        async def page(request: Request) -> Response:
+        async def respond(request: Request) -> Response:
             try:
                 return await _answered(answer, request)
             except UnicodeEncodeError:
-                # By a form in an encoding of its own somebody sent half of a surrogate pair, which is no text anywhere.
+                # A form in an encoding of its own sent half of a surrogate pair, which is not valid text.
                 return await _trouble(request, invalid())
 
-        return page
+        return respond
 
 
 async def _answered(answer: Answer, request: Request) -> Response:
@@ -178,35 +180,35 @@ async def _answered(answer: Answer, request: Request) -> Response:
 
 
 def _code(problem: Problem) -> str:
-    """Which words of the page go with a problem."""
+    """Return the code by which the template chooses the sentence of a problem."""
     members = {fault.member for fault in problem.faults}
     return next((code for member, code in YOUNG.items() if member in members), problem.code)
 
 
 def show_trouble(request: Request, problem: Problem) -> Response | None:
-    """The page for a browser that asked for what is no page of hers; nobody is looked up for it. None beside her pages."""
+    """Return the page for an unknown address below `/my`, None elsewhere. No session is looked up for it."""
     if not is_page(request.url.path, HOME):
         return None
-    return _visit(request).show("trouble.html", problem.status, code=_code(problem))
+    return _context_of(request).show("trouble.html", problem.status, code=_code(problem))
 
 
-def _visit(request: Request) -> Visit:
-    """Who is here, as far as that was found out already."""
-    visit: Visit | None = getattr(request.state, "visit", None)
-    return visit or anyone(request.app.state.context, request.app.state.auth, request)
+def _context_of(request: Request) -> PageContext:
+    """Return the context that a dependency made for this request, or that of a guest."""
+    page: PageContext | None = getattr(request.state, "page", None)
+    return page or guest_page(request.app.state.context, request.app.state.auth, request)
 
 
 async def _trouble(request: Request, problem: Problem) -> Response:
     if problem.status == 401:
         return RedirectResponse(HOME, 303)
-    visit = _visit(request)
+    page = _context_of(request)
     if problem.code in {"pin-needed", "wrong-pin"}:
-        # Whatever she has filled in goes along, and is done once the PIN is right.
+        # The page carries the filled-in fields along, so that the act is done once the PIN is right.
         fields = [item for item in (await request.form()).multi_items() if item[0] not in FORM_FIELDS]
-        return visit.show("pin.html", problem.status, fields=fields, code=problem.code, path=request.url.path)
-    return visit.show("trouble.html", problem.status, code=_code(problem))
+        return page.show("pin.html", problem.status, fields=fields, code=problem.code, path=request.url.path)
+    return page.show("trouble.html", problem.status, code=_code(problem))
 
 
-def _kept(visit: Visit) -> Visit:
-    visit.request.state.visit = visit
-    return visit
+def _remembered(page: PageContext) -> PageContext:
+    page.request.state.page = page
+    return page

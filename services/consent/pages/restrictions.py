@@ -1,4 +1,4 @@
-"""What is never to be: what she forbids, in plain words; it wins over every yes."""
+"""Pages for restrictions: show, add and lift them. A restriction wins over every grant."""
 
 from typing import Annotated
 from uuid import UUID
@@ -11,50 +11,58 @@ from services.consent.handlers.accounts import preferences
 from services.consent.handlers.grants import grants
 from services.consent.handlers.grants.grants import Rule
 from services.consent.handlers.rights import rights
-from services.consent.pages.page_context import HOME, Her, HerHand, HerPin, PageRoute, Visit, unless_done
+from services.consent.pages.page_context import (
+    HOME,
+    FormPage,
+    PageContext,
+    PageRoute,
+    PinPage,
+    SessionPage,
+    unless_done,
+)
 
 routes = APIRouter(prefix=HOME, include_in_schema=False, route_class=PageRoute)
 Choice = Annotated[str, Form(max_length=64)]
 
 
 @routes.get("/never")
-def never(visit: Her) -> Response:
-    """What she forbids now, and a form to forbid more."""
-    return _show(visit)
+def never(page: SessionPage) -> Response:
+    """Show her restrictions, and a form to add one."""
+    return _show(page)
 
 
 @routes.post("/never")
-def forbid(visit: HerHand, who: Choice = "", what: Choice = "") -> Response:
-    """Forbid something, at once. `who` is an agency or a kind of agency, and begins with which of the two."""
+def forbid(page: FormPage, who: Choice = "", what: Choice = "") -> Response:
+    """Add a restriction. `who` is `agency:` with an id or `sector:` with a code."""
     kind, _, name = who.partition(":")
     rule = Rule(
         agency=name if kind == "agency" else None, sector=name if kind == "sector" else None, category=what or None
     )
     try:
-        grants.restrict(visit.context, visit.subject, rule)
+        grants.restrict(page.context, page.subject, rule)
     except Problem as problem:
         if problem.status != 400:
             raise
-        return _show(visit, wrong=True)
-    return visit.go("/never")
+        return _show(page, wrong=True)
+    return page.go("/never")
 
 
 @routes.post("/never/{restriction}/lift")
-def lift(visit: HerPin, restriction: UUID) -> Response:
-    """Allow it again."""
+def lift(page: PinPage, restriction: UUID) -> Response:
+    """Lift a restriction."""
     with unless_done(
         lambda: (
-            restriction in {row.id for row in rights.overview(visit.context, visit.subject, past=True)["restrictions"]}
+            restriction in {row.id for row in rights.overview(page.context, page.subject, past=True)["restrictions"]}
         )
     ):
-        grants.lift_restriction(visit.context, visit.subject, restriction)
-    return visit.go("/never")
+        grants.lift_restriction(page.context, page.subject, restriction)
+    return page.go("/never")
 
 
-def _show(visit: Visit, *, wrong: bool = False) -> Response:
-    seen = rights.overview(visit.context, visit.subject)
-    names = preferences.names(visit.context, [row.agency for row in seen["restrictions"] if row.agency])
-    categories = sorted(visit.context.policy.categories)
-    sectors = sorted(visit.context.policy.sectors)
+def _show(page: PageContext, *, wrong: bool = False) -> Response:
+    seen = rights.overview(page.context, page.subject)
+    names = preferences.names(page.context, [row.agency for row in seen["restrictions"] if row.agency])
+    categories = sorted(page.context.policy.categories)
+    sectors = sorted(page.context.policy.sectors)
     shown = {"seen": seen, "names": names, "categories": categories, "sectors": sectors}
-    return visit.show("never.html", 400 if wrong else 200, **shown, wrong=wrong)
+    return page.show("never.html", 400 if wrong else 200, **shown, wrong=wrong)

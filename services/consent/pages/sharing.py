@@ -1,4 +1,4 @@
-"""Saying yes and taking back: choose, read back, confirm, keep the receipt; and stop one thing or everything."""
+"""Pages for grants: choose, read back, confirm, receipt; revoke one, pause and resume all, and link codes."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -17,142 +17,150 @@ from services.consent.handlers.rights import rights
 from services.consent.pages.grant_form import (
     DAYS,
     Choices,
-    TheWish,
-    WishForm,
+    FilledForm,
+    GrantForm,
     chosen_agency,
     faults,
     her_note,
     request_id,
     until,
 )
-from services.consent.pages.page_context import HOME, Her, HerHand, HerPin, PageRoute, Visit, unless_done
+from services.consent.pages.page_context import (
+    HOME,
+    FormPage,
+    PageContext,
+    PageRoute,
+    PinPage,
+    SessionPage,
+    unless_done,
+)
 from services.consent.policy import notice
 
 routes = APIRouter(prefix=HOME, include_in_schema=False, route_class=PageRoute)
 
 
 @routes.get("/yes")
-def choose(visit: Her, request: Annotated[str, Query(max_length=36)] = "") -> Response:
-    """The facts, and every choice still open."""
-    return _choose(visit, WishForm(request=request), [])
+def choose(page: SessionPage, request: Annotated[str, Query(max_length=36)] = "") -> Response:
+    """Show the privacy notice and the form of a new grant, with nothing chosen."""
+    return _choose(page, GrantForm(request=request), [])
 
 
 @routes.post("/yes/change")
-def change(visit: HerHand, wish: TheWish) -> Response:
-    """Back from the reading to the choices, as she left them."""
-    return _choose(visit, wish, [])
+def change(page: FormPage, wish: FilledForm) -> Response:
+    """Show the form again as she filled it in."""
+    return _choose(page, wish, [])
 
 
 @routes.post("/yes/check")
-def read_back(visit: HerHand, wish: TheWish) -> Response:
-    """What she chose, in a sentence, before anything happens."""
-    choices = _choices(visit, wish)
-    lookers, agency = _lookers(visit, choices, wish), chosen_agency(choices, wish)
-    if wrong := faults(visit.context, choices, wish, lookers):
-        return _choose(visit, wish, wrong)
-    looks = next((known.name for known in lookers or () if known.id == wish.look), None)
-    end = until(visit.context.clock.now(), wish.days)
-    [stopped] = rights.kept_back(visit.context, visit.subject, [Wish(wish.agency, wish.purpose, wish.category)])
-    shown: dict[str, Any] = {"wish": wish, "agency": agency, "looks": looks, "until": end, "words": her_note(wish)}
-    return visit.show("read_back.html", **shown, stopped=stopped)
+def read_back(page: FormPage, wish: FilledForm) -> Response:
+    """Check the form and read it back in a sentence before anything happens."""
+    choices = _choices(page, wish)
+    reviewers, agency = _reviewers(page, choices, wish), chosen_agency(choices, wish)
+    if wrong := faults(page.context, choices, wish, reviewers):
+        return _choose(page, wish, wrong)
+    reviewer = next((known.name for known in reviewers or () if known.id == wish.look), None)
+    end = until(page.context.clock.now(), wish.days)
+    [stopped] = rights.kept_back(page.context, page.subject, [Wish(wish.agency, wish.purpose, wish.category)])
+    shown: dict[str, Any] = {"wish": wish, "agency": agency, "looks": reviewer, "until": end, "words": her_note(wish)}
+    return page.show("read_back.html", **shown, stopped=stopped)
 
 
 @routes.post("/yes")
-def give(visit: HerPin, wish: TheWish) -> Response:
-    """Do it; then the receipt."""
-    request, hers, looks = request_id(wish), her_note(wish), wish.look or None
+def give(page: PinPage, wish: FilledForm) -> Response:
+    """Give the grant, or answer the consent request with yes; then show the receipt."""
+    request, note, reviewer = request_id(wish), her_note(wish), wish.look or None
     made: UUID | None = None
     if request is None:
-        asked = Wish(wish.agency, wish.purpose, wish.category, wish.days, looks, hers)
-        made = grants.give_grant(visit.context, visit.subject, asked)
+        asked = Wish(wish.agency, wish.purpose, wish.category, wish.days, reviewer, note)
+        made = grants.give_grant(page.context, page.subject, asked)
     else:
-        answer = Answer(True, wish.days, looks, Chosen(wish.category, hers))
-        with unless_done(partial(_answered, visit, request, accepted=True)):
-            made = grants.answer_request(visit.context, visit.subject, request, answer)
-    return visit.go(f"/yes/{made}" if made else "")
+        answer = Answer(True, wish.days, reviewer, Chosen(wish.category, note))
+        with unless_done(partial(_answered, page, request, accepted=True)):
+            made = grants.answer_request(page.context, page.subject, request, answer)
+    return page.go(f"/yes/{made}" if made else "")
 
 
 @routes.get("/yes/{grant}")
-def receipt(visit: Her, grant: UUID) -> Response:
-    """What she said yes to, to read and to print."""
-    row = _grant(visit, grant)
+def receipt(page: SessionPage, grant: UUID) -> Response:
+    """Show the receipt of a grant, or the grant that waits for a second look."""
+    row = _grant(page, grant)
     if row is None:
-        return _waits(visit, grant)
+        return _waits(page, grant)
     shown = notice(row.language, row.notice_version)
-    hers = notes.show(visit.context, visit.subject, grant)
-    return visit.show(
-        "receipt.html", grant=row, name=_name(visit, row.agency), notice=shown.text.splitlines(), words=hers
+    note = notes.show(page.context, page.subject, grant)
+    return page.show(
+        "receipt.html", grant=row, name=_name(page, row.agency), notice=shown.text.splitlines(), words=note
     )
 
 
 @routes.post("/requests/{request_id}/no")
-def not_now(visit: HerHand, request_id: UUID) -> Response:
-    """Not now. Nothing changes."""
-    with unless_done(lambda: _answered(visit, request_id, accepted=False)):
-        grants.answer_request(visit.context, visit.subject, request_id, Answer(accept=False))
-    return visit.go()
+def not_now(page: FormPage, request_id: UUID) -> Response:
+    """Answer a consent request with "not now". Nothing else changes."""
+    with unless_done(lambda: _answered(page, request_id, accepted=False)):
+        grants.answer_request(page.context, page.subject, request_id, Answer(accept=False))
+    return page.go()
 
 
 @routes.post("/stop/{grant}")
-def stop(visit: HerHand, grant: UUID) -> Response:
-    """Take one thing back."""
+def stop(page: FormPage, grant: UUID) -> Response:
+    """Revoke one grant, or withdraw one that waits for a second look."""
     with unless_done(
-        lambda: grant in {row.id for row, _why in pending.waits_of(visit.context, visit.subject, past=True)}
+        lambda: grant in {row.id for row, _why in pending.waits_of(page.context, page.subject, past=True)}
     ):
-        grants.revoke_grant(visit.context, visit.subject, grant)
-    return visit.go(f"/stopped/{grant}" if _grant(visit, grant) else "")
+        grants.revoke_grant(page.context, page.subject, grant)
+    return page.go(f"/stopped/{grant}" if _grant(page, grant) else "")
 
 
 @routes.get("/stopped/{grant}")
-def stopped(visit: Her, grant: UUID) -> Response:
-    """What taking back has done, and what it cannot do."""
-    row = _grant(visit, grant)
+def stopped(page: SessionPage, grant: UUID) -> Response:
+    """Show what the revocation has done, and what it cannot do."""
+    row = _grant(page, grant)
     if row is None or row.ended_at is None:
         raise not_found()
-    return visit.show("stopped.html", grant=row, name=_name(visit, row.agency))
+    return page.show("stopped.html", grant=row, name=_name(page, row.agency))
 
 
 @routes.post("/pause")
-def pause(visit: HerHand) -> Response:
-    """Stop everything."""
-    grants.pause(visit.context, visit.subject)
-    return visit.go()
+def pause(page: FormPage) -> Response:
+    """Pause all grants."""
+    grants.pause(page.context, page.subject)
+    return page.go()
 
 
 @routes.post("/resume")
-def resume(visit: HerPin) -> Response:
-    """Let what she allowed work again."""
-    grants.resume(visit.context, visit.subject)
-    return visit.go()
+def resume(page: PinPage) -> Response:
+    """End the pause."""
+    grants.resume(page.context, page.subject)
+    return page.go()
 
 
 @routes.post("/link")
-def link(visit: HerPin) -> Response:
-    """A code to tell one agency, on this answer only."""
-    return visit.show("link.html", made=rights.make_link_code(visit.context, visit.subject))
+def link(page: PinPage) -> Response:
+    """Make a link code to tell one agency; only this answer shows it."""
+    return page.show("link.html", made=rights.make_link_code(page.context, page.subject))
 
 
-def _choose(visit: Visit, wish: WishForm, wrong: list[str]) -> Response:
-    choices, facts = _choices(visit, wish), notice(visit.language).text.splitlines()
+def _choose(page: PageContext, wish: GrantForm, wrong: list[str]) -> Response:
+    choices, facts = _choices(page, wish), notice(page.language).text.splitlines()
     shown = {"wish": wish, "wrong": wrong, "choices": choices, "facts": facts, "days": DAYS}
     shown |= {
-        "lookers": _lookers(visit, choices, wish),
-        "why": visit.context.duty_rules.second_look_why[visit.language],
+        "lookers": _reviewers(page, choices, wish),
+        "why": page.context.duty_rules.second_look_why[page.language],
     }
-    asked_by = _name(visit, choices.asked_by) if choices.asked_by else None
-    return visit.show("yes.html", 400 if wrong else 200, **shown, asked_by=asked_by)
+    asked_by = _name(page, choices.asked_by) if choices.asked_by else None
+    return page.show("yes.html", 400 if wrong else 200, **shown, asked_by=asked_by)
 
 
-def _lookers(visit: Visit, choices: Choices, wish: WishForm) -> Sequence[Agency] | None:
-    """Between whom she chooses where somebody looks at it with her first."""
+def _reviewers(page: PageContext, choices: Choices, wish: GrantForm) -> Sequence[Agency] | None:
+    """Return the agencies that may take the second look which the chosen grant needs; None if it needs none."""
     agency = chosen_agency(choices, wish)
-    return pending.lookers(visit.context, visit.subject, agency, wish.category) if agency else None
+    return pending.lookers(page.context, page.subject, agency, wish.category) if agency else None
 
 
-def _choices(visit: Visit, wish: WishForm) -> Choices:
-    seen = rights.overview(visit.context, visit.subject)
+def _choices(page: PageContext, wish: GrantForm) -> Choices:
+    seen = rights.overview(page.context, page.subject)
     if not wish.request:
-        return Choices(seen["agencies"], sorted(visit.context.policy.purposes), sorted(visit.context.policy.categories))
+        return Choices(seen["agencies"], sorted(page.context.policy.purposes), sorted(page.context.policy.categories))
     row = next((row for row in seen["requests"] if str(row.id) == wish.request), None)
     if row is None:
         raise not_found()
@@ -160,25 +168,25 @@ def _choices(visit: Visit, wish: WishForm) -> Choices:
     return Choices(agencies, [row.purpose], row.categories, row.asked_by)
 
 
-def _answered(visit: Visit, request: UUID, *, accepted: bool) -> bool:
-    """Whether she has answered that request so before."""
-    asked = rights.overview(visit.context, visit.subject, past=True)["requests"]
+def _answered(page: PageContext, request: UUID, *, accepted: bool) -> bool:
+    """Tell whether she has already answered a consent request in this way."""
+    asked = rights.overview(page.context, page.subject, past=True)["requests"]
     return any(row.id == request and row.accepted is accepted for row in asked)
 
 
-def _grant(visit: Visit, grant: UUID) -> Any:
-    """One of her grants, None if it is not among them."""
-    return next((row for row in rights.overview(visit.context, visit.subject)["grants"] if row.id == grant), None)
+def _grant(page: PageContext, grant: UUID) -> Any:
+    """Return one of her grants, None if it is not hers."""
+    return next((row for row in rights.overview(page.context, page.subject)["grants"] if row.id == grant), None)
 
 
-def _waits(visit: Visit, name: UUID) -> Response:
-    """What waits until somebody has looked at it with her."""
-    for row, why in pending.waits_of(visit.context, visit.subject):
+def _waits(page: PageContext, name: UUID) -> Response:
+    """Show a grant that waits for a second look; raise 404 if none with this id waits."""
+    for row, why in pending.waits_of(page.context, page.subject):
         if row.id == name:
-            names = preferences.names(visit.context, [row.agency, row.second_look_by])
-            return visit.show("waits.html", wait=row, why=why, names=names)
+            names = preferences.names(page.context, [row.agency, row.second_look_by])
+            return page.show("waits.html", wait=row, why=why, names=names)
     raise not_found()
 
 
-def _name(visit: Visit, agency: str) -> str | None:
-    return preferences.names(visit.context, [agency]).get(agency)
+def _name(page: PageContext, agency: str) -> str | None:
+    return preferences.names(page.context, [agency]).get(agency)

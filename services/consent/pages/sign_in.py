@@ -1,4 +1,4 @@
-"""Coming in and going out: her words, the slip's code, the revoke card, a letter to check, and *Leave now*."""
+"""Pages without a session: sign in, claim an account, revoke card, check a letter; and *Leave now*."""
 
 import calendar
 from contextlib import suppress
@@ -15,7 +15,16 @@ from services.consent.handlers.grants import grants, pending
 from services.consent.handlers.rights import letters, rights
 from services.consent.pages.grant_form import still_given
 from services.consent.pages.labels import locale_of
-from services.consent.pages.page_context import HOME, Guest, Her, HerHand, PageRoute, Sender, Visit, her
+from services.consent.pages.page_context import (
+    HOME,
+    FormPage,
+    GuestFormPage,
+    GuestPage,
+    PageContext,
+    PageRoute,
+    SessionPage,
+    session_page,
+)
 
 routes = APIRouter(prefix=HOME, include_in_schema=False, route_class=PageRoute)
 Code = Annotated[str, Form(max_length=64)]
@@ -23,112 +32,112 @@ Code = Annotated[str, Form(max_length=64)]
 
 @routes.get("")
 @routes.get("/")
-def home(guest: Guest) -> Response:
-    """Who may see what and what waits for her, or the way in."""
+def home(page: GuestPage) -> Response:
+    """Show her home page, or without a session the sign-in page."""
     try:
-        visit = her(guest.context, guest.auth, guest.request)
+        own = session_page(page.context, page.auth, page.request)
     except Problem:
-        return way_in(guest)
-    return _home(visit)
+        return show_sign_in(page)
+    return _home(own)
 
 
-def way_in(guest: Visit, *, wrong: bool = False) -> Response:
-    """The way in, after a try that was `wrong` as well."""
-    options = passkeys.options_to_come_in(guest.context, guest.auth.origin, guest.token)
-    return guest.show("way_in.html", 401 if wrong else 200, wrong=wrong, options=options)
+def show_sign_in(page: PageContext, *, wrong: bool = False) -> Response:
+    """Show the sign-in page; `wrong` after a failed attempt."""
+    options = passkeys.options_to_come_in(page.context, page.auth.origin, page.token)
+    return page.show("way_in.html", 401 if wrong else 200, wrong=wrong, options=options)
 
 
-def _home(visit: Visit) -> Response:
-    seen = rights.overview(visit.context, visit.subject)
-    live = [row for row in seen["grants"] if still_given(row, visit.context.clock.now())]
-    waits = [row for row, _why in pending.waits_of(visit.context, visit.subject)]
+def _home(page: PageContext) -> Response:
+    seen = rights.overview(page.context, page.subject)
+    live = [row for row in seen["grants"] if still_given(row, page.context.clock.now())]
+    waits = [row for row, _why in pending.waits_of(page.context, page.subject)]
     asked = {name for row in seen["requests"] for name in (row.agency, row.asked_by)}
     looked = {name for row in waits for name in (row.agency, row.second_look_by)}
-    names = preferences.names(visit.context, asked | looked | {row.agency for row in live})
-    stopped = rights.kept_back(visit.context, visit.subject, live)
-    return visit.show("home.html", seen=seen, grants=list(zip(live, stopped, strict=True)), waits=waits, names=names)
+    names = preferences.names(page.context, asked | looked | {row.agency for row in live})
+    stopped = rights.kept_back(page.context, page.subject, live)
+    return page.show("home.html", seen=seen, grants=list(zip(live, stopped, strict=True)), waits=waits, names=names)
 
 
 @routes.post("/in")
-def come_in(guest: Sender, words: Annotated[str, Form(max_length=200)] = "") -> Response:
-    """Come in with her words."""
+def come_in(page: GuestFormPage, words: Annotated[str, Form(max_length=200)] = "") -> Response:
+    """Sign in with the passphrase."""
     try:
-        token = guest.auth.come_in(guest.request, words)
+        token = page.auth.come_in(page.request, words)
     except Problem as problem:
         if problem.status != 401:
             raise
-        return way_in(guest, wrong=True)
-    response = guest.go()
-    guest.auth.let_in(response, token)
+        return show_sign_in(page, wrong=True)
+    response = page.go()
+    page.auth.let_in(response, token)
     return response
 
 
 @routes.get("/start")
-def first_time(guest: Guest) -> Response:
-    """The first time, with the code on the slip."""
-    return guest.show("start.html", wrong=False, code="")
+def first_time(page: GuestPage) -> Response:
+    """Show the page on which a claim code is used."""
+    return page.show("start.html", wrong=False, code="")
 
 
 @routes.post("/start")
-def claim(guest: Sender, code: Code = "", pin: Annotated[str, Form(max_length=6)] = "") -> Response:
-    """Turn the slip's code into words and a PIN. They are on this answer only, so that it is no redirect."""
+def claim(page: GuestFormPage, code: Code = "", pin: Annotated[str, Form(max_length=6)] = "") -> Response:
+    """Exchange a claim code for a passphrase and a PIN. Only this answer shows them, so it must not be a redirect."""
     try:
-        claimed = guest.auth.claim(code, pin or None, guest.language)
+        claimed = page.auth.claim(code, pin or None, page.language)
     except Problem as problem:
         if problem.status not in {400, 401}:
             raise
-        return guest.show("start.html", problem.status, wrong=problem.code, code=code)
-    response = guest.show("words.html", claimed=claimed)
-    guest.auth.let_in(response, claimed.session)
+        return page.show("start.html", problem.status, wrong=problem.code, code=code)
+    response = page.show("words.html", claimed=claimed)
+    page.auth.let_in(response, claimed.session)
     return response
 
 
 @routes.get("/card")
-def card(guest: Guest) -> Response:
-    """Where the revoke card is used."""
-    return guest.show("card.html", done=False, wrong=False, code="")
+def card(page: GuestPage) -> Response:
+    """Show the page on which a revoke card is used."""
+    return page.show("card.html", done=False, wrong=False, code="")
 
 
 @routes.post("/card")
-def use_card(guest: Sender, code: Code = "") -> Response:
-    """End everything with the card's code. Shows nothing about her."""
+def use_card(page: GuestFormPage, code: Code = "") -> Response:
+    """End every grant with the code of a revoke card. The answer shows nothing about her."""
     try:
-        grants.revoke_all(guest.context, sessions.subject_of_card(guest.context, code))
+        grants.revoke_all(page.context, sessions.subject_of_card(page.context, code))
     except Problem as problem:
         if problem.status != 401:
             raise
-        return guest.show("card.html", 400, done=False, wrong=True, code=code)
-    return guest.show("card.html", done=True, wrong=False)
+        return page.show("card.html", 400, done=False, wrong=True, code=code)
+    return page.show("card.html", done=True, wrong=False)
 
 
 @routes.get("/check")
-def check(guest: Guest) -> Response:
-    """Where somebody who was shown a letter looks whether it is good."""
-    return guest.show("check.html", answer=None, code="")
+def check(page: GuestPage) -> Response:
+    """Show the page on which a letter is checked by the person who was shown it."""
+    return page.show("check.html", answer=None, code="")
 
 
 @routes.post("/check")
-def check_letter(guest: Sender, code: Code = "") -> Response:
-    """Look, once."""
-    agency = letters.check_letter(guest.context, code)
-    return guest.show("check.html", 200 if agency else 404, answer=agency or "", code=code)
+def check_letter(page: GuestFormPage, code: Code = "") -> Response:
+    """Check a letter; its code works once."""
+    agency = letters.check_letter(page.context, code)
+    return page.show("check.html", 200 if agency else 404, answer=agency or "", code=code)
 
 
 @routes.get("/still")
-def still(_visit: Her) -> Response:
-    """Somebody types: the visit goes on."""
+def still(_page: SessionPage) -> Response:
+    """Keep the session alive while somebody types."""
     return Response(status_code=204)
 
 
 @routes.get("/about")
-def about(guest: Guest) -> Response:
-    """What leaving does and cannot do: history, and programs that watch a phone."""
-    return guest.show("about.html")
+def about(page: GuestPage) -> Response:
+    """Explain what leaving does and cannot do: browser history, and programs that watch a phone."""
+    return page.show("about.html")
 
 
 @routes.post("/leave")
 def leave(context: ContextDep, auth: SurvivorAuthDep, request: Request) -> Response:
-    """End the session, leave nothing in the browser, and go where it is neutral. Works whatever the form carries."""
+    """End the session, clear the browser's data and redirect to a neutral page. Any form token is accepted."""
     auth.same_site(request)
     with suppress(Problem):  # The session may be over already.
         sessions.leave(context, auth.session(request))
@@ -138,17 +147,17 @@ def leave(context: ContextDep, auth: SurvivorAuthDep, request: Request) -> Respo
 
 
 @routes.get("/today")
-def today(guest: Guest) -> Response:
-    """This month, for whoever has left and whose operator named no other place."""
-    now, locale = guest.context.clock.now().astimezone(guest.auth.zone), locale_of(guest.language)
+def today(page: GuestPage) -> Response:
+    """Show a calendar of this month: the page to leave to, unless the operator named another one."""
+    now, locale = page.context.clock.now().astimezone(page.auth.zone), locale_of(page.language)
     first = locale.first_week_day
     weeks = calendar.Calendar(first).monthdatescalendar(now.year, now.month)
     names = get_day_names("abbreviated", locale=locale)
-    return guest.show("today.html", now=now, weeks=weeks, names=[names[(first + day) % 7] for day in range(7)])
+    return page.show("today.html", now=now, weeks=weeks, names=[names[(first + day) % 7] for day in range(7)])
 
 
 @routes.post("/language")
-def speak(visit: HerHand, to: Annotated[str, Form(max_length=2)]) -> Response:
-    """Read on in another language."""
-    preferences.speak(visit.context, visit.subject, to)
-    return visit.go()
+def speak(page: FormPage, to: Annotated[str, Form(max_length=2)]) -> Response:
+    """Change the language of her pages."""
+    preferences.speak(page.context, page.subject, to)
+    return page.go()

@@ -1,4 +1,4 @@
-"""For the people who hand over a slip: how to do it without looking, and the slip itself. Nothing about anybody is kept."""
+"""Pages and routes for agencies: how to hand over a slip, the slip itself, and corrections. No slip is stored."""
 
 from typing import Annotated
 from uuid import UUID
@@ -15,7 +15,7 @@ from services.consent.api.dependencies import ContextDep, SurvivorAuthDep
 from services.consent.handlers.accounts import preferences
 from services.consent.handlers.rights import corrections
 from services.consent.pages.labels import templates
-from services.consent.pages.page_context import Guest, PageRoute
+from services.consent.pages.page_context import GuestPage, PageRoute
 
 routes = APIRouter(prefix="/consent", tags=["agencies"])
 pages = APIRouter(prefix="/consent", include_in_schema=False, route_class=PageRoute)
@@ -24,7 +24,7 @@ Code = Annotated[str, Field(min_length=1, max_length=64)]
 
 
 class Slip(Body):
-    """The two codes that `POST /consent/v1/subjects` answered, as they came."""
+    """The two codes that `POST /consent/v1/subjects` answered, unchanged."""
 
     claim_code: Code
     revoke_code: Code
@@ -32,7 +32,7 @@ class Slip(Body):
 
 
 class Correction(BaseModel):
-    """She says that what you have under a grant is not right. What is wrong, she will tell you herself."""
+    """She says that something you have under a grant is not right. She will tell you herself what is wrong."""
 
     id: UUID
     grant: UUID
@@ -42,33 +42,33 @@ class Correction(BaseModel):
 
 
 class Corrections(BaseModel):
-    """The oldest first, at most 200."""
+    """At most 200 corrections, oldest first."""
 
     corrections: list[Correction]
 
 
 @pages.get("/workers/{agency}")
-def for_workers(guest: Guest, agency: str) -> Response:
-    """How to hand over a slip, at one agency."""
-    name = preferences.names(guest.context, [agency]).get(agency)
+def for_workers(page: GuestPage, agency: str) -> Response:
+    """Show a worker of one agency how to hand over a slip."""
+    name = preferences.names(page.context, [agency]).get(agency)
     if name is None:
         raise not_found()
-    return guest.show("workers.html", name=name)
+    return page.show("workers.html", name=name)
 
 
 @routes.post("/v1/slips", response_class=HTMLResponse)
 def print_slip(auth: SurvivorAuthDep, _agency: Caller, slip: Slip) -> HTMLResponse:
-    """A slip to print and fold without reading it. Nothing of it is kept."""
+    """Return a slip to print and fold without reading it. Nothing of it is kept."""
     address = f"{auth.origin}/my/start"
-    # Behind the `#`, the code is in no server's log; her browser's history forgets it as the page opens.
+    # Behind the `#`, the code reaches no server's log; the page removes it from the address, and so from the history.
     square = segno.make(f"{address}#{slip.claim_code}", error="m")
-    page = templates(slip.language, auth.zone).get_template("slip.html")
-    return HTMLResponse(page.render(slip=slip, address=address, square=square.svg_inline(scale=4, border=2)))
+    template = templates(slip.language, auth.zone).get_template("slip.html")
+    return HTMLResponse(template.render(slip=slip, address=address, square=square.svg_inline(scale=4, border=2)))
 
 
 @routes.get("/v1/corrections")
 def list_corrections(context: ContextDep, agency: Caller) -> Corrections:
-    """What survivors have asked you to put right, and you have not seen to."""
+    """List the corrections that survivors asked you for and that you have not made yet."""
     rows = corrections.waiting_for(context, agency, CORRECTIONS_AT_ONCE)
     told = [
         Correction(
@@ -81,5 +81,5 @@ def list_corrections(context: ContextDep, agency: Caller) -> Corrections:
 
 @routes.post("/v1/corrections/{correction}", status_code=204)
 def corrected(context: ContextDep, agency: Caller, correction: UUID) -> None:
-    """Say that it is put right. She can read that you did."""
+    """Say that a correction is made. She can read that you did."""
     corrections.corrected(context, agency, correction)

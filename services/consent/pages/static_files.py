@@ -1,4 +1,4 @@
-"""The few files that pages need: one style, two scripts, one icon; named one by one, so that no path leads elsewhere."""
+"""Static files of the pages: one style, two scripts, one icon. Each is listed here, so that no path leads elsewhere."""
 
 from functools import cache
 from importlib.resources import files
@@ -20,7 +20,7 @@ TYPES = {
 
 @routes.get("/files/{name}")
 def give(name: str) -> Response:
-    """One file. Kept for ten minutes, as long as a visit may be idle, so that a page costs little on a bad line."""
+    """Send one file. Browsers keep it for ten minutes, the idle time of a session, to save data on a slow connection."""
     if name not in TYPES:
         raise not_found()
     return Response(_read(name), media_type=TYPES[name], headers={"cache-control": "private, max-age=600"})

@@ -1,4 +1,4 @@
-"""Her pages over one database, since no query is theirs; and visitors whose connections end with their test."""
+"""One consent service on SQLite for all tests of pages (pages have no queries of their own), and visitors."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -20,7 +20,7 @@ def shared_house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
 
 @pytest.fixture
 def arrive(house: House) -> Iterator[NewVisitor]:
-    """Somebody new at her pages, reading in a language, with a session if one is named."""
+    """Yield a function that makes a visitor with a language and, if given, a session; all close with the test."""
     with ExitStack() as leaving:
 
         def new(language: str = "en", token: str | None = None) -> Visitor:

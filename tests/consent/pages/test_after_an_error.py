@@ -1,4 +1,4 @@
-"""After an error she is led to it first, and what she had filled in is still there to be put right."""
+"""After an error, the message has the focus and the form keeps what was filled in."""
 
 import pytest
 
@@ -7,7 +7,7 @@ from tests.support.visitor import NewVisitor, Seen
 
 
 def led_to(seen: Seen) -> dict[str, str]:
-    """What has the focus when the page opens."""
+    """Return the attributes of the element that has the focus when the page opens."""
     [mark] = [given for _, given in seen.reader.marks if "autofocus" in given]
     return mark
 
@@ -25,8 +25,8 @@ def field(seen: Seen, name: str) -> dict[str, str]:
         ("/my/check", {"code": "mistyped letter"}),
     ],
 )
-def test_a_mistyped_code_is_still_there_to_be_looked_at(arrive: NewVisitor, page: str, filled: dict[str, str]) -> None:
-    """ "Please look at it and try again": she cannot look at what is gone."""
+def test_mistyped_code_stays_in_the_form(arrive: NewVisitor, page: str, filled: dict[str, str]) -> None:
+    """The page says "Please look at it and try again", so the code must still be there."""
     visitor = arrive()
     seen = visitor.send(visitor.get(page), page, **filled)
     assert seen.status >= 400
@@ -49,7 +49,7 @@ def test_a_mistyped_code_is_still_there_to_be_looked_at(arrive: NewVisitor, page
         ("/my/yes", "/my/yes/check", ""),
     ],
 )
-def test_an_error_is_reached_first_and_its_field_says_which_error_is_its(
+def test_error_has_focus_and_its_field_refers_to_it(
     house: House, arrive: NewVisitor, page: str, action: str, name: str
 ) -> None:
     person = house.person()
@@ -62,7 +62,7 @@ def test_an_error_is_reached_first_and_its_field_says_which_error_is_its(
         assert (field(seen, name)["aria-invalid"], field(seen, name)["aria-describedby"]) == ("true", "wrong")
 
 
-def test_what_she_said_about_contact_stays_when_she_forgot_the_way(house: House, arrive: NewVisitor) -> None:
+def test_contact_form_without_channel_keeps_other_fields(house: House, arrive: NewVisitor) -> None:
     visitor = arrive(token=house.session(house.person(), stepped_up=True))
     said = {"address": "555-0100", "window": "After lunch", "wording": "Your book is here."}
     seen = visitor.send(visitor.get("/my/reach"), "/my/reach", **said)

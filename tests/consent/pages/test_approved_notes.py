@@ -1,11 +1,11 @@
-"""Her own words: a note that fits the field is taken as it is, whatever a browser sends for the end of a line."""
+"""Notes on the pages: their length is counted with line breaks as one character, and receipts mark their language."""
 
 from services.consent.handlers.grants import notes
 from tests.support.consent import House
 from tests.support.visitor import NewVisitor
 
 
-def test_a_note_as_long_as_the_field_takes_is_never_too_long(house: House, arrive: NewVisitor) -> None:
+def test_note_of_the_longest_length_with_crlf_is_accepted(house: House, arrive: NewVisitor) -> None:
     agency, person = house.agency(), house.person()
     visitor = arrive(token=house.session(person, stepped_up=True))
     note = "Please\n" * (notes.LONGEST // 7)
@@ -21,8 +21,8 @@ def test_a_note_as_long_as_the_field_takes_is_never_too_long(house: House, arriv
     assert visitor.send(visitor.get("/my/yes"), "/my/yes/check", words=f"{sent}too long", **wish).status == 400
 
 
-def test_a_receipt_says_in_which_language_it_keeps_what_she_was_told(house: House, arrive: NewVisitor) -> None:
-    """She reads on in French; what she was told in English stays English, and a screen reader must say it so."""
+def test_receipt_marks_the_language_of_its_privacy_notice(house: House, arrive: NewVisitor) -> None:
+    """The survivor now reads French; the notice she read in English stays English, and screen readers must know."""
     person = house.person()
     grant, token = house.allow(person, house.agency(), "housing"), house.session(person)
     visitor = arrive(token=token)

@@ -1,4 +1,4 @@
-"""At her pages as at her JSON door: taking away needs no PIN, widening does, and no other site or browser acts for her."""
+"""Access to the pages: restricting acts need a session, widening acts the PIN; other sites and browsers are refused."""
 
 from dataclasses import dataclass
 from functools import cache
@@ -23,7 +23,7 @@ from tests.support.visitor import NewVisitor, Seen, Visitor
 
 PIN = "271828"
 WISH = {"channel": "text", "address": "555-0100", "window": "", "wording": ""}
-# Each act of hers with what it takes, and where its form stands.
+# Each act by its path, with the fields of its form.
 TAKES_AWAY = {
     "/my/stop/{grant}": {},
     "/my/pause": {},
@@ -54,7 +54,7 @@ WIDENS = {
     "/my/words": {},
     "/my/pin": {"new": "161803", "again": "161803"},
 }
-LOOKS = [
+READS = [
     "/my/still",
     "/my/yes",
     "/my/yes/{grant}",
@@ -67,14 +67,14 @@ LOOKS = [
     "/my/paper",
     "/my/keys",
 ]
-# Tried with a real key in tests/browser; here only that nothing false is taken.
+# Tried with a real passkey in tests/browser; here only invalid ones are tried.
 ELSEWHERE = {"/my/keys/add", "/my/keys/remove", "/my/in/key", "/my/stopped/{grant}"}
 ANYBODY = {"/my", "/my/", "/my/in", "/my/start", "/my/card", "/my/check", "/my/about", "/my/today", "/my/leave"}
 
 
 @dataclass(slots=True)
 class Scene:
-    """Somebody at her pages, with one of everything that can be changed."""
+    """A visitor whose survivor has one of everything that can be changed."""
 
     house: House
     agency: Agency
@@ -86,21 +86,21 @@ class Scene:
         return text.format(**self.names)
 
     def do(self, path: str, fields: dict[str, str], **more: str) -> Seen:
-        """Send a form as a page of hers would, with the token that her pages hold."""
+        """Send a form as a page would, with the form token of the pages."""
         form = self.visitor.get("/my/never").form("/my/never")
         token = dict(form.fields)["form"]
         data = {"form": token, **{name: self.filled(value) for name, value in fields.items()}, **more}
         return self.visitor.post(self.filled(path), **data)
 
     def picture(self) -> Any:
-        """Everything that is kept about her."""
+        """Return everything that is kept about the survivor, and her epoch."""
         token = self.house.session(self.person, stepped_up=True)
         return self.house.my("GET", "/export", token).json(), self.house.epoch(self.person)
 
 
 @cache
 def pin_hash(secrets: Secrets) -> str:
-    """Slow on purpose, so done once."""
+    """Return the hash of the PIN, computed once because hashing is slow on purpose."""
     return secrets.pin_hash(PIN)
 
 
@@ -124,15 +124,15 @@ def scene(house: House, arrive: NewVisitor) -> Scene:
     return Scene(house, agency, person, {name: str(value) for name, value in names.items()}, visitor)
 
 
-def test_every_page_is_in_a_table_here() -> None:
+def test_every_page_is_listed_here() -> None:
     paths = {route.path for router in ROUTERS for route in router.routes if isinstance(route, APIRoute)}
-    listed = {*TAKES_AWAY, *WIDENS, *LOOKS, *ELSEWHERE, *ANYBODY, "/my/files/{name}"}
+    listed = {*TAKES_AWAY, *WIDENS, *READS, *ELSEWHERE, *ANYBODY, "/my/files/{name}"}
     given = {path.replace("{request_id}", "{request}") for path in paths if path.startswith("/my")}
     assert given == listed
 
 
-@pytest.mark.parametrize("path", LOOKS)
-def test_she_looks_with_a_session_and_nobody_without_one(scene: Scene, arrive: NewVisitor, path: str) -> None:
+@pytest.mark.parametrize("path", READS)
+def test_page_needs_a_session(scene: Scene, arrive: NewVisitor, path: str) -> None:
     assert scene.visitor.get(scene.filled(path)).status in {200, 204}
     stranger = arrive().get(scene.filled(path))
     assert stranger.response.url.path == "/my"
@@ -140,12 +140,13 @@ def test_she_looks_with_a_session_and_nobody_without_one(scene: Scene, arrive: N
 
 
 @pytest.mark.parametrize("path", TAKES_AWAY)
-def test_taking_away_needs_no_pin(scene: Scene, path: str) -> None:
+def test_restricting_form_needs_no_pin(scene: Scene, path: str) -> None:
     assert scene.do(path, TAKES_AWAY[path]).status == 200
 
 
 @pytest.mark.parametrize("path", WIDENS)
-def test_widening_asks_for_the_pin_and_does_it_then_with_all_that_was_filled_in(scene: Scene, path: str) -> None:
+def test_widening_form_asks_for_pin_and_keeps_its_fields(scene: Scene, path: str) -> None:
+    """Nothing changes without the PIN or with a wrong one; with it, the act is done with all that was filled in."""
     before = scene.picture()
     asked = scene.do(path, WIDENS[path])
     assert (asked.status, asked.response.request.method) == (403, "POST")
@@ -158,7 +159,7 @@ def test_widening_asks_for_the_pin_and_does_it_then_with_all_that_was_filled_in(
 
 
 @pytest.mark.parametrize("path", [*TAKES_AWAY, *WIDENS])
-def test_a_form_that_was_not_shown_to_her_browser_does_nothing(scene: Scene, arrive: NewVisitor, path: str) -> None:
+def test_form_not_shown_to_this_browser_returns_403(scene: Scene, arrive: NewVisitor, path: str) -> None:
     before = scene.picture()
     another = dict(arrive().get("/my").form("/my/in").fields)["form"]
     for form in ("", "0" * 64, another, "é"):
@@ -170,13 +171,13 @@ HALF = {"content-type": "multipart/form-data; boundary=b; charset=utf-7"}
 
 
 def parts(**fields: str) -> bytes:
-    """A form in parts, in an encoding that can write down what is no text."""
+    """Return a multipart form whose encoding (UTF-7) can express invalid text."""
     told = "".join(f'--b\r\ncontent-disposition: form-data; name="{name}"\r\n\r\n{fields[name]}\r\n' for name in fields)
     return f"{told}--b--\r\n".encode("ascii")
 
 
 @pytest.mark.parametrize("path", ["/my/in", "/my/card", "/my/check"])
-def test_a_form_that_is_no_text_is_answered_by_a_page_like_any_other(arrive: NewVisitor, path: str) -> None:
+def test_form_with_invalid_text_is_answered_by_a_page(arrive: NewVisitor, path: str) -> None:
     visitor = arrive()
     token = dict(visitor.get("/my/card").form("/my/card").fields)["form"]
     for form in (parts(form="+2AA-"), parts(form=token, words="+2AA-", code="+2AA-", l="+2AA-")):
@@ -184,7 +185,7 @@ def test_a_form_that_is_no_text_is_answered_by_a_page_like_any_other(arrive: New
         assert (answer.status_code // 100, answer.headers["content-type"]) == (4, "text/html; charset=utf-8")
 
 
-def test_what_is_no_text_waits_for_no_pin(scene: Scene) -> None:
+def test_invalid_text_is_refused_before_the_pin_is_asked(scene: Scene) -> None:
     before = scene.picture()
     token = dict(scene.visitor.get("/my/never").form("/my/never").fields)["form"]
     form = parts(form=token, channel="text", address="+2AA-")
@@ -193,7 +194,7 @@ def test_what_is_no_text_waits_for_no_pin(scene: Scene) -> None:
 
 
 @pytest.mark.parametrize("path", [*TAKES_AWAY, *WIDENS])
-def test_another_site_does_nothing_in_her_name(scene: Scene, path: str) -> None:
+def test_form_from_another_site_returns_403(scene: Scene, path: str) -> None:
     before = scene.picture()
     fields = {name: scene.filled(value) for name, value in {**TAKES_AWAY, **WIDENS}[path].items()}
     token = dict(scene.visitor.get("/my/never").form("/my/never").fields)["form"]
@@ -204,7 +205,8 @@ def test_another_site_does_nothing_in_her_name(scene: Scene, path: str) -> None:
         assert (answer.status_code, scene.picture()) == (403, before)
 
 
-def test_leaving_works_whatever_the_form_carries_and_only_from_here(scene: Scene) -> None:
+def test_leaving_accepts_any_form_token_from_this_site_only(scene: Scene) -> None:
+    """Leaving must not fail because a form is old; another site still cannot end the session."""
     token = scene.visitor.http.cookies["s"]
     refused = scene.visitor.http.post(scene.house.url + "/my/leave", headers={"origin": "https://elsewhere.example"})
     assert refused.status_code == 403
@@ -217,7 +219,8 @@ def test_leaving_works_whatever_the_form_carries_and_only_from_here(scene: Scene
     assert scene.house.my("GET", "/grants", token).status_code == 401
 
 
-def test_the_fifth_wrong_pin_leads_back_to_the_way_in(scene: Scene) -> None:
+def test_fifth_wrong_pin_ends_the_session(scene: Scene) -> None:
+    """The next page that needs a session leads to the sign-in page."""
     seen = scene.do("/my/link", {})
     for _ in range(4):
         seen = scene.visitor.send(seen, "/my/link", pin="000000")
@@ -242,8 +245,8 @@ ONCE = ["/my/yes", "/my/requests/{request}/no", "/my/never/{restriction}/lift", 
 
 
 @pytest.mark.parametrize("path", ONCE)
-def test_what_she_does_twice_by_a_double_tap_is_done_once_and_shown_as_done(scene: Scene, path: str) -> None:
-    """The answer that she gets to see is that to the second tap."""
+def test_double_tap_acts_once_and_shows_success(scene: Scene, path: str) -> None:
+    """The browser shows the answer to the second tap."""
     fields = {"request": "{request}", "category": "contact", "days": "7"} if path == "/my/yes" else {}
     first = scene.do(path, fields, pin=PIN)
     assert first.status == 200
@@ -256,7 +259,9 @@ def test_what_she_does_twice_by_a_double_tap_is_done_once_and_shown_as_done(scen
         assert "may see: how to reach you" in second.text.lower()
 
 
-def test_a_never_by_a_double_tap_is_one_never_and_told_once(scene: Scene) -> None:
+def test_double_tap_adds_one_restriction_and_one_entry(scene: Scene) -> None:
+    """The pages show one restriction and one sentence after each tap."""
+
     def nevers() -> tuple[int, int]:
         lifts = scene.visitor.get("/my/never").response.text.count("/lift")
         return lifts, scene.visitor.get("/my/past").text.count("You said never to something.")
@@ -267,7 +272,8 @@ def test_a_never_by_a_double_tap_is_one_never_and_told_once(scene: Scene) -> Non
         assert nevers() == (2, 2)
 
 
-def test_another_answer_than_she_gave_is_no_double_tap(scene: Scene) -> None:
+def test_accepting_a_declined_request_returns_404(scene: Scene) -> None:
+    """Another answer than the one she gave is not a double tap."""
     assert scene.do("/my/requests/{request}/no", {}).status == 200
     done = scene.picture()
     yes = {"request": "{request}", "category": "contact", "days": "7"}
@@ -275,7 +281,7 @@ def test_another_answer_than_she_gave_is_no_double_tap(scene: Scene) -> None:
     assert scene.picture() == done
 
 
-def test_a_key_that_her_browser_sends_twice_is_added_once_and_shown_as_added(scene: Scene) -> None:
+def test_passkey_sent_twice_is_added_once(scene: Scene) -> None:
     page = scene.do("/my/keys/new", {}, pin=PIN)
     [options] = [given["data-options"] for _, given in page.reader.marks if "data-options" in given]
     made = Phone(scene.house.url).make(options)
@@ -285,7 +291,7 @@ def test_a_key_that_her_browser_sends_twice_is_added_once_and_shown_as_added(sce
     assert scene.house.kinds(scene.person).count("passkey.added") == 1
 
 
-def test_nobody_adds_a_key_that_is_another_survivors(scene: Scene) -> None:
+def test_passkey_of_another_survivor_is_refused(scene: Scene) -> None:
     context, origin, other = scene.house.context, scene.house.url, scene.house.person()
     phone = Phone(origin)
     for subject in (other.subject, scene.person.subject):
@@ -305,14 +311,14 @@ NESTED = "[" * 19_000
 @pytest.mark.parametrize(
     "sent", [{}, {"key": "zz", "credential": "{"}, {"key": "ab", "credential": '{"id": "x"}'}, {"credential": NESTED}]
 )
-def test_what_is_no_key_adds_and_removes_nothing(scene: Scene, path: str, sent: dict[str, str]) -> None:
+def test_malformed_passkey_adds_and_removes_nothing(scene: Scene, path: str, sent: dict[str, str]) -> None:
     before = scene.picture()
     assert scene.do(path, {}, pin=PIN, **sent).status in {400, 404}
     assert scene.picture() == before
 
 
 @pytest.mark.parametrize("cose", [[], "", {}, 7, {1: 2, 3: -7}], ids=repr)
-def test_a_phone_that_makes_a_key_of_something_else_adds_none(scene: Scene, cose: object) -> None:
+def test_passkey_with_malformed_public_key_is_refused(scene: Scene, cose: object) -> None:
     context, url, her = scene.house.context, scene.house.url, scene.person.subject
     made = Phone(url).make(passkeys.options_to_add(context, url, "token", her), cose)
     with pytest.raises(Problem, match="400"):
@@ -320,7 +326,7 @@ def test_a_phone_that_makes_a_key_of_something_else_adds_none(scene: Scene, cose
     assert passkeys.keys_of(context, her) == []
 
 
-def test_a_key_that_is_shown_in_any_other_way_lets_nobody_in(scene: Scene) -> None:
+def test_sign_in_with_malformed_assertion_returns_401(scene: Scene) -> None:
     context, url, her = scene.house.context, scene.house.url, scene.person.subject
     phone = Phone(url)
     passkeys.add(context, url, "token", her, phone.make(passkeys.options_to_add(context, url, "token", her)))
@@ -329,12 +335,13 @@ def test_a_key_that_is_shown_in_any_other_way_lets_nobody_in(scene: Scene) -> No
 
 
 @pytest.mark.parametrize("sent", [{}, {"key": "!!", "credential": "{"}, {"key": "YWI", "credential": '{"id": "x"}'}])
-def test_what_is_no_key_lets_nobody_in(arrive: NewVisitor, sent: dict[str, str]) -> None:
+def test_sign_in_with_malformed_passkey_returns_401(arrive: NewVisitor, sent: dict[str, str]) -> None:
     visitor = arrive()
     assert visitor.send(visitor.get("/my"), "/my/in/key", **{"key": "", **sent}).status == 401
 
 
-def test_once_everything_is_deleted_no_page_of_hers_is_offered_any_more(scene: Scene) -> None:
+def test_page_after_erasure_has_no_menu(scene: Scene) -> None:
+    """None of her pages is offered any more; *Leave now* still is."""
     before = scene.visitor.get("/my/delete")
     assert "/my/past" in before.reader.links
     done = scene.do("/my/delete", {"sure": "yes"}, pin=PIN)

@@ -1,4 +1,4 @@
-"""Nothing is kept, framed, found or sent along; no title, address, icon, header or cookie tells what this is about."""
+"""Privacy of the pages: headers forbid caching, framing, indexing and referrers; nothing visible tells the subject."""
 
 import json
 import re
@@ -52,7 +52,7 @@ def checked(seen: Seen) -> None:
 
 
 @pytest.mark.parametrize("path", PATHS)
-def test_a_page_of_hers(house: House, arrive: NewVisitor, path: str) -> None:
+def test_page_with_session_has_private_headers(house: House, arrive: NewVisitor, path: str) -> None:
     visitor: Visitor = arrive(token=house.session(house.person()))
     seen = visitor.get(f"/my{path}")
     assert (seen.status, seen.response.url.path) == (200, f"/my{path}")
@@ -61,14 +61,14 @@ def test_a_page_of_hers(house: House, arrive: NewVisitor, path: str) -> None:
 
 @pytest.mark.parametrize("language", ["en", "fr"])
 @pytest.mark.parametrize("path", OPEN_PATHS)
-def test_a_page_for_anybody(arrive: NewVisitor, path: str, language: str) -> None:
+def test_page_without_session_has_private_headers(arrive: NewVisitor, path: str, language: str) -> None:
     seen = arrive(language).get(f"/my{path}")
     assert seen.status == 200
     checked(seen)
     assert ("html", {"lang": language, "dir": "ltr"}) in seen.reader.marks
 
 
-def test_what_went_wrong_is_a_page_too(house: House, arrive: NewVisitor) -> None:
+def test_error_page_has_private_headers(house: House, arrive: NewVisitor) -> None:
     visitor: Visitor = arrive("fr", house.session(house.person()))
     for path in ("/my/stop/00000000-0000-4000-8000-000000000000", "/my/stop/no-id", "/my/pause"):
         seen = visitor.post(path, form="too old")
@@ -77,7 +77,8 @@ def test_what_went_wrong_is_a_page_too(house: House, arrive: NewVisitor) -> None
     assert visitor.get("/my/yes/no-id").status == 400
 
 
-def test_files_are_kept_for_the_length_of_a_visit_and_there_are_no_others(arrive: NewVisitor) -> None:
+def test_static_files_are_cached_for_ten_minutes(arrive: NewVisitor) -> None:
+    """Ten minutes is the idle time of a session. No file is served but those that are listed."""
     visitor: Visitor = arrive()
     for name, kind in TYPES.items():
         answer = visitor.http.get(f"{visitor.base}/my/files/{name}")
@@ -91,7 +92,7 @@ def test_files_are_kept_for_the_length_of_a_visit_and_there_are_no_others(arrive
 
 @pytest.fixture(scope="module")
 def secure(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestClient]:
-    """The service as it is behind TLS, where *Leave now* leads to another site."""
+    """Yield a client of the service behind TLS, where *Leave now* leads to another site."""
     folder: Path = tmp_path_factory.mktemp("secure")
     settings = Settings(data=folder, public_url=SITE, leave_to="https://weather.example/today?c=on")
     signer = TokenSigner(settings.token_issuer, SystemClock())
@@ -102,12 +103,13 @@ def secure(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestClient]:
     made.close()
 
 
-def test_behind_tls_the_cookie_is_this_hosts_alone(secure: TestClient) -> None:
+def test_cookie_behind_tls_has_the_host_prefix(secure: TestClient) -> None:
     cookie = secure.get("/my").headers["set-cookie"]
     assert re.fullmatch(r"__Host-s=[\w-]{43}; HttpOnly; Path=/; SameSite=strict; Secure", cookie)
 
 
-def test_leaving_leads_where_the_operator_said_and_the_policy_lets_it(secure: TestClient) -> None:
+def test_leaving_redirects_to_the_configured_site(secure: TestClient) -> None:
+    """The content security policy allows that site as a form target."""
     left = secure.post("/my/leave", headers={"origin": "null", "sec-fetch-site": "same-origin"})
     assert (left.status_code, left.headers["location"]) == (303, "https://weather.example/today?c=on")
     assert '__Host-s=""' in left.headers["set-cookie"]
@@ -116,20 +118,20 @@ def test_leaving_leads_where_the_operator_said_and_the_policy_lets_it(secure: Te
     assert rules.endswith("; form-action 'self' https://weather.example")
 
 
-def test_a_place_on_this_hub_needs_no_exception() -> None:
+def test_policy_for_leaving_to_this_hub_has_no_exception() -> None:
     assert policy("/my/today").endswith("form-action 'self'")
 
 
 @pytest.mark.parametrize(
     "wrong", ["http://weather.example", "javascript:alert(1)", "https://a.example/; x", "//a.example", "x"]
 )
-def test_a_place_to_leave_to_is_a_plain_address(wrong: str) -> None:
+def test_setting_leave_to_malformed_address_is_refused(wrong: str) -> None:
     with pytest.raises(ValueError, match="must be https"):
         Settings(leave_to=wrong)
 
 
-def test_the_address_of_a_page_says_nothing_of_her(house: House, arrive: NewVisitor) -> None:
-    """No address holds anything but numbers of things; no form is sent by its address."""
+def test_page_addresses_hold_nothing_about_the_survivor(house: House, arrive: NewVisitor) -> None:
+    """Addresses hold only ids of things, and every form is a POST."""
     person = house.person()
     house.allow(person, house.agency())
     visitor: Visitor = arrive(token=house.session(person))

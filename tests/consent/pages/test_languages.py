@@ -1,4 +1,4 @@
-"""No sentence is missing in any language, none says less than the English one, and the frame is ready for more of them."""
+"""Languages of the survivor's pages: complete catalogues, times and days, reading ease, and readiness for more languages."""
 
 import re
 from datetime import UTC, datetime
@@ -23,28 +23,28 @@ TORONTO = ZoneInfo("America/Toronto")
 
 
 @pytest.mark.parametrize("language", OTHERS)
-def test_no_sentence_is_missing_and_none_is_left_over(language: str) -> None:
+def test_catalogue_has_exactly_the_sentences_of_the_pages(language: str) -> None:
     assert len(said(FOLDER)) > 250
     assert amiss(FOLDER, language) == set()
 
 
 @pytest.mark.parametrize("language", OTHERS)
-def test_a_sentence_names_the_same_things_in_each_language(language: str) -> None:
+def test_translations_keep_the_placeholders(language: str) -> None:
     assert unlike(FOLDER, language) == []
 
 
 @pytest.mark.parametrize("language", OTHERS)
-def test_what_is_read_is_what_translators_wrote(language: str) -> None:
+def test_pages_use_the_sentences_of_the_catalogue(language: str) -> None:
     assert catalogue(language).gettext("Leave now") == kept(FOLDER, language).get("Leave now").string != "Leave now"  # type: ignore[union-attr]
 
 
-def test_nothing_that_she_reads_stands_outside_the_catalogue() -> None:
-    """Between the marks of a template there are no words but through the catalogue."""
+def test_templates_have_no_text_outside_the_catalogue() -> None:
+    """Every text between the tags of a template comes through the catalogue."""
     outsiders = {path.name: found for path in (FOLDER / "templates").glob("*.html") if (found := outside(path))}
     assert outsiders == {}
 
 
-def test_a_language_that_is_written_from_right_to_left_only_needs_its_catalogue(
+def test_right_to_left_language_needs_only_its_catalogue(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(labels, "catalogue", lambda _language: catalogue("en"))
@@ -68,7 +68,7 @@ def test_a_language_that_is_written_from_right_to_left_only_needs_its_catalogue(
         ("en", "UTC", "November 23, 2026, 4:30 a.m., Coordinated Universal Time"),
     ],
 )
-def test_a_time_is_that_of_the_place_and_says_so(language: str, place: str, told: str) -> None:
+def test_time_is_shown_in_the_zone_and_names_it(language: str, place: str, told: str) -> None:
     instant = datetime(2026, 11, 23, 4, 30, tzinfo=UTC)
     filters = templates(language, ZoneInfo(place)).filters
     plain = str.maketrans("\u00a0\u202f", "  ")
@@ -76,7 +76,8 @@ def test_a_time_is_that_of_the_place_and_says_so(language: str, place: str, told
     assert told.startswith(filters["day"](instant)), "and a day is that place's day"
 
 
-def test_in_the_hour_that_comes_twice_a_time_says_which_of_the_two_it_is() -> None:
+def test_time_in_the_repeated_hour_is_unambiguous() -> None:
+    """When clocks go back, one hour comes twice; the name of the zone tells which of the two is meant."""
     moment = templates("en", TORONTO).filters["moment"]
     first, second = (moment(datetime(2026, 11, 1, hour, 30, tzinfo=UTC)) for hour in (5, 6))
     assert first.endswith("Eastern Daylight Saving Time")
@@ -94,13 +95,13 @@ def test_in_the_hour_that_comes_twice_a_time_says_which_of_the_two_it_is() -> No
         (";;,", "en"),
     ],
 )
-def test_her_browser_says_which_language_to_begin_in(accepted: str, language: str) -> None:
+def test_first_language_follows_accept_language(accepted: str, language: str) -> None:
     assert preferred(accepted) == language
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
-def test_every_text_is_easy_to_read(language: str) -> None:
-    """At most grade 6 in English; in French, the ease that goes with it. Long sentences one by one, all of them together."""
+def test_every_text_reads_at_grade_six(language: str) -> None:
+    """At most grade 6 in English and the matching ease in French, for all sentences together and for each long one."""
     sentences = [PLACE.sub("Aspen", catalogue(language).gettext(text)) for text in sorted(said(FOLDER))]
     member = {"en": "description", "fr": "x-description-fr"}[language]
     told = [str(code.extra[member]) for name in CHOICES for code in schemas.codes(name)]
@@ -118,7 +119,7 @@ def _too_hard(language: str, texts: list[str], slack: int = 0) -> bool:
     return french_ease(texts) < 80 - 10 * slack
 
 
-def test_the_measures_tell_hard_from_easy() -> None:
+def test_readability_measures_tell_hard_from_easy() -> None:
     hard = (
         "Notwithstanding applicable jurisdictional considerations, authorization presupposes informed acknowledgement."
     )
@@ -130,13 +131,13 @@ def test_the_measures_tell_hard_from_easy() -> None:
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
-def test_what_lets_her_in_has_a_name_that_nothing_she_may_share_has(language: str) -> None:
-    """ "Example Shelter may see Your words" would tell her that it can come in with them."""
+def test_passphrase_label_differs_from_every_category_label(language: str) -> None:
+    """ "Example Shelter may see Your words" would tell her that the agency can sign in with them."""
     way_in = catalogue(language).gettext("Your words")
     assert way_in not in {schemas.label("categories", code.code, language) for code in schemas.codes("categories")}
 
 
-def test_the_first_of_a_month_is_written_as_each_language_writes_it() -> None:
+def test_first_day_of_month_is_written_as_in_each_language() -> None:
     first, last = datetime(2026, 6, 1, 12, tzinfo=UTC), datetime(2026, 12, 31, 12, tzinfo=UTC)
     french, english = templates("fr", TORONTO).filters, templates("en", TORONTO).filters
     assert (french["day"](first), french["day"](last)) == ("1er juin 2026", "31 décembre 2026")
@@ -146,8 +147,8 @@ def test_the_first_of_a_month_is_written_as_each_language_writes_it() -> None:
 
 
 @pytest.mark.parametrize("language", OTHERS)
-def test_a_catalogue_still_says_whose_it_is_and_how_its_language_counts(language: str) -> None:
-    """`make catalogue` writes the file anew."""
+def test_catalogue_keeps_its_header_and_plural_forms(language: str) -> None:
+    """`make catalogue` rewrites the file and must keep both."""
     head = (FOLDER / "translations" / f"{language}.po").read_text("utf-8").partition("\n\n")[0]
     assert head.startswith("# ")
     assert f"Language: {language}" in head

@@ -1,4 +1,4 @@
-"""Whatever is written into her ledger, she reads it as a sentence."""
+"""Every kind of ledger entry has a sentence on the pages."""
 
 import ast
 from types import SimpleNamespace
@@ -14,21 +14,21 @@ WRITES = {"Entry", "record"}
 
 
 def written() -> set[str]:
-    """Every kind of entry that the code writes."""
+    """Return every kind of entry that the code writes."""
     found = set()
     for name in modules("services/consent"):
         for node in ast.walk(parsed(name)):
             if not (isinstance(node, ast.Call) and ast.unparse(node.func).rpartition(".")[2] in WRITES and node.args):
                 continue
-            if [ast.unparse(about) for about in node.args[1:2]] != ["None"]:  # otherwise it is about nobody
+            if [ast.unparse(about) for about in node.args[1:2]] != ["None"]:  # None: an entry about no survivor
                 found |= {item.value for item in ast.walk(node.args[0]) if isinstance(item, ast.Constant)}
-    # One is put together from the outcome.
+    # The kinds of an opening's outcome are put together in code.
     return {str(kind) for kind in found - {"opening."}} | {
         f"opening.{code}" for code in schemas.code_set("opening_outcomes")
     }
 
 
-def test_every_kind_has_its_sentence() -> None:
+def test_every_ledger_kind_has_a_sentence() -> None:
     kinds = written()
     assert {"registered", "opening.intended", "opening.refused", "letter.used"} <= kinds
     assert kinds - set(SENTENCES) - UNTOLD == set()
@@ -40,7 +40,7 @@ def entry(kind: str, **detail: object) -> SimpleNamespace:
 
 @pytest.mark.parametrize("language", LANGUAGES)
 @pytest.mark.parametrize("kind", [*SENTENCES, "something.new"])
-def test_a_sentence_can_be_told_of_every_entry_even_of_one_that_says_little(language: str, kind: str) -> None:
+def test_every_kind_has_a_sentence_with_sparse_detail(language: str, kind: str) -> None:
     full = entry(kind, categories=["summary"], reason="revoked", days=7, **{"for": "b-2"})
     for row in (full, entry(kind), entry(kind, categories=["no such code"], reason="no such code")):
         told = sentence(row, {"a-1": "Example Outreach", "b-2": "Example Shelter"}, language)
@@ -48,7 +48,7 @@ def test_a_sentence_can_be_told_of_every_entry_even_of_one_that_says_little(lang
         assert "%" not in told
 
 
-def test_a_sentence_names_who_and_what() -> None:
+def test_sentence_names_agency_and_categories() -> None:
     names = {"a-1": "Example Outreach", "b-2": "Example Shelter"}
     asked = sentence(entry("request.made", **{"for": "b-2"}), names, "en")
     assert asked == "Example Outreach asked if Example Shelter may see something of yours."
@@ -58,12 +58,13 @@ def test_a_sentence_names_who_and_what() -> None:
 
 
 @pytest.mark.parametrize(("language", "day"), [("en", "November 3, 2026"), ("fr", "3 novembre 2026")])
-def test_a_sentence_tells_a_day_in_her_language(language: str, day: str) -> None:
+def test_sentence_writes_a_day_in_her_language(language: str, day: str) -> None:
     told = sentence(entry("compelled.sealed", sealed_until="2026-11-03"), {}, language)
     assert day in str(told)
 
 
-def test_who_passed_on_her_spoken_no_is_named_in_case_she_never_said_it() -> None:
+def test_sentence_names_who_passed_on_spoken_revocation() -> None:
+    """She can then see who claimed it, in case she never said it."""
     names = {"a-1": "Example Outreach", "b-2": "Example Shelter"}
     ended = sentence(entry("grant.ended", reason="revoked", told_to="b-2"), names, "en")
     assert ended == "Example Outreach may no longer see what you shared. Example Shelter told us that you said so."
@@ -77,13 +78,13 @@ def test_who_passed_on_her_spoken_no_is_named_in_case_she_never_said_it() -> Non
     assert str(sentence(by_card, names, "en")).startswith("Somebody asked")
 
 
-def test_a_kind_without_a_sentence_is_told_all_the_same() -> None:
+def test_unknown_kind_has_a_general_sentence() -> None:
     assert "something.new" in str(sentence(entry("something.new"), {}, "en"))
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
 @pytest.mark.parametrize("kind", [*SENTENCES, "something.new"])
-def test_of_a_line_that_nobody_can_read_any_more_something_is_told(language: str, kind: str) -> None:
+def test_entry_with_lost_key_has_a_sentence(language: str, kind: str) -> None:
     told = unread(kind, language)
     assert told
     assert "%" not in told

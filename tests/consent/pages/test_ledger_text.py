@@ -1,4 +1,4 @@
-"""The lines of "Who looked" bear the numbers that they have in her copy, and the page says why some are missing."""
+"""The ledger page: entries have the numbers of the export, and entries with a lost key show only their kind."""
 
 import re
 
@@ -20,9 +20,10 @@ from tests.support.visitor import NewVisitor
         ("fr", r"Ligne (\d+)", "S’il manque un numéro, cette ligne ne parle pas de vous"),
     ],
 )
-def test_a_line_has_the_number_of_her_copy_and_the_page_says_why_some_are_missing(
+def test_ledger_page_numbers_entries_as_the_export_does(
     house: House, arrive: NewVisitor, language: str, line: str, told: str
 ) -> None:
+    """The page also explains why some numbers are missing: those entries are not about her."""
     agency = house.agency()
     person = house.person(agency, language)
     grant = house.allow(person, agency)
@@ -55,9 +56,10 @@ def test_a_line_has_the_number_of_her_copy_and_the_page_says_why_some_are_missin
         ("fr", ["Un organisme a reçu le texte demandé. On ne peut plus lire le reste de cette ligne."]),
     ],
 )
-def test_a_line_whose_key_was_lost_says_what_happened_and_nothing_that_is_not_so(
+def test_entry_with_lost_key_states_only_its_kind(
     house: House, arrive: NewVisitor, language: str, told: list[str]
 ) -> None:
+    """It says what happened, that the rest cannot be read, and nothing that is not true."""
     agency = house.agency()
     person = house.person(agency, language)
     grant = house.allow(person, agency)

@@ -1,4 +1,4 @@
-"""On her page of keys she types a new PIN twice, gives the one she has, and reads that it is done; neither is shown."""
+"""Replacing the PIN on the pages: it needs the old PIN, and no answer shows either."""
 
 import pytest
 
@@ -10,14 +10,14 @@ PIN, NEW = "271828", "161803"
 
 
 @pytest.mark.parametrize(
-    ("language", "which", "told", "line"),
+    ("language", "which", "told", "entry"),
     [
         ("en", "not the new one", "Your old PIN no longer works.", "You set a new PIN. The old one no longer works."),
         ("fr", "pas le nouveau", "Votre ancien NIP ne marche plus.", "Vous avez choisi un autre NIP."),
     ],
 )
-def test_she_types_a_new_pin_and_gives_the_one_she_has(
-    house: House, arrive: NewVisitor, language: str, which: str, told: str, line: str
+def test_setting_new_pin_asks_for_the_old_one(
+    house: House, arrive: NewVisitor, language: str, which: str, told: str, entry: str
 ) -> None:
     visitor = _at_home(house, arrive, language)
     asked = visitor.send(visitor.get("/my/keys"), "/my/pin", new=NEW, again=NEW)
@@ -27,20 +27,19 @@ def test_she_types_a_new_pin_and_gives_the_one_she_has(
     assert (done.status, told in done.text) == (200, True)
     assert done.response.headers["cache-control"] == "no-store"
     assert NEW not in done.response.text
-    assert line in visitor.get("/my/past").text, "after a broken line she finds out here"
-    assert visitor.send(visitor.get("/my/paper"), "/my/paper/card").status == 200, "this visit goes on with its PIN"
+    assert entry in visitor.get("/my/past").text, "if the answer is lost, she finds out here"
+    assert visitor.send(visitor.get("/my/paper"), "/my/paper/card").status == 200, "this session goes on with its PIN"
 
 
-def test_the_new_pin_is_no_answer_to_the_question_for_the_old_one(house: House, arrive: NewVisitor) -> None:
+def test_new_pin_in_place_of_the_old_one_returns_403(house: House, arrive: NewVisitor) -> None:
     visitor = _at_home(house, arrive)
     asked = visitor.send(visitor.get("/my/keys"), "/my/pin", new=NEW, again=NEW)
     assert visitor.send(asked, "/my/pin", pin=NEW).status == 403
     assert "You set a new PIN." not in visitor.get("/my/past").text
 
 
-def test_what_is_no_pin_or_not_typed_alike_changes_nothing_and_she_can_type_again(
-    house: House, arrive: NewVisitor
-) -> None:
+def test_malformed_or_mistyped_new_pin_changes_nothing(house: House, arrive: NewVisitor) -> None:
+    """The form says what is wrong and can be sent again."""
     visitor = _at_home(house, arrive)
     seen = visitor.send(visitor.send(visitor.get("/my/keys"), "/my/pin"), "/my/pin", pin=PIN)
     for new, again in ((NEW, "161804"), (NEW, ""), ("", NEW)):
@@ -54,7 +53,8 @@ def test_what_is_no_pin_or_not_typed_alike_changes_nothing_and_she_can_type_agai
     assert visitor.send(seen, "/my/pin", new=NEW, again=NEW).status == 200
 
 
-def test_sent_once_more_after_a_broken_line_it_is_the_same_pin_that_is_set(house: House, arrive: NewVisitor) -> None:
+def test_new_pin_sent_again_sets_the_same_pin(house: House, arrive: NewVisitor) -> None:
+    """The first answer may be lost; after the step-up time the old PIN is refused."""
     visitor = _at_home(house, arrive)
     asked = visitor.send(visitor.get("/my/keys"), "/my/pin", new=NEW, again=NEW)
     assert [visitor.send(asked, "/my/pin", pin=PIN).status for _ in range(2)] == [200, 200]
@@ -63,7 +63,7 @@ def test_sent_once_more_after_a_broken_line_it_is_the_same_pin_that_is_set(house
     assert visitor.send(visitor.get("/my/keys"), "/my/pin", new=PIN, again=PIN, pin=NEW).status == 200
 
 
-def test_pressed_twice_at_once_she_is_told_that_her_pin_has_changed(
+def test_setting_pin_twice_at_once_returns_409(
     house: House, arrive: NewVisitor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     visitor = _at_home(house, arrive)
@@ -79,6 +79,6 @@ def test_pressed_twice_at_once_she_is_told_that_her_pin_has_changed(
 
 
 def _at_home(house: House, arrive: NewVisitor, language: str = "en") -> Visitor:
-    """Somebody who has just come in for the first time."""
+    """Return a visitor who has just claimed her account."""
     before = sessions.claim(house.context, house.person(language=language).claim_code, PIN)
     return arrive(language, before.session)

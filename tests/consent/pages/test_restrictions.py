@@ -1,4 +1,4 @@
-"""Where she has said never, her own pages do not say that they may see it without saying so."""
+"""Pages name the restrictions that stop a grant; receipts, which she may show to others, do not."""
 
 import pytest
 
@@ -16,7 +16,7 @@ RULES = [
 
 
 @pytest.mark.parametrize("rule", RULES)
-def test_a_never_is_told_beside_each_yes_that_it_stops(house: House, arrive: NewVisitor, rule: Rule) -> None:
+def test_restriction_is_named_beside_each_grant_it_stops(house: House, arrive: NewVisitor, rule: Rule) -> None:
     agency, person = house.agency(), house.person()
     house.allow(person, agency, "health", "summary")
     house.allow(person, agency, "summary")
@@ -36,7 +36,7 @@ def test_a_never_is_told_beside_each_yes_that_it_stops(house: House, arrive: New
     assert told() == (0, 0)
 
 
-def test_a_receipt_which_she_may_show_tells_of_no_never(house: House, arrive: NewVisitor) -> None:
+def test_receipt_mentions_no_restriction(house: House, arrive: NewVisitor) -> None:
     agency, person = house.agency(), house.person(language="fr")
     name = house.allow(person, agency, "summary", "health")
     grants.restrict(house.context, person.subject, Rule(agency=agency.id))

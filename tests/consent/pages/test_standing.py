@@ -1,4 +1,4 @@
-"""She sees where things stand: what waits for a second look, and what each agency did after she had taken something back."""
+"""Pages about what waits for a second look, what agencies did about notices, and what a law compelled."""
 
 from datetime import timedelta
 from typing import Any
@@ -27,14 +27,14 @@ def recipient(house: House) -> Agency:
 
 
 def young(house: House, agency: Agency, band: str = "under_16") -> UUID:
-    """Somebody for whom a yes needs a second look, as an agency has registered her."""
+    """Register a survivor whose grants need a second look; return her id."""
     made = sessions.register(house.context, agency.id, "en", band)
     with house.context.database.reading() as connection:
         return subjects.linked(connection, [(agency.id, made.ppid)])[agency.id, made.ppid]
 
 
 def at_her_pages(house: House, arrive: NewVisitor, subject: UUID) -> Visitor:
-    """A window with a session in which the PIN was just given."""
+    """Return a visitor with a session in which the PIN was just given."""
     token = "a-session-of-hers"
     digest = house.context.secrets.session_digest(f"{token}{subject}")
     with house.context.database.transaction() as connection:
@@ -45,26 +45,24 @@ def at_her_pages(house: House, arrive: NewVisitor, subject: UUID) -> Visitor:
     return visitor
 
 
-def say_yes(visitor: Visitor, recipient: Agency, looker: Agency) -> Any:
-    """She chooses, is asked who looks at it with her first, says who, reads it back, and says yes."""
+def say_yes(visitor: Visitor, recipient: Agency, reviewer: Agency) -> Any:
+    """Fill in a grant, choose the agency for the second look, read it back and confirm; return the last answer."""
     asked = visitor.send(visitor.get("/my/yes"), "/my/yes/check", agency=recipient.id, **YES)
     assert (asked.status, "Please choose who looks at it with you first." in asked.text) == (400, True)
-    read_back = visitor.send(asked, "/my/yes/check", look=looker.id)
-    assert f"Nothing is shared yet. Sample {looker.id} looks at it with you first." in read_back.text
+    read_back = visitor.send(asked, "/my/yes/check", look=reviewer.id)
+    assert f"Nothing is shared yet. Sample {reviewer.id} looks at it with you first." in read_back.text
     return visitor.send(read_back, "/my/yes")
 
 
 def waiting_yes(house: House, arrive: NewVisitor, recipient: Agency) -> tuple[Agency, UUID, Visitor, Any]:
-    """Who has to look at it first, she, her pages, and what they show of the yes that she has just given."""
+    """Give a grant that waits; return the agency that must look, the survivor, her visitor, and the answer."""
     agency = house.agency("ngo")
     subject = young(house, agency)
     visitor = at_her_pages(house, arrive, subject)
     return agency, subject, visitor, say_yes(visitor, recipient, agency)
 
 
-def test_a_yes_that_waits_says_so_and_is_none_until_somebody_has_looked(
-    house: House, arrive: NewVisitor, recipient: Agency
-) -> None:
+def test_grant_waits_until_second_look_agrees(house: House, arrive: NewVisitor, recipient: Agency) -> None:
     agency, _subject, visitor, waits = waiting_yes(house, arrive, recipient)
     assert (waits.status, "Nothing is shared yet." in waits.text) == (200, True)
     assert "What waits for a second look" in visitor.get("/my").text
@@ -76,7 +74,7 @@ def test_a_yes_that_waits_says_so_and_is_none_until_somebody_has_looked(
     assert "What waits for a second look" not in visitor.get("/my").text
 
 
-def test_what_waits_can_be_taken_back(house: House, arrive: NewVisitor, recipient: Agency) -> None:
+def test_waiting_grant_can_be_withdrawn(house: House, arrive: NewVisitor, recipient: Agency) -> None:
     agency = house.agency("ngo")
     visitor = at_her_pages(house, arrive, young(house, agency))
     waits = say_yes(visitor, recipient, agency)
@@ -85,7 +83,7 @@ def test_what_waits_can_be_taken_back(house: House, arrive: NewVisitor, recipien
     assert second_looks.second_looks_for(house.context, agency.id) == []
 
 
-def test_where_nobody_can_look_she_is_told_why(house: House, arrive: NewVisitor, recipient: Agency) -> None:
+def test_second_look_without_any_agency_is_explained(house: House, arrive: NewVisitor, recipient: Agency) -> None:
     visitor = at_her_pages(house, arrive, young(house, recipient))
     refused = visitor.send(visitor.get("/my/yes"), "/my/yes/check", agency=recipient.id, **YES)
     assert refused.status == 400
@@ -93,9 +91,8 @@ def test_where_nobody_can_look_she_is_told_why(house: House, arrive: NewVisitor,
     assert "Nobody who knows you can do that for this yet." in refused.text
 
 
-def test_she_chooses_among_those_who_know_her_and_may_look_and_nobody_is_chosen_for_her(
-    house: House, arrive: NewVisitor, recipient: Agency
-) -> None:
+def test_second_look_offers_fitting_agencies_none_chosen(house: House, arrive: NewVisitor, recipient: Agency) -> None:
+    """Only agencies that know her and may take the second look are offered, and none is preselected."""
     advocate, other, landlord, stranger = (house.agency(sector) for sector in ("ngo", "indigenous", "housing", "ngo"))
     subject = young(house, advocate)
     for agency in (other, landlord, recipient):
@@ -117,7 +114,7 @@ def test_she_chooses_among_those_who_know_her_and_may_look_and_nobody_is_chosen_
     assert second_looks.second_looks_for(house.context, advocate.id) == []
 
 
-def test_a_request_that_needs_a_second_look_asks_who_looks_as_well(
+def test_request_that_needs_second_look_asks_for_the_agency(
     house: House, arrive: NewVisitor, recipient: Agency
 ) -> None:
     advocate = house.agency("ngo")
@@ -133,18 +130,14 @@ def test_a_request_that_needs_a_second_look_asks_who_looks_as_well(
     assert "Nothing waits." in visitor.get("/my").text
 
 
-def test_where_no_second_look_is_needed_nobody_asks_for_one(
-    house: House, arrive: NewVisitor, recipient: Agency
-) -> None:
+def test_adult_is_not_asked_for_a_second_look(house: House, arrive: NewVisitor, recipient: Agency) -> None:
     visitor = at_her_pages(house, arrive, young(house, house.agency("ngo"), "age_18_24"))
     read_back = visitor.send(visitor.get("/my/yes"), "/my/yes/check", agency=recipient.id, **YES)
     assert read_back.status == 200
     assert "looks at it with you" not in read_back.text
 
 
-def test_she_reads_what_each_agency_did_after_she_took_something_back(
-    house: House, arrive: NewVisitor, recipient: Agency
-) -> None:
+def test_past_page_shows_progress_of_each_notice(house: House, arrive: NewVisitor, recipient: Agency) -> None:
     person = house.person()
     grant = house.allow(person, recipient)
     assert house.open(recipient, house.envelope(grant)).status_code == 200
@@ -168,7 +161,9 @@ def test_she_reads_what_each_agency_did_after_she_took_something_back(
     assert f"Sample {recipient.id} says what it did with what it had: Deleted." in seen
 
 
-def test_words_of_her_own_come_after_the_second_look(house: House, arrive: NewVisitor, recipient: Agency) -> None:
+def test_note_with_grant_that_needs_second_look_returns_400(
+    house: House, arrive: NewVisitor, recipient: Agency
+) -> None:
     agency = house.agency("ngo")
     visitor = at_her_pages(house, arrive, young(house, agency))
     wish = {"agency": recipient.id, "purpose": "referral", "days": "7", "words": "Some words of mine."}
@@ -181,15 +176,16 @@ def test_words_of_her_own_come_after_the_second_look(house: House, arrive: NewVi
 
 
 @pytest.mark.parametrize("language", ["en", "fr"])
-def test_her_copy_tells_in_sentences_what_waits_what_agencies_were_told_what_a_law_compelled_and_her_age_group(
+def test_export_page_explains_each_record_in_sentences(
     house: House, arrive: NewVisitor, recipient: Agency, language: str
 ) -> None:
+    """Waiting grants, notices to agencies, compelled disclosures and her age group."""
     advocate = house.agency("ngo")
     subject = young(house, advocate, "age_16_17")
-    rights_of_it = {
+    expected = {
         "en": ("16 or 17", "has not yet come for the notice", "Order of a court", "is closed until June 29, 2026")
     }
-    rights_of_it["fr"] = ("16 ou 17 ans", "n’a pas encore pris l’avis", "Ordonnance d’un tribunal", "29 juin 2026")
+    expected["fr"] = ("16 ou 17 ans", "n’a pas encore pris l’avis", "Ordonnance d’un tribunal", "29 juin 2026")
     with house.context.database.transaction() as connection:
         ppid = subjects.links_of(connection, subject)[advocate.id]
         subjects.change_subject(connection, subject, language=language)
@@ -205,12 +201,12 @@ def test_her_copy_tells_in_sentences_what_waits_what_agencies_were_told_what_a_l
     visitor = at_her_pages(house, arrive, subject)
     seen = visitor.send(visitor.get("/my/mine"), "/my/read")
     text = seen.text.translate(str.maketrans("\u00a0\u202f", "  "))
-    assert [told for told in rights_of_it[language] if told not in text] == []
+    assert [told for told in expected[language] if told not in text] == []
     assert f"Sample {advocate.id}" in text
     assert str(ended) in text, "and the whole of it as it is stored"
 
 
-def test_her_age_group_is_shown_and_can_be_put_right_by_whoever_may_look(house: House, arrive: NewVisitor) -> None:
+def test_age_group_is_shown_and_agency_can_correct_it(house: House, arrive: NewVisitor) -> None:
     advocate = house.agency("ngo")
     subject = young(house, advocate)
     visitor = at_her_pages(house, arrive, subject)
@@ -223,10 +219,8 @@ def test_her_age_group_is_shown_and_can_be_put_right_by_whoever_may_look(house: 
     assert "Your age group here" not in arrive(token=house.session(house.person())).get("/my/mine").text
 
 
-def test_she_reads_which_agency_said_that_she_wants_everything_to_stop(
-    house: House, arrive: NewVisitor, recipient: Agency
-) -> None:
-    """Somebody there may know her, and say it against her will."""
+def test_ledger_page_names_who_passed_on_revocation(house: House, arrive: NewVisitor, recipient: Agency) -> None:
+    """A worker may know her and pass on a revocation that she never gave."""
     teller = house.agency("ngo")
     person = house.person(teller)
     house.allow(person, recipient)
@@ -239,9 +233,7 @@ def test_she_reads_which_agency_said_that_she_wants_everything_to_stop(
     assert f"Sample {teller.id} told us that you want everything to stop." in text
 
 
-def test_what_waits_taken_back_twice_by_a_double_tap_is_shown_as_taken_back(
-    house: House, arrive: NewVisitor, recipient: Agency
-) -> None:
+def test_double_tap_withdraws_waiting_grant_once(house: House, arrive: NewVisitor, recipient: Agency) -> None:
     _agency, subject, visitor, waits = waiting_yes(house, arrive, recipient)
     [action] = [form.action for form in waits.reader.forms if form.action.startswith("/my/stop/")]
     for _ in range(2):
@@ -250,9 +242,8 @@ def test_what_waits_taken_back_twice_by_a_double_tap_is_shown_as_taken_back(
     assert pending.waits_of(house.context, subject) == []
 
 
-def test_what_an_agency_that_is_suspended_would_get_asks_her_for_nothing_that_she_cannot_choose(
-    house: House, arrive: NewVisitor, recipient: Agency
-) -> None:
+def test_request_for_suspended_agency_asks_for_no_choice(house: House, arrive: NewVisitor, recipient: Agency) -> None:
+    """The form must not ask for a choice that she cannot make."""
     agency = house.agency("ngo")
     person = house.person(agency)
     asked = linked_acts.ask(house.context, agency.id, person.ppid, Wish(recipient.id, "referral", ["contact"]))

@@ -1,4 +1,4 @@
-"""A browser that asks for what is no page of hers reads so on a page, which says nothing of her; programs read JSON."""
+"""Unknown addresses and failed acts: browsers get a page that says nothing about the survivor, programs get JSON."""
 
 import httpx2
 import pytest
@@ -22,9 +22,7 @@ def ask(house: House, path: str, method: str = "GET", **headers: str) -> httpx2.
     ("language", "told"), [("en", "There is nothing here. It may be gone already."), ("fr-CA", "Il n’y a rien ici.")]
 )
 @pytest.mark.parametrize("path", MISTYPED)
-def test_a_mistyped_address_is_answered_by_a_page_in_the_browsers_language(
-    house: House, path: str, language: str, told: str
-) -> None:
+def test_unknown_address_is_answered_in_browser_language(house: House, path: str, language: str, told: str) -> None:
     answer = ask(house, path, **{"accept-language": language})
     assert (answer.status_code, answer.headers["content-type"]) == (404, "text/html; charset=utf-8")
     assert told in answer.text
@@ -35,13 +33,14 @@ def test_a_mistyped_address_is_answered_by_a_page_in_the_browsers_language(
 
 
 @pytest.mark.parametrize("path", MISTYPED)
-def test_it_looks_the_same_with_a_session_of_hers_with_a_false_one_and_without(house: House, path: str) -> None:
+def test_unknown_address_page_is_same_with_any_session(house: House, path: str) -> None:
     hers = house.session(house.person(language="fr"))
     answers = [ask(house, path, **given) for given in ({}, {"cookie": f"s={hers}"}, {"cookie": "s=none"})]
     assert len({(answer.status_code, answer.content, *sorted(answer.headers)) for answer in answers}) == 1
 
 
-def test_an_act_that_is_opened_like_a_page_is_none_and_says_how_it_is_done(house: House, arrive: NewVisitor) -> None:
+def test_getting_a_post_address_returns_405_with_allow(house: House, arrive: NewVisitor) -> None:
+    """A client that did not ask for a page gets problem JSON."""
     answer = ask(house, "/my/pause")
     assert (answer.status_code, answer.headers["allow"]) == (405, "POST")
     assert "There is nothing here." in answer.text
@@ -60,14 +59,14 @@ def test_an_act_that_is_opened_like_a_page_is_none_and_says_how_it_is_done(house
         ("GET", "/consent/v1/openings", 405),
     ],
 )
-def test_what_programs_ask_is_answered_in_json_whoever_asks(house: House, method: str, path: str, status: int) -> None:
+def test_api_errors_are_json_for_browsers_too(house: House, method: str, path: str, status: int) -> None:
     answer = ask(house, path, method)
     assert (answer.status_code, answer.headers["content-type"]) == (status, PROBLEM)
     assert answer.json()["status"] == status
 
 
-def test_where_an_answer_was_lost_she_is_not_told_that_nothing_was_changed(house: House, arrive: NewVisitor) -> None:
-    """The database kept her yes, and the line broke before it could say so: she would think that nothing is shared."""
+def test_lost_commit_answer_does_not_claim_no_change(house: House, arrive: NewVisitor) -> None:
+    """The database commits, but its answer is lost. Told that nothing changed, she would think that nothing is shared."""
     person = house.person()
     visitor = arrive(token=house.session(person, stepped_up=True))
     page = visitor.get("/my/counted")

@@ -1,4 +1,4 @@
-"""Codes that a newer hub wrote close none of her pages: she reads what there is, and takes it back."""
+"""Codes that a newer hub wrote do not break the pages: grants with them can be read and revoked."""
 
 import pytest
 from sqlalchemy import update
@@ -16,7 +16,7 @@ NEWER = "what-a-newer-hub-wrote"
     ("language", "unknown", "nothing"),
     [("en", "something that has no name here", "nothing"), ("fr", "quelque chose qui n’a pas de nom ici", "rien")],
 )
-def test_what_has_no_name_here_can_be_read_and_taken_back(
+def test_grants_with_unknown_codes_can_be_read_and_revoked(
     house: House, arrive: NewVisitor, language: str, unknown: str, nothing: str
 ) -> None:
     agency, person = house.agency(), house.person(language=language)

@@ -1,4 +1,4 @@
-"""On her page of keys she asks for new words, gives her PIN and reads them this one time, in her language."""
+"""Replacing the passphrase on the pages: it needs the PIN, and the new passphrase is shown one time."""
 
 import pytest
 
@@ -13,7 +13,7 @@ PIN = "271828"
     ("language", "told"),
     [("en", "Your old words no longer work."), ("fr", "Vos anciens mots ne marchent plus.")],
 )
-def test_she_asks_for_new_words_gives_her_pin_and_reads_them_once(
+def test_new_passphrase_asks_for_pin_and_is_shown_once(
     house: House, arrive: NewVisitor, language: str, told: str
 ) -> None:
     visitor, before = _at_home(house, arrive, language)
@@ -23,14 +23,14 @@ def test_she_asks_for_new_words_gives_her_pin_and_reads_them_once(
 
     assert (made.status, told in made.text) == (200, True)
     assert made.response.headers["cache-control"] == "no-store"
-    [words] = [text for text in made.reader.words if house.context.secrets.could_be_passphrase(text)]
-    sessions.come_in(house.context, words)
-    assert words != before.passphrase
-    assert words not in f"{made.response.url} {made.response.headers}"
-    assert visitor.get("/my/past").response.url.path == "/my/past", "this visit goes on"
+    [passphrase] = [text for text in made.reader.texts if house.context.secrets.could_be_passphrase(text)]
+    sessions.come_in(house.context, passphrase)
+    assert passphrase != before.passphrase
+    assert passphrase not in f"{made.response.url} {made.response.headers}"
+    assert visitor.get("/my/past").response.url.path == "/my/past", "this session goes on"
 
 
-def test_pressed_twice_at_once_she_is_told_that_her_words_have_changed(
+def test_replacing_passphrase_twice_at_once_returns_409(
     house: House, arrive: NewVisitor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     visitor, before = _at_home(house, arrive, "en")
@@ -43,12 +43,12 @@ def test_pressed_twice_at_once_she_is_told_that_her_words_have_changed(
     assert (seen.status, "Your words were just changed." in seen.text) == (409, True)
     assert "Nothing was changed." not in seen.text
     again = visitor.send(visitor.get("/my/keys"), "/my/words")
-    [words] = [text for text in again.reader.words if house.context.secrets.could_be_passphrase(text)]
-    sessions.come_in(house.context, words)
+    [passphrase] = [text for text in again.reader.texts if house.context.secrets.could_be_passphrase(text)]
+    sessions.come_in(house.context, passphrase)
 
 
 def _at_home(house: House, arrive: NewVisitor, language: str) -> tuple[Visitor, sessions.Claimed]:
-    """Somebody who has just come in for the first time."""
+    """Return a visitor who has just claimed her account, and what the claim returned."""
     person = house.person(language=language)
     before = sessions.claim(house.context, person.claim_code, PIN)
     return arrive(language, before.session), before

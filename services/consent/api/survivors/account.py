@@ -1,0 +1,71 @@
+"""Routes for a survivor's account as JSON: new credentials, link codes, statistics, erasure."""
+
+from fastapi import APIRouter, Request, Response
+from pydantic import BaseModel
+
+from services.common.http.request_models import Body
+from services.consent.api.dependencies import ContextDep, SessionDep, SteppedUpDep, SurvivorAuthDep
+from services.consent.api.survivors.row_models import IsoTime
+from services.consent.api.survivors.sessions import Pin
+from services.consent.handlers.rights import rights
+
+routes = APIRouter(prefix="/my/v1", tags=["survivors"])
+
+
+class Switch(Body):
+    """On or off."""
+
+    on: bool
+
+
+class NewPassphrase(BaseModel):
+    """The new passphrase, shown this one time."""
+
+    passphrase: str
+
+
+class NewLinkCode(BaseModel):
+    """A code to tell one agency, so that it may refer for you."""
+
+    link_code: str
+    expires_at: IsoTime
+
+
+@routes.post("/words", status_code=201)
+def make_passphrase(auth: SurvivorAuthDep, session: SteppedUpDep) -> NewPassphrase:
+    """Make a new passphrase, shown this one time. The old one stops working, and every session but this one ends.
+
+    If this answer is lost, make another one in this session.
+    """
+    return NewPassphrase(passphrase=auth.new_passphrase(session))
+
+
+@routes.post("/pin", status_code=204)
+def set_pin(auth: SurvivorAuthDep, session: SteppedUpDep, body: Pin) -> None:
+    """Set a new PIN. The old one stops working, and in every other session it has to be given again.
+
+    If this answer is lost, your ledger says whether it was set.
+    """
+    auth.new_pin(session, body.pin)
+
+
+@routes.post("/link-codes", status_code=201)
+def link_code(context: ContextDep, session: SteppedUpDep) -> NewLinkCode:
+    """Make a code to tell one agency, so that it may refer for you. Good once, for an hour."""
+    made = rights.make_link_code(context, session.subject)
+    return NewLinkCode(link_code=made.code, expires_at=made.expires_at.isoformat())
+
+
+@routes.put("/statistics", status_code=204)
+def statistics(context: ContextDep, auth: SurvivorAuthDep, request: Request, session: SessionDep, body: Switch) -> None:
+    """Be counted in the reports, or not. Only a yes needs the PIN."""
+    if body.on:
+        session = auth.stepped_up(request)
+    rights.set_statistics(context, session.subject, on=body.on)
+
+
+@routes.delete("", status_code=204)
+def erase(context: ContextDep, auth: SurvivorAuthDep, session: SteppedUpDep, response: Response) -> None:
+    """Erase everything. This cannot be undone."""
+    rights.erase(context, session.subject)
+    auth.show_out(response)
