@@ -8,11 +8,11 @@ from services.common.database.engine import Database
 from services.common.messaging.outbox import Outbox
 from services.consent.credentials import Secrets
 from services.consent.domain import Policy
-from services.consent.duty_rules import DutyRules
 from services.consent.key_encryption import KeyEncryptionKeys
 from services.consent.ledger.signing import LedgerKey
 from services.consent.locks import SubjectLocks
 from services.consent.notice_delivery import Pusher
+from services.consent.policy import DutyRules
 from services.consent.store.recipients import Recipients
 
 

@@ -20,7 +20,6 @@ from services.consent.api import ledger as ledger_routes
 from services.consent.api.dependencies import SurvivorAuth
 from services.consent.context import Context
 from services.consent.credentials import Secrets
-from services.consent.duty_rules import duty_rules
 from services.consent.handlers.accounts.sessions import forget_stale
 from services.consent.handlers.agencies.compelled import unseal_due
 from services.consent.handlers.grants.grants import end_lapsed
@@ -32,7 +31,7 @@ from services.consent.ledger import entries as ledger
 from services.consent.ledger.signing import LedgerKey
 from services.consent.locks import SubjectLocks, subject_locks
 from services.consent.notice_delivery import Pusher
-from services.consent.policy import policy
+from services.consent.policy import duty_rules, policy
 from services.consent.store.recipients import Recipients
 
 NAME = "consent"

@@ -110,5 +110,8 @@ def test_what_is_installed_runs_without_the_checkout(installed: Path, tmp_path: 
 
     assert run("import services; print(services.__file__)").startswith(str(installed))
     run("from services.cli import main; main(['migrate'])")
-    assert run("from services.consent.policy import notice, policy; policy(); print(notice('fr').version)") == "1"
+    assert (
+        run("from services.consent.policy import policy, privacy_notice; policy(); print(privacy_notice('fr').version)")
+        == "1"
+    )
     assert run("from services import openapi; print(sorted(openapi.texts()))").startswith("['consent'")

@@ -26,7 +26,7 @@ from services.consent.pages.grant_form import (
     until,
 )
 from services.consent.pages.page_context import HOME, Her, HerHand, HerPin, PageRoute, Visit, unless_done
-from services.consent.policy import notice
+from services.consent.policy import privacy_notice
 
 routes = APIRouter(prefix=HOME, include_in_schema=False, route_class=PageRoute)
 
@@ -78,7 +78,7 @@ def receipt(visit: Her, grant: UUID) -> Response:
     row = _grant(visit, grant)
     if row is None:
         return _waits(visit, grant)
-    shown = notice(row.language, row.notice_version)
+    shown = privacy_notice(row.language, row.notice_version)
     hers = notes.show(visit.context, visit.subject, grant)
     return visit.show(
         "receipt.html", grant=row, name=_name(visit, row.agency), notice=shown.text.splitlines(), words=hers
@@ -133,7 +133,7 @@ def link(visit: HerPin) -> Response:
 
 
 def _choose(visit: Visit, wish: WishForm, wrong: list[str]) -> Response:
-    choices, facts = _choices(visit, wish), notice(visit.language).text.splitlines()
+    choices, facts = _choices(visit, wish), privacy_notice(visit.language).text.splitlines()
     shown = {"wish": wish, "wrong": wrong, "choices": choices, "facts": facts, "days": DAYS}
     shown |= {
         "lookers": _lookers(visit, choices, wish),

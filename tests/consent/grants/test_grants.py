@@ -15,7 +15,7 @@ from services.consent.handlers.grants import grants
 from services.consent.handlers.grants.grants import Answer, Rule, Wish
 from services.consent.handlers.rights import rights
 from services.consent.models import consent_request, grant, grant_key, plumbing, restriction, subject
-from services.consent.policy import notice
+from services.consent.policy import privacy_notice
 from services.consent.store import permissions
 from tests.support.clocks import NOON
 from tests.support.consent import Agency, House, Person, change_standing
@@ -29,11 +29,15 @@ def test_a_grant_keeps_what_she_said_yes_to_and_the_notice_she_saw(house: House)
     row = grant_row(house, name)
     assert (row.agency, row.purpose, row.categories) == (agency.id, "referral", ["housing", "summary"])
     assert (row.valid_from, row.valid_until) == (NOON, NOON + timedelta(days=10))
-    assert (row.notice_version, row.language, row.notice_sha256) == ("1", "fr", notice("fr").sha256)
-    assert notice("fr").sha256 != notice("en").sha256
+    assert (row.notice_version, row.language, row.notice_sha256) == ("1", "fr", privacy_notice("fr").sha256)
+    assert privacy_notice("fr").sha256 != privacy_notice("en").sha256
     assert row.epoch == house.epoch(person) == 1
     told = house.ledger(person)[-1]
-    assert (told.kind, told.agency, told.detail["notice_sha256"]) == ("grant.given", agency.id, notice("fr").sha256)
+    assert (told.kind, told.agency, told.detail["notice_sha256"]) == (
+        "grant.given",
+        agency.id,
+        privacy_notice("fr").sha256,
+    )
 
 
 def test_a_grant_lasts_thirty_days_unless_she_says_otherwise_and_ninety_at_most(house: House) -> None:

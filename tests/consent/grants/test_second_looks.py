@@ -9,7 +9,6 @@ import pytest
 
 import schemas
 from services.common.errors import Problem
-from services.consent.duty_rules import duty_rules
 from services.consent.handlers.accounts import sessions
 from services.consent.handlers.agencies import linked_acts
 from services.consent.handlers.grants import grants, pending, second_looks
@@ -17,6 +16,7 @@ from services.consent.handlers.grants.grants import Rule, Wish
 from services.consent.handlers.rights import rights
 from services.consent.models import grant
 from services.consent.models_paperwork import waiting_grant
+from services.consent.policy import duty_rules
 from services.consent.store import subjects
 from tests.support.consent import Agency, House, Person
 from tests.support.receiver import catch_up

@@ -13,7 +13,7 @@ from services.cli import main
 from services.consent.handlers.grants import grants
 from services.consent.handlers.ledger import publish
 from services.consent.handlers.rights import rights
-from services.consent.policy import notice
+from services.consent.policy import privacy_notice
 from tests.support.consent import House
 
 
@@ -38,7 +38,7 @@ def test_a_grant_has_a_receipt_with_every_section_of_the_record(house: House) ->
     assert facts["schema_version"] == "ISO/IEC TS 27560:2023"
     assert facts["record_id"] == facts["pii_principal_id"] == f"urn:uuid:{name}"
     processing = facts["pii_processing"]
-    shown = notice("fr")
+    shown = privacy_notice("fr")
     assert processing["privacy_notice"] == {"version": shown.version, "sha256": shown.sha256}
     assert processing["language"] == "fr"
     assert [purpose["purpose"] for purpose in processing["purposes"]] == ["referral"]

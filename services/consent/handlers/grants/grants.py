@@ -14,7 +14,7 @@ from services.consent.context import Context
 from services.consent.handlers.grants import notes, pending
 from services.consent.handlers.grants.changes import Change, changing
 from services.consent.key_encryption import new_grant_key
-from services.consent.policy import notice
+from services.consent.policy import privacy_notice
 from services.consent.store import pending_grants as waits
 from services.consent.store import permissions, subjects
 from services.consent.store.keys import newest_for
@@ -207,7 +207,7 @@ def _make(change: Change, wish: Wish, name: UUID) -> UUID:
         return same
     private, public = new_grant_key()
     number = newest_for(change.connection, context.keys)
-    shown = notice(change.row.language)
+    shown = privacy_notice(change.row.language)
     row = {
         "id": name,
         "subject_id": change.subject,
