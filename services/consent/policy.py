@@ -1,4 +1,4 @@
-"""Loads the reviewed policy, agencies' deadlines among it, and the privacy notice shown before a grant; all are versioned files."""
+"""Loads the policy, with agencies' deadlines, and the privacy notice shown before a grant, from versioned files."""
 
 import json
 from collections.abc import Collection, Mapping, Sequence
@@ -60,7 +60,7 @@ def privacy_notice(language: str, version: str = PRIVACY_NOTICE) -> PrivacyNotic
 
 @dataclass(frozen=True, slots=True)
 class SecondLookRule:
-    """A rule of the policy: for these ages, a grant to one of these sectors or with one of these categories needs a second look."""
+    """For these age groups, a grant to one of these sectors or with one of these categories needs a second look."""
 
     age_bands: frozenset[str]
     sectors: frozenset[str]
@@ -69,7 +69,7 @@ class SecondLookRule:
 
 @dataclass(frozen=True, slots=True)
 class DutyRules:
-    """Deadlines of agencies for notices, limits of requests, second looks and sealing, as reviewed data (`schemas/policies`)."""
+    """Deadlines for notices, and limits of requests, second looks and sealing, as reviewed data (`schemas/policies`)."""
 
     acknowledge_time: timedelta
     act_time: timedelta
@@ -85,7 +85,7 @@ class DutyRules:
     may_be_sealed: frozenset[str]
 
     def needs_second_look(self, age_band: str | None, sector: str, categories: Collection[str]) -> bool:
-        """Tell whether a grant needs a second look first. Without a stated age group it needs none, since nobody is asked her age."""
+        """Tell whether a grant needs a second look first; without a stated age group it needs none."""
         rules = [rule for rule in self.second_look_rules if age_band in rule.age_bands]
         return any(sector in rule.sectors or rule.categories.intersection(categories) for rule in rules)
 

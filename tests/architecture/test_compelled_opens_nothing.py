@@ -21,7 +21,8 @@ MAY_KNOW = {
     "services/consent/pages/export.py",
     "services/consent/pages/ledger_text.py",
     "services/consent/api/survivors.py",
-    "services/consent/models_paperwork.py",
+    "services/consent/models/__init__.py",
+    "services/consent/models/compelled.py",
     "services/consent/store/permissions.py",
     # Where the rule for sealing is read.
     "services/consent/policy.py",

@@ -19,7 +19,7 @@ COMMITS = re.compile(r"(^|\.)(commit|rollback)$")
 
 QUESTIONS = {"select", "insert", "update", "delete", "text", "union", "union_all", "exists"}
 MAY_ASK = re.compile(
-    r"services/(common/(\w+/)?\w+|\w+/(models|models_\w+|store|store/\w+)|consent/(locks|ledger/entries))\.py"
+    r"services/(common/(\w+/)?\w+|\w+/(models|models_\w+|models/\w+|store|store/\w+)|consent/(locks|ledger/entries))\.py"
 )
 
 SPEAKS_KAFKA = "services/common/messaging/kafka.py"

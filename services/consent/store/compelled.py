@@ -7,7 +7,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection, Row, select, update
 
-from services.consent.models_paperwork import compelled
+from services.consent.models import compelled
 
 AnyRow = Row[tuple[Any, ...]]
 

@@ -8,7 +8,7 @@ from uuid import UUID
 from sqlalchemy import Connection, Row, delete, func, select, update
 
 from services.common.database.inserts import upsert
-from services.consent.models_paperwork import notice, push_place
+from services.consent.models import notice, push_place
 
 AnyRow = Row[tuple[Any, ...]]
 

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from sqlalchemy import ColumnElement, Connection, Row, select, update
 
-from services.consent.models_paperwork import waiting_grant
+from services.consent.models import waiting_grant
 
 AnyRow = Row[tuple[Any, ...]]
 

@@ -8,8 +8,7 @@ from uuid import UUID
 from sqlalchemy import Connection, Row, delete, select, union, update
 
 from services.common.database.list_parameters import listed, one_of
-from services.consent.models import consent_request, grant, grant_key, restriction
-from services.consent.models_paperwork import compelled, waiting_grant
+from services.consent.models import compelled, consent_request, grant, grant_key, restriction, waiting_grant
 
 AnyRow = Row[tuple[Any, ...]]
 # Put together once: they are asked for each opening.

@@ -9,7 +9,7 @@ from services.common.clock import Clock
 from services.common.database.column_types import Instant
 from services.common.database.list_parameters import listed
 from services.common.roster import Agency, Roster
-from services.consent.models_paperwork import notice
+from services.consent.models import notice
 
 BEHIND = "behind"
 """A standing that no decision takes for active; the agency may still call, or it could never catch up."""

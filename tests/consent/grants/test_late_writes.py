@@ -21,8 +21,7 @@ from services.consent.handlers.grants.grants import Wish, revoke_grant
 from services.consent.handlers.notices import poll
 from services.consent.handlers.notices.poll import Poll
 from services.consent.handlers.rights import contacts, corrections, letters, rights
-from services.consent.models import audit_key, grant, grant_key, letter, metadata, subject
-from services.consent.models_paperwork import notice
+from services.consent.models import audit_key, grant, grant_key, letter, metadata, notice, subject
 from tests.architecture.tree import calls, functions, modules, parsed
 from tests.support.clocks import NOON
 from tests.support.consent import Agency, House, Person

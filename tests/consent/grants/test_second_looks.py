@@ -14,8 +14,7 @@ from services.consent.handlers.agencies import linked_acts
 from services.consent.handlers.grants import grants, pending, second_looks
 from services.consent.handlers.grants.grants import Rule, Wish
 from services.consent.handlers.rights import rights
-from services.consent.models import grant
-from services.consent.models_paperwork import waiting_grant
+from services.consent.models import grant, waiting_grant
 from services.consent.policy import duty_rules
 from services.consent.store import subjects
 from tests.support.consent import Agency, House, Person

@@ -21,8 +21,7 @@ from services.consent.handlers.notices import poll
 from services.consent.handlers.rights import rights
 from services.consent.ledger import entries as ledger
 from services.consent.ledger.entries import Entry
-from services.consent.models import ledger_entry, ledger_head, metadata
-from services.consent.models_paperwork import notice
+from services.consent.models import ledger_entry, ledger_head, metadata, notice
 from tests.support.clocks import NOON
 from tests.support.consent import Agency, House, Person, forgetful_client, without_ledger
 

@@ -13,7 +13,7 @@ from services.consent.handlers.disclosures.decisions import Sending, decide_send
 from services.consent.handlers.grants import grants
 from services.consent.handlers.grants.grants import Rule
 from services.consent.handlers.rights import rights
-from services.consent.models_paperwork import notice
+from services.consent.models import notice
 from services.consent.store.notices import add_notices
 from tests.support.clocks import NOON
 from tests.support.consent import Agency, House, Person

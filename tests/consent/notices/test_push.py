@@ -21,7 +21,7 @@ from services.common.auth.jose import key_set, verify
 from services.consent.context import Context
 from services.consent.handlers.grants import grants
 from services.consent.handlers.notices.push import push_due
-from services.consent.models_paperwork import notice
+from services.consent.models import notice
 from services.consent.notice_delivery import Pusher, Unreachable
 from tests.support.consent import Agency, House, Person
 from tests.support.receiver import poll, said

@@ -19,7 +19,7 @@ from services.consent.handlers.rights import contacts, rights
 from services.consent.ledger import entries as ledger
 from services.consent.main import build_context
 from services.consent.models import audit_key, metadata
-from services.consent.models_paperwork import notice as notices
+from services.consent.models import notice as notices
 from services.consent.store import pending_grants
 from tests.support.consent import House
 from tests.support.hubs import environment

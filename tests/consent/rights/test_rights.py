@@ -22,6 +22,7 @@ from services.consent.handlers.rights import rights
 from services.consent.models import (
     approved_words,
     audit_key,
+    compelled,
     consent_request,
     correction,
     grant,
@@ -31,6 +32,7 @@ from services.consent.models import (
     link,
     link_code,
     metadata,
+    notice,
     passkey,
     pin_turn,
     plumbing,
@@ -38,8 +40,8 @@ from services.consent.models import (
     safe_contact,
     session,
     subject,
+    waiting_grant,
 )
-from services.consent.models_paperwork import compelled, notice, waiting_grant
 from services.consent.store.pending_grants import add_wait
 from tests.support.clocks import NOON
 from tests.support.consent import Agency, House, Person
