@@ -10,7 +10,7 @@ from services.common.errors import Problem
 from services.common.settings import Settings
 from services.consent import consistency_tokens
 from services.consent.context import Context
-from services.consent.handlers.accounts import new_passphrase, new_pin, pin_attempts, sessions
+from services.consent.handlers.accounts import credentials, pin_attempts, sessions
 from services.consent.handlers.accounts.sessions import Claimed, Session
 from services.consent.rate_limit import ConcurrencyLimit, RateLimiter
 
@@ -76,12 +76,12 @@ class SurvivorAuth:
     def new_passphrase(self, session: Session) -> str:
         """New words in place of hers."""
         with self._slow_checks.place("new", session.subject):
-            return new_passphrase.new_passphrase(self._context, session)
+            return credentials.new_passphrase(self._context, session)
 
     def new_pin(self, session: Session, pin: str) -> None:
         """A new PIN in place of hers."""
         with self._slow_checks.place("new", session.subject):
-            new_pin.new_pin(self._context, session, pin)
+            credentials.new_pin(self._context, session, pin)
 
     def let_in(self, response: Response, token: str) -> None:
         """Give the browser the session's token, for this site only and until it closes."""

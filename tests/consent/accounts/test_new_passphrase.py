@@ -8,7 +8,7 @@ from functools import partial
 import pytest
 
 from services.common.errors import Problem
-from services.consent.handlers.accounts import new_passphrase, sessions
+from services.consent.handlers.accounts import credentials, sessions
 from services.consent.handlers.accounts.sessions import Claimed
 from services.consent.handlers.grants import grants
 from services.consent.handlers.rights import rights
@@ -27,7 +27,7 @@ def claimed(house: House, language: str = "en") -> tuple[Person, Claimed]:
 
 def make(house: House, token: str) -> str:
     """New words, by a visit."""
-    return new_passphrase.new_passphrase(house.context, sessions.find_session(house.context, token))
+    return credentials.new_passphrase(house.context, sessions.find_session(house.context, token))
 
 
 def test_new_words_let_her_in_and_the_old_ones_are_like_any_wrong_ones(house: House) -> None:
@@ -105,7 +105,7 @@ def test_two_at_once_leave_exactly_one_pair_of_words_that_works(house: House, vi
         here = sessions.find_session(house.context, token)
         ready.wait()
         try:
-            return new_passphrase.new_passphrase(house.context, here)
+            return credentials.new_passphrase(house.context, here)
         except Problem as problem:
             return problem
 
@@ -138,7 +138,7 @@ def test_what_happens_while_words_are_made_leaves_no_words_that_should_not_work(
     present = sessions.find_session(house.context, here)
     during(monkeypatch, "passphrase_digest", acts[meanwhile])
     with pytest.raises(Problem) as problem:
-        new_passphrase.new_passphrase(house.context, present)
+        credentials.new_passphrase(house.context, present)
 
     assert problem.value.code == ("done-twice" if meanwhile == "other words" else "not-let-in")
     kept = house.rows(subject, subject.c.id == person.subject)[0].passphrase_digest

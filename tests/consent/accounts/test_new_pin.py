@@ -9,7 +9,7 @@ from functools import partial
 import pytest
 
 from services.common.errors import Problem
-from services.consent.handlers.accounts import new_passphrase, new_pin, pin_attempts, sessions
+from services.consent.handlers.accounts import credentials, pin_attempts, sessions
 from services.consent.handlers.accounts.pin_attempts import FREE_TRIES
 from services.consent.handlers.accounts.sessions import PIN_TRIES
 from services.consent.handlers.rights import rights
@@ -23,7 +23,7 @@ NEW = "161803"
 
 def change(house: House, token: str, pin: str = NEW) -> None:
     """A new PIN, by a visit."""
-    new_pin.new_pin(house.context, sessions.find_session(house.context, token), pin)
+    credentials.new_pin(house.context, sessions.find_session(house.context, token), pin)
 
 
 def fits(house: House, person: Person, pin: str) -> bool:
@@ -146,7 +146,7 @@ def test_two_at_once_leave_the_pin_of_one_who_was_told_that_it_is_set(house: Hou
         here = sessions.find_session(house.context, token)
         ready.wait()
         try:
-            new_pin.new_pin(house.context, here, pin)
+            credentials.new_pin(house.context, here, pin)
         except Problem as problem:
             return problem
         return pin
@@ -183,13 +183,13 @@ def test_what_happens_while_it_is_set_leaves_no_pin_that_should_not_count(
     acts: dict[str, Callable[[], object]] = {
         "another PIN": partial(change, house, here, "141421"),
         "a visit elsewhere sets one": partial(change, house, elsewhere, "141421"),
-        "a visit elsewhere makes words": partial(new_passphrase.new_passphrase, house.context, there),
+        "a visit elsewhere makes words": partial(credentials.new_passphrase, house.context, there),
         "she leaves": lambda: sessions.leave(house.context, sessions.find_session(house.context, here)),
         "she erases": partial(rights.erase, house.context, person.subject),
     }
     present = sessions.find_session(house.context, here)
     during(monkeypatch, "pin_hash", acts[meanwhile])
-    assert code(lambda: new_pin.new_pin(house.context, present, NEW)) == told
+    assert code(lambda: credentials.new_pin(house.context, present, NEW)) == told
     if meanwhile == "she erases":
         assert kept(house, person) == "None"
     else:
@@ -206,8 +206,8 @@ def test_a_visit_that_came_through_the_door_before_her_new_pin_cannot_take_over_
     change(house, before.session)
 
     acts: dict[str, Callable[[], object]] = {
-        "a PIN": lambda: new_pin.new_pin(house.context, thief, "141421"),
-        "words": lambda: new_passphrase.new_passphrase(house.context, thief),
+        "a PIN": lambda: credentials.new_pin(house.context, thief, "141421"),
+        "words": lambda: credentials.new_passphrase(house.context, thief),
     }
     assert code(acts[act]) == "pin-needed"
     sessions.come_in(house.context, before.passphrase)
@@ -230,5 +230,5 @@ def test_in_a_visit_whose_pin_runs_out_meanwhile_nothing_is_changed(house: House
     here, held = sessions.find_session(house.context, before.session), kept(house, person)
     house.clock.move(sessions.STEP_UP_TIME + timedelta(seconds=1))
 
-    assert code(lambda: new_pin.new_pin(house.context, here, NEW)) == "pin-needed"
+    assert code(lambda: credentials.new_pin(house.context, here, NEW)) == "pin-needed"
     assert kept(house, person) == held

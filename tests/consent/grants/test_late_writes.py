@@ -13,7 +13,7 @@ from sqlalchemy import event, text
 from services.common.database.engine import Database
 from services.common.encoding import base64url
 from services.common.errors import Problem
-from services.consent.handlers.accounts import new_passphrase, new_pin, passkeys, pin_attempts, preferences, sessions
+from services.consent.handlers.accounts import credentials, passkeys, pin_attempts, preferences, sessions
 from services.consent.handlers.agencies import compelled, linked_acts
 from services.consent.handlers.agencies.compelled import Approver, Record
 from services.consent.handlers.disclosures import openings
@@ -168,12 +168,12 @@ def give_pin_at_once(house: House, _agency: Agency, person: Person) -> Act:
 
 def set_pin(house: House, _agency: Agency, person: Person) -> Act:
     here = house.here(person, stepped_up=True)
-    return lambda: new_pin.new_pin(house.context, here, PIN)
+    return lambda: credentials.new_pin(house.context, here, PIN)
 
 
 def set_words(house: House, _agency: Agency, person: Person) -> Act:
     here = house.here(person, stepped_up=True)
-    return lambda: new_passphrase.new_passphrase(house.context, here)
+    return lambda: credentials.new_passphrase(house.context, here)
 
 
 def speak(house: House, _agency: Agency, person: Person) -> Act:
