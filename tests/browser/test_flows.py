@@ -6,7 +6,7 @@ import pytest
 
 from services.consent.handlers.agencies import linked_acts
 from services.consent.handlers.grants.grants import Wish
-from services.consent.handlers.rights import rights
+from services.consent.handlers.rights import export
 from services.consent.models import subject
 from services.consent.store import subjects
 from tests.support.tour import WORDS, tour
@@ -52,16 +52,16 @@ def test_by_the_keyboard_alone_she_says_yes_and_takes_it_back(window: NewWindow)
     with here.page.expect_navigation():
         here.page.keyboard.press("Enter")
     assert WORDS in here.page.inner_text("main")
-    [grant] = rights.overview(here.house.context, here.person.subject)["grants"]
+    [grant] = export.overview(here.house.context, here.person.subject)["grants"]
     assert grant.categories == ["summary"]
 
     here.open("/my")
     here.press(here.page.locator('form[action^="/my/stop/"] button').first, "Space")
-    [grant] = rights.overview(here.house.context, here.person.subject)["grants"]
+    [grant] = export.overview(here.house.context, here.person.subject)["grants"]
     assert grant.end_reason == "revoked"
     here.open("/my")
     here.press(here.page.locator('form[action="/my/pause"] button').first, "Enter")
-    assert rights.overview(here.house.context, here.person.subject)["state"] == "paused"
+    assert export.overview(here.house.context, here.person.subject)["state"] == "paused"
 
 
 def test_saying_not_now_is_as_easy_as_saying_yes_and_nothing_is_chosen_for_her(window: NewWindow) -> None:
@@ -85,7 +85,7 @@ def test_saying_not_now_is_as_easy_as_saying_yes_and_nothing_is_chosen_for_her(w
     requests = here.page.locator('form[action^="/my/requests/"]')
     here.send(requests.first.get_attribute("action") or "")
     assert requests.count() == 0
-    assert rights.overview(here.house.context, here.person.subject)["grants"] == []
+    assert export.overview(here.house.context, here.person.subject)["grants"] == []
 
 
 def test_the_code_on_a_slip_that_is_scanned_leaves_no_trace_in_the_address(window: NewWindow) -> None:

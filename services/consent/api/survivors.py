@@ -14,13 +14,15 @@ from services.consent.api.dependencies import ContextDep, SessionDep, SteppedUpD
 from services.consent.api.export_models import papers_json
 from services.consent.api.rights import told_json, wait_json
 from services.consent.context import Context
-from services.consent.handlers.accounts import sessions
+from services.consent.handlers.accounts import links, sessions
 from services.consent.handlers.agencies import compelled
 from services.consent.handlers.grants import grants, pending
 from services.consent.handlers.ledger import publish
 from services.consent.handlers.ledger.receipts import receipts_of
 from services.consent.handlers.notices import poll
-from services.consent.handlers.rights import rights
+from services.consent.handlers.rights import erasure
+from services.consent.handlers.rights.export import ledger_page, overview
+from services.consent.handlers.rights.statistics import set_statistics
 from services.consent.ledger.commitments import shown
 from services.consent.ledger.entries import RecordedEntry
 
@@ -143,7 +145,7 @@ def revoke_card(context: ContextDep, auth: SurvivorAuthDep, request: Request, bo
 @routes.get("/grants")
 def list_grants(context: ContextDep, session: SessionDep) -> dict[str, Any]:
     """Every grant, newest first."""
-    return {"grants": [grant_json(row) for row in rights.overview(context, session.subject)["grants"]]}
+    return {"grants": [grant_json(row) for row in overview(context, session.subject)["grants"]]}
 
 
 @routes.post("/grants", status_code=201)
@@ -174,9 +176,7 @@ def resume(context: ContextDep, session: SteppedUpDep) -> None:
 @routes.get("/restrictions")
 def list_restrictions(context: ContextDep, session: SessionDep) -> dict[str, Any]:
     """Everything you forbid, newest first."""
-    return {
-        "restrictions": [_restriction_json(row) for row in rights.overview(context, session.subject)["restrictions"]]
-    }
+    return {"restrictions": [_restriction_json(row) for row in overview(context, session.subject)["restrictions"]]}
 
 
 @routes.post("/restrictions", status_code=201)
@@ -195,7 +195,7 @@ def lift(context: ContextDep, session: SteppedUpDep, restriction: UUID) -> None:
 @routes.get("/requests")
 def list_requests(context: ContextDep, session: SessionDep) -> dict[str, Any]:
     """What agencies asked for and you have not answered, oldest first."""
-    return {"requests": [_request_json(row) for row in rights.overview(context, session.subject)["requests"]]}
+    return {"requests": [_request_json(row) for row in overview(context, session.subject)["requests"]]}
 
 
 @routes.post("/requests/{request_id}")
@@ -221,7 +221,7 @@ def answer(
 @routes.post("/link-codes", status_code=201)
 def link_code(context: ContextDep, session: SteppedUpDep) -> dict[str, str]:
     """Make a code to tell one agency, so that it may refer for you. Good once, for an hour."""
-    made = rights.make_link_code(context, session.subject)
+    made = links.make_link_code(context, session.subject)
     return {"link_code": made.code, "expires_at": made.expires_at.isoformat()}
 
 
@@ -230,13 +230,13 @@ def statistics(context: ContextDep, auth: SurvivorAuthDep, request: Request, ses
     """Be counted in the reports, or not. Only a yes needs the PIN."""
     if body.on:
         session = auth.stepped_up(request)
-    rights.set_statistics(context, session.subject, on=body.on)
+    set_statistics(context, session.subject, on=body.on)
 
 
 @routes.get("/ledger")
 def read_ledger(context: ContextDep, session: SessionDep, before: int | None = None) -> dict[str, Any]:
     """What happened, newest first; `next` is the `before` of the following page."""
-    rows, following = rights.read_ledger(context, session.subject, before)
+    rows, following = ledger_page(context, session.subject, before)
     return {"entries": [ledger_json(row) for row in rows], "next": following}
 
 
@@ -249,7 +249,7 @@ def receipts(context: ContextDep, session: SessionDep, grant: UUID) -> dict[str,
 @routes.get("/agencies")
 def list_agencies(context: ContextDep, session: SessionDep) -> dict[str, Any]:
     """The agencies that you could allow something."""
-    known = rights.overview(context, session.subject)["agencies"]
+    known = overview(context, session.subject)["agencies"]
     return {"agencies": [{"id": agency.id, "name": agency.name, "sector": agency.sector} for agency in known]}
 
 
@@ -262,7 +262,7 @@ def export(context: ContextDep, session: SteppedUpDep) -> dict[str, Any]:
 @routes.delete("", status_code=204)
 def erase(context: ContextDep, auth: SurvivorAuthDep, session: SteppedUpDep, response: Response) -> None:
     """Delete everything. There is no way back."""
-    rights.erase(context, session.subject)
+    erasure.erase(context, session.subject)
     auth.show_out(response)
 
 
@@ -275,11 +275,11 @@ def _given(context: Context, subject: UUID, name: UUID) -> dict[str, Any]:
 
 def export_json(context: Context, subject: UUID) -> dict[str, Any]:
     """Everything that is kept about a survivor, as JSON."""
-    seen = rights.overview(context, subject, past=True)
+    seen = overview(context, subject, past=True)
     entries: list[Any] = []
     before: int | None = None
     while True:
-        rows, before = rights.read_ledger(context, subject, before)
+        rows, before = ledger_page(context, subject, before)
         entries += rows
         if before is None:
             break

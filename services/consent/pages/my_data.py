@@ -11,7 +11,7 @@ from fastapi.responses import Response
 import schemas
 from services.consent.handlers.accounts import preferences
 from services.consent.handlers.notices import poll
-from services.consent.handlers.rights import contacts, corrections, rights
+from services.consent.handlers.rights import contacts, corrections, erasure, export, statistics
 from services.consent.pages.ledger_text import sentence, unread
 from services.consent.pages.page_context import HOME, Her, HerHand, HerPin, PageRoute, Visit
 
@@ -24,7 +24,7 @@ Long = Annotated[str, Form(max_length=200)]
 @routes.get("/past")
 def past(visit: Her, before: int | None = None) -> Response:
     """Who looked, and everything else that happened, newest first."""
-    entries, following = rights.read_ledger(visit.context, visit.subject, before)
+    entries, following = export.ledger_page(visit.context, visit.subject, before)
     notices_sent = poll.told_about(visit.context, visit.subject) if before is None else []
     names = preferences.names(visit.context, [one.agency for one in notices_sent])
     told = _told(visit, entries)
@@ -39,7 +39,7 @@ def mine(visit: Her) -> Response:
 
 
 def _mine(visit: Visit, *, wrong: bool = False) -> Response:
-    seen = rights.overview(visit.context, visit.subject)
+    seen = export.overview(visit.context, visit.subject)
     asked = corrections.asked_by(visit.context, visit.subject)
     names = preferences.names(visit.context, {row.agency for row in [*seen["grants"], *asked]})
     shown = {"grants": seen["grants"], "asked": asked, "names": names, "age": seen["age_band"]}
@@ -68,7 +68,7 @@ def delete(visit: HerPin, sure: Short = "") -> Response:
     """Delete everything. There is no way back."""
     if not sure:
         return visit.show("delete.html", 400, wrong=True)
-    rights.erase(visit.context, visit.subject)
+    erasure.erase(visit.context, visit.subject)
     # Without the list of her pages: none of them is hers any more.
     response = replace(visit, session=None).show("deleted.html")
     visit.auth.show_out(response)
@@ -78,20 +78,20 @@ def delete(visit: HerPin, sure: Short = "") -> Response:
 @routes.get("/counted")
 def counted(visit: Her) -> Response:
     """Whether she is counted. It is no unless she says yes."""
-    return visit.show("counted.html", on=rights.overview(visit.context, visit.subject)["statistics"])
+    return visit.show("counted.html", on=export.overview(visit.context, visit.subject)["statistics"])
 
 
 @routes.post("/counted/yes")
 def count_me(visit: HerPin) -> Response:
     """Be counted."""
-    rights.set_statistics(visit.context, visit.subject, on=True)
+    statistics.set_statistics(visit.context, visit.subject, on=True)
     return visit.go("/counted")
 
 
 @routes.post("/counted/no")
 def do_not_count_me(visit: HerHand) -> Response:
     """Be as if never counted."""
-    rights.set_statistics(visit.context, visit.subject, on=False)
+    statistics.set_statistics(visit.context, visit.subject, on=False)
     return visit.go("/counted")
 
 

@@ -10,7 +10,7 @@ from services.common.errors import Problem
 from services.consent.handlers.accounts import preferences
 from services.consent.handlers.grants import grants
 from services.consent.handlers.grants.grants import Rule
-from services.consent.handlers.rights import rights
+from services.consent.handlers.rights import export
 from services.consent.pages.page_context import HOME, Her, HerHand, HerPin, PageRoute, Visit, unless_done
 
 routes = APIRouter(prefix=HOME, include_in_schema=False, route_class=PageRoute)
@@ -44,7 +44,7 @@ def lift(visit: HerPin, restriction: UUID) -> Response:
     """Allow it again."""
     with unless_done(
         lambda: (
-            restriction in {row.id for row in rights.overview(visit.context, visit.subject, past=True)["restrictions"]}
+            restriction in {row.id for row in export.overview(visit.context, visit.subject, past=True)["restrictions"]}
         )
     ):
         grants.lift_restriction(visit.context, visit.subject, restriction)
@@ -52,7 +52,7 @@ def lift(visit: HerPin, restriction: UUID) -> Response:
 
 
 def _show(visit: Visit, *, wrong: bool = False) -> Response:
-    seen = rights.overview(visit.context, visit.subject)
+    seen = export.overview(visit.context, visit.subject)
     names = preferences.names(visit.context, [row.agency for row in seen["restrictions"] if row.agency])
     categories = sorted(visit.context.policy.categories)
     sectors = sorted(visit.context.policy.sectors)

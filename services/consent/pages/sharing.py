@@ -10,10 +10,10 @@ from fastapi.responses import Response
 
 from services.common.errors import not_found
 from services.common.roster import Agency
-from services.consent.handlers.accounts import preferences
+from services.consent.handlers.accounts import links, preferences
 from services.consent.handlers.grants import grants, notes, pending
 from services.consent.handlers.grants.grants import Answer, Chosen, Wish
-from services.consent.handlers.rights import rights
+from services.consent.handlers.rights import export
 from services.consent.pages.grant_form import (
     DAYS,
     Choices,
@@ -52,7 +52,7 @@ def read_back(visit: HerHand, wish: TheWish) -> Response:
         return _choose(visit, wish, wrong)
     looks = next((known.name for known in lookers or () if known.id == wish.look), None)
     end = until(visit.context.clock.now(), wish.days)
-    [stopped] = rights.kept_back(visit.context, visit.subject, [Wish(wish.agency, wish.purpose, wish.category)])
+    [stopped] = grants.kept_back(visit.context, visit.subject, [Wish(wish.agency, wish.purpose, wish.category)])
     shown: dict[str, Any] = {"wish": wish, "agency": agency, "looks": looks, "until": end, "words": her_note(wish)}
     return visit.show("read_back.html", **shown, stopped=stopped)
 
@@ -129,7 +129,7 @@ def resume(visit: HerPin) -> Response:
 @routes.post("/link")
 def link(visit: HerPin) -> Response:
     """A code to tell one agency, on this answer only."""
-    return visit.show("link.html", made=rights.make_link_code(visit.context, visit.subject))
+    return visit.show("link.html", made=links.make_link_code(visit.context, visit.subject))
 
 
 def _choose(visit: Visit, wish: WishForm, wrong: list[str]) -> Response:
@@ -150,7 +150,7 @@ def _lookers(visit: Visit, choices: Choices, wish: WishForm) -> Sequence[Agency]
 
 
 def _choices(visit: Visit, wish: WishForm) -> Choices:
-    seen = rights.overview(visit.context, visit.subject)
+    seen = export.overview(visit.context, visit.subject)
     if not wish.request:
         return Choices(seen["agencies"], sorted(visit.context.policy.purposes), sorted(visit.context.policy.categories))
     row = next((row for row in seen["requests"] if str(row.id) == wish.request), None)
@@ -162,13 +162,13 @@ def _choices(visit: Visit, wish: WishForm) -> Choices:
 
 def _answered(visit: Visit, request: UUID, *, accepted: bool) -> bool:
     """Whether she has answered that request so before."""
-    asked = rights.overview(visit.context, visit.subject, past=True)["requests"]
+    asked = export.overview(visit.context, visit.subject, past=True)["requests"]
     return any(row.id == request and row.accepted is accepted for row in asked)
 
 
 def _grant(visit: Visit, grant: UUID) -> Any:
     """One of her grants, None if it is not among them."""
-    return next((row for row in rights.overview(visit.context, visit.subject)["grants"] if row.id == grant), None)
+    return next((row for row in export.overview(visit.context, visit.subject)["grants"] if row.id == grant), None)
 
 
 def _waits(visit: Visit, name: UUID) -> Response:

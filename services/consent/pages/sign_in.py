@@ -12,7 +12,7 @@ from services.common.errors import Problem
 from services.consent.api.dependencies import ContextDep, SurvivorAuthDep
 from services.consent.handlers.accounts import passkeys, preferences, sessions
 from services.consent.handlers.grants import grants, pending
-from services.consent.handlers.rights import letters, rights
+from services.consent.handlers.rights import export, letters
 from services.consent.pages.grant_form import still_given
 from services.consent.pages.labels import locale_of
 from services.consent.pages.page_context import HOME, Guest, Her, HerHand, PageRoute, Sender, Visit, her
@@ -39,13 +39,13 @@ def way_in(guest: Visit, *, wrong: bool = False) -> Response:
 
 
 def _home(visit: Visit) -> Response:
-    seen = rights.overview(visit.context, visit.subject)
+    seen = export.overview(visit.context, visit.subject)
     live = [row for row in seen["grants"] if still_given(row, visit.context.clock.now())]
     waits = [row for row, _why in pending.waits_of(visit.context, visit.subject)]
     asked = {name for row in seen["requests"] for name in (row.agency, row.asked_by)}
     looked = {name for row in waits for name in (row.agency, row.second_look_by)}
     names = preferences.names(visit.context, asked | looked | {row.agency for row in live})
-    stopped = rights.kept_back(visit.context, visit.subject, live)
+    stopped = grants.kept_back(visit.context, visit.subject, live)
     return visit.show("home.html", seen=seen, grants=list(zip(live, stopped, strict=True)), waits=waits, names=names)
 
 

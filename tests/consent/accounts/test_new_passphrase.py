@@ -11,7 +11,7 @@ from services.common.errors import Problem
 from services.consent.handlers.accounts import credentials, sessions
 from services.consent.handlers.accounts.sessions import Claimed
 from services.consent.handlers.grants import grants
-from services.consent.handlers.rights import rights
+from services.consent.handlers.rights import erasure
 from services.consent.models import session, subject
 from tests.consent.accounts.test_sessions import PIN, refused
 from tests.support.consent import House, Person, during, without_ledger
@@ -132,7 +132,7 @@ def test_what_happens_while_words_are_made_leaves_no_words_that_should_not_work(
         "other words": lambda: made.append(make(house, here)),
         "a visit elsewhere makes words": lambda: made.append(make(house, elsewhere)),
         "she leaves": lambda: sessions.leave(house.context, sessions.find_session(house.context, here)),
-        "she erases": lambda: rights.erase(house.context, person.subject),
+        "she erases": lambda: erasure.erase(house.context, person.subject),
     }
 
     present = sessions.find_session(house.context, here)

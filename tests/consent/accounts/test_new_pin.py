@@ -12,7 +12,7 @@ from services.common.errors import Problem
 from services.consent.handlers.accounts import credentials, pin_attempts, sessions
 from services.consent.handlers.accounts.pin_attempts import FREE_TRIES
 from services.consent.handlers.accounts.sessions import PIN_TRIES
-from services.consent.handlers.rights import rights
+from services.consent.handlers.rights import erasure
 from services.consent.models import pin_turn, session, subject
 from tests.consent.accounts.test_new_passphrase import claimed
 from tests.consent.accounts.test_sessions import PIN, refused
@@ -185,7 +185,7 @@ def test_what_happens_while_it_is_set_leaves_no_pin_that_should_not_count(
         "a visit elsewhere sets one": partial(change, house, elsewhere, "141421"),
         "a visit elsewhere makes words": partial(credentials.new_passphrase, house.context, there),
         "she leaves": lambda: sessions.leave(house.context, sessions.find_session(house.context, here)),
-        "she erases": partial(rights.erase, house.context, person.subject),
+        "she erases": partial(erasure.erase, house.context, person.subject),
     }
     present = sessions.find_session(house.context, here)
     during(monkeypatch, "pin_hash", acts[meanwhile])

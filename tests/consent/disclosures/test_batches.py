@@ -18,7 +18,7 @@ from services.consent.api.agencies import LARGER
 from services.consent.handlers.disclosures import openings
 from services.consent.handlers.disclosures.openings import begin_openings
 from services.consent.handlers.grants import grants
-from services.consent.handlers.rights import rights
+from services.consent.handlers.rights import erasure
 from services.consent.ledger import entries as ledger
 from services.consent.models import plumbing
 from tests.consent.disclosures.test_opening_response import held
@@ -226,7 +226,7 @@ def test_erasing_is_the_end_of_every_box_of_hers_in_a_batch(house: House) -> Non
     agency = house.agency()
     person, envelope = allowed(house, agency)
     _, other = allowed(house, agency)
-    rights.erase(house.context, person.subject)
+    erasure.erase(house.context, person.subject)
     later = house.person(agency)
     house.allow(later, agency)
 

@@ -8,7 +8,7 @@ import pytest
 from services.common.errors import Problem
 from services.consent.handlers.grants import grants
 from services.consent.handlers.grants.grants import Rule
-from services.consent.handlers.rights import rights
+from services.consent.handlers.rights import statistics
 from services.consent.models import restriction
 from tests.consent.test_agencies import decisions
 from tests.support.consent import House, Person
@@ -38,7 +38,7 @@ def test_by_what_may_be_sealed_for_others_nobody_there_can_tell_a_conflict_from_
     def told(act: Callable[[Person], object]) -> list[object]:
         person = house.person(agency)
         house.allow(person, other)
-        rights.set_statistics(house.context, person.subject, on=True)
+        statistics.set_statistics(house.context, person.subject, on=True)
         asked = {"to": other.id, "purpose": "referral", "categories": ["summary"]}
         act(person)
         need: dict[str, object] = {"to": None, "purpose": None, "categories": []}

@@ -13,7 +13,7 @@ from services.common.errors import Problem
 from services.consent.handlers.agencies import linked_acts
 from services.consent.handlers.grants import grants
 from services.consent.handlers.grants.grants import Answer, Rule, Wish
-from services.consent.handlers.rights import rights
+from services.consent.handlers.rights import erasure, export, statistics
 from services.consent.models import consent_request, grant, grant_key, plumbing, restriction, subject
 from services.consent.policy import privacy_notice
 from services.consent.store import permissions
@@ -102,11 +102,11 @@ def test_the_epoch_grows_with_every_change(house: House) -> None:
         lambda: grants.pause(context, her),
         lambda: grants.resume(context, her),
         lambda: grants.answer_request(context, her, request, Answer(accept=True)),
-        lambda: rights.set_statistics(context, her, on=True),
-        lambda: rights.set_statistics(context, her, on=False),
+        lambda: statistics.set_statistics(context, her, on=True),
+        lambda: statistics.set_statistics(context, her, on=False),
         lambda: grants.revoke_grant(context, her, house.rows(grant, grant.c.subject_id == her)[0].id),
         lambda: grants.revoke_all(context, her),
-        lambda: rights.erase(context, her),
+        lambda: erasure.erase(context, her),
     ]
     for number, act in enumerate(acts, 1):
         act()
@@ -285,7 +285,7 @@ def test_a_request_is_answered_once(house: House) -> None:
         for accept in (True, False):
             with pytest.raises(Problem, match="404"):
                 grants.answer_request(house.context, person.subject, request, Answer(accept=accept))
-    assert rights.overview(house.context, person.subject)["requests"] == []
+    assert export.overview(house.context, person.subject)["requests"] == []
     assert len(house.rows(grant, grant.c.subject_id == person.subject)) == 1
 
 
@@ -334,7 +334,7 @@ def test_ending_what_has_lapsed_goes_on_past_somebody_who_is_just_being_erased(
 
     def look_and_lose_her(*arguments: Any) -> Any:
         found = look(*arguments)
-        rights.erase(house.context, first.subject)
+        erasure.erase(house.context, first.subject)
         return found
 
     monkeypatch.setattr(permissions, "lapsed_grants", look_and_lose_her)
@@ -375,13 +375,13 @@ def test_what_is_forbidden_twice_is_one_restriction(house: House) -> None:
 def test_of_an_erased_survivor_nothing_can_be_changed(house: House) -> None:
     agency, person = house.agency(), house.person()
     name = give(house, person, agency)
-    rights.erase(house.context, person.subject)
+    erasure.erase(house.context, person.subject)
     acts: list[Callable[[], object]] = [
         lambda: give(house, person, agency),
         lambda: grants.resume(house.context, person.subject),
         lambda: grants.revoke_grant(house.context, person.subject, name),
-        lambda: rights.set_statistics(house.context, person.subject, on=True),
-        lambda: rights.erase(house.context, person.subject),
+        lambda: statistics.set_statistics(house.context, person.subject, on=True),
+        lambda: erasure.erase(house.context, person.subject),
     ]
 
     for act in acts:

@@ -13,14 +13,14 @@ from sqlalchemy import event, text
 from services.common.database.engine import Database
 from services.common.encoding import base64url
 from services.common.errors import Problem
-from services.consent.handlers.accounts import credentials, passkeys, pin_attempts, preferences, sessions
+from services.consent.handlers.accounts import credentials, links, passkeys, pin_attempts, preferences, sessions
 from services.consent.handlers.agencies import compelled, linked_acts
 from services.consent.handlers.agencies.compelled import Approver, Record
 from services.consent.handlers.disclosures import openings
 from services.consent.handlers.grants.grants import Wish, revoke_grant
 from services.consent.handlers.notices import poll
 from services.consent.handlers.notices.poll import Poll
-from services.consent.handlers.rights import contacts, corrections, letters, rights
+from services.consent.handlers.rights import contacts, corrections, erasure, letters
 from services.consent.models import audit_key, grant, grant_key, letter, metadata, notice, subject
 from tests.architecture.tree import calls, functions, modules, parsed
 from tests.support.clocks import NOON
@@ -43,11 +43,11 @@ def save_contact(house: House, _agency: Agency, person: Person) -> Act:
 
 
 def make_link_code(house: House, _agency: Agency, person: Person) -> Act:
-    return lambda: rights.make_link_code(house.context, person.subject)
+    return lambda: links.make_link_code(house.context, person.subject)
 
 
 def link(house: House, _agency: Agency, person: Person) -> Act:
-    other, code = house.agency(), rights.make_link_code(house.context, person.subject).code
+    other, code = house.agency(), links.make_link_code(house.context, person.subject).code
     return lambda: linked_acts.link(house.context, other.id, code)
 
 
@@ -235,7 +235,7 @@ ONE_TRANSACTION = {
     "passkeys.add",
     "passkeys.come_in",
     "passkeys.remove",
-    "rights.make_link_code",
+    "links.make_link_code",
     "preferences.speak",
 }
 """What the acts above go through."""
@@ -280,7 +280,7 @@ def test_what_comes_after_her_erasure_leaves_nothing(house: House, write: Any) -
     agency = house.agency("ngo")
     person = house.person(agency)
     act = write(house, agency, person)
-    rights.erase(house.context, person.subject)
+    erasure.erase(house.context, person.subject)
     tombstone = house.rows(subject, subject.c.id == person.subject)
 
     assert told(act) == WRITES[write]
@@ -293,7 +293,7 @@ def test_what_begins_while_she_is_erased_leaves_nothing(house: House, write: Any
     agency = house.agency("ngo")
     person = house.person(agency)
     act = write(house, agency, person)
-    erased, written = meeting(house.context.database, lambda: rights.erase(house.context, person.subject), act)
+    erased, written = meeting(house.context.database, lambda: erasure.erase(house.context, person.subject), act)
 
     assert (told(erased.result), told(written.result)) == (None, WRITES[write])
     assert left(house, person) == {}
@@ -305,7 +305,7 @@ def test_what_is_under_way_when_she_erases_goes_with_her(house: House, write: An
     agency = house.agency("ngo")
     person = house.person(agency)
     act = write(house, agency, person)
-    written, erased = meeting(house.context.database, act, lambda: rights.erase(house.context, person.subject))
+    written, erased = meeting(house.context.database, act, lambda: erasure.erase(house.context, person.subject))
 
     assert told(erased.result) is None
     assert told(written.result) in {None, WRITES[write]}

@@ -9,11 +9,11 @@ import pytest
 
 import schemas
 from services.common.errors import Problem
-from services.consent.handlers.accounts import sessions
+from services.consent.handlers.accounts import links, sessions
 from services.consent.handlers.agencies import linked_acts
 from services.consent.handlers.grants import grants, pending, second_looks
 from services.consent.handlers.grants.grants import Rule, Wish
-from services.consent.handlers.rights import rights
+from services.consent.handlers.rights import export
 from services.consent.models import grant, waiting_grant
 from services.consent.policy import duty_rules
 from services.consent.store import subjects
@@ -159,7 +159,7 @@ def test_the_second_look_is_by_somebody_who_knows_her_and_does_not_receive(house
     sector = "police" if who == "police" else "ngo"
     named = house.agency(sector, "suspended" if who == "suspended" else "active")
     if who in {"police", "suspended"}:
-        linked_acts.link(house.context, named.id, rights.make_link_code(house.context, person.subject).code)
+        linked_acts.link(house.context, named.id, links.make_link_code(house.context, person.subject).code)
     to, looks_by = (advocate, advocate.id) if who == "recipient" else (clinic, named.id if who != "nobody" else "x")
     answer = give(house, person, to, second_look_by=looks_by)
 
@@ -171,7 +171,7 @@ def test_she_may_name_another_agency_that_knows_her(house: House) -> None:
     advocate, mine, clinic = house.agency("police"), house.agency("indigenous"), house.agency("health")
     person = young(house, advocate)
     assert give(house, person, clinic).status_code == 400, "the police do not look"
-    linked_acts.link(house.context, mine.id, rights.make_link_code(house.context, person.subject).code)
+    linked_acts.link(house.context, mine.id, links.make_link_code(house.context, person.subject).code)
 
     assert give(house, person, clinic, second_look_by=mine.id).json()["waits_for"] == mine.id
 
@@ -294,7 +294,7 @@ def test_whom_she_shut_out_she_cannot_name_by_mistake(house: House, how: str) ->
     advocate, clinic = house.agency("ngo"), house.agency("health")
     person = young(house, advocate)
     shut_out(house, person, advocate, how)
-    [to] = [one for one in rights.overview(house.context, person.subject)["agencies"] if one.id == clinic.id]
+    [to] = [one for one in export.overview(house.context, person.subject)["agencies"] if one.id == clinic.id]
 
     assert pending.lookers(house.context, person.subject, to, ["health"]) == []
     answer = give(house, person, clinic, "health")

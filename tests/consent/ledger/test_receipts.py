@@ -12,7 +12,7 @@ from click.testing import CliRunner, Result
 from services.cli import main
 from services.consent.handlers.grants import grants
 from services.consent.handlers.ledger import publish
-from services.consent.handlers.rights import rights
+from services.consent.handlers.rights import erasure
 from services.consent.policy import privacy_notice
 from tests.support.consent import House
 
@@ -172,6 +172,6 @@ def test_her_receipts_go_with_her(house: House) -> None:
     person = house.person()
     name = house.allow(person, house.agency())
     session = house.session(person)
-    rights.erase(house.context, person.subject)
+    erasure.erase(house.context, person.subject)
 
     assert house.my("GET", f"/receipts/{name}", session).status_code == 401

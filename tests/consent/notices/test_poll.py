@@ -12,7 +12,7 @@ from services.common.auth.jose import Untrusted, key_set, verify
 from services.consent.handlers.disclosures.decisions import Sending, decide_sendings
 from services.consent.handlers.grants import grants
 from services.consent.handlers.grants.grants import Rule
-from services.consent.handlers.rights import rights
+from services.consent.handlers.rights import erasure
 from services.consent.models import notice
 from services.consent.store.notices import add_notices
 from tests.support.clocks import NOON
@@ -220,7 +220,7 @@ def test_however_a_grant_ends_its_agency_is_told_to_delete(house: House, how: st
     if how == "revoked":
         grants.revoke_all(house.context, person.subject)
     elif how == "erased":
-        rights.erase(house.context, person.subject)
+        erasure.erase(house.context, person.subject)
     else:
         house.clock.move(timedelta(days=1))
         agency.token = house.signer.token(agency.id, agency.key)
@@ -239,7 +239,7 @@ def test_of_the_erased_the_agencys_name_for_her_goes_when_it_has_acknowledged(ho
     agency = house.agency()
     person = house.person(agency)
     house.allow(person, agency)
-    rights.erase(house.context, person.subject)
+    erasure.erase(house.context, person.subject)
     lines = len(house.ledger(person))
 
     [claims] = catch_up(house, agency)

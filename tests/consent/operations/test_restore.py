@@ -15,7 +15,7 @@ from services.consent.handlers.grants import grants
 from services.consent.handlers.grants.grants import Wish
 from services.consent.handlers.ledger import publish
 from services.consent.handlers.operations.key_rotation import KeyLost, rotate
-from services.consent.handlers.rights import contacts, rights
+from services.consent.handlers.rights import contacts, erasure
 from services.consent.ledger import entries as ledger
 from services.consent.main import build_context
 from services.consent.models import audit_key, metadata
@@ -177,7 +177,7 @@ def test_a_witness_tells_an_older_copy_and_the_ledger_goes_on_under_another_name
 
 def test_whoever_was_erased_gets_no_new_key_in_place_of_a_lost_one(own_house: House) -> None:
     person = own_house.person()
-    rights.erase(own_house.context, person.subject)
+    erasure.erase(own_house.context, person.subject)
     [before] = own_house.rows(audit_key)
     with own_house.context.database.transaction() as connection:
         ledger.begin_anew(connection, person.subject)

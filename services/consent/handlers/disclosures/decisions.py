@@ -8,7 +8,7 @@ from pydantic.dataclasses import dataclass as checked
 
 from services.consent.context import Context
 from services.consent.domain import Decision, Request, best_grant, decide, is_shut_out
-from services.consent.handlers.rights.rights import statistics_pseudonym
+from services.consent.handlers.rights.statistics import statistics_pseudonym
 from services.consent.store.snapshots import read_snapshots
 from services.consent.store.subjects import linked
 

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from typing import Any
 from uuid import UUID
 
 import schemas
@@ -11,6 +12,7 @@ from services.common import metrics
 from services.common.errors import Fault, Problem, invalid, not_found
 from services.common.roster import Agency
 from services.consent.context import Context
+from services.consent.domain import Request, decide
 from services.consent.handlers.grants import notes, pending
 from services.consent.handlers.grants.changes import Change, changing
 from services.consent.key_encryption import new_grant_key
@@ -18,6 +20,7 @@ from services.consent.policy import privacy_notice
 from services.consent.store import pending_grants as waits
 from services.consent.store import permissions, subjects
 from services.consent.store.keys import newest_for
+from services.consent.store.snapshots import read_snapshots
 
 SAME_GRANT = timedelta(minutes=10)
 CONFLICT = "someone_works_there"
@@ -121,6 +124,20 @@ def lift_restriction(context: Context, subject: UUID, restriction: UUID) -> None
             if not permissions.lift_restriction(change.connection, subject, restriction, change.now):
                 raise not_found()
         change.record("restriction.lifted", restriction=str(restriction), notices=told)
+
+
+def kept_back(context: Context, subject: UUID, allowed: Sequence[Any]) -> list[list[str]]:
+    """Return the categories that her restrictions deny, for each grant or wish in order; pause and standing do not count."""
+    with context.database.reading() as connection:
+        snapshots = read_snapshots(connection, context.roster, [subject], {one.agency for one in allowed})
+    now, found = context.clock.now(), []
+    for one in allowed:
+        snapshot = snapshots.of(subject, one.agency)
+        recipient = snapshot.recipient and replace(snapshot.recipient, standing="active")
+        request = Request(one.agency, one.purpose, frozenset(one.categories))
+        decision = decide(replace(snapshot, state="active", recipient=recipient), request, now, context.policy)
+        found.append([category for category, verdict in decision.verdicts.items() if verdict.rule == "restriction"])
+    return found
 
 
 def pause(context: Context, subject: UUID) -> None:
