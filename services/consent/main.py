@@ -10,6 +10,7 @@ from services.common.clock import Clock, SystemClock
 from services.common.database.engine import Database
 from services.common.http import health
 from services.common.http.app import create_app
+from services.common.http.outgoing import OutgoingClient
 from services.common.secret_files import kept, secret
 from services.common.service import Service
 from services.common.settings import Settings, key_name
@@ -83,7 +84,7 @@ def build_context(settings: Settings, clock: Clock, locks: SubjectLocks | None =
         keys=keys,
         secrets=Secrets(secret(folder / "pepper.key")),
         ledger_key=LedgerKey(name, Ed25519PrivateKey.from_private_bytes(secret(folder / "ledger.key"))),
-        pusher=Pusher(settings.push_to_loopback),
+        pusher=Pusher(OutgoingClient(settings.push_to_loopback)),
         policy=policy(),
         duty_rules=duty_rules(),
         signer=Signer(

@@ -36,7 +36,7 @@ LOOP_SLEEPS = {"services/consent/api/opening_response.py", "services/common/http
 CALLS_OUT = {
     "services/intake/consent_client.py",
     "services/common/auth/access_tokens.py",
-    "services/consent/notice_delivery.py",
+    "services/common/http/outgoing.py",
     *OUTSIDE,
 }
 OTHER_CLIENTS = {"httpx", "requests", "aiohttp", "urllib.request", "urllib3", "http.client"}

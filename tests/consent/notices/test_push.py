@@ -18,11 +18,12 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from services.common.auth.jose import key_set, verify
+from services.common.http.outgoing import OutgoingClient, Unreachable
 from services.consent.context import Context
 from services.consent.handlers.grants import grants
 from services.consent.handlers.notices.push import push_due
 from services.consent.models import notice
-from services.consent.notice_delivery import Pusher, Unreachable
+from services.consent.notice_delivery import Pusher
 from tests.support.consent import Agency, House, Person
 from tests.support.receiver import poll, said
 from tests.support.server import answering
@@ -65,7 +66,7 @@ def ear(tls: ssl.SSLContext | None = None, host: str = "127.0.0.1") -> Iterator[
 def near(house: House) -> Iterator[House]:
     """A house that may push to this machine, as its setting says."""
     strict, state = house.context, house.service.app.state  # type: ignore[attr-defined]
-    house.context = state.context = replace(strict, pusher=Pusher(to_loopback=True))
+    house.context = state.context = replace(strict, pusher=Pusher(OutgoingClient(to_loopback=True)))
     yield house
     house.context = state.context = strict
 
@@ -259,7 +260,7 @@ def test_a_receiver_has_so_many_seconds_in_all_however_little_it_says_at_a_time(
     with slow_ear(begin, more) as url:
         began = time.monotonic()
         with pytest.raises(Unreachable):
-            Pusher(to_loopback=True, seconds=0.5).send(url, "token")
+            Pusher(OutgoingClient(to_loopback=True, seconds=0.5)).send(url, "token")
         assert time.monotonic() - began < 2
 
 
@@ -337,8 +338,8 @@ def test_no_name_leads_into_a_network_that_is_not_public(found: list[str], monke
     def called(**_: object) -> None:
         raise AssertionError("somebody was called")
 
-    monkeypatch.setattr("services.consent.notice_delivery.httpx2.AsyncClient", called)
-    pusher = Pusher(resolve=lambda _host, _port: found)
+    monkeypatch.setattr("services.common.http.outgoing.httpx2.AsyncClient", called)
+    pusher = Pusher(OutgoingClient(resolve=lambda _host, _port: found))
     assert pusher.fault("https://agency.example/notices") is None
     with pytest.raises(Unreachable):
         pusher.send("https://agency.example/notices", "token")
@@ -348,12 +349,12 @@ def test_the_certificate_is_checked_against_the_name_not_the_address(tmp_path: P
     """The address was looked up beforehand, so the name reaches the server in the handshake and in the header only."""
     own, trust = certificate(tmp_path, "agency.example")
     with ear(own, "agency.example") as receiver:
-        pusher = Pusher(to_loopback=True, resolve=lambda _host, _port: ["127.0.0.1"], trust=trust)
-        assert pusher.send(receiver.url, "token") is None
-        for changed in (replace(pusher, trust=ssl.create_default_context()), pusher):
-            url = receiver.url if changed is not pusher else receiver.url.replace("agency.example", "other.example")
+        client = OutgoingClient(to_loopback=True, resolve=lambda _host, _port: ["127.0.0.1"], trust=trust)
+        assert Pusher(client).send(receiver.url, "token") is None
+        for changed in (replace(client, trust=ssl.create_default_context()), client):
+            url = receiver.url if changed is not client else receiver.url.replace("agency.example", "other.example")
             with pytest.raises(Unreachable):
-                changed.send(url, "token")
+                Pusher(changed).send(url, "token")
 
     [(headers, body)] = receiver.got
     assert headers["host"].startswith("agency.example:")

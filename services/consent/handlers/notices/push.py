@@ -7,10 +7,10 @@ from typing import Any
 from services.common.clock import monotonic
 from services.common.database.advisory_locks import sole
 from services.common.errors import invalid
+from services.common.http.outgoing import Unreachable
 from services.common.worker import Loop
 from services.consent.context import Context
 from services.consent.handlers.notices.poll import ERRORS, acknowledge
-from services.consent.notice_delivery import Unreachable
 from services.consent.security_event_tokens import as_set
 from services.consent.store import notices
 
