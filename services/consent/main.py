@@ -1,9 +1,11 @@
 """Puts the consent service together; nothing else happens here."""
 
+from functools import partial
+
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from fastapi import FastAPI
 
-from services.common.auth.access_tokens import AccessGate, TokenKeys
+from services.common.auth.access_tokens import TokenKeys, access_gate
 from services.common.auth.jose import Signer, load_signing_key, new_signing_key
 from services.common.auth.replay import ReplayGuard
 from services.common.clock import Clock, SystemClock
@@ -100,14 +102,8 @@ def _read_name(stored: bytes) -> str:
 
 
 def _app(context: Context, settings: Settings, token_keys: TokenKeys) -> FastAPI:
-    gate = AccessGate(
-        keys=token_keys,
-        issuer=settings.token_issuer,
-        public_url=settings.public_url,
-        replay=ReplayGuard(context.database, models.plumbing.replay),
-        clock=context.clock,
-        standing=lambda agency: context.roster.standing(context.database, agency),
-    )
+    replay = ReplayGuard(context.database, models.plumbing.replay)
+    gate = access_gate(settings, token_keys, replay, context.clock, partial(context.roster.standing, context.database))
     auth = SurvivorAuth(context, settings)
     for_agencies = [
         agencies.routes,

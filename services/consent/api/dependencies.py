@@ -7,6 +7,7 @@ from fastapi import Depends, Request, Response
 
 from services.common.auth.access_tokens import Caller
 from services.common.errors import Problem
+from services.common.http.dependencies import from_state
 from services.common.settings import Settings
 from services.consent import consistency_tokens
 from services.consent.context import Context
@@ -93,19 +94,8 @@ class SurvivorAuth:
         response.headers["Clear-Site-Data"] = '"*"'
 
 
-# What needs no waiting is asked for in the event loop: the way to another thread and back costs more than all of it.
-async def _context(request: Request) -> Context:
-    context: Context = request.app.state.context
-    return context
-
-
-async def _auth(request: Request) -> SurvivorAuth:
-    auth: SurvivorAuth = request.app.state.auth
-    return auth
-
-
-ContextDep = Annotated[Context, Depends(_context)]
-SurvivorAuthDep = Annotated[SurvivorAuth, Depends(_auth)]
+ContextDep = Annotated[Context, Depends(from_state("context"))]
+SurvivorAuthDep = Annotated[SurvivorAuth, Depends(from_state("auth"))]
 
 
 async def _presented(request: Request, context: ContextDep, _agency: Caller) -> consistency_tokens.Seen:

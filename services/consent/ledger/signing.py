@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from joserfc import jwt
 from joserfc.jwk import OKPKey
 
+from services.common.auth.jose import encode
 from services.common.encoding import base64url
 from services.common.transparency_log.signed_notes import PLAIN, Checkpoint, Verifier, signed
 
@@ -31,10 +31,10 @@ class LedgerKey:
         return str(signed(str(Checkpoint(self.origin, size, root)), self.origin, self.key))
 
     def receipt(self, claims: Mapping[str, Any]) -> str:
-        """Signed JSON (a compact JWS)."""
-        header = {"alg": "Ed25519", "typ": RECEIPT_TYPE, "kid": str(self.verifier).rpartition("+")[0]}
-        private = {"d": base64url(self.key.private_bytes_raw()), **jwk_of(self.verifier).as_dict(private=False)}
-        return jwt.encode(header, dict(claims), OKPKey.import_key(private), algorithms=["Ed25519"])
+        """Return the claims as signed JSON (a compact JWS). No `iss` is added: it signs the receipt as she reads it."""
+        private = {"d": base64url(self.key.private_bytes_raw()), "kid": str(self.verifier).rpartition("+")[0]}
+        key = OKPKey.import_key({**jwk_of(self.verifier).as_dict(private=False), **private})
+        return encode(RECEIPT_TYPE, claims, key)
 
 
 def jwk_of(known: Verifier) -> OKPKey:
