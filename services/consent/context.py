@@ -1,4 +1,4 @@
-"""What the consent service's handlers work with, gathered in one value that `main` fills."""
+"""The value that the consent service's handlers work with; `main` fills it."""
 
 from dataclasses import dataclass
 
@@ -18,7 +18,7 @@ from services.consent.store.recipients import Recipients
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """The furniture of the survivor's room."""
+    """Everything that a handler needs beyond its arguments."""
 
     database: Database
     outbox: Outbox

@@ -44,7 +44,7 @@ PREFIXES = ("/consent", "/my", "/.well-known/authzen-configuration")
 def build(
     settings: Settings, token_keys: TokenKeys, clock: Clock | None = None, locks: SubjectLocks | None = None
 ) -> Service:
-    """The service with everything it works with. `locks` is there for the test that shows what happens without them."""
+    """Build the service. `locks` is a parameter for the test that shows what happens without them."""
     clock = clock or SystemClock()
     context = build_context(settings, clock, locks)
     return Service(
@@ -71,11 +71,11 @@ def build(
 
 
 def build_context(settings: Settings, clock: Clock, locks: SubjectLocks | None = None) -> Context:
-    """What the handlers work with."""
+    """Build the value that the handlers work with."""
     database = Database(settings.database(NAME), pool_size=20, by_key=True)
     folder = settings.keys_folder / NAME
     keys = KeyFiles(folder / "key-encryption")
-    # Kept with the key: under another name, whoever verifies would take the same ledger for another one.
+    # Kept with the key: under another name, verifiers would take this ledger for a different one.
     name = settings.ledger_origin or kept(folder / "ledger.name", settings.ledger_name.encode, _read_name)
     ledger.seal_with(database, keys)
     return Context(

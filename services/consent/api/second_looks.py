@@ -39,4 +39,4 @@ def waiting(context: ContextDep, agency: Caller) -> dict[str, Any]:
 @routes.post("/{name}", status_code=204)
 def look(context: ContextDep, agency: Caller, name: UUID, body: Look) -> None:
     """Say yes, after you have looked at it with her, or no. Only a yes makes her grant."""
-    second_looks.look(context, agency, name, agree=body.agree)
+    second_looks.give_second_look(context, agency, name, agree=body.agree)

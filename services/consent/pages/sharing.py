@@ -146,7 +146,7 @@ def _choose(visit: Visit, wish: WishForm, wrong: list[str]) -> Response:
 def _lookers(visit: Visit, choices: Choices, wish: WishForm) -> Sequence[Agency] | None:
     """Between whom she chooses where somebody looks at it with her first."""
     agency = chosen_agency(choices, wish)
-    return pending.lookers(visit.context, visit.subject, agency, wish.category) if agency else None
+    return pending.second_look_choices(visit.context, visit.subject, agency, wish.category) if agency else None
 
 
 def _choices(visit: Visit, wish: WishForm) -> Choices:

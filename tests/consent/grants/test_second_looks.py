@@ -84,11 +84,11 @@ def test_a_no_ends_it_and_makes_nothing(house: House) -> None:
     advocate, clinic = house.agency("ngo"), house.agency("health")
     person = young(house, advocate)
     name = give(house, person, clinic).json()["id"]
-    second_looks.look(house.context, advocate.id, UUID(name), agree=False)
+    second_looks.give_second_look(house.context, advocate.id, UUID(name), agree=False)
 
     assert live(house, person) == []
     with pytest.raises(Problem, match="404"):
-        second_looks.look(house.context, advocate.id, UUID(name), agree=True)
+        second_looks.give_second_look(house.context, advocate.id, UUID(name), agree=True)
     [(row, _)] = pending.waits_of(house.context, person.subject, past=True)
     assert row.outcome == "declined"
 
@@ -118,7 +118,7 @@ def test_her_word_about_another_agency_leaves_what_waits(house: House) -> None:
     person = young(house, advocate)
     name = give(house, person, clinic).json()["id"]
     grants.revoke_all(house.context, person.subject, told_to=advocate.id, only_to=other.id)
-    second_looks.look(house.context, advocate.id, UUID(name), agree=True)
+    second_looks.give_second_look(house.context, advocate.id, UUID(name), agree=True)
 
     assert [str(row.id) for row in live(house, person)] == [name]
 
@@ -129,7 +129,7 @@ def test_nobody_takes_back_what_waits_for_another(house: House) -> None:
     name = give(house, person, clinic).json()["id"]
 
     assert house.my("DELETE", f"/grants/{name}", house.session(other)).status_code == 404
-    second_looks.look(house.context, advocate.id, UUID(name), agree=True)
+    second_looks.give_second_look(house.context, advocate.id, UUID(name), agree=True)
 
 
 def test_what_nobody_looks_at_ends_by_itself(house: House) -> None:
@@ -140,7 +140,7 @@ def test_what_nobody_looks_at_ends_by_itself(house: House) -> None:
 
     assert pending.waits_of(house.context, person.subject) == []
     with pytest.raises(Problem, match="404"):
-        second_looks.look(house.context, advocate.id, name, agree=True)
+        second_looks.give_second_look(house.context, advocate.id, name, agree=True)
 
 
 def test_the_same_wish_twice_waits_once(house: House) -> None:
@@ -224,7 +224,7 @@ def test_a_yes_to_a_request_waits_too(house: House) -> None:
 
     assert answer["waits_for"] == advocate.id
     assert live(house, person) == []
-    second_looks.look(house.context, advocate.id, UUID(answer["grant"]), agree=True)
+    second_looks.give_second_look(house.context, advocate.id, UUID(answer["grant"]), agree=True)
     assert [str(row.id) for row in live(house, person)] == [answer["grant"]]
 
 
@@ -241,7 +241,7 @@ def test_what_policy_forbids_no_second_look_allows(house: House) -> None:
         connection.execute(waiting_grant.insert(), {**row, **times, **who})
 
     with pytest.raises(Problem, match="400"):
-        second_looks.look(house.context, advocate.id, name, agree=True)
+        second_looks.give_second_look(house.context, advocate.id, name, agree=True)
     assert live(house, person) == []
 
 
@@ -286,7 +286,7 @@ def test_what_she_forbids_others_or_of_other_things_hides_nothing_from_who_looks
         grants.restrict(house.context, person.subject, rule)
 
     assert [str(row.id) for row, _ in second_looks.second_looks_for(house.context, advocate.id)] == [name]
-    second_looks.look(house.context, advocate.id, UUID(name), agree=True)
+    second_looks.give_second_look(house.context, advocate.id, UUID(name), agree=True)
 
 
 @pytest.mark.parametrize("how", ["it", "its kind"])
@@ -323,9 +323,9 @@ def test_who_is_late_with_its_notices_looks_at_nothing_until_it_has_caught_up(ho
 
     assert second_looks.second_looks_for(house.context, advocate.id) == []
     with pytest.raises(Problem, match="404"):
-        second_looks.look(house.context, advocate.id, name, agree=True)
+        second_looks.give_second_look(house.context, advocate.id, name, agree=True)
     catch_up(house, advocate)
-    second_looks.look(house.context, advocate.id, name, agree=True)
+    second_looks.give_second_look(house.context, advocate.id, name, agree=True)
 
 
 def shut_out(house: House, person: Person, agency: Agency, how: str) -> Callable[[], object]:

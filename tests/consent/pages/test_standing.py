@@ -70,7 +70,7 @@ def test_a_yes_that_waits_says_so_and_is_none_until_somebody_has_looked(
     assert "Nobody may see anything." in visitor.get("/my").text
 
     [(row, _)] = second_looks.second_looks_for(house.context, agency.id)
-    second_looks.look(house.context, agency.id, row.id, agree=True)
+    second_looks.give_second_look(house.context, agency.id, row.id, agree=True)
     assert "What you said yes to" in visitor.get(f"/my/yes/{row.id}").text
     assert "What waits for a second look" not in visitor.get("/my").text
 
