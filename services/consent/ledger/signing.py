@@ -1,4 +1,4 @@
-"""The ledger's key: it signs checkpoints and receipts, so that one public key verifies all that the ledger says."""
+"""The ledger's key: it signs checkpoints and receipts, so that one public key verifies everything of the ledger."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -23,11 +23,11 @@ class LedgerKey:
 
     @property
     def verifier(self) -> Verifier:
-        """The public half, as whoever verifies the ledger must know it."""
+        """The public key with the ledger's name, as verifiers need it."""
         return Verifier(self.origin, PLAIN, self.key.public_key().public_bytes_raw())
 
     def checkpoint(self, size: int, root: bytes) -> str:
-        """A signed checkpoint. Notes hold line ends and signed JSON holds none, so that neither can pass for the other."""
+        """Return a signed checkpoint. Notes contain line ends and signed JSON none, so neither can pass for the other."""
         return str(signed(str(Checkpoint(self.origin, size, root)), self.origin, self.key))
 
     def receipt(self, claims: Mapping[str, Any]) -> str:
@@ -38,5 +38,5 @@ class LedgerKey:
 
 
 def jwk_of(known: Verifier) -> OKPKey:
-    """A verifier's key as JSON Web Key."""
+    """Return a verifier's key as a JSON Web Key."""
     return OKPKey.import_key({"kty": "OKP", "crv": "Ed25519", "x": base64url(known.key)})

@@ -296,7 +296,7 @@ def test_whom_she_shut_out_she_cannot_name_by_mistake(house: House, how: str) ->
     shut_out(house, person, advocate, how)
     [to] = [one for one in export.overview(house.context, person.subject)["agencies"] if one.id == clinic.id]
 
-    assert pending.lookers(house.context, person.subject, to, ["health"]) == []
+    assert pending.second_look_choices(house.context, person.subject, to, ["health"]) == []
     answer = give(house, person, clinic, "health")
     assert (answer.status_code, answer.json()["errors"][0]["member"]) == (400, "/second_look_by")
 

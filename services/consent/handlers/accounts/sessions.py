@@ -133,7 +133,7 @@ def claim(context: Context, code: str, pin: str | None, language: str | None = N
 
 
 def come_in(context: Context, passphrase: str) -> str:
-    """Open a session with her passphrase and return its token; raise 401. A passphrase once used can no longer be claimed anew."""
+    """Open a session with her passphrase and return its token; raise 401. From then on it cannot be claimed anew."""
     digest = context.secrets.passphrase_digest(passphrase)
     token = new_session_token()
     with context.database.transaction() as connection:

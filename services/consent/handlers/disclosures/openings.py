@@ -80,7 +80,7 @@ def begin_opening(context: Context, agency: str, text: str, seen: Seen = consist
 def begin_openings(
     context: Context, agency: str, texts: Sequence[str], seen: Seen = consistency_tokens.NOTHING
 ) -> Opening:
-    """Do everything up to the first byte of several envelopes; each has its own result, in order, independent of the others."""
+    """Do everything up to the first byte of several envelopes; each has its own result, in order."""
     opening = _begin(context, agency, texts, seen)
     opening.whole = False
     return opening

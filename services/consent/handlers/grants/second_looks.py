@@ -39,7 +39,7 @@ def give_second_look(context: Context, agency: str, name: UUID, *, agree: bool) 
             raise not_found()
         outcome = "agreed" if agree else "declined"
         pending_grants.end_waits(change.connection, change.subject, outcome, change.now, pending_grants.named(name))
-        change.record("look.ended", agency, pending_grants=str(name), outcome=outcome)
+        change.record("look.ended", agency, waiting=str(name), outcome=outcome)
         if agree:
             wish = Wish(seen.agency, seen.purpose, seen.categories, seen.days)
             grants.give_after_second_look(change, wish, name)

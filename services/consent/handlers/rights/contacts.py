@@ -1,4 +1,4 @@
-"""How she may be reached, if at all: nobody is told; kept sealed, and good only while she has confirmed it lately."""
+"""Her safe contact: how she may be reached, if at all. Sealed, told to nobody, and good only if confirmed lately."""
 
 import json
 import os
@@ -23,14 +23,14 @@ LONGEST = {"channel": 32, "address": 200, "window": 200, "wording": 200}
 
 @dataclass(frozen=True, slots=True)
 class SafeContact:
-    """Her wish, and whether it is fresh enough to go by."""
+    """Her wish, and whether it was confirmed lately enough to be used."""
 
     wish: Mapping[str, str]
     fresh: bool
 
 
 def save(context: Context, subject: UUID, wish: Mapping[str, str]) -> None:
-    """Keep how she may be reached, and that she said so just now; it replaces what was kept."""
+    """Keep how she may be reached, confirmed as of now, in place of an earlier wish; raise 400 for too long a text."""
     wrong = [Fault(f"/{name}", "Too long.") for name, most in LONGEST.items() if len(wish[name]) > most]
     if wrong:
         raise invalid(*wrong)
@@ -44,19 +44,19 @@ def save(context: Context, subject: UUID, wish: Mapping[str, str]) -> None:
 
 
 def confirm(context: Context, subject: UUID) -> None:
-    """It is still safe."""
+    """Confirm that the contact is still safe."""
     with context.database.transaction() as connection:
         personal_records.confirm_contact(connection, subject, context.clock.now())
 
 
 def forget(context: Context, subject: UUID) -> None:
-    """Back to none."""
+    """Remove the contact."""
     with context.database.transaction() as connection:
         personal_records.forget_contact(connection, subject)
 
 
 def read(context: Context, subject: UUID) -> SafeContact | None:
-    """Her wish; None if she has none, or it can no longer be opened."""
+    """Return her wish; None if she has none, or it can no longer be opened."""
     with context.database.reading() as connection:
         row = personal_records.contact_of(connection, subject)
         key = key_store.contact_secrets(connection, context.keys, [subject]).get(subject)
