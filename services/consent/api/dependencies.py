@@ -48,7 +48,8 @@ class SurvivorAuth:
         """Raise 403 for a request that another site's page sends in her name.
 
         Browsers name that page's origin, and tell whether it is another site's. For her own pages, which send no referrer, the
-        origin is `null`; a browser too old for the second header is stopped by the cookie's `SameSite`, and by each form's token.
+        origin is `null`. A browser too old for the second header is stopped by the cookie's `SameSite`, and by each form's
+        token.
         """
         if request.method in {"GET", "HEAD"}:
             return
