@@ -132,5 +132,5 @@ def _app(context: Context, settings: Settings, token_keys: TokenKeys) -> FastAPI
 def _inner_app(context: Context, token_keys: TokenKeys) -> FastAPI:
     gate = internal.ServiceGate(token_keys, context.clock)
     return create_app(
-        "Fireweed consent, inner door", "For intake only.", [internal.routes], context=context, service_gate=gate
+        "Fireweed consent, internal", "For intake only.", [internal.routes], context=context, service_gate=gate
     )

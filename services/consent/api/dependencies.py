@@ -47,9 +47,9 @@ class SurvivorAuth:
     def same_site(self, request: Request) -> None:
         """Raise 403 for a request that another site's page sends in her name.
 
-        Browsers name that page's origin, and tell whether it is another site's. For her own pages, which send no referrer, the
-        origin is `null`. A browser too old for the second header is stopped by the cookie's `SameSite`, and by each form's
-        token.
+        Browsers name that page's origin, and tell whether it is another site's. For her own pages, which send no
+        referrer, the origin is `null`. A browser too old for the second header is stopped by the cookie's `SameSite`, and by
+        the token of each form.
         """
         if request.method in {"GET", "HEAD"}:
             return

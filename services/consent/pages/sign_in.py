@@ -150,5 +150,5 @@ def today(guest: Guest) -> Response:
 @routes.post("/language")
 def speak(visit: HerHand, to: Annotated[str, Form(max_length=2)]) -> Response:
     """Read on in another language."""
-    preferences.speak(visit.context, visit.subject, to)
+    preferences.set_language(visit.context, visit.subject, to)
     return visit.go()

@@ -177,7 +177,7 @@ def set_words(house: House, _agency: Agency, person: Person) -> Act:
 
 
 def speak(house: House, _agency: Agency, person: Person) -> Act:
-    return lambda: preferences.speak(house.context, person.subject, "fr")
+    return lambda: preferences.set_language(house.context, person.subject, "fr")
 
 
 # What each is told who comes too late; None where nobody has to be told anything.
@@ -236,7 +236,7 @@ ONE_TRANSACTION = {
     "passkeys.come_in",
     "passkeys.remove",
     "links.make_link_code",
-    "preferences.speak",
+    "preferences.set_language",
 }
 """What the acts above go through."""
 NEW_TO_THE_HUB = {"sessions.register"}

@@ -25,7 +25,7 @@ from services.common.encoding import from_base64url
 from services.common.errors import Fault, Problem, invalid, not_found
 from services.consent.context import Context
 from services.consent.credentials import new_session_token
-from services.consent.handlers.accounts.sessions import not_let_in, stay
+from services.consent.handlers.accounts.sessions import hold_subject, not_let_in
 from services.consent.ledger import entries as ledger
 from services.consent.ledger.entries import Entry
 from services.consent.store import passkeys, subjects
@@ -61,7 +61,7 @@ def add(context: Context, origin: str, token: str, subject: UUID, credential: st
     now = context.clock.now()
     row = {"id": made.credential_id, "subject_id": subject, "public_key": made.credential_public_key}
     with context.database.transaction() as connection:
-        stay(connection, subject)
+        hold_subject(connection, subject)
         if passkeys.add_key(connection, {**row, "sign_count": made.sign_count, "added_at": now}):
             ledger.append(connection, [Entry("passkey.added", subject)], now)
         elif made.credential_id not in {known.id for known in passkeys.keys_of(connection, subject)}:
@@ -92,7 +92,7 @@ def come_in(context: Context, origin: str, token: str, name: str, credential: st
         raise not_let_in()
     opened, now = new_session_token(), context.clock.now()
     with context.database.transaction() as connection:
-        stay(connection, row.subject_id)
+        hold_subject(connection, row.subject_id)
         if not passkeys.use_key(connection, row.id, used.new_sign_count, now):
             raise not_let_in()
         subjects.add_session(connection, context.secrets.session_digest(opened), row.subject_id, now)

@@ -17,7 +17,7 @@ STEP = timedelta(minutes=1)
 def step_up(context: Context, session: Session, pin: str) -> None:
     """Step the session up with her PIN; after too many wrong ones, raise 429 for all but one try a minute."""
     with context.database.transaction() as connection:
-        sessions.stay(connection, session.subject)
+        sessions.hold_subject(connection, session.subject)
         # Counted before it is checked, so that guesses sent all at once are counted too.
         turn = pin_attempts.take_turn(connection, session.subject, context.clock.now(), FREE_TRIES, STEP)
     if not turn:

@@ -6,7 +6,7 @@ from uuid import UUID
 from services.common.errors import Fault, invalid, not_found
 from services.consent.context import Context
 from services.consent.credentials import WORD_LISTS
-from services.consent.handlers.accounts.sessions import stay
+from services.consent.handlers.accounts.sessions import hold_subject
 from services.consent.store import subjects
 
 
@@ -19,12 +19,12 @@ def language_of(context: Context, subject: UUID) -> str:
     return str(row.language)
 
 
-def speak(context: Context, subject: UUID, language: str) -> None:
+def set_language(context: Context, subject: UUID, language: str) -> None:
     """Set her language, which is also that of privacy notices that she agrees to; raise 400 for another code."""
     if language not in WORD_LISTS:
         raise invalid(Fault("/language", "Not one of the languages here.", ", ".join(WORD_LISTS)))
     with context.database.transaction() as connection:
-        stay(connection, subject)
+        hold_subject(connection, subject)
         subjects.change_subject(connection, subject, language=language)
 
 

@@ -205,7 +205,7 @@ def replacing(
         yield connection
 
 
-def stay(connection: Connection, subject: UUID) -> None:
+def hold_subject(connection: Connection, subject: UUID) -> None:
     """Hold her row until the caller's transaction ends; raise 401 if she erased herself since she signed in."""
     if not subjects.hold(connection, [subject]):
         raise not_let_in()

@@ -34,7 +34,7 @@ def cosign(context: Context, agency: str, key: str, cosigned: str) -> int:
         edge = store.hold_edge(connection)
         row = store.checkpoint_of(connection, said.size)
         if row is None or row.root != said.root or said.origin != context.ledger_key.origin:
-            _look_for_fork(context, signed, known=row is not None)
+            _check_for_fork(context, signed, known=row is not None)
             raise invalid(Fault("/checkpoint", "Not a checkpoint of this ledger.", "one of the last two days"))
         if not begins_with(connection, (said.size, said.root), (edge.size, edge.root())):
             raise _two_histories()
@@ -79,7 +79,7 @@ def _check_signature(context: Context, by: Verifier, signed: Note) -> None:
         raise invalid(Fault("/checkpoint", "Its time lies in the future.", f"at most {_AHEAD_SECONDS} s ahead"))
 
 
-def _look_for_fork(context: Context, signed: Note, *, known: bool) -> None:
+def _check_for_fork(context: Context, signed: Note, *, known: bool) -> None:
     """Raise 409 if our key has signed the checkpoint and our tree does not contain it: then there are two histories."""
     try:
         ours = signed.signature_by(context.ledger_key.verifier) is not None

@@ -12,7 +12,7 @@ from cryptography.exceptions import InvalidTag
 from services.common.envelope import pad
 from services.common.errors import Fault, invalid
 from services.consent.context import Context
-from services.consent.handlers.accounts.sessions import stay
+from services.consent.handlers.accounts.sessions import hold_subject
 from services.consent.key_encryption import seal, unseal
 from services.consent.store import keys as key_store
 from services.consent.store import personal_records
@@ -37,7 +37,7 @@ def save(context: Context, subject: UUID, wish: Mapping[str, str]) -> None:
     key = os.urandom(32)
     sealed = seal(key, pad(json.dumps(dict(wish), ensure_ascii=False).encode()), subject.bytes)
     with context.database.transaction() as connection:
-        stay(connection, subject)
+        hold_subject(connection, subject)
         number = key_store.newest_for(connection, context.keys)
         row = {"subject_id": subject, "key_encryption_key": number, "wrapped": context.keys.wrap(number, key)}
         personal_records.save_contact(connection, {**row, "sealed": sealed, "confirmed_at": context.clock.now()})

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from services.common.errors import Fault, invalid, not_found
 from services.consent.context import Context
-from services.consent.handlers.accounts.sessions import stay
+from services.consent.handlers.accounts.sessions import hold_subject
 from services.consent.ledger import entries as ledger
 from services.consent.ledger.entries import Entry
 from services.consent.store import permissions, personal_records
@@ -19,7 +19,7 @@ def ask_to_correct(context: Context, subject: UUID, grant: UUID, category: str) 
     """
     name, now = context.clock.new_id(), context.clock.now()
     with context.database.transaction() as connection:
-        stay(connection, subject)
+        hold_subject(connection, subject)
         row = permissions.get_grant(connection, grant)
         if row is None or row.subject_id != subject:
             raise not_found()

@@ -10,7 +10,7 @@ from services.common.errors import Fault, invalid, not_found
 from services.common.roster import Agency
 from services.consent.context import Context
 from services.consent.credentials import new_code
-from services.consent.handlers.accounts.sessions import stay
+from services.consent.handlers.accounts.sessions import hold_subject
 from services.consent.ledger import entries as ledger
 from services.consent.ledger.entries import Entry
 from services.consent.store import personal_records, subjects
@@ -32,7 +32,7 @@ def write_letter(context: Context, subject: UUID, agency: str) -> Letter:
     """Make a letter that names an agency she is linked to, and nothing about her; raise 400."""
     now, code, name = context.clock.now(), new_code(), context.clock.new_id()
     with context.database.transaction() as connection:
-        stay(connection, subject)
+        hold_subject(connection, subject)
         known = context.roster.find(connection, [agency]).get(agency)
         if agency not in subjects.links_of(connection, subject) or known is None or known.standing != "active":
             raise invalid(Fault("/agency", "No active agency that knows you.", "the id of one that does"))
@@ -86,7 +86,7 @@ def new_card(context: Context, subject: UUID) -> str:
     """Make a new code for her revoke card; the old one works no more."""
     code, now = new_code(), context.clock.now()
     with context.database.transaction() as connection:
-        stay(connection, subject)
+        hold_subject(connection, subject)
         subjects.change_subject(connection, subject, revoke_digest=context.secrets.code_digest("revoke", code))
         ledger.append(connection, [Entry("card.replaced", subject)], now)
     return code
