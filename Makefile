@@ -63,7 +63,7 @@ openapi: $(VENV)/.dev  ## Write schemas/openapi anew from the routes
 migration: $(VENV)/.dev  ## Write a migration step: make migration SERVICE=consent MESSAGE="what changes"
 	$(BIN)/python -m tools.new_migration $(SERVICE) "$(MESSAGE)"
 
-CATALOGUES := services/consent/pages services/reporting/pages
+CATALOGUES := services/consent/pages services/front services/reporting/pages
 catalogue: $(VENV)/.dev  ## Add what pages have gained to the catalogues of other languages
 	@for folder in $(CATALOGUES); do ( cd $$folder && sed '/^$$/q' translations/fr.po > translations/head.po && \
 		$(CURDIR)/$(BIN)/pybabel -q extract -F translations/babel.cfg --no-location --sort-output -o translations/messages.pot . && \

@@ -116,7 +116,7 @@ def _answer(service: Service, listener: socket.socket) -> None:
     """Run a service's API until it is told to stop."""
     beside = Worker(service.api_loops)
     beside.start()
-    apps = dict.fromkeys(service.prefixes, service.app)
+    apps = composition.public_apps([service])
     run(server(ByPrefix(apps | ({"/internal": service.inner_app} if service.inner_app else {}))), listener)
     beside.stop()
 

@@ -1,10 +1,11 @@
 """Puts rooms together for each way to run: all in one process, or one service of many, which then holds no other's code."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib import import_module
 from typing import Any
 
 from joserfc.jwk import KeySet
+from starlette.types import ASGIApp
 
 from services.common.auth.access_tokens import TokenKeys
 from services.common.database.engine import Database
@@ -13,6 +14,7 @@ from services.common.messaging.broker import Broker
 from services.common.messaging.local_log import LocalLog
 from services.common.service import Service
 from services.common.settings import Settings
+from services.front import main as front
 
 NAMES = ("intake", "consent", "referral", "reporting")
 ROLES = ("api", "worker")
@@ -48,6 +50,17 @@ def public_keys(settings: Settings) -> KeySet:
     """The keys that verify tokens, read from this machine's key folder."""
     keys: KeySet = _main("intake").public_token_keys(settings)
     return keys
+
+
+def public_apps(services: Sequence[Service]) -> dict[str, ASGIApp]:
+    """Return the applications that answer the public address, by path prefix.
+
+    The front page is public and without a database, as the reports are: the process that answers for them serves it.
+    """
+    apps: dict[str, ASGIApp] = {prefix: service.app for service in services for prefix in service.prefixes}
+    if any(service.name == "reporting" for service in services):
+        apps |= dict.fromkeys(front.PREFIXES, front.build())
+    return apps
 
 
 def broker(settings: Settings) -> Broker:

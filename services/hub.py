@@ -56,7 +56,7 @@ def start(settings: Settings) -> Hub:
     inner.start()
     worker = Worker(_loops(services, composition.broker(settings)))
     worker.start()
-    router = ByPrefix({prefix: service.app for service in services for prefix in service.prefixes})
+    router = ByPrefix(composition.public_apps(services))
     return Hub(router, services, worker, inner, held)
 
 

@@ -25,8 +25,19 @@ PUBLIC = [
     if "/health/" not in path and not path.startswith("/internal/")
     for service in [path.split("/")[-1 if path.startswith("/.well-known/") else 1]]
 ]
-CLOSED = [
+FRONT = [
     "/",
+    "/developers/en",
+    "/developers/openapi/intake.json",
+    "/en",
+    "/favicon.ico",
+    "/fr",
+    "/front.css",
+    "/icon.svg",
+    "/robots.txt",
+]
+CLOSED = [
+    "/enter",
     "/internal",
     "/internal/consent/v1/decisions",
     "/internal/anything",
@@ -103,6 +114,12 @@ def backend(path: str) -> str | None:
 def test_every_public_path_leads_to_its_service(path: str, service: str) -> None:
     assert location(path).value("proxy_pass") == f"http://{service}"
     assert backend(path) == service
+
+
+@pytest.mark.parametrize("path", FRONT)
+def test_front_page_leads_to_reporting(path: str) -> None:
+    assert location(path).value("proxy_pass") == "http://reporting"
+    assert backend(path) == "reporting"
 
 
 @pytest.mark.parametrize("path", CLOSED)

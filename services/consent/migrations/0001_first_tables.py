@@ -4,6 +4,8 @@ import sqlalchemy as sa
 from alembic import op
 
 from services.common.database.column_types import BigId, Codes, Instant, Json
+from services.common.messaging.outbox import make_queue
+from services.consent.ledger.entries import begin
 
 revision = "0001"
 down_revision = None
@@ -446,6 +448,8 @@ def upgrade() -> None:
     )
     op.create_index("ix_notice_agency_acknowledged_at", "notice", ["agency", "acknowledged_at"], unique=False)
     op.create_index(op.f("ix_notice_subject_id"), "notice", ["subject_id"], unique=False)
+    make_queue(op.get_bind())
+    begin(op.get_bind())
 
 
 def downgrade() -> None:

@@ -4,6 +4,7 @@ import sqlalchemy as sa
 from alembic import op
 
 from services.common.database.column_types import BigId, Instant, Json
+from services.common.messaging.outbox import make_queue
 
 revision = "0001"
 down_revision = None
@@ -76,6 +77,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("digest"),
     )
     op.create_index(op.f("ix_used_once_expires_at"), "used_once", ["expires_at"], unique=False)
+    make_queue(op.get_bind())
 
 
 def downgrade() -> None:

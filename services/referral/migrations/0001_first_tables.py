@@ -4,6 +4,7 @@ import sqlalchemy as sa
 from alembic import op
 
 from services.common.database.column_types import BigId, Instant
+from services.common.messaging.outbox import make_queue
 
 revision = "0001"
 down_revision = None
@@ -137,6 +138,7 @@ def upgrade() -> None:
         ),
         sa.PrimaryKeyConstraint("referral_id", "number"),
     )
+    make_queue(op.get_bind())
 
 
 def downgrade() -> None:

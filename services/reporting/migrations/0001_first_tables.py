@@ -4,6 +4,7 @@ import sqlalchemy as sa
 from alembic import op
 
 from services.common.database.column_types import BigId, Code, Instant, Json
+from services.common.messaging.outbox import make_queue
 
 revision = "0001"
 down_revision = None
@@ -179,6 +180,7 @@ def upgrade() -> None:
     op.create_table(
         "withdrawn", sa.Column("statistics", Code(26), nullable=False), sa.PrimaryKeyConstraint("statistics")
     )
+    make_queue(op.get_bind())
 
 
 def downgrade() -> None:
