@@ -61,10 +61,10 @@ def test_one_service_is_looked_over_where_the_others_cannot_be(settings: Setting
 
 LOADED = """
 import sys
-from services import cli, rooms
+from services import cli, composition
 from services.common.settings import Settings
-rooms.build_one(sys.argv[1], Settings()).close()
-print(*sorted({name.split(".")[1] for name in sys.modules if name.startswith("services.")} & {*rooms.NAMES}))
+composition.build_one(sys.argv[1], Settings()).close()
+print(*sorted({name.split(".")[1] for name in sys.modules if name.startswith("services.")} & {*composition.NAMES}))
 """
 
 

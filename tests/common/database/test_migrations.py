@@ -21,8 +21,8 @@ from services.common.service_tables import define_plumbing
 from services.common.settings import Settings
 from tests.support.hubs import environment
 
-IMPORTS = "import json, sys; from services import rooms; from services.common.settings import Settings"
-UPGRADE = f"{IMPORTS}; print(json.dumps(rooms.migrate_all(Settings(), (sys.argv[1],))))"
+IMPORTS = "import json, sys; from services import composition; from services.common.settings import Settings"
+UPGRADE = f"{IMPORTS}; print(json.dumps(composition.migrate_all(Settings(), (sys.argv[1],))))"
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
