@@ -11,12 +11,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-
+from services.common.authenticated_encryption import seal, unseal
 from services.common.encoding import base64url, canonical, from_base64url
-
-_NONCE = 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,17 +59,13 @@ def sealed_record(record: Record, key: bytes | None) -> Halves:
     leaf = committed_leaf(record, salt)
     if key is None:
         return Halves(leaf, None)
-    nonce = os.urandom(_NONCE)
     content = canonical({**record.members, "salt": base64url(salt)})
-    return Halves(leaf, nonce + AESGCM(key).encrypt(nonce, content, leaf))
+    return Halves(leaf, seal(key, content, leaf))
 
 
 def opened_record(halves: Halves, key: bytes) -> tuple[Record, bytes]:
     """The record and its salt; raises `InvalidTag` unless this key sealed it for this leaf."""
-    sealed = halves.sealed or b""
-    if len(sealed) < _NONCE:
-        raise InvalidTag
-    content = json.loads(AESGCM(key).decrypt(sealed[:_NONCE], sealed[_NONCE:], halves.leaf))
+    content = json.loads(unseal(key, halves.sealed or b"", halves.leaf))
     salt = from_base64url(content.pop("salt"))
     return Record(**content), salt
 

@@ -8,8 +8,8 @@ from datetime import timedelta
 from uuid import UUID
 
 from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+from services.common.authenticated_encryption import seal, unseal
 from services.common.envelope import pad
 from services.common.errors import Fault, invalid
 from services.consent.context import Context
@@ -19,7 +19,6 @@ from services.consent.store import personal_records
 
 GOOD_FOR = timedelta(days=30)
 LONGEST = {"channel": 32, "address": 200, "window": 200, "wording": 200}
-_NONCE_BYTES = 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,9 +34,9 @@ def save(context: Context, subject: UUID, wish: Mapping[str, str]) -> None:
     wrong = [Fault(f"/{name}", "Too long.") for name, most in LONGEST.items() if len(wish[name]) > most]
     if wrong:
         raise invalid(*wrong)
-    key, nonce = os.urandom(32), os.urandom(_NONCE_BYTES)
+    key = os.urandom(32)
     content = pad(json.dumps(dict(wish), ensure_ascii=False).encode())
-    sealed = nonce + AESGCM(key).encrypt(nonce, content, subject.bytes)
+    sealed = seal(key, content, subject.bytes)
     with context.database.transaction() as connection:
         stay(connection, subject)
         number = key_store.newest_for(connection, context.keys)
@@ -65,7 +64,7 @@ def read(context: Context, subject: UUID) -> SafeContact | None:
     if row is None or not key:
         return None
     try:
-        content = AESGCM(key).decrypt(row.sealed[:_NONCE_BYTES], row.sealed[_NONCE_BYTES:], subject.bytes)
+        content = unseal(key, row.sealed, subject.bytes)
     except InvalidTag:
         return None
     return SafeContact(json.loads(content), row.confirmed_at > context.clock.now() - GOOD_FOR)
