@@ -10,14 +10,10 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Protocol
 
-from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.keywrap import InvalidUnwrap, aes_key_unwrap, aes_key_wrap
 
 from services.common.secret_files import LENGTH, Damaged, destroy_secret, found, keep_secret, whole
-
-_NONCE_BYTES = 12
 
 
 class KeyGone(Exception):
@@ -99,19 +95,6 @@ class KeyFiles:
             return found(path, whole)
         except FileNotFoundError as error:
             raise KeyGone from error
-
-
-def seal(secret: bytes, content: bytes, bound_to: bytes) -> bytes:
-    """Encrypt `content` with a 32-byte key (AES-GCM) and return nonce and ciphertext; it opens with `bound_to` only."""
-    nonce = os.urandom(_NONCE_BYTES)
-    return nonce + AESGCM(secret).encrypt(nonce, content, bound_to)
-
-
-def unseal(secret: bytes, sealed: bytes, bound_to: bytes) -> bytes:
-    """Return what `seal` encrypted; raise `InvalidTag` if key, content or `bound_to` is another."""
-    if len(sealed) < _NONCE_BYTES:
-        raise InvalidTag
-    return AESGCM(secret).decrypt(sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:], bound_to)
 
 
 def new_grant_key() -> tuple[bytes, bytes]:

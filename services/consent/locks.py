@@ -16,6 +16,12 @@ from sqlalchemy import Connection, text
 from sqlalchemy.exc import OperationalError
 
 from services.common.clock import monotonic, pause
+from services.common.database.advisory_locks import (
+    lock_session_shared,
+    lock_until_commit,
+    try_session_shared,
+    unlock_session,
+)
 from services.common.database.engine import Database, transaction_on
 
 SHARED_SECONDS = 2.0
@@ -63,20 +69,18 @@ class PostgresLocks:
         with self._database.transaction() as connection:
             with as_busy():
                 limit_wait(connection, EXCLUSIVE_SECONDS)
-                connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _key(subject)})
+                lock_until_commit(connection, _key(subject))
             yield connection
 
     @contextmanager
     def opening(self, subjects: Sequence[UUID]) -> Iterator[Connection]:
         """Take session-level shared locks, in one order for all callers so that two holders cannot wait for each other."""
-        keys = {"keys": sorted(_key(subject) for subject in subjects)}
+        keys = [_key(subject) for subject in subjects]
         with self._database.connection() as connection:
             try:
                 with as_busy(), transaction_on(connection):
                     limit_wait(connection, SHARED_SECONDS)
-                    connection.execute(
-                        text("SELECT pg_advisory_lock_shared(key) FROM unnest(CAST(:keys AS bigint[])) AS key"), keys
-                    )
+                    lock_session_shared(connection, keys)
                 yield connection
             finally:
                 _unlock(connection)
@@ -189,9 +193,8 @@ def _key(subject: UUID) -> int:
 
 def _try(connection: Connection, keys: set[int]) -> set[int]:
     """Take the locks that are free now; return their keys."""
-    asked = "SELECT key, pg_try_advisory_lock_shared(key) FROM unnest(CAST(:keys AS bigint[])) AS key"
     with transaction_on(connection):
-        return {key for key, had in connection.execute(text(asked), {"keys": sorted(keys)}) if had}
+        return try_session_shared(connection, keys)
 
 
 def limit_wait(connection: Connection, seconds: float) -> None:
@@ -203,7 +206,7 @@ def _unlock(connection: Connection) -> None:
     """Release this session's locks; if that fails, close the session, which releases them as well."""
     try:
         with transaction_on(connection):
-            connection.execute(text("SELECT pg_advisory_unlock_all()"))
+            unlock_session(connection)
     except Exception:
         connection.invalidate()
         raise

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from typing import Any
 from uuid import UUID
 
+from services.common.encoding import timestamp
 from services.consent.context import Context
 from services.consent.handlers.accounts import passkeys
 from services.consent.handlers.grants import notes
@@ -33,5 +34,4 @@ def _correction(row: Any) -> dict[str, Any]:
 
 
 def _times(row: Any, *names: str) -> dict[str, str | None]:
-    found = {name: getattr(row, name) for name in names}
-    return {name: instant.isoformat() if instant else None for name, instant in found.items()}
+    return {name: timestamp(getattr(row, name)) for name in names}

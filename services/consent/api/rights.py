@@ -4,6 +4,7 @@ from typing import Any
 
 from fastapi import APIRouter
 
+from services.common.encoding import timestamp
 from services.consent.api.dependencies import ContextDep, SessionDep
 from services.consent.handlers.agencies import compelled
 from services.consent.handlers.grants import pending
@@ -39,7 +40,7 @@ def told_json(one: Told) -> dict[str, Any]:
 def wait_json(row: Any, why: str) -> dict[str, Any]:
     """What waits, or waited, for a second look."""
     names = ("agency", "purpose", "categories", "days", "second_look_by", "outcome")
-    times = {name: _time(getattr(row, name)) for name in ("asked_at", "open_until", "ended_at")}
+    times = {name: timestamp(getattr(row, name)) for name in ("asked_at", "open_until", "ended_at")}
     return {"id": str(row.id), **{name: getattr(row, name) for name in names}, **times, "why": why}
 
 
@@ -49,10 +50,6 @@ def _notice_json(row: Any, one: Told) -> dict[str, Any]:
         "id": str(row.id),
         "grant": str(row.grant_id),
         **{name: getattr(row, name) for name in ("purpose", "categories", "action", "error", "attested")},
-        **{name: _time(getattr(row, name)) for name in times},
+        **{name: timestamp(getattr(row, name)) for name in times},
         "overdue": poll.is_overdue(row, one.now),
     }
-
-
-def _time(value: Any) -> str | None:
-    return value.isoformat() if value else None

@@ -1,13 +1,13 @@
 """Routes for survivors as JSON, under `/my/v1`; her pages do the same acts."""
 
 from collections.abc import Sequence
-from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 from fastapi import APIRouter, Request, Response
 from pydantic import Field
 
+from services.common.encoding import timestamp
 from services.common.errors import Fault, invalid
 from services.common.http.request_models import Body
 from services.consent.api.dependencies import ContextDep, SessionDep, SteppedUpDep, SurvivorAuthDep
@@ -285,7 +285,7 @@ def export_json(context: Context, subject: UUID) -> dict[str, Any]:
             break
     return {
         "state": seen["state"],
-        "since": _time(seen["since"]),
+        "since": timestamp(seen["since"]),
         "language": seen["language"],
         "age_band": seen["age_band"],
         "statistics": seen["statistics"],
@@ -308,9 +308,9 @@ def grant_json(row: Any) -> dict[str, Any]:
         "agency": row.agency,
         "purpose": row.purpose,
         "categories": row.categories,
-        "valid_from": _time(row.valid_from),
-        "valid_until": _time(row.valid_until),
-        "ended_at": _time(row.ended_at),
+        "valid_from": timestamp(row.valid_from),
+        "valid_until": timestamp(row.valid_until),
+        "ended_at": timestamp(row.ended_at),
         "end_reason": row.end_reason,
         "notice_version": row.notice_version,
         "notice_sha256": row.notice_sha256,
@@ -331,15 +331,11 @@ def proven(context: Context, lines: Sequence[RecordedEntry]) -> list[dict[str, A
 
 def _restriction_json(row: Any) -> dict[str, Any]:
     names = ("agency", "sector", "category", "purpose", "reason")
-    times = {"since": _time(row.created_at), "lifted_at": _time(row.lifted_at)}
+    times = {"since": timestamp(row.created_at), "lifted_at": timestamp(row.lifted_at)}
     return {"id": str(row.id), **times, **{name: getattr(row, name) for name in names}}
 
 
 def _request_json(row: Any) -> dict[str, Any]:
     names = ("asked_by", "agency", "purpose", "categories", "accepted")
-    times = {name: _time(getattr(row, name)) for name in ("asked_at", "open_until", "answered_at")}
+    times = {name: timestamp(getattr(row, name)) for name in ("asked_at", "open_until", "answered_at")}
     return {"id": str(row.id), **times, **{name: getattr(row, name) for name in names}}
-
-
-def _time(value: datetime | None) -> str | None:
-    return value.isoformat() if value else None

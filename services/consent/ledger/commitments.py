@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from services.common.authenticated_encryption import seal, unseal
 from services.common.encoding import base64url, canonical, from_base64url
-from services.consent.key_encryption import seal, unseal
 
 
 @dataclass(frozen=True, slots=True)

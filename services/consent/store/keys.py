@@ -6,8 +6,9 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, Table, bindparam, exists, func, select, text, update
+from sqlalchemy import Connection, Table, bindparam, exists, func, select, update
 
+from services.common.database.advisory_locks import lock_until_commit
 from services.common.database.inserts import insert_new
 from services.common.database.list_parameters import listed, one_of
 from services.consent.key_encryption import KeyEncryptionKeys, KeyGone
@@ -25,15 +26,13 @@ _READ = {
     )
     for table in LIVE
 }
-_ALONE = "SELECT pg_advisory_xact_lock(hashtextextended('fireweed:consent wraps', 0))"
+_WRAPS = "fireweed:consent wraps"
 WRAPPING_SECONDS = 2.0
-_TOGETHER = "SELECT pg_advisory_xact_lock_shared(hashtextextended('fireweed:consent wraps', 0))"
 
 
 def newest_for(connection: Connection, keys: KeyEncryptionKeys) -> int:
     """Return the number of the key to wrap with in this transaction; rotation waits for it before destroying any."""
-    if connection.dialect.name == "postgresql":
-        connection.execute(text(_TOGETHER))
+    lock_until_commit(connection, _WRAPS, shared=True)
     return keys.newest()
 
 
@@ -44,7 +43,7 @@ def wait_for_wrapping(connection: Connection) -> None:
     """
     if connection.dialect.name == "postgresql":
         limit_wait(connection, WRAPPING_SECONDS)
-        connection.execute(text(_ALONE))
+        lock_until_commit(connection, _WRAPS)
 
 
 def grant_secrets(connection: Connection, keys: KeyEncryptionKeys, grants: Iterable[UUID]) -> dict[UUID, bytes]:

@@ -9,11 +9,11 @@ from uuid import UUID
 
 from cryptography.exceptions import InvalidTag
 
+from services.common.authenticated_encryption import seal, unseal
 from services.common.envelope import pad
 from services.common.errors import Fault, invalid
 from services.consent.context import Context
 from services.consent.handlers.accounts.sessions import hold_subject
-from services.consent.key_encryption import seal, unseal
 from services.consent.store import keys as key_store
 from services.consent.store import personal_records
 
@@ -35,7 +35,8 @@ def save(context: Context, subject: UUID, wish: Mapping[str, str]) -> None:
     if wrong:
         raise invalid(*wrong)
     key = os.urandom(32)
-    sealed = seal(key, pad(json.dumps(dict(wish), ensure_ascii=False).encode()), subject.bytes)
+    content = pad(json.dumps(dict(wish), ensure_ascii=False).encode())
+    sealed = seal(key, content, subject.bytes)
     with context.database.transaction() as connection:
         hold_subject(connection, subject)
         number = key_store.newest_for(connection, context.keys)
