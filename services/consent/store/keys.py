@@ -152,7 +152,7 @@ def erased_under(connection: Connection, oldest: int) -> bool:
 def unwrapped(
     connection: Connection, keys: KeyEncryptionKeys, table: Table, names: Sequence[UUID]
 ) -> dict[UUID, bytes | None]:
-    """Return secrets by owner. What does not open is read once more: a rotation may come between reading and unwrapping."""
+    """Return secrets by owner. A key that does not open is read once more: a rotation may have come in between."""
     found = _read_and_unwrap(connection, keys, table, names)
     again = [name for name, secret in found.items() if secret == LOST]
     return found | _read_and_unwrap(connection, keys, table, again)
