@@ -2,6 +2,7 @@
 
 import json
 from base64 import b32encode, urlsafe_b64decode, urlsafe_b64encode
+from datetime import datetime
 from secrets import token_bytes
 
 _canonical = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode
@@ -30,3 +31,8 @@ def random_name(size: int) -> str:
 def canonical(document: object) -> bytes:
     """JSON with sorted keys and no spaces: one spelling for one meaning, for hashing and signing."""
     return _canonical(document).encode()
+
+
+def timestamp(moment: datetime | None) -> str | None:
+    """Return a moment in ISO 8601, as JSON documents of the hub hold it; None for None."""
+    return moment.isoformat() if moment else None

@@ -136,7 +136,7 @@ def copy(settings: Settings, as_json: bool, folder: Path) -> None:
 @ledger.command("key")
 @hub_options
 def key_(settings: Settings, as_json: bool) -> None:
-    """Print the ledger's verifier key, which whoever verifies must have from you."""
+    """Print the ledger's verifier key, which every verifier must get from you."""
     with _context(settings) as context:
         known = str(context.ledger_key.verifier)
     answer({"key": known}, as_json, lambda: [known])

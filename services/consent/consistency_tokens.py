@@ -1,8 +1,8 @@
 """The consistency token `Consent-Epoch`: how much of a survivor's consent an agency has seen, signed by the hub.
 
-A decision is never made below a token that is presented: a database that lags, or was brought back from a copy, answers 503
-instead of reviving what has ended. The handle in it is pairwise, so that two agencies' tokens for one survivor have
-nothing in common; the numbers are plain, so that an agency can tell which of two is newer.
+No decision is made on a database that is older than a presented token: one that lags, or was restored from a copy, answers
+503 instead of reviving a grant that has ended. The handle in a token is pairwise, so that two agencies' tokens for one
+survivor have nothing in common; its numbers are plain, so that an agency can tell which of two tokens is newer.
 """
 
 import hmac
@@ -25,7 +25,7 @@ _FAULT = Fault(
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """What this database knows of a survivor towards an agency."""
+    """A survivor's epoch in this database, for one agency."""
 
     agency: str
     subject: UUID
@@ -34,12 +34,12 @@ class Known:
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What an agency has seen, by the handles of survivors; and the newest policy it has seen a decision by."""
+    """The epochs that an agency has seen, by pairwise handle of the survivor."""
 
     epochs: Mapping[str, int] = field(default_factory=dict)
 
     def is_ahead_of(self, context: Context, known: Known) -> bool:
-        """Whether to decide on this would go back behind what the agency has seen."""
+        """Tell whether the agency has seen a newer epoch than this database has: then nothing may be decided on it."""
         return bool(self.epochs) and self.epochs.get(_handle(context, known.agency, known.subject), 0) > known.epoch
 
 
@@ -47,13 +47,13 @@ NOTHING = Seen()
 
 
 def issue(context: Context, known: Known) -> str:
-    """The token for one survivor's present epoch, for one agency."""
+    """Return the token of a survivor's present epoch for one agency."""
     signed = f"{_handle(context, known.agency, known.subject)}.{known.epoch}.{context.policy.version}"
     return f"{signed}.{_mac(context, signed)}"
 
 
 def read(context: Context, headers: Sequence[str]) -> Seen:
-    """What the presented tokens say; raises a 400 problem for one that is not ours, 503 for one of a newer policy."""
+    """Read presented tokens; raise 400 for one that this hub did not sign, 503 for one of a newer policy."""
     tokens = [token.strip() for header in headers for token in header.split(",")]
     if len(tokens) > MOST:
         raise invalid(_FAULT)
@@ -69,7 +69,7 @@ def read(context: Context, headers: Sequence[str]) -> Seen:
 
 
 def catching_up() -> Problem:
-    """The answer while this database has seen less than was presented."""
+    """Return the 503 problem for a database that has seen less than the caller presented."""
     return unavailable("The hub is catching up. Please try again in a moment.", 1)
 
 

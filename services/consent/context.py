@@ -1,4 +1,4 @@
-"""What the consent service's handlers work with, gathered in one value that `main` fills."""
+"""The value that the consent service's handlers work with; `main` fills it."""
 
 from dataclasses import dataclass
 
@@ -8,17 +8,17 @@ from services.common.database.engine import Database
 from services.common.messaging.outbox import Outbox
 from services.consent.credentials import Secrets
 from services.consent.domain import Policy
-from services.consent.duty_rules import DutyRules
 from services.consent.key_encryption import KeyEncryptionKeys
 from services.consent.ledger.signing import LedgerKey
 from services.consent.locks import SubjectLocks
 from services.consent.notice_delivery import Pusher
+from services.consent.policy import DutyRules
 from services.consent.store.recipients import Recipients
 
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """The furniture of the survivor's room."""
+    """Everything that a handler needs beyond its arguments."""
 
     database: Database
     outbox: Outbox

@@ -1,7 +1,7 @@
-"""Deciding: from what a survivor allows and forbids to a permit or deny for each category; pure, total, order-free.
+"""Decides: from what a survivor allows and forbids, a permit or deny for each category; pure, total, order-free.
 
-Nothing here reads a clock, a database or a setting. Whatever is unknown, malformed or unreadable denies. The rules by
-name, with a sentence for her about each, are in `schemas/codes/rules.json`.
+Nothing here reads a clock, a database or a setting. Unknown, malformed or unreadable input denies. The rules by name, with a
+sentence for her about each, are in `schemas/codes/rules.json`.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -12,7 +12,7 @@ from uuid import UUID
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """A permit: to one agency, for one purpose, for listed categories, in a half-open span of time."""
+    """A permit: to one agency, for one purpose, for listed categories, from `valid_from` until before `valid_until`."""
 
     id: UUID
     agency: str
@@ -25,7 +25,7 @@ class Grant:
 
 @dataclass(frozen=True, slots=True)
 class Restriction:
-    """A deny. None matches everything; `readable` is False for a rule that could not be read, which denies all."""
+    """A deny. None matches everything; `readable` is False for a rule that could not be read, which denies everything."""
 
     id: UUID
     agency: str | None = None
@@ -46,7 +46,7 @@ class Recipient:
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """Everything about one survivor that a decision may rest on, read at one instant."""
+    """All facts about one survivor that a decision may rest on, read at one instant."""
 
     state: str
     epoch: int
@@ -57,9 +57,9 @@ class Snapshot:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What is asked: may this agency, for this purpose, have these categories (under this very grant, if one is named)?
+    """The question: may this agency, for this purpose, have these categories (under this grant only, if one is named)?
 
-    `until` is when the token ends by which it is asked, if it is asked by one.
+    `until` is the end of the access token that the caller presented, if there is one.
     """
 
     agency: str
@@ -71,18 +71,18 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """Rules that hold for everybody, as reviewed data (`schemas/policies`), with the codes they speak in."""
+    """Rules that hold for everybody, as reviewed data (`schemas/policies`), with the codes that they use."""
 
     version: str
     purposes: frozenset[str]
     categories: frozenset[str]
     sectors: frozenset[str]
     floors: frozenset[tuple[str, str]]
-    """Pairs of sector and category that no grant can open."""
+    """Pairs of sector and category that no grant can permit."""
     default_days: int
     maximum_days: int
     until: datetime | None = None
-    """When this version stops to hold; None: when another takes its place."""
+    """End of this version; None while no other replaces it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,23 +105,23 @@ class Decision:
 
     @property
     def permitted(self) -> frozenset[str]:
-        """The categories that may be had."""
+        """The permitted categories."""
         return frozenset(category for category, verdict in self.verdicts.items() if verdict.permitted)
 
 
 def decide(snapshot: Snapshot, request: Request, now: datetime, policy: Policy) -> Decision:
     """Decide each category by itself; the first rule that denies is named, and a permit needs every rule to pass.
 
-    Total: where reading its input goes wrong in any way, everything that was asked for is denied.
+    Total: if reading the input fails in any way, every category asked for is denied.
     """
     try:
         return _decide(snapshot, request, now, policy)
-    except Exception:  # noqa: BLE001 - whoever got no answer could go on without one
+    except Exception:  # noqa: BLE001 - a caller without an answer could go on as if permitted
         return Decision(dict.fromkeys(_asked(request), _deny("unreadable")), 0, "", None)
 
 
 def is_shut_out(snapshot: Snapshot, agency: str) -> bool:
-    """Whether she keeps everything from this agency by name."""
+    """Tell whether a restriction names this agency and denies it everything."""
     return any(
         (rule.agency, rule.sector, rule.category, rule.purpose) == (agency, None, None, None)
         for rule in snapshot.restrictions
@@ -129,7 +129,7 @@ def is_shut_out(snapshot: Snapshot, agency: str) -> bool:
 
 
 def best_grant(decision: Decision, grants: Iterable[Grant]) -> Grant | None:
-    """The one grant under which to seal: the one that opens most of the permitted categories, then the longest."""
+    """Return the grant to seal under: it opens most of the permitted categories, then lasts longest; None without any."""
 
     def worth(grant: Grant) -> tuple[int, datetime, UUID]:
         opened = sum(grant.id in verdict.grants for verdict in decision.verdicts.values())
@@ -154,7 +154,7 @@ def _decide(snapshot: Snapshot, request: Request, now: datetime, policy: Policy)
 
 
 def _barred(snapshot: Snapshot, request: Request, now: datetime, policy: Policy) -> Verdict | None:
-    """A reason that denies every category alike, None if there is none."""
+    """Return the verdict that denies every category alike; None if no rule does."""
     recipient = snapshot.recipient
     if snapshot.state == "paused":
         return _deny("paused")
@@ -168,7 +168,7 @@ def _barred(snapshot: Snapshot, request: Request, now: datetime, policy: Policy)
 
 
 def _over(request: Request, now: datetime, policy: Policy) -> Verdict | None:
-    """Whether the time has run out of the token by which it is asked, or of the policy."""
+    """Return a denying verdict if the caller's token or the policy has ended; None otherwise."""
     if request.until is not None and request.until <= now:
         return _deny("token-over")
     if policy.until is not None and policy.until <= now:
@@ -177,7 +177,7 @@ def _over(request: Request, now: datetime, policy: Policy) -> Verdict | None:
 
 
 def _forbidden(restrictions: Iterable[Restriction], sector: str, request: Request, policy: Policy) -> set[str | None]:
-    """The categories that restrictions forbid here; None among them stands for every one."""
+    """Return the categories that restrictions deny here; None among them stands for all categories."""
     forbidden: set[str | None] = set()
     for rule in restrictions:
         if not _readable(rule, policy):
@@ -201,9 +201,9 @@ def _on_category(
 
 
 def _live(grants: Iterable[Grant], request: Request, now: datetime) -> list[Grant]:
-    """The grants that permit anything here."""
+    """Return the grants that permit anything here."""
     agency, purpose = request.agency, request.purpose
-    # Most of many are for others, and a call for each of those would be most of the time of a decision.
+    # Most grants are for other agencies: a function call for each of them would take most of the time of a decision.
     meant = [grant for grant in grants if grant.agency == agency and grant.purpose == purpose]
     return [grant for grant in meant if _holds(grant, request, now)]
 
@@ -213,13 +213,13 @@ def _holds(grant: Grant, request: Request, now: datetime) -> bool:
         grant.ended is False
         and grant.valid_from <= now < grant.valid_until
         and (request.grant is None or request.grant == grant.id)
-        # In a text, `in` would find a category inside of another one's name.
+        # In a string, `in` would find a category inside the name of another.
         and isinstance(grant.categories, frozenset)
     )
 
 
 def _readable(rule: Restriction, policy: Policy) -> bool:
-    """A restriction in codes that are not known here may mean anything, and so forbids everything."""
+    """Tell whether all codes of a restriction are known; one with an unknown code may mean anything, so it denies all."""
     return (
         rule.readable is True
         and (rule.category is None or rule.category in policy.categories)
@@ -238,7 +238,7 @@ def _matches(rule: Restriction, sector: str, request: Request) -> bool:
 
 
 def _until(verdicts: Mapping[str, Verdict], live: Sequence[Grant], request: Request, policy: Policy) -> datetime | None:
-    """The first end of the grants that are used, of the policy and of the token; None when nothing is permitted."""
+    """Return the earliest end among the grants used, the policy and the token; None when nothing is permitted."""
     used = {grant for verdict in verdicts.values() for grant in verdict.grants}
     if not used:
         return None
@@ -247,10 +247,10 @@ def _until(verdicts: Mapping[str, Verdict], live: Sequence[Grant], request: Requ
 
 
 def _asked(request: Request) -> list[str]:
-    """What was asked for, as far as that can be read."""
+    """Return the categories asked for, as far as they can be read."""
     try:
         return sorted(request.categories)
-    except Exception:  # noqa: BLE001 - then there is nothing that could be permitted either
+    except Exception:  # noqa: BLE001 - then nothing could be permitted either
         return []
 
 

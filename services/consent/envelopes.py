@@ -1,4 +1,4 @@
-"""Boxes that an agency asks to have opened: read, known by their grant, and opened with the grant's key."""
+"""Envelopes that an agency asks to open: reads them, finds their grant, and opens them with the grant's key."""
 
 import json
 from collections.abc import Mapping
@@ -17,39 +17,39 @@ NEVER = UUID(int=0)
 
 
 class Unopenable(Exception):
-    """No key fits, or something about the box was changed."""
+    """No key fits, or the envelope was changed."""
 
 
 @dataclass(slots=True)
 class RequestedEnvelope:
-    """One box under way. As long as nothing else is known of it, there is nothing there."""
+    """One envelope during an opening. Until more is known of it, it is answered like one that does not exist."""
 
     sealed: Envelope | None = None
     grant: UUID = NEVER
     subject: UUID | None = None
     closed: bool = False
-    """Whether it can never open for who asks: its grant has ended, or is for somebody else."""
+    """Whether it can never open for the caller: its grant has ended, or names another agency."""
     opening: UUID = NEVER
     categories: frozenset[str] = frozenset()
-    """What may be had of it, once its intent is in the ledger."""
+    """Permitted categories, set once the intent is in the ledger."""
     answer: dict[str, Any] | None = None
     problem: Problem | None = None
 
     @property
     def header(self) -> Header:
-        """What is written on it."""
-        assert self.sealed is not None  # noqa: S101 - only boxes that could be read have a grant or a subject
+        """The envelope's header."""
+        assert self.sealed is not None  # noqa: S101 - only envelopes that could be read have a grant or a subject
         return self.sealed.header
 
     @property
     def owner(self) -> UUID:
-        """Whom it is about; only boxes whose grant was found are asked this."""
+        """The subject; asked only of envelopes whose grant was found."""
         assert self.subject is not None  # noqa: S101 - as above
         return self.subject
 
     @property
     def parts(self) -> frozenset[str]:
-        """The categories it holds."""
+        """The categories that it holds parts of."""
         return frozenset(self.sealed.parts) if self.sealed else frozenset()
 
     @property
@@ -59,14 +59,14 @@ class RequestedEnvelope:
 
     @property
     def refusal(self) -> Problem:
-        """Why not: absent, and what may not be known of, alike; or that it may be asked again in a moment."""
+        """The problem to answer with: the same 404 for absent and for forbidden, or a 503 to try again."""
         return self.problem or not_found()
 
 
 def read_envelope(text: str) -> RequestedEnvelope:
-    """The box in a text; an empty one unless it names grant and event by ids and nothing else.
+    """Return the envelope in a text; an empty one unless the header names grant and event by plain UUIDs.
 
-    A refusal goes into her ledger before the header is proven, so that a forged one could otherwise write to her there.
+    A refusal goes into her ledger before the header is proven, so a forged header could otherwise write text to her there.
     """
     try:
         sealed = read(text)
@@ -78,7 +78,7 @@ def read_envelope(text: str) -> RequestedEnvelope:
 
 
 def open_envelope(envelope: RequestedEnvelope, private: X25519PrivateKey | None) -> Mapping[str, Any]:
-    """The permitted parts; raises `Unopenable`."""
+    """Return the permitted parts by category; raise `Unopenable`."""
     if private is None or envelope.sealed is None:
         raise Unopenable
     try:

@@ -12,19 +12,19 @@ SOURCE = "consent"
 
 
 def grant_ended(clock: Clock, grant: UUID, agency: str, reason: str, epoch: int) -> Event:
-    """Tells that nothing under this grant may be used any more."""
+    """Return the event that tells that nothing under this grant may be used any more."""
     data = {"grant": str(grant), "agency": agency, "reason": reason, "epoch": epoch}
     return _event(clock, "grant.ended.v1", str(grant), data)
 
 
 def statistics_withdrawn(clock: Clock, pseudonyms: Sequence[str]) -> Event:
-    """Tells that these pseudonyms must be as if they had never been counted."""
+    """Return the event that tells to remove these pseudonyms from all counts."""
     return _event(clock, "statistics.withdrawn.v1", str(clock.new_id()), {"pseudonyms": list(pseudonyms)})
 
 
 @dataclass(frozen=True, slots=True)
 class Disclosure:
-    """What an opening disclosed: which categories to whom, never what they said."""
+    """The facts of a disclosure: which categories went to whom, never their content."""
 
     opening: UUID
     referral: str
@@ -34,7 +34,7 @@ class Disclosure:
 
 
 def disclosure_made(clock: Clock, made: Disclosure, outcome: str) -> Event:
-    """Tells that an agency has opened an envelope."""
+    """Return the event that tells that an agency has opened an envelope."""
     data = {**asdict(made), "opening": str(made.opening), "categories": sorted(made.categories), "outcome": outcome}
     return _event(clock, "disclosure.made.v1", made.referral, data)
 

@@ -1,7 +1,7 @@
 """The lock on one survivor: shared while bytes about her leave, exclusive while she changes what may leave.
 
-When a change returns, no shared holder is left that decided before it; that is what makes revoking immediate
-(promise P2). Both kinds keep waiting writers ahead of new readers, so a flood of openings cannot starve a revoke.
+When a change returns, every opening that was decided before it has ended; that makes revoking immediate (promise P2). Both
+kinds of lock keep waiting writers ahead of new readers, so a flood of openings cannot starve a revocation.
 """
 
 import threading
@@ -16,6 +16,12 @@ from sqlalchemy import Connection, text
 from sqlalchemy.exc import OperationalError
 
 from services.common.clock import monotonic, pause
+from services.common.database.advisory_locks import (
+    lock_session_shared,
+    lock_until_commit,
+    try_session_shared,
+    unlock_session,
+)
 from services.common.database.engine import Database, transaction_on
 
 SHARED_SECONDS = 2.0
@@ -25,24 +31,24 @@ Free = tuple[Connection, frozenset[UUID]]
 
 
 class Busy(Exception):
-    """The lock could not be had in time."""
+    """The lock was not available in time."""
 
 
 class SubjectLocks(Protocol):
-    """The two ways to hold a survivor still."""
+    """The two ways to lock a survivor."""
 
     def changing(self, subject: UUID) -> AbstractContextManager[Connection]:
-        """Hold her exclusively for one transaction, from before it reads until after it has committed."""
+        """Lock her exclusively for one transaction, from before it reads until after it has committed."""
         ...
 
     def opening(self, subjects: Sequence[UUID]) -> AbstractContextManager[Connection]:
-        """Hold them shared on a connection without a transaction, for as long as the block runs."""
+        """Lock survivors shared on a connection without a transaction, for as long as the block runs; raise `Busy`."""
         ...
 
     def opening_free(self, subjects: Collection[UUID]) -> AbstractContextManager[Free]:
-        """The same for those who can be had almost at once, and who these are.
+        """Lock shared those survivors who are free almost at once; yield the connection and who they are.
 
-        Whoever waited for one survivor's lock would meanwhile hold up the revocations of all the others.
+        An opening that waited for one survivor's lock would meanwhile delay the revocations of all the others in its batch.
         """
         ...
 
@@ -50,8 +56,8 @@ class SubjectLocks(Protocol):
 class PostgresLocks:
     """Advisory locks: the database frees them when a process dies, and orders waiting writers before new readers.
 
-    They belong to a server session, so nothing that shares sessions between clients (a pooler in transaction mode) may
-    stand between this process and PostgreSQL.
+    They belong to a server session, so nothing that shares sessions between clients (a pooler in transaction mode) may stand
+    between this process and PostgreSQL.
     """
 
     def __init__(self, database: Database) -> None:
@@ -59,31 +65,29 @@ class PostgresLocks:
 
     @contextmanager
     def changing(self, subject: UUID) -> Iterator[Connection]:
-        """A transaction-level exclusive lock: PostgreSQL lets go of it just after the commit."""
+        """Take a transaction-level exclusive lock; PostgreSQL releases it just after the commit."""
         with self._database.transaction() as connection:
             with as_busy():
                 limit_wait(connection, EXCLUSIVE_SECONDS)
-                connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _key(subject)})
+                lock_until_commit(connection, _key(subject))
             yield connection
 
     @contextmanager
     def opening(self, subjects: Sequence[UUID]) -> Iterator[Connection]:
-        """Session-level shared locks, taken in one order by everybody so that two holders cannot wait for each other."""
-        keys = {"keys": sorted(_key(subject) for subject in subjects)}
+        """Take session-level shared locks, in one order for all callers so that two holders cannot wait for each other."""
+        keys = [_key(subject) for subject in subjects]
         with self._database.connection() as connection:
             try:
                 with as_busy(), transaction_on(connection):
                     limit_wait(connection, SHARED_SECONDS)
-                    connection.execute(
-                        text("SELECT pg_advisory_lock_shared(key) FROM unnest(CAST(:keys AS bigint[])) AS key"), keys
-                    )
+                    lock_session_shared(connection, keys)
                 yield connection
             finally:
                 _unlock(connection)
 
     @contextmanager
     def opening_free(self, subjects: Collection[UUID]) -> Iterator[Free]:
-        """Session-level shared locks; a lock that somebody waits for to change something counts as taken."""
+        """Take session-level shared locks that are free; one that a writer waits for counts as taken."""
         keys = {_key(subject) for subject in subjects}
         with self._database.engine.connect() as connection:
             try:
@@ -98,23 +102,23 @@ class PostgresLocks:
 
 
 class ProcessLocks:
-    """The same inside one process, for the embedded hub: one fair readers-writer lock per survivor."""
+    """Locks inside one process, for the embedded hub: one fair readers-writer lock per survivor."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        # A lock nobody holds has no state worth keeping.
+        # A lock without holders has no state worth keeping.
         self._locks: WeakValueDictionary[UUID, _FairLock] = WeakValueDictionary()
         self._guard = threading.Lock()
 
     @contextmanager
     def changing(self, subject: UUID) -> Iterator[Connection]:
-        """The lock first, then the transaction: SQLite has one write lock, which readers need to record outcomes."""
+        """Take the lock first, then the transaction: SQLite has one write lock, which readers need to record outcomes."""
         with self._of(subject).exclusive(EXCLUSIVE_SECONDS), self._database.transaction() as connection:
             yield connection
 
     @contextmanager
     def opening(self, subjects: Sequence[UUID]) -> Iterator[Connection]:
-        """Shared locks, in one order."""
+        """Take shared locks, in one order."""
         with ExitStack() as held:
             for subject in sorted(set(subjects)):
                 held.enter_context(self._of(subject).shared(SHARED_SECONDS))
@@ -122,7 +126,7 @@ class ProcessLocks:
 
     @contextmanager
     def opening_free(self, subjects: Collection[UUID]) -> Iterator[Free]:
-        """Shared locks, in one order, all within one short time."""
+        """Take shared locks in one order, all within one short time."""
         deadline, had = monotonic() + BATCH_SECONDS, set[UUID]()
         with ExitStack() as held:
             for subject in sorted(set(subjects)):
@@ -140,7 +144,7 @@ class ProcessLocks:
 
 
 class _FairLock:
-    """Many readers or one writer; as soon as a writer waits, new readers wait behind it."""
+    """A lock for many readers or one writer; as soon as a writer waits, new readers wait behind it."""
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
@@ -183,27 +187,26 @@ class _FairLock:
 
 
 def _key(subject: UUID) -> int:
-    # 64 bits, apart from other uses of advisory locks; two survivors may share one, which costs only a wait.
+    # 64 bits, apart from other uses of advisory locks. Two survivors may share a key, which costs only a wait.
     return int.from_bytes(sha256(b"subject:" + subject.bytes).digest()[:8], "big", signed=True)
 
 
 def _try(connection: Connection, keys: set[int]) -> set[int]:
-    """Take what can be had at once; which these are."""
-    asked = "SELECT key, pg_try_advisory_lock_shared(key) FROM unnest(CAST(:keys AS bigint[])) AS key"
+    """Take the locks that are free now; return their keys."""
     with transaction_on(connection):
-        return {key for key, had in connection.execute(text(asked), {"keys": sorted(keys)}) if had}
+        return try_session_shared(connection, keys)
 
 
 def limit_wait(connection: Connection, seconds: float) -> None:
-    """Let PostgreSQL wait for locks no longer than this, until the transaction ends."""
+    """Let PostgreSQL wait for locks at most this many seconds, until the transaction ends."""
     connection.execute(text("SELECT set_config('lock_timeout', :limit, true)"), {"limit": f"{seconds}s"})
 
 
 def _unlock(connection: Connection) -> None:
-    """Let go of this session's locks; a session that cannot be told so is closed, which frees them as well."""
+    """Release this session's locks; if that fails, close the session, which releases them as well."""
     try:
         with transaction_on(connection):
-            connection.execute(text("SELECT pg_advisory_unlock_all()"))
+            unlock_session(connection)
     except Exception:
         connection.invalidate()
         raise
@@ -222,5 +225,5 @@ def as_busy() -> Iterator[None]:
 
 
 def subject_locks(database: Database) -> SubjectLocks:
-    """The locks that fit this database."""
+    """Return the kind of locks that fits this database."""
     return PostgresLocks(database) if database.is_postgresql else ProcessLocks(database)

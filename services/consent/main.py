@@ -1,15 +1,18 @@
 """Puts the consent service together; nothing else happens here."""
 
+from functools import partial
+
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from fastapi import FastAPI
 
-from services.common.auth.access_tokens import AccessGate, TokenKeys
+from services.common.auth.access_tokens import TokenKeys, access_gate
 from services.common.auth.jose import Signer, load_signing_key, new_signing_key
 from services.common.auth.replay import ReplayGuard
 from services.common.clock import Clock, SystemClock
 from services.common.database.engine import Database
 from services.common.http import health
 from services.common.http.app import create_app
+from services.common.http.outgoing import OutgoingClient
 from services.common.secret_files import kept, secret
 from services.common.service import Service
 from services.common.settings import Settings, key_name
@@ -20,7 +23,6 @@ from services.consent.api import ledger as ledger_routes
 from services.consent.api.dependencies import SurvivorAuth
 from services.consent.context import Context
 from services.consent.credentials import Secrets
-from services.consent.duty_rules import duty_rules
 from services.consent.handlers.accounts.sessions import forget_stale
 from services.consent.handlers.agencies.compelled import unseal_due
 from services.consent.handlers.grants.grants import end_lapsed
@@ -32,7 +34,7 @@ from services.consent.ledger import entries as ledger
 from services.consent.ledger.signing import LedgerKey
 from services.consent.locks import SubjectLocks, subject_locks
 from services.consent.notice_delivery import Pusher
-from services.consent.policy import policy
+from services.consent.policy import duty_rules, policy
 from services.consent.store.recipients import Recipients
 
 NAME = "consent"
@@ -42,7 +44,7 @@ PREFIXES = ("/consent", "/my", "/.well-known/authzen-configuration")
 def build(
     settings: Settings, token_keys: TokenKeys, clock: Clock | None = None, locks: SubjectLocks | None = None
 ) -> Service:
-    """The service with everything it works with. `locks` is there for the test that shows what happens without them."""
+    """Build the service. `locks` is a parameter for the test that shows what happens without them."""
     clock = clock or SystemClock()
     context = build_context(settings, clock, locks)
     return Service(
@@ -69,11 +71,11 @@ def build(
 
 
 def build_context(settings: Settings, clock: Clock, locks: SubjectLocks | None = None) -> Context:
-    """What the handlers work with."""
+    """Build the value that the handlers work with."""
     database = Database(settings.database(NAME), pool_size=20, by_key=True)
     folder = settings.keys_folder / NAME
     keys = KeyFiles(folder / "key-encryption")
-    # Kept with the key: under another name, whoever verifies would take the same ledger for another one.
+    # Kept with the key: under another name, verifiers would take this ledger for a different one.
     name = settings.ledger_origin or kept(folder / "ledger.name", settings.ledger_name.encode, _read_name)
     ledger.seal_with(database, keys)
     return Context(
@@ -84,7 +86,7 @@ def build_context(settings: Settings, clock: Clock, locks: SubjectLocks | None =
         keys=keys,
         secrets=Secrets(secret(folder / "pepper.key")),
         ledger_key=LedgerKey(name, Ed25519PrivateKey.from_private_bytes(secret(folder / "ledger.key"))),
-        pusher=Pusher(settings.push_to_loopback),
+        pusher=Pusher(OutgoingClient(settings.push_to_loopback)),
         policy=policy(),
         duty_rules=duty_rules(),
         signer=Signer(
@@ -100,14 +102,8 @@ def _read_name(stored: bytes) -> str:
 
 
 def _app(context: Context, settings: Settings, token_keys: TokenKeys) -> FastAPI:
-    gate = AccessGate(
-        keys=token_keys,
-        issuer=settings.token_issuer,
-        public_url=settings.public_url,
-        replay=ReplayGuard(context.database, models.plumbing.replay),
-        clock=context.clock,
-        standing=lambda agency: context.roster.standing(context.database, agency),
-    )
+    replay = ReplayGuard(context.database, models.plumbing.replay)
+    gate = access_gate(settings, token_keys, replay, context.clock, partial(context.roster.standing, context.database))
     auth = SurvivorAuth(context, settings)
     for_agencies = [
         agencies.routes,
@@ -136,5 +132,5 @@ def _app(context: Context, settings: Settings, token_keys: TokenKeys) -> FastAPI
 def _inner_app(context: Context, token_keys: TokenKeys) -> FastAPI:
     gate = internal.ServiceGate(token_keys, context.clock)
     return create_app(
-        "Fireweed consent, inner door", "For intake only.", [internal.routes], context=context, service_gate=gate
+        "Fireweed consent, internal", "For intake only.", [internal.routes], context=context, service_gate=gate
     )

@@ -1,6 +1,6 @@
-"""Patience with whoever guesses or floods: who asks for too many slow checks waits; nobody is ever locked out.
+"""Limits on slow checks: an address that asks for too many has to wait, and no account is ever locked.
 
-Kept in memory of one process, under names that only the hub's pepper gives, so that no address is kept anywhere.
+Kept in memory of one process, under keyed hashes of addresses, so that no address is kept anywhere.
 """
 
 from collections import Counter
@@ -20,16 +20,16 @@ from services.consent.credentials import Secrets
 AT_ONCE = 30
 PER_SECOND = 1.0
 KEPT = 10_000
-# Of each kind of slow check, so many at once, at work or waiting; and of one account or code a few, such as a button that
-# was pressed twice. All kinds together leave threads over, so that looking and taking away go on in any flood.
-IN_LINE = 6
+# Slow checks at once, running or waiting: of each kind, and of one account or code (a button was pressed twice). All kinds
+# together leave threads free, so that reading and revoking go on in any flood.
+OF_ONE_KIND = 6
 OF_ONE = 2
-# One household, one phone: all of an IPv4 address, the network half of an IPv6 address.
+# Addresses count by household or phone: a whole IPv4 address, the network half of an IPv6 address.
 PREFIX = {4: 32, 6: 64}
 
 
 class RateLimiter:
-    """How many slow checks each address may still ask for; time gives them back. `proxies` say whom they speak for."""
+    """A token bucket of slow checks for each address. Behind `proxies`, the address is the one that they forward."""
 
     def __init__(self, clock: Clock, secrets: Secrets, proxies: Sequence[Network] = ()) -> None:
         self._clock, self._secrets, self._proxies = clock, secrets, proxies
@@ -37,7 +37,7 @@ class RateLimiter:
         self._lock = Lock()
 
     def spend(self, request: HTTPConnection) -> None:
-        """Take one check from the caller's address; raises a 429 problem when none is left for the moment."""
+        """Take one check from the caller's address; raise a 429 problem when none is left."""
         name, now = self._secrets.tag("address", _prefix(request, self._proxies)), self._clock.now()
         with self._lock:
             left = self._now_left(name, now)
@@ -52,7 +52,7 @@ class RateLimiter:
         return min(AT_ONCE, left + max(0.0, (now - since).total_seconds()) * PER_SECOND)
 
     def _forget_refilled(self, now: datetime) -> None:
-        """Forget those who have waited long enough, and if that is not enough everybody: memory is finite."""
+        """Drop addresses whose limit has refilled, and if that is not enough all of them: memory is finite."""
         if len(self._left) >= KEPT:
             self._left = {name: kept for name, kept in self._left.items() if self._now_left(name, now) < AT_ONCE}
         if len(self._left) >= KEPT:
@@ -60,7 +60,7 @@ class RateLimiter:
 
 
 class ConcurrencyLimit:
-    """Who waits for a slow check. Whoever finds it full is told at once: it would hold up everybody else by waiting."""
+    """Limits how many slow checks run or wait at once. A caller who finds it full is refused at once instead of waiting."""
 
     def __init__(self) -> None:
         self._kinds, self._ones = Counter[str](), Counter[tuple[str, Hashable]]()
@@ -68,9 +68,9 @@ class ConcurrencyLimit:
 
     @contextmanager
     def place(self, kind: str, one: Hashable) -> Iterator[None]:
-        """A place while a check of this kind goes on, for one account or code; raises a 503 problem if there is none."""
+        """Hold a place for a check of this kind, for one account or code; raise a 503 problem if none is free."""
         with self._lock:
-            if self._kinds[kind] >= IN_LINE or self._ones[kind, one] >= OF_ONE:
+            if self._kinds[kind] >= OF_ONE_KIND or self._ones[kind, one] >= OF_ONE:
                 raise unavailable("Too many are at this door. Nothing was changed; please try again.")
             self._kinds[kind] += 1
             self._ones[kind, one] += 1
@@ -80,11 +80,11 @@ class ConcurrencyLimit:
             with self._lock:
                 self._kinds[kind] -= 1
                 self._ones[kind, one] -= 1
-                self._ones += Counter()  # forgets who is not there any more
+                self._ones += Counter()  # drops the counts that are zero
 
 
 def slow_down(seconds: int) -> Problem:
-    """What whoever guesses too fast is told."""
+    """Return the 429 problem for guesses that come too fast, with the seconds to wait."""
     return Problem(429, "slow-down", "Too many tries. Please wait a little.", headers={"Retry-After": str(seconds)})
 
 
@@ -94,8 +94,8 @@ def _prefix(request: HTTPConnection, proxies: Sequence[Network]) -> str:
 
 
 def _caller(request: HTTPConnection, proxies: Sequence[Network]) -> IPv4Address | IPv6Address | None:
-    """Who calls; behind trusted proxies, the nearest that is none of them. Whatever stands before that anybody may write."""
-    named = [name.strip() for line in request.headers.getlist("x-forwarded-for") for name in line.split(",")]
+    """Return the client's address: the nearest hop that is not a trusted proxy. Anybody can write the hops before it."""
+    named = [name.strip() for value in request.headers.getlist("x-forwarded-for") for name in value.split(",")]
     caller = _address(request.client.host if request.client else "")
     while named and caller and any(caller in network for network in proxies):
         caller = _address(named.pop()) or caller

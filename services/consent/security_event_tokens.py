@@ -1,4 +1,4 @@
-"""Notices as security event tokens (RFC 8417): each says by itself all that an agency needs to act on it."""
+"""Notices as security event tokens (RFC 8417): each contains all that an agency needs to act on it."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ AGAIN = "urn:fireweed:event:consent-restored"
 
 
 def as_set(signer: Signer, notice: Any) -> str:
-    """A notice as a signed SET. The same notice is the same token, however often it is sent."""
+    """Return a notice as a signed SET; one notice gives the same token each time."""
     again = notice.action == "use_again"
     said: dict[str, Any] = {
         "grant": str(notice.grant_id),

@@ -8,6 +8,7 @@ from fastapi.responses import JSONResponse
 from services.common.auth.access_tokens import Caller, proof_of
 from services.common.errors import Fault, invalid
 from services.common.http.app import json_body, raw_body
+from services.common.http.dependencies import from_state
 from services.common.messaging.cloudevents import BATCH_CONTENT_TYPE, CONTENT_TYPE
 from services.intake import handlers
 from services.intake.context import Context
@@ -20,18 +21,8 @@ MAX_BATCH = 500
 routes = APIRouter(tags=["agencies"])
 
 
-async def _context(request: Request) -> Context:
-    context: Context = request.app.state.context
-    return context
-
-
-async def _tokens(request: Request) -> TokenEndpoint:
-    tokens: TokenEndpoint = request.app.state.tokens
-    return tokens
-
-
-ContextDep = Annotated[Context, Depends(_context)]
-TheTokens = Annotated[TokenEndpoint, Depends(_tokens)]
+ContextDep = Annotated[Context, Depends(from_state("context"))]
+TheTokens = Annotated[TokenEndpoint, Depends(from_state("tokens"))]
 _EVENT = {
     "type": "object",
     "required": ["specversion", "id", "source", "type", "data"],

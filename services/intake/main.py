@@ -1,8 +1,10 @@
 """Puts intake together; nothing else happens here."""
 
+from functools import partial
+
 from joserfc.jwk import KeySet, OKPKey
 
-from services.common.auth.access_tokens import AccessGate, TokenKeys
+from services.common.auth.access_tokens import TokenKeys, access_gate
 from services.common.auth.jose import key_set, load_signing_key, new_signing_key
 from services.common.auth.replay import ReplayGuard
 from services.common.clock import Clock, SystemClock
@@ -28,14 +30,8 @@ def build(settings: Settings, consent_url: str, clock: Clock | None = None) -> S
     context = build_context(settings, consent_url, clock)
     replay = ReplayGuard(context.database, models.plumbing.replay)
     tokens = TokenEndpoint(settings.token_issuer, key, lambda client: _client(context, client), replay, clock)
-    gate = AccessGate(
-        keys=TokenKeys(keys=key_set(tokens.public_keys()["keys"])),
-        issuer=settings.token_issuer,
-        public_url=settings.public_url,
-        replay=replay,
-        clock=clock,
-        standing=lambda agency: _standing(context, agency),
-    )
+    token_keys = TokenKeys(keys=key_set(tokens.public_keys()["keys"]))
+    gate = access_gate(settings, token_keys, replay, clock, partial(_standing, context))
     routers = [api.routes, health.router("/intake", context.database)]
     return Service(
         name=NAME,

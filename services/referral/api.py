@@ -3,10 +3,11 @@
 from datetime import datetime
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Request
+from fastapi import APIRouter, Depends
 from pydantic import BaseModel
 
 from services.common.auth.access_tokens import Caller
+from services.common.http.dependencies import from_state
 from services.referral import handlers
 from services.referral.context import Context
 from services.referral.domain import State, is_overdue
@@ -16,12 +17,7 @@ from services.referral.store import AnyRow
 routes = APIRouter(prefix="/referral/v1", tags=["agencies"])
 
 
-async def _context(request: Request) -> Context:
-    context: Context = request.app.state.context
-    return context
-
-
-ContextDep = Annotated[Context, Depends(_context)]
+ContextDep = Annotated[Context, Depends(from_state("context"))]
 
 
 class InboxItem(BaseModel):

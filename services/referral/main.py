@@ -2,7 +2,7 @@
 
 from functools import partial
 
-from services.common.auth.access_tokens import AccessGate, TokenKeys
+from services.common.auth.access_tokens import TokenKeys, access_gate
 from services.common.auth.replay import ReplayGuard
 from services.common.clock import Clock, SystemClock
 from services.common.database.engine import Database
@@ -22,14 +22,8 @@ def build(settings: Settings, token_keys: TokenKeys, clock: Clock | None = None)
     """The service with everything it works with."""
     clock = clock or SystemClock()
     context = Context(Database(settings.database(NAME), by_key=True), models.plumbing.outbox, clock)
-    gate = AccessGate(
-        keys=token_keys,
-        issuer=settings.token_issuer,
-        public_url=settings.public_url,
-        replay=ReplayGuard(context.database, models.plumbing.replay),
-        clock=clock,
-        standing=lambda agency: models.roster.standing(context.database, agency),
-    )
+    replay = ReplayGuard(context.database, models.plumbing.replay)
+    gate = access_gate(settings, token_keys, replay, clock, partial(models.roster.standing, context.database))
     routers = [api.routes, health.router("/referral", context.database)]
     return Service(
         name=NAME,

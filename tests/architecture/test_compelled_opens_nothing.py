@@ -24,7 +24,7 @@ MAY_KNOW = {
     "services/consent/models_paperwork.py",
     "services/consent/store/permissions.py",
     # Where the rule for sealing is read.
-    "services/consent/duty_rules.py",
+    "services/consent/policy.py",
 }
 SERVICES = modules("services")
 

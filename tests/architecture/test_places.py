@@ -19,7 +19,7 @@ COMMITS = re.compile(r"(^|\.)(commit|rollback)$")
 
 QUESTIONS = {"select", "insert", "update", "delete", "text", "union", "union_all", "exists"}
 MAY_ASK = re.compile(
-    r"services/(common/(\w+/)?\w+|\w+/(models|models_\w+|store|store/\w+)|consent/(locks|ledger/entries))\.py"
+    r"services/(common/(\w+/)?\w+|\w+/(models|models_\w+|models/\w+|store|store/\w+)|consent/(locks|ledger/entries))\.py"
 )
 
 SPEAKS_KAFKA = "services/common/messaging/kafka.py"
@@ -36,7 +36,7 @@ LOOP_SLEEPS = {"services/consent/api/opening_response.py", "services/common/http
 CALLS_OUT = {
     "services/intake/consent_client.py",
     "services/common/auth/access_tokens.py",
-    "services/consent/notice_delivery.py",
+    "services/common/http/outgoing.py",
     *OUTSIDE,
 }
 OTHER_CLIENTS = {"httpx", "requests", "aiohttp", "urllib.request", "urllib3", "http.client"}

@@ -6,7 +6,7 @@ import pytest
 
 from services.consent.handlers.agencies import linked_acts
 from services.consent.handlers.grants.grants import Wish
-from services.consent.handlers.rights import rights
+from services.consent.handlers.rights import export
 from services.consent.models import subject
 from services.consent.store import subjects
 from tests.support.tour import NOTE, tour
@@ -51,16 +51,16 @@ def test_grant_and_revocation_work_by_keyboard(window: NewWindow) -> None:
     with here.page.expect_navigation():
         here.page.keyboard.press("Enter")
     assert NOTE in here.page.inner_text("main")
-    [grant] = rights.overview(here.house.context, here.person.subject)["grants"]
+    [grant] = export.overview(here.house.context, here.person.subject)["grants"]
     assert grant.categories == ["summary"]
 
     here.open("/my")
     here.press(here.page.locator('form[action^="/my/stop/"] button').first, "Space")
-    [grant] = rights.overview(here.house.context, here.person.subject)["grants"]
+    [grant] = export.overview(here.house.context, here.person.subject)["grants"]
     assert grant.end_reason == "revoked"
     here.open("/my")
     here.press(here.page.locator('form[action="/my/pause"] button').first, "Enter")
-    assert rights.overview(here.house.context, here.person.subject)["state"] == "paused"
+    assert export.overview(here.house.context, here.person.subject)["state"] == "paused"
 
 
 def test_declining_is_as_easy_and_nothing_is_preselected(window: NewWindow) -> None:
@@ -85,7 +85,7 @@ def test_declining_is_as_easy_and_nothing_is_preselected(window: NewWindow) -> N
     requests = here.page.locator('form[action^="/my/requests/"]')
     here.send(requests.first.get_attribute("action") or "")
     assert requests.count() == 0
-    assert rights.overview(here.house.context, here.person.subject)["grants"] == []
+    assert export.overview(here.house.context, here.person.subject)["grants"] == []
 
 
 def test_scanned_claim_code_is_removed_from_the_address(window: NewWindow) -> None:

@@ -9,7 +9,7 @@ from sqlalchemy import func, select
 
 from services.consent.handlers.grants import grants
 from services.consent.handlers.grants.grants import Rule
-from services.consent.handlers.rights import rights
+from services.consent.handlers.rights import erasure
 from services.consent.models import ledger_entry
 from tests.support.consent import Agency, House, Person
 
@@ -70,7 +70,7 @@ def test_denial_equals_answer_for_unknown_survivor(house: House) -> None:
     house.allow(paused, agency)
     house.allow(forgotten, agency)
     grants.pause(house.context, paused.subject)
-    rights.erase(house.context, forgotten.subject)
+    erasure.erase(house.context, forgotten.subject)
     forbidding = house.person(agency)
     house.allow(forbidding, agency)
     grants.restrict(house.context, forbidding.subject, Rule(category="summary"))

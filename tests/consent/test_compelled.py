@@ -8,8 +8,7 @@ import pytest
 
 from services.common.encoding import canonical
 from services.consent.handlers.agencies.compelled import unseal_due
-from services.consent.models import grant
-from services.consent.models_paperwork import compelled
+from services.consent.models import compelled, grant
 from tests.support.clocks import NOON
 from tests.support.consent import Agency, House, Person
 

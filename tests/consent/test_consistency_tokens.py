@@ -7,8 +7,9 @@ import httpx2
 
 from services.consent import consistency_tokens
 from services.consent.consistency_tokens import Known, Seen
+from services.consent.handlers.accounts import links
 from services.consent.handlers.grants import grants
-from services.consent.handlers.rights import rights
+from services.consent.handlers.rights import erasure
 from services.consent.models import subject
 from tests.consent.test_authzen import ONE, question
 from tests.support.consent import Agency, House, Person
@@ -57,7 +58,7 @@ def test_each_consent_change_raises_the_epoch_by_one(house: House) -> None:
         lambda: grants.resume(house.context, person.subject),
         lambda: grants.revoke_grant(house.context, person.subject, name),
         lambda: grants.revoke_all(house.context, person.subject),
-        lambda: rights.erase(house.context, person.subject),
+        lambda: erasure.erase(house.context, person.subject),
     ):
         act()
         seen.append(house.epoch(person))
@@ -110,7 +111,7 @@ def test_openings_and_links_return_tokens_that_bound_decisions(own_house: House)
     name = own_house.allow(person, agency, "housing")
     opened = own_house.open(agency, own_house.envelope(name, {"housing": {"needs": "A room."}})).json()
     newcomer = own_house.agency()
-    code = rights.make_link_code(own_house.context, person.subject).code
+    code = links.make_link_code(own_house.context, person.subject).code
     linked = own_house.call(newcomer, "/consent/v1/links", {"link_code": code}).json()
 
     for token in (opened["consent_epoch"], linked["consent_epoch"]):

@@ -110,7 +110,10 @@ def test_what_is_installed_runs_without_the_checkout(installed: Path, tmp_path: 
 
     assert run("import services; print(services.__file__)").startswith(str(installed))
     run("from services.cli import main; main(['migrate'])")
-    assert run("from services.consent.policy import notice, policy; policy(); print(notice('fr').version)") == "1"
+    assert (
+        run("from services.consent.policy import policy, privacy_notice; policy(); print(privacy_notice('fr').version)")
+        == "1"
+    )
     built = "[service.name for service in composition.build_all(Settings(), 'http://127.0.0.1')]"
     assert "consent" in run(
         f"from services import composition; from services.common.settings import Settings; print({built})"

@@ -16,7 +16,7 @@ from deploy.testing.postgresql import SUPERUSER, PostgresServer
 from services.cli import main
 from services.client import Partner
 from services.consent.handlers.operations.key_rotation import rotate, rotate_if_due
-from services.consent.handlers.rights import rights
+from services.consent.handlers.rights import erasure
 from services.consent.key_encryption import KeyFiles, KeyGone
 from tests.support.canary import contents, files_with
 from tests.support.consent import house
@@ -53,7 +53,7 @@ def test_no_page_log_or_backup_of_the_database_holds_a_key_of_hers_that_can_be_u
         lived = _keys_of_all(own_postgres, files)
         old_keys.append(_key_bytes(files))
         backup = _backup(own_postgres)
-        rights.erase(made.context, erased.subject)
+        erasure.erase(made.context, erased.subject)
         assert rotate_if_due(made.context) is not None
         _write_down(own_postgres)
         hers = _of(before_rotation, lived, gone_from=_keys_of_all(own_postgres, files))

@@ -21,6 +21,7 @@ from services.common.auth.jose import Signed, Untrusted, check_claims, check_tex
 from services.common.auth.replay import ReplayGuard
 from services.common.clock import Clock
 from services.common.errors import Fault, Problem, unavailable
+from services.common.settings import Settings
 from services.common.worker import Loop, every
 
 AUDIENCE = "urn:fireweed:hub"
@@ -128,6 +129,13 @@ class AccessGate:
         # A token that does not say when it ends has ended (RFC 9068, section 2.2, requires `exp`).
         check_window({"exp": 0, **signed.claims}, self.clock.now(), WHAT)
         return signed.claims
+
+
+def access_gate(
+    settings: Settings, keys: TokenKeys, replay: ReplayGuard, clock: Clock, standing: Callable[[str], str | None]
+) -> AccessGate:
+    """Return the access check of one service; `standing` returns an agency's present standing, None if unknown."""
+    return AccessGate(keys, settings.token_issuer, settings.public_url, replay, clock, standing)
 
 
 def proof_of(headers: Headers) -> str:

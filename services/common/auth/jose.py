@@ -56,12 +56,17 @@ class Signer:
 
     def sign(self, kind: str, claims: Mapping[str, Any]) -> str:
         """A JWT of that `typ`, with this issuer."""
-        header = {"alg": "Ed25519", "typ": kind, "kid": self.key.kid}
-        return jwt.encode(header, {"iss": self.issuer, **claims}, self.key, algorithms=["Ed25519"])
+        return encode(kind, {"iss": self.issuer, **claims}, self.key)
 
     def public_keys(self) -> dict[str, Any]:
         """The keys that verify what it signs (RFC 7517)."""
         return {"keys": [self.key.as_dict(private=False, kid=self.key.kid, alg="Ed25519", use="sig")]}
+
+
+def encode(kind: str, claims: Mapping[str, Any], key: OKPKey) -> str:
+    """Return a JWT of that `typ` (a compact JWS), signed with an Ed25519 key that its `kid` names."""
+    header = {"alg": "Ed25519", "typ": kind, "kid": key.kid}
+    return jwt.encode(header, dict(claims), key, algorithms=["Ed25519"])
 
 
 def load_signing_key(stored: bytes) -> OKPKey:

@@ -1,14 +1,19 @@
-"""What a database session is held for: to be the only one of its kind, to be told of work, to see that it lives."""
+"""Advisory locks of PostgreSQL, and the other uses of a database session: notifications and the socket.
+
+No other module holds SQL about advisory locks. On SQLite, where one process writes at a time, the locks do nothing.
+"""
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from sqlalchemy import Connection, text
+from sqlalchemy import BigInteger, ColumnElement, Connection, func, literal, select, text
 from sqlalchemy.exc import OperationalError
 
 from services.common.database.engine import Database
+
+_KEYS = "unnest(CAST(:keys AS bigint[])) AS key"
 
 
 @contextmanager
@@ -23,9 +28,31 @@ def sole(database: Database, name: str) -> Iterator[Callable[[], bool]]:
         yield lambda: True
         return
     with database.session() as connection:
-        key = {"key": f"fireweed:{name}"}
-        held = bool(connection.scalar(text("SELECT pg_try_advisory_lock(hashtextextended(:key, 0))"), key))
+        held = bool(connection.scalar(select(func.pg_try_advisory_lock(_number(f"fireweed:{name}")))))
         yield lambda: held and connection.scalar(text("SELECT true"))
+
+
+def lock_until_commit(connection: Connection, key: str | int, *, shared: bool = False) -> None:
+    """Wait for the lock of a key and hold it until the transaction ends; shared holders exclude only exclusive ones."""
+    if connection.dialect.name == "postgresql":
+        lock = func.pg_advisory_xact_lock_shared if shared else func.pg_advisory_xact_lock
+        connection.execute(select(lock(_number(key))))
+
+
+def lock_session_shared(connection: Connection, keys: Iterable[int]) -> None:
+    """Wait for the shared locks of several keys, in ascending order; the session holds them until `unlock_session`."""
+    connection.execute(text(f"SELECT pg_advisory_lock_shared(key) FROM {_KEYS}"), {"keys": sorted(keys)})  # noqa: S608
+
+
+def try_session_shared(connection: Connection, keys: Iterable[int]) -> set[int]:
+    """Take the shared locks that are free at once; return their keys. A lock that a writer waits for is not free."""
+    query = text(f"SELECT key, pg_try_advisory_lock_shared(key) FROM {_KEYS}")  # noqa: S608
+    return {key for key, taken in connection.execute(query, {"keys": sorted(keys)}) if taken}
+
+
+def unlock_session(connection: Connection) -> None:
+    """Release every advisory lock that the session holds."""
+    connection.execute(select(func.pg_advisory_unlock_all()))
 
 
 @contextmanager
@@ -55,3 +82,8 @@ def session_socket(connection: Connection) -> int | None:
     driver: Any = connection.connection.driver_connection
     descriptor: int = driver.fileno()
     return descriptor
+
+
+def _number(key: str | int) -> ColumnElement[int]:
+    """Return a key as the 64-bit number that PostgreSQL locks; a text is hashed by the database."""
+    return func.hashtextextended(key, 0) if isinstance(key, str) else literal(key, BigInteger)

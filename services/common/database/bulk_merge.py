@@ -13,9 +13,7 @@ from sqlalchemy import (
     MetaData,
     Select,
     Table,
-    func,
     or_,
-    select,
     true,
 )
 from sqlalchemy.dialects import postgresql, sqlite
@@ -81,12 +79,6 @@ def merge(table: Table, new: Select[Any], joined: Joined) -> Step:
         return statement
 
     return step
-
-
-def alone(connection: Connection, name: str) -> None:
-    """Until the transaction ends nobody else does what has this name. SQLite lets one write at a time anyway."""
-    if connection.dialect.name == "postgresql":
-        connection.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(name, 0))))
 
 
 @cache

@@ -9,8 +9,9 @@ from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.runtime.environment import EnvironmentContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import MetaData, text
+from sqlalchemy import MetaData
 
+from services.common.database.advisory_locks import lock_until_commit
 from services.common.database.column_types import BigId, Code, Codes, Instant, Json
 from services.common.database.engine import Database
 from services.common.errors import Problem
@@ -75,9 +76,8 @@ def _run(
     script: ScriptDirectory, database: Database, steps: Callable[[Any, Any], list[Any]], metadata: MetaData | None
 ) -> None:
     with database.transaction() as connection, EnvironmentContext(Config(), script, fn=steps) as environment:
-        if database.is_postgresql:
-            # Several processes may start at once; the second waits here and then finds nothing left to do.
-            connection.execute(text("SELECT pg_advisory_xact_lock(hashtextextended('fireweed:migrate', 0))"))
+        # Several processes may start at once: the second waits here and then finds no step left to take.
+        lock_until_commit(connection, "fireweed:migrate")
         environment.configure(connection=connection, target_metadata=metadata, render_item=_render)
         environment.run_migrations()
 

@@ -20,7 +20,7 @@ from services.common.messaging.broker import Broker, Consumer, Received
 from services.common.messaging.cloudevents import Event, from_record
 from services.common.messaging.inbox import Inbox
 from services.common.messaging.parking import BEHIND, Parking
-from services.common.messaging.pipeline import Behind
+from services.common.messaging.pipeline import Pipeline
 
 Handler = Callable[[Connection, Event], None]
 Act = Callable[[Connection], None]
@@ -81,14 +81,14 @@ class EventConsumer:
     def _take_for(self, seconds: float, consumer: Consumer, stopping: threading.Event) -> int:
         """Take what comes until nothing more does, or until it is time to note how far it went; how much came."""
         deadline, came = monotonic() + seconds, 0
-        with Behind() as behind:
+        with Pipeline() as pipeline:
             while not stopping.is_set() and monotonic() < deadline and (received := consumer.poll(POLL_SECONDS)):
                 if len(received) < WORTH_READING_AHEAD:
-                    behind.wait()
+                    pipeline.wait()
                     self.take(received)
                 else:
                     # The next events are read while the database works on these.
-                    behind.begin(partial(self.take, received, self._read_ahead(received)))
+                    pipeline.begin(partial(self.take, received, self._read_ahead(received)))
                 came += len(received)
         return came
 

@@ -1,13 +1,12 @@
 """Events that could not be handled wait here with every later event of their key, until a person lets them go on."""
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 from sqlalchemy import (
     Column,
-    ColumnElement,
     Connection,
     Integer,
     LargeBinary,
@@ -21,6 +20,7 @@ from sqlalchemy import (
     select,
 )
 
+from services.common.database.advisory_locks import lock_until_commit
 from services.common.database.column_types import BigId, Instant
 from services.common.database.inserts import insert_new
 from services.common.database.list_parameters import listed, one_of
@@ -80,7 +80,7 @@ class Parking:
         if connection.scalar(self._any) is None:
             return set()
         # Whoever releases waits for this transaction, and so finds what it puts behind.
-        _lock(connection, func.pg_advisory_xact_lock_shared)
+        lock_until_commit(connection, LOCK, shared=True)
         return {(row.topic, row.key) for row in connection.execute(self._among, {"keys": listed(keys)})}
 
     def park(self, connection: Connection, received: Received, reason: str, now: datetime) -> None:
@@ -119,7 +119,7 @@ class Parking:
 
     def of_key(self, connection: Connection, key: str) -> list[tuple[int, Received]]:
         """The parked events of one key, oldest first, with their row ids; nobody is about to put another behind them."""
-        _lock(connection, func.pg_advisory_xact_lock)
+        lock_until_commit(connection, LOCK)
         query = select(self.table).where(self.table.c.key == key).order_by(self.table.c.id)
         return [
             (
@@ -132,9 +132,3 @@ class Parking:
     def release(self, connection: Connection, row: int) -> None:
         """Forget one parked event, in the transaction that has handled it."""
         connection.execute(delete(self.table).where(self.table.c.id == row))
-
-
-def _lock(connection: Connection, lock: Callable[[int], ColumnElement[None]]) -> None:
-    # Until the transaction ends. SQLite lets one write at a time anyway.
-    if connection.dialect.name == "postgresql":
-        connection.execute(select(lock(LOCK)))

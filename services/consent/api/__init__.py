@@ -1,1 +1,1 @@
-"""The consent service's doors: for agencies, for survivors, and the inner one for intake."""
+"""Routes of the consent service: for agencies, for survivors, and the internal ones for intake."""

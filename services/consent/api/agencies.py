@@ -20,11 +20,11 @@ from services.consent.handlers.grants.grants import Wish
 routes = APIRouter(prefix="/consent/v1", tags=["agencies"])
 BATCH = 200
 LARGER = {"/consent/v1/openings": 4 * 1024 * 1024}
-"""Paths whose bodies may be larger than others'."""
+"""Limits of body size, in bytes, for paths that need more than the default."""
 
 
 class NewSubject(Body):
-    """A survivor who is here and has no account."""
+    """A survivor who is with you and has no account."""
 
     language: str = Field("en", pattern="^(en|fr)$", description="The language she wants to read.")
     age_band: str | None = Field(
@@ -56,14 +56,14 @@ class LinkCode(Body):
 
 
 class Linked(BaseModel):
-    """Your name for her; no other agency has the same. Present the token with what you ask later."""
+    """Your ppid for her, which no other agency has, and a consistency token to present with later requests."""
 
     ppid: str
     consent_epoch: str
 
 
 class Ask(Body):
-    """What you would like her to allow; `agency` is the one that would see it, you or another."""
+    """A request for her consent; `agency` is the one that would see the data, you or another."""
 
     ppid: str = Field(max_length=64)
     agency: str = Field(max_length=64)
@@ -78,21 +78,21 @@ class Asked(BaseModel):
 
 
 class OralRevocation(Body):
-    """She told you to stop: everything, or what one agency may see."""
+    """Her spoken no: to everything, or to what one agency may see."""
 
     ppid: str = Field(max_length=64)
     agency: str | None = Field(None, max_length=64)
 
 
 class Envelopes(Body):
-    """One envelope from your inbox, as it came, or several: one of the two members."""
+    """One envelope from your inbox, unchanged, or several: exactly one of the two members."""
 
     envelope: str | None = Field(None, max_length=MAX_LENGTH)
     envelopes: list[Annotated[str, Field(max_length=MAX_LENGTH)]] | None = Field(None, min_length=1, max_length=BATCH)
 
 
 class Told(BaseModel):
-    """What you may have and until when."""
+    """The permitted categories, and until when."""
 
     permitted: list[str]
     policy: str
@@ -100,9 +100,9 @@ class Told(BaseModel):
 
 
 class Opened(BaseModel):
-    """The parts you may see, your name for her if you have one, and the line this made in her ledger.
+    """The parts you may see, your ppid for her if you have one, and the position of the entry in her ledger.
 
-    Keep the grant's name beside what you keep of the parts: notices say by it what to stop using.
+    Keep the grant's id beside the parts that you keep: a notice names by it what to stop using.
     """
 
     parts: dict[str, dict[str, object]]
@@ -121,7 +121,7 @@ class OneOpened(Opened):
 
 
 class NotOpened(BaseModel):
-    """An envelope that was not: 404 for whatever may not be opened, 503 for what may be asked again in a moment."""
+    """An envelope that was not opened: 404 if it may not be opened, 503 if you may try again in a moment."""
 
     type: str
     title: str
@@ -136,7 +136,7 @@ class AllOpened(BaseModel):
 
 @routes.post("/subjects", status_code=201)
 def register(context: ContextDep, agency: Caller, body: NewSubject | None = None) -> Registered:
-    """A survivor is here and has no account: get two codes for her and your ppid."""
+    """Register a survivor who is with you and has no account: get two codes for her and your ppid."""
     asked = body or NewSubject()  # type: ignore[call-arg]
     made = sessions.register(context, agency, asked.language, asked.age_band)
     return Registered(ppid=made.ppid, claim_code=made.claim_code, revoke_code=made.revoke_code)
@@ -144,7 +144,7 @@ def register(context: ContextDep, agency: Caller, body: NewSubject | None = None
 
 @routes.post("/age-bands", status_code=204)
 def restate_age(context: ContextDep, agency: Caller, body: AgeStated) -> None:
-    """Say which age group she is in now, if you may look at things with her first. She reads that you did."""
+    """State which age group she is in now, if you may give her second looks. She can read that you did."""
     age_bands.restate(context, agency, body.ppid, body.age_band)
 
 
@@ -157,20 +157,20 @@ def link(context: ContextDep, agency: Caller, body: LinkCode) -> Linked:
 
 @routes.post("/consent-requests", status_code=201)
 def ask(context: ContextDep, agency: Caller, body: Ask) -> Asked:
-    """Ask her; nothing is allowed by asking."""
+    """Ask for her consent; asking permits nothing."""
     wish = Wish(body.agency, body.purpose, body.categories)
     return Asked(request=str(linked_acts.ask(context, agency, body.ppid, wish)))
 
 
 @routes.post("/revocations", status_code=204)
 def revoke(context: ContextDep, agency: Caller, body: OralRevocation) -> None:
-    """Pass on her spoken no. It holds when this returns, and tells nothing of what there was."""
+    """Pass on her spoken no. It is in force when this returns; the answer does not tell what there was to end."""
     linked_acts.revoke_on_her_word(context, agency, body.ppid, body.agency)
 
 
 @routes.post("/openings", response_model=Opened | AllOpened)
 def open_envelopes(context: ContextDep, agency: Caller, seen: Presented, body: Envelopes) -> Response:
-    """Open an envelope, or up to 200 at once. Whatever may not be opened, for whichever reason, is the same 404."""
+    """Open one envelope, or up to 200 at once. An envelope that may not be opened gets one uniform 404, for any reason."""
     if (body.envelope is None) == (body.envelopes is None):
         raise invalid(Fault("", "Either one envelope or several.", "`envelope` or `envelopes`"), status=422)
     if body.envelope is not None:

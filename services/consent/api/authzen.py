@@ -1,4 +1,4 @@
-"""The OpenID AuthZEN 1.0 face of `decide`, under `/consent/access/v1`: for the calling agency's own access only."""
+"""The OpenID AuthZEN 1.0 form of `decide`, under `/consent/access/v1`: for the calling agency's own access only."""
 
 import re
 from collections.abc import Sequence
@@ -31,26 +31,26 @@ class Open(BaseModel):
 
 
 class Subject(Open):
-    """Who would have it: your agency."""
+    """The agency that would receive: yours."""
 
     type: str = Field(max_length=64, description="`agency`.")
     id: str = Field(max_length=64, description="Your client id. For any other the answer is no.")
 
 
 class Action(Open):
-    """What for."""
+    """The purpose."""
 
     name: str = Field(max_length=64, description="A purpose.")
 
 
 class Properties(Open):
-    """What of it."""
+    """The data asked for."""
 
     categories: list[str] = Field(min_length=1, max_length=16, description="Data categories.")
 
 
 class Resource(Open):
-    """About whom."""
+    """The survivor it is about."""
 
     type: str = Field(max_length=64, description="`survivor`.")
     id: str = Field(max_length=64, description="Your ppid for her.")
@@ -66,7 +66,7 @@ class EvaluationBody(Open):
 
 
 class Item(Open):
-    """One question of several; what it leaves out is as above it."""
+    """One question of several; a missing member is taken from the outer question."""
 
     subject: Subject | None = None
     action: Action | None = None
@@ -74,7 +74,7 @@ class Item(Open):
 
 
 class Options(Open):
-    """How far to answer."""
+    """When to stop evaluating."""
 
     evaluations_semantic: Literal["execute_all", "deny_on_first_deny", "permit_on_first_permit"] = "execute_all"
 
@@ -87,7 +87,7 @@ class EvaluationsBody(Item):
 
 
 class DecisionContext(BaseModel):
-    """What of it may be had, by which policy, until when; `consent_epoch` only where something may be had."""
+    """The permitted categories, the policy, and until when; `consent_epoch` only where something is permitted."""
 
     permitted: list[str]
     policy: str
@@ -96,7 +96,7 @@ class DecisionContext(BaseModel):
 
 
 class Decided(BaseModel):
-    """`decision`: whether everything that was asked for may be had. A name that is not yours is a no like any other."""
+    """`decision`: whether all that was asked for is permitted. An unknown ppid is denied like any other."""
 
     decision: bool
     context: DecisionContext
@@ -110,7 +110,7 @@ class AllDecided(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Asker:
-    """Who asks, until when it may, and what it has seen before."""
+    """The caller: its agency, the end of its token, and the epochs that it has seen."""
 
     context: Context
     agency: str
@@ -123,7 +123,7 @@ class Asker:
         return [_told(answer) for answer in evaluate(self.context, self.agency, questions, self.until, self.seen)]
 
     def _question(self, body: EvaluationBody) -> Question:
-        # About somebody else's access there is no more to be learned than about nobody.
+        # A question about another agency's access is answered like one about an unknown person.
         own = (body.subject.type, body.subject.id, body.resource.type) == (AGENCY, self.agency, SURVIVOR)
         return Question(
             body.resource.id if own else "", body.action.name, frozenset(body.resource.properties.categories)
@@ -156,7 +156,7 @@ def _told(answer: Evaluation) -> Decided:
 @routes.get("/consent/.well-known/authzen-configuration")
 @routes.get("/.well-known/authzen-configuration/consent", include_in_schema=False)
 def discover(request: Request) -> dict[str, str]:
-    """Where decisions are to be had (AuthZEN 1.0, section 9)."""
+    """Return the endpoints of the decision point (AuthZEN 1.0, section 9)."""
     base = f"{request.app.state.public_url}/consent"
     return {
         "policy_decision_point": base,
@@ -167,14 +167,14 @@ def discover(request: Request) -> dict[str, str]:
 
 @routes.post(f"{PATH}/evaluation", responses=BAD_REQUEST)
 def evaluation(caller: Asking, body: EvaluationBody) -> Decided:
-    """May your agency have this about her, now? Keep nothing of the answer: ask again, or open."""
+    """Decide whether your agency may have this about her now. Do not keep the answer: ask again, or open."""
     [answer] = caller.ask([body])
     return answer
 
 
 @routes.post(f"{PATH}/evaluations", responses=BAD_REQUEST)
 def evaluations(caller: Asking, body: EvaluationsBody) -> AllDecided | Decided:
-    """The same for up to 100 questions, all at one instant."""
+    """Decide up to 100 questions, all at one instant."""
     if not body.evaluations:
         return caller.ask([_whole(body, body, "")])[0]
     questions = [_whole(item, body, f"/evaluations/{place}") for place, item in enumerate(body.evaluations)]
@@ -182,7 +182,7 @@ def evaluations(caller: Asking, body: EvaluationsBody) -> AllDecided | Decided:
 
 
 def _whole(item: Item, above: Item, place: str) -> EvaluationBody:
-    """A question with what it leaves out taken from above it."""
+    """Fill a question's missing parts from the outer one; raise 400 for what is in neither."""
     parts = {name: getattr(item, name) or getattr(above, name) for name in ("subject", "action", "resource")}
     missing = [Fault(f"{place}/{name}", "Missing.", "here or above") for name, part in parts.items() if part is None]
     if missing:
@@ -191,7 +191,7 @@ def _whole(item: Item, above: Item, place: str) -> EvaluationBody:
 
 
 def _as_far_as(answers: list[Decided], semantic: str) -> list[Decided]:
-    """The answers up to the first that ends the questioning, that one included."""
+    """Return the answers up to and including the first that ends the evaluation."""
     last = {"deny_on_first_deny": False, "permit_on_first_permit": True}.get(semantic)
     for place, answer in enumerate(answers):
         if answer.decision is last:

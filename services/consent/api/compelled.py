@@ -1,4 +1,4 @@
-"""The route by which agencies record what a law compelled them to share; apart from every route that opens."""
+"""The route by which agencies record what a law compelled them to share; separate from every route that opens."""
 
 from datetime import date
 
@@ -14,14 +14,14 @@ routes = APIRouter(prefix="/consent/v1", tags=["agencies"])
 
 
 class Approver(Body):
-    """Somebody of your agency who approved this, by initials. You keep the names."""
+    """A person of your agency who approved this, by initials. You keep the names."""
 
     initials: str = Field(pattern="^[A-Z]{2,4}$")
     role: str = Field(max_length=32, description="A code of `schemas/codes/approver_roles.json`.")
 
 
 class Compelled(Body):
-    """What you shared because a law made you. It permits nothing and opens nothing."""
+    """A disclosure that a law compelled. It permits nothing and opens nothing."""
 
     ppid: str = Field(max_length=64)
     basis: str = Field(max_length=32, description="A code of `schemas/codes/legal_bases.json`.")
@@ -42,7 +42,7 @@ class Recorded(BaseModel):
 
 @routes.post("/compelled-disclosures", status_code=201)
 def record(context: ContextDep, agency: Caller, body: Compelled) -> Recorded:
-    """Record what you shared under your own legal duty. She sees it, or at once that something is sealed and until when."""
+    """Record what you shared under your own legal duty. She sees it at once, or that something is sealed and until when."""
     approvers = [compelled.Approver(one.initials, one.role) for one in body.approvers]
     made = compelled.Record(
         body.basis, body.authority, body.categories, body.disclosed_on, approvers, body.sealed_until

@@ -1,4 +1,4 @@
-"""Who stands at the survivor's door, and what the routes are given: her session, the room, the PIN where it is needed."""
+"""Dependencies of the routes: the survivor's session, her PIN where it is needed, and the tokens that agencies present."""
 
 from typing import Annotated
 from zoneinfo import ZoneInfo
@@ -7,10 +7,11 @@ from fastapi import Depends, Request, Response
 
 from services.common.auth.access_tokens import Caller
 from services.common.errors import Problem
+from services.common.http.dependencies import from_state
 from services.common.settings import Settings
 from services.consent import consistency_tokens
 from services.consent.context import Context
-from services.consent.handlers.accounts import new_passphrase, new_pin, pin_attempts, sessions
+from services.consent.handlers.accounts import credentials, pin_attempts, sessions
 from services.consent.handlers.accounts.sessions import Claimed, Session
 from services.consent.rate_limit import ConcurrencyLimit, RateLimiter
 
@@ -19,7 +20,7 @@ _OWN_PAGES = {None, "same-origin", "none"}
 
 
 class SurvivorAuth:
-    """Who comes to `/my`: finds the session, and asks for the PIN where an act widens what others may see."""
+    """Authenticates survivors at `/my`: finds the session, and requires the PIN where an act widens what others may see."""
 
     def __init__(self, context: Context, settings: Settings) -> None:
         self._context, self.origin, self.leave_to = context, settings.public_url, settings.leave_to
@@ -32,22 +33,23 @@ class SurvivorAuth:
         self._slow_checks = ConcurrencyLimit()
 
     def session(self, request: Request) -> Session:
-        """The present session; raises a 401 problem."""
+        """Return the present session; raise 401 without one, 403 if another site sent the request."""
         self.same_site(request)
         return sessions.find_session(self._context, request.cookies.get(self.cookie))
 
     def stepped_up(self, request: Request) -> Session:
-        """The present session, if its PIN was given in the last minutes."""
+        """Return the present session; raise 403 unless its PIN was given in the last minutes."""
         session = self.session(request)
         if not session.stepped_up:
             raise sessions.pin_needed()
         return session
 
     def same_site(self, request: Request) -> None:
-        """Refuse what another site's page sends in her name.
+        """Raise 403 for a request that another site's page sends in her name.
 
-        Browsers name that page's origin, and whether it is another site's. Of her own pages, which have no referrer, they
-        say `null`; a browser too old for the second header is held off by the cookie's `SameSite`, and by each form's token.
+        Browsers name that page's origin, and tell whether it is another site's. For her own pages, which send no
+        referrer, the origin is `null`. A browser too old for the second header is stopped by the cookie's `SameSite`, and by
+        the token of each form.
         """
         if request.method in {"GET", "HEAD"}:
             return
@@ -55,57 +57,46 @@ class SurvivorAuth:
         if not named or request.headers.get("sec-fetch-site") not in _OWN_PAGES:
             raise Problem(403, "other-site", "This did not come from here.")
 
-    def come_in(self, request: Request, words: str) -> str:
-        """A session's token for her words. Words that cannot be anybody's cost nothing; others wait for their turn."""
-        if not self._context.secrets.could_be_passphrase(words):
+    def come_in(self, request: Request, passphrase: str) -> str:
+        """Open a session with her passphrase and return its token; raise 401, 429 or 503. An impossible one costs nothing."""
+        if not self._context.secrets.could_be_passphrase(passphrase):
             raise sessions.not_let_in()
         self.rate_limiter.spend(request)
-        with self._slow_checks.place("words", words):
-            return sessions.come_in(self._context, words)
+        with self._slow_checks.place("passphrase", passphrase):
+            return sessions.come_in(self._context, passphrase)
 
     def claim(self, code: str, pin: str | None, language: str | None = None) -> Claimed:
-        """What she keeps for a claim code. A guess costs nothing, and takes nobody's place."""
+        """Exchange a claim code for passphrase, PIN and session. A wrong code costs nothing and takes no place."""
         with self._slow_checks.place("claim", sessions.check_claim(self._context, code, pin).id):
             return sessions.claim(self._context, code, pin, language)
 
     def step_up(self, session: Session, pin: str) -> None:
-        """Take the PIN."""
+        """Step the session up with her PIN."""
         with self._slow_checks.place("pin", session.subject):
             pin_attempts.step_up(self._context, session, pin)
 
     def new_passphrase(self, session: Session) -> str:
-        """New words in place of hers."""
+        """Replace her passphrase and return the new one."""
         with self._slow_checks.place("new", session.subject):
-            return new_passphrase.new_passphrase(self._context, session)
+            return credentials.new_passphrase(self._context, session)
 
     def new_pin(self, session: Session, pin: str) -> None:
-        """A new PIN in place of hers."""
+        """Replace her PIN."""
         with self._slow_checks.place("new", session.subject):
-            new_pin.new_pin(self._context, session, pin)
+            credentials.new_pin(self._context, session, pin)
 
     def let_in(self, response: Response, token: str) -> None:
-        """Give the browser the session's token, for this site only and until it closes."""
+        """Set the session's cookie, for this site only and until the browser closes."""
         response.set_cookie(self.cookie, token, path=self._path, httponly=True, samesite="strict", secure=self.secure)
 
     def show_out(self, response: Response) -> None:
-        """Take everything back from the browser."""
+        """Delete the cookie and all of this site's data from the browser."""
         response.delete_cookie(self.cookie, path=self._path, httponly=True, samesite="strict", secure=self.secure)
         response.headers["Clear-Site-Data"] = '"*"'
 
 
-# What needs no waiting is asked for in the event loop: the way to another thread and back costs more than all of it.
-async def _context(request: Request) -> Context:
-    context: Context = request.app.state.context
-    return context
-
-
-async def _auth(request: Request) -> SurvivorAuth:
-    auth: SurvivorAuth = request.app.state.auth
-    return auth
-
-
-ContextDep = Annotated[Context, Depends(_context)]
-SurvivorAuthDep = Annotated[SurvivorAuth, Depends(_auth)]
+ContextDep = Annotated[Context, Depends(from_state("context"))]
+SurvivorAuthDep = Annotated[SurvivorAuth, Depends(from_state("auth"))]
 
 
 async def _presented(request: Request, context: ContextDep, _agency: Caller) -> consistency_tokens.Seen:
@@ -114,7 +105,7 @@ async def _presented(request: Request, context: ContextDep, _agency: Caller) -> 
 
 
 Presented = Annotated[consistency_tokens.Seen, Depends(_presented)]
-"""What the caller has seen of survivors' consent, by the tokens it presents."""
+"""The survivors' epochs that the caller has seen, by the tokens that it presents."""
 
 
 def _here(request: Request, auth: SurvivorAuthDep) -> Session:
@@ -126,6 +117,6 @@ def _widening(request: Request, auth: SurvivorAuthDep) -> Session:
 
 
 SessionDep = Annotated[Session, Depends(_here)]
-"""A session is enough: for looking, and for everything that takes away."""
+"""A session: enough for reading, and for everything that takes away."""
 SteppedUpDep = Annotated[Session, Depends(_widening)]
-"""The PIN was given in the last minutes: for everything that lets others see more, or that cannot be undone."""
+"""A session with a recent PIN: for everything that lets others see more, or that cannot be undone."""

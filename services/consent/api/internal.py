@@ -1,4 +1,4 @@
-"""The inner door, for intake only: `/internal/consent`. No proxy leads here, and each call carries a signed token."""
+"""Routes for intake only: `/internal/consent`. No proxy leads here, and each call carries a signed token."""
 
 from fastapi import APIRouter, Depends, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
@@ -24,7 +24,7 @@ class SendingsBody(BaseModel):
 
 
 class ServiceGate:
-    """Lets in whoever holds a fresh token that intake has signed for this service."""
+    """Accepts callers with a fresh token that intake has signed for this service."""
 
     def __init__(self, keys: TokenKeys, clock: Clock) -> None:
         self._keys, self._clock = keys, clock
@@ -51,6 +51,6 @@ def intake_only(request: Request) -> None:
 @routes.post("/decisions", dependencies=[Depends(intake_only)])
 def decide(context: ContextDep, body: SendingsBody) -> Response:
     """Decide for events about to be sent."""
-    # As a response of its own: FastAPI would look through hundreds of answers for what is not yet plain.
+    # Returned as a `Response`: FastAPI would otherwise convert hundreds of answers value by value.
     told = to_json(decide_sendings(context, body.sendings), bytes_mode="base64")
     return Response(told, media_type="application/json")

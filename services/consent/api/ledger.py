@@ -22,36 +22,36 @@ class Cosignature(Body):
 
 
 class Cosigned(BaseModel):
-    """How many entries the checkpoint covers that is now cosigned by you."""
+    """The number of entries in the checkpoint that you have now cosigned."""
 
     size: int
 
 
 @routes.get("/key", response_class=Response)
 def key(context: ContextDep) -> Response:
-    """The ledger's verifier key (a C2SP vkey). Keep it: whoever is asked for it anew may tell another one."""
+    """Return the ledger's verifier key (a C2SP vkey). Keep it: an attacker may answer a later request with another key."""
     return Response(f"{context.ledger_key.verifier}\n", headers=CHANGES, media_type=TEXT)
 
 
 @routes.get("/checkpoint", response_class=Response)
 def checkpoint(context: ContextDep) -> Response:
-    """The newest signed checkpoint (C2SP tlog-checkpoint)."""
+    """Return the newest signed checkpoint (C2SP tlog-checkpoint)."""
     return Response(publish.checkpoint(context), headers=CHANGES, media_type=TEXT)
 
 
 @routes.get("/checkpoint/cosigned", response_class=Response)
 def cosigned(context: ContextDep) -> Response:
-    """The newest checkpoint that an agency has cosigned (C2SP tlog-cosignature)."""
+    """Return the newest checkpoint that an agency has cosigned (C2SP tlog-cosignature)."""
     return Response(publish.checkpoint(context, cosigned=True), headers=CHANGES, media_type=TEXT)
 
 
 @routes.get("/tile/{path:path}", response_class=Response)
 def tile(context: ContextDep, path: str) -> Response:
-    """A tile of hashes, or a bundle of entries, which are commitments (C2SP tlog-tiles)."""
+    """Return a tile of hashes, or a bundle of entries, which are commitments (C2SP tlog-tiles)."""
     return Response(publish.tile(context, path), headers=STAYS, media_type="application/octet-stream")
 
 
 @routes.post("/cosignatures", status_code=201)
 def cosign(context: ContextDep, agency: Caller, body: Cosignature) -> Cosigned:
-    """Cosign a checkpoint whose consistency with what you saw before you have verified."""
+    """Cosign a checkpoint, after you have verified that it is consistent with what you saw before."""
     return Cosigned(size=witnesses.cosign(context, agency, body.key, body.checkpoint))

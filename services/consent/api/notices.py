@@ -17,7 +17,7 @@ routes = APIRouter(tags=["notices"])
 
 
 class SetError(Body):
-    """Why a SET could not be read (RFC 8935, section 2.4). The description is read by nobody, and kept nowhere."""
+    """The reason why a SET could not be read (RFC 8935, section 2.4). The description is neither read nor kept."""
 
     err: str = Field(max_length=32, description=f"One of: {', '.join(ERRORS)}.")
     description: str | None = Field(None, max_length=1000)
@@ -33,27 +33,27 @@ class PollBody(Body):
 
 
 class PollAnswer(BaseModel):
-    """Signed SETs by `jti`. Whatever you do not acknowledge, you get again."""
+    """Signed SETs by `jti`. Those that you do not acknowledge are returned again."""
 
     sets: dict[str, str]
     more: bool = Field(serialization_alias="moreAvailable")
 
 
 class PushPlace(Body):
-    """Where you want notices sent as soon as they are made (RFC 8935). You need not poll then, but you may."""
+    """The URL to push your notices to as soon as they are made (RFC 8935). You need not poll then, but you may."""
 
     url: str = Field(max_length=512)
 
 
 class Attestation(Body):
-    """What you did about a notice: a code of `schemas/codes/attestations.json`."""
+    """Your declaration about a notice: a code of `schemas/codes/attestations.json`."""
 
     done: Annotated[str, Field(max_length=32)]
 
 
 @routes.get("/consent/jwks.json")
 def public_keys(context: ContextDep) -> dict[str, Any]:
-    """The keys that verify what this service signs."""
+    """Return the keys that verify what this service signs."""
     return context.signer.public_keys()
 
 
@@ -67,17 +67,17 @@ def poll(context: ContextDep, agency: Caller, body: PollBody) -> PollAnswer:
 
 @routes.put("/consent/v1/notices/push", status_code=204)
 def push(context: ContextDep, agency: Caller, body: PushPlace) -> None:
-    """Have your notices pushed. What you accept with 202 is acknowledged."""
+    """Have your notices pushed. Accepting one with 202 acknowledges it."""
     pushing.set_place(context, agency, body.url)
 
 
 @routes.delete("/consent/v1/notices/push", status_code=204)
 def push_no_more(context: ContextDep, agency: Caller) -> None:
-    """Have nothing pushed any more; poll instead."""
+    """Stop the pushing of notices; poll instead."""
     pushing.forget_place(context, agency)
 
 
 @routes.post("/consent/v1/notices/{jti}/attestation", status_code=204)
 def attest(context: ContextDep, agency: Caller, jti: UUID, body: Attestation) -> None:
-    """Declare what you did. Saying the same again changes nothing; saying something else replaces it."""
+    """Declare what you did. Repeating it changes nothing; another declaration replaces it."""
     polling.attest(context, agency, jti, body.done)

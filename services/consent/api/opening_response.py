@@ -1,4 +1,4 @@
-"""Sends an opening's bytes while its lock is held, and tells truthfully whether they have left."""
+"""Sends an opening's bytes while its lock is held, and records truthfully whether they have left."""
 
 import asyncio
 from collections.abc import Iterator
@@ -14,11 +14,11 @@ from services.common.http.server import discard_on_close, has_left, transport_of
 from services.consent.handlers.disclosures.openings import Opening
 
 SEND_SECONDS = 1.0
-"""How long a slow receiver may hold a survivor's revocation up; then its connection is cut."""
+"""Seconds that a slow receiver may delay a survivor's revocation; then its connection is cut."""
 
 
 class OpeningResponse(Response):
-    """The answer to an opening. The lock goes only after the receiver has every byte, or the connection is dead."""
+    """The response to an opening. The lock is released only after the receiver has every byte, or the connection is dead."""
 
     def __init__(self, opening: Opening) -> None:
         super().__init__(opening.content, media_type="application/json")
@@ -36,18 +36,18 @@ class OpeningResponse(Response):
         except TimeoutError:
             if transport is not None:
                 transport.abort()
-                # The loop closes the connection on its next turn; the lock must not go before.
+                # The loop closes the connection on its next turn; the lock must not be released before that.
                 await asyncio.sleep(0)
         finally:
-            # Shielded: a request that is cancelled must still give its lock back. And not among the threads of requests,
-            # which may all be waiting for exactly this lock, behind a change that waits for it too.
+            # Shielded: a cancelled request must still release its lock. Not in the threads of requests, which may all be
+            # waiting for this very lock, behind a change that waits for it too.
             await asyncio.shield(asyncio.to_thread(self._opening.finish, outcome))
-        # Nothing more. Only now does the connection's next request begin: who asks for one batch after the other never finds
-        # the places taken by its own.
+        # An empty end. Only after it does the connection's next request begin, so that a client that sends one batch after
+        # the other never finds the places taken by its own.
         await send({"type": "http.response.body"})
 
     async def _send(self, transport: asyncio.Transport | None, send: Send) -> bool:
-        """Send; whether it is certain that everything arrived, which without a connection of ours it never is."""
+        """Send; return True only if the peer acknowledged every byte. Without our own transport that is never known."""
         if transport is not None:
             discard_on_close(transport, True)
         await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
@@ -60,12 +60,12 @@ class OpeningResponse(Response):
 
 @contextmanager
 def _cut_without_locks(transport: asyncio.Transport | None, opening: Opening) -> Iterator[None]:
-    """Cut the connection as soon as the database session that holds the locks ends: then others may change what may leave."""
+    """Cut the connection as soon as the database session with the locks ends: others may then change what may leave."""
     session = session_socket(opening.connection) if opening.connection is not None else None
     if session is None:
         yield
         return
-    # Nobody asks PostgreSQL anything meanwhile. What it says by itself is its last word, which comes before the locks go.
+    # Nothing is asked of PostgreSQL meanwhile. If it sends something, it is ending the session, before the locks go.
     if _is_readable(session):
         raise unavailable("Her permissions cannot be held just now. Please try again in a moment.", 1)
     loop = asyncio.get_running_loop()
@@ -78,7 +78,7 @@ def _cut_without_locks(transport: asyncio.Transport | None, opening: Opening) ->
 
 
 def _is_readable(descriptor: int) -> bool:
-    """Whether something came on a socket, its end included."""
+    """Tell whether a socket has something to read, its end included."""
     asking = poll()
     asking.register(descriptor, POLLIN)
     return bool(asking.poll(0))

@@ -1,4 +1,4 @@
-"""Routes for the second look of an agency that a young person has named."""
+"""Routes for second looks, by agencies that a young person has named."""
 
 from typing import Any
 from uuid import UUID
@@ -13,15 +13,15 @@ from services.consent.handlers.grants import second_looks
 routes = APIRouter(prefix="/consent/v1/second-looks", tags=["agencies"])
 
 
-class Look(Body):
-    """What came of the second look."""
+class SecondLook(Body):
+    """The result of your second look."""
 
     agree: bool
 
 
 @routes.get("")
 def waiting(context: ContextDep, agency: Caller) -> dict[str, Any]:
-    """What waits for you to look at it with her, oldest first."""
+    """List the grants that wait for your second look, oldest first."""
     return {
         "waiting": [
             {
@@ -37,6 +37,6 @@ def waiting(context: ContextDep, agency: Caller) -> dict[str, Any]:
 
 
 @routes.post("/{name}", status_code=204)
-def look(context: ContextDep, agency: Caller, name: UUID, body: Look) -> None:
-    """Say yes, after you have looked at it with her, or no. Only a yes makes her grant."""
-    second_looks.look(context, agency, name, agree=body.agree)
+def give_second_look(context: ContextDep, agency: Caller, name: UUID, body: SecondLook) -> None:
+    """Answer yes, after you have looked at it with her, or no. Only a yes makes her grant."""
+    second_looks.give_second_look(context, agency, name, agree=body.agree)

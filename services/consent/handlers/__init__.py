@@ -1,1 +1,1 @@
-"""What the consent service does: one function and one transaction for each command or event."""
+"""The acts of the consent service: one function and one transaction for each command or event."""

@@ -1,1 +1,1 @@
-"""The ledger's entries: recorded, committed to in public leaves, signed, and verified offline."""
+"""The ledger: records entries, commits to them in public leaves, signs them, and verifies them offline."""

@@ -1,6 +1,6 @@
-"""What a line of the ledger says, split in two: a public leaf of commitments, and the sealed half that opens them.
+"""The two halves of a ledger entry: a public leaf of commitments, and the sealed half that opens them.
 
-Whoever has only the leaf learns nothing; whoever is given the line and its salt can check that the leaf says just this.
+The leaf alone tells nothing. With the entry and its salt, anybody can check that the leaf commits to exactly this entry.
 """
 
 import hmac
@@ -11,17 +11,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-
+from services.common.authenticated_encryption import seal, unseal
 from services.common.encoding import base64url, canonical, from_base64url
-
-_NONCE = 12
 
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """What happened, to or by which agency, in codes and ids."""
+    """The content of an entry: what happened, to or by which agency, in codes and ids."""
 
     at: str
     kind: str
@@ -30,64 +26,60 @@ class Record:
 
     @property
     def members(self) -> dict[str, Any]:
-        """What it says, by name; `asdict` would copy each detail, which takes longer than all that follows."""
+        """The members by name; `asdict` would copy each detail, which takes longer than all that follows."""
         return {"at": self.at, "kind": self.kind, "agency": self.agency, "detail": self.detail}
 
 
 @dataclass(frozen=True, slots=True)
 class Halves:
-    """A record as it is kept."""
+    """The stored form of a record."""
 
     leaf: bytes
     sealed: bytes | None
 
 
 def instant(moment: datetime) -> str:
-    """A time as records spell it."""
+    """Return a time as records spell it (ISO 8601 with microseconds)."""
     return moment.isoformat(timespec="microseconds")
 
 
 def public_leaf(record: Record) -> bytes:
-    """The leaf of a record that is about no one: as it is."""
+    """Return the leaf of a record that is about no survivor: its members in clear."""
     return canonical(record.members)
 
 
 def committed_leaf(record: Record, salt: bytes) -> bytes:
-    """The leaf of a record about a survivor: a commitment to each member, none of which says anything without its salt."""
+    """Return the leaf of a record about a survivor: a commitment to each member, which tells nothing without its salt."""
     return canonical({name: _commitment(salt, name, value) for name, value in record.members.items()})
 
 
 def sealed_record(record: Record, key: bytes | None) -> Halves:
-    """Both halves of a record about a survivor; the sealed one only while she has a key, since nobody may read it after."""
+    """Return both halves of a record about a survivor; without a key only the leaf, since nobody may read the rest."""
     salt = os.urandom(32)
     leaf = committed_leaf(record, salt)
     if key is None:
         return Halves(leaf, None)
-    nonce = os.urandom(_NONCE)
     content = canonical({**record.members, "salt": base64url(salt)})
-    return Halves(leaf, nonce + AESGCM(key).encrypt(nonce, content, leaf))
+    return Halves(leaf, seal(key, content, leaf))
 
 
 def opened_record(halves: Halves, key: bytes) -> tuple[Record, bytes]:
-    """The record and its salt; raises `InvalidTag` unless this key sealed it for this leaf."""
-    sealed = halves.sealed or b""
-    if len(sealed) < _NONCE:
-        raise InvalidTag
-    content = json.loads(AESGCM(key).decrypt(sealed[:_NONCE], sealed[_NONCE:], halves.leaf))
+    """Return the record and its salt; raise `InvalidTag` unless this key sealed it for this leaf."""
+    content = json.loads(unseal(key, halves.sealed or b"", halves.leaf))
     salt = from_base64url(content.pop("salt"))
     return Record(**content), salt
 
 
 def shown(record: Record, salt: bytes) -> dict[str, Any]:
-    """A line with its salt, for whoever she shows it to."""
+    """Return an entry with its salt, for anybody she shows it to."""
     return {**record.members, "detail": dict(record.detail), "salt": base64url(salt)}
 
 
-def leaf_shown(line: Mapping[str, Any]) -> bytes:
-    """The leaf that a line, as `shown`, must have in the tree; raises `ValueError` when it is not such a line."""
+def leaf_shown(entry: Mapping[str, Any]) -> bytes:
+    """Return the leaf that a shown entry must have in the tree; raise `ValueError` if it is malformed."""
     try:
-        record = Record(line["at"], line["kind"], line["agency"], line["detail"])
-        return committed_leaf(record, from_base64url(line["salt"]))
+        record = Record(entry["at"], entry["kind"], entry["agency"], entry["detail"])
+        return committed_leaf(record, from_base64url(entry["salt"]))
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError("not a line of a ledger with its salt") from error
 

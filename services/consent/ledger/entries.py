@@ -1,6 +1,6 @@
-"""The ledger: every grant, revocation, opening and refusal, recorded in the transaction of the act it is about.
+"""The ledger's entries: every grant, revocation, opening and refusal, recorded in the transaction of the act.
 
-Recording takes no lock that others wait for: a line finds its place in the tree a moment after its commit (handlers/tree).
+Recording takes no lock that others wait for: the tree adds an entry a moment after its commit (`handlers/ledger/publish`).
 """
 
 from collections.abc import Mapping, Sequence
@@ -19,8 +19,8 @@ from services.consent.models import ledger_entry, ledger_head
 from services.consent.store import keys as key_store
 
 ERASED = "erased"
-"""The last line about a survivor: with it goes the key that reads the others, and what ties them to her."""
-# The databases have no place for a greater position; who asks for what lies before one asks for everything.
+"""Kind of the last entry about a survivor: with it, the key that reads the others and their link to her are destroyed."""
+# The databases have no greater position; a caller who names one gets everything.
 _LAST = 2**63 - 1
 _KEYS = "fireweed_ledger_keys"
 _ADD_ALL = ledger_entry.insert()
@@ -30,7 +30,7 @@ _NEXT = text("SELECT nextval(pg_get_serial_sequence('ledger_entry', 'position'))
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One line: what happened, about whom, by or for which agency. `detail` holds codes and ids only."""
+    """One entry: what happened, about whom, by or for which agency. `detail` holds codes and ids only."""
 
     kind: str
     subject: UUID | None
@@ -40,7 +40,7 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class RecordedEntry:
-    """An entry as its survivor reads it. With its salt anybody she shows it to can check it against the public leaf."""
+    """An entry as its survivor reads it. With the salt, anybody she shows it to can check it against the public leaf."""
 
     position: int
     leaf_index: int | None
@@ -52,23 +52,23 @@ class RecordedEntry:
 
     @property
     def record(self) -> Record:
-        """What the leaf commits to."""
+        """The record that the leaf commits to."""
         return Record(instant(self.at), self.kind, self.agency, self.detail)
 
 
 def seal_with(database: Database, keys: KeyEncryptionKeys) -> None:
-    """Say once which keys wrap those that seal the lines of this database."""
+    """Set the key-encryption keys for this database's entries; called once."""
     database.engine.update_execution_options(**{_KEYS: keys})
 
 
 def append(connection: Connection, entries: Sequence[Entry], now: datetime) -> int:
-    """Record entries with the act that the caller commits; return the position of the first, which the others follow."""
+    """Record entries in the caller's transaction; return the position of the first, which the others follow."""
     secrets = _secrets(connection, entries)
     rows = []
     for entry in entries:
         secret = secrets.get(entry.subject) if entry.subject else None
         halves = _halves(Record(instant(now), entry.kind, entry.agency, dict(entry.detail)), entry.subject, secret)
-        known = None if secret is None else entry.subject  # Nothing ties a line to somebody who was erased.
+        known = None if secret is None else entry.subject  # Nothing links an entry to an erased survivor.
         rows.append({"at": now, "kind": entry.kind, "subject_id": known, "leaf": halves.leaf, "sealed": halves.sealed})
     first = _insert(connection, rows)
     for entry in entries:
@@ -83,7 +83,7 @@ def begin(connection: Connection) -> None:
 
 
 def begin_anew(connection: Connection, subject: UUID) -> None:
-    """Give up what her lost ledger key sealed: those lines stay, and tell what happened but no more with whom."""
+    """Give up what her lost ledger key sealed: those entries stay, and tell what happened but not with whom."""
     key_store.replace_audit_key(connection, _keys(connection), subject)
     connection.execute(update(ledger_entry).where(ledger_entry.c.subject_id == subject).values(sealed=None))
 
@@ -91,7 +91,7 @@ def begin_anew(connection: Connection, subject: UUID) -> None:
 def about(
     connection: Connection, subject: UUID, before: int | None, limit: int, kinds: Sequence[str] | None = None
 ) -> Sequence[RecordedEntry]:
-    """A survivor's lines, newest first, from just before a position; with `kinds`, only those."""
+    """Return a survivor's entries, newest first, from just before a position; with `kinds`, only those."""
     query = select(ledger_entry).where(ledger_entry.c.subject_id == subject)
     if before is not None:
         query = query.where(ledger_entry.c.position < max(0, min(before, _LAST)))
@@ -110,13 +110,13 @@ def _insert(connection: Connection, rows: list[dict[str, Any]]) -> int:
             row["position"] = position
         connection.execute(_ADD_ALL, rows)
         return int(rows[0]["position"])
-    # SQLite has one writer, so that nobody's rows come between these.
+    # SQLite has one writer, so no other rows come between these.
     positions: list[int] = list(connection.scalars(_ADD_ALL.returning(ledger_entry.c.position), rows))
     return min(positions)
 
 
 def _neighbours(connection: Connection, count: int) -> list[int]:
-    """Positions in a row. Others may take some at the same moment: then all are drawn again, since gaps do no harm."""
+    """Draw consecutive positions; draw again if other transactions took some in between, since gaps do no harm."""
     while True:
         drawn = list(connection.scalars(_NEXT, {"count": count}))
         if drawn[-1] - drawn[0] == count - 1:
@@ -141,13 +141,13 @@ def _secrets(connection: Connection, entries: Sequence[Entry]) -> Mapping[UUID, 
 
 
 def _halves(record: Record, subject: UUID | None, secret: bytes | None) -> Halves:
-    # Without a key the line is kept for good all the same, and nobody can read it: taking away must never wait for a key.
+    # Without a key the entry is stored all the same, and nobody can read it: revoking must never wait for a key.
     return sealed_record(record, secret or None) if subject else Halves(public_leaf(record), None)
 
 
 def _forget(connection: Connection, subject: UUID, now: datetime) -> None:
     key_store.destroy_audit_key(connection, _keys(connection), subject, now)
-    # After the tree's head, like whoever grows the tree: each would otherwise wait for rows that the other holds.
+    # After locking the tree's head, in the order of `integrate`: otherwise the two could deadlock.
     connection.execute(select(ledger_head.c.id).with_for_update())
     mine = update(ledger_entry).where(ledger_entry.c.subject_id == subject)
     connection.execute(mine.values(subject_id=None, sealed=None))

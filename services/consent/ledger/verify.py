@@ -1,7 +1,7 @@
-"""Verifies the ledger offline: a folder of tiles, a line, a receipt. It trusts the ledger's public key and nothing else.
+"""Verifies the ledger offline: a folder of tiles, an entry, a receipt. It trusts the ledger's public key only.
 
-What is wrong is said as plainly as it can be known: which entry was edited, dropped or moved, and between which sizes the
-history was rewritten.
+Faults are named as precisely as possible: which entry was edited, dropped or moved, and between which sizes the history was
+rewritten.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -21,7 +21,7 @@ Read = Callable[[str], bytes | None]
 
 @dataclass(slots=True)
 class Findings:
-    """What was verified, and everything that is wrong."""
+    """The result: how much was verified, and everything that is wrong."""
 
     entries: int = 0
     tiles: int = 0
@@ -29,11 +29,11 @@ class Findings:
 
 
 class Broken(Exception):
-    """The log, the line or the receipt is not what it should be; the message says where."""
+    """The log, the entry or the receipt is not valid; the message says where."""
 
 
 def signed_checkpoint(text: str, known: Verifier) -> Checkpoint:
-    """A checkpoint that the ledger itself has signed."""
+    """Return the checkpoint in a note; raise `Broken` unless the ledger's key has signed it."""
     try:
         read = note(text)
         if read.signature_by(known) is None:
@@ -47,7 +47,7 @@ def signed_checkpoint(text: str, known: Verifier) -> Checkpoint:
 
 
 def verify_log(read: Read, known: Verifier, earlier: Sequence[str]) -> Findings:
-    """Verify a whole log against its checkpoint, and that it begins with what earlier checkpoints have signed."""
+    """Verify a whole log against its checkpoint, and that it begins with what earlier checkpoints signed; return findings."""
     text = read("checkpoint")
     if text is None:
         raise Broken("there is no checkpoint")
@@ -62,7 +62,7 @@ def verify_log(read: Read, known: Verifier, earlier: Sequence[str]) -> Findings:
 
 
 def verify_leaf(leaf: bytes, proven: str, known: Verifier) -> Checkpoint:
-    """Verify that a leaf stands in the ledger where a proof says; the checkpoint that covers it."""
+    """Verify that a leaf is in the ledger where a proof says; return the checkpoint that covers it, or raise `Broken`."""
     try:
         told = proof(proven)
     except NotANote as error:
@@ -74,39 +74,39 @@ def verify_leaf(leaf: bytes, proven: str, known: Verifier) -> Checkpoint:
 
 
 def verify_receipt(document: Mapping[str, Any], known: Verifier) -> Checkpoint | None:
-    """Verify a receipt; the checkpoint that covers its line, None while it only bears the ledger's signature."""
+    """Verify a receipt; return the checkpoint that covers its entry, None without a proof. Raises `Broken`."""
     try:
         signed = verify(str(document["jws"]), jwk_of(known), "receipt")
-        line, said = signed.claims["ledger"], signed.claims["pii_processing"]
-        leaf = leaf_shown(line)
+        entry, said = signed.claims["ledger"], signed.claims["pii_processing"]
+        leaf = leaf_shown(entry)
     except (Untrusted, ValueError, LookupError, TypeError) as error:
         raise Broken("the receipt is not signed by the key of this ledger, or is none") from error
     if signed.header.get("typ") != RECEIPT_TYPE or signed.claims != document.get("receipt"):
         raise Broken("the receipt says other things than those that were signed")
-    told = [line["detail"].get(name, wanted) == wanted for name, wanted in _promised(said).items()]
+    told = [entry["detail"].get(name, wanted) == wanted for name, wanted in _promised(said).items()]
     if not all(told):
         raise Broken("the receipt says other things than its line in the ledger")
     return verify_leaf(leaf, str(document["proof"]), known) if document.get("proof") else None
 
 
 def verify_export(document: Mapping[str, Any], known: Verifier) -> tuple[int, int]:
-    """Verify every line of a survivor's copy; how many are proven, and how many the ledger had not yet taken in."""
-    waiting, lines = 0, document.get("ledger")
-    if not isinstance(lines, list) or not all(isinstance(line, dict) for line in lines):
+    """Verify all entries of a survivor's copy; return how many are proven, and how many were not yet in the ledger."""
+    waiting, entries = 0, document.get("ledger")
+    if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
         raise Broken("this is no survivor's copy")
-    for line in lines:
-        if line.get("proof") is None:
+    for entry in entries:
+        if entry.get("proof") is None:
             waiting += 1
             continue
         try:
-            verify_leaf(leaf_shown(line), str(line["proof"]), known)
+            verify_leaf(leaf_shown(entry), str(entry["proof"]), known)
         except (Broken, ValueError) as error:
-            raise Broken(f"line {line.get('position')} of the copy: {error}") from error
-    return len(lines) - waiting, waiting
+            raise Broken(f"line {entry.get('position')} of the copy: {error}") from error
+    return len(entries) - waiting, waiting
 
 
 def _promised(processing: Mapping[str, Any]) -> dict[str, Any]:
-    """What the line of a grant must say where it says anything of it."""
+    """Return what a grant's entry must say, where it says anything of it."""
     return {
         "purpose": processing["purposes"][0]["purpose"],
         "categories": [each["pii_type"] for each in processing["pii_information"]],
@@ -119,7 +119,7 @@ Kept = dict[tuple[int, int], list[bytes]]
 
 
 def _sound_tiles(read: Read, size: int, found: Findings) -> Iterator[tuple[tuple[int, int], list[bytes]]]:
-    """Every tile that is there whole, its hashes by level and number."""
+    """Yield every complete tile: its level and number, and its hashes."""
     for tile in tiles_of(size):
         content = _read(read, tile)
         hashes = hashes_in(content or b"")[: tile.width]
@@ -136,7 +136,7 @@ def _read(read: Read, tile: Tile) -> bytes | None:
 
 
 def _check_levels(kept: Kept, size: int, found: Findings) -> None:
-    """Each whole tile must hash to its place in the level above."""
+    """Check that each whole tile hashes to its place in the level above."""
     for (level, number), hashes in kept.items():
         above = kept.get((level + 1, number // WIDTH))
         if len(hashes) == WIDTH and above and above[number % WIDTH] != folded(hashes):
@@ -162,7 +162,7 @@ def _check_entries(read: Read, kept: Kept, size: int, found: Findings) -> None:
 
 
 def _differences(first: int, wanted: Sequence[bytes], there: Sequence[bytes]) -> list[str]:
-    """How the entries that are there differ from those whose hashes the tree holds, in words."""
+    """Return sentences on how the entries differ from those whose hashes the tree holds."""
     wrong = [place for place, hash_ in enumerate(wanted) if there[place : place + 1] != [hash_]]
     if not wrong:
         return []
@@ -185,7 +185,7 @@ def _difference(first: int, place: int, there: bytes | None, places: dict[bytes,
 
 
 def _check_roots(kept: Kept, heads: Sequence[Checkpoint], found: Findings) -> None:
-    """Every signed root must be that of the same tree; where the first is not, the history changed before it."""
+    """Check that every signed root is of the same tree; from the first that is not, the history was rewritten."""
     node = reader(lambda level, number: b"".join(kept.get((level, number), [])))
     sound = reached = 0
     for head in sorted(heads, key=lambda head: head.size):

@@ -1,1 +1,1 @@
-"""The steps by which this service's database came to its present shape, oldest first."""
+"""Migrations of the consent service's database, oldest first."""

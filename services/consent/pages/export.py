@@ -11,7 +11,7 @@ from services.consent.handlers.accounts import preferences
 from services.consent.handlers.agencies import compelled
 from services.consent.handlers.grants import pending
 from services.consent.handlers.notices import poll
-from services.consent.handlers.rights import rights
+from services.consent.handlers.rights import export
 from services.consent.pages.ledger_text import SOMEBODY
 from services.consent.pages.page_context import HOME, PageRoute, PinPage
 
@@ -31,7 +31,7 @@ def copy(page: PinPage) -> Response:
 def read(page: PinPage) -> Response:
     """Show everything that is kept about her on a page."""
     context, subject = page.context, page.subject
-    seen, told = rights.overview(context, subject), poll.told_about(context, subject)
+    seen, told = export.overview(context, subject), poll.told_about(context, subject)
     waits = [row for row, _why in pending.waits_of(context, subject, past=True)]
     laws = compelled.records_about(context, subject)
     named = {row.agency for row in [*seen["grants"], *told, *waits]} | {row.second_look_by for row in waits}

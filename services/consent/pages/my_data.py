@@ -11,7 +11,7 @@ from fastapi.responses import Response
 import schemas
 from services.consent.handlers.accounts import preferences
 from services.consent.handlers.notices import poll
-from services.consent.handlers.rights import contacts, corrections, rights
+from services.consent.handlers.rights import contacts, corrections, erasure, export, statistics
 from services.consent.pages.ledger_text import sentence, unread
 from services.consent.pages.page_context import HOME, FormPage, PageContext, PageRoute, PinPage, SessionPage
 
@@ -24,7 +24,7 @@ Long = Annotated[str, Form(max_length=200)]
 @routes.get("/past")
 def past(page: SessionPage, before: int | None = None) -> Response:
     """Show a page of her ledger, newest first; the first page also shows the notices about her."""
-    entries, following = rights.read_ledger(page.context, page.subject, before)
+    entries, following = export.ledger_page(page.context, page.subject, before)
     notices_sent = poll.told_about(page.context, page.subject) if before is None else []
     names = preferences.names(page.context, [one.agency for one in notices_sent])
     told = _told(page, entries)
@@ -39,7 +39,7 @@ def mine(page: SessionPage) -> Response:
 
 
 def _mine(page: PageContext, *, wrong: bool = False) -> Response:
-    seen = rights.overview(page.context, page.subject)
+    seen = export.overview(page.context, page.subject)
     asked = corrections.asked_by(page.context, page.subject)
     names = preferences.names(page.context, {row.agency for row in [*seen["grants"], *asked]})
     shown = {"grants": seen["grants"], "asked": asked, "names": names, "age": seen["age_band"]}
@@ -68,7 +68,7 @@ def delete(page: PinPage, sure: Short = "") -> Response:
     """Erase everything. This cannot be undone."""
     if not sure:
         return page.show("delete.html", 400, wrong=True)
-    rights.erase(page.context, page.subject)
+    erasure.erase(page.context, page.subject)
     # Without a session the page has no menu: her pages no longer exist.
     response = replace(page, session=None).show("deleted.html")
     page.auth.show_out(response)
@@ -78,20 +78,20 @@ def delete(page: PinPage, sure: Short = "") -> Response:
 @routes.get("/counted")
 def counted(page: SessionPage) -> Response:
     """Show whether she is counted in statistics. She is not, unless she says yes."""
-    return page.show("counted.html", on=rights.overview(page.context, page.subject)["statistics"])
+    return page.show("counted.html", on=export.overview(page.context, page.subject)["statistics"])
 
 
 @routes.post("/counted/yes")
 def count_me(page: PinPage) -> Response:
     """Switch statistics on for her."""
-    rights.set_statistics(page.context, page.subject, on=True)
+    statistics.set_statistics(page.context, page.subject, on=True)
     return page.go("/counted")
 
 
 @routes.post("/counted/no")
 def do_not_count_me(page: FormPage) -> Response:
     """Switch statistics off for her: as if she had never been counted."""
-    rights.set_statistics(page.context, page.subject, on=False)
+    statistics.set_statistics(page.context, page.subject, on=False)
     return page.go("/counted")
 
 

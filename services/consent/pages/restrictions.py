@@ -10,7 +10,7 @@ from services.common.errors import Problem
 from services.consent.handlers.accounts import preferences
 from services.consent.handlers.grants import grants
 from services.consent.handlers.grants.grants import Rule
-from services.consent.handlers.rights import rights
+from services.consent.handlers.rights import export
 from services.consent.pages.page_context import (
     HOME,
     FormPage,
@@ -52,7 +52,7 @@ def lift(page: PinPage, restriction: UUID) -> Response:
     """Lift a restriction."""
     with unless_done(
         lambda: (
-            restriction in {row.id for row in rights.overview(page.context, page.subject, past=True)["restrictions"]}
+            restriction in {row.id for row in export.overview(page.context, page.subject, past=True)["restrictions"]}
         )
     ):
         grants.lift_restriction(page.context, page.subject, restriction)
@@ -60,7 +60,7 @@ def lift(page: PinPage, restriction: UUID) -> Response:
 
 
 def _show(page: PageContext, *, wrong: bool = False) -> Response:
-    seen = rights.overview(page.context, page.subject)
+    seen = export.overview(page.context, page.subject)
     names = preferences.names(page.context, [row.agency for row in seen["restrictions"] if row.agency])
     categories = sorted(page.context.policy.categories)
     sectors = sorted(page.context.policy.sectors)

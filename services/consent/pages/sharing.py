@@ -10,10 +10,10 @@ from fastapi.responses import Response
 
 from services.common.errors import not_found
 from services.common.roster import Agency
-from services.consent.handlers.accounts import preferences
+from services.consent.handlers.accounts import links, preferences
 from services.consent.handlers.grants import grants, notes, pending
 from services.consent.handlers.grants.grants import Answer, Chosen, Wish
-from services.consent.handlers.rights import rights
+from services.consent.handlers.rights import export
 from services.consent.pages.grant_form import (
     DAYS,
     Choices,
@@ -34,7 +34,7 @@ from services.consent.pages.page_context import (
     SessionPage,
     unless_done,
 )
-from services.consent.policy import notice
+from services.consent.policy import privacy_notice
 
 routes = APIRouter(prefix=HOME, include_in_schema=False, route_class=PageRoute)
 
@@ -60,7 +60,7 @@ def read_back(page: FormPage, wish: FilledForm) -> Response:
         return _choose(page, wish, wrong)
     reviewer = next((known.name for known in reviewers or () if known.id == wish.look), None)
     end = until(page.context.clock.now(), wish.days)
-    [stopped] = rights.kept_back(page.context, page.subject, [Wish(wish.agency, wish.purpose, wish.category)])
+    [stopped] = grants.kept_back(page.context, page.subject, [Wish(wish.agency, wish.purpose, wish.category)])
     shown: dict[str, Any] = {"wish": wish, "agency": agency, "looks": reviewer, "until": end, "words": her_note(wish)}
     return page.show("read_back.html", **shown, stopped=stopped)
 
@@ -86,7 +86,7 @@ def receipt(page: SessionPage, grant: UUID) -> Response:
     row = _grant(page, grant)
     if row is None:
         return _waits(page, grant)
-    shown = notice(row.language, row.notice_version)
+    shown = privacy_notice(row.language, row.notice_version)
     note = notes.show(page.context, page.subject, grant)
     return page.show(
         "receipt.html", grant=row, name=_name(page, row.agency), notice=shown.text.splitlines(), words=note
@@ -137,11 +137,11 @@ def resume(page: PinPage) -> Response:
 @routes.post("/link")
 def link(page: PinPage) -> Response:
     """Make a link code to tell one agency; only this answer shows it."""
-    return page.show("link.html", made=rights.make_link_code(page.context, page.subject))
+    return page.show("link.html", made=links.make_link_code(page.context, page.subject))
 
 
 def _choose(page: PageContext, wish: GrantForm, wrong: list[str]) -> Response:
-    choices, facts = _choices(page, wish), notice(page.language).text.splitlines()
+    choices, facts = _choices(page, wish), privacy_notice(page.language).text.splitlines()
     shown = {"wish": wish, "wrong": wrong, "choices": choices, "facts": facts, "days": DAYS}
     shown |= {
         "lookers": _reviewers(page, choices, wish),
@@ -154,11 +154,11 @@ def _choose(page: PageContext, wish: GrantForm, wrong: list[str]) -> Response:
 def _reviewers(page: PageContext, choices: Choices, wish: GrantForm) -> Sequence[Agency] | None:
     """Return the agencies that may take the second look which the chosen grant needs; None if it needs none."""
     agency = chosen_agency(choices, wish)
-    return pending.lookers(page.context, page.subject, agency, wish.category) if agency else None
+    return pending.second_look_choices(page.context, page.subject, agency, wish.category) if agency else None
 
 
 def _choices(page: PageContext, wish: GrantForm) -> Choices:
-    seen = rights.overview(page.context, page.subject)
+    seen = export.overview(page.context, page.subject)
     if not wish.request:
         return Choices(seen["agencies"], sorted(page.context.policy.purposes), sorted(page.context.policy.categories))
     row = next((row for row in seen["requests"] if str(row.id) == wish.request), None)
@@ -170,13 +170,13 @@ def _choices(page: PageContext, wish: GrantForm) -> Choices:
 
 def _answered(page: PageContext, request: UUID, *, accepted: bool) -> bool:
     """Tell whether she has already answered a consent request in this way."""
-    asked = rights.overview(page.context, page.subject, past=True)["requests"]
+    asked = export.overview(page.context, page.subject, past=True)["requests"]
     return any(row.id == request and row.accepted is accepted for row in asked)
 
 
 def _grant(page: PageContext, grant: UUID) -> Any:
     """Return one of her grants, None if it is not hers."""
-    return next((row for row in rights.overview(page.context, page.subject)["grants"] if row.id == grant), None)
+    return next((row for row in export.overview(page.context, page.subject)["grants"] if row.id == grant), None)
 
 
 def _waits(page: PageContext, name: UUID) -> Response:

@@ -12,7 +12,7 @@ from services.common.errors import Problem
 from services.consent.api.dependencies import ContextDep, SurvivorAuthDep
 from services.consent.handlers.accounts import passkeys, preferences, sessions
 from services.consent.handlers.grants import grants, pending
-from services.consent.handlers.rights import letters, rights
+from services.consent.handlers.rights import export, letters
 from services.consent.pages.grant_form import still_given
 from services.consent.pages.labels import locale_of
 from services.consent.pages.page_context import (
@@ -48,13 +48,13 @@ def show_sign_in(page: PageContext, *, wrong: bool = False) -> Response:
 
 
 def _home(page: PageContext) -> Response:
-    seen = rights.overview(page.context, page.subject)
+    seen = export.overview(page.context, page.subject)
     live = [row for row in seen["grants"] if still_given(row, page.context.clock.now())]
     waits = [row for row, _why in pending.waits_of(page.context, page.subject)]
     asked = {name for row in seen["requests"] for name in (row.agency, row.asked_by)}
     looked = {name for row in waits for name in (row.agency, row.second_look_by)}
     names = preferences.names(page.context, asked | looked | {row.agency for row in live})
-    stopped = rights.kept_back(page.context, page.subject, live)
+    stopped = grants.kept_back(page.context, page.subject, live)
     return page.show("home.html", seen=seen, grants=list(zip(live, stopped, strict=True)), waits=waits, names=names)
 
 
@@ -159,5 +159,5 @@ def today(page: GuestPage) -> Response:
 @routes.post("/language")
 def speak(page: FormPage, to: Annotated[str, Form(max_length=2)]) -> Response:
     """Change the language of her pages."""
-    preferences.speak(page.context, page.subject, to)
+    preferences.set_language(page.context, page.subject, to)
     return page.go()

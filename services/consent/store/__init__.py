@@ -1,1 +1,1 @@
-"""Every query of the consent service, by what it is about; no decision is made here."""
+"""All queries of the consent service, by subject; no decision is made here."""

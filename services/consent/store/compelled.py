@@ -7,30 +7,30 @@ from uuid import UUID
 
 from sqlalchemy import Connection, Row, select, update
 
-from services.consent.models_paperwork import compelled
+from services.consent.models import compelled
 
 AnyRow = Row[tuple[Any, ...]]
 
 
 def add_record(connection: Connection, row: Mapping[str, object]) -> None:
-    """A new record."""
+    """Add a record."""
     connection.execute(compelled.insert(), dict(row))
 
 
 def same_record(connection: Connection, agency: str, sha256: str) -> UUID | None:
-    """A record of this agency's that says exactly the same."""
+    """Return the id of an equal record of this agency; None if there is none."""
     mine = (compelled.c.agency == agency, compelled.c.sha256 == sha256)
     return connection.scalar(select(compelled.c.id).where(*mine))
 
 
 def records_about(connection: Connection, subject_id: UUID) -> Sequence[AnyRow]:
-    """Every record about a survivor, newest first."""
+    """Return every record about a survivor, newest first."""
     query = select(compelled).where(compelled.c.subject_id == subject_id)
     return connection.execute(query.order_by(compelled.c.id.desc())).all()
 
 
 def unseal(connection: Connection, now: datetime, limit: int) -> Sequence[AnyRow]:
-    """Mark as shown what was sealed until now at the latest; what that is."""
+    """Mark as shown the records whose sealing has ended by now; return them."""
     due = (compelled.c.sealed_until <= now, compelled.c.unsealed_at.is_(None))
     some = select(compelled.c.id).where(*due).limit(limit)
     statement = update(compelled).where(compelled.c.id.in_(some), *due).values(unsealed_at=now)

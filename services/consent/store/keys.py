@@ -1,4 +1,4 @@
-"""Queries on wrapped keys: those of grants, of safe contacts and of the ledger, and what a rotation of the wrapping needs."""
+"""Queries on wrapped keys: of grants, safe contacts and the ledger, and what key rotation needs."""
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
@@ -6,8 +6,9 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, Table, bindparam, exists, func, select, text, update
+from sqlalchemy import Connection, Table, bindparam, exists, func, select, update
 
+from services.common.database.advisory_locks import lock_until_commit
 from services.common.database.inserts import insert_new
 from services.common.database.list_parameters import listed, one_of
 from services.consent.key_encryption import KeyEncryptionKeys, KeyGone
@@ -15,9 +16,9 @@ from services.consent.locks import limit_wait
 from services.consent.models import audit_key, grant_key, key_encryption_key, safe_contact
 
 LIVE = (grant_key, audit_key, safe_contact)
-"""Where wrapped keys are; the first column of each names whose."""
+"""Tables with wrapped keys; the first column of each names the key's owner."""
 LOST = b""
-# Put together once: this is asked with every line of the ledger.
+# Built once: this is asked with every ledger entry.
 _NAME = {table.name: table.primary_key.columns.values()[0] for table in LIVE}
 _READ = {
     table.name: select(_NAME[table.name], table.c.key_encryption_key, table.c.wrapped).where(
@@ -25,30 +26,28 @@ _READ = {
     )
     for table in LIVE
 }
-_ALONE = "SELECT pg_advisory_xact_lock(hashtextextended('fireweed:consent wraps', 0))"
+_WRAPS = "fireweed:consent wraps"
 WRAPPING_SECONDS = 2.0
-_TOGETHER = "SELECT pg_advisory_xact_lock_shared(hashtextextended('fireweed:consent wraps', 0))"
 
 
 def newest_for(connection: Connection, keys: KeyEncryptionKeys) -> int:
-    """The key to wrap with in this transaction: none is destroyed that a transaction still under way has wrapped with."""
-    if connection.dialect.name == "postgresql":
-        connection.execute(text(_TOGETHER))
+    """Return the number of the key to wrap with in this transaction; rotation waits for it before destroying any."""
+    lock_until_commit(connection, _WRAPS, shared=True)
     return keys.newest()
 
 
 def wait_for_wrapping(connection: Connection) -> None:
     """Wait until every transaction that may have wrapped with an older key has ended (on SQLite, one writes at a time).
 
-    Not for long: whoever wants to wrap waits behind, so that one process that stands still would hold up everybody.
+    Only for seconds: callers that want to wrap wait behind this, and one process that hangs would delay them all.
     """
     if connection.dialect.name == "postgresql":
         limit_wait(connection, WRAPPING_SECONDS)
-        connection.execute(text(_ALONE))
+        lock_until_commit(connection, _WRAPS)
 
 
 def grant_secrets(connection: Connection, keys: KeyEncryptionKeys, grants: Iterable[UUID]) -> dict[UUID, bytes]:
-    """The private keys of those grants whose keys still exist."""
+    """Return the private keys of those grants whose keys still exist, by grant."""
     found = unwrapped(connection, keys, grant_key, list(grants))
     return {name: secret for name, secret in found.items() if secret}
 
@@ -56,19 +55,19 @@ def grant_secrets(connection: Connection, keys: KeyEncryptionKeys, grants: Itera
 def audit_secrets(
     connection: Connection, keys: KeyEncryptionKeys, subjects: Sequence[UUID]
 ) -> Mapping[UUID, bytes | None]:
-    """The ledger keys of survivors who have had one: None for the erased, and `LOST` where what wrapped it is gone."""
+    """Return the ledger keys of survivors who have had one: None for the erased, `LOST` if the wrapping key is gone."""
     return unwrapped(connection, keys, audit_key, subjects)
 
 
 def contact_secrets(
     connection: Connection, keys: KeyEncryptionKeys, subjects: Sequence[UUID]
 ) -> Mapping[UUID, bytes | None]:
-    """The keys that seal how survivors may be reached, `LOST` as above; whoever has said nothing of it has none."""
+    """Return the keys of survivors' safe contacts, `LOST` as above; survivors without a contact are left out."""
     return unwrapped(connection, keys, safe_contact, subjects)
 
 
 def make_audit_keys(connection: Connection, keys: KeyEncryptionKeys, subjects: Sequence[UUID]) -> None:
-    """A ledger key for each survivor who has none."""
+    """Make a ledger key for each survivor who has none."""
     number = newest_for(connection, keys)
     rows = [
         {"subject_id": subject, "key_encryption_key": number, "wrapped": keys.wrap(number, os.urandom(32))}
@@ -78,7 +77,7 @@ def make_audit_keys(connection: Connection, keys: KeyEncryptionKeys, subjects: S
 
 
 def replace_audit_key(connection: Connection, keys: KeyEncryptionKeys, subject: UUID) -> None:
-    """Another ledger key for a survivor whose own nobody can open any more; whoever was erased meanwhile gets none."""
+    """Replace a lost ledger key; a survivor who was erased meanwhile gets none."""
     number = newest_for(connection, keys)
     anew = {"key_encryption_key": number, "wrapped": keys.wrap(number, os.urandom(32))}
     hers = (audit_key.c.subject_id == subject, audit_key.c.wrapped.is_not(None))
@@ -86,13 +85,13 @@ def replace_audit_key(connection: Connection, keys: KeyEncryptionKeys, subject: 
 
 
 def destroy_audit_key(connection: Connection, keys: KeyEncryptionKeys, subject: UUID, now: datetime) -> None:
-    """Destroy a survivor's ledger key. The row stays and says up to which number keys may have wrapped something of hers."""
+    """Destroy a survivor's ledger key. The row stays and tells up to which number keys may have wrapped something of hers."""
     gone = {"wrapped": None, "destroyed_at": now, "key_encryption_key": newest_for(connection, keys)}
     connection.execute(update(audit_key).where(audit_key.c.subject_id == subject).values(**gone))
 
 
 def stale_keys(connection: Connection, table: Table, newest: int, limit: int) -> Sequence[Any]:
-    """Some live keys that an older key than this wraps, held until the transaction ends."""
+    """Return some live keys that an older key than this wraps, locked until the transaction ends."""
     older = (table.c.key_encryption_key < newest, table.c.wrapped.is_not(None))
     name = table.primary_key.columns.values()[0]
     query = select(name.label("name"), table.c.key_encryption_key.label("number"), table.c.wrapped).where(*older)
@@ -100,7 +99,7 @@ def stale_keys(connection: Connection, table: Table, newest: int, limit: int) ->
 
 
 def rewrap(connection: Connection, table: Table, newest: int, wrapped: Mapping[UUID, bytes]) -> None:
-    """Keep keys as another one wraps them."""
+    """Store keys as the newest key-encryption key wraps them."""
     if not wrapped:
         return
     changing = update(table).where(table.primary_key.columns.values()[0] == bindparam("whose"))
@@ -109,7 +108,7 @@ def rewrap(connection: Connection, table: Table, newest: int, wrapped: Mapping[U
 
 
 def live_keys(connection: Connection, table: Table, after: UUID | None, limit: int) -> Sequence[Any]:
-    """Live keys in order, page by page."""
+    """Return a page of live keys, in order of their owners."""
     name = table.primary_key.columns.values()[0]
     query = select(name.label("name"), table.c.key_encryption_key.label("number"), table.c.wrapped)
     query = query.where(table.c.wrapped.is_not(None))
@@ -119,7 +118,7 @@ def live_keys(connection: Connection, table: Table, after: UUID | None, limit: i
 
 
 def count_live(connection: Connection) -> int:
-    """How many keys are alive."""
+    """Count the live keys."""
     return sum(
         connection.scalar(select(func.count()).select_from(table).where(table.c.wrapped.is_not(None))) or 0
         for table in LIVE
@@ -127,25 +126,25 @@ def count_live(connection: Connection) -> int:
 
 
 def key_seen(connection: Connection, number: int) -> datetime | None:
-    """Since when a key-encryption key is known here."""
+    """Return when a key-encryption key was first seen here; None if it was not."""
     query = select(key_encryption_key.c.seen_at).where(key_encryption_key.c.number == number)
     seen: datetime | None = connection.scalar(query)
     return seen
 
 
 def note_key(connection: Connection, number: int, now: datetime) -> None:
-    """Write down that a key-encryption key is in use."""
+    """Record that a key-encryption key is in use."""
     insert_new(connection, key_encryption_key, [{"number": number, "seen_at": now}])
 
 
 def note_destroyed(connection: Connection, before: int, now: datetime) -> None:
-    """Write down that the key-encryption keys before that number are no more."""
+    """Record that the key-encryption keys before that number are destroyed."""
     older = (key_encryption_key.c.number < before, key_encryption_key.c.destroyed_at.is_(None))
     connection.execute(update(key_encryption_key).where(*older).values(destroyed_at=now))
 
 
 def erased_under(connection: Connection, oldest: int) -> bool:
-    """Whether someone was erased whose keys a key-encryption key of that number or a greater one has wrapped."""
+    """Tell whether a survivor was erased whose keys a key-encryption key of that number or later has wrapped."""
     gone = (audit_key.c.wrapped.is_(None), audit_key.c.key_encryption_key >= oldest)
     return bool(connection.scalar(select(exists().where(*gone))))
 
@@ -153,7 +152,7 @@ def erased_under(connection: Connection, oldest: int) -> bool:
 def unwrapped(
     connection: Connection, keys: KeyEncryptionKeys, table: Table, names: Sequence[UUID]
 ) -> dict[UUID, bytes | None]:
-    """Secrets by name. A rotation may come between reading and unwrapping, so what does not open is read once more."""
+    """Return secrets by owner. A key that does not open is read once more: a rotation may have come in between."""
     found = _read_and_unwrap(connection, keys, table, names)
     again = [name for name, secret in found.items() if secret == LOST]
     return found | _read_and_unwrap(connection, keys, table, again)

@@ -8,31 +8,31 @@ from uuid import UUID
 from sqlalchemy import Connection, Row, delete, func, select, update
 
 from services.common.database.inserts import upsert
-from services.consent.models_paperwork import notice, push_place
+from services.consent.models import notice, push_place
 
 AnyRow = Row[tuple[Any, ...]]
 
 
 def add_notices(connection: Connection, rows: Sequence[Mapping[str, object]]) -> None:
-    """New notices; a second one for the same grant and epoch is an error."""
+    """Add notices; a second one for the same grant and epoch is an error."""
     if rows:
         connection.execute(notice.insert(), [dict(row) for row in rows])
 
 
 def waiting_for(connection: Connection, agency: str, limit: int) -> Sequence[AnyRow]:
-    """What an agency has not acknowledged, oldest first."""
+    """Return an agency's notices that it has not acknowledged, oldest first."""
     query = select(notice).where(notice.c.agency == agency, notice.c.acknowledged_at.is_(None))
     return connection.execute(query.order_by(notice.c.id).limit(limit)).all()
 
 
 def told(connection: Connection, ids: Collection[UUID], now: datetime) -> None:
-    """Keep when notices first went to their agency."""
+    """Record when notices first went to their agency."""
     unsaid = update(notice).where(notice.c.id.in_(ids), notice.c.told_at.is_(None))
     connection.execute(unsaid.values(told_at=now))
 
 
 def acknowledge(connection: Connection, agency: str, ids: Collection[UUID], now: datetime) -> Sequence[AnyRow]:
-    """Mark an agency's notices as acknowledged; those that were not before. Her name there is needed no more."""
+    """Mark an agency's notices as acknowledged, drop the ppid there, and return those that were not acknowledged before."""
     waiting = update(notice).where(notice.c.agency == agency, notice.c.id.in_(ids), notice.c.acknowledged_at.is_(None))
     first_told = func.coalesce(notice.c.told_at, now, type_=notice.c.told_at.type)
     done = waiting.values(acknowledged_at=now, told_at=first_told, error=None, ppid=None)
@@ -40,41 +40,41 @@ def acknowledge(connection: Connection, agency: str, ids: Collection[UUID], now:
 
 
 def keep_error(connection: Connection, agency: str, notice_id: UUID, error: str) -> None:
-    """Keep why an agency could not read a notice; it goes on waiting."""
+    """Record why an agency could not read a notice; it goes on waiting."""
     waiting = (notice.c.agency == agency, notice.c.id == notice_id, notice.c.acknowledged_at.is_(None))
     connection.execute(update(notice).where(*waiting).values(error=error))
 
 
 def get_notice(connection: Connection, agency: str, notice_id: UUID) -> AnyRow | None:
-    """One notice of an agency's."""
+    """Return one notice of an agency."""
     mine = (notice.c.agency == agency, notice.c.id == notice_id)
     return connection.execute(select(notice).where(*mine)).one_or_none()
 
 
 def attest(connection: Connection, notice_id: UUID, done: str, now: datetime) -> bool:
-    """Keep what an agency declares to have done; whether it declares something new."""
+    """Record what an agency attests; tell whether that is new."""
     other = (notice.c.id == notice_id, notice.c.attested.is_distinct_from(done))
     return connection.execute(update(notice).where(*other).values(attested=done, attested_at=now)).rowcount == 1
 
 
 def notices_about(connection: Connection, subject_id: UUID) -> Sequence[AnyRow]:
-    """Every notice about a survivor, newest first."""
+    """Return every notice about a survivor, newest first."""
     query = select(notice).where(notice.c.subject_id == subject_id)
     return connection.execute(query.order_by(notice.c.id.desc())).all()
 
 
 def set_push_place(connection: Connection, agency: str, url: str) -> None:
-    """Push an agency's notices there from now on."""
+    """Store the URL to push an agency's notices to."""
     upsert(connection, push_place, [{"agency": agency, "url": url}])
 
 
 def forget_push_place(connection: Connection, agency: str) -> None:
-    """Push no more to an agency."""
+    """Stop pushing to an agency."""
     connection.execute(delete(push_place).where(push_place.c.agency == agency))
 
 
 def to_push(connection: Connection, now: datetime, limit: int) -> Sequence[AnyRow]:
-    """Notices to push now, each with the place of its agency: the oldest of every agency, then the second of every one."""
+    """Return notices to push now, each with its agency's URL: the oldest of every agency first, then every second one."""
     query = select(notice, push_place.c.url).join(push_place, push_place.c.agency == notice.c.agency)
     due = query.where(notice.c.acknowledged_at.is_(None), notice.c.push_after <= now)
     turn = func.row_number().over(partition_by=notice.c.agency, order_by=notice.c.id)
@@ -82,12 +82,12 @@ def to_push(connection: Connection, now: datetime, limit: int) -> Sequence[AnyRo
 
 
 def push_again(connection: Connection, notice_id: UUID, after: datetime) -> None:
-    """Count a push that failed, and say when the next may be tried."""
+    """Count a failed push, and set when the next may be tried."""
     counted = {"push_tries": notice.c.push_tries + 1, "push_after": after}
     connection.execute(update(notice).where(notice.c.id == notice_id).values(**counted))
 
 
 def leave_alone(connection: Connection, agency: str, until: datetime) -> None:
-    """Push nothing that waits for an agency before then."""
+    """Delay all pushes to an agency until then."""
     sooner = (notice.c.agency == agency, notice.c.acknowledged_at.is_(None), notice.c.push_after < until)
     connection.execute(update(notice).where(*sooner).values(push_after=until))

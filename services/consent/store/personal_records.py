@@ -1,4 +1,4 @@
-"""Queries on what she wrote and carries: approved words, safe contact, letters, requests to correct."""
+"""Queries on what she wrote or carries: notes, safe contact, letters, requests to correct."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -12,59 +12,59 @@ from services.common.database.list_parameters import listed, one_of
 from services.consent.models import approved_words, correction, letter, link, safe_contact
 
 AnyRow = Row[tuple[Any, ...]]
-_WORDS = select(approved_words.c.grant_id, approved_words.c.sealed).where(one_of(approved_words.c.grant_id, "grants"))
+_NOTES = select(approved_words.c.grant_id, approved_words.c.sealed).where(one_of(approved_words.c.grant_id, "grants"))
 
 
 def save_note(connection: Connection, row: Mapping[str, object]) -> None:
-    """Her sealed words for a grant, in place of what was there."""
+    """Store her sealed note for a grant, in place of an earlier one."""
     upsert(connection, approved_words, [dict(row)])
 
 
 def forget_note(connection: Connection, grant_id: UUID) -> None:
-    """Remove them."""
+    """Remove her note for a grant."""
     connection.execute(delete(approved_words).where(approved_words.c.grant_id == grant_id))
 
 
 def notes_for(connection: Connection, grants: Sequence[UUID]) -> dict[UUID, bytes]:
-    """Her sealed words for each of the grants for which she gave some."""
-    found = connection.execute(_WORDS, {"grants": listed(grants)})
+    """Return her sealed notes, by grant, for those grants that have one."""
+    found = connection.execute(_NOTES, {"grants": listed(grants)})
     return {row.grant_id: bytes(row.sealed) for row in found}
 
 
 def save_contact(connection: Connection, row: Mapping[str, object]) -> None:
-    """How she may be reached, in place of what was there."""
+    """Store her sealed safe contact, in place of an earlier one."""
     upsert(connection, safe_contact, [dict(row)])
 
 
 def contact_of(connection: Connection, subject_id: UUID) -> AnyRow | None:
-    """How she may be reached, sealed."""
+    """Return her sealed safe contact."""
     return connection.execute(select(safe_contact).where(safe_contact.c.subject_id == subject_id)).one_or_none()
 
 
 def confirm_contact(connection: Connection, subject_id: UUID, now: datetime) -> None:
-    """She has said again that it is safe."""
+    """Record that she has confirmed her safe contact."""
     mine = update(safe_contact).where(safe_contact.c.subject_id == subject_id)
     connection.execute(mine.values(confirmed_at=now))
 
 
 def forget_contact(connection: Connection, subject_id: UUID) -> None:
-    """Remove it."""
+    """Remove her safe contact."""
     connection.execute(delete(safe_contact).where(safe_contact.c.subject_id == subject_id))
 
 
 def add_letter(connection: Connection, row: Mapping[str, object]) -> None:
-    """A new letter."""
+    """Add a letter."""
     connection.execute(letter.insert(), dict(row))
 
 
 def letters_of(connection: Connection, subject_id: UUID) -> Sequence[AnyRow]:
-    """A survivor's letters, newest first."""
+    """Return a survivor's letters, newest first."""
     query = select(letter).where(letter.c.subject_id == subject_id)
     return connection.execute(query.order_by(letter.c.id.desc())).all()
 
 
 def end_letter(connection: Connection, subject_id: UUID, letter_id: UUID, now: datetime) -> str | None:
-    """End a letter that is still good; the agency it names, None when there is no such letter."""
+    """End a letter that is still good; return its agency, None if there is none."""
     mine = (letter.c.id == letter_id, letter.c.subject_id == subject_id, letter.c.digest.is_not(None))
     ending = update(letter).where(*mine).values(ended_at=now, digest=None)
     named: str | None = connection.scalar(ending.returning(letter.c.agency))
@@ -72,31 +72,31 @@ def end_letter(connection: Connection, subject_id: UUID, letter_id: UUID, now: d
 
 
 def use_letter(connection: Connection, digest: bytes, now: datetime) -> AnyRow | None:
-    """Use a letter up; its row, None when there is none that is good."""
+    """Use a letter up and return its row; None if no good one has this digest."""
     good = (letter.c.digest == digest, letter.c.valid_until > now)
     using = update(letter).where(*good).values(used_at=now, digest=None)
     return connection.execute(using.returning(letter)).one_or_none()
 
 
 def add_correction(connection: Connection, row: Mapping[str, object]) -> None:
-    """A new request to correct."""
+    """Add a request to correct."""
     connection.execute(correction.insert(), dict(row))
 
 
 def corrections_of(connection: Connection, subject_id: UUID) -> Sequence[AnyRow]:
-    """What a survivor asked to be put right, newest first."""
+    """Return a survivor's requests to correct, newest first."""
     query = select(correction).where(correction.c.subject_id == subject_id)
     return connection.execute(query.order_by(correction.c.id.desc())).all()
 
 
 def corrections_for(connection: Connection, agency: str, limit: int) -> Sequence[AnyRow]:
-    """What an agency still has to put right, oldest first, with its own name for each survivor if it has one."""
+    """Return an agency's open requests to correct, oldest first, with its ppid for each survivor if it has one."""
     hers = (link.c.subject_id == correction.c.subject_id) & (link.c.agency == correction.c.agency)
     query = select(correction, link.c.ppid).outerjoin(link, hers).where(correction.c.agency == agency)
     return connection.execute(query.where(correction.c.done_at.is_(None)).order_by(correction.c.id).limit(limit)).all()
 
 
 def finish_correction(connection: Connection, agency: str, correction_id: UUID, now: datetime) -> AnyRow | None:
-    """Note that an agency has put something right; the row, None when nothing of the kind waits for it."""
+    """Mark a request to correct as done and return it; None if this agency has no such open request."""
     its = (correction.c.id == correction_id, correction.c.agency == agency, correction.c.done_at.is_(None))
     return connection.execute(update(correction).where(*its).values(done_at=now).returning(correction)).one_or_none()

@@ -10,7 +10,7 @@ from services.consent.models import pin_turn
 
 
 def take_turn(connection: Connection, subject_id: UUID, now: datetime, free: int, step: timedelta) -> bool:
-    """Count one more try if it may be made now; whether it may."""
+    """Count one more try if it is allowed now; tell whether it was."""
     insert_new(connection, pin_turn, [{"subject_id": subject_id, "tries": 0, "tried_at": now}])
     may = or_(pin_turn.c.tries < free, pin_turn.c.tried_at <= now - step)
     counted = update(pin_turn).where(pin_turn.c.subject_id == subject_id, may)
@@ -18,5 +18,5 @@ def take_turn(connection: Connection, subject_id: UUID, now: datetime, free: int
 
 
 def forget(connection: Connection, subject_id: UUID) -> None:
-    """Begin to count anew."""
+    """Reset the count."""
     connection.execute(delete(pin_turn).where(pin_turn.c.subject_id == subject_id))

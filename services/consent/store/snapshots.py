@@ -13,7 +13,7 @@ from services.consent.domain import Grant, Recipient, Restriction, Snapshot
 from services.consent.models import grant, restriction, subject
 from services.consent.store.recipients import Recipients
 
-# Put together once: they are asked for each request.
+# Built once: they are asked for each request.
 _SUBJECTS = select(subject).where(one_of(subject.c.id, "subjects"))
 _GRANTS = select(grant).where(
     one_of(grant.c.subject_id, "subjects"), one_of(grant.c.agency, "agencies"), grant.c.ended_at.is_(None)
@@ -25,17 +25,17 @@ _RESTRICTIONS = select(restriction).where(
 
 @dataclass(frozen=True, slots=True)
 class Snapshots:
-    """What was read, from which the snapshot of any of the survivors towards any of the agencies follows."""
+    """The rows read, from which the snapshot of any of the survivors towards any of the agencies follows."""
 
     subjects: Mapping[UUID, Row[tuple[Any, ...]]]
     grants: Mapping[UUID, list[Grant]]
     restrictions: Mapping[UUID, list[Restriction]]
     recipients: Mapping[str, Recipient]
     public_keys: Mapping[UUID, bytes]
-    """To which parts are sealed, by grant."""
+    """Public keys to seal parts to, by grant."""
 
     def of(self, subject_id: UUID, agency: str) -> Snapshot:
-        """One survivor towards one agency; a survivor who is not there counts as erased."""
+        """Return the snapshot of one survivor towards one agency; an unknown survivor counts as erased."""
         row = self.subjects.get(subject_id)
         return Snapshot(
             state=row.state if row else "erased",

@@ -23,7 +23,7 @@ from services.consent.models import (
 )
 
 SubjectRow = Row[tuple[Any, ...]]
-# Put together once: they are asked for each request.
+# Built once: they are asked for each request.
 _LINKED = rows_like([link.c.agency, link.c.ppid], "pairs")
 _STILL_HERE = (
     select(subject.c.id)
@@ -34,17 +34,17 @@ _STILL_HERE = (
 
 
 def add_subject(connection: Connection, row: Mapping[str, object]) -> None:
-    """A new survivor."""
+    """Add a survivor."""
     connection.execute(subject.insert(), dict(row))
 
 
 def get_subject(connection: Connection, subject_id: UUID) -> SubjectRow | None:
-    """One survivor's row."""
+    """Return a survivor's row."""
     return connection.execute(select(subject).where(subject.c.id == subject_id)).one_or_none()
 
 
 def find_subject(connection: Connection, digest_column: str, digest: bytes) -> UUID | None:
-    """The survivor whose claim code, revoke code or passphrase has this digest."""
+    """Return the survivor whose claim code, revoke code or passphrase has this digest."""
     return connection.scalar(select(subject.c.id).where(subject.c[digest_column] == digest))
 
 
@@ -54,24 +54,24 @@ def change_subject(connection: Connection, subject_id: UUID, **values: object) -
 
 
 def hold(connection: Connection, subject_ids: Collection[UUID]) -> frozenset[UUID]:
-    """Hold the rows of those who are still here until the caller's transaction ends; who that is.
+    """Lock the rows of those survivors who are not erased until the transaction ends; return who they are.
 
-    What is written about somebody who was erased would never go again. So whoever writes outside of a change asks here
-    first, before any other lock that an erasure takes as well, in one order for all. SQLite lets one write anyway.
+    Rows written about an erased survivor would stay for ever. So every write outside of `changing` calls this first, before
+    any other lock that an erasure takes too, in one order for all callers. SQLite allows one writer anyway.
     """
     return frozenset(connection.scalars(_STILL_HERE, {"subjects": listed(subject_ids)}))
 
 
 def use_claim(connection: Connection, digest: bytes, until: datetime, **kept: object) -> bool:
-    """Keep what she claimed with a code, which works until then; whether the code was still there."""
-    # Of two claims at once, the second waits here for the first; a time that was set stays, since it only comes nearer.
+    """Store what she claimed with a code and let the code work until then; tell whether the code still existed."""
+    # Of two claims at once, the second waits here for the first. The end only ever moves nearer.
     sooner = case((subject.c.claim_until < until, subject.c.claim_until), else_=until)
     statement = update(subject).where(subject.c.claim_digest == digest).values(claim_until=sooner, **kept)
     return connection.execute(statement).rowcount == 1
 
 
 def confirm_claim(connection: Connection, **known: object) -> UUID | None:
-    """Use her claim code up, since she has shown that what she claimed has reached her; None if there is nobody such."""
+    """Use her claim code up, since passphrase or PIN have reached her; return the subject, None if nothing matches."""
     statement = update(subject).where(*(subject.c[name] == value for name, value in known.items()))
     used_up = statement.values(claim_digest=None, claim_until=None)
     confirmed: UUID | None = connection.scalar(used_up.returning(subject.c.id))
@@ -79,7 +79,7 @@ def confirm_claim(connection: Connection, **known: object) -> UUID | None:
 
 
 def raise_epoch(connection: Connection, subject_id: UUID) -> int:
-    """Count one consent change; return the new epoch."""
+    """Count one consent change and return the new epoch."""
     statement = update(subject).where(subject.c.id == subject_id).values(epoch=subject.c.epoch + 1)
     return int(connection.execute(statement.returning(subject.c.epoch)).scalar_one())
 
@@ -93,19 +93,19 @@ def add_link(connection: Connection, agency: str, ppid: str, subject_id: UUID) -
 
 
 def linked(connection: Connection, pairs: Sequence[tuple[str, str]]) -> dict[tuple[str, str], UUID]:
-    """The survivors behind pairs of agency and ppid; a pair that is not linked is left out."""
+    """Return the survivors by pairs of agency and ppid; a pair that is not linked is left out."""
     found = connection.execute(_LINKED, {"pairs": listed(pairs)})
     return {(agency, ppid): subject_id for agency, ppid, subject_id in found}
 
 
 def links_of(connection: Connection, subject_id: UUID) -> dict[str, str]:
-    """A survivor's ppids by agency."""
+    """Return a survivor's ppids by agency."""
     query = select(link.c.agency, link.c.ppid).where(link.c.subject_id == subject_id)
     return {row.agency: row.ppid for row in connection.execute(query)}
 
 
 def ppids(connection: Connection, agency: str, subject_ids: Iterable[UUID]) -> dict[UUID, str]:
-    """One agency's names for survivors; those it is not linked to are left out."""
+    """Return one agency's ppids by survivor; those it is not linked to are left out."""
     query = select(link.c.subject_id, link.c.ppid).where(
         link.c.agency == agency, link.c.subject_id.in_(set(subject_ids))
     )
@@ -113,24 +113,24 @@ def ppids(connection: Connection, agency: str, subject_ids: Iterable[UUID]) -> d
 
 
 def add_link_code(connection: Connection, digest: bytes, subject_id: UUID, expires_at: datetime) -> None:
-    """A code by which one agency may link itself."""
+    """Add a code by which one agency may link itself."""
     connection.execute(link_code.insert(), {"digest": digest, "subject_id": subject_id, "expires_at": expires_at})
 
 
 def use_link_code(connection: Connection, digest: bytes, now: datetime) -> UUID | None:
-    """Use a code up; the survivor who gave it, None when it is unknown, used or too old."""
+    """Use a link code up and return its survivor; None if it is unknown, used or expired."""
     statement = delete(link_code).where(link_code.c.digest == digest, link_code.c.expires_at > now)
     return connection.scalar(statement.returning(link_code.c.subject_id))
 
 
 def add_session(connection: Connection, digest: bytes, subject_id: UUID, now: datetime) -> None:
-    """A new session."""
+    """Add a session."""
     row = {"digest": digest, "subject_id": subject_id, "began_at": now, "seen_at": now, "pin_tries": 0}
     connection.execute(session.insert(), row)
 
 
 def get_session(connection: Connection, digest: bytes) -> Row[tuple[Any, ...]] | None:
-    """A session's row; none of an erased survivor, who may have come in in the very moment of erasing."""
+    """Return a session's row; None for an erased survivor, who may have signed in at the very moment of erasing."""
     query = select(session).join(subject).where(session.c.digest == digest, subject.c.state != "erased")
     return connection.execute(query).one_or_none()
 
@@ -141,7 +141,7 @@ def change_session(connection: Connection, digest: bytes, **values: object) -> N
 
 
 def count_pin_try(connection: Connection, digest: bytes) -> int | None:
-    """Count one more try of a PIN since the last right one; how many that makes, None when the session has ended."""
+    """Count one more try of a PIN since the last right one; return the count, None if the session has ended."""
     statement = update(session).where(session.c.digest == digest).values(pin_tries=session.c.pin_tries + 1)
     tries: int | None = connection.scalar(statement.returning(session.c.pin_tries))
     return tries
@@ -153,12 +153,12 @@ def end_session(connection: Connection, digest: bytes) -> None:
 
 
 def end_sessions(connection: Connection, subject_id: UUID, but: bytes = b"") -> None:
-    """End every session of a survivor, but for the one with this digest."""
+    """End every session of a survivor, except for the one with this digest."""
     connection.execute(delete(session).where(session.c.subject_id == subject_id, session.c.digest != but))
 
 
 def end_step_ups(connection: Connection, subject_id: UUID, but: bytes) -> None:
-    """Let the PIN count no more in a survivor's sessions, but for the one with this digest."""
+    """End the step-up of a survivor's sessions, except for the one with this digest."""
     others = update(session).where(session.c.subject_id == subject_id, session.c.digest != but)
     connection.execute(others.values(stepped_up_until=None))
 
@@ -169,7 +169,7 @@ def end_stale_sessions(connection: Connection, seen_before: datetime, begun_befo
 
 
 def forget_subject(connection: Connection, subject_id: UUID) -> None:
-    """Remove everything by which a survivor could be found or could come in; her row stays as a tombstone."""
+    """Remove everything by which a survivor could be found or could sign in; her row stays as a tombstone."""
     for table in (session, link_code, link, pin_turn, approved_words, safe_contact, letter, correction, passkey):
         connection.execute(delete(table).where(table.c.subject_id == subject_id))
     emptied = dict.fromkeys(

@@ -24,7 +24,7 @@ from sqlalchemy import (
     update,
 )
 
-from services.common.database import bulk_merge
+from services.common.database import advisory_locks
 from services.common.database.bulk_merge import Step, always, do, empty, merge, put, stage
 from services.common.database.inserts import Columns, Rows, insert_new
 from services.common.database.list_parameters import listed, one_of
@@ -68,7 +68,7 @@ class Sum(NamedTuple):
 
 def alone(connection: Connection) -> None:
     """Until the transaction ends nobody else folds, withdraws or rebuilds."""
-    bulk_merge.alone(connection, LOCK)
+    advisory_locks.lock_until_commit(connection, LOCK)
 
 
 def rows_of_threads(found: Mapping[Thread, Seen]) -> Rows:

@@ -5,7 +5,7 @@ from typing import Any
 
 from sqlalchemy import Connection, bindparam, delete, insert, select, update
 
-from services.common.database import bulk_merge
+from services.common.database import advisory_locks
 from services.common.database.inserts import Row, insert_new
 from services.reporting.models_publication import approval, decision, frozen_file, publication, unfinished
 
@@ -22,7 +22,7 @@ PUBLISHED_FILE = (
 
 def alone(connection: Connection) -> None:
     """Until the transaction ends nobody else drafts, approves, publishes or decides: words are for what is seen."""
-    bulk_merge.alone(connection, LOCK)
+    advisory_locks.lock_until_commit(connection, LOCK)
 
 
 def list_all(connection: Connection) -> Sequence[Any]:

@@ -1,12 +1,13 @@
 """Being the only one of a kind, and being told of work, on PostgreSQL."""
 
+import threading
 from contextlib import closing
 
 import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import OperationalError
 
-from services.common.database.advisory_locks import notified, sole
+from services.common.database.advisory_locks import lock_until_commit, notified, sole
 from services.common.database.engine import Database
 from tests.support.server_failures import end_sessions
 
@@ -82,6 +83,29 @@ def test_waiting_to_be_the_only_one_holds_no_transaction_open(database: Database
         with watcher.reading() as connection:
             others = "SELECT state FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
             assert set(connection.scalars(text(others))) == {"idle"}
+
+
+@only_postgresql
+@pytest.mark.parametrize("key", ["game", 7, -(2**63)])
+def test_shared_locks_of_a_transaction_exclude_only_exclusive(
+    database: Database, database_url: str, key: str | int
+) -> None:
+    """Two transactions share the lock of a key; a third gets it for itself only after both have ended."""
+    ended = threading.Event()
+
+    def change() -> None:
+        with closing(Database(database_url)) as another_process, another_process.transaction() as connection:
+            lock_until_commit(connection, key)
+            ended.set()
+
+    waiting = threading.Thread(target=change, daemon=True)
+    with database.transaction() as first, database.transaction() as second:
+        lock_until_commit(first, key, shared=True)
+        lock_until_commit(second, key, shared=True)
+        waiting.start()
+        assert not ended.wait(0.2)
+    assert ended.wait(20)
+    waiting.join(20)
 
 
 @only_sqlite

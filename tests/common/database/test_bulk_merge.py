@@ -6,7 +6,8 @@ import pytest
 from sqlalchemy import Column, Connection, Integer, MetaData, Table, func, select, text
 from sqlalchemy.exc import IntegrityError
 
-from services.common.database.bulk_merge import alone, do, empty, merge, put, stage
+from services.common.database.advisory_locks import lock_until_commit
+from services.common.database.bulk_merge import do, empty, merge, put, stage
 from services.common.database.column_types import Code
 from services.common.database.engine import Database, transaction_on
 from services.common.database.inserts import Rows
@@ -28,7 +29,7 @@ def tables(database: Database) -> None:
 
 
 def play(connection: Connection, points: Mapping[str, int | None]) -> None:
-    alone(connection, "game")
+    lock_until_commit(connection, "game")
     empty(connection, new_scores)
     put(connection, new_scores, Rows.of(list(points.items())))
     do(connection, add)

@@ -1,41 +1,51 @@
-"""One thing at a time goes on behind, in order, and nothing that goes wrong there is lost."""
+"""A pipeline runs one action at a time, in order; no error of an action is lost, and the switch interval comes back."""
 
+import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 
 import pytest
 
-from services.common.messaging.pipeline import Behind
+from services.common.messaging.pipeline import SWITCH_SECONDS, Pipeline
 
-PATIENCE = 20.0
+TIMEOUT = 20.0
 
 
 class Unforeseen(Exception):
-    """Something that goes wrong behind."""
+    """An error of an action."""
 
 
 class Mistake(Exception):
-    """Something that goes wrong in front."""
+    """An error of the caller."""
+
+
+@pytest.fixture
+def interval() -> Iterator[float]:
+    """A switch interval that neither Python nor a pipeline sets by itself."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(0.003)
+    yield sys.getswitchinterval()
+    sys.setswitchinterval(before)
 
 
 def fail() -> None:
     raise Unforeseen
 
 
-def test_what_is_begun_goes_on_while_the_caller_does_something_else() -> None:
+def test_action_runs_while_the_caller_goes_on() -> None:
     went_on = threading.Event()
 
     def wait() -> None:
-        if not went_on.wait(PATIENCE):
+        if not went_on.wait(TIMEOUT):
             fail()
 
-    with Behind() as behind:
-        behind.begin(wait)
+    with Pipeline() as pipeline:
+        pipeline.begin(wait)
         went_on.set()
 
 
-def test_things_are_done_in_order_and_never_two_at_once() -> None:
+def test_actions_run_in_order_and_one_at_a_time() -> None:
     busy, order = threading.Lock(), list[int]()
 
     def act(number: int) -> None:
@@ -44,28 +54,29 @@ def test_things_are_done_in_order_and_never_two_at_once() -> None:
         order.append(number)
         busy.release()
 
-    with Behind() as behind:
+    with Pipeline() as pipeline:
         for number in range(20):
-            behind.begin(partial(act, number))
+            pipeline.begin(partial(act, number))
     assert order == list(range(20))
 
 
-def test_after_something_went_wrong_nothing_else_is_begun() -> None:
+def test_no_action_begins_after_one_has_failed() -> None:
     begun: list[str] = []
-    behind = Behind()
-    behind.begin(fail)
+    pipeline = Pipeline()
+    pipeline.begin(fail)
     with pytest.raises(Unforeseen):
-        behind.begin(lambda: begun.append("too late"))
-    behind.wait()
+        pipeline.begin(lambda: begun.append("too late"))
+    pipeline.wait()
     assert begun == []
 
 
-def test_what_goes_wrong_last_is_raised_at_the_end() -> None:
-    with pytest.raises(Unforeseen), Behind() as behind:
-        behind.begin(fail)
+def test_error_of_the_last_action_is_raised_at_the_end() -> None:
+    with pytest.raises(Unforeseen), Pipeline() as pipeline:
+        pipeline.begin(fail)
 
 
-def test_at_the_end_nothing_goes_on_and_a_mistake_of_the_callers_own_is_not_hidden() -> None:
+def test_error_of_the_caller_hides_that_of_an_action() -> None:
+    """At the end no action runs any more, and the caller's own error is the one that is raised."""
     ended = threading.Event()
 
     def act() -> None:
@@ -79,6 +90,22 @@ def test_at_the_end_nothing_goes_on_and_a_mistake_of_the_callers_own_is_not_hidd
 
 
 def stumble(act: Callable[[], None]) -> None:
-    with Behind() as behind:
-        behind.begin(act)
+    with Pipeline() as pipeline:
+        pipeline.begin(act)
         raise Mistake
+
+
+def test_last_pipeline_that_ends_restores_switch_interval(interval: float) -> None:
+    with Pipeline():
+        with Pipeline():
+            assert sys.getswitchinterval() == pytest.approx(SWITCH_SECONDS)
+        assert sys.getswitchinterval() == pytest.approx(SWITCH_SECONDS)
+    assert sys.getswitchinterval() == interval
+
+
+def test_failed_pipeline_restores_switch_interval(interval: float) -> None:
+    with pytest.raises(Unforeseen), Pipeline() as pipeline:
+        pipeline.begin(fail)
+    with pytest.raises(Mistake):
+        stumble(lambda: None)
+    assert sys.getswitchinterval() == interval

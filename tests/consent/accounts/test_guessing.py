@@ -16,7 +16,7 @@ from mnemonic import Mnemonic
 
 from services.consent.credentials import Secrets
 from services.consent.handlers.accounts import sessions
-from services.consent.rate_limit import IN_LINE, OF_ONE, ConcurrencyLimit
+from services.consent.rate_limit import OF_ONE, OF_ONE_KIND, ConcurrencyLimit
 from tests.support.consent import House, open_session
 from tests.support.hubs import eventually
 
@@ -151,7 +151,7 @@ def stepping_up(house: House, survivors: int) -> Act:
 @pytest.mark.parametrize("own_house", ["sqlite"], indirect=True)
 @pytest.mark.parametrize(
     ("flood", "accounts_used", "at_once"),
-    [(claiming, 1, OF_ONE), (claiming, 60, IN_LINE), (stepping_up, 1, OF_ONE), (stepping_up, 10, IN_LINE)],
+    [(claiming, 1, OF_ONE), (claiming, 60, OF_ONE_KIND), (stepping_up, 1, OF_ONE), (stepping_up, 10, OF_ONE_KIND)],
 )
 def test_revoking_works_during_a_flood_of_slow_checks(
     own_house: House,

@@ -8,10 +8,10 @@ from functools import partial
 import pytest
 
 from services.common.errors import Problem
-from services.consent.handlers.accounts import new_passphrase, sessions
+from services.consent.handlers.accounts import credentials, sessions
 from services.consent.handlers.accounts.sessions import Claimed
 from services.consent.handlers.grants import grants
-from services.consent.handlers.rights import rights
+from services.consent.handlers.rights import erasure
 from services.consent.models import session, subject
 from tests.consent.accounts.test_sessions import PIN, refused
 from tests.support.consent import House, Person, during, without_ledger
@@ -27,7 +27,7 @@ def claimed(house: House, language: str = "en") -> tuple[Person, Claimed]:
 
 def replace_passphrase(house: House, token: str) -> str:
     """Replace her passphrase in the session of this token; return the new one."""
-    return new_passphrase.new_passphrase(house.context, sessions.find_session(house.context, token))
+    return credentials.new_passphrase(house.context, sessions.find_session(house.context, token))
 
 
 def test_new_passphrase_opens_and_old_one_is_refused_as_wrong(house: House) -> None:
@@ -108,7 +108,7 @@ def test_concurrent_new_passphrases_leave_exactly_one_valid(house: House, sessio
         here = sessions.find_session(house.context, token)
         ready.wait()
         try:
-            return new_passphrase.new_passphrase(house.context, here)
+            return credentials.new_passphrase(house.context, here)
         except Problem as problem:
             return problem
 
@@ -136,13 +136,13 @@ def test_new_passphrase_fails_if_state_changed_while_hashing(
         "another passphrase": lambda: made.append(replace_passphrase(house, here)),
         "another session replaces it": lambda: made.append(replace_passphrase(house, elsewhere)),
         "she leaves": lambda: sessions.leave(house.context, sessions.find_session(house.context, here)),
-        "she erases": lambda: rights.erase(house.context, person.subject),
+        "she erases": lambda: erasure.erase(house.context, person.subject),
     }
 
     present = sessions.find_session(house.context, here)
     during(monkeypatch, "passphrase_digest", acts[meanwhile])
     with pytest.raises(Problem) as problem:
-        new_passphrase.new_passphrase(house.context, present)
+        credentials.new_passphrase(house.context, present)
 
     assert problem.value.code == ("done-twice" if meanwhile == "another passphrase" else "not-let-in")
     kept = house.rows(subject, subject.c.id == person.subject)[0].passphrase_digest

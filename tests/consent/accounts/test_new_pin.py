@@ -9,10 +9,10 @@ from functools import partial
 import pytest
 
 from services.common.errors import Problem
-from services.consent.handlers.accounts import new_passphrase, new_pin, pin_attempts, sessions
+from services.consent.handlers.accounts import credentials, pin_attempts, sessions
 from services.consent.handlers.accounts.pin_attempts import FREE_TRIES
 from services.consent.handlers.accounts.sessions import PIN_TRIES
-from services.consent.handlers.rights import rights
+from services.consent.handlers.rights import erasure
 from services.consent.models import pin_turn, session, subject
 from tests.consent.accounts.test_new_passphrase import claimed
 from tests.consent.accounts.test_sessions import PIN, refused
@@ -23,7 +23,7 @@ NEW = "161803"
 
 def change(house: House, token: str, pin: str = NEW) -> None:
     """Replace her PIN in the session of this token."""
-    new_pin.new_pin(house.context, sessions.find_session(house.context, token), pin)
+    credentials.new_pin(house.context, sessions.find_session(house.context, token), pin)
 
 
 def fits(house: House, person: Person, pin: str) -> bool:
@@ -154,7 +154,7 @@ def test_concurrent_new_pins_leave_one_that_was_confirmed(house: House, sessions
         here = sessions.find_session(house.context, token)
         ready.wait()
         try:
-            new_pin.new_pin(house.context, here, pin)
+            credentials.new_pin(house.context, here, pin)
         except Problem as problem:
             return problem
         return pin
@@ -192,13 +192,13 @@ def test_new_pin_fails_if_state_changed_while_hashing(
     acts: dict[str, Callable[[], object]] = {
         "another PIN": partial(change, house, here, "141421"),
         "another session sets one": partial(change, house, elsewhere, "141421"),
-        "another session replaces the passphrase": partial(new_passphrase.new_passphrase, house.context, there),
+        "another session replaces the passphrase": partial(credentials.new_passphrase, house.context, there),
         "she leaves": lambda: sessions.leave(house.context, sessions.find_session(house.context, here)),
-        "she erases": partial(rights.erase, house.context, person.subject),
+        "she erases": partial(erasure.erase, house.context, person.subject),
     }
     present = sessions.find_session(house.context, here)
     during(monkeypatch, "pin_hash", acts[meanwhile])
-    assert code(lambda: new_pin.new_pin(house.context, present, NEW)) == told
+    assert code(lambda: credentials.new_pin(house.context, present, NEW)) == told
     if meanwhile == "she erases":
         assert kept(house, person) == "None"
     else:
@@ -214,8 +214,8 @@ def test_session_read_before_a_new_pin_cannot_replace_secrets(house: House, act:
     change(house, before.session)
 
     acts: dict[str, Callable[[], object]] = {
-        "a PIN": lambda: new_pin.new_pin(house.context, thief, "141421"),
-        "a passphrase": lambda: new_passphrase.new_passphrase(house.context, thief),
+        "a PIN": lambda: credentials.new_pin(house.context, thief, "141421"),
+        "a passphrase": lambda: credentials.new_passphrase(house.context, thief),
     }
     assert code(acts[act]) == "pin-needed"
     sessions.come_in(house.context, before.passphrase)
@@ -238,5 +238,5 @@ def test_new_pin_after_step_up_expired_is_refused(house: House) -> None:
     here, held = sessions.find_session(house.context, before.session), kept(house, person)
     house.clock.move(sessions.STEP_UP_TIME + timedelta(seconds=1))
 
-    assert code(lambda: new_pin.new_pin(house.context, here, NEW)) == "pin-needed"
+    assert code(lambda: credentials.new_pin(house.context, here, NEW)) == "pin-needed"
     assert kept(house, person) == held

@@ -18,7 +18,7 @@ from services.consent.api.agencies import LARGER
 from services.consent.handlers.disclosures import openings
 from services.consent.handlers.disclosures.openings import begin_openings
 from services.consent.handlers.grants import grants
-from services.consent.handlers.rights import rights
+from services.consent.handlers.rights import erasure
 from services.consent.ledger import entries as ledger
 from services.consent.models import plumbing
 from tests.consent.disclosures.test_opening_response import held
@@ -224,7 +224,7 @@ def test_batch_returns_404_for_envelopes_of_erased_survivor(house: House) -> Non
     agency = house.agency()
     person, envelope = allowed(house, agency)
     _, other = allowed(house, agency)
-    rights.erase(house.context, person.subject)
+    erasure.erase(house.context, person.subject)
     later = house.person(agency)
     house.allow(later, agency)
 

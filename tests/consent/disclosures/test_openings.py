@@ -15,7 +15,7 @@ from services.common.envelope import Envelope, read, write
 from services.consent.handlers.disclosures.openings import begin_opening
 from services.consent.handlers.grants import grants
 from services.consent.handlers.grants.grants import Rule
-from services.consent.handlers.rights import rights
+from services.consent.handlers.rights import erasure
 from services.consent.models import ledger_entry, plumbing, subject
 from services.consent.store import keys as key_store
 from tests.support.consent import Agency, House, Person, change_standing, without_ledger
@@ -102,7 +102,7 @@ CLOSINGS: dict[str, Callable[[Given], object]] = {
     "restricted sector": lambda given: given.forbid(Rule(sector=given.agency.sector)),
     "restricted category": lambda given: given.forbid(Rule(category="summary")),
     "restricted purpose": lambda given: given.forbid(Rule(purpose="referral")),
-    "erased": lambda given: rights.erase(given.house.context, given.person.subject),
+    "erased": lambda given: erasure.erase(given.house.context, given.person.subject),
     "expired": lambda given: given.house.clock.move(timedelta(days=1)),
     "wrapping key destroyed": lambda given: given.lose_the_wrapping_key(),
 }

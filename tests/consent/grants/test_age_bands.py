@@ -5,10 +5,11 @@ from datetime import timedelta
 
 import pytest
 
+from services.consent.handlers.accounts import links
 from services.consent.handlers.agencies import linked_acts
 from services.consent.handlers.grants import second_looks
 from services.consent.handlers.grants.grants import Rule, Wish, give_grant, pause, restrict
-from services.consent.handlers.rights import rights
+from services.consent.handlers.rights import erasure, export
 from services.consent.models import grant
 from services.consent.store import subjects
 from tests.support.consent import Agency, House, Person
@@ -30,7 +31,7 @@ def young(house: House, advocate: Agency) -> Person:
 
 
 def band(house: House, person: Person) -> str:
-    return str(rights.overview(house.context, person.subject)["age_band"])
+    return str(export.overview(house.context, person.subject)["age_band"])
 
 
 def live(house: House, person: Person) -> int:
@@ -60,7 +61,7 @@ def test_stated_age_band_decides_later_grants_and_is_recorded(house: House, advo
 @pytest.mark.parametrize("sector", ["police", "housing", "justice"])
 def test_age_band_from_sector_without_second_look_returns_404(house: House, young: Person, sector: str) -> None:
     agency = house.agency(sector)
-    ppid = linked_acts.link(house.context, agency.id, rights.make_link_code(house.context, young.subject).code)
+    ppid = linked_acts.link(house.context, agency.id, links.make_link_code(house.context, young.subject).code)
     assert house.call(agency, STATE, {"ppid": ppid, "age_band": "age_18_24"}).status_code == 404
     assert band(house, young) == "under_16"
 
@@ -70,7 +71,7 @@ def test_age_band_for_unlinked_or_erased_survivor_returns_404(house: House, advo
     for ppid in (young.ppid, "a" * 26):
         answer = house.call(stranger, STATE, {"ppid": ppid, "age_band": "age_18_24"})
         assert (answer.status_code, answer.json()["title"]) == (404, "There is nothing here for you.")
-    rights.erase(house.context, young.subject)
+    erasure.erase(house.context, young.subject)
     house.clock.move(timedelta(seconds=1))
     assert house.call(advocate, STATE, {"ppid": young.ppid, "age_band": "age_18_24"}).status_code == 404
 

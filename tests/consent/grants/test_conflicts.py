@@ -8,7 +8,7 @@ import pytest
 from services.common.errors import Problem
 from services.consent.handlers.grants import grants
 from services.consent.handlers.grants.grants import Rule
-from services.consent.handlers.rights import rights
+from services.consent.handlers.rights import statistics
 from services.consent.models import restriction
 from tests.consent.test_agencies import decisions
 from tests.support.consent import House, Person
@@ -39,7 +39,7 @@ def test_sealing_answer_is_equal_for_conflict_and_pause(house: House) -> None:
     def told(act: Callable[[Person], object]) -> list[object]:
         person = house.person(agency)
         house.allow(person, other)
-        rights.set_statistics(house.context, person.subject, on=True)
+        statistics.set_statistics(house.context, person.subject, on=True)
         asked = {"to": other.id, "purpose": "referral", "categories": ["summary"]}
         act(person)
         need: dict[str, object] = {"to": None, "purpose": None, "categories": []}

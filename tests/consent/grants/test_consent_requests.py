@@ -9,10 +9,10 @@ from uuid import UUID
 import pytest
 
 from services.common.errors import Problem
+from services.consent.handlers.accounts import links
 from services.consent.handlers.agencies import linked_acts
 from services.consent.handlers.grants import grants
 from services.consent.handlers.grants.grants import Answer, Wish
-from services.consent.handlers.rights import rights
 from services.consent.models import consent_request
 from tests.support.consent import Agency, House, Person
 
@@ -101,7 +101,7 @@ def test_sixth_request_in_two_weeks_returns_429(house: House) -> None:
     """Her answers do not matter, an equal request is not counted again, and another agency has its own count."""
     agency, other = house.agency(), house.agency()
     person = house.person(agency)
-    known_as = linked_acts.link(house.context, other.id, rights.make_link_code(house.context, person.subject).code)
+    known_as = linked_acts.link(house.context, other.id, links.make_link_code(house.context, person.subject).code)
     wishes = ["contact", "summary", "health", "legal", "housing"]
     first = ask(house, agency, person, wishes[0])
     for number, category in enumerate(wishes):

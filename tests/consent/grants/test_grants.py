@@ -13,9 +13,9 @@ from services.common.errors import Problem
 from services.consent.handlers.agencies import linked_acts
 from services.consent.handlers.grants import grants
 from services.consent.handlers.grants.grants import Answer, Rule, Wish
-from services.consent.handlers.rights import rights
+from services.consent.handlers.rights import erasure, export, statistics
 from services.consent.models import consent_request, grant, grant_key, plumbing, restriction, subject
-from services.consent.policy import notice
+from services.consent.policy import privacy_notice
 from services.consent.store import permissions
 from tests.support.clocks import NOON
 from tests.support.consent import Agency, House, Person, change_standing
@@ -29,11 +29,15 @@ def test_grant_stores_her_wish_and_the_privacy_notice_shown(house: House) -> Non
     row = grant_row(house, name)
     assert (row.agency, row.purpose, row.categories) == (agency.id, "referral", ["housing", "summary"])
     assert (row.valid_from, row.valid_until) == (NOON, NOON + timedelta(days=10))
-    assert (row.notice_version, row.language, row.notice_sha256) == ("1", "fr", notice("fr").sha256)
-    assert notice("fr").sha256 != notice("en").sha256
+    assert (row.notice_version, row.language, row.notice_sha256) == ("1", "fr", privacy_notice("fr").sha256)
+    assert privacy_notice("fr").sha256 != privacy_notice("en").sha256
     assert row.epoch == house.epoch(person) == 1
     told = house.ledger(person)[-1]
-    assert (told.kind, told.agency, told.detail["notice_sha256"]) == ("grant.given", agency.id, notice("fr").sha256)
+    assert (told.kind, told.agency, told.detail["notice_sha256"]) == (
+        "grant.given",
+        agency.id,
+        privacy_notice("fr").sha256,
+    )
 
 
 def test_grant_lasts_thirty_days_by_default_and_up_to_ninety(house: House) -> None:
@@ -98,11 +102,11 @@ def test_epoch_rises_by_one_with_every_change(house: House) -> None:
         lambda: grants.pause(context, her),
         lambda: grants.resume(context, her),
         lambda: grants.answer_request(context, her, request, Answer(accept=True)),
-        lambda: rights.set_statistics(context, her, on=True),
-        lambda: rights.set_statistics(context, her, on=False),
+        lambda: statistics.set_statistics(context, her, on=True),
+        lambda: statistics.set_statistics(context, her, on=False),
         lambda: grants.revoke_grant(context, her, house.rows(grant, grant.c.subject_id == her)[0].id),
         lambda: grants.revoke_all(context, her),
-        lambda: rights.erase(context, her),
+        lambda: erasure.erase(context, her),
     ]
     for number, act in enumerate(acts, 1):
         act()
@@ -282,7 +286,7 @@ def test_answered_request_returns_404_when_answered_again(house: House) -> None:
         for accept in (True, False):
             with pytest.raises(Problem, match="404"):
                 grants.answer_request(house.context, person.subject, request, Answer(accept=accept))
-    assert rights.overview(house.context, person.subject)["requests"] == []
+    assert export.overview(house.context, person.subject)["requests"] == []
     assert len(house.rows(grant, grant.c.subject_id == person.subject)) == 1
 
 
@@ -332,7 +336,7 @@ def test_ending_lapsed_grants_skips_a_survivor_erased_meanwhile(house: House, mo
 
     def find_and_erase(*arguments: Any) -> Any:
         found = find(*arguments)
-        rights.erase(house.context, first.subject)
+        erasure.erase(house.context, first.subject)
         return found
 
     monkeypatch.setattr(permissions, "lapsed_grants", find_and_erase)
@@ -373,13 +377,13 @@ def test_equal_restriction_returns_the_first(house: House) -> None:
 def test_change_of_an_erased_survivor_returns_404(house: House) -> None:
     agency, person = house.agency(), house.person()
     name = give(house, person, agency)
-    rights.erase(house.context, person.subject)
+    erasure.erase(house.context, person.subject)
     acts: list[Callable[[], object]] = [
         lambda: give(house, person, agency),
         lambda: grants.resume(house.context, person.subject),
         lambda: grants.revoke_grant(house.context, person.subject, name),
-        lambda: rights.set_statistics(house.context, person.subject, on=True),
-        lambda: rights.erase(house.context, person.subject),
+        lambda: statistics.set_statistics(house.context, person.subject, on=True),
+        lambda: erasure.erase(house.context, person.subject),
     ]
 
     for act in acts:

@@ -13,16 +13,15 @@ from sqlalchemy import event, text
 from services.common.database.engine import Database
 from services.common.encoding import base64url
 from services.common.errors import Problem
-from services.consent.handlers.accounts import new_passphrase, new_pin, passkeys, pin_attempts, preferences, sessions
+from services.consent.handlers.accounts import credentials, links, passkeys, pin_attempts, preferences, sessions
 from services.consent.handlers.agencies import compelled, linked_acts
 from services.consent.handlers.agencies.compelled import Approver, Record
 from services.consent.handlers.disclosures import openings
 from services.consent.handlers.grants.grants import Wish, revoke_grant
 from services.consent.handlers.notices import poll
 from services.consent.handlers.notices.poll import Poll
-from services.consent.handlers.rights import contacts, corrections, letters, rights
-from services.consent.models import audit_key, grant, grant_key, letter, metadata, subject
-from services.consent.models_paperwork import notice
+from services.consent.handlers.rights import contacts, corrections, erasure, letters
+from services.consent.models import audit_key, grant, grant_key, letter, metadata, notice, subject
 from tests.architecture.tree import calls, functions, modules, parsed
 from tests.support.clocks import NOON
 from tests.support.consent import Agency, House, Person
@@ -44,11 +43,11 @@ def save_contact(house: House, _agency: Agency, person: Person) -> Act:
 
 
 def make_link_code(house: House, _agency: Agency, person: Person) -> Act:
-    return lambda: rights.make_link_code(house.context, person.subject)
+    return lambda: links.make_link_code(house.context, person.subject)
 
 
 def link(house: House, _agency: Agency, person: Person) -> Act:
-    other, code = house.agency(), rights.make_link_code(house.context, person.subject).code
+    other, code = house.agency(), links.make_link_code(house.context, person.subject).code
     return lambda: linked_acts.link(house.context, other.id, code)
 
 
@@ -169,16 +168,16 @@ def give_pin_at_once(house: House, _agency: Agency, person: Person) -> Act:
 
 def set_pin(house: House, _agency: Agency, person: Person) -> Act:
     here = house.here(person, stepped_up=True)
-    return lambda: new_pin.new_pin(house.context, here, PIN)
+    return lambda: credentials.new_pin(house.context, here, PIN)
 
 
 def set_passphrase(house: House, _agency: Agency, person: Person) -> Act:
     here = house.here(person, stepped_up=True)
-    return lambda: new_passphrase.new_passphrase(house.context, here)
+    return lambda: credentials.new_passphrase(house.context, here)
 
 
 def speak(house: House, _agency: Agency, person: Person) -> Act:
-    return lambda: preferences.speak(house.context, person.subject, "fr")
+    return lambda: preferences.set_language(house.context, person.subject, "fr")
 
 
 # The status that each act gets after the erasure; None where it is not refused.
@@ -236,8 +235,8 @@ ONE_TRANSACTION = {
     "passkeys.add",
     "passkeys.come_in",
     "passkeys.remove",
-    "rights.make_link_code",
-    "preferences.speak",
+    "links.make_link_code",
+    "preferences.set_language",
 }
 """The functions with transactions that the acts above use."""
 NEW_TO_THE_HUB = {"sessions.register"}
@@ -281,7 +280,7 @@ def test_write_after_erasure_leaves_nothing(house: House, write: Any) -> None:
     agency = house.agency("ngo")
     person = house.person(agency)
     act = write(house, agency, person)
-    rights.erase(house.context, person.subject)
+    erasure.erase(house.context, person.subject)
     tombstone = house.rows(subject, subject.c.id == person.subject)
 
     assert told(act) == WRITES[write]
@@ -295,7 +294,7 @@ def test_write_begun_during_erasure_leaves_nothing(house: House, write: Any) -> 
     agency = house.agency("ngo")
     person = house.person(agency)
     act = write(house, agency, person)
-    erased, written = meeting(house.context.database, lambda: rights.erase(house.context, person.subject), act)
+    erased, written = meeting(house.context.database, lambda: erasure.erase(house.context, person.subject), act)
 
     assert (told(erased.result), told(written.result)) == (None, WRITES[write])
     assert left(house, person) == {}
@@ -308,7 +307,7 @@ def test_write_under_way_at_erasure_leaves_nothing(house: House, write: Any) -> 
     agency = house.agency("ngo")
     person = house.person(agency)
     act = write(house, agency, person)
-    written, erased = meeting(house.context.database, act, lambda: rights.erase(house.context, person.subject))
+    written, erased = meeting(house.context.database, act, lambda: erasure.erase(house.context, person.subject))
 
     assert told(erased.result) is None
     assert told(written.result) in {None, WRITES[write]}

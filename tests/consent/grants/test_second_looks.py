@@ -9,14 +9,13 @@ import pytest
 
 import schemas
 from services.common.errors import Problem
-from services.consent.duty_rules import duty_rules
-from services.consent.handlers.accounts import sessions
+from services.consent.handlers.accounts import links, sessions
 from services.consent.handlers.agencies import linked_acts
 from services.consent.handlers.grants import grants, pending, second_looks
 from services.consent.handlers.grants.grants import Rule, Wish
-from services.consent.handlers.rights import rights
-from services.consent.models import grant
-from services.consent.models_paperwork import waiting_grant
+from services.consent.handlers.rights import export
+from services.consent.models import grant, waiting_grant
+from services.consent.policy import duty_rules
 from services.consent.store import subjects
 from tests.support.consent import Agency, House, Person
 from tests.support.notice_receiver import catch_up
@@ -86,11 +85,11 @@ def test_declined_second_look_makes_no_grant(house: House) -> None:
     advocate, clinic = house.agency("ngo"), house.agency("health")
     person = young(house, advocate)
     name = give(house, person, clinic).json()["id"]
-    second_looks.look(house.context, advocate.id, UUID(name), agree=False)
+    second_looks.give_second_look(house.context, advocate.id, UUID(name), agree=False)
 
     assert live(house, person) == []
     with pytest.raises(Problem, match="404"):
-        second_looks.look(house.context, advocate.id, UUID(name), agree=True)
+        second_looks.give_second_look(house.context, advocate.id, UUID(name), agree=True)
     [(row, _)] = pending.waits_of(house.context, person.subject, past=True)
     assert row.outcome == "declined"
 
@@ -120,7 +119,7 @@ def test_revocation_for_another_agency_keeps_pending_grant(house: House) -> None
     person = young(house, advocate)
     name = give(house, person, clinic).json()["id"]
     grants.revoke_all(house.context, person.subject, told_to=advocate.id, only_to=other.id)
-    second_looks.look(house.context, advocate.id, UUID(name), agree=True)
+    second_looks.give_second_look(house.context, advocate.id, UUID(name), agree=True)
 
     assert [str(row.id) for row in live(house, person)] == [name]
 
@@ -131,7 +130,7 @@ def test_taking_back_anothers_pending_grant_returns_404(house: House) -> None:
     name = give(house, person, clinic).json()["id"]
 
     assert house.my("DELETE", f"/grants/{name}", house.session(other)).status_code == 404
-    second_looks.look(house.context, advocate.id, UUID(name), agree=True)
+    second_looks.give_second_look(house.context, advocate.id, UUID(name), agree=True)
 
 
 def test_pending_grant_expires_after_fourteen_days(house: House) -> None:
@@ -142,7 +141,7 @@ def test_pending_grant_expires_after_fourteen_days(house: House) -> None:
 
     assert pending.waits_of(house.context, person.subject) == []
     with pytest.raises(Problem, match="404"):
-        second_looks.look(house.context, advocate.id, name, agree=True)
+        second_looks.give_second_look(house.context, advocate.id, name, agree=True)
 
 
 def test_equal_wish_is_pending_once(house: House) -> None:
@@ -162,7 +161,7 @@ def test_second_look_by_an_unfit_agency_returns_400(house: House, who: str) -> N
     sector = "police" if who == "police" else "ngo"
     named = house.agency(sector, "suspended" if who == "suspended" else "active")
     if who in {"police", "suspended"}:
-        linked_acts.link(house.context, named.id, rights.make_link_code(house.context, person.subject).code)
+        linked_acts.link(house.context, named.id, links.make_link_code(house.context, person.subject).code)
     to, named_id = (advocate, advocate.id) if who == "recipient" else (clinic, named.id if who != "nobody" else "x")
     answer = give(house, person, to, second_look_by=named_id)
 
@@ -174,7 +173,7 @@ def test_second_look_may_be_by_another_linked_agency(house: House) -> None:
     advocate, mine, clinic = house.agency("police"), house.agency("indigenous"), house.agency("health")
     person = young(house, advocate)
     assert give(house, person, clinic).status_code == 400, "police give no second look"
-    linked_acts.link(house.context, mine.id, rights.make_link_code(house.context, person.subject).code)
+    linked_acts.link(house.context, mine.id, links.make_link_code(house.context, person.subject).code)
 
     assert give(house, person, clinic, second_look_by=mine.id).json()["waits_for"] == mine.id
 
@@ -229,7 +228,7 @@ def test_accepted_request_waits_for_a_second_look_too(house: House) -> None:
 
     assert answer["waits_for"] == advocate.id
     assert live(house, person) == []
-    second_looks.look(house.context, advocate.id, UUID(answer["grant"]), agree=True)
+    second_looks.give_second_look(house.context, advocate.id, UUID(answer["grant"]), agree=True)
     assert [str(row.id) for row in live(house, person)] == [answer["grant"]]
 
 
@@ -247,7 +246,7 @@ def test_second_look_cannot_allow_what_policy_forbids(house: House) -> None:
         connection.execute(waiting_grant.insert(), {**row, **times, **who})
 
     with pytest.raises(Problem, match="400"):
-        second_looks.look(house.context, advocate.id, name, agree=True)
+        second_looks.give_second_look(house.context, advocate.id, name, agree=True)
     assert live(house, person) == []
 
 
@@ -294,7 +293,7 @@ def test_unrelated_restriction_hides_no_pending_grant(house: House) -> None:
         grants.restrict(house.context, person.subject, rule)
 
     assert [str(row.id) for row, _ in second_looks.second_looks_for(house.context, advocate.id)] == [name]
-    second_looks.look(house.context, advocate.id, UUID(name), agree=True)
+    second_looks.give_second_look(house.context, advocate.id, UUID(name), agree=True)
 
 
 @pytest.mark.parametrize("how", ["the agency", "its sector"])
@@ -302,9 +301,9 @@ def test_shut_out_agency_cannot_be_named_for_second_look(house: House, how: str)
     advocate, clinic = house.agency("ngo"), house.agency("health")
     person = young(house, advocate)
     shut_out(house, person, advocate, how)
-    [to] = [one for one in rights.overview(house.context, person.subject)["agencies"] if one.id == clinic.id]
+    [to] = [one for one in export.overview(house.context, person.subject)["agencies"] if one.id == clinic.id]
 
-    assert pending.lookers(house.context, person.subject, to, ["health"]) == []
+    assert pending.second_look_choices(house.context, person.subject, to, ["health"]) == []
     answer = give(house, person, clinic, "health")
     assert (answer.status_code, answer.json()["errors"][0]["member"]) == (400, "/second_look_by")
 
@@ -331,9 +330,9 @@ def test_agency_late_with_notices_sees_no_pending_grant(house: House) -> None:
 
     assert second_looks.second_looks_for(house.context, advocate.id) == []
     with pytest.raises(Problem, match="404"):
-        second_looks.look(house.context, advocate.id, name, agree=True)
+        second_looks.give_second_look(house.context, advocate.id, name, agree=True)
     catch_up(house, advocate)
-    second_looks.look(house.context, advocate.id, name, agree=True)
+    second_looks.give_second_look(house.context, advocate.id, name, agree=True)
 
 
 def shut_out(house: House, person: Person, agency: Agency, how: str) -> Callable[[], object]:

@@ -11,18 +11,17 @@ import pytest
 from sqlalchemy.exc import DBAPIError
 
 from services.common.errors import Problem
-from services.consent.handlers.accounts import sessions
+from services.consent.handlers.accounts import links, sessions
 from services.consent.handlers.agencies import compelled, linked_acts
 from services.consent.handlers.agencies.compelled import Approver, Record
 from services.consent.handlers.grants import grants
 from services.consent.handlers.grants.grants import Answer, Rule, Wish
 from services.consent.handlers.ledger import publish
 from services.consent.handlers.notices import poll
-from services.consent.handlers.rights import rights
+from services.consent.handlers.rights import erasure, statistics
 from services.consent.ledger import entries as ledger
 from services.consent.ledger.entries import Entry
-from services.consent.models import ledger_entry, ledger_head, metadata
-from services.consent.models_paperwork import notice
+from services.consent.models import ledger_entry, ledger_head, metadata, notice
 from tests.support.clocks import NOON
 from tests.support.consent import Agency, House, Person, forgetful_client, without_ledger
 
@@ -152,8 +151,8 @@ ACTS: dict[str, Callable[[Scene], object]] = {
     "record what a law compelled": lambda here: compelled.record(
         here.house.context, here.agency.id, here.person.ppid, COURT_ORDER
     ),
-    "be counted": lambda here: rights.set_statistics(here.house.context, here.person.subject, on=True),
-    "erase": lambda here: rights.erase(here.house.context, here.person.subject),
+    "be counted": lambda here: statistics.set_statistics(here.house.context, here.person.subject, on=True),
+    "erase": lambda here: erasure.erase(here.house.context, here.person.subject),
 }
 
 
@@ -174,7 +173,7 @@ def scene(own_house: House) -> Scene:
             linked_acts.ask(house.context, agency.id, person.ppid, yes),
             linked_acts.ask(house.context, agency.id, person.ppid, no),
         ),
-        rights.make_link_code(house.context, person.subject).code,
+        links.make_link_code(house.context, person.subject).code,
     )
 
 

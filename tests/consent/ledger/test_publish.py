@@ -15,7 +15,7 @@ from services.common.transparency_log.signed_notes import COSIGNATURE, Checkpoin
 from services.consent.handlers.grants import grants
 from services.consent.handlers.ledger import publish
 from services.consent.handlers.ledger.publish import HistoryChanged
-from services.consent.handlers.rights import rights
+from services.consent.handlers.rights import erasure
 from services.consent.ledger import entries as ledger
 from services.consent.ledger.entries import Entry
 from services.consent.main import build_context
@@ -156,7 +156,7 @@ def test_erasure_keeps_tree_valid_and_entries_unreadable(own_house: House) -> No
     grants.pause(house.context, other.subject)
     publish.publish(house.context)
     before = tlog.read_log(lambda name: fetch(house, name), vkey(house))
-    rights.erase(house.context, person.subject)
+    erasure.erase(house.context, person.subject)
     house.open(agency, envelope)
     publish.publish(house.context)
 

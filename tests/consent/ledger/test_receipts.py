@@ -12,8 +12,8 @@ from click.testing import CliRunner, Result
 from services.cli import main
 from services.consent.handlers.grants import grants
 from services.consent.handlers.ledger import publish
-from services.consent.handlers.rights import rights
-from services.consent.policy import notice
+from services.consent.handlers.rights import erasure
+from services.consent.policy import privacy_notice
 from tests.support.consent import House
 
 
@@ -38,7 +38,7 @@ def test_grant_receipt_has_every_section_of_record(house: House) -> None:
     assert facts["schema_version"] == "ISO/IEC TS 27560:2023"
     assert facts["record_id"] == facts["pii_principal_id"] == f"urn:uuid:{name}"
     processing = facts["pii_processing"]
-    shown = notice("fr")
+    shown = privacy_notice("fr")
     assert processing["privacy_notice"] == {"version": shown.version, "sha256": shown.sha256}
     assert processing["language"] == "fr"
     assert [purpose["purpose"] for purpose in processing["purposes"]] == ["referral"]
@@ -172,6 +172,6 @@ def test_receipts_after_erasure_return_401(house: House) -> None:
     person = house.person()
     name = house.allow(person, house.agency())
     session = house.session(person)
-    rights.erase(house.context, person.subject)
+    erasure.erase(house.context, person.subject)
 
     assert house.my("GET", f"/receipts/{name}", session).status_code == 401

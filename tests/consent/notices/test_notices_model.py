@@ -21,7 +21,7 @@ from services.consent.handlers.grants import grants
 from services.consent.handlers.grants.grants import Rule
 from services.consent.handlers.notices import poll
 from services.consent.handlers.notices.poll import Poll
-from services.consent.models_paperwork import notice
+from services.consent.models import notice
 from services.consent.store import permissions
 from services.consent.store.snapshots import read_snapshots
 from tests.support.consent import Agency, House

@@ -12,8 +12,8 @@ from services.common.auth.jose import Untrusted, key_set, verify
 from services.consent.handlers.disclosures.decisions import Sending, decide_sendings
 from services.consent.handlers.grants import grants
 from services.consent.handlers.grants.grants import Rule
-from services.consent.handlers.rights import rights
-from services.consent.models_paperwork import notice
+from services.consent.handlers.rights import erasure
+from services.consent.models import notice
 from services.consent.store.notices import add_notices
 from tests.support.clocks import NOON
 from tests.support.consent import Agency, House, Person
@@ -225,7 +225,7 @@ def test_every_end_of_a_grant_sends_a_delete_notice(house: House, how: str) -> N
     if how == "revoked":
         grants.revoke_all(house.context, person.subject)
     elif how == "erased":
-        rights.erase(house.context, person.subject)
+        erasure.erase(house.context, person.subject)
     else:
         house.clock.move(timedelta(days=1))
         agency.token = house.signer.token(agency.id, agency.key)
@@ -244,7 +244,7 @@ def test_ppid_of_the_erased_is_removed_after_acknowledgement(house: House) -> No
     agency = house.agency()
     person = house.person(agency)
     house.allow(person, agency)
-    rights.erase(house.context, person.subject)
+    erasure.erase(house.context, person.subject)
     entries = len(house.ledger(person))
 
     [claims] = catch_up(house, agency)

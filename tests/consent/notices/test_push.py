@@ -18,11 +18,12 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from services.common.auth.jose import key_set, verify
+from services.common.http.outgoing import OutgoingClient, Unreachable
 from services.consent.context import Context
 from services.consent.handlers.grants import grants
 from services.consent.handlers.notices.push import push_due
-from services.consent.models_paperwork import notice
-from services.consent.notice_delivery import Pusher, Unreachable
+from services.consent.models import notice
+from services.consent.notice_delivery import Pusher
 from tests.support.consent import Agency, House, Person
 from tests.support.notice_receiver import poll, said
 from tests.support.server import answering
@@ -67,7 +68,7 @@ def endpoint(tls: ssl.SSLContext | None = None, host: str = "127.0.0.1") -> Iter
 def near(house: House) -> Iterator[House]:
     """Yield a house that may push to this machine, as its setting allows."""
     strict, state = house.context, house.service.app.state  # type: ignore[attr-defined]
-    house.context = state.context = replace(strict, pusher=Pusher(to_loopback=True))
+    house.context = state.context = replace(strict, pusher=Pusher(OutgoingClient(to_loopback=True)))
     yield house
     house.context = state.context = strict
 
@@ -270,7 +271,7 @@ def test_push_to_a_trickling_receiver_ends_at_its_deadline(begin: bytes, more: b
     with slow_endpoint(begin, more) as url:
         began = time.monotonic()
         with pytest.raises(Unreachable):
-            Pusher(to_loopback=True, seconds=0.5).send(url, "token")
+            Pusher(OutgoingClient(to_loopback=True, seconds=0.5)).send(url, "token")
         assert time.monotonic() - began < 2
 
 
@@ -350,8 +351,8 @@ def test_push_to_a_non_public_address_is_refused(found: list[str], monkeypatch: 
     def request(**_: object) -> None:
         raise AssertionError("a request was sent")
 
-    monkeypatch.setattr("services.consent.notice_delivery.httpx2.AsyncClient", request)
-    pusher = Pusher(resolve=lambda _host, _port: found)
+    monkeypatch.setattr("services.common.http.outgoing.httpx2.AsyncClient", request)
+    pusher = Pusher(OutgoingClient(resolve=lambda _host, _port: found))
     assert pusher.fault("https://agency.example/notices") is None
     with pytest.raises(Unreachable):
         pusher.send("https://agency.example/notices", "token")
@@ -361,12 +362,12 @@ def test_push_checks_certificate_against_the_host_name(tmp_path: Path) -> None:
     """The address was resolved before, so only the TLS handshake and the header carry the host name."""
     own, trust = certificate(tmp_path, "agency.example")
     with endpoint(own, "agency.example") as receiver:
-        pusher = Pusher(to_loopback=True, resolve=lambda _host, _port: ["127.0.0.1"], trust=trust)
-        assert pusher.send(receiver.url, "token") is None
-        for changed in (replace(pusher, trust=ssl.create_default_context()), pusher):
-            url = receiver.url if changed is not pusher else receiver.url.replace("agency.example", "other.example")
+        client = OutgoingClient(to_loopback=True, resolve=lambda _host, _port: ["127.0.0.1"], trust=trust)
+        assert Pusher(client).send(receiver.url, "token") is None
+        for changed in (replace(client, trust=ssl.create_default_context()), client):
+            url = receiver.url if changed is not client else receiver.url.replace("agency.example", "other.example")
             with pytest.raises(Unreachable):
-                changed.send(url, "token")
+                Pusher(changed).send(url, "token")
 
     [(headers, body)] = receiver.got
     assert headers["host"].startswith("agency.example:")

@@ -19,7 +19,7 @@ from sqlalchemy import update
 from services.consent.handlers.grants import grants
 from services.consent.handlers.operations import key_rotation
 from services.consent.handlers.operations.key_rotation import KeyLost, StillWrapping, rotate, rotate_if_due
-from services.consent.handlers.rights import rights
+from services.consent.handlers.rights import erasure
 from services.consent.key_encryption import KeyFiles, KeyGone
 from services.consent.ledger import entries as ledger
 from services.consent.models import audit_key, grant, grant_key, key_encryption_key, ledger_entry
@@ -84,7 +84,7 @@ def test_rotation_is_due_after_erasure_a_day_or_interruption(own_house: House) -
     house.allow(person, agency)
     assert rotate_if_due(house.context) is None
 
-    rights.erase(house.context, person.subject)
+    erasure.erase(house.context, person.subject)
     assert rotated(house) == 2
     assert rotate_if_due(house.context) is None
     house.clock.move(timedelta(hours=22, minutes=50))
@@ -114,7 +114,7 @@ def test_erasure_during_rotation_makes_another_due(own_house: House) -> None:
     house.context.keys.make_next()
     house.allow(person, agency)
     copy = house.rows(grant_key)[0]
-    rights.erase(house.context, person.subject)
+    erasure.erase(house.context, person.subject)
     rotate(replaced(house, StartedRotation(house.service.settings.keys_folder / "consent" / "key-encryption")))
     assert house.context.keys.numbers() == [2] == [copy.key_encryption_key]
 

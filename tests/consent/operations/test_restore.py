@@ -15,11 +15,11 @@ from services.consent.handlers.grants import grants
 from services.consent.handlers.grants.grants import Wish
 from services.consent.handlers.ledger import publish
 from services.consent.handlers.operations.key_rotation import KeyLost, rotate
-from services.consent.handlers.rights import contacts, rights
+from services.consent.handlers.rights import contacts, erasure
 from services.consent.ledger import entries as ledger
 from services.consent.main import build_context
 from services.consent.models import audit_key, metadata
-from services.consent.models_paperwork import notice as notices
+from services.consent.models import notice as notices
 from services.consent.store import pending_grants
 from tests.support.consent import House
 from tests.support.hubs import environment
@@ -175,7 +175,7 @@ def test_witness_detects_restore_and_ledger_restarts_renamed(own_house: House, t
 
 def test_erased_survivor_gets_no_new_audit_key(own_house: House) -> None:
     person = own_house.person()
-    rights.erase(own_house.context, person.subject)
+    erasure.erase(own_house.context, person.subject)
     [before] = own_house.rows(audit_key)
     with own_house.context.database.transaction() as connection:
         ledger.begin_anew(connection, person.subject)

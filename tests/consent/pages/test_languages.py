@@ -10,10 +10,9 @@ from zoneinfo import ZoneInfo
 import pytest
 
 import schemas
-from services.consent.duty_rules import duty_rules
 from services.consent.pages import labels
 from services.consent.pages.labels import LANGUAGES, catalogue, preferred, templates
-from services.consent.policy import notice
+from services.consent.policy import duty_rules, privacy_notice
 from tests.support.catalogues import OTHERS, PLACE, amiss, kept, outside, said, unlike
 from tests.support.reading import english_grade, french_ease
 
@@ -108,7 +107,7 @@ def test_every_text_reads_at_grade_six(language: str) -> None:
     too_hard = partial(_too_hard, language)
 
     assert not too_hard(sentences)
-    assert not too_hard(notice(language).text.splitlines())
+    assert not too_hard(privacy_notice(language).text.splitlines())
     assert not too_hard([duty_rules().second_look_why[language]])
     assert [text for text in [*sentences, *told] if len(text.split()) >= 8 and too_hard([text], slack=1)] == []
 

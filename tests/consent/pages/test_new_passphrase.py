@@ -2,7 +2,7 @@
 
 import pytest
 
-from services.consent.handlers.accounts import new_passphrase, sessions
+from services.consent.handlers.accounts import credentials, sessions
 from tests.support.consent import House, during
 from tests.support.visitor import NewVisitor, Visitor
 
@@ -36,7 +36,7 @@ def test_replacing_passphrase_twice_at_once_returns_409(
     visitor, before = _at_home(house, arrive, "en")
 
     def press() -> None:
-        new_passphrase.new_passphrase(house.context, sessions.find_session(house.context, before.session))
+        credentials.new_passphrase(house.context, sessions.find_session(house.context, before.session))
 
     during(monkeypatch, "passphrase_digest", press)
     seen = visitor.send(visitor.get("/my/keys"), "/my/words", pin=PIN)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from services.consent.handlers.accounts import new_pin, sessions
+from services.consent.handlers.accounts import credentials, sessions
 from tests.support.consent import House, during
 from tests.support.visitor import NewVisitor, Visitor
 
@@ -70,7 +70,7 @@ def test_setting_pin_twice_at_once_returns_409(
     asked = visitor.send(visitor.get("/my/keys"), "/my/pin", new=NEW, again=NEW)
 
     def press() -> None:
-        new_pin.new_pin(house.context, sessions.find_session(house.context, visitor.http.cookies["s"]), NEW)
+        credentials.new_pin(house.context, sessions.find_session(house.context, visitor.http.cookies["s"]), NEW)
 
     during(monkeypatch, "pin_hash", press)
     seen = visitor.send(asked, "/my/pin", pin=PIN)

@@ -6,14 +6,13 @@ from uuid import UUID
 
 import pytest
 
-from services.consent.handlers.accounts import sessions
+from services.consent.handlers.accounts import links, sessions
 from services.consent.handlers.agencies import compelled, linked_acts
 from services.consent.handlers.agencies.compelled import Approver, Record
 from services.consent.handlers.grants import age_bands, grants, pending, second_looks
 from services.consent.handlers.grants.grants import Wish
 from services.consent.handlers.notices import poll
 from services.consent.handlers.notices.poll import Poll
-from services.consent.handlers.rights import rights
 from services.consent.store import subjects
 from tests.support.consent import Agency, House, change_standing
 from tests.support.visitor import NewVisitor, Visitor
@@ -69,7 +68,7 @@ def test_grant_waits_until_second_look_agrees(house: House, arrive: NewVisitor, 
     assert "Nobody may see anything." in visitor.get("/my").text
 
     [(row, _)] = second_looks.second_looks_for(house.context, agency.id)
-    second_looks.look(house.context, agency.id, row.id, agree=True)
+    second_looks.give_second_look(house.context, agency.id, row.id, agree=True)
     assert "What you said yes to" in visitor.get(f"/my/yes/{row.id}").text
     assert "What waits for a second look" not in visitor.get("/my").text
 
@@ -96,7 +95,7 @@ def test_second_look_offers_fitting_agencies_none_chosen(house: House, arrive: N
     advocate, other, landlord, stranger = (house.agency(sector) for sector in ("ngo", "indigenous", "housing", "ngo"))
     subject = young(house, advocate)
     for agency in (other, landlord, recipient):
-        linked_acts.link(house.context, agency.id, rights.make_link_code(house.context, subject).code)
+        linked_acts.link(house.context, agency.id, links.make_link_code(house.context, subject).code)
     visitor = at_her_pages(house, arrive, subject)
     asked = visitor.send(visitor.get("/my/yes"), "/my/yes/check", agency=recipient.id, **YES)
     offered = [given["value"] for tag, given in asked.reader.marks if tag == "option"]

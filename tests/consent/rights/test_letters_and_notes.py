@@ -16,7 +16,7 @@ from services.consent.handlers.agencies import linked_acts
 from services.consent.handlers.grants import grants, notes
 from services.consent.handlers.grants.grants import Answer, Chosen, Wish
 from services.consent.handlers.operations.key_rotation import rotate
-from services.consent.handlers.rights import contacts, corrections, letters, rights
+from services.consent.handlers.rights import contacts, corrections, erasure, export, letters
 from services.consent.handlers.rights.contacts import GOOD_FOR, SafeContact
 from services.consent.handlers.rights.letters import LETTER_TIME
 from services.consent.models import approved_words, correction, letter, passkey, pin_turn, safe_contact
@@ -150,7 +150,7 @@ def test_note_too_long_or_without_summary_makes_no_grant(
     house: House, person: Person, agency: Agency, note: str, categories: list[str]
 ) -> None:
     refused(400, lambda: give(house, person, agency, note, *categories))
-    assert rights.overview(house.context, person.subject)["grants"] == []
+    assert export.overview(house.context, person.subject)["grants"] == []
 
 
 def test_answer_may_choose_fewer_categories_and_never_more(house: House, person: Person, agency: Agency) -> None:
@@ -162,7 +162,7 @@ def test_answer_may_choose_fewer_categories_and_never_more(house: House, person:
 
     refused(400, lambda: answer(more))
     made = answer(Chosen(["summary"], NOTE))
-    [grant] = rights.overview(house.context, person.subject)["grants"]
+    [grant] = export.overview(house.context, person.subject)["grants"]
     assert (grant.id, grant.categories) == (made, ["summary"])
     assert notes.show(house.context, person.subject, made) == NOTE
 
@@ -249,7 +249,7 @@ def test_erasure_removes_notes_contacts_letters_corrections(house: House, person
     contacts.save(house.context, person.subject, WISH)
     made = letters.write_letter(house.context, person.subject, agency.id)
     corrections.ask_to_correct(house.context, person.subject, grant, "housing")
-    rights.erase(house.context, person.subject)
+    erasure.erase(house.context, person.subject)
 
     left: list[Table] = [approved_words, safe_contact, letter, correction, passkey, pin_turn]
     assert {table.name: house.rows(table, table.c.subject_id == person.subject) for table in left} == {

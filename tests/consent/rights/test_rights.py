@@ -12,16 +12,18 @@ import pytest
 from sqlalchemy import select
 
 from services.common.errors import Problem
-from services.consent.handlers.accounts import sessions
+from services.consent.handlers.accounts import links, sessions
 from services.consent.handlers.agencies import linked_acts
 from services.consent.handlers.agencies.compelled import Approver, Record, record
 from services.consent.handlers.disclosures.decisions import Sending, decide_sendings
 from services.consent.handlers.grants import grants
 from services.consent.handlers.grants.grants import Rule, Wish
-from services.consent.handlers.rights import rights
+from services.consent.handlers.rights import erasure, export
+from services.consent.handlers.rights.statistics import set_statistics
 from services.consent.models import (
     approved_words,
     audit_key,
+    compelled,
     consent_request,
     correction,
     grant,
@@ -31,6 +33,7 @@ from services.consent.models import (
     link,
     link_code,
     metadata,
+    notice,
     passkey,
     pin_turn,
     plumbing,
@@ -38,8 +41,8 @@ from services.consent.models import (
     safe_contact,
     session,
     subject,
+    waiting_grant,
 )
-from services.consent.models_paperwork import compelled, notice, waiting_grant
 from services.consent.store.pending_grants import add_wait
 from tests.support.clocks import NOON
 from tests.support.consent import Agency, House, Person
@@ -48,7 +51,7 @@ from tests.support.notice_receiver import catch_up
 
 def test_link_code_works_once(house: House) -> None:
     person, first, second = house.person(), house.agency(), house.agency()
-    made = rights.make_link_code(house.context, person.subject)
+    made = links.make_link_code(house.context, person.subject)
     ppid = linked_acts.link(house.context, first.id, made.code.replace("-", " ").upper())
 
     assert knows(house, first, ppid)
@@ -59,7 +62,7 @@ def test_link_code_works_once(house: House) -> None:
 
 def test_link_code_expires_after_an_hour(house: House) -> None:
     person, agency = house.person(), house.agency()
-    early, late = (rights.make_link_code(house.context, person.subject) for _ in range(2))
+    early, late = (links.make_link_code(house.context, person.subject) for _ in range(2))
     assert late.expires_at == NOON + timedelta(hours=1)
     house.clock.move(timedelta(hours=1) - timedelta(seconds=1))
     linked_acts.link(house.context, agency.id, early.code)
@@ -71,7 +74,7 @@ def test_link_code_expires_after_an_hour(house: House) -> None:
 
 def test_concurrent_links_by_one_code_link_one_agency(house: House) -> None:
     person, ready = house.person(), threading.Barrier(6)
-    code = rights.make_link_code(house.context, person.subject).code
+    code = links.make_link_code(house.context, person.subject).code
 
     def try_to_link(agency: Agency) -> str | None:
         ready.wait()
@@ -89,7 +92,7 @@ def test_concurrent_links_by_one_code_link_one_agency(house: House) -> None:
 def test_ppid_is_unknown_to_another_agency(house: House) -> None:
     one, two = house.agency(), house.agency()
     person = house.person(one)
-    other = linked_acts.link(house.context, two.id, rights.make_link_code(house.context, person.subject).code)
+    other = linked_acts.link(house.context, two.id, links.make_link_code(house.context, person.subject).code)
 
     assert knows(house, one, person.ppid)
     assert knows(house, two, other)
@@ -102,10 +105,10 @@ def test_statistics_name_needs_consent_and_changes_each_year(house: House) -> No
     agency = house.agency()
     person = house.person(agency)
     assert counted_as(house, agency, person) is None
-    rights.set_statistics(house.context, person.subject, on=True)
+    set_statistics(house.context, person.subject, on=True)
 
     this_year = counted_as(house, agency, person)
-    rights.set_statistics(house.context, person.subject, on=True)
+    set_statistics(house.context, person.subject, on=True)
     assert counted_as(house, agency, person) == this_year
     house.clock.move(datetime(2027, 3, 31, 23, 59, tzinfo=UTC) - house.clock.now())
     assert counted_as(house, agency, person) == this_year
@@ -117,19 +120,19 @@ def test_statistics_withdrawal_names_every_year_and_is_final(house: House) -> No
     """Each withdrawal is announced once, and a new consent gives a new name."""
     agency = house.agency()
     person = house.person(agency)
-    rights.set_statistics(house.context, person.subject, on=True)
+    set_statistics(house.context, person.subject, on=True)
     names = [counted_as(house, agency, person)]
     house.clock.move(timedelta(days=365))
     names.append(counted_as(house, agency, person))
     house.clock.move(timedelta(days=365))
     names.append(counted_as(house, agency, person))
-    rights.set_statistics(house.context, person.subject, on=False)
+    set_statistics(house.context, person.subject, on=False)
 
     assert withdrawn(house, names[0]) == names
     assert counted_as(house, agency, person) is None
-    rights.set_statistics(house.context, person.subject, on=False)
+    set_statistics(house.context, person.subject, on=False)
     assert sum(names[0] in told for told in all_withdrawn(house)) == 1
-    rights.set_statistics(house.context, person.subject, on=True)
+    set_statistics(house.context, person.subject, on=True)
     assert counted_as(house, agency, person) not in {None, *names}
 
 
@@ -137,7 +140,7 @@ def test_statistics_names_differ_between_survivors(house: House) -> None:
     agency = house.agency()
     people = [house.person(agency) for _ in range(5)]
     for person in people:
-        rights.set_statistics(house.context, person.subject, on=True)
+        set_statistics(house.context, person.subject, on=True)
 
     assert len({counted_as(house, agency, person) for person in people}) == 5
 
@@ -158,8 +161,8 @@ def test_export_contains_everything_including_what_ended(house: House) -> None:
         for purpose in ("court_support", "safety_planning")
     )
     grants.answer_request(context, her, answered, grants.Answer(accept=False))
-    rights.set_statistics(context, her, on=True)
-    for _ in range(rights.PAGE):
+    set_statistics(context, her, on=True)
+    for _ in range(export.PAGE):
         grants.pause(context, her)
         grants.resume(context, her)
 
@@ -177,7 +180,7 @@ def test_export_contains_everything_including_what_ended(house: House) -> None:
         (str(answered), "safety_planning", False),
     }
     assert [row["position"] for row in copy["ledger"]] == [row.position for row in reversed(house.ledger(person))]
-    assert len(copy["ledger"]) > 2 * rights.PAGE
+    assert len(copy["ledger"]) > 2 * export.PAGE
 
 
 def test_every_table_about_her_is_classified_for_export() -> None:
@@ -218,14 +221,14 @@ def test_erasure_leaves_no_way_in_and_nothing_that_opens(house: House) -> None:
     person = house.person(agency)
     claimed = sessions.claim(house.context, person.claim_code, None)
     unclaimed = house.person(agency)
-    rights.set_statistics(house.context, person.subject, on=True)
+    set_statistics(house.context, person.subject, on=True)
     counted = counted_as(house, agency, person)
     envelope = house.envelope(house.allow(person, agency))
     grants.restrict(house.context, person.subject, Rule(sector="police"))
     linked_acts.ask(house.context, agency.id, person.ppid, Wish(agency.id, "referral", ["contact"]))
-    code = rights.make_link_code(house.context, person.subject).code
+    code = links.make_link_code(house.context, person.subject).code
     assert house.my("DELETE", "", house.session(person, stepped_up=True)).status_code == 204
-    rights.erase(house.context, unclaimed.subject)
+    erasure.erase(house.context, unclaimed.subject)
 
     for body in (
         {"passphrase": claimed.passphrase},
@@ -248,11 +251,11 @@ def test_erasure_keeps_only_tombstone_and_unreadable_rows(house: House) -> None:
     agency = house.agency()
     person = house.person(agency)
     name = house.allow(person, agency)
-    rights.set_statistics(house.context, person.subject, on=True)
+    set_statistics(house.context, person.subject, on=True)
     house.session(person)
     a_law_compelled(house, agency, person)
     something_waits(house, agency, person)
-    rights.erase(house.context, person.subject)
+    erasure.erase(house.context, person.subject)
 
     for table in (link, link_code, session, restriction, consent_request, waiting_grant, compelled):
         assert house.rows(table, table.c.subject_id == person.subject) == []
@@ -275,7 +278,7 @@ def test_erased_is_terminal(house: House) -> None:
     name = house.allow(person, agency)
     restricted = grants.restrict(house.context, person.subject, Rule(category="health"))
     asked = linked_acts.ask(house.context, agency.id, person.ppid, Wish(agency.id, "referral", ["contact"]))
-    rights.erase(house.context, person.subject)
+    erasure.erase(house.context, person.subject)
     before = house.rows(subject, subject.c.id == person.subject), house.ledger(person)
 
     context, her = house.context, person.subject
@@ -288,8 +291,8 @@ def test_erased_is_terminal(house: House) -> None:
         lambda: grants.pause(context, her),
         lambda: grants.resume(context, her),
         lambda: grants.answer_request(context, her, asked, grants.Answer(accept=True)),
-        lambda: rights.set_statistics(context, her, on=True),
-        lambda: rights.erase(context, her),
+        lambda: set_statistics(context, her, on=True),
+        lambda: erasure.erase(context, her),
         lambda: linked_acts.revoke_on_her_word(context, agency.id, person.ppid, None),
         lambda: linked_acts.ask(context, agency.id, person.ppid, Wish(agency.id, "referral", ["contact"])),
         lambda: a_law_compelled(house, agency, person),
@@ -308,7 +311,7 @@ def test_erased_is_terminal(house: House) -> None:
 def test_erasure_announces_the_end_of_her_grants(house: House) -> None:
     agency, person = house.agency(), house.person()
     name = house.allow(person, agency)
-    rights.erase(house.context, person.subject)
+    erasure.erase(house.context, person.subject)
 
     table = plumbing.outbox.table
     told = house.rows(table, table.c.type == "grant.ended.v1", table.c.aggregateid == str(name))

@@ -7,7 +7,9 @@ from services.common.http.request_models import Body
 from services.consent.api.dependencies import ContextDep, SessionDep, SteppedUpDep, SurvivorAuthDep
 from services.consent.api.survivors.row_models import IsoTime
 from services.consent.api.survivors.sessions import Pin
-from services.consent.handlers.rights import rights
+from services.consent.handlers.accounts import links
+from services.consent.handlers.rights import erasure
+from services.consent.handlers.rights.statistics import set_statistics
 
 routes = APIRouter(prefix="/my/v1", tags=["survivors"])
 
@@ -52,7 +54,7 @@ def set_pin(auth: SurvivorAuthDep, session: SteppedUpDep, body: Pin) -> None:
 @routes.post("/link-codes", status_code=201)
 def link_code(context: ContextDep, session: SteppedUpDep) -> NewLinkCode:
     """Make a code to tell one agency, so that it may refer for you. Good once, for an hour."""
-    made = rights.make_link_code(context, session.subject)
+    made = links.make_link_code(context, session.subject)
     return NewLinkCode(link_code=made.code, expires_at=made.expires_at.isoformat())
 
 
@@ -61,11 +63,11 @@ def statistics(context: ContextDep, auth: SurvivorAuthDep, request: Request, ses
     """Be counted in the reports, or not. Only a yes needs the PIN."""
     if body.on:
         session = auth.stepped_up(request)
-    rights.set_statistics(context, session.subject, on=body.on)
+    set_statistics(context, session.subject, on=body.on)
 
 
 @routes.delete("", status_code=204)
 def erase(context: ContextDep, auth: SurvivorAuthDep, session: SteppedUpDep, response: Response) -> None:
     """Erase everything. This cannot be undone."""
-    rights.erase(context, session.subject)
+    erasure.erase(context, session.subject)
     auth.show_out(response)

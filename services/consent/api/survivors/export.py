@@ -30,7 +30,8 @@ from services.consent.handlers.accounts import passkeys
 from services.consent.handlers.grants import pending
 from services.consent.handlers.ledger import publish
 from services.consent.handlers.notices import poll
-from services.consent.handlers.rights import corrections, letters, rights
+from services.consent.handlers.rights import corrections, letters
+from services.consent.handlers.rights.export import ledger_page, overview
 
 routes = APIRouter(prefix="/my/v1", tags=["survivors"])
 
@@ -72,7 +73,7 @@ def export(context: ContextDep, session: SteppedUpDep) -> Export:
 
 def export_of(context: Context, subject: UUID) -> Export:
     """Return everything that is kept about a survivor; raise 404 if she is not known."""
-    seen = rights.overview(context, subject, past=True)
+    seen = overview(context, subject, past=True)
     return Export(
         **{name: seen[name] for name in ("state", "since", "language", "age_band", "statistics")},
         agencies_that_know_you=sorted(seen["links"]),
@@ -92,10 +93,10 @@ def export_of(context: Context, subject: UUID) -> Export:
 
 
 def _whole_ledger(context: Context, subject: UUID) -> Sequence[Any]:
-    rows, before = rights.read_ledger(context, subject, None)
+    rows, before = ledger_page(context, subject, None)
     entries = list(rows)
     while before is not None:
-        rows, before = rights.read_ledger(context, subject, before)
+        rows, before = ledger_page(context, subject, before)
         entries += rows
     return entries
 

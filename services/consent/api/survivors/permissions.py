@@ -11,7 +11,7 @@ from services.consent.api.survivors.row_models import IsoTime, RowModel
 from services.consent.context import Context
 from services.consent.handlers.accounts import sessions
 from services.consent.handlers.grants import grants, pending
-from services.consent.handlers.rights import rights
+from services.consent.handlers.rights import export
 
 routes = APIRouter(prefix="/my/v1", tags=["survivors"])
 
@@ -182,7 +182,7 @@ def revoke_card(context: ContextDep, auth: SurvivorAuthDep, request: Request, bo
 @routes.get("/grants")
 def list_grants(context: ContextDep, session: SessionDep) -> GrantList:
     """List every grant, newest first."""
-    return GrantList(grants=[Grant.of(row) for row in rights.overview(context, session.subject)["grants"]])
+    return GrantList(grants=[Grant.of(row) for row in export.overview(context, session.subject)["grants"]])
 
 
 @routes.post("/grants", status_code=201, response_model_exclude_unset=True)
@@ -214,7 +214,7 @@ def resume(context: ContextDep, session: SteppedUpDep) -> None:
 @routes.get("/restrictions")
 def list_restrictions(context: ContextDep, session: SessionDep) -> RestrictionList:
     """List every restriction, newest first."""
-    rows = rights.overview(context, session.subject)["restrictions"]
+    rows = export.overview(context, session.subject)["restrictions"]
     return RestrictionList(restrictions=[Restriction.of(row) for row in rows])
 
 
@@ -234,7 +234,7 @@ def lift(context: ContextDep, session: SteppedUpDep, restriction: UUID) -> None:
 @routes.get("/requests")
 def list_requests(context: ContextDep, session: SessionDep) -> ConsentRequestList:
     """List the consent requests that you have not answered, oldest first."""
-    rows = rights.overview(context, session.subject)["requests"]
+    rows = export.overview(context, session.subject)["requests"]
     return ConsentRequestList(requests=[ConsentRequest.of(row) for row in rows])
 
 
@@ -267,7 +267,7 @@ def waits(context: ContextDep, session: SessionDep) -> WaitingGrantList:
 @routes.get("/agencies")
 def list_agencies(context: ContextDep, session: SessionDep) -> AgencyList:
     """List the agencies that you could give a grant to."""
-    known = rights.overview(context, session.subject)["agencies"]
+    known = export.overview(context, session.subject)["agencies"]
     return AgencyList(agencies=[KnownAgency.of(agency) for agency in known])
 
 

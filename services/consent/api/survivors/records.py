@@ -15,7 +15,7 @@ from services.consent.handlers.agencies import compelled
 from services.consent.handlers.ledger.receipts import receipts_of
 from services.consent.handlers.notices import poll
 from services.consent.handlers.notices.poll import Told
-from services.consent.handlers.rights import rights
+from services.consent.handlers.rights import export
 from services.consent.ledger.commitments import shown
 
 routes = APIRouter(prefix="/my/v1", tags=["survivors"])
@@ -120,7 +120,7 @@ class CompelledList(BaseModel):
 @routes.get("/ledger")
 def read_ledger(context: ContextDep, session: SessionDep, before: int | None = None) -> LedgerPage:
     """List your ledger entries, newest first; `next` is the `before` of the following page."""
-    rows, following = rights.read_ledger(context, session.subject, before)
+    rows, following = export.ledger_page(context, session.subject, before)
     return LedgerPage(entries=[LedgerEntry.recorded(row) for row in rows], next=following)
 
 

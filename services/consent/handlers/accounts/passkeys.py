@@ -1,4 +1,4 @@
-"""Passkeys: another way in beside her words, which she can list and remove; never the only one (WebAuthn Level 3)."""
+"""Passkeys: a way to sign in beside her passphrase, which she can list and remove; never the only one (WebAuthn Level 3)."""
 
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -25,20 +25,20 @@ from services.common.encoding import from_base64url
 from services.common.errors import Fault, Problem, invalid, not_found
 from services.consent.context import Context
 from services.consent.credentials import new_session_token
-from services.consent.handlers.accounts.sessions import not_let_in, stay
+from services.consent.handlers.accounts.sessions import hold_subject, not_let_in
 from services.consent.ledger import entries as ledger
 from services.consent.ledger.entries import Entry
 from services.consent.store import passkeys, subjects
 
 CHALLENGE_SECONDS = 300
 NAME = "My page"
-"""What her phone shows in its list of keys."""
+"""The name that her phone shows in its list of keys."""
 VERIFIED = UserVerificationRequirement.REQUIRED
 Found = TypeVar("Found")
 
 
 def options_to_add(context: Context, origin: str, token: str, subject: UUID) -> str:
-    """What her browser needs to make a key, as JSON. `token` is her cookie's: the challenge is good for it alone."""
+    """Return the options to make a key, as JSON; the challenge is good for her cookie's `token` alone."""
     known = [PublicKeyCredentialDescriptor(id=row.id) for row in keys_of(context, subject)]
     chosen = AuthenticatorSelectionCriteria(resident_key=ResidentKeyRequirement.REQUIRED, user_verification=VERIFIED)
     options = generate_registration_options(
@@ -53,7 +53,7 @@ def options_to_add(context: Context, origin: str, token: str, subject: UUID) -> 
 
 
 def add(context: Context, origin: str, token: str, subject: UUID, credential: str) -> None:
-    """Keep the key that her browser made, once, however often it sends it. One that is another's is none of hers."""
+    """Keep the key that her browser made, once, however often it is sent; raise 400 if it is not a new key of hers."""
     check = partial(_registered, credential, origin)
     made = _first_that_holds(check, _challenges(context, "add", token))
     if made is None:
@@ -61,7 +61,7 @@ def add(context: Context, origin: str, token: str, subject: UUID, credential: st
     now = context.clock.now()
     row = {"id": made.credential_id, "subject_id": subject, "public_key": made.credential_public_key}
     with context.database.transaction() as connection:
-        stay(connection, subject)
+        hold_subject(connection, subject)
         if passkeys.add_key(connection, {**row, "sign_count": made.sign_count, "added_at": now}):
             ledger.append(connection, [Entry("passkey.added", subject)], now)
         elif made.credential_id not in {known.id for known in passkeys.keys_of(connection, subject)}:
@@ -69,14 +69,14 @@ def add(context: Context, origin: str, token: str, subject: UUID, credential: st
 
 
 def options_to_come_in(context: Context, origin: str, token: str) -> str:
-    """What her browser needs to show a key, as JSON; it tells nothing of who has one."""
+    """Return the options with which a browser presents a key, as JSON; they do not tell who has one."""
     challenge = _challenges(context, "come-in", token)[0]
     options = generate_authentication_options(rp_id=_host(origin), challenge=challenge, user_verification=VERIFIED)
     return options_to_json(options)
 
 
 def come_in(context: Context, origin: str, token: str, name: str, credential: str) -> str:
-    """Open a session with a key, of which the browser says the `name`; the new session's token."""
+    """Open a session with a key, whose id the browser sends as `name`; return the session's token. Raises 401."""
     try:
         key_id = from_base64url(name)
     except ValueError as error:
@@ -92,7 +92,7 @@ def come_in(context: Context, origin: str, token: str, name: str, credential: st
         raise not_let_in()
     opened, now = new_session_token(), context.clock.now()
     with context.database.transaction() as connection:
-        stay(connection, row.subject_id)
+        hold_subject(connection, row.subject_id)
         if not passkeys.use_key(connection, row.id, used.new_sign_count, now):
             raise not_let_in()
         subjects.add_session(connection, context.secrets.session_digest(opened), row.subject_id, now)
@@ -100,13 +100,13 @@ def come_in(context: Context, origin: str, token: str, name: str, credential: st
 
 
 def keys_of(context: Context, subject: UUID) -> Sequence[Any]:
-    """Her keys, oldest first."""
+    """Return her keys, oldest first."""
     with context.database.reading() as connection:
         return passkeys.keys_of(connection, subject)
 
 
 def remove(context: Context, subject: UUID, key_id: bytes) -> None:
-    """Take a key away; her words go on working."""
+    """Remove a key, or raise 404; her passphrase goes on working."""
     now = context.clock.now()
     with context.database.transaction() as connection:
         if not passkeys.remove_key(connection, subject, key_id):
@@ -145,12 +145,12 @@ def _first_that_holds(check: Callable[[bytes], Found], challenges: Sequence[byte
         try:
             return check(challenge)
         except (WebAuthnException, ValueError, LookupError, TypeError, RecursionError):
-            continue  # whatever is not a good answer to this challenge is none
+            continue  # malformed, or an answer to the other challenge
     return None
 
 
 def _challenges(context: Context, kind: str, token: str) -> list[bytes]:
-    """The challenge of this moment, and the one before it, for one cookie; nothing has to be kept for them."""
+    """Return the challenges of this and of the previous time step, for one cookie; nothing has to be stored for them."""
     step = int(context.clock.now().timestamp()) // CHALLENGE_SECONDS
     return [context.secrets.tag(f"passkey/{kind}", f"{token}\x00{moment}") for moment in (step, step - 1)]
 

@@ -1,4 +1,4 @@
-"""Slowing down whoever has her words and guesses her PIN: looking and taking away go on, for her and in any case."""
+"""Slows down guesses at a PIN by somebody who has her passphrase; reading and revoking go on in any case."""
 
 from datetime import timedelta
 
@@ -9,15 +9,15 @@ from services.consent.rate_limit import slow_down
 from services.consent.store import pin_attempts
 
 FREE_TRIES = 20
-"""Since the last right PIN, over all sessions."""
+"""Tries since the last right PIN, over all sessions, that need not wait."""
 STEP = timedelta(minutes=1)
-"""Between tries after that: a year and more for half of all PINs, and never a lock that somebody else could turn."""
+"""Time between tries after that: guessing half of all PINs takes about a year, and nobody can lock her out."""
 
 
 def step_up(context: Context, session: Session, pin: str) -> None:
-    """Take the PIN; after too many wrong ones, only one a minute."""
+    """Step the session up with her PIN; after too many wrong ones, raise 429 for all but one try a minute."""
     with context.database.transaction() as connection:
-        sessions.stay(connection, session.subject)
+        sessions.hold_subject(connection, session.subject)
         # Counted before it is checked, so that guesses sent all at once are counted too.
         turn = pin_attempts.take_turn(connection, session.subject, context.clock.now(), FREE_TRIES, STEP)
     if not turn:

@@ -1,4 +1,4 @@
-"""What her pages need to speak to her: her language, and the names of agencies, also of those that have left."""
+"""Her preferences as her pages need them: her language, and the names of agencies, also of those that have left."""
 
 from collections.abc import Iterable, Mapping
 from uuid import UUID
@@ -6,12 +6,12 @@ from uuid import UUID
 from services.common.errors import Fault, invalid, not_found
 from services.consent.context import Context
 from services.consent.credentials import WORD_LISTS
-from services.consent.handlers.accounts.sessions import stay
+from services.consent.handlers.accounts.sessions import hold_subject
 from services.consent.store import subjects
 
 
 def language_of(context: Context, subject: UUID) -> str:
-    """The language that was set last."""
+    """Return the language that was set last; raise 404."""
     with context.database.reading() as connection:
         row = subjects.get_subject(connection, subject)
     if row is None:
@@ -19,16 +19,16 @@ def language_of(context: Context, subject: UUID) -> str:
     return str(row.language)
 
 
-def speak(context: Context, subject: UUID, language: str) -> None:
-    """From now on in this language; also the notices that she says yes to."""
+def set_language(context: Context, subject: UUID, language: str) -> None:
+    """Set her language, which is also that of privacy notices that she agrees to; raise 400 for another code."""
     if language not in WORD_LISTS:
         raise invalid(Fault("/language", "Not one of the languages here.", ", ".join(WORD_LISTS)))
     with context.database.transaction() as connection:
-        stay(connection, subject)
+        hold_subject(connection, subject)
         subjects.change_subject(connection, subject, language=language)
 
 
 def names(context: Context, agencies: Iterable[str]) -> Mapping[str, str]:
-    """The names of agencies, whatever their standing."""
+    """Return the names of agencies by id, whatever their standing."""
     with context.database.reading() as connection:
         return {agency.id: agency.name for agency in context.roster.find(connection, sorted(set(agencies))).values()}

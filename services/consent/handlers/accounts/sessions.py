@@ -1,4 +1,4 @@
-"""Coming in: a survivor is registered by an agency, claims her account, and holds sessions that end by themselves."""
+"""Signing in: an agency registers a survivor, she claims her account, and holds sessions that end by themselves."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,8 +20,8 @@ from services.consent.store import subjects
 CLAIM_TIME = timedelta(days=30)
 CLAIM_AGAIN_TIME = timedelta(hours=1)
 IDLE_TIME = timedelta(minutes=10)
-# However often it is touched: perhaps it is somebody else who touches a browser that she left open.
-LONGEST_VISIT = timedelta(hours=12)
+# Also while it is in use: somebody else may be using a browser that she left open.
+LONGEST_SESSION = timedelta(hours=12)
 STEP_UP_TIME = timedelta(minutes=5)
 # Often enough for an idle limit of minutes, without a write on every click.
 SEEN_STEP = timedelta(seconds=30)
@@ -31,7 +31,7 @@ PPID_CHARACTERS = 26
 
 @dataclass(frozen=True, slots=True)
 class Registered:
-    """What an agency hands over, once: its own name for her, and two codes for her alone."""
+    """The codes that an agency hands over, once: its own name for her, and two codes for her alone."""
 
     ppid: str
     claim_code: str
@@ -40,7 +40,7 @@ class Registered:
 
 @dataclass(frozen=True, slots=True)
 class Claimed:
-    """What she keeps: words and PIN, shown once, and a session that is open now."""
+    """The result of a claim: passphrase and PIN, shown once, and the token of an open session."""
 
     session: str
     passphrase: str
@@ -49,7 +49,7 @@ class Claimed:
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """Who is here, and whether she has given her PIN in the last minutes."""
+    """A session: its survivor, and whether its PIN was given in the last minutes."""
 
     subject: UUID
     digest: bytes
@@ -57,19 +57,19 @@ class Session:
 
 
 def check_age(band: str | None) -> None:
-    """Raise a 400 problem for what is no age group; none stated is fine."""
+    """Raise a 400 problem unless this is an age group or None."""
     if band not in schemas.code_set("age_bands") | {None}:
         raise invalid(Fault("/age_band", "Not one of the codes.", ", ".join(sorted(schemas.code_set("age_bands")))))
 
 
 def check_pin(pin: str) -> None:
-    """Raise a 400 problem for what could not be a PIN."""
+    """Raise a 400 problem unless this has the form of a PIN."""
     if not is_pin(pin):
         raise invalid(Fault("/pin", "Not a PIN.", "six digits"))
 
 
 def register(context: Context, agency: str, language: str, age_band: str | None = None) -> Registered:
-    """Make a survivor known to the hub, linked to the agency that she is with. Her age as a group, if it matters."""
+    """Register a survivor, linked to the agency that she is with; return the codes. Raises 400 for an unknown age group."""
     check_age(age_band)
     claim, revoke = new_code(), new_code()
     subject, now = context.clock.new_id(), context.clock.now()
@@ -93,7 +93,7 @@ def register(context: Context, agency: str, language: str, age_band: str | None 
 
 
 def check_claim(context: Context, code: str, pin: str | None) -> subjects.SubjectRow:
-    """Whose claim code this is; raises a problem for one that is nobody's any more, or for what could not be a PIN."""
+    """Return the subject row for a claim code; raise 401 if it is unknown or expired, 400 for a malformed PIN."""
     if pin is not None:
         check_pin(pin)
     with context.database.reading() as connection:
@@ -105,11 +105,11 @@ def check_claim(context: Context, code: str, pin: str | None) -> subjects.Subjec
 
 
 def claim(context: Context, code: str, pin: str | None, language: str | None = None) -> Claimed:
-    """Turn a claim code into words and a PIN.
+    """Exchange a claim code for a passphrase and a PIN.
 
-    The answer may be lost on a bad line after all is kept, and she must not be locked out by it. So the code works again,
-    each time with new words that void the earlier ones, until words or PIN are used for the first time: then she has
-    them, and whoever finds the slip later holds a piece of paper. It ends an hour after the first claim in any case.
+    The answer may be lost on a bad connection after everything is stored, and must not lock her out. So the code works again,
+    each time with a new passphrase that voids the earlier one, until passphrase or PIN are used for the first time: then she
+    has them, and the slip is worthless to anybody who finds it. An hour after the first claim it ends in any case.
     """
     row, now = check_claim(context, code, pin), context.clock.now()
     digest = context.secrets.code_digest("claim", code)
@@ -133,7 +133,7 @@ def claim(context: Context, code: str, pin: str | None, language: str | None = N
 
 
 def come_in(context: Context, passphrase: str) -> str:
-    """Open a session with her words; the session's token. Words that were used can no longer be claimed anew."""
+    """Open a session with her passphrase and return its token; raise 401. From then on it cannot be claimed anew."""
     digest = context.secrets.passphrase_digest(passphrase)
     token = new_session_token()
     with context.database.transaction() as connection:
@@ -145,11 +145,11 @@ def come_in(context: Context, passphrase: str) -> str:
 
 
 def find_session(context: Context, token: str | None) -> Session:
-    """The session behind a token; raises a 401 problem when there is none, or it was idle or lasted too long."""
+    """Return the session of a token; raise 401 if there is none, or if it was idle or lasted too long."""
     digest, now = context.secrets.session_digest(token or ""), context.clock.now()
     with context.database.reading() as connection:
         row = subjects.get_session(connection, digest)
-    if row is None or row.seen_at <= now - IDLE_TIME or row.began_at <= now - LONGEST_VISIT:
+    if row is None or row.seen_at <= now - IDLE_TIME or row.began_at <= now - LONGEST_SESSION:
         raise not_let_in()
     if row.seen_at <= now - SEEN_STEP:
         with context.database.transaction() as connection:
@@ -159,7 +159,7 @@ def find_session(context: Context, token: str | None) -> Session:
 
 
 def step_up(context: Context, session: Session, pin: str) -> None:
-    """Let the session widen for a few minutes. After five wrong PINs it ends; her words open another."""
+    """Step a session up for a few minutes; raise 403 for a wrong PIN. Five wrong PINs end the session."""
     with context.database.transaction() as connection:
         # Counted before it is checked, so that guesses sent all at once are counted too.
         tries = subjects.count_pin_try(connection, session.digest)
@@ -169,7 +169,7 @@ def step_up(context: Context, session: Session, pin: str) -> None:
     right = tries <= PIN_TRIES and row.pin_hash is not None and context.secrets.pin_fits(pin, row.pin_hash)
     with context.database.transaction() as connection:
         if right:
-            # Her row before her session's, as everybody takes them; the PIN may have been replaced by a claim since.
+            # Her row before her session's, in the order of all callers; a claim may have replaced the PIN since.
             if subjects.confirm_claim(connection, id=session.subject, pin_hash=row.pin_hash) is None:
                 raise not_let_in()
             until = context.clock.now() + STEP_UP_TIME
@@ -186,13 +186,14 @@ def step_up(context: Context, session: Session, pin: str) -> None:
 def replacing(
     context: Context, session: Session, row: subjects.SubjectRow, secret: str, twice: Problem
 ) -> Iterator[Connection]:
-    """A transaction in which a secret of hers is replaced; raises `twice` if it no longer is the one in `row`.
+    """Open a transaction that replaces a secret of hers; raise `twice` if the secret has changed since `row` was read.
 
-    Whoever held her row meanwhile may also have ended this visit, or set another PIN: then it may not do this any more.
+    Raises 401 if the session has ended meanwhile, 403 if its step-up has: another session may just have ended it or set
+    another PIN, and then this one may not go on.
     """
     now = context.clock.now()
     with context.database.transaction() as connection:
-        # Her row before her sessions, as everybody takes them: who waits here looks at what the one before left.
+        # Her row before her sessions, in the order of all callers: a caller that waited here sees what the one before left.
         unchanged = subjects.confirm_claim(connection, id=row.id, **{secret: getattr(row, secret)})
         present = subjects.get_session(connection, session.digest)
         if present is None:
@@ -204,8 +205,8 @@ def replacing(
         yield connection
 
 
-def stay(connection: Connection, subject: UUID) -> None:
-    """Hold her row until the caller's transaction ends; raises a 401 problem if she erased herself since she was let in."""
+def hold_subject(connection: Connection, subject: UUID) -> None:
+    """Hold her row until the caller's transaction ends; raise 401 if she erased herself since she signed in."""
     if not subjects.hold(connection, [subject]):
         raise not_let_in()
 
@@ -217,14 +218,14 @@ def leave(context: Context, session: Session) -> None:
 
 
 def forget_stale(context: Context) -> None:
-    """End sessions that nobody can use again."""
+    """End sessions that are idle or too old to be used."""
     now = context.clock.now()
     with context.database.transaction() as connection:
-        subjects.end_stale_sessions(connection, now - IDLE_TIME, now - LONGEST_VISIT)
+        subjects.end_stale_sessions(connection, now - IDLE_TIME, now - LONGEST_SESSION)
 
 
 def subject_of_card(context: Context, code: str) -> UUID:
-    """The survivor whose revoke card this is; the code opens nothing else."""
+    """Return the survivor whose revoke card bears this code, which opens nothing else; raise 401."""
     digest = context.secrets.code_digest("revoke", code)
     with context.database.reading() as connection:
         subject = subjects.find_subject(connection, "revoke_digest", digest)
@@ -234,15 +235,15 @@ def subject_of_card(context: Context, code: str) -> UUID:
 
 
 def new_ppid() -> str:
-    """A random name by which one agency knows one survivor; it says nothing, and no two agencies share one."""
+    """Return a new ppid, a random name by which one agency knows one survivor; no two agencies share one."""
     return random_name(PPID_CHARACTERS)
 
 
 def pin_needed() -> Problem:
-    """For an act that lets others see more, in a visit whose PIN was not given in the last minutes."""
+    """Return the 403 problem for an act that lets others see more, in a session without a recent PIN."""
     return Problem(403, "pin-needed", "This needs your PIN first.", [Fault("/pin", "POST it to session/step-up.")])
 
 
 def not_let_in() -> Problem:
-    """One answer for every wrong, used or unknown secret."""
+    """Return the 401 problem, one for every wrong, used or unknown secret."""
     return Problem(401, "not-let-in", "That did not work. Please check it and try again.")

@@ -1,1 +1,1 @@
-"""What agencies do about a survivor whom they know."""
+"""Acts of agencies about a survivor whom they know."""

@@ -1,4 +1,4 @@
-"""What an agency did under its own legal duty: recorded, shown in her ledger, or sealed there until a day.
+"""Records what an agency did under its own legal duty: shown in her ledger, or sealed there until a day.
 
 This is not consent, and it opens nothing: no module that decides or opens may be imported from here, and none of them
 knows this one (see the import contracts and `tests/architecture/test_compelled_opens_nothing.py`).
@@ -23,7 +23,7 @@ from services.consent.store import compelled, subjects
 
 @dataclass(frozen=True, slots=True)
 class Approver:
-    """Somebody of the agency, by initials and role: the hub keeps no names, and has no room for words."""
+    """A person of the agency, by initials and role: the hub keeps no names and takes no free text."""
 
     initials: str
     role: str
@@ -31,7 +31,7 @@ class Approver:
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """What an agency had to share: by which law, with whom, which kinds of things, when, and who approved it."""
+    """The facts of a compelled disclosure: by which law, to which authority, which categories, when, and who approved it."""
 
     basis: str
     authority: str
@@ -42,7 +42,10 @@ class Record:
 
 
 def record(context: Context, agency: str, ppid: str, made: Record) -> UUID:
-    """Keep a record; its id. The same record again is the same: an answer may have been lost."""
+    """Keep a record and return its id; the same record again returns the first id, since an answer may have been lost.
+
+    Raises 404 for an unknown ppid, 400 for malformed facts.
+    """
     now, name = context.clock.now(), context.clock.new_id()
     _check(context, made, now.date())
     last = made.sealed_until
@@ -57,12 +60,12 @@ def record(context: Context, agency: str, ppid: str, made: Record) -> UUID:
             return before
         row = {"id": name, "subject_id": subject, "agency": agency, "content": {**content, "salt": token_hex(16)}}
         compelled.add_record(connection, {**row, "sha256": same, "recorded_at": now, "sealed_until": until})
-        ledger.append(connection, [_line(row, until)], now)
+        ledger.append(connection, [_entry(row, until)], now)
     return name
 
 
 def records_about(context: Context, subject: UUID) -> list[dict[str, Any]]:
-    """Every record about a survivor. Of what is sealed, that it is there and until when, and nothing else."""
+    """Return every record about a survivor; a sealed one shows only that it exists and until when it is sealed."""
     now = context.clock.now()
     with context.database.reading() as connection:
         rows = compelled.records_about(connection, subject)
@@ -70,7 +73,7 @@ def records_about(context: Context, subject: UUID) -> list[dict[str, Any]]:
 
 
 def unseal_due(context: Context, limit: int = 100) -> int:
-    """Write into her ledger what need not be sealed any more. How many records that were."""
+    """Write into her ledger the records whose sealing has ended; return how many."""
     now = context.clock.now()
     with context.database.transaction() as connection:
         rows = compelled.unseal(connection, now, limit)
@@ -83,8 +86,8 @@ def unseal_due(context: Context, limit: int = 100) -> int:
     return len(rows)
 
 
-def _line(row: Mapping[str, Any], until: datetime | None) -> Entry:
-    """The line in her ledger. A sealed one commits to what it hides: what it says later cannot be made up later."""
+def _entry(row: Mapping[str, Any], until: datetime | None) -> Entry:
+    """Return the ledger entry. A sealed one commits to its content, so that what it says later cannot be made up later."""
     if until is None:
         return Entry(
             "compelled.recorded", row["subject_id"], row["agency"], {"record": str(row["id"]), **row["content"]}
@@ -129,7 +132,7 @@ def _check(context: Context, made: Record, today: date) -> None:
 
 
 def _sealing(context: Context, made: Record, today: date) -> list[Fault]:
-    """What is wrong with sealing: not under every law, and not for ever."""
+    """Return the faults of sealing: only some laws allow it, and only for a limited time."""
     faults = []
     if made.basis not in context.duty_rules.may_be_sealed:
         accepted = ", ".join(sorted(context.duty_rules.may_be_sealed))

@@ -1,4 +1,4 @@
-"""What an agency may do about a survivor it is linked to: link itself, ask for consent, pass on her spoken no."""
+"""Acts of an agency about a survivor it is linked to: link itself, ask for consent, pass on her spoken no."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -18,7 +18,7 @@ from services.consent.store import permissions, subjects
 
 
 def link(context: Context, agency: str, code: str) -> str:
-    """Link an agency by the code she told it; its ppid for her."""
+    """Link an agency by the code that she told it; return its ppid for her. Raises 401."""
     now = context.clock.now()
     with context.database.transaction() as connection:
         subject = subjects.use_link_code(connection, context.secrets.code_digest("link", code), now)
@@ -30,7 +30,7 @@ def link(context: Context, agency: str, code: str) -> str:
 
 
 def epoch_token(context: Context, agency: str, ppid: str) -> str:
-    """The token of a survivor's present epoch, for an agency that is linked to her."""
+    """Return the consistency token of a survivor's present epoch, for an agency linked to her; raise 404."""
     with context.database.reading() as connection:
         subject = subjects.linked(connection, [(agency, ppid)]).get((agency, ppid))
         row = subjects.get_subject(connection, subject) if subject else None
@@ -40,10 +40,10 @@ def epoch_token(context: Context, agency: str, ppid: str) -> str:
 
 
 def ask(context: Context, asking: str, ppid: str, wish: Wish) -> UUID:
-    """Put a request before her; she answers when it is safe, or not at all. The request's id.
+    """Put a request for consent before her and return its id; she answers when it is safe, or not at all.
 
-    Asking the same again within the time a request is open, also after a "not now", shows her nothing and gives the same
-    id: nobody can press her by asking, nor learn from the answer whether she has said no.
+    Asking the same again while a request may be open, also after a "not now", shows her nothing and returns the same id: no
+    agency can press her by asking, nor learn from the answer whether she has said no.
     """
     now, name = context.clock.now(), context.clock.new_id()
     if wrong := code_faults(context, wish):
@@ -54,7 +54,7 @@ def ask(context: Context, asking: str, ppid: str, wish: Wish) -> UUID:
             raise not_found()
         known = context.roster.find(connection, [wish.agency]).get(wish.agency)
         if known is None or known.standing != "active":
-            # Also because she will read it: whoever asks must not be able to write to her in its place.
+            # Also because she will read it: an agency must not be able to write text to her in its place.
             raise invalid(Fault("/agency", "No such agency is active here.", "the id of an active agency"))
         row = {
             "id": name,
@@ -76,23 +76,23 @@ def ask(context: Context, asking: str, ppid: str, wish: Wish) -> UUID:
 
 
 def _asked_before(connection: Connection, context: Context, row: Mapping[str, Any]) -> UUID | None:
-    """The same question that she need not be shown again; raises a 429 problem when this agency asks too much."""
+    """Return the id of an earlier equal request; raise 429 when this agency asks too much."""
     since = row["asked_at"] - context.duty_rules.request_time
     recent = permissions.requests_by(connection, row["subject_id"], row["asked_by"], since)
     for asked in recent:
         same = all(getattr(asked, member) == row[member] for member in ("agency", "purpose", "categories"))
-        # What she allows another agency is not for this one to see; of its own grant it knows.
+        # A grant to another agency is not for this one to see; of its own grant it knows.
         if same and not (asked.accepted and asked.agency == asked.asked_by):
             found: UUID = asked.id
             return found
-    # Counted whatever she answered, or this would tell that she did.
+    # Counted whatever she answered: otherwise this would tell that she did.
     if len(recent) >= context.duty_rules.requests_at_most:
         raise Problem(429, "asked-enough", "You have asked her enough for now. She answers when it is safe.")
     return None
 
 
 def revoke_on_her_word(context: Context, told: str, ppid: str, only_to: str | None) -> None:
-    """End her grants because she said so to a linked agency: taking away never needs more than her word.
+    """End her grants because she told a linked agency to: taking away never needs more than her word. Raises 404.
 
     The agency does not learn whether there was anything to end, or with whom.
     """

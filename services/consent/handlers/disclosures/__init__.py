@@ -1,1 +1,1 @@
-"""Deciding and opening: the only way in which content leaves."""
+"""Deciding and opening: content leaves through here only."""

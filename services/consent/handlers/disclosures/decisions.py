@@ -1,4 +1,4 @@
-"""Deciding before sealing: which parts of an event may be sealed, under which grant, to which key."""
+"""Decides before sealing: which parts of an event may be sealed, under which grant, to which key."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,14 +8,14 @@ from pydantic.dataclasses import dataclass as checked
 
 from services.consent.context import Context
 from services.consent.domain import Decision, Request, best_grant, decide, is_shut_out
-from services.consent.handlers.rights.rights import statistics_pseudonym
+from services.consent.handlers.rights.statistics import statistics_pseudonym
 from services.consent.store.snapshots import read_snapshots
 from services.consent.store.subjects import linked
 
 
 @checked(frozen=True, slots=True, config=ConfigDict(extra="forbid", hide_input_in_errors=True))
 class Sending:
-    """An event about to be sent by an agency that knows her as `ppid`. Without `to` it only asks whether she is counted."""
+    """An event that an agency is about to send, about whom it knows as `ppid`; without `to` it only asks for statistics."""
 
     agency: str
     ppid: str
@@ -26,7 +26,7 @@ class Sending:
 
 @dataclass(frozen=True, slots=True)
 class Seal:
-    """Under which grant, to which key, and which categories may be sealed, in alphabetical order."""
+    """The grant to seal under, its public key, and the categories that may be sealed, in alphabetical order."""
 
     grant: str
     public_key: bytes
@@ -36,7 +36,7 @@ class Seal:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """Whether the agency is linked to her, what may be sealed if anything, and her statistics pseudonym if she is counted."""
+    """Whether the agency is linked to her, what may be sealed if anything, and her pseudonym if she is counted."""
 
     linked: bool
     seal: Seal | None = None
@@ -44,9 +44,9 @@ class Answer:
 
 
 def decide_sendings(context: Context, sendings: Sequence[Sending]) -> list[Answer]:
-    """Answer for each sending, in order, all at one instant.
+    """Answer each sending, in order, all at one instant.
 
-    No lock is taken: what is sealed here can still not be opened once its grant has ended, since the grant's key is gone.
+    No lock is taken: what is sealed here still cannot be opened once its grant has ended, since the grant's key is destroyed.
     """
     now = context.clock.now()
     with context.database.reading() as connection:
@@ -64,7 +64,7 @@ def decide_sendings(context: Context, sendings: Sequence[Sending]) -> list[Answe
             return Answer(linked=True, statistics=statistics)
         snapshot = snapshots.of(subject, sending.to)
         if is_shut_out(snapshot, sending.agency):
-            # As if she had paused: it would otherwise learn that she shut it out, and whom she allows what.
+            # Like a pause: otherwise it would learn that she shut it out, and what she allows to whom.
             return Answer(linked=True, statistics=statistics)
         decision = decide(snapshot, Request(sending.to, sending.purpose, sending.categories), now, context.policy)
         chosen = best_grant(decision, snapshot.grants)
@@ -77,5 +77,5 @@ def decide_sendings(context: Context, sendings: Sequence[Sending]) -> list[Answe
 
 
 def _under(decision: Decision, grant: object) -> tuple[str, ...]:
-    # In order, since it is written into an answer: the same question gets the same bytes.
+    # Sorted, since it goes into an answer: equal questions get equal bytes.
     return tuple(sorted(category for category, verdict in decision.verdicts.items() if grant in verdict.grants))

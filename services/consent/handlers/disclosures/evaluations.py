@@ -16,7 +16,7 @@ NOBODY = Snapshot(state="erased", epoch=0, recipient=None)
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """May the agency, for this purpose, have these categories about whom it knows by this name?"""
+    """One question: may the agency, for this purpose, have these categories of the survivor with this ppid?"""
 
     ppid: str
     purpose: str
@@ -25,9 +25,9 @@ class Question:
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """The answer: every category or not, which of them, until when; and a token only where something is permitted.
+    """The answer: whether all categories are permitted, the decision, and a token only where something is permitted.
 
-    Whoever may have nothing could otherwise count her changes of mind, or tell her from nobody.
+    With a token, an agency that may have nothing could count her changes of mind, or tell that she exists.
     """
 
     decision: Decision
@@ -42,9 +42,9 @@ def evaluate(
     until: datetime,
     seen: Seen = consistency_tokens.NOTHING,
 ) -> list[Evaluation]:
-    """Answer each question, in order, all at one instant on the primary; raises 503 below what was presented.
+    """Answer each question, in order, all at one instant on the primary; raise 503 below a presented token.
 
-    `until` is when the agency's token ends.
+    `until` is the end of the agency's access token.
     """
     now = context.clock.now()
     with context.database.reading() as connection:
@@ -60,7 +60,7 @@ def evaluate(
         request = Request(agency, question.purpose, question.categories, until=until)
         decision = decide(snapshot, request, now, context.policy)
         token = consistency_tokens.issue(context, known) if known and decision.permitted else None
-        # Nothing asked for is not everything permitted.
+        # A question without categories is not permitted.
         whole = bool(question.categories) and decision.permitted == question.categories
         return Evaluation(decision, whole, token)
 

@@ -1,8 +1,8 @@
-"""Openings: the only way in which content leaves. Decided, recorded and sent under a shared lock on each survivor.
+"""Openings: content leaves through here only. Decided, recorded and sent under a shared lock on each survivor.
 
-The order is the point, and each step of it has a counter-example when it is left out (see docs/adr/0004): lock, decide
-for the very grant the envelope names, commit the ledger's intent, open, send, record the outcome, unlock. A batch goes
-the same way all together; one box is a batch of one.
+The order matters, and each step has a counter-example when it is left out (docs/adr/0004): lock, decide for the very grant
+that the envelope names, commit the ledger's intent, open, send, record the outcome, unlock. A batch goes this way all
+together; one envelope is a batch of one.
 """
 
 import json
@@ -32,15 +32,15 @@ from services.consent.store import permissions, subjects
 from services.consent.store.snapshots import read_snapshots
 
 AT_ONCE = 24
-"""Openings under way in one process: fewer than it has threads and connections, so that a revocation finds one free."""
+"""Openings at once in one process: fewer than its threads and connections, so that a revocation finds one free."""
 BATCHES_AT_ONCE = 4
-"""Of these, batches: each may hold many survivors still, and much content in memory."""
+"""Batches among these: each may lock many survivors and hold much content in memory."""
 _places, _batch_places = BoundedSemaphore(AT_ONCE), BoundedSemaphore(BATCHES_AT_ONCE)
 
 
 @dataclass(slots=True)
 class Opening:
-    """Boxes under way: what may leave is ready to be sent, and the locks are held until `finish`."""
+    """Envelopes during an opening: what may leave is ready to be sent, and the locks are held until `finish`."""
 
     context: Context
     held: ExitStack
@@ -48,11 +48,11 @@ class Opening:
     envelopes: Sequence[RequestedEnvelope]
     connection: Connection | None = None
     whole: bool = True
-    """Whether this is one box asked for by itself, of which the answer is the whole answer."""
+    """Whether this is a single envelope, whose answer is the whole answer."""
 
     @property
     def content(self) -> bytes:
-        """The bytes that leave."""
+        """The bytes that leave: JSON."""
         told = [_result(envelope) for envelope in self.envelopes]
         return json.dumps(self.envelopes[0].answer if self.whole else {"openings": told}).encode()
 
@@ -62,7 +62,7 @@ class Opening:
         return any(envelope.opened for envelope in self.envelopes)
 
     def finish(self, outcome: str) -> None:
-        """Record what became of it, then let go of the locks; they go even when recording fails."""
+        """Record the outcome, then release the locks; they are released even if recording fails."""
         with self.held:
             _record_outcomes(self, outcome)
         for envelope in self.envelopes:
@@ -70,7 +70,7 @@ class Opening:
 
 
 def begin_opening(context: Context, agency: str, text: str, seen: Seen = consistency_tokens.NOTHING) -> Opening:
-    """Do everything up to the first byte. Raises the one 404 for whatever may not be opened."""
+    """Do everything up to the first byte of one envelope; raise the uniform 404 for whatever may not be opened."""
     opening = _begin(context, agency, [text], seen)
     if not opening.opened:
         raise opening.envelopes[0].refusal
@@ -80,7 +80,7 @@ def begin_opening(context: Context, agency: str, text: str, seen: Seen = consist
 def begin_openings(
     context: Context, agency: str, texts: Sequence[str], seen: Seen = consistency_tokens.NOTHING
 ) -> Opening:
-    """The same for several boxes; each has its own result, in order, and one that stays closed keeps no other back."""
+    """Do everything up to the first byte of several envelopes; each has its own result, in order."""
     opening = _begin(context, agency, texts, seen)
     opening.whole = False
     return opening
@@ -128,7 +128,7 @@ def _find_subjects(opening: Opening) -> None:
 
 
 def _refuse_closed(opening: Opening, seen: Seen) -> None:
-    """Record the refusals for which nobody need hold still: who waited would learn that she is just changing something."""
+    """Record refusals that need no lock: an answer that waited would tell that she is just changing something."""
     closed = [envelope for envelope in opening.envelopes if envelope.closed]
     if closed:
         with opening.context.database.transaction() as connection:
@@ -137,7 +137,7 @@ def _refuse_closed(opening: Opening, seen: Seen) -> None:
 
 
 def _lock(opening: Opening, envelopes: Sequence[RequestedEnvelope]) -> Collection[UUID | None]:
-    """Take everybody's lock; who could be locked. Boxes of those who are just changing something may be asked for again."""
+    """Lock the survivors and return those who could be locked; envelopes of the others get a problem to try again."""
     wanted = {envelope.subject for envelope in envelopes if envelope.subject}
     locks, held = opening.context.locks, opening.held
     free: Collection[UUID] = wanted
@@ -157,7 +157,7 @@ def _lock(opening: Opening, envelopes: Sequence[RequestedEnvelope]) -> Collectio
 def _decide_and_record(
     opening: Opening, connection: Connection, envelopes: Sequence[RequestedEnvelope], seen: Seen
 ) -> None:
-    """Decide on the primary and commit the ledger's lines, of intents and of refusals, in the caller's transaction."""
+    """Decide on the primary and record intents and refusals in the ledger, in the caller's transaction."""
     context, now = opening.context, opening.context.clock.now()
     owners = {envelope.owner for envelope in envelopes}
     snapshots = read_snapshots(connection, context.roster, owners, [opening.agency])
@@ -167,7 +167,7 @@ def _decide_and_record(
         recipient, purpose = terms.get(envelope.grant, ("", ""))
         snapshot = snapshots.of(envelope.owner, opening.agency)
         if recipient == opening.agency and _is_behind(opening, connection, envelope, snapshot, seen):
-            # Nobody else is told so: for them there is nothing here.
+            # Only the recipient is told so; for others the envelope is absent.
             envelope.problem = consistency_tokens.catching_up()
             continue
         request = Request(opening.agency, purpose, context.policy.categories & envelope.parts, envelope.grant)
@@ -181,7 +181,7 @@ def _decide_and_record(
 def _is_behind(
     opening: Opening, connection: Connection, envelope: RequestedEnvelope, snapshot: Snapshot, seen: Seen
 ) -> bool:
-    """Whether this database has not yet seen what the box was sealed after, or what the agency has seen.
+    """Tell whether this database is older than the envelope's epoch, or than what the agency has seen.
 
     To decide on it could revive a grant that has ended.
     """
@@ -191,7 +191,7 @@ def _is_behind(
 
 
 def _is_as_sealed(opening: Opening, connection: Connection, envelope: RequestedEnvelope) -> bool:
-    """Whether nobody wrote another epoch on a box: with made-up ones, an agency could count her changes of mind."""
+    """Tell whether the epoch on an envelope is genuine: with made-up ones, an agency could count her changes of mind."""
     secret = key_store.grant_secrets(connection, opening.context.keys, [envelope.grant]).get(envelope.grant)
     try:
         open_envelope(envelope, X25519PrivateKey.from_private_bytes(secret) if secret else None)
@@ -201,7 +201,7 @@ def _is_as_sealed(opening: Opening, connection: Connection, envelope: RequestedE
 
 
 def _entry(opening: Opening, envelope: RequestedEnvelope, decision: Decision) -> Entry:
-    """The ledger's line, of an intent or of a refusal; the box knows from here on which it is."""
+    """Return the ledger entry, of an intent or of a refusal, and note on the envelope which it is."""
     header, agency = envelope.header, opening.agency
     envelope.opening = opening.context.clock.new_id()
     facts = {"opening": str(envelope.opening), "referral": header.id, "grant": header.grant, "epoch": decision.epoch}
@@ -225,7 +225,7 @@ def _fill(opening: Opening) -> None:
     envelopes = [envelope for envelope in opening.envelopes if envelope.answer is not None]
     if not envelopes:
         return
-    assert opening.connection is not None  # noqa: S101 - on which the intents of these boxes were committed
+    assert opening.connection is not None  # noqa: S101 - on which the intents of these envelopes were committed
     try:
         with transaction_on(opening.connection):
             ppids = subjects.ppids(opening.connection, opening.agency, {envelope.owner for envelope in envelopes})
@@ -250,7 +250,7 @@ def _fill_one(
         envelope.answer = None
         return
     if hers is not None and "summary" in parts:
-        # What she wrote for this agency herself stands in place of what somebody sent as her words.
+        # Her own note for this agency replaces the summary that a sender gave as hers.
         parts = {**parts, "summary": {"text": hers}}
     envelope.answer = {"parts": parts, "ppid": ppid, **(envelope.answer or {})}
 
@@ -260,7 +260,7 @@ def _record_outcomes(opening: Opening, outcome: str) -> None:
     intended = [envelope for envelope in opening.envelopes if envelope.categories]
     if not intended:
         return
-    assert opening.connection is not None  # noqa: S101 - on which the intents of these boxes were committed
+    assert opening.connection is not None  # noqa: S101 - on which the intents of these envelopes were committed
     entries, made = [], []
     for envelope in intended:
         header, became = envelope.header, outcome if envelope.opened else "refused"
@@ -277,7 +277,7 @@ def _record_outcomes(opening: Opening, outcome: str) -> None:
 
 
 def _result(envelope: RequestedEnvelope) -> dict[str, object]:
-    """One box's result among those of a batch."""
+    """Return one envelope's result among those of a batch."""
     return {"status": 200, **envelope.answer} if envelope.answer is not None else envelope.refusal.as_json()
 
 
@@ -286,6 +286,6 @@ def _rules(decision: Decision) -> dict[str, str]:
 
 
 def _told(decision: Decision) -> dict[str, object]:
-    """What the recipient learns of the decision: what it may have. Why it may not have the rest is not its business."""
+    """Return what the recipient learns of the decision: what it may have, and not why it may not have the rest."""
     until = decision.valid_until.isoformat() if decision.valid_until else None
     return {"permitted": sorted(decision.permitted), "policy": decision.policy_version, "valid_until": until}

@@ -1,1 +1,1 @@
-"""Giving and taking back permissions, and what stands before a grant."""
+"""Giving and taking back permissions, and the steps before a grant."""

@@ -1,4 +1,4 @@
-"""Her age as a group, stated anew: people grow older, and somebody may have been wrong."""
+"""Restates her age group: people grow older, and an agency may have been wrong."""
 
 from services.common.errors import not_found
 from services.consent.context import Context
@@ -10,9 +10,9 @@ from services.consent.store.snapshots import read_snapshots
 
 
 def restate(context: Context, agency: str, ppid: str, band: str) -> None:
-    """Say which age group she is in. Only an agency that may give a second look can: an age decides where one is needed.
+    """Record her age group; raise 404 unless the agency may give her a second look, since an age decides where one is needed.
 
-    What she allowed stays as it is, and what waits goes on waiting.
+    Grants stay unchanged, and what waits goes on waiting.
     """
     check_age(band)
     with context.database.reading() as connection:

@@ -25,7 +25,7 @@ STOP_USE, USE_AGAIN = "stop_use", "use_again"
 
 @dataclass(slots=True)
 class Change:
-    """One act under way. What is put into `entries`, `events` and `notices` is recorded when the block ends."""
+    """One act under way. Whatever is added to `entries`, `events` and `notices` is recorded when the block ends."""
 
     connection: Connection
     context: Context
@@ -38,7 +38,7 @@ class Change:
     notices: list[dict[str, Any]] = field(default_factory=list)
 
     def record(self, kind: str, agency: str | None = None, **detail: Any) -> None:
-        """Put a line into her ledger."""
+        """Add an entry to her ledger."""
         self.entries.append(Entry(kind, self.subject, agency, {**detail, "epoch": self.epoch}))
 
     def end(self, grants: Sequence[Any], reason: str, **detail: Any) -> None:
@@ -54,7 +54,7 @@ class Change:
             self.events.append(events.grant_ended(clock, grant.id, grant.agency, reason, self.epoch))
 
     def tell(self, grant: Any, action: str, categories: Collection[str]) -> str:
-        """Make the notice to the agency of a grant; its id. Why this changed is not the agency's business."""
+        """Make the notice to the agency of a grant and return its id. It does not say why this changed."""
         name, duty_rules = self.context.clock.new_id(), self.context.duty_rules
         row = {column: getattr(grant, column) for column in ("subject_id", "agency", "purpose")}
         row |= {
@@ -72,7 +72,7 @@ class Change:
 
     @contextmanager
     def telling_what_flows(self) -> Iterator[list[str]]:
-        """Tell the agencies of live grants what the block stops or lets flow again; yields a list for the notices' ids."""
+        """Tell the agencies of live grants what the block stops or permits again; yield a list for the notices' ids."""
         made: list[str] = []
         before = self._flows()
         yield made
@@ -86,7 +86,7 @@ class Change:
                     made.append(self.tell(grant, action, changed))
 
     def _flows(self) -> dict[UUID, frozenset[str]]:
-        """What each live grant lets through, whatever the standing of its agency is just now."""
+        """Return the categories that each live grant permits, whatever the present standing of its agency."""
         live = permissions.live_grants(self.connection, self.subject)
         agencies = {grant.agency for grant in live}
         snapshots = read_snapshots(self.connection, self.context.roster, [self.subject], agencies)
@@ -102,9 +102,10 @@ class Change:
 
 @contextmanager
 def changing(context: Context, subject: UUID) -> Iterator[Change]:
-    """Hold a survivor exclusively and let the block change her permissions; nothing is kept if the block raises.
+    """Lock a survivor exclusively and let the block change her permissions; nothing is kept if the block raises.
 
-    When this returns, every opening that was decided before has ended, and every later one sees the change.
+    When this returns, every opening that was decided before has ended, and every later one sees the change. Raises 404 for an
+    erased survivor, 503 if the lock is not available in time.
     """
     try:
         with context.locks.changing(subject) as connection:

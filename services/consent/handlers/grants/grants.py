@@ -1,9 +1,10 @@
-"""Giving and taking back: grants, restrictions, pause, resume, and revoking by card or on her word."""
+"""Gives and takes back: grants, restrictions, pause, resume, and revoking by card or on her word."""
 
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from typing import Any
 from uuid import UUID
 
 import schemas
@@ -11,13 +12,15 @@ from services.common import metrics
 from services.common.errors import Fault, Problem, invalid, not_found
 from services.common.roster import Agency
 from services.consent.context import Context
+from services.consent.domain import Request, decide
 from services.consent.handlers.grants import notes, pending
 from services.consent.handlers.grants.changes import Change, changing
 from services.consent.key_encryption import new_grant_key
-from services.consent.policy import notice
+from services.consent.policy import privacy_notice
 from services.consent.store import pending_grants as waits
 from services.consent.store import permissions, subjects
 from services.consent.store.keys import newest_for
+from services.consent.store.snapshots import read_snapshots
 
 SAME_GRANT = timedelta(minutes=10)
 CONFLICT = "someone_works_there"
@@ -25,10 +28,10 @@ CONFLICT = "someone_works_there"
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """What she would allow: one agency, one purpose, some categories, for a number of days (None: the default).
+    """A grant that she would give: one agency, one purpose, categories, for a number of days (None: the default).
 
-    `second_look_by` names the agency that looks at it with her first, where one must.
-    `note` is hers for this agency: if she writes one, it is the `summary` that it reads, whatever was sent.
+    `second_look_by` names the agency that gives the second look, where one is needed. `note` is hers for this agency: if she
+    writes one, it is the `summary` that the agency reads, whatever was sent.
     """
 
     agency: str
@@ -41,7 +44,7 @@ class Wish:
 
 @dataclass(frozen=True, slots=True)
 class Chosen:
-    """What she allows of what was asked for, and her own words for it."""
+    """The part of a request that she allows, and her note for it."""
 
     categories: Sequence[str]
     note: str | None = None
@@ -49,7 +52,7 @@ class Chosen:
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """What she forbids; None matches everything. Why is for her alone, and a code: it has no room for a name."""
+    """A restriction; None matches everything. The reason is for her alone, and a code, so that no name can stand in it."""
 
     agency: str | None = None
     sector: str | None = None
@@ -59,19 +62,19 @@ class Rule:
 
 
 def give_grant(context: Context, subject: UUID, wish: Wish) -> UUID:
-    """Make a grant with a key pair of its own, or let it wait for a second look; its id, which stays the same."""
+    """Make a grant with its own key pair, or a pending grant that waits for a second look; return its id, which it keeps."""
     with changing(context, subject) as change:
         return _give(change, wish)
 
 
-def give_looked_at(change: Change, wish: Wish, name: UUID) -> None:
-    """Make the grant that has waited for a second look under this name."""
+def give_after_second_look(change: Change, wish: Wish, name: UUID) -> None:
+    """Make the grant that has waited for a second look under this id."""
     _check_wish(change, wish)
     _make(change, wish, name)
 
 
 def revoke_grant(context: Context, subject: UUID, grant: UUID) -> None:
-    """End one grant, or what waits to become it; ending an ended one changes nothing and succeeds."""
+    """End one grant or pending grant; ending an ended one changes nothing and succeeds. Raises 404."""
     with changing(context, subject) as change:
         row = permissions.get_grant(change.connection, grant)
         if row is not None and row.subject_id == subject:
@@ -82,12 +85,12 @@ def revoke_grant(context: Context, subject: UUID, grant: UUID) -> None:
 
 
 def revoke_all(context: Context, subject: UUID, *, told_to: str | None = None, only_to: str | None = None) -> int:
-    """End every grant, or those to one agency; `told_to` is the agency that passes on her spoken word. How many ended."""
+    """End every grant, or those to one agency; return how many. `told_to` is the agency that passes on her spoken word."""
     with changing(context, subject) as change:
         live = permissions.live_grants(change.connection, subject)
         ending = [grant for grant in live if only_to in {None, grant.agency}]
         change.end(ending, "revoked", **({"told_to": told_to} if told_to else {}))
-        # What waits would otherwise become a grant after she has taken everything back.
+        # A pending grant would otherwise become a grant after she has taken everything back.
         waited = pending.take_back(change, *([waits.to(only_to)] if only_to else []))
         if not ending and not waited:
             change.record("nothing.to.end", told_to)
@@ -96,7 +99,7 @@ def revoke_all(context: Context, subject: UUID, *, told_to: str | None = None, o
 
 
 def restrict(context: Context, subject: UUID, rule: Rule) -> UUID:
-    """Forbid something; it wins over every grant, at once. What she forbids just so already stays the one restriction."""
+    """Add a restriction, which wins over every grant at once; return its id, or that of an equal one in force. Raises 400."""
     if replace(rule, reason=None) == Rule():
         raise invalid(Fault("", "A restriction must name something.", "agency, sector, category or purpose"))
     _check_codes(context, rule)
@@ -115,7 +118,7 @@ def restrict(context: Context, subject: UUID, rule: Rule) -> UUID:
 
 
 def lift_restriction(context: Context, subject: UUID, restriction: UUID) -> None:
-    """Allow again what grants allow."""
+    """Lift a restriction, so that grants permit again what it denied; raise 404."""
     with changing(context, subject) as change:
         with change.telling_what_flows() as told:
             if not permissions.lift_restriction(change.connection, subject, restriction, change.now):
@@ -123,8 +126,22 @@ def lift_restriction(context: Context, subject: UUID, restriction: UUID) -> None
         change.record("restriction.lifted", restriction=str(restriction), notices=told)
 
 
+def kept_back(context: Context, subject: UUID, allowed: Sequence[Any]) -> list[list[str]]:
+    """Return the categories that her restrictions deny, for each grant or wish in order; pause and standing do not count."""
+    with context.database.reading() as connection:
+        snapshots = read_snapshots(connection, context.roster, [subject], {one.agency for one in allowed})
+    now, found = context.clock.now(), []
+    for one in allowed:
+        snapshot = snapshots.of(subject, one.agency)
+        recipient = snapshot.recipient and replace(snapshot.recipient, standing="active")
+        request = Request(one.agency, one.purpose, frozenset(one.categories))
+        decision = decide(replace(snapshot, state="active", recipient=recipient), request, now, context.policy)
+        found.append([category for category, verdict in decision.verdicts.items() if verdict.rule == "restriction"])
+    return found
+
+
 def pause(context: Context, subject: UUID) -> None:
-    """Stop everything until she resumes; grants and keys stay."""
+    """Pause everything until she resumes; grants and keys stay."""
     with changing(context, subject) as change:
         with change.telling_what_flows() as told:
             subjects.change_subject(change.connection, subject, state="paused")
@@ -133,7 +150,7 @@ def pause(context: Context, subject: UUID) -> None:
 
 
 def resume(context: Context, subject: UUID) -> None:
-    """Let her grants work again."""
+    """Resume, so that her grants permit again."""
     with changing(context, subject) as change:
         with change.telling_what_flows() as told:
             subjects.change_subject(change.connection, subject, state="active")
@@ -142,9 +159,10 @@ def resume(context: Context, subject: UUID) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """Yes or "not now" to what an agency asked for.
+    """Her answer to a request: yes or "not now".
 
-    With a yes go for how long, who looks at it with her if somebody must, and what she has `chosen` if that is less than all.
+    With a yes go the number of days, the agency that gives a second look if one is needed, and what she has `chosen` if that
+    is less than all.
     """
 
     accept: bool
@@ -154,7 +172,7 @@ class Answer:
 
 
 def answer_request(context: Context, subject: UUID, request: UUID, answer: Answer) -> UUID | None:
-    """Answer what an agency asked for; saying yes makes the grant. The grant, None after a no."""
+    """Answer an agency's request; a yes makes the grant. Return the grant, None after a no; raise 404 if none is open."""
     with changing(context, subject) as change:
         row = permissions.answer_request(change.connection, subject, request, accepted=answer.accept, now=change.now)
         if row is None:
@@ -170,14 +188,14 @@ def answer_request(context: Context, subject: UUID, request: UUID, answer: Answe
 
 
 def end_lapsed(context: Context, limit: int = 100) -> int:
-    """End grants whose time is over, with the same consequences as a revocation. How many survivors were seen to.
+    """End grants that have expired, with the consequences of a revocation; return how many grants were found.
 
-    They have been dead since their last instant, by the comparison in each decision; this destroys their keys.
+    Each decision already denies an expired grant by comparing times; this destroys its key.
     """
     with context.database.reading() as connection:
         lapsed = permissions.lapsed_grants(connection, context.clock.now(), limit)
     for subject in sorted({row.subject_id for row in lapsed}):
-        # She may have been erased since, or be held; one of many must not keep the others. The next round sees to her.
+        # She may have been erased since, or be locked. One of many must not delay the others; the next run handles her.
         with suppress(Problem), changing(context, subject) as change:
             live = permissions.live_grants(change.connection, subject)
             change.end([grant for grant in live if grant.valid_until <= change.now], "expired")
@@ -188,7 +206,7 @@ def _give(change: Change, wish: Wish) -> UUID:
     recipient, wanted = _check_wish(change, wish), sorted(set(wish.categories))
     if not change.context.duty_rules.needs_second_look(change.row.age_band, recipient.sector, wanted):
         made = _make(change, wish, change.context.clock.new_id())
-        # Also where the grant was there a moment ago: of its words she means those that she gave last.
+        # Also for a grant that existed a moment ago: of two notes she means the later.
         notes.keep(change.connection, made, wish.note)
         return made
     if wish.note:
@@ -207,7 +225,7 @@ def _make(change: Change, wish: Wish, name: UUID) -> UUID:
         return same
     private, public = new_grant_key()
     number = newest_for(change.connection, context.keys)
-    shown = notice(change.row.language)
+    shown = privacy_notice(change.row.language)
     row = {
         "id": name,
         "subject_id": change.subject,
@@ -229,9 +247,9 @@ def _make(change: Change, wish: Wish, name: UUID) -> UUID:
 
 
 def _just_given(change: Change, wish: Wish, categories: list[str], until: datetime) -> UUID | None:
-    """The same grant, given a moment ago: an answer was lost on a bad line, or a button was pressed twice.
+    """Return an equal grant given a moment ago: an answer was lost on a bad connection, or a button was pressed twice.
 
-    A second grant would outlive the taking back of the first, which she would not expect.
+    A second grant would stay after she takes back the first, which she would not expect.
     """
     for grant in permissions.live_grants(change.connection, change.subject):
         told_the_same = (grant.agency, grant.purpose, grant.categories) == (wish.agency, wish.purpose, categories)
@@ -246,7 +264,7 @@ def _days(context: Context, wish: Wish) -> int:
 
 
 def code_faults(context: Context, wish: Wish) -> list[Fault]:
-    """What of a wish is not in codes that are known here."""
+    """Return a fault for a purpose or categories that are unknown codes."""
     policy, faults = context.policy, []
     if wish.purpose not in policy.purposes:
         faults.append(Fault("/purpose", "Not one of the codes.", ", ".join(sorted(policy.purposes))))
@@ -257,7 +275,7 @@ def code_faults(context: Context, wish: Wish) -> list[Fault]:
 
 
 def _check_wish(change: Change, wish: Wish) -> Agency:
-    """The agency that it would go to; raises a 400 problem with everything that is wrong."""
+    """Return the recipient of a wish; raise a 400 problem that names everything wrong with it."""
     policy, days = change.context.policy, _days(change.context, wish)
     known = change.context.roster.find(change.connection, [wish.agency]).get(wish.agency)
     faults = []
@@ -278,7 +296,7 @@ def _check_wish(change: Change, wish: Wish) -> Agency:
 
 
 def _forbidden_already(change: Change, rule: Rule) -> UUID | None:
-    """The restriction in force that says just this: a second one would outlive the lifting of the first."""
+    """Return an equal restriction in force: a second one would stay after she lifts the first."""
     for row in permissions.restrictions_of(change.connection, change.subject):
         if Rule(row.agency, row.sector, row.category, row.purpose, row.reason) == rule:
             restriction_id: UUID = row.id
@@ -287,7 +305,7 @@ def _forbidden_already(change: Change, rule: Rule) -> UUID | None:
 
 
 def _check_agency(change: Change, rule: Rule) -> None:
-    """Only an agency's id fits there, never the name of somebody who works there."""
+    """Raise 400 unless the agency is known: an id fits there, never the name of somebody who works there."""
     if rule.agency is not None and not change.context.roster.find(change.connection, [rule.agency]):
         raise invalid(Fault("/agency", "No such agency is known here.", "the id of an agency"))
 

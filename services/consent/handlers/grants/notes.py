@@ -1,4 +1,4 @@
-"""The words she approved for one agency: sealed to the grant's own key, so that they end with the grant."""
+"""Her note for one agency: sealed to the grant's own key, so that it ends with the grant."""
 
 import json
 from collections.abc import Mapping
@@ -15,19 +15,19 @@ from services.consent.store import permissions, personal_records
 LONGEST = 1000
 
 
-def keep(connection: Connection, grant: UUID, words: str | None) -> None:
-    """Keep her words for a grant in place of what was kept; none, if she gave none."""
+def keep(connection: Connection, grant: UUID, note: str | None) -> None:
+    """Keep her note for a grant in place of an earlier one; without a note, remove that."""
     row = permissions.get_grant(connection, grant)
-    if row is None or not words or not words.strip():
+    if row is None or not note or not note.strip():
         personal_records.forget_note(connection, grant)
         return
-    content = pad(json.dumps(words.strip(), ensure_ascii=False).encode())
+    content = pad(json.dumps(note.strip(), ensure_ascii=False).encode())
     sealed = SUITE.encrypt(content, X25519PublicKey.from_public_bytes(row.public_key), info=_context(grant))
     personal_records.save_note(connection, {"grant_id": grant, "subject_id": row.subject_id, "sealed": sealed})
 
 
 def approved(connection: Connection, private_keys: Mapping[UUID, bytes]) -> dict[UUID, str]:
-    """Her words for each of the grants, given with their keys, for which she gave some."""
+    """Return her note for each of the grants, given with their private keys, that has one."""
     found = {}
     for grant, sealed in personal_records.notes_for(connection, list(private_keys)).items():
         private = X25519PrivateKey.from_private_bytes(private_keys[grant])
@@ -36,7 +36,7 @@ def approved(connection: Connection, private_keys: Mapping[UUID, bytes]) -> dict
 
 
 def show(context: Context, subject: UUID, grant: UUID) -> str | None:
-    """The same for her own eyes; None also when the grant is not hers, or has ended and taken them along."""
+    """Return her note for a grant to herself; None if there is none, or the grant is not hers or has ended."""
     with context.database.reading() as connection:
         row = permissions.get_grant(connection, grant)
         if row is None or row.subject_id != subject:

@@ -1,4 +1,4 @@
-"""Waiting for a second look: what a young person would allow is kept aside, and is no grant until then."""
+"""Pending grants: what a young person would allow waits for a second look, and is not a grant until then."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import replace
@@ -18,25 +18,28 @@ from services.consent.store.snapshots import read_snapshots
 
 
 def wait(change: Change, row: dict[str, Any], named: str | None) -> UUID:
-    """Keep aside what she would allow until the agency that she named, or that registered her, has looked at it."""
-    looks = named or change.row.advocate
-    _check(change, looks, row["agency"])
+    """Make a pending grant, for the agency that she named or that registered her to look at; return its id.
+
+    Raises 400 unless that agency may give the second look. An equal one that still waits is returned instead.
+    """
+    second_look_by = named or change.row.advocate
+    _check(change, second_look_by, row["agency"])
     name, now = change.context.clock.new_id(), change.now
     for same in pending_grants.waits_of(change.connection, change.subject):
         told = {column: getattr(same, column) for column in row}
-        if told == row and same.second_look_by == looks and same.open_until > now:
+        if told == row and same.second_look_by == second_look_by and same.open_until > now:
             waits: UUID = same.id
             return waits
     times = {"asked_at": now, "open_until": now + change.context.duty_rules.second_look_time}
     pending_grants.add_wait(
-        change.connection, {**row, **times, "id": name, "subject_id": change.subject, "second_look_by": looks}
+        change.connection, {**row, **times, "id": name, "subject_id": change.subject, "second_look_by": second_look_by}
     )
-    change.record("look.asked", looks, waiting=str(name), **{"for": row["agency"]})
+    change.record("look.asked", second_look_by, waiting=str(name), **{"for": row["agency"]})
     return name
 
 
 def take_back(change: Change, *only: ColumnElement[bool]) -> Sequence[Any]:
-    """Let nothing wait any more, or nothing of what is meant; what waited."""
+    """Withdraw pending grants, all or those that match; return them."""
     ended = pending_grants.end_waits(change.connection, change.subject, "taken_back", change.now, *only)
     for row in ended:
         change.record("look.ended", row.second_look_by, waiting=str(row.id), outcome="taken_back")
@@ -44,7 +47,7 @@ def take_back(change: Change, *only: ColumnElement[bool]) -> Sequence[Any]:
 
 
 def waits_of(context: Context, subject: UUID, *, past: bool = False) -> list[tuple[Any, str]]:
-    """What waits, each with the reason in words of her language."""
+    """Return her pending grants, each with the reason in her language; with `past`, also those that have ended."""
     with context.database.reading() as connection:
         row = subjects.get_subject(connection, subject)
         found = pending_grants.waits_of(connection, subject, past=past)
@@ -52,8 +55,10 @@ def waits_of(context: Context, subject: UUID, *, past: bool = False) -> list[tup
     return [(one, why) for one in found if past or one.open_until > context.clock.now()]
 
 
-def lookers(context: Context, subject: UUID, recipient: Agency, categories: Collection[str]) -> Sequence[Agency] | None:
-    """Between whom she chooses for the second look that this needs; None if it needs none."""
+def second_look_choices(
+    context: Context, subject: UUID, recipient: Agency, categories: Collection[str]
+) -> Sequence[Agency] | None:
+    """Return the agencies that she may choose from for the second look that a grant needs; None if it needs none."""
     with context.database.reading() as connection:
         row = subjects.get_subject(connection, subject)
         if row is None or not context.duty_rules.needs_second_look(row.age_band, recipient.sector, categories):
@@ -62,9 +67,9 @@ def lookers(context: Context, subject: UUID, recipient: Agency, categories: Coll
 
 
 def may_second_look(context: Context, connection: Connection, subject: UUID) -> Sequence[Agency]:
-    """The agencies that know her, are there for people like her, and that she has not shut out.
+    """Return the agencies that know her, are of a fitting sector, and are not shut out by her.
 
-    A pause counts only when they want to look, and so does being late with notices: what she plans meanwhile waits unseen.
+    Her pause, and their lateness with notices, count only when they ask for what waits: until then her plan stays hidden.
     """
     known = context.roster.find(connection, sorted(subjects.links_of(connection, subject)))
     fitting = [
@@ -83,7 +88,7 @@ def may_second_look(context: Context, connection: Connection, subject: UUID) -> 
 
 
 def may_be_told(context: Context, snapshot: Snapshot, agency: str, purpose: str, categories: Collection[str]) -> bool:
-    """Whether an agency may know that she plans this, which tells of her: decided as if she had allowed it all of that."""
+    """Tell whether an agency may know of this wish, which tells about her: decide as if it had a grant of all that."""
     now, wanted = context.clock.now(), frozenset(categories)
     as_if = Grant(UUID(int=0), agency, purpose, wanted, now, now + context.duty_rules.second_look_time)
     decision = decide(replace(snapshot, grants=[as_if]), Request(agency, purpose, wanted), now, context.policy)
@@ -91,14 +96,14 @@ def may_be_told(context: Context, snapshot: Snapshot, agency: str, purpose: str,
 
 
 def may_be_told_anything(context: Context, snapshot: Snapshot, agency: str) -> bool:
-    """Whether there is anything at all that an agency might be told."""
+    """Tell whether there is any purpose and category of which an agency might be told."""
     every = product(context.policy.purposes, context.policy.categories)
     return any(may_be_told(context, snapshot, agency, purpose, [category]) for purpose, category in every)
 
 
-def _check(change: Change, looks: str | None, recipient: str) -> None:
+def _check(change: Change, second_look_by: str | None, recipient: str) -> None:
     fitting = {agency.id for agency in may_second_look(change.context, change.connection, change.subject)}
-    if looks not in fitting or looks == recipient:
+    if second_look_by not in fitting or second_look_by == recipient:
         raise invalid(
             Fault(
                 "/second_look_by",

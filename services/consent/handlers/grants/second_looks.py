@@ -1,4 +1,4 @@
-"""The second look itself: an agency sees what waits for it, and says yes or no; a yes makes the grant."""
+"""Second looks: an agency sees what waits for it, and answers yes or no; a yes makes the grant."""
 
 from typing import Any
 from uuid import UUID
@@ -14,7 +14,7 @@ from services.consent.store.snapshots import Snapshots, read_snapshots
 
 
 def second_looks_for(context: Context, agency: str) -> list[tuple[Any, str]]:
-    """What waits for an agency's look, each with its own name for the survivor."""
+    """Return the pending grants that wait for an agency, each with its ppid for the survivor."""
     with context.database.reading() as connection:
         rows = pending_grants.waits_for(connection, agency, context.clock.now())
         owners = {row.subject_id for row in rows}
@@ -25,27 +25,27 @@ def second_looks_for(context: Context, agency: str) -> list[tuple[Any, str]]:
     ]
 
 
-def look(context: Context, agency: str, name: UUID, *, agree: bool) -> None:
-    """Say what came of the second look. Only a yes makes a grant, of exactly what she wished, under the same name."""
+def give_second_look(context: Context, agency: str, name: UUID, *, agree: bool) -> None:
+    """Answer a pending grant; a yes makes a grant of exactly what she wished, under the same id. Raises 404."""
     with context.database.reading() as connection:
         seen = pending_grants.get_wait(connection, name, agency, context.clock.now())
     if seen is None:
         raise not_found()
     with changing(context, seen.subject_id) as change:
-        # Again under her lock: she may have taken it back, or another may have answered, while this one was reading.
+        # Read again under her lock: she may have taken it back, or another may have answered, since.
         waits = pending_grants.get_wait(change.connection, name, agency, change.now)
         snapshots = read_snapshots(change.connection, context.roster, [change.subject], [agency])
         if waits is None or not _may_see(context, snapshots, waits):
             raise not_found()
         outcome = "agreed" if agree else "declined"
         pending_grants.end_waits(change.connection, change.subject, outcome, change.now, pending_grants.named(name))
-        change.record("look.ended", agency, pending_grants=str(name), outcome=outcome)
+        change.record("look.ended", agency, waiting=str(name), outcome=outcome)
         if agree:
             wish = Wish(seen.agency, seen.purpose, seen.categories, seen.days)
-            grants.give_looked_at(change, wish, name)
+            grants.give_after_second_look(change, wish, name)
 
 
 def _may_see(context: Context, snapshots: Snapshots, row: Any) -> bool:
-    """Whether she lets the agency that looks know of this just now."""
-    looks = row.second_look_by
-    return may_be_told(context, snapshots.of(row.subject_id, looks), looks, row.purpose, row.categories)
+    """Tell whether her permissions let the agency that looks know of this now."""
+    agency = row.second_look_by
+    return may_be_told(context, snapshots.of(row.subject_id, agency), agency, row.purpose, row.categories)

@@ -1,4 +1,4 @@
-"""The ledger's tree: it takes in what was recorded, signs what it has become, and proves what it holds."""
+"""Grows the ledger's tree by what was recorded, signs it, and proves what it holds."""
 
 from collections.abc import Callable, Sequence
 from datetime import timedelta
@@ -22,15 +22,15 @@ from services.consent.store import ledger_tree as store
 
 BATCH = 2000
 CHECKPOINTS_KEPT = timedelta(days=2)
-"""How long a witness may take to cosign one."""
+"""Time that a witness may take to cosign a checkpoint."""
 
 
 class HistoryChanged(Transient):
-    """The tree is not the one that was signed before, grown: nothing may be signed before somebody has looked."""
+    """The tree does not begin with the one that was signed before: an operator must look before anything is signed."""
 
 
 def publish(context: Context) -> None:
-    """Take in everything that waits, then sign. Any number of processes may do so at once."""
+    """Add all waiting entries to the tree, then sign it. Any number of processes may do so at once."""
     with context.database.reading() as connection:
         waiting, unsigned = store.waits(connection), store.is_unsigned(connection)
     while waiting and integrate(context) == BATCH:
@@ -40,7 +40,7 @@ def publish(context: Context) -> None:
 
 
 def integrate(context: Context) -> int:
-    """Give recorded lines their places in the tree, in order and without a gap. How many; at most a batch."""
+    """Add waiting entries to the tree, in order and without a gap; return how many, at most a batch."""
     with context.database.transaction() as connection:
         edge = store.hold_edge(connection)
         leaves = store.place_waiting(connection, edge.size, BATCH)
@@ -53,7 +53,7 @@ def integrate(context: Context) -> int:
 
 
 def sign(context: Context) -> None:
-    """Sign the tree if it has grown, provided that it is the one that was signed before, grown."""
+    """Sign the tree if it has grown; raise `HistoryChanged` unless it begins with the one signed before."""
     now = context.clock.now()
     with context.database.transaction() as connection:
         edge = store.hold_edge(connection)
@@ -68,13 +68,13 @@ def sign(context: Context) -> None:
 
 
 def checkpoint(context: Context, *, cosigned: bool = False) -> str:
-    """The newest checkpoint, or the newest that a witness has cosigned, with every cosignature that it has."""
+    """Return the newest checkpoint, or the newest that a witness has cosigned, with all its cosignatures; raise 404."""
     with context.database.reading() as connection:
         return _checkpoint(connection, cosigned=cosigned)
 
 
 def tile(context: Context, path: str) -> bytes:
-    """A tile or a bundle of entries, by its path below `tile/`; whatever is not there yet is not found."""
+    """Return a tile or a bundle of entries by its path below `tile/`; raise 404 while it is not complete."""
     try:
         wanted = tile_at(path)
     except ValueError as error:
@@ -92,7 +92,7 @@ def tile(context: Context, path: str) -> bytes:
 
 
 def prover(connection: Connection) -> Callable[[int | None], Proof | None]:
-    """Proves lines by their index: against the newest cosigned checkpoint that holds them, or the newest of all."""
+    """Return a function that proves an entry by its index, against the newest cosigned or else the newest checkpoint."""
     rows = [store.newest_cosigned(connection), store.newest_checkpoint(connection)]
     node = nodes(connection)
 
@@ -106,14 +106,14 @@ def prover(connection: Connection) -> Callable[[int | None], Proof | None]:
 
 
 def proofs(context: Context, indexes: Sequence[int | None]) -> list[str | None]:
-    """Proofs for several lines, in order."""
+    """Return proofs for several entries, in order; None for one that is not in a signed tree."""
     with context.database.reading() as connection:
         found = map(prover(connection), indexes)
         return [str(proof) if proof else None for proof in found]
 
 
 def nodes(connection: Connection) -> Node:
-    """Reads the tree's hashes from its tiles."""
+    """Return a reader of the tree's hashes, which takes them from its tiles."""
 
     @lru_cache(64)
     def tile_hashes(level: int, number: int) -> bytes:
@@ -123,7 +123,7 @@ def nodes(connection: Connection) -> Node:
 
 
 def begins_with(connection: Connection, old: tuple[int, bytes], new: tuple[int, bytes]) -> bool:
-    """Whether the tree of that size and root is the beginning of the other, by the tiles that are kept."""
+    """Tell whether the tree `new` (size, root) begins with the tree `old`, by the tiles that are stored."""
     if not 0 < old[0] <= new[0]:
         return old[0] == 0
     return is_consistent(old, new, consistency_proof(old[0], new[0], nodes(connection)))

@@ -1,4 +1,4 @@
-"""Receipts: what she allowed and took back, shaped after ISO/IEC TS 27560, signed, and proven to stand in the ledger."""
+"""Makes receipts of what she allowed and took back: shaped after ISO/IEC TS 27560, signed, proven to be in the ledger."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -22,54 +22,54 @@ JURISDICTION = "CA"
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """One receipt: the facts as people read them, the same signed, and the proof; None until the ledger took it in."""
+    """One receipt: the facts as people read them, signed, and with a proof; None until the tree contains the entry."""
 
     facts: Mapping[str, Any]
     signed: str
     proof: str | None
 
     def as_json(self) -> dict[str, Any]:
-        """The receipt as she keeps it: whoever has it needs only the ledger's public key to verify it."""
+        """Return the receipt as she keeps it; the ledger's public key is enough to verify it."""
         return {"receipt": dict(self.facts), "jws": self.signed, "proof": self.proof}
 
 
 def receipts_of(context: Context, subject: UUID, grant: UUID) -> list[Receipt]:
-    """The receipts of one of her grants, for its giving and for its end if it has ended, in this order."""
+    """Return the receipts of one of her grants, for its start and, if it has ended, for its end; raise 404."""
     with context.database.reading() as connection:
         row = permissions.get_grant(connection, grant)
         if row is None or row.subject_id != subject:
             raise not_found()
         agency = context.roster.find(connection, [row.agency]).get(row.agency)
-        lines = _lines(ledger.about(connection, subject, None, _ALL, list(STATES)), grant)
+        entries = _entries_of(ledger.about(connection, subject, None, _ALL, list(STATES)), grant)
         prove = prover(connection)
-        proofs = [prove(line.leaf_index) for line in lines]
+        proofs = [prove(entry.leaf_index) for entry in entries]
     name = agency.name if agency else row.agency
-    made = [_facts(context, row, name, line) for line in lines]
+    made = [_facts(context, row, name, entry) for entry in entries]
     return [
         Receipt(facts, context.ledger_key.receipt(facts), str(proof) if proof else None)
         for facts, proof in zip(made, proofs, strict=True)
     ]
 
 
-def _lines(lines: Sequence[RecordedEntry], grant: UUID) -> list[RecordedEntry]:
-    return [line for line in reversed(lines) if line.detail.get("grant") == str(grant)]
+def _entries_of(entries: Sequence[RecordedEntry], grant: UUID) -> list[RecordedEntry]:
+    return [entry for entry in reversed(entries) if entry.detail.get("grant") == str(grant)]
 
 
-def _facts(context: Context, grant: Any, agency: str, line: RecordedEntry) -> dict[str, Any]:
-    """The record in the sections of TS 27560: header, processing, parties, events; and what opens the ledger's leaf."""
+def _facts(context: Context, grant: Any, agency: str, entry: RecordedEntry) -> dict[str, Any]:
+    """Return the record in the sections of TS 27560: header, processing, parties, events; and the content of the leaf."""
     return {
         "schema_version": SCHEMA,
         "record_id": f"urn:uuid:{grant.id}",
-        "receipt_id": f"{context.ledger_key.origin}/{line.position}",
-        # She is known by nothing but this grant: a receipt that is found names nobody.
+        "receipt_id": f"{context.ledger_key.origin}/{entry.position}",
+        # Only this grant stands for her: a receipt that is found names nobody.
         "pii_principal_id": f"urn:uuid:{grant.id}",
         "pii_processing": _processing(context, grant),
         "party_identification": [
             {"party_id": context.ledger_key.origin, "party_role": "pii_controller", "party_type": "hub"},
             {"party_id": grant.agency, "party_name": agency, "party_role": "recipient", "party_type": "agency"},
         ],
-        "events": [_event(grant, line)],
-        "ledger": shown(line.record, line.salt),
+        "events": [_event(grant, entry)],
+        "ledger": shown(entry.record, entry.salt),
     }
 
 
@@ -95,13 +95,13 @@ def _processing(context: Context, grant: Any) -> dict[str, Any]:
     }
 
 
-def _event(grant: Any, line: RecordedEntry) -> dict[str, Any]:
-    given = line.kind == "grant.given"
+def _event(grant: Any, entry: RecordedEntry) -> dict[str, Any]:
+    given = entry.kind == "grant.given"
     told = {"event_type": "explicit", "validity_duration": f"P{(grant.valid_until - grant.valid_from).days}D"}
-    ended = {"event_type": line.detail.get("reason"), "valid_until": line.at.isoformat()}
+    ended = {"event_type": entry.detail.get("reason"), "valid_until": entry.at.isoformat()}
     return {
-        "event_time": line.at.isoformat(),
-        "event_state": STATES[line.kind],
-        "entity_id": "pii_principal" if given or line.detail.get("reason") != "expired" else "hub",
+        "event_time": entry.at.isoformat(),
+        "event_state": STATES[entry.kind],
+        "entity_id": "pii_principal" if given or entry.detail.get("reason") != "expired" else "hub",
         **(told if given else ended),
     }

@@ -21,9 +21,10 @@ _AHEAD_SECONDS = 60
 
 
 def cosign(context: Context, agency: str, key: str, cosigned: str) -> int:
-    """Keep an agency's cosignature over a checkpoint of ours; the checkpoint's size.
+    """Keep an agency's cosignature over one of our checkpoints; return the checkpoint's size.
 
-    With which key an agency cosigns stands in the ledger, so that nobody can change it unseen.
+    The key of each witness is in the ledger, so that nobody can change it unseen. Raises 400 for a checkpoint that is not
+    ours, 409 for an older one than before or one that shows two histories.
     """
     by, signed = _read(key, cosigned)
     said = checkpoint(signed.body)
@@ -33,7 +34,7 @@ def cosign(context: Context, agency: str, key: str, cosigned: str) -> int:
         edge = store.hold_edge(connection)
         row = store.checkpoint_of(connection, said.size)
         if row is None or row.root != said.root or said.origin != context.ledger_key.origin:
-            _look_for_fork(context, signed, known=row is not None)
+            _check_for_fork(context, signed, known=row is not None)
             raise invalid(Fault("/checkpoint", "Not a checkpoint of this ledger.", "one of the last two days"))
         if not begins_with(connection, (said.size, said.root), (edge.size, edge.root())):
             raise _two_histories()
@@ -50,7 +51,7 @@ def cosign(context: Context, agency: str, key: str, cosigned: str) -> int:
 
 
 def _read(key: str, cosigned: str) -> tuple[Verifier, Note]:
-    """The witness's key, and the note with the signature by it alone."""
+    """Return the witness's key, and the note with this witness's signature last; raise 400."""
     try:
         by = verifier(key)
     except NotANote as error:
@@ -78,8 +79,8 @@ def _check_signature(context: Context, by: Verifier, signed: Note) -> None:
         raise invalid(Fault("/checkpoint", "Its time lies in the future.", f"at most {_AHEAD_SECONDS} s ahead"))
 
 
-def _look_for_fork(context: Context, signed: Note, *, known: bool) -> None:
-    """A checkpoint that our key has signed and our tree does not know: there are two histories."""
+def _check_for_fork(context: Context, signed: Note, *, known: bool) -> None:
+    """Raise 409 if our key has signed the checkpoint and our tree does not contain it: then there are two histories."""
     try:
         ours = signed.signature_by(context.ledger_key.verifier) is not None
     except NotANote:

@@ -1,1 +1,1 @@
-"""Telling agencies what to stop using."""
+"""Notices that tell agencies to stop using something, by poll and by push."""

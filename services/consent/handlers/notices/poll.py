@@ -1,4 +1,4 @@
-"""What agencies are told to do, and what they say they did: polling (RFC 8936), acknowledging, attesting."""
+"""Notices by polling (RFC 8936): agencies fetch and acknowledge them, and attest what they did."""
 
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
@@ -26,12 +26,12 @@ ERRORS = (
     "authentication_failed",
     "access_denied",
 )
-"""Why a receiver may say that it could not read a SET (RFC 8935, section 2.4)."""
+"""Codes by which a receiver may say why it could not read a SET (RFC 8935, section 2.4)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Poll:
-    """What an agency has dealt with, what it could not read, and how many notices it wants now."""
+    """A poll: acknowledged notices, notices that could not be read, and how many are wanted now."""
 
     acknowledged: Collection[UUID] = ()
     errors: Mapping[UUID, str] = field(default_factory=dict)
@@ -40,14 +40,14 @@ class Poll:
 
 @dataclass(frozen=True, slots=True)
 class Polled:
-    """Notices as signed SETs by their id, oldest first, and whether there are more."""
+    """Notices as signed SETs by id, oldest first, and whether there are more."""
 
     sets: Mapping[str, str]
     more: bool
 
 
 def poll(context: Context, agency: str, asked: Poll) -> Polled:
-    """Take what is acknowledged, then give what waits. Whatever is not acknowledged is given again."""
+    """Take acknowledgements and return waiting notices. One that is not acknowledged is returned again."""
     if not set(ERRORS).issuperset(asked.errors.values()):
         raise invalid(Fault("/setErrs", "Not one of the codes.", ", ".join(ERRORS)))
     now, limit = context.clock.now(), min(MOST if asked.at_most is None else asked.at_most, MOST)
@@ -59,19 +59,19 @@ def poll(context: Context, agency: str, asked: Poll) -> Polled:
         given = waiting[:limit]
         notices.told(connection, [row.id for row in given], now)
         if done:
-            # Last: whoever holds survivors waits for no notice, for which another waits who holds it and wants to hold them.
+            # Last, so that all take locks in one order, notices before survivors: otherwise two could deadlock.
             _record(connection, "notice.acknowledged", done, now)
     return Polled({str(row.id): as_set(context.signer, row) for row in given}, more=len(waiting) > limit)
 
 
 def acknowledge(connection: Connection, agency: str, ids: Collection[UUID], now: datetime) -> None:
-    """Keep that an agency has its notices, and tell those whom they are about."""
+    """Mark notices as acknowledged by an agency, and tell the survivors in their ledgers."""
     if ids and (done := notices.acknowledge(connection, agency, ids, now)):
         _record(connection, "notice.acknowledged", done, now)
 
 
 def attest(context: Context, agency: str, name: UUID, done: str) -> None:
-    """Keep what an agency declares to have done about a notice; who has done it, has it too."""
+    """Keep what an agency attests about a notice, which also acknowledges it; raise 400 or 404."""
     if done not in schemas.code_set("attestations"):
         accepted = ", ".join(sorted(schemas.code_set("attestations")))
         raise invalid(Fault("/done", "Not one of the codes.", accepted))
@@ -87,14 +87,14 @@ def attest(context: Context, agency: str, name: UUID, done: str) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """How far one agency has come with the notices about her."""
+    """The progress of one agency with the notices about her."""
 
     agency: str
     notices: Sequence[Any]
     now: datetime
 
     def as_counts(self) -> dict[str, int]:
-        """How many there are, and of those how many the agency got, acknowledged, attested; and how many are overdue."""
+        """Count the notices: all, told to the agency, acknowledged, attested, and overdue."""
         return {
             "notices": len(self.notices),
             "told": sum(row.told_at is not None for row in self.notices),
@@ -105,7 +105,7 @@ class Told:
 
 
 def told_about(context: Context, subject: UUID) -> list[Told]:
-    """What each agency was told about a survivor, by agency."""
+    """Return the notices about a survivor, by agency."""
     by_agency: dict[str, list[Any]] = defaultdict(list)
     with context.database.reading() as connection:
         for row in notices.notices_about(connection, subject):
@@ -114,7 +114,7 @@ def told_about(context: Context, subject: UUID) -> list[Told]:
 
 
 def is_overdue(row: Any, now: datetime) -> bool:
-    """Whether an agency is late: with acknowledging, or with declaring that it did what it must do by a day."""
+    """Tell whether an agency is late with acknowledging, or with attesting what had to be done by a day."""
     if row.acknowledged_at is None:
         return bool(row.acknowledge_by <= now)
     must_attest = row.act_by > row.made_at
@@ -122,7 +122,7 @@ def is_overdue(row: Any, now: datetime) -> bool:
 
 
 def _record(connection: Connection, kind: str, rows: Sequence[Any], now: datetime, **detail: Any) -> None:
-    """A line for each in the ledger of whom it is about; those who were erased get no more lines."""
+    """Add an entry for each notice to its survivor's ledger; erased survivors get none."""
     still_here = subjects.hold(connection, {row.subject_id for row in rows})
     entries = [
         Entry(kind, row.subject_id, row.agency, {"notice": str(row.id), "grant": str(row.grant_id), **detail})

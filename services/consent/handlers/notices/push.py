@@ -1,4 +1,4 @@
-"""Pushes notices to the agencies that asked for it, again and again with longer and longer pauses, until they have them."""
+"""Pushes notices to the agencies that asked for it, with growing pauses between tries, until they acknowledge."""
 
 import threading
 from datetime import timedelta
@@ -7,21 +7,21 @@ from typing import Any
 from services.common.clock import monotonic
 from services.common.database.advisory_locks import sole
 from services.common.errors import invalid
+from services.common.http.outgoing import Unreachable
 from services.common.worker import Loop
 from services.consent.context import Context
 from services.consent.handlers.notices.poll import ERRORS, acknowledge
-from services.consent.notice_delivery import Unreachable
 from services.consent.security_event_tokens import as_set
 from services.consent.store import notices
 
-LOOK_SECONDS, STANDBY_SECONDS = 0.5, 1.0
-# Who takes longer for one notice gets one a round.
+PUSH_SECONDS, STANDBY_SECONDS = 0.5, 1.0
+# An agency that takes longer for one notice gets one per round.
 SLOW_SECONDS = 1.0
 FIRST_PAUSE, LONGEST_PAUSE = timedelta(seconds=5), timedelta(hours=1)
 
 
 def set_place(context: Context, agency: str, url: str) -> None:
-    """Push an agency's notices to this URL from now on; it may still poll."""
+    """Push an agency's notices to this URL from now on; it may still poll. Raises 400."""
     if fault := context.pusher.fault(url):
         raise invalid(fault)
     with context.database.transaction() as connection:
@@ -29,13 +29,13 @@ def set_place(context: Context, agency: str, url: str) -> None:
 
 
 def forget_place(context: Context, agency: str) -> None:
-    """Push no more to an agency."""
+    """Stop pushing to an agency."""
     with context.database.transaction() as connection:
         notices.forget_push_place(connection, agency)
 
 
 def push_due(context: Context, limit: int = 100) -> int:
-    """Push what waits; how many notices arrived. An agency that is away, or slow, keeps nobody else's waiting."""
+    """Push waiting notices and return how many arrived; an unreachable or slow agency delays no other."""
     with context.database.reading() as connection:
         due = notices.to_push(connection, context.clock.now(), limit)
     arrived, done_with = 0, set[str]()
@@ -63,14 +63,14 @@ def _try_again(context: Context, row: Any, error: str | None, *, away: bool) -> 
     with context.database.transaction() as connection:
         notices.push_again(connection, row.id, after)
         if away:
-            # Whatever else waits for it would not arrive either, and each would be tried for seconds.
+            # Its other notices would not arrive either, and each try would take seconds.
             notices.leave_alone(connection, row.agency, after)
         if error in ERRORS:
             notices.keep_error(connection, row.agency, row.id, error)
 
 
 def loop(context: Context) -> Loop:
-    """The one loop that pushes; a second one stands by until the first is gone."""
+    """Return the loop that pushes; in a second process it stands by until the first is gone."""
 
     def run(stopping: threading.Event) -> None:
         with sole(context.database, "push:consent") as alone:
@@ -79,6 +79,6 @@ def loop(context: Context) -> Loop:
                     stopping.wait(STANDBY_SECONDS)
                     return
                 push_due(context)
-                stopping.wait(LOOK_SECONDS)
+                stopping.wait(PUSH_SECONDS)
 
     return run

@@ -1,1 +1,1 @@
-"""What operators need: key rotation, restoring, health checks."""
+"""Acts of operators: key rotation, restoring, health checks."""

@@ -1,4 +1,4 @@
-"""Whether ledger and keys are as they should be, for `fireweed doctor`: the worker keeps them so, if nothing is lost."""
+"""Checks ledger and keys for `fireweed doctor`; the worker keeps them sound as long as nothing is lost."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -17,7 +17,7 @@ PAGE = 500
 
 @dataclass(frozen=True, slots=True)
 class Soundness:
-    """What a look at the database tells."""
+    """Result of the checks on the database."""
 
     ledger_is_signed: bool
     keys_are_young: bool
@@ -25,7 +25,7 @@ class Soundness:
 
 
 def soundness(context: Context) -> Soundness:
-    """Whether lines older than a minute are in a signed tree, wrapping keys go after a day or so, and live keys open."""
+    """Tell whether entries older than a minute are in a signed tree, keys are rotated in time, and live keys open."""
     now = context.clock.now()
     with context.database.reading() as connection:
         oldest = ledger_tree.oldest_waiting(connection)
@@ -37,7 +37,7 @@ def soundness(context: Context) -> Soundness:
 
 
 def _keys_are_young(context: Context, now: datetime) -> bool:
-    """Of the oldest key: a rotation that cannot end leaves it, however new the key is that it began with."""
+    """Tell whether the oldest key is young: a rotation that cannot end leaves it, however new the newest key is."""
     numbers = context.keys.numbers()
     with context.database.reading() as connection:
         seen = keys.key_seen(connection, numbers[0]) if numbers else None

@@ -1,7 +1,7 @@
-"""Rotation: live keys are wrapped anew, then the old key-encryption key dies, and with it every copy of a destroyed key.
+"""Key rotation: wraps live keys anew, then destroys the old key-encryption key, and with it all copies of destroyed keys.
 
-Killed at any point, it has lost nothing: a key-encryption key goes only when no live key needs it, and the next rotation
-destroys whatever this one did not.
+Killed at any point, it has lost nothing: a key-encryption key is destroyed only when no live key needs it, and the next
+rotation destroys whatever this one did not.
 """
 
 from collections.abc import Callable
@@ -22,14 +22,14 @@ from services.consent.locks import Busy, as_busy
 from services.consent.store import keys as store
 
 ROTATE_AFTER = timedelta(hours=23)
-"""So that it is done within the day."""
+"""Less than a day, so that a rotation is done within the day."""
 BATCH = 500
 _NAME = "consent key rotation"
 Told = Callable[[int, int], None]
 
 
 class KeyLost(Transient):
-    """A key that should live cannot be opened: nothing may be destroyed before somebody has looked."""
+    """A live key cannot be opened: nothing may be destroyed before an operator has looked."""
 
 
 class StillWrapping(Transient):
@@ -38,7 +38,7 @@ class StillWrapping(Transient):
 
 @dataclass(frozen=True, slots=True)
 class Rotation:
-    """What a rotation did: which key wraps now, how many keys it wrapped anew, which older ones it destroyed."""
+    """Result of a rotation: the key that wraps now, how many keys it wrapped anew, which older ones it destroyed."""
 
     number: int
     rewrapped: int
@@ -46,7 +46,7 @@ class Rotation:
 
 
 def rotate_if_due(context: Context) -> Rotation | None:
-    """Rotate once a day, soon after somebody was erased, and where an earlier rotation was cut short."""
+    """Rotate once a day, soon after an erasure, and when an earlier rotation was cut short; return None otherwise."""
     if not _due(context):
         return None
     with sole(context.database, _NAME) as alone:
@@ -54,7 +54,7 @@ def rotate_if_due(context: Context) -> Rotation | None:
 
 
 def rotate_now(context: Context, told: Told) -> Rotation:
-    """Rotate whether or not it is due; raises a problem while another process does so."""
+    """Rotate whether or not it is due; raise 503 while another process does so."""
     with sole(context.database, _NAME) as alone:
         if not alone():
             raise unavailable("Another process is rotating the keys just now.")
@@ -62,12 +62,12 @@ def rotate_now(context: Context, told: Told) -> Rotation:
 
 
 def rotate(context: Context, told: Told = lambda _done, _of: None) -> Rotation:
-    """Make a key, wrap every live key with it, see that it opens them all, destroy the older ones.
+    """Make a key, wrap every live key with it, check that it opens them all, destroy the older ones.
 
-    Several rotations at once do no harm, since a live key only ever goes to a greater number, under its row's lock.
+    Several rotations at once do no harm, since a live key only ever moves to a greater number, under its row's lock.
     """
     if len(context.keys.numbers()) > 1:
-        # An earlier one was cut short, perhaps by a lost key: then each try would leave one more key that helps nobody.
+        # An earlier rotation was cut short, perhaps by a lost key: then each try would leave one more useless key.
         _verify_all(context, 0)
     number, waiting = _next_key(context)
     done = _rewrap_all(context, number, lambda so_far: told(so_far, waiting))
@@ -84,7 +84,7 @@ def rotate(context: Context, told: Told = lambda _done, _of: None) -> Rotation:
 
 
 def _next_key(context: Context) -> tuple[int, int]:
-    """Make a key once nobody is wrapping with an older one any more; its number, and how many keys wait for it."""
+    """Make a key once no transaction wraps with an older one; return its number, and how many keys wait for it."""
     try:
         with context.database.transaction() as connection:
             with as_busy():
@@ -131,7 +131,7 @@ def _wrapped_anew(context: Context, row: Any, number: int) -> bytes:
 
 
 def _verify_all(context: Context, number: int) -> None:
-    """Read every live key back as it was committed, and open it, page by page."""
+    """Read every live key back as it was committed, and open it, page by page; raise `KeyLost`."""
     for table in store.LIVE:
         after: UUID | None = None
         while True:

@@ -1,4 +1,4 @@
-"""After an older copy of the database was brought back: what she has taken back since must not flow again."""
+"""Ends all grants after an older copy of the database was restored: what she has taken back since must not flow again."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ PAGE = 500
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """How many grants ended, how many survivors were held by something else, how many lost keys were given up."""
+    """Counts: grants ended, survivors skipped because something held their lock, lost keys given up."""
 
     grants: int
     held: int
@@ -26,10 +26,10 @@ class Ended:
 
 
 def end_everything(context: Context, told: Callable[[int], None]) -> Ended:
-    """End every grant and all that waits, for nobody can tell which of them were taken back after the copy was made.
+    """End all grants and pending grants: nobody can tell which of them were taken back after the copy was made.
 
-    A key that no key-encryption key opens any more would stop every rotation, and with it the end of all that was revoked:
-    of what such keys sealed, nothing is kept but that it was. `told` hears how many survivors have been seen to.
+    A key that no key-encryption key opens would stop every rotation, and with it the destruction of revoked keys. Such keys
+    are given up, and what they sealed stays unreadable. `told` receives the number of survivors done so far.
     """
     ended = held = done = 0
     after: UUID | None = None

@@ -1,4 +1,4 @@
-"""She asks an agency to put right what it has of hers; the agency sees which kind of thing, and says when it is done."""
+"""Requests to correct: she asks an agency to correct a kind of information; the agency says when it is done."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -6,20 +6,20 @@ from uuid import UUID
 
 from services.common.errors import Fault, invalid, not_found
 from services.consent.context import Context
-from services.consent.handlers.accounts.sessions import stay
+from services.consent.handlers.accounts.sessions import hold_subject
 from services.consent.ledger import entries as ledger
 from services.consent.ledger.entries import Entry
 from services.consent.store import permissions, personal_records
 
 
 def ask_to_correct(context: Context, subject: UUID, grant: UUID, category: str) -> UUID:
-    """Ask the agency of a grant, also of one that has ended, to put one kind of information right.
+    """Ask the agency of a grant, also of an ended one, to correct one category; return the id. Raises 404 or 400.
 
-    The same, asked again before the agency has seen to it, is the same question: a button was pressed twice.
+    An equal request that is not yet done is returned instead: a button was pressed twice.
     """
     name, now = context.clock.new_id(), context.clock.now()
     with context.database.transaction() as connection:
-        stay(connection, subject)
+        hold_subject(connection, subject)
         row = permissions.get_grant(connection, grant)
         if row is None or row.subject_id != subject:
             raise not_found()
@@ -37,19 +37,19 @@ def ask_to_correct(context: Context, subject: UUID, grant: UUID, category: str) 
 
 
 def asked_by(context: Context, subject: UUID) -> Sequence[Any]:
-    """What she asked to be put right, newest first."""
+    """Return her requests to correct, newest first."""
     with context.database.reading() as connection:
         return personal_records.corrections_of(connection, subject)
 
 
 def waiting_for(context: Context, agency: str, limit: int) -> Sequence[Any]:
-    """What an agency has been asked to put right and has not seen to, oldest first."""
+    """Return the requests to correct that an agency has not yet done, oldest first."""
     with context.database.reading() as connection:
         return personal_records.corrections_for(connection, agency, limit)
 
 
 def corrected(context: Context, agency: str, correction: UUID) -> None:
-    """The agency says that it is done; she can read it."""
+    """Record that the agency has corrected something, also in her ledger; raise 404."""
     now = context.clock.now()
     with context.database.transaction() as connection:
         row = personal_records.finish_correction(connection, agency, correction, now)

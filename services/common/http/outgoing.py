@@ -1,0 +1,107 @@
+"""Calls to URLs that a partner named: over TLS, to a public address, within one time limit, with a bounded answer."""
+
+import asyncio
+import socket
+import ssl
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from ipaddress import ip_address
+from urllib.parse import SplitResult, urlsplit
+
+import httpx2
+
+from services.common.settings import LOOPBACK
+
+SECONDS = 5.0
+MOST_READ = 4096
+"""Bytes of an answer's body; a longer one counts as unreachable."""
+
+
+class Unreachable(Exception):
+    """The call did not arrive, or its answer cannot be used; it may be tried again."""
+
+
+def addresses(host: str, port: int) -> Sequence[str]:
+    """Look up the addresses of a host; raise `OSError` if it has none."""
+    return [str(found[4][0]) for found in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)]
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The answer to a call: its status, and its body if the caller asked for the body of that status."""
+
+    status: int
+    content: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class OutgoingClient:
+    """Calls URLs that a partner named. With `to_loopback`, also this machine, without TLS: for tests and for trying out."""
+
+    to_loopback: bool = False
+    seconds: float = SECONDS
+    resolve: Callable[[str, int], Sequence[str]] = addresses
+    trust: ssl.SSLContext = field(default_factory=ssl.create_default_context)
+
+    def accepts(self, url: str) -> bool:
+        """Tell whether a URL may be called: https, printable ASCII, without user or fragment. `post` checks its address."""
+        try:
+            place = urlsplit(url)
+            bare = place.hostname and not (place.username or place.password or place.fragment) and url.isascii()
+            near = self.to_loopback and place.hostname in LOOPBACK
+            return bool(bare and url.isprintable() and place.port != 0 and (place.scheme == "https" or near))
+        except ValueError:
+            return False
+
+    def post(self, url: str, content: str, headers: Mapping[str, str], read_on: Collection[int] = ()) -> Answer:
+        """Post `content`; return the answer, with its body for the statuses in `read_on`. Raises `Unreachable`."""
+        if not self.accepts(url):
+            raise Unreachable
+        try:
+            place = urlsplit(url)
+            pinned = _at(place, self._address(place))
+            return asyncio.run(self._exchange(place, pinned, content, headers, read_on))
+        except (httpx2.HTTPError, httpx2.InvalidURL, OSError, ValueError) as error:
+            raise Unreachable from error
+
+    async def _exchange(
+        self, place: SplitResult, pinned: str, content: str, headers: Mapping[str, str], read_on: Collection[int]
+    ) -> Answer:
+        sni = {"sni_hostname": place.hostname}
+        sent = {**headers, "host": place.netloc}
+        # One limit for all of it: the client's own limits are per read, and a peer that sends a byte at a time never meets
+        # one. No redirect is followed and no proxy asked: only the address that was checked is called.
+        async with (
+            asyncio.timeout(self.seconds),
+            httpx2.AsyncClient(timeout=None, trust_env=False, follow_redirects=False, verify=self.trust) as client,
+            client.stream("POST", pinned, content=content, headers=sent, extensions=sni) as answer,
+        ):
+            body = await _bounded(answer) if answer.status_code in read_on else b""
+            return Answer(answer.status_code, body)
+
+    def _address(self, place: SplitResult) -> str:
+        """Look up an address now and check that it is public, so that no name can lead into the hub's own network."""
+        host = place.hostname or ""
+        found = self.resolve(host, place.port or 443)
+        allowed = [
+            one for one in found if ip_address(one).is_global or (self.to_loopback and ip_address(one).is_loopback)
+        ]
+        if not allowed or len(allowed) < len(found):
+            raise Unreachable
+        return allowed[0]
+
+
+def _at(place: SplitResult, address: str) -> str:
+    """Put the address in place of the name; the certificate is still checked against the name."""
+    host = f"[{address}]" if ":" in address else address
+    port = f":{place.port}" if place.port else ""
+    return place._replace(netloc=f"{host}{port}").geturl()
+
+
+async def _bounded(answer: httpx2.Response) -> bytes:
+    body = b""
+    async for some in answer.aiter_raw():
+        body += some
+        if len(body) > MOST_READ:
+            raise Unreachable
+    return body

@@ -1,0 +1,43 @@
+"""Reads what the hub keeps about her: her permissions at a glance, and her ledger by pages."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+from uuid import UUID
+
+from services.common.errors import not_found
+from services.consent.context import Context
+from services.consent.ledger import entries as ledger
+from services.consent.store import permissions, subjects
+
+PAGE = 50
+
+
+def ledger_page(context: Context, subject: UUID, before: int | None) -> tuple[Sequence[Any], int | None]:
+    """Return a page of her ledger, newest first, and the position before which the next page begins; None at the end."""
+    with context.database.reading() as connection:
+        rows = ledger.about(connection, subject, before, PAGE)
+    return rows, rows[-1].position if len(rows) == PAGE else None
+
+
+def overview(context: Context, subject: UUID, *, past: bool = False) -> Mapping[str, Any]:
+    """Return her present permissions: state, grants, restrictions, open requests, the agencies that know her, statistics.
+
+    With `past`, also the restrictions that she lifted, and the requests that she answered or let pass. Raises 404.
+    """
+    with context.database.reading() as connection:
+        row = subjects.get_subject(connection, subject)
+        if row is None:
+            raise not_found()
+        return {
+            "state": row.state,
+            "epoch": row.epoch,
+            "language": row.language,
+            "age_band": row.age_band,
+            "since": row.created_at,
+            "statistics": row.statistics_key is not None,
+            "grants": permissions.grants_of(connection, subject),
+            "restrictions": permissions.restrictions_of(connection, subject, lifted=past),
+            "requests": permissions.requests_to(connection, subject, None if past else context.clock.now()),
+            "links": subjects.links_of(connection, subject),
+            "agencies": context.roster.active(connection),
+        }

@@ -1,0 +1,78 @@
+"""Tables of the ledger: entries, the tree over them, checkpoints, witnesses, and the keys that seal entries."""
+
+from sqlalchemy import Column, ForeignKey, Index, Integer, LargeBinary, String, Table, Text, Uuid
+
+from services.common.database.column_types import BigId, Instant
+from services.consent.models.base import metadata
+
+# Her key for the sealed half of her ledger entries. `wrapped` is NULL once she is erased: then nobody can read them.
+audit_key = Table(
+    "audit_key",
+    metadata,
+    Column("subject_id", Uuid, primary_key=True),
+    Column("key_encryption_key", Integer, nullable=False),
+    Column("wrapped", LargeBinary),
+    Column("destroyed_at", Instant),
+)
+
+# When each key-encryption key was first seen, and when its file was destroyed. The keys themselves are outside the database.
+key_encryption_key = Table(
+    "key_encryption_key",
+    metadata,
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("seen_at", Instant, nullable=False),
+    Column("destroyed_at", Instant),
+)
+
+# Ordered as the acts recorded themselves. `leaf` is public and holds commitments only; `sealed` is for her alone.
+# Erasing clears `subject_id` and `sealed` and keeps the row. `leaf_index` is NULL until the tree contains the leaf.
+ledger_entry = Table(
+    "ledger_entry",
+    metadata,
+    Column("position", BigId, primary_key=True),
+    Column("leaf_index", BigId, unique=True),
+    Column("at", Instant, nullable=False),
+    Column("kind", String(32), nullable=False),
+    Column("subject_id", Uuid, index=True),
+    Column("leaf", LargeBinary, nullable=False),
+    Column("sealed", LargeBinary),
+)
+_waits = ledger_entry.c.leaf_index.is_(None)
+Index("ledger_entry_waiting", ledger_entry.c.position, postgresql_where=_waits, sqlite_where=_waits)
+
+# The tree's right edge. Only the transaction that holds this row's lock may grow the tree.
+ledger_head = Table(
+    "ledger_head",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("size", BigId, nullable=False),
+    Column("edge", LargeBinary, nullable=False),
+)
+
+# The tree's hashes, 256 to a tile. The last tile of each level grows until it is full.
+ledger_tile = Table(
+    "ledger_tile",
+    metadata,
+    Column("level", Integer, primary_key=True, autoincrement=False),
+    Column("number", BigId, primary_key=True, autoincrement=False),
+    Column("hashes", LargeBinary, nullable=False),
+)
+
+ledger_checkpoint = Table(
+    "ledger_checkpoint",
+    metadata,
+    Column("size", BigId, primary_key=True, autoincrement=False),
+    Column("root", LargeBinary(32), nullable=False),
+    Column("note", Text, nullable=False),
+    Column("made_at", Instant, nullable=False),
+)
+
+# The newest cosignature of each witness, and its key.
+ledger_witness = Table(
+    "ledger_witness",
+    metadata,
+    Column("agency", String(64), primary_key=True),
+    Column("key", Text, nullable=False),
+    Column("size", ForeignKey(ledger_checkpoint.c.size), nullable=False, index=True),
+    Column("line", Text, nullable=False),
+)

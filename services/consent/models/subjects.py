@@ -1,0 +1,87 @@
+"""Tables of survivors: their rows, links to agencies, sessions, passkeys and PIN attempts."""
+
+from sqlalchemy import (
+    CheckConstraint,
+    Column,
+    ForeignKey,
+    Integer,
+    LargeBinary,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+    Uuid,
+)
+
+from services.common.database.column_types import Instant
+from services.consent.models.base import metadata
+
+# One row per survivor. Its lock and its `epoch` stand for everything about her.
+subject = Table(
+    "subject",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("state", String(16), nullable=False),
+    Column("epoch", Integer, nullable=False),
+    Column("language", String(2), nullable=False),
+    Column("age_band", String(32)),
+    Column("advocate", String(64)),
+    Column("claim_digest", LargeBinary(32), unique=True),
+    Column("claim_until", Instant),
+    Column("revoke_digest", LargeBinary(32), unique=True),
+    Column("passphrase_digest", LargeBinary(32), unique=True),
+    Column("pin_hash", Text),
+    Column("statistics_key", LargeBinary(32)),
+    Column("statistics_since", Instant),
+    Column("created_at", Instant, nullable=False),
+    CheckConstraint("state IN ('active', 'paused', 'erased')", name="known_state"),
+)
+
+link = Table(
+    "link",
+    metadata,
+    Column("agency", String(64), primary_key=True),
+    Column("ppid", String(64), primary_key=True),
+    Column("subject_id", ForeignKey(subject.c.id), nullable=False, index=True),
+    UniqueConstraint("agency", "subject_id"),
+)
+
+link_code = Table(
+    "link_code",
+    metadata,
+    Column("digest", LargeBinary(32), primary_key=True),
+    Column("subject_id", ForeignKey(subject.c.id), nullable=False, index=True),
+    Column("expires_at", Instant, nullable=False),
+)
+
+session = Table(
+    "session",
+    metadata,
+    Column("digest", LargeBinary(32), primary_key=True),
+    Column("subject_id", ForeignKey(subject.c.id), nullable=False, index=True),
+    Column("began_at", Instant, nullable=False),
+    Column("seen_at", Instant, nullable=False),
+    Column("stepped_up_until", Instant),
+    Column("pin_tries", Integer, nullable=False),
+)
+
+# How often her PIN was tried since it was last right, over all sessions.
+pin_turn = Table(
+    "pin_turn",
+    metadata,
+    Column("subject_id", ForeignKey(subject.c.id), primary_key=True),
+    Column("tries", Integer, nullable=False),
+    Column("tried_at", Instant, nullable=False),
+)
+
+# A passkey: a public key, and the counter that shows whether it was copied (WebAuthn, section 6.1.1).
+passkey = Table(
+    "passkey",
+    metadata,
+    Column("id", LargeBinary(1023), primary_key=True),
+    Column("subject_id", ForeignKey(subject.c.id), nullable=False, index=True),
+    Column("public_key", LargeBinary, nullable=False),
+    Column("sign_count", Integer, nullable=False),
+    Column("added_at", Instant, nullable=False),
+    Column("used_at", Instant),
+)
