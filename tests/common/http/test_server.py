@@ -389,7 +389,7 @@ GET_LONG = b"GET /long HTTP/1.1\r\nhost: a\r\nconnection: %s\r\n\r\n"
 
 
 def test_silent_lines_keep_nobody_out_and_cost_no_one_who_is_being_answered(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(http_server, "MOST_LINES", 8)
+    monkeypatch.setattr(http_server, "MOST_CONNECTIONS", 8)
     go_on = threading.Event()
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
