@@ -88,7 +88,7 @@ def test_a_consumer_reads_what_the_contract_says(service: Service, log: LocalLog
     assert service.consumer(log).handlers == {TYPE: add_effect}
 
 
-def test_tidying_forgets_what_nothing_can_meet_again(service: Service, log: LocalLog, clock: StillClock) -> None:
+def test_tidying_deletes_only_expired_rows(service: Service, log: LocalLog, clock: StillClock) -> None:
     guard = ReplayGuard(service.database, plumbing.replay)
     guard.first_use("proof", NOON)
     with service.database.transaction() as connection:
@@ -114,7 +114,7 @@ class Gauge:
         self.told.append((value, labels))
 
 
-def test_the_gauge_tells_how_long_the_oldest_event_waits(
+def test_gauge_holds_the_age_of_the_oldest_event(
     service: Service, clock: StillClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     gauge = Gauge()
@@ -126,6 +126,6 @@ def test_the_gauge_tells_how_long_the_oldest_event_waits(
     assert gauge.told == [(0.0, {"service": "referral"}), (30.0, {"service": "referral"})]
 
 
-def test_closing_lets_go_of_everything_the_service_holds(service: Service, closed: list[str]) -> None:
+def test_closing_releases_everything_the_service_holds(service: Service, closed: list[str]) -> None:
     service.close()
     assert closed == ["closed"]

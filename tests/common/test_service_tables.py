@@ -267,7 +267,7 @@ def test_nothing_is_lost_doubled_or_out_of_order_on_the_way(local: Ground) -> No
 
 @pytest.mark.soak
 @pytest.mark.backend("local_log")
-def test_nothing_is_lost_doubled_or_out_of_order_on_very_many_ways(local: Ground) -> None:
+def test_nothing_is_lost_doubled_or_out_of_order_in_many_runs(local: Ground) -> None:
     run(local, examples=500, steps=60)
 
 
@@ -275,5 +275,5 @@ def test_nothing_is_lost_doubled_or_out_of_order_on_very_many_ways(local: Ground
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.soak
 @pytest.mark.backend("postgresql", "kafka")
-def test_nothing_is_lost_doubled_or_out_of_order_on_the_way_through_kafka(distributed: Ground) -> None:
+def test_nothing_is_lost_doubled_or_out_of_order_with_kafka(distributed: Ground) -> None:
     run(distributed, examples=15, steps=30)

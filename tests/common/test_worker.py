@@ -41,7 +41,7 @@ def failing(times: int, error: Exception, then: threading.Event) -> Loop:
 @pytest.mark.parametrize(
     "outage", [BrokerUnavailable(), OperationalError("", {}, Exception()), PoolTimeout(), Transient(), OSError(28, "")]
 )
-def test_an_outage_begins_a_loop_again(outage: Exception) -> None:
+def test_outage_restarts_a_loop(outage: Exception) -> None:
     well = threading.Event()
     worker = Worker({"loop": failing(3, outage, well)})
     worker.start()
@@ -93,7 +93,7 @@ def test_any_other_failure_ends_the_whole_worker(failure: Exception, caplog: pyt
     assert "fails cannot go on" in caplog.text
 
 
-def test_a_loop_that_ends_by_itself_begins_again() -> None:
+def test_loop_that_returns_is_started_again() -> None:
     enough, turns = threading.Event(), list[int]()
 
     def ends(_stopping: threading.Event) -> None:
@@ -108,7 +108,7 @@ def test_a_loop_that_ends_by_itself_begins_again() -> None:
     assert worker.failed == []
 
 
-def test_stopping_waits_for_what_has_begun() -> None:
+def test_stopping_waits_for_running_loops() -> None:
     begun, done = threading.Event(), threading.Event()
 
     def loop(stopping: threading.Event) -> None:
@@ -123,7 +123,7 @@ def test_stopping_waits_for_what_has_begun() -> None:
     assert done.is_set()
 
 
-def test_a_repeated_action_comes_at_once_and_again_until_it_is_stopped() -> None:
+def test_repeated_action_runs_at_once_and_until_stopped() -> None:
     turns: list[int] = []
     worker = Worker({"chore": every(0.01, lambda: turns.append(1))})
     worker.start()
@@ -165,7 +165,7 @@ def process(how: str) -> subprocess.Popen[str]:
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_ends_a_process_in_good_order(number: signal.Signals) -> None:
+def test_signal_ends_a_process_in_order(number: signal.Signals) -> None:
     with process("waits") as running:
         assert running.stdout is not None
         assert running.stdout.readline() == "ready\n"
@@ -173,7 +173,7 @@ def test_a_signal_ends_a_process_in_good_order(number: signal.Signals) -> None:
         assert running.wait(PATIENCE) == 0
 
 
-def test_a_failure_ends_a_process_with_a_status_that_says_so() -> None:
+def test_failure_ends_a_process_with_status_one() -> None:
     with process("fails") as running:
         assert running.wait(PATIENCE) == 1
 

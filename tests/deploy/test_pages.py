@@ -19,7 +19,7 @@ def test_the_page_names_every_file() -> None:
         assert shorter & told or name == "README.md", name
 
 
-def test_who_may_write_and_read_which_topic_is_what_the_contract_says() -> None:
+def test_page_lists_topic_permissions_of_the_contract() -> None:
     contract: Any = yaml.safe_load((ROOT / "schemas" / "asyncapi.yaml").read_text("utf-8"))
     expected: dict[str, tuple[set[str], set[str]]] = {}
     for channel in contract["channels"].values():

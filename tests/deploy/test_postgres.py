@@ -44,7 +44,8 @@ def server(postgres_server: PostgresServer) -> PostgresServer:
     return postgres_server
 
 
-def test_each_role_gets_its_own_password_and_the_server_keeps_only_a_verifier(server: PostgresServer) -> None:
+def test_each_role_has_its_own_password(server: PostgresServer) -> None:
+    """The server stores only a verifier of it."""
     assert passwords(server, WORDS).returncode == 0
     kept = verifiers(server)
     assert set(kept) == {f"fireweed_{service}" for service in SERVICES}
@@ -58,7 +59,7 @@ def test_a_password_that_is_missing_stops_the_set_up(server: PostgresServer) -> 
     assert verifiers(server)["fireweed_intake"] is None
 
 
-def test_no_role_can_look_into_anothers_database(server: PostgresServer) -> None:
+def test_role_cannot_connect_to_another_database(server: PostgresServer) -> None:
     for service in SERVICES:
         for other in SERVICES:
             url = server.url(f"fireweed_{other}", f"fireweed_{service}")

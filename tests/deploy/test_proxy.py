@@ -106,7 +106,7 @@ def test_every_public_path_leads_to_its_service(path: str, service: str) -> None
 
 
 @pytest.mark.parametrize("path", CLOSED)
-def test_no_other_path_leads_anywhere_and_looks_like_one_that_never_was(path: str) -> None:
+def test_other_paths_look_like_missing_ones(path: str) -> None:
     status, body = location(path).value("return").split(" ", 1)
     assert int(status) == 404
     assert json.loads(body.strip("'")) == not_found().as_json()
@@ -121,7 +121,7 @@ def test_the_proxy_leads_to_the_ports_that_compose_opens() -> None:
     assert ports == UPSTREAMS
 
 
-def test_nothing_of_an_answer_is_held_back_and_nothing_of_a_request_becomes_a_file() -> None:
+def test_proxy_buffers_no_answer_and_writes_no_request() -> None:
     expected = {
         "proxy_buffering": "off",
         "proxy_max_temp_file_size": "0",
@@ -162,7 +162,7 @@ def test_no_forwarding_header_of_a_client_is_passed_on() -> None:
         assert not [line for line in block.directives if line.startswith("proxy_set_header")]
 
 
-def test_only_her_pages_are_told_an_address_and_it_is_the_proxys_own_word() -> None:
+def test_only_her_pages_get_the_address_the_proxy_saw() -> None:
     assert "proxy_set_header X-Forwarded-For $told_address" in HTTP.directives
     [told] = HTTP.inner("map $uri $told_address")
     assert told.directives == ['default ""', "~^/my(/|$) $remote_addr"]
@@ -180,7 +180,7 @@ def test_only_tls_is_spoken_and_the_rest_is_sent_there() -> None:
     assert "max-age=" in SECURE.value("add_header")
 
 
-def test_a_service_that_is_away_is_a_problem_that_may_be_tried_again() -> None:
+def test_absent_service_is_answered_with_a_retryable_problem() -> None:
     [away] = SECURE.inner("location @away")
     status, body = away.value("return").split(" ", 1)
     told = json.loads(body.strip("'"))

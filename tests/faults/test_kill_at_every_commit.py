@@ -94,7 +94,7 @@ def world(
 
 @pytest.mark.parametrize("side", ["before", "after"])
 @pytest.mark.parametrize("process", PROCESSES)
-def test_killed_at_each_commit_nothing_is_lost_and_nothing_doubled(world: World, process: str, side: str) -> None:
+def test_kill_at_each_commit_loses_and_doubles_nothing(world: World, process: str, side: str) -> None:
     first = world.deaths(process)
     for number in range(1, MOST_COMMITS):
         before = world.deaths(process)

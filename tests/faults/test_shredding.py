@@ -37,9 +37,8 @@ class Keys:
 
 
 @pytest.mark.backend("postgresql")
-def test_no_page_log_or_backup_of_the_database_holds_a_key_of_hers_that_can_be_used(
-    own_postgres: PostgresServer, tmp_path: Path
-) -> None:
+def test_no_file_of_the_database_holds_a_usable_key_of_hers(own_postgres: PostgresServer, tmp_path: Path) -> None:
+    """Neither a page nor the log nor a backup does."""
     with house(own_postgres.url("fireweed_consent"), tmp_path) as made:
         agency = made.agency()
         erased, kept = made.person(agency), made.person(agency)
@@ -65,9 +64,10 @@ def test_no_page_log_or_backup_of_the_database_holds_a_key_of_hers_that_can_be_u
 
 @pytest.mark.slow
 @pytest.mark.backend("postgresql", "kafka")
-def test_after_erasing_and_rotation_nothing_that_was_ever_written_opens_anything_of_hers(
+def test_nothing_written_opens_her_data_after_erasure(
     own_postgres: PostgresServer, kafka_server: KafkaServer, tmp_path: Path
 ) -> None:
+    """This holds after the rotation that follows the erasure."""
     with distributed_hub(tmp_path, own_postgres, kafka_server) as hub:
         sender, recipient = hub.join("Sample Outreach", "ngo"), hub.join("Sample Clinic", "health")
         erased, kept = meet(hub, sender), meet(hub, sender)

@@ -74,12 +74,12 @@ def door(tmp_path: Path) -> Iterator[SurvivorAuth]:
         yield SurvivorAuth(database)
 
 
-def test_the_holder_of_token_and_key_is_let_through(door: SurvivorAuth) -> None:
+def test_holder_of_token_and_key_is_accepted(door: SurvivorAuth) -> None:
     assert door.knock(door.token()).json() == {"caller": "agency-a", "event": ""}
     assert door.knock(door.token(), method="POST").json() == {"caller": "agency-a", "event": ""}
 
 
-def test_a_token_serves_many_requests_each_with_a_proof_of_its_own(door: SurvivorAuth) -> None:
+def test_token_serves_many_requests_with_a_new_proof_each(door: SurvivorAuth) -> None:
     token = door.token()
     assert [door.knock(token).status_code for _ in range(3)] == [200, 200, 200]
     proof = door.caller.proof("GET", HUB + PATH, token)
@@ -87,12 +87,12 @@ def test_a_token_serves_many_requests_each_with_a_proof_of_its_own(door: Survivo
     assert door.refused(door.knock(token, proof)) == "DPoP jti"
 
 
-def test_the_query_is_no_part_of_what_a_proof_is_for(door: SurvivorAuth) -> None:
+def test_proof_does_not_cover_the_query(door: SurvivorAuth) -> None:
     assert door.knock(door.token(), path=f"{PATH}?cursor=abc").status_code == 200
 
 
 @pytest.mark.parametrize("name", ["a%2Fb", "a%3Fb", "%25", "a%20b", "%C3%A9"])
-def test_a_proof_is_for_the_path_as_it_was_sent(door: SurvivorAuth, name: str) -> None:
+def test_proof_covers_the_path_before_decoding(door: SurvivorAuth, name: str) -> None:
     assert door.knock(door.token(), path=f"{PATH}/{name}").status_code == 200
 
 
@@ -106,13 +106,13 @@ def test_a_proof_is_for_the_path_as_it_was_sent(door: SurvivorAuth, name: str) -
         {"authorization": CANARY},
     ],
 )
-def test_without_a_token_nobody_is_let_through(door: SurvivorAuth, headers: dict[str, str]) -> None:
+def test_request_without_token_is_refused(door: SurvivorAuth, headers: dict[str, str]) -> None:
     answer = door.http.get(PATH, headers=headers)
     assert door.refused(answer) == "Authorization"
     assert answer.headers["www-authenticate"].startswith("DPoP ")
 
 
-def test_a_bound_token_is_no_bearer_token(door: SurvivorAuth) -> None:
+def test_bound_token_as_bearer_token_is_refused(door: SurvivorAuth) -> None:
     token = door.token()
     assert door.refused(door.http.get(PATH, headers={"authorization": f"Bearer {token}"})) == "Authorization"
     assert door.refused(door.http.get(PATH, headers={"authorization": f"DPoP {token}"})) == "DPoP"
@@ -138,35 +138,35 @@ WRONG_CLAIMS: dict[str, list[Any]] = {
 @pytest.mark.parametrize(
     ("name", "value"), [(name, value) for name, values in WRONG_CLAIMS.items() for value in values]
 )
-def test_a_token_with_a_claim_that_is_missing_or_wrong_is_refused(door: SurvivorAuth, name: str, value: Any) -> None:
+def test_token_with_missing_or_wrong_claim_is_refused(door: SurvivorAuth, name: str, value: Any) -> None:
     assert door.refused(door.knock(door.token(None, **{name: value}))) == f"access token {name}"
 
 
 @pytest.mark.parametrize("kind", ["JWT", "dpop+jwt", None, CANARY])
-def test_a_signed_text_of_another_kind_is_no_token(door: SurvivorAuth, kind: str | None) -> None:
+def test_signed_jwt_of_another_type_is_refused_as_token(door: SurvivorAuth, kind: str | None) -> None:
     assert door.refused(door.knock(door.token({"typ": kind}))) == "access token typ"
 
 
-def test_a_token_that_somebody_else_signed_is_refused(door: SurvivorAuth) -> None:
+def test_token_by_another_signer_is_refused(door: SurvivorAuth) -> None:
     assert door.refused(door.knock(Issuer().token(door.caller.key))) == "access token signature"
 
 
 @pytest.mark.parametrize("token", [CANARY, "a.b.c", "eyJhbGciOiJub25lIn0.e30.", f"{CANARY}.e30.e30"])
-def test_garbage_is_no_token(door: SurvivorAuth, token: str) -> None:
+def test_garbage_as_token_is_refused(door: SurvivorAuth, token: str) -> None:
     assert door.refused(door.knock(token)).startswith("access token")
 
 
-def test_a_stolen_token_is_worth_nothing_without_its_key(door: SurvivorAuth) -> None:
+def test_stolen_token_without_its_key_is_refused(door: SurvivorAuth) -> None:
     token, thief = door.token(), Caller()
     assert door.refused(door.knock(token, thief.proof("GET", HUB + PATH, token))) == "access token cnf"
 
 
 @pytest.mark.parametrize("cnf", [None, {}, {"jkt": ""}, {"x5t#S256": CANARY}])
-def test_a_token_that_is_bound_to_no_key_is_refused(door: SurvivorAuth, cnf: object) -> None:
+def test_token_without_bound_key_is_refused(door: SurvivorAuth, cnf: object) -> None:
     assert door.refused(door.knock(door.token(cnf=cnf))) == "access token cnf"
 
 
-def test_a_proof_for_another_token_method_or_path_is_refused(door: SurvivorAuth) -> None:
+def test_proof_for_other_token_method_or_path_is_refused(door: SurvivorAuth) -> None:
     token = door.token()
     for member, proof in {
         "DPoP ath": door.caller.proof("GET", HUB + PATH, door.token()),
@@ -178,14 +178,14 @@ def test_a_proof_for_another_token_method_or_path_is_refused(door: SurvivorAuth)
         assert 'error="invalid_dpop_proof"' in answer.headers["www-authenticate"]
 
 
-def test_two_proofs_are_no_proof(door: SurvivorAuth) -> None:
+def test_request_with_two_proofs_is_refused(door: SurvivorAuth) -> None:
     token = door.token()
     proofs = [("dpop", door.caller.proof("GET", HUB + PATH, token)) for _ in range(2)]
     answer = door.http.get(PATH, headers=[("authorization", f"DPoP {token}"), *proofs])
     assert door.refused(answer).startswith("DPoP")
 
 
-def test_a_token_ends_at_its_time_even_though_it_was_seen_before(door: SurvivorAuth) -> None:
+def test_remembered_token_expires_at_its_time(door: SurvivorAuth) -> None:
     token = door.token()
     assert door.knock(token).status_code == 200
     door.clock.move(timedelta(seconds=300))
@@ -194,7 +194,7 @@ def test_a_token_ends_at_its_time_even_though_it_was_seen_before(door: SurvivorA
 
 
 @pytest.mark.parametrize("standing", ["suspended", None, "", CANARY])
-def test_an_agency_that_is_not_active_is_told_so_and_no_more(door: SurvivorAuth, standing: str | None) -> None:
+def test_inactive_agency_gets_403_without_details(door: SurvivorAuth, standing: str | None) -> None:
     token = door.token()
     assert door.knock(token).status_code == 200
     door.standings |= {"agency-a": standing or ""}
@@ -209,12 +209,13 @@ def test_an_agency_that_is_not_active_is_told_so_and_no_more(door: SurvivorAuth,
     }
 
 
-def test_a_stranger_does_not_learn_an_agencys_standing(door: SurvivorAuth) -> None:
+def test_standing_of_an_agency_is_not_told_to_strangers(door: SurvivorAuth) -> None:
     door.standings.clear()
     assert door.knock(Issuer().token(door.caller.key)).status_code == 401
 
 
-def test_a_signature_is_checked_once_and_never_taken_for_another_tokens() -> None:
+def test_signature_is_verified_once_per_token() -> None:
+    """One token's verified signature never counts for another token."""
     seen, checks = VerifiedTokens(), list[str]()
 
     def check(token: str) -> Signed:
@@ -226,7 +227,7 @@ def test_a_signature_is_checked_once_and_never_taken_for_another_tokens() -> Non
     assert checks == ["a", "b"]
 
 
-def test_a_token_whose_check_fails_is_not_remembered() -> None:
+def test_token_that_fails_verification_is_not_remembered() -> None:
     seen = VerifiedTokens()
 
     def fail() -> Signed:
@@ -237,7 +238,7 @@ def test_a_token_whose_check_fails_is_not_remembered() -> None:
             seen.get("a", fail)
 
 
-def test_only_so_many_tokens_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_number_of_remembered_tokens_is_limited(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("services.common.auth.access_tokens.KEPT_TOKENS", 3)
     seen = VerifiedTokens()
     for number in range(10):
@@ -255,7 +256,7 @@ def published(request: Request) -> Any:
     raise Problem(500, "test", "test")
 
 
-def test_keys_are_read_from_their_url_and_kept_when_it_fails() -> None:
+def test_keys_from_a_url_stay_after_a_failed_read() -> None:
     listener = listen(0)
     key = OKPKey.generate_key("Ed25519")
     app = create_app("test", "", [key_routes], key=key, answers=["fails", "keys", "fails"])

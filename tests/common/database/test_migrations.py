@@ -50,7 +50,7 @@ def tables(service: Service) -> set[str]:
     return set(inspect(service.database.engine).get_table_names()) - {"alembic_version"}
 
 
-def test_an_empty_database_comes_to_the_shape_that_the_models_say(service: Service) -> None:
+def test_empty_database_migrates_to_the_schema_of_the_models(service: Service) -> None:
     missing = missing_steps(service.name, service.database)
     assert missing
     assert upgrade(service.name, service.database) == missing
@@ -58,18 +58,18 @@ def test_an_empty_database_comes_to_the_shape_that_the_models_say(service: Servi
     assert tables(service) == set(service.metadata.tables)
 
 
-def test_there_is_nothing_to_do_a_second_time(service: Service) -> None:
+def test_second_upgrade_takes_no_step(service: Service) -> None:
     upgrade(service.name, service.database)
     assert missing_steps(service.name, service.database) == []
     assert upgrade(service.name, service.database) == []
 
 
-def test_looking_for_missing_steps_takes_none(intake: Service) -> None:
+def test_listing_missing_steps_takes_none(intake: Service) -> None:
     assert missing_steps("intake", intake.database) == missing_steps("intake", intake.database)
     assert tables(intake) == set()
 
 
-def test_a_database_that_stopped_half_way_goes_on_from_there(intake: Service) -> None:
+def test_upgrade_goes_on_from_a_step_in_between(intake: Service) -> None:
     steps = missing_steps("intake", intake.database)
     upgrade("intake", intake.database)
     with intake.database.transaction() as connection:
@@ -80,7 +80,7 @@ def test_a_database_that_stopped_half_way_goes_on_from_there(intake: Service) ->
     assert upgrade("intake", intake.database) == later
 
 
-def test_a_step_that_fails_takes_the_whole_upgrade_back(intake: Service) -> None:
+def test_failing_step_rolls_back_the_whole_upgrade(intake: Service) -> None:
     with intake.database.transaction() as connection:
         connection.execute(text("CREATE TABLE used_once (wrong INTEGER)"))
     with pytest.raises(Exception, match="used_once"):
@@ -89,7 +89,7 @@ def test_a_step_that_fails_takes_the_whole_upgrade_back(intake: Service) -> None
     assert missing_steps("intake", intake.database)
 
 
-def test_what_the_models_say_beyond_the_steps_is_told(intake: Service) -> None:
+def test_model_that_no_step_creates_is_a_difference(intake: Service) -> None:
     upgrade("intake", intake.database)
     metadata = MetaData()
     for table in intake.metadata.tables.values():
@@ -125,9 +125,7 @@ def probe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         del sys.modules[name]
 
 
-def test_a_step_that_was_written_makes_the_difference_in_the_projects_own_words(
-    database: Database, probe: Path
-) -> None:
+def test_written_step_uses_the_projects_column_types(database: Database, probe: Path) -> None:
     metadata = MetaData()
     plumbing = define_plumbing(metadata)
     Table("thing", metadata, Column("id", BigId, primary_key=True), Column("facts", Json), Column("at", Instant))

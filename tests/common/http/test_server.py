@@ -103,7 +103,7 @@ def known(port: int) -> list[object]:
     return [place for place in http_server._transports if place[1][1] == port]
 
 
-def test_the_last_send_returns_only_when_the_kernel_has_everything() -> None:
+def test_last_send_returns_when_the_kernel_has_everything() -> None:
     app = Sender()
     with conversation(app) as client:
         assert not app.finished.wait(0.2)
@@ -112,7 +112,7 @@ def test_the_last_send_returns_only_when_the_kernel_has_everything() -> None:
     assert app.told["kept"] == 0
 
 
-def test_everything_has_left_only_when_the_receiver_has_it() -> None:
+def test_has_left_waits_until_the_receiver_has_everything() -> None:
     app = Sender(between=has_left)
     with conversation(app) as client:
         assert not app.finished.wait(0.2)
@@ -121,7 +121,7 @@ def test_everything_has_left_only_when_the_receiver_has_it() -> None:
     assert app.told["between"] is True
 
 
-def test_what_the_kernel_keeps_for_a_slow_receiver_has_not_left() -> None:
+def test_bytes_kept_for_a_slow_receiver_have_not_left() -> None:
     async def look(transport: asyncio.Transport) -> bool:
         app.told["with the kernel"] = transport.get_write_buffer_size() == 0
         return await has_left(transport)
@@ -135,7 +135,7 @@ def test_what_the_kernel_keeps_for_a_slow_receiver_has_not_left() -> None:
     assert app.told["between"] is True
 
 
-def test_what_a_lost_receiver_never_got_has_not_left() -> None:
+def test_bytes_that_a_lost_receiver_misses_have_not_left() -> None:
     app = Sender(between=has_left)
     with conversation(app) as client:
         reset(client)
@@ -144,7 +144,7 @@ def test_what_a_lost_receiver_never_got_has_not_left() -> None:
 
 
 @pytest.mark.parametrize("discard", [True, False])
-def test_a_connection_that_is_cut_takes_with_it_what_the_kernel_keeps_if_so_told(discard: bool) -> None:
+def test_cut_connection_discards_unsent_bytes_if_set(discard: bool) -> None:
     async def cut(transport: asyncio.Transport) -> None:
         discard_on_close(transport, discard)
         transport.abort()
@@ -169,7 +169,7 @@ def test_a_request_finds_its_own_connection() -> None:
     assert tuple(app.told["client"]) == place
 
 
-def test_under_another_server_there_is_no_connection_to_find() -> None:
+def test_another_server_gives_no_connection() -> None:
     found: list[object] = []
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
@@ -181,7 +181,7 @@ def test_under_another_server_there_is_no_connection_to_find() -> None:
     assert transport_of({"type": "http"}) is None
 
 
-def test_a_connection_that_ended_is_forgotten_however_it_ended() -> None:
+def test_ended_connection_is_forgotten() -> None:
     with served(hello) as url:
         port = httpx2.URL(url).port or 0
         with httpx2.Client() as client:
@@ -195,7 +195,7 @@ def test_a_connection_that_ended_is_forgotten_however_it_ended() -> None:
         eventually(lambda: not known(port))
 
 
-def test_a_client_that_was_gone_before_it_was_met_does_no_harm(caplog: pytest.LogCaptureFixture) -> None:
+def test_client_gone_before_it_is_accepted_does_no_harm(caplog: pytest.LogCaptureFixture) -> None:
     listener = listen(0)
     port = listener.getsockname()[1]
     for _time in range(3):
@@ -210,7 +210,7 @@ def test_a_client_that_was_gone_before_it_was_met_does_no_harm(caplog: pytest.Lo
     assert known(port) == []
 
 
-def test_a_server_that_stops_answers_what_it_has_begun() -> None:
+def test_stopping_server_answers_running_requests() -> None:
     entered, go_on = threading.Event(), threading.Event()
 
     async def slow(scope: Scope, receive: Receive, send: Send) -> None:
@@ -230,7 +230,7 @@ def test_a_server_that_stops_answers_what_it_has_begun() -> None:
         stopped.result(PATIENCE)
 
 
-def test_a_server_that_stops_waits_for_no_request_that_never_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_stopping_server_does_not_wait_for_endless_requests(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(http_server, "END_SECONDS", 0.2)
     listener = listen(0)
     server = BackgroundServer(reading, listener)
@@ -243,7 +243,7 @@ def test_a_server_that_stops_waits_for_no_request_that_never_ends(monkeypatch: p
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
-def test_a_server_that_cannot_start_says_so() -> None:
+def test_server_that_cannot_start_raises_an_error() -> None:
     listener = listen(0)
     listener.close()
     with pytest.raises(OSError, match="could not start"):
@@ -255,12 +255,12 @@ def test_a_port_that_is_taken_is_refused() -> None:
         listen(listener.getsockname()[1])
 
 
-def test_an_origin_is_where_the_socket_is_reached() -> None:
+def test_origin_is_the_url_of_the_socket() -> None:
     with listen(0) as listener:
         assert origin(listener) == f"http://127.0.0.1:{listener.getsockname()[1]}"
 
 
-def test_one_origin_answers_for_several_applications() -> None:
+def test_one_origin_serves_several_applications() -> None:
     async def other(scope: Scope, receive: Receive, send: Send) -> None:
         await PlainTextResponse(f"other at {scope['path']}")(scope, receive, send)
 
@@ -273,12 +273,12 @@ def test_one_origin_answers_for_several_applications() -> None:
         assert [client.get(path).status_code for path in ("/", "/onetwo", "/ones")] == [404] * 3
 
 
-def test_a_server_says_nothing_of_itself() -> None:
+def test_server_sends_no_header_about_itself() -> None:
     with served(hello) as url:
         assert set(httpx2.get(url).headers) == {"content-length", "content-type"}
 
 
-def test_no_answer_waits_for_the_other_side_to_acknowledge_its_first_half() -> None:
+def test_answer_does_not_wait_for_a_delayed_acknowledgement() -> None:
     with closing(listen(0)) as listener, socket.create_connection(listener.getsockname()[:2]):
         accepted, _ = listener.accept()
         with closing(accepted):
@@ -295,7 +295,7 @@ BEGINNINGS = {
 
 
 @pytest.mark.parametrize("beginning", BEGINNINGS)
-def test_nobody_fills_the_memory_with_a_head_that_never_ends(beginning: str) -> None:
+def test_endless_head_does_not_fill_the_memory(beginning: str) -> None:
     more = b"a: b\r\n" * 1000 if beginning in {"headers", "trailers"} else b"a" * 6000
     with (
         served(reading) as base,
@@ -307,7 +307,7 @@ def test_nobody_fills_the_memory_with_a_head_that_never_ends(beginning: str) -> 
             line.sendall(more * 5000)
 
 
-def test_a_long_body_and_many_requests_on_one_line_are_no_long_head() -> None:
+def test_body_and_further_requests_do_not_count_as_head() -> None:
     with served(reading) as base, httpx2.Client() as client:
         for _ in range(3):
             told = client.post(base, content=(bytes(1000) for _ in range(300)), headers={"a": "b" * 30_000})
@@ -332,13 +332,13 @@ def hung_up(line: socket.socket) -> bool:
 GET = b"GET / HTTP/1.1\r\nhost: a\r\n\r\n"
 
 
-def test_some_requests_ahead_of_their_answers_are_answered_in_turn() -> None:
+def test_pipelined_requests_are_answered_in_order() -> None:
     with served(hello) as url, closing(line_to(url)) as line:
         line.sendall(GET * http_server.MOST_AHEAD + REQUEST)
         assert read_all(line).count(b"hello from /") == http_server.MOST_AHEAD + 1
 
 
-def test_nobody_fills_the_memory_with_requests_ahead_of_their_answers() -> None:
+def test_number_of_pipelined_requests_is_limited() -> None:
     begun, go_on = [], threading.Event()
 
     async def slow(scope: Scope, receive: Receive, send: Send) -> None:
@@ -363,7 +363,7 @@ SILENT = {
 
 
 @pytest.mark.parametrize("where", SILENT)
-def test_a_line_on_which_nothing_more_comes_is_cut(where: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_silent_connection_is_cut(where: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(http_server, "WAIT_SECONDS", 0.3)
     with served(reading) as url, closing(line_to(url)) as line:
         line.sendall(SILENT[where])
@@ -374,7 +374,7 @@ def test_a_line_on_which_nothing_more_comes_is_cut(where: str, monkeypatch: pyte
         eventually(lambda: not known(httpx2.URL(url).port or 0))
 
 
-def test_an_answer_that_takes_long_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_connection_with_a_slow_answer_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(http_server, "WAIT_SECONDS", 0.2)
 
     async def slow(scope: Scope, receive: Receive, send: Send) -> None:
@@ -388,7 +388,8 @@ def test_an_answer_that_takes_long_is_waited_for(monkeypatch: pytest.MonkeyPatch
 GET_LONG = b"GET /long HTTP/1.1\r\nhost: a\r\nconnection: %s\r\n\r\n"
 
 
-def test_silent_lines_keep_nobody_out_and_cost_no_one_who_is_being_answered(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_silent_connections_are_cut_before_active_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They keep no new client out, and no client that waits for its answer is cut."""
     monkeypatch.setattr(http_server, "MOST_CONNECTIONS", 8)
     go_on = threading.Event()
 

@@ -63,7 +63,7 @@ def test_several_sends_in_flight_keep_the_order_of_a_key(broker: Broker, produce
         assert values(take(consumer, 300)) == values_of(records)
 
 
-def test_more_than_one_poll_can_carry_arrives_whole_and_once(broker: Broker, producer: Producer, group: str) -> None:
+def test_more_records_than_one_poll_holds_arrive_once(broker: Broker, producer: Producer, group: str) -> None:
     records = make_records(2500)
     send(producer, records)
     with closing(broker.consumer(group, [TOPIC])) as consumer:
@@ -90,9 +90,8 @@ def test_a_group_reads_every_topic_it_asked_for(broker: Broker, producer: Produc
     ]
 
 
-def test_a_group_resumes_after_its_last_commit_and_reads_again_what_was_not_committed(
-    broker: Broker, producer: Producer, group: str
-) -> None:
+def test_group_resumes_after_its_last_commit(broker: Broker, producer: Producer, group: str) -> None:
+    """It reads again the records that were not committed."""
     records = make_records(6)
     send(producer, records[:3])
     with closing(broker.consumer(group, [TOPIC])) as consumer:
@@ -117,7 +116,7 @@ def test_a_commit_covers_only_what_was_polled(broker: Broker, producer: Producer
         assert values(take(successor, 2)) == [b"0", b"1"]
 
 
-def test_groups_do_not_move_each_other(broker: Broker, producer: Producer, group: str) -> None:
+def test_groups_do_not_affect_each_other(broker: Broker, producer: Producer, group: str) -> None:
     send(producer, make_records(3))
     for name in (f"{group}-a", f"{group}-b"):
         with closing(broker.consumer(name, [TOPIC])) as consumer:
@@ -168,7 +167,7 @@ def test_a_waiting_poll_gets_what_is_sent_meanwhile(broker: Broker, producer: Pr
         sending.join()
 
 
-def test_an_acknowledgement_tells_of_each_record(producer: Producer) -> None:
+def test_acknowledgement_covers_each_record(producer: Producer) -> None:
     assert list(producer.send(make_records(7)).acknowledged(PATIENCE)) == [True] * 7
     assert list(producer.send([]).acknowledged(PATIENCE)) == []
 

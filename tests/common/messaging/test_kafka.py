@@ -55,9 +55,7 @@ def attempts(broker: KafkaBroker) -> list[Callable[[], object]]:
 
 @unreachable
 @pytest.mark.parametrize("attempt", range(4), ids=["producer", "consumer", "missing topics", "sync topics"])
-def test_whoever_asks_is_told_that_nothing_listens_and_nothing_is_left_running(
-    nobody: KafkaBroker, attempt: int
-) -> None:
+def test_absent_broker_raises_and_leaves_nothing_running(nobody: KafkaBroker, attempt: int) -> None:
     before = threading.active_count()
     with pytest.raises(BrokerUnavailable):
         attempts(nobody)[attempt]()
@@ -65,7 +63,7 @@ def test_whoever_asks_is_told_that_nothing_listens_and_nothing_is_left_running(
 
 
 @on_kafka
-def test_a_topic_that_went_missing_is_named_and_made_again(kafka: KafkaBroker, kafka_server: KafkaServer) -> None:
+def test_missing_topic_is_named_and_created_again(kafka: KafkaBroker, kafka_server: KafkaServer) -> None:
     remove_topic(kafka_server, "services.v1")
     assert list(kafka.missing_topics()) == ["services.v1"]
     assert kafka.sync_topics() == {name: "created" if name == "services.v1" else "present" for name in topics()}
@@ -73,9 +71,8 @@ def test_a_topic_that_went_missing_is_named_and_made_again(kafka: KafkaBroker, k
 
 
 @on_kafka
-def test_a_topic_with_other_partitions_counts_as_missing_and_is_left_alone(
-    kafka: KafkaBroker, kafka_server: KafkaServer
-) -> None:
+def test_topic_with_other_partitions_counts_as_missing(kafka: KafkaBroker, kafka_server: KafkaServer) -> None:
+    """It is not changed."""
     remove_topic(kafka_server, "services.v1")
     with KafkaAdminClient(bootstrap_servers=kafka_server.bootstrap) as admin:
         admin.create_topics({"services.v1": {"num_partitions": 1, "replication_factor": 1}})
@@ -109,7 +106,7 @@ def test_topics_can_be_synced_by_several_at_once(kafka: KafkaBroker, kafka_serve
 
 
 @on_kafka
-def test_nothing_is_acknowledged_while_the_broker_stands_still(kafka: KafkaBroker, kafka_server: KafkaServer) -> None:
+def test_suspended_broker_acknowledges_nothing(kafka: KafkaBroker, kafka_server: KafkaServer) -> None:
     with closing(kafka.producer()) as producer:
         assert list(producer.send([Record(TOPIC, "key", {}, b"first")]).acknowledged(PATIENCE)) == [True]
         with frozen(kafka_server):
@@ -119,7 +116,7 @@ def test_nothing_is_acknowledged_while_the_broker_stands_still(kafka: KafkaBroke
 
 
 @on_kafka
-def test_a_producer_closes_quietly_while_the_broker_stands_still(kafka: KafkaBroker, kafka_server: KafkaServer) -> None:
+def test_producer_closes_while_the_broker_is_suspended(kafka: KafkaBroker, kafka_server: KafkaServer) -> None:
     producer = kafka.producer()
     producer.send([Record(TOPIC, "key", {}, b"first")]).acknowledged(PATIENCE)
     with frozen(kafka_server):
@@ -129,15 +126,13 @@ def test_a_producer_closes_quietly_while_the_broker_stands_still(kafka: KafkaBro
 
 
 @on_kafka
-def test_a_record_does_not_expire_before_the_relay_gives_all_of_them_up(kafka: KafkaBroker) -> None:
+def test_record_does_not_expire_before_the_relay_gives_up(kafka: KafkaBroker) -> None:
     with closing(kafka.producer()) as producer:
         assert producer._producer.config["delivery_timeout_ms"] > 2000 * relay.ACKNOWLEDGE_SECONDS
 
 
 @on_kafka
-def test_a_consumer_comes_back_and_closes_while_the_broker_stands_still(
-    kafka: KafkaBroker, kafka_server: KafkaServer
-) -> None:
+def test_consumer_returns_and_closes_at_a_suspended_broker(kafka: KafkaBroker, kafka_server: KafkaServer) -> None:
     with closing(kafka.producer()) as producer:
         producer.send([Record(TOPIC, "key", {}, b"first")]).acknowledged(PATIENCE)
     consumer = kafka.consumer(f"kafka-only-{next(_groups)}", [TOPIC])
@@ -148,7 +143,7 @@ def test_a_consumer_comes_back_and_closes_while_the_broker_stands_still(
 
 
 @on_kafka
-def test_a_key_has_the_partition_that_any_other_client_gives_it(kafka: KafkaBroker, kafka_server: KafkaServer) -> None:
+def test_key_has_the_partition_of_any_other_client(kafka: KafkaBroker, kafka_server: KafkaServer) -> None:
     keys = ["", "clé ❄", *("x" * length for length in range(1, 40)), *(str(UUID(int=n << 90)) for n in range(40))]
     stranger = KafkaProducer(bootstrap_servers=kafka_server.bootstrap)
     sent = {key: stranger.send(TOPIC, key=key.encode(), value=b"1") for key in keys}
@@ -176,9 +171,10 @@ def test_a_record_that_is_not_text_does_not_stop_the_reader(kafka: KafkaBroker, 
 
 
 @on_kafka
-def test_a_strangers_record_is_parked_whatever_its_key_and_ours_go_on(
+def test_foreign_record_with_any_key_is_parked(
     database: Database, kafka: KafkaBroker, kafka_server: KafkaServer
 ) -> None:
+    """The hub's own records are handled."""
     metadata.create_all(database.engine)
     stranger = KafkaProducer(bootstrap_servers=kafka_server.bootstrap)
     for key in (b"a\0b", b"\xff" * 17, b"k" * 1000):
