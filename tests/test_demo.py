@@ -1,4 +1,4 @@
-"""The demonstration holds, and touches nothing but a folder of its own."""
+"""Every step of the demonstration holds, and it changes only its own folder."""
 
 import os
 import subprocess

@@ -1,4 +1,4 @@
-"""What an operator does about events that could not be handled."""
+"""An operator lists parked events and releases them."""
 
 import json
 from pathlib import Path
@@ -29,7 +29,7 @@ ENDED = {"grant": KEY, "agency": KEY, "reason": "revoked", "epoch": 1}
 
 @pytest.fixture
 def referral(tmp_path: Path) -> Service:
-    """The referral service of a new hub."""
+    """Return the referral service of a new hub."""
     settings = Settings(data=tmp_path)
     composition.migrate_all(settings)
     return composition.build_one("referral", settings)

@@ -117,7 +117,7 @@ def _start_logging(level: str) -> None:
 
 
 class _AsJson(logging.Formatter):
-    """Writes one JSON object per record. It keeps class and frames of an exception, never the message, which may be personal."""
+    """Writes one JSON object per record. It keeps class and frames of an exception; its message may be personal."""
 
     def format(self, record: logging.LogRecord) -> str:
         row: dict[str, object] = {

@@ -1,4 +1,4 @@
-"""Where time and identifiers come from."""
+"""The clock returns times in UTC and ordered identifiers."""
 
 from datetime import UTC, datetime, timedelta
 from uuid import RFC_4122, UUID

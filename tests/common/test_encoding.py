@@ -1,4 +1,4 @@
-"""Bytes in texts, and back."""
+"""Texts encode bytes and JSON, and decode to the same."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""The sealed box's written form: what is written reads back, what is not a box is refused, and nothing can be moved."""
+"""A written envelope reads back, malformed ones are refused, and no part can be moved to another envelope."""
 
 import json
 from collections.abc import Mapping
@@ -53,7 +53,7 @@ envelopes = st.builds(
 
 
 def document(**changed: Any) -> dict[str, Any]:
-    """A box as it is written inside, with some members changed."""
+    """Return the text of an envelope with some members changed."""
     inner = {name: getattr(HEADER, name) for name in ("id", "recipient", "grant", "epoch", "type")}
     return {"header": inner, "key": base64url(bytes(64)), "parts": {"summary": base64url(b"sealed")}, **changed}
 

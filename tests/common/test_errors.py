@@ -1,4 +1,4 @@
-"""Problems say what their caller needs, and nothing of what was sent."""
+"""Problems tell the caller what to change, and repeat no value that was sent."""
 
 from services.common.errors import Fault, Problem, invalid, not_found, unavailable
 

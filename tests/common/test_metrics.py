@@ -1,4 +1,4 @@
-"""Every number the hub tells has a name in its own space, and says what it counts."""
+"""Every metric has a name in the hub's namespace and a description."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""A service's own copy of the agencies follows what is told of them, in whatever order it comes."""
+"""A service's own copy of the agencies follows the events about them, in any order."""
 
 from itertools import permutations
 

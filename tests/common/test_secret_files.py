@@ -1,4 +1,4 @@
-"""A secret is made once, whole, and for its owner only."""
+"""A secret is created once, completely, and only its owner can read it."""
 
 import multiprocessing
 import os

@@ -1,4 +1,4 @@
-"""A service's loops carry its events out and in, and keep its tables tidy."""
+"""The loops of a service send and consume its events, and delete old rows."""
 
 from collections.abc import Iterator
 from contextlib import closing
@@ -105,7 +105,7 @@ def test_tidying_deletes_only_expired_rows(service: Service, log: LocalLog, cloc
 
 
 class Gauge:
-    """Keeps what it is set to."""
+    """Records the value that it is set to."""
 
     def __init__(self) -> None:
         self.told: list[tuple[float, dict[str, str]]] = []

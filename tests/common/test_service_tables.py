@@ -1,7 +1,7 @@
-"""Outbox, relay, bus, consumer and parking together, against the simplest account of what they promise.
+"""Outbox, relay, bus, consumer and parking together, against the simplest model of their promises.
 
-Whatever commits, fails, is refused, crashes or is poisoned on the way: nothing is lost, nothing takes effect twice, and the
-events of one key take effect in the order in which they were committed.
+Any step may commit, fail, be refused, crash or be poisoned: no event is lost or takes effect twice, and the events of one
+key take effect in the order in which they were committed.
 """
 
 from collections.abc import Callable, Sequence
@@ -40,7 +40,7 @@ class Crash(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Ground:
-    """What outlives a crash: where the rows are, and where the records are."""
+    """The state that survives a crash: databases with rows, and the bus with records."""
 
     database: Callable[[], Database]
     broker: Callable[[], Broker]
@@ -49,7 +49,7 @@ class Ground:
 
 @dataclass(slots=True)
 class Refused:
-    """Some records of a real bus's answer turned into a refusal; they were never sent."""
+    """The answer of a real bus, with some records refused that were never sent."""
 
     sent: Pending
     places: Sequence[bool]
@@ -61,7 +61,7 @@ class Refused:
 
 @dataclass(slots=True)
 class RefusesKey:
-    """A real bus that takes nothing of one key."""
+    """A real bus that refuses every record of one key."""
 
     producer: Producer
     key: str
@@ -77,7 +77,7 @@ class RefusesKey:
 
 @dataclass(slots=True)
 class NeverAnswers:
-    """A real bus that takes everything, while the process ends before it hears of that."""
+    """A real bus that accepts everything, while the process ends before it gets the answer."""
 
     producer: Producer
     pending: Pending | None = None
@@ -138,7 +138,7 @@ class Journey(RuleBasedStateMachine):
             raise LookupError
 
     def make(self, wanted: Sequence[str]) -> list[Event]:
-        """The next events of some keys."""
+        """Return the next events of some keys."""
         numbers = {key: count(len(self.committed[key]) + 1) for key in KEYS}
         return [make_event(key, next(numbers[key])) for key in wanted]
 
@@ -220,7 +220,7 @@ class Journey(RuleBasedStateMachine):
         return {key: [event for event in found if event.startswith(key)] for key in KEYS}
 
     def teardown(self) -> None:
-        """In the end, with everything mended, everything has happened."""
+        """Check that, once everything is repaired, every event has taken effect."""
         if not hasattr(self, "database"):
             return
         self.poisonous.clear()

@@ -1,4 +1,4 @@
-"""What an operator may set, and what is refused before anything starts."""
+"""Settings have the documented defaults, and wrong ones are refused before anything starts."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""One trace from a request to its last effect; and neither span, metric nor log line says anything about anybody."""
+"""One trace leads from a request to its last effect, and no span, metric or log record holds personal data."""
 
 import json
 import logging
@@ -22,7 +22,7 @@ from tests.support.traced import CALLER, CANARY, FOLLOWING, PARTNER
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """What a process told of itself."""
+    """Spans, metrics and log of a process."""
 
     spans: list[dict[str, Any]]
     metrics: dict[str, list[Mapping[str, Any]]]
@@ -37,7 +37,7 @@ class Told:
         return [span for span in self.spans if span["name"] == name]
 
     def spans_of(self, record: Mapping[str, str]) -> list[dict[str, Any]]:
-        """The spans of the trace in which a record travels."""
+        """Return the spans of the trace that carries a record."""
         return [span for span in self.spans if span["context"]["trace_id"] == f"0x{trace_of(record['traceparent'])}"]
 
 

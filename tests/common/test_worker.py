@@ -1,4 +1,4 @@
-"""Loops run beside each other: through outages, until they are told to stop or something is really wrong."""
+"""Loops run in parallel through outages, until they are told to stop or one fails."""
 
 import os
 import signal
@@ -26,7 +26,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def failing(times: int, error: Exception, then: threading.Event) -> Loop:
-    """A loop that fails so often, and then goes well."""
+    """Return a loop that fails some times, and then succeeds."""
     left = [error] * times
 
     def loop(stopping: threading.Event) -> None:

@@ -1,4 +1,4 @@
-"""The compose file starts the whole hub, gives each process only what it needs, and writes no secret down."""
+"""The compose file starts the whole hub, gives each process only its own secrets, and contains no secret."""
 
 import os
 import re
@@ -26,7 +26,7 @@ each_process = pytest.mark.parametrize("process", PROCESSES)
 
 
 def mounted(service: str) -> dict[str, str]:
-    """What is mounted, by where."""
+    """Return the mounted sources by target."""
     mounts = (mount.split(":") for mount in EVERYTHING[service].get("volumes", []))
     return {mount[1]: mount[0] for mount in mounts}
 
@@ -181,7 +181,7 @@ def test_every_file_that_is_mounted_exists() -> None:
 @pytest.mark.slow
 @pytest.mark.server
 def test_kafka_takes_the_file_with_what_compose_adds_to_it(tmp_path: Path) -> None:
-    """The image adds each KAFKA_ variable as a line, in lower case and with dots; here the broker's own tool reads them."""
+    """The image adds each KAFKA_ variable as a property in lower case with dots; here the broker's own tool reads them."""
     added = {
         name.removeprefix("KAFKA_").lower().replace("_", "."): value for name, value in environment("kafka").items()
     }

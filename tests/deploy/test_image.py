@@ -1,4 +1,4 @@
-"""The image holds what the lock file says and all of the project, runs as nobody special, and writes nowhere."""
+"""The image holds the packages of the lock file and the whole project, and runs unprivileged without write access."""
 
 import os
 import re
@@ -23,7 +23,7 @@ def instructions(word: str) -> list[str]:
 
 
 def copied() -> Iterator[str]:
-    """What is copied from the checkout."""
+    """Return the paths that are copied from the checkout."""
     for line in instructions("COPY"):
         if not line.startswith("--from="):
             yield from line.split()[:-1]
@@ -31,7 +31,7 @@ def copied() -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The project as the Dockerfile installs it: a wheel, built without a network, and nothing of the checkout."""
+    """Install the project as the Dockerfile does, from a wheel built without a network; return its folder."""
     folder = tmp_path_factory.mktemp("wheel")
     wheel = ["wheel", "--quiet", "--no-deps", "--no-build-isolation", "--no-index", "--wheel-dir", str(folder)]
     subprocess.run([sys.executable, "-m", "pip", *wheel, str(ROOT)], check=True, cwd=folder)

@@ -1,4 +1,4 @@
-"""The manifests run the same eight processes, locked down, and let each reach only what it must."""
+"""The manifests run the same eight processes without privileges, and each can reach only its required servers."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -170,7 +170,7 @@ def _fits(selector: Labels, found: Labels) -> bool:
 
 
 def _rules(direction: str, found: Labels) -> Iterator[Any]:
-    """The rules that hold for a pod in a direction; none when nothing may pass."""
+    """Return the rules for a pod in a direction; an empty list if nothing may pass."""
     for policy in POLICIES.values():
         spec = policy["spec"]
         if direction.capitalize() in spec["policyTypes"] and _fits(spec["podSelector"].get("matchLabels", {}), found):
@@ -199,7 +199,7 @@ def let_in(source: str, target: str) -> bool:
 
 
 def reaching(target: str) -> set[str]:
-    """Who reaches a pod; each side's own policies must say so, so that one mistake opens nothing."""
+    """Return who can reach a pod: the policies of both sides must allow it, so that one mistake opens nothing."""
     out = {name for name in EVERYBODY if let_out(name, target)}
     assert {name for name in EVERYBODY if let_in(name, target)} == out
     return out

@@ -1,4 +1,4 @@
-"""A folder belongs to one hub: two would not see each other's locks on her, and a revoke could return too early."""
+"""A data folder belongs to one hub: two would not see each other's locks, and a revoke could return too early."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""What operators are told is so: the page names every file, and its table of who may read what is the contract's."""
+"""The page for operators names every file, and its table of topic permissions agrees with the contract."""
 
 import re
 from typing import Any

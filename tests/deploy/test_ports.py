@@ -1,4 +1,4 @@
-"""Servers that tests start get ports that stay theirs."""
+"""Servers that tests start get ports that no other process takes."""
 
 import subprocess
 import sys

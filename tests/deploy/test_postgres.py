@@ -1,4 +1,4 @@
-"""The database's set-up files do what they say on a real server: a role each, its own database only, its own password."""
+"""On a real server the set-up files give each service its own role, database and password."""
 
 import base64
 import hashlib
@@ -30,7 +30,7 @@ def verifiers(server: PostgresServer) -> dict[str, str | None]:
 
 
 def verifies(kept: str, word: str) -> bool:
-    """Whether a verifier belongs to a password (RFC 5802, section 3; RFC 7677)."""
+    """Tell whether a verifier belongs to a password (RFC 5802, section 3; RFC 7677)."""
     name, iterations, salt, stored, _ = re.split("[$:]", kept)
     salted = hashlib.pbkdf2_hmac("sha256", word.encode(), base64.b64decode(salt), int(iterations))
     key = hashlib.sha256(hmac.digest(salted, b"Client Key", "sha256")).digest()

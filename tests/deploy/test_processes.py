@@ -1,4 +1,4 @@
-"""What the manifests count on: migrating needs no keys, and a worker tells an orchestrator how it is."""
+"""Processes behave as the manifests assume: migrating needs no keys, and a worker reports its health."""
 
 import json
 import subprocess
@@ -46,7 +46,7 @@ def test_migrating_makes_no_key(settings: Settings) -> None:
 
 
 def test_doctor_checks_one_service_without_the_others(settings: Settings) -> None:
-    """In a container of one service there are one database and one service's keys."""
+    """A container of one service has one database and the keys of one service."""
     for name in ("intake", "consent", "reporting"):
         (settings.data / f"{name}.sqlite").unlink()
     told = subprocess.run(

@@ -1,4 +1,4 @@
-"""The door to the outside: every public path leads to its service, no other path leads anywhere, nothing is held back."""
+"""The proxy passes every public path to its service and no other path, and buffers nothing."""
 
 import json
 import re
@@ -38,7 +38,7 @@ CLOSED = [
 
 @dataclass
 class Block:
-    """One block of the configuration: its own directives, and the blocks inside it."""
+    """One block of the configuration: its own directives, and its inner blocks."""
 
     name: str
     directives: list[str] = field(default_factory=list)
@@ -53,7 +53,7 @@ class Block:
 
 
 def _tokens(text: str) -> Iterator[str]:
-    """Directives, and the braces around blocks; a brace inside quotes is part of its directive."""
+    """Yield directives and the braces around blocks; a brace inside quotes is part of its directive."""
     text = re.sub(r"(^|\s)#.*$", "", text, flags=re.MULTILINE)
     for match in re.finditer(r"\}|((?:'[^']*'|\"[^\"]*\"|[^;{}'\"])+)([;{])", text):
         words = " ".join((match[1] or "").split())
@@ -78,7 +78,7 @@ UPSTREAMS = {block.name.split()[1]: block.value("server") for block in HTTP.inne
 
 
 def location(path: str) -> Block:
-    """The location that nginx would choose: an exact one, else the longest beginning, unless a pattern fits first."""
+    """Return the location that nginx chooses: an exact one, else the longest prefix, unless a pattern matches first."""
     found = {block.name.removeprefix("location ").strip(): block for block in SECURE.inner("location ")}
     if f"= {path}" in found:
         return found[f"= {path}"]
@@ -89,7 +89,7 @@ def location(path: str) -> Block:
 
 
 def backend(path: str) -> str | None:
-    """The service to which the cluster's ingress leads a path."""
+    """Return the service to which the cluster's ingress passes a path."""
     best: tuple[int, str] | None = None
     for rule in objects("Ingress")["hub"]["spec"]["rules"]:
         for entry in rule["http"]["paths"]:

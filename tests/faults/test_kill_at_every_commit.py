@@ -1,4 +1,4 @@
-"""Each process of a distributed hub is killed at each commit of a journey: nothing accepted is lost, nothing doubled."""
+"""Each process of a distributed hub is killed at each commit of a journey: no accepted event is lost or doubled."""
 
 import sys
 import time
@@ -33,7 +33,7 @@ MOST_COMMITS = 60
 
 @dataclass(slots=True)
 class World:
-    """A running hub that can be told to crash, its people, and what has been promised to them so far."""
+    """A running hub that can be made to crash, its people, and the promises given to them so far."""
 
     hub: TestHub
     orders: Path
@@ -47,12 +47,12 @@ class World:
         (self.orders / process).write_text(order)
 
     def deaths(self, process: str) -> int:
-        """How often a process has died of its orders; each time it was started again."""
+        """Return how often a process has died by order; it was started again each time."""
         kept = self.orders / f"{process}.deaths"
         return len(kept.read_text().splitlines()) if kept.exists() else 0
 
     def insist(self, act: Callable[[], T]) -> T:
-        """Try until it works, with the same ids."""
+        """Repeat a request with the same ids until it succeeds."""
         deadline = time.monotonic() + PATIENCE
         while time.monotonic() < deadline:
             try:
@@ -114,7 +114,7 @@ def test_kill_at_each_commit_loses_and_doubles_nothing(world: World, process: st
 
 
 def _journey(world: World) -> None:
-    """Everything once, over HTTP; whatever fails because a process is down is tried again."""
+    """Do every step once, over HTTP; a step that fails because a process is down is tried again."""
     shelter, outreach, page = world.recipient, world.sender, world.person.page
     grant = world.insist(lambda: page.allow(shelter.client_id, "referral", ["summary"]))
     event = outreach.event(referral(world.person, shelter, **_asked(len(world.threads))))
@@ -132,7 +132,7 @@ def _journey(world: World) -> None:
 
 
 def _asked(number: int) -> dict[str, str]:
-    """What a journey asks for: something else each time, so that each is told apart where they are counted."""
+    """Return the routing of a journey, which differs each time, so that each one is counted apart."""
     asked = {}
     for name, codes in (("need", "needs"), ("stage", "stages"), ("region", "regions")):
         number, place = divmod(number, len(schemas.codes(codes)))
@@ -141,7 +141,7 @@ def _asked(number: int) -> dict[str, str]:
 
 
 def _settle(world: World) -> None:
-    """Wait until nothing is on its way any more."""
+    """Wait until no event is on its way any more."""
 
     def quiet() -> bool:
         waiting = sum(_number(world, name, "SELECT count(*) FROM outbox") for name in composition.NAMES)
@@ -153,7 +153,7 @@ def _settle(world: World) -> None:
 
 
 def _check(world: World) -> None:
-    """What must hold however often anything was killed."""
+    """Check everything that must hold after any number of kills."""
     assert [name for name in composition.NAMES if _number(world, name, "SELECT count(*) FROM parked")] == []
     steps = _rows(world, "referral", "SELECT referral_id, string_agg(state, ' ' ORDER BY number) FROM step GROUP BY 1")
     assert dict(steps) == dict.fromkeys(world.threads, "requested accepted started withdrawn")
@@ -179,7 +179,7 @@ def _check(world: World) -> None:
 
 
 def _told(world: World) -> list[tuple[str, str]]:
-    """What her own ledger tells of openings: kinds and names."""
+    """Return the entries about openings in her ledger: kinds and names."""
     lines: list[Any] = []
     query: str | None = ""
     while query is not None:
@@ -190,7 +190,7 @@ def _told(world: World) -> list[tuple[str, str]]:
 
 
 def _standing(world: World) -> str:
-    """Where things have stopped: what waits in each outbox, what is parked, which processes run."""
+    """Return the state of the hub: rows in each outbox, parked events, and running processes."""
     waiting = {name: _number(world, name, "SELECT count(*) FROM outbox") for name in composition.NAMES}
     parked = {name: _number(world, name, "SELECT count(*) FROM parked") for name in composition.NAMES}
     ended = [name for name, one in world.hub.processes.items() if one.popen is None or one.popen.poll() is not None]

@@ -1,4 +1,4 @@
-"""What a distributed hub does while Kafka, PostgreSQL or the consent service is away, and once it is back."""
+"""A distributed hub loses nothing while Kafka, PostgreSQL or the consent service is down, and goes on afterwards."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ MANY = 20
 
 @dataclass(slots=True)
 class World:
-    """A running hub, what it stands on, and somebody who has said yes."""
+    """A running hub, its servers, and a survivor with a grant."""
 
     hub: TestHub
     postgres: PostgresServer

@@ -1,4 +1,4 @@
-"""Who is let through to a partner's routes: the holder of a fresh token and of the key that it is bound to."""
+"""The access gate accepts the holder of a fresh token and of the key to which it is bound."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import closing
@@ -36,7 +36,7 @@ def who(caller: TheCaller, event_id: str = "") -> dict[str, str]:
 
 
 class SurvivorAuth:
-    """A route behind the gate, and someone in front of it."""
+    """A route behind the gate, and a caller."""
 
     def __init__(self, database: Database) -> None:
         self.clock, self.issuer, self.caller = StillClock(), Issuer(), Caller()
@@ -55,12 +55,12 @@ class SurvivorAuth:
         return self.issuer.token(self.caller.key, header, **claims)
 
     def knock(self, token: str, proof: str | None = None, *, method: str = "GET", path: str = PATH) -> Any:
-        """The answer to a request with that token; a good proof goes with it unless another is given."""
+        """Request the route with a token, and with a valid proof unless another is given; return the response."""
         proof = self.caller.proof(method, HUB + path.partition("?")[0], token) if proof is None else proof
         return self.http.request(method, path, headers={"authorization": f"DPoP {token}", "dpop": proof})
 
     def refused(self, answer: Any, status: int = 401) -> str:
-        """The member named in a refusal."""
+        """Return the member that a refusal names."""
         assert answer.status_code == status
         assert answer.headers["content-type"] == "application/problem+json"
         assert CANARY not in answer.text

@@ -1,4 +1,4 @@
-"""A proof is believed for one request, by one key, once (RFC 9449; FAPI 2.0)."""
+"""A proof is accepted once, for one request and one key (RFC 9449; FAPI 2.0)."""
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -38,7 +38,7 @@ def check(proof: str | None, replay: ReplayGuard, token: str | None = TOKEN) -> 
 
 
 def refused(proof: str | None, replay: ReplayGuard) -> str:
-    """The member named in the refusal of a proof; the sender's own words are not in it."""
+    """Return the member that the refusal of a proof names; the refusal must not repeat the sender's values."""
     with pytest.raises(Untrusted) as caught:
         check(proof, replay)
     assert CANARY not in str(caught.value.fault)

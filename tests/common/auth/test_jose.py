@@ -1,4 +1,4 @@
-"""Which signed texts are believed: listed algorithms, public keys of the right kind, and nobody's clock but ours."""
+"""Signed JWTs are accepted with listed algorithms, public keys of the right kind, and times by our own clock."""
 
 import hmac
 import json
@@ -41,13 +41,13 @@ def sign(key: Key = EC, algorithm: str = "ES256", header: Mapping[str, Any] | No
 
 
 def compact(header: object, payload: object, signature: bytes = b"") -> str:
-    """A JWS written by hand, for what no library would sign."""
+    """Return a JWS built by hand, which no library would sign."""
     parts = (json.dumps(header).encode(), json.dumps(payload).encode(), signature)
     return ".".join(base64url(part) for part in parts)
 
 
 def refused(token: str, key: Key | KeySet = EC) -> str:
-    """The member named in the refusal of a token."""
+    """Return the member that the refusal of a token names."""
     with pytest.raises(Untrusted) as caught:
         verify(token, key, "token")
     assert CANARY not in str(caught.value.fault)
@@ -198,7 +198,7 @@ def test_key_with_any_content_is_usable_or_refused(base: Key, changed: dict[str,
 
 
 def window(**claims: Any) -> str | None:
-    """The claim that is refused at noon, None if none is; 60 s is the greatest age."""
+    """Return the claim that is refused at noon, None if all are accepted; 60 s is the greatest age."""
     try:
         check_window(claims, NOON, "token", max_age=60)
     except Untrusted as refusal:

@@ -1,4 +1,4 @@
-"""What may be used once is let through once, whoever asks and however many at once."""
+"""A single-use identifier is accepted once, by any process and with any number of concurrent callers."""
 
 import threading
 from concurrent.futures import ThreadPoolExecutor

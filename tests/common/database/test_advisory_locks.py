@@ -1,4 +1,4 @@
-"""Being the only one of a kind, and being told of work, on PostgreSQL."""
+"""A name has one holder, transactions share or exclude each other, and listeners are notified, on PostgreSQL."""
 
 import threading
 from contextlib import closing
@@ -16,7 +16,7 @@ only_postgresql = pytest.mark.parametrize("database_url", ["postgresql"], indire
 
 
 class Unforeseen(Exception):
-    """Something that goes wrong in the middle."""
+    """An error within a block."""
 
 
 @only_postgresql

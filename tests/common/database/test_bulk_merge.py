@@ -1,4 +1,4 @@
-"""Many rows join a table in one statement, from a place that empties itself, on SQLite and on PostgreSQL."""
+"""Many rows merge into a table from a temporary table that empties itself, on SQLite and on PostgreSQL."""
 
 from collections.abc import Mapping
 
@@ -47,7 +47,7 @@ def play_and_die(database: Database) -> None:
 
 
 def written(connection: Connection) -> dict[str, str]:
-    """Where each row was written last."""
+    """Return the place of each row, which changes when the row is written."""
     return {row.name: row.place for row in connection.execute(text("SELECT name, ctid::text AS place FROM score"))}
 
 

@@ -72,7 +72,7 @@ value = Table(
 
 
 class Unforeseen(Exception):
-    """Something that goes wrong in the middle."""
+    """An error within a transaction."""
 
 
 @pytest.fixture(autouse=True)
@@ -420,7 +420,7 @@ def test_database_in_an_open_folder_is_unreadable_for_others(tmp_path: Path) -> 
 
 
 def test_opening_a_database_twice_keeps_its_file_locks(tmp_path: Path) -> None:
-    """A process that closes any file loses its locks on it; whoever closes the database next would then remove its log."""
+    """A process that closes a file loses its locks on it; another process that closes the database would remove its log."""
     path = tmp_path / "rows" / "rows.sqlite"
     with closing(Database(f"sqlite:///{path}")) as first:
         with first.transaction() as connection:

@@ -101,7 +101,7 @@ def test_exactly_what_is_listed_is_deleted(database: Database) -> None:
 
 @pytest.mark.parametrize("query", [NAMES, NUMBERS, UUIDS, CODES, PAIRS], ids=["text", "number", "uuid", "code", "pair"])
 def test_listed_values_are_looked_up_by_index(database_url: str, database: Database, query: Select[Any]) -> None:
-    """Also a table that is small, or not counted yet: PostgreSQL would keep that plan after it has grown."""
+    """This also holds for a table that is small or has no statistics yet: PostgreSQL would keep that plan later."""
     asked = query.params(these=listed([1] if query is NUMBERS else [[str(IDS[0])] * 2] if query is PAIRS else IDS[:1]))
     with closing(Database(database_url, by_key=True)) as by_key, by_key.reading() as connection:
         written = asked.compile(connection, compile_kwargs={"literal_binds": True})

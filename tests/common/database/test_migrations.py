@@ -1,4 +1,4 @@
-"""Every service's database comes to its newest shape from nothing, from anywhere, and however many ask at once."""
+"""Every database migrates to the newest schema, from any step and with any number of concurrent processes."""
 
 import json
 import subprocess
@@ -27,7 +27,7 @@ UPGRADE = f"{IMPORTS}; print(json.dumps(composition.migrate_all(Settings(), (sys
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def settings(request: pytest.FixtureRequest, tmp_path: Path) -> Settings:
-    """Where a service finds an empty database, on each kind in turn."""
+    """Yield a setting for an empty database of a service, on each backend."""
     if request.param == "sqlite":
         return Settings(data=tmp_path)
     server: PostgresServer = request.getfixturevalue("postgres_server")
@@ -115,7 +115,7 @@ def test_processes_that_start_at_once_take_each_step_once(settings: Settings) ->
 
 @pytest.fixture
 def probe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A service that only these tests know; the folder of its migrations."""
+    """Add a service for these tests; return the folder of its migrations."""
     folder = tmp_path / "more" / "probe" / "migrations"
     folder.mkdir(parents=True)
     (folder.parent / "__init__.py").touch()

@@ -1,4 +1,4 @@
-"""On SQLite no second process answers or works beside the first."""
+"""On SQLite no second process takes a role that another one has."""
 
 import pytest
 

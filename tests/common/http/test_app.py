@@ -1,4 +1,4 @@
-"""What every answer of the hub has in common: problem documents, safe headers, a size limit, and no word of the sender's."""
+"""Every application answers with problem documents, safe headers and a size limit, and repeats no value of the sender."""
 
 import json
 import logging
@@ -28,7 +28,7 @@ routes = APIRouter(prefix="/test")
 
 
 class Body(BaseModel):
-    """A closed body, as the services have them."""
+    """A closed body, as services define them."""
 
     model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
 
@@ -99,7 +99,7 @@ def connect(url: str) -> socket.socket:
 
 
 def problem(answer: httpx2.Response, status: int) -> dict[str, Any]:
-    """The problem document of an answer, which must be one."""
+    """Return the problem document of an answer, which must be one."""
     assert answer.status_code == status
     assert answer.headers["content-type"] == PROBLEM
     document: dict[str, Any] = answer.json()
@@ -239,7 +239,7 @@ def test_outage_says_when_to_try_again(hub: httpx2.Client, how: str) -> None:
 
 
 def send_unannounced(hub: httpx2.Client, path: str, size: int) -> httpx2.Response:
-    """A body whose length nobody was told, in pieces."""
+    """Yield a body in pieces, without an announced length."""
     pieces = (b" " * 1024 for _ in range(size // 1024))
     return hub.post(path, content=pieces, headers={"content-type": "application/json"})
 

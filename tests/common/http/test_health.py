@@ -1,4 +1,4 @@
-"""A process says that it lives, and that it is ready only when its database answers."""
+"""A process is live while it runs, and ready only while its database answers."""
 
 from contextlib import closing
 from pathlib import Path

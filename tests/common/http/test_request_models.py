@@ -1,4 +1,4 @@
-"""A body that is wrong in thousands of places is refused in a moment, in an answer that is short."""
+"""A body with thousands of faults is refused quickly, with a short answer."""
 
 from collections.abc import Iterator
 

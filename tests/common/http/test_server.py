@@ -1,4 +1,4 @@
-"""The server under every service: an answer that was sent has left, connections are known while they last, and no longer."""
+"""The server sends answers without a buffer, knows its open connections, and limits what a client can make it keep."""
 
 import asyncio
 import logging
@@ -43,7 +43,7 @@ async def hello(scope: Scope, receive: Receive, send: Send) -> None:
 
 @dataclass(slots=True)
 class Sender:
-    """An application that sends `BODY` as an opening is sent, and tells how far it came."""
+    """An application that sends `BODY` as openings are sent, and records its progress."""
 
     started: threading.Event = field(default_factory=threading.Event)
     finished: threading.Event = field(default_factory=threading.Event)
@@ -67,7 +67,7 @@ class Sender:
 
 @contextmanager
 def conversation(app: Sender, kernel_keeps: int = 4096) -> Iterator[socket.socket]:
-    """A client with small buffers that has asked, and has not yet read."""
+    """Return a client with small buffers that has sent a request and read nothing yet."""
     listener = listen(0)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, kernel_keeps)
     server = BackgroundServer(app, listener)
@@ -93,13 +93,13 @@ def read_all(client: socket.socket) -> bytes:
 
 
 def reset(client: socket.socket) -> None:
-    """End a connection at once, as a machine that lost its power would seem to."""
+    """Reset a connection, as seen from a machine that lost its power."""
     client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     client.close()
 
 
 def known(port: int) -> list[object]:
-    """The connections to one port that are remembered."""
+    """Return the remembered connections to one port."""
     return [place for place in http_server._transports if place[1][1] == port]
 
 

@@ -1,4 +1,4 @@
-"""What the hub asks of a bus, on the local log and on Apache Kafka."""
+"""The local log and Apache Kafka both implement the broker interface."""
 
 import threading
 import time
@@ -26,7 +26,7 @@ def producer(broker: Broker) -> Iterator[Producer]:
 
 @pytest.fixture
 def group() -> str:
-    """A group that no test before has used: a Kafka group outlives its topics."""
+    """Return a name of a group that no test has used yet: a Kafka group outlives its topics."""
     return f"group-{next(_groups)}"
 
 

@@ -1,4 +1,4 @@
-"""From the bus into a service: once in effect, in order, and what fails is set aside by key."""
+"""Events take effect once and in order, and the key of a failing event is parked."""
 
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -59,7 +59,7 @@ class Unforeseen(Exception):
 
 
 class Handler:
-    """Notes the effect of every event, except those that it was told to fail on."""
+    """Records the effect of every event, except the events on which it has to fail."""
 
     def __init__(self, database: Database, *broken: str, error: type[Exception] = Unforeseen) -> None:
         self.broken, self.error = set(broken), error
@@ -75,7 +75,7 @@ class Handler:
 
 
 def events(*names: str) -> list[Event]:
-    """Events from names such as `a-1`: key and number."""
+    """Return events for names such as `a-1`: key and number."""
     return [make_event(name.partition("-")[0], int(name.partition("-")[2])) for name in names]
 
 
@@ -435,7 +435,7 @@ def consume(
     until: str,
     handle: Callable[[Connection, Event], None] = add_effect,
 ) -> EventConsumer:
-    """Run a consumer until an event took effect, or until something is raised."""
+    """Run a consumer until an event took effect, or until it raises an error."""
     stopping = threading.Event()
 
     def watched(connection: Connection, event: Event) -> None:
@@ -451,7 +451,7 @@ def consume(
 
 @pytest.fixture
 def service() -> str:
-    """A service that no test before has used: a Kafka group outlives its topics."""
+    """Return a name of a service that no test has used yet: a Kafka group outlives its topics."""
     return f"consumer-{next(_services)}"
 
 
@@ -502,7 +502,7 @@ def add_effects(events: Sequence[Event], connection: Connection) -> None:
 
 
 def bus_of(database: Database, *batches: Sequence[Event]) -> tuple[BatchBus, list[int]]:
-    """A bus that hands out these batches, and how many effects there were each time when offsets were noted."""
+    """A bus that delivers these batches, and records the number of effects at each commit of offsets."""
     firsts = accumulate(map(len, batches), initial=1)
     noted: list[int] = []
     placed = [received(batch, first) for batch, first in zip(batches, firsts, strict=False)]

@@ -1,4 +1,4 @@
-"""An event that comes twice counts once."""
+"""A repeated event is taken once."""
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""What only Apache Kafka does: being absent, standing still, holding what somebody else wrote."""
+"""Behaviour of Apache Kafka alone: an absent or suspended broker, and records of other writers."""
 
 import gc
 import logging
@@ -40,7 +40,7 @@ def kafka(kafka_server: KafkaServer) -> KafkaBroker:
 
 @pytest.fixture
 def nobody(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> Iterator[KafkaBroker]:
-    """A broker at an address where nothing listens, and little patience with it."""
+    """Return a broker at an address where nothing listens, with a short timeout."""
     # kafka-python leaves the socket of a refused connection to the garbage collector, which complains of it; a log record
     # that is kept would keep the socket too, until some later test gets the complaint.
     caplog.set_level(logging.CRITICAL, "kafka")

@@ -1,4 +1,4 @@
-"""What only the local log does: living in a file, and forgetting."""
+"""Behaviour of the local log alone: its file, and pruning."""
 
 import threading
 from collections.abc import Iterator

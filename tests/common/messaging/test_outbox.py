@@ -1,4 +1,4 @@
-"""Events that wait to leave: committed with what they tell of, and never changed."""
+"""Events in the outbox are committed together with the change they report, and never changed."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""Where events wait for a person: once each, in order, told of by key."""
+"""Parked events are stored once and in order, and are summarized by key."""
 
 from dataclasses import replace
 from datetime import timedelta

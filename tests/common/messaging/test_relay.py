@@ -1,4 +1,4 @@
-"""The way from the outbox to the bus: in order, nothing deleted that has not arrived, one relay at a time."""
+"""One relay at a time sends rows in order, and deletes only acknowledged rows."""
 
 import threading
 from collections.abc import Iterator, Mapping, Sequence
@@ -50,7 +50,7 @@ def make_relay(database: Database, broker: Broker) -> Relay:
 
 @contextmanager
 def running(relay: Relay) -> Iterator[threading.Event]:
-    """A relay in a thread, as a worker runs it; what it raised is raised at the end."""
+    """Run a relay in a thread, as a worker does; its error is raised at the end."""
     stopping = threading.Event()
 
     def run() -> None:
@@ -185,7 +185,7 @@ def test_page_of_a_backlog_is_read_without_sorting(
 
 
 def rows_touched(database: Database) -> int:
-    """How many rows of the outbox PostgreSQL has looked at; sessions tell of it at their end."""
+    """Return how many rows of the outbox PostgreSQL has read; sessions report this when they end."""
     database.close()
     with database.reading() as connection:
         eventually(lambda: not connection.scalar(text(OTHERS)))
@@ -251,7 +251,7 @@ def test_new_row_wakes_the_relay_before_its_next_poll(database: Database, log: L
 
 
 def sleeps_on_outbox(database: Database) -> bool:
-    """Whether a session waits to be told of new rows, with nothing else to do."""
+    """Tell whether an idle session waits for notifications of new rows."""
     with database.reading() as connection:
         query = "SELECT count(*) FROM pg_stat_activity WHERE query = 'LISTEN outbox' AND datname = current_database()"
         return bool(connection.exec_driver_sql(query).scalar_one())
@@ -278,7 +278,7 @@ def test_a_second_relay_stands_by_until_the_first_is_gone(
 
 
 class Listening:
-    """The local log, with an ear on what one relay sends."""
+    """The local log, recording the records that one relay sends."""
 
     def __init__(self, log: LocalLog) -> None:
         self._log = log
@@ -292,7 +292,7 @@ class Listening:
         return self._log.producer().send(records)
 
     def close(self) -> None:
-        """Nothing is held."""
+        """Do nothing, since no resources are held."""
 
     def consumer(self, group: str, topics: Sequence[str]) -> Consumer:
         return self._log.consumer(group, topics)

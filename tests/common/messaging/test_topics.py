@@ -1,4 +1,4 @@
-"""Topics are what the contract says they are."""
+"""Topics are those that the contract defines."""
 
 import schemas
 from services.common.messaging import contracts

@@ -1,4 +1,4 @@
-"""The tree is RFC 6962's: another library and the definitions themselves agree with every root and proof of ours."""
+"""Roots and proofs agree with RFC 6962: with its definitions and with another library."""
 
 from collections.abc import Sequence
 from functools import cache
@@ -33,7 +33,7 @@ def leaves(size: int) -> list[bytes]:
 
 
 def tiles(size: int, cuts: Sequence[int] = ()) -> tuple[Edge, dict[tuple[int, int], bytes]]:
-    """A tree grown in one go, or in pieces that end at these sizes, and its tiles."""
+    """Grow a tree at once, or in pieces that end at these sizes; return it with its tiles."""
     edge, rows = Edge(), dict[int, list[bytes]]()
     for start, end in zip([0, *sorted(cuts)], [*sorted(cuts), size], strict=True):
         edge, completed = grow(edge, leaves(size)[start:end])

@@ -1,4 +1,4 @@
-"""Signed notes are spelled as C2SP spells them, and nothing that is spelled or signed otherwise is believed."""
+"""Signed notes follow the C2SP specifications, and malformed or wrongly signed ones are refused."""
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey

@@ -1,4 +1,4 @@
-"""Tiles lie where C2SP says, each under one path only."""
+"""Tiles have the paths of the C2SP specification, one path each."""
 
 import pytest
 from hypothesis import given
