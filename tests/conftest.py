@@ -68,7 +68,7 @@ def _is_in_browser(item: pytest.Item) -> bool:
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, Any, Any]:
     report = yield
-    # In the report, since that reaches the process that counts; tests run in others.
+    # Stored in the report, which reaches the process that counts; tests run in other processes.
     report.user_properties += [("backend", name) for name in _backends(item)] if report.when == "call" else []
     return report
 

@@ -80,7 +80,7 @@ def test_other_values_are_not_an_envelope(text: object) -> None:
         read(text)
 
 
-# Plain ones by themselves too: of what is drawn recursively hardly any is plain, and nothing else is ever read.
+# Plain values are drawn on their own too: recursive strategies draw few of them, and only plain values can be valid.
 any_text = st.text(max_size=5) | st.sampled_from(["\x00", "a\ud800"])
 plain_values = st.none() | st.booleans() | st.integers() | st.floats() | any_text
 json_values = plain_values | st.recursive(
@@ -96,7 +96,7 @@ def test_envelope_with_any_content_is_read_or_refused(name: str, value: object) 
         envelope = read(written(document(**{name: value})))
     except NotAnEnvelope:
         return
-    # What was read can be asked for its context, which is the first thing that is done with it.
+    # The context of a parsed envelope can be computed, which is its first use.
     assert all(part_context(envelope.header, category) for category in envelope.parts)
 
 
@@ -207,8 +207,8 @@ def test_every_category_has_a_key_of_its_own() -> None:
 
 def test_part_opens_only_in_its_envelope_and_category() -> None:
     content_key = bytes(range(CONTENT_KEY_BYTES))
-    box = AESGCM(part_key(content_key, "summary")).encrypt(NONCE, b"{}", part_context(HEADER, "summary"))
-    assert AESGCM(part_key(content_key, "summary")).decrypt(NONCE, box, part_context(HEADER, "summary")) == b"{}"
+    sealed = AESGCM(part_key(content_key, "summary")).encrypt(NONCE, b"{}", part_context(HEADER, "summary"))
+    assert AESGCM(part_key(content_key, "summary")).decrypt(NONCE, sealed, part_context(HEADER, "summary")) == b"{}"
     moved = [
         (part_key(content_key, "housing"), part_context(HEADER, "housing")),
         (part_key(content_key, "summary"), part_context(HEADER, "housing")),
@@ -218,7 +218,7 @@ def test_part_opens_only_in_its_envelope_and_category() -> None:
     ]
     for key, context in moved:
         with pytest.raises(InvalidTag):
-            AESGCM(key).decrypt(NONCE, box, context)
+            AESGCM(key).decrypt(NONCE, sealed, context)
 
 
 @given(st.dictionaries(texts, texts, max_size=5))

@@ -11,7 +11,7 @@ import pytest
 
 from services.common.secret_files import Damaged, keep_secret, kept, secret
 
-PATIENCE = 20.0
+TIMEOUT = 20.0
 
 
 @pytest.fixture
@@ -81,12 +81,12 @@ def test_processes_that_start_at_once_get_one_secret(path: Path) -> None:
 
 
 def test_callers_with_one_process_id_get_one_secret(tmp_path: Path) -> None:
-    # Two containers that share a folder of keys both run as process 1; threads are as good as those here.
+    # Two containers that share a folder of keys both run as process 1; two threads stand for them here.
     for turn in range(50):
         path, together = tmp_path / f"{turn}.key", threading.Barrier(4)
 
         def make_together(content: bytes, path: Path = path, together: threading.Barrier = together) -> bytes:
-            together.wait(PATIENCE)
+            together.wait(TIMEOUT)
             return keep_secret(path, content)
 
         with ThreadPoolExecutor(4) as pool:

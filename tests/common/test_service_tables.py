@@ -44,7 +44,7 @@ class Ground:
 
     database: Callable[[], Database]
     broker: Callable[[], Broker]
-    patience: float
+    poll_seconds: float
 
 
 @dataclass(slots=True)
@@ -126,7 +126,7 @@ class Journey(RuleBasedStateMachine):
             self.broker.close()
 
     def skip_what_earlier_runs_left(self) -> None:
-        while self.consumer.poll(self.ground.patience):
+        while self.consumer.poll(self.ground.poll_seconds):
             self.consumer.commit()
 
     def handle(self, connection: Connection, event: Event) -> None:
@@ -173,13 +173,13 @@ class Journey(RuleBasedStateMachine):
 
     @rule()
     def consume(self) -> None:
-        if received := self.consumer.poll(self.ground.patience):
+        if received := self.consumer.poll(self.ground.poll_seconds):
             self.events.take(received)
             self.consumer.commit()
 
     @rule()
     def crash_between_database_and_offset(self) -> None:
-        if received := self.consumer.poll(self.ground.patience):
+        if received := self.consumer.poll(self.ground.poll_seconds):
             self.events.take(received)
         self.crash()
 
@@ -250,14 +250,14 @@ def run(ground: Ground, examples: int, steps: int) -> None:
 
 @pytest.fixture
 def local(database_url: str, tmp_path: Path) -> Ground:
-    return Ground(lambda: Database(database_url), lambda: LocalLog(tmp_path / "log.sqlite"), patience=0)
+    return Ground(lambda: Database(database_url), lambda: LocalLog(tmp_path / "log.sqlite"), poll_seconds=0)
 
 
 @pytest.fixture
 def distributed(postgres_server: PostgresServer, kafka_server: KafkaServer) -> Ground:
     kafka_server.empty_topics()
     url = postgres_server.empty_database().replace("postgresql://", "postgresql+psycopg://")
-    return Ground(lambda: Database(url), lambda: KafkaBroker(kafka_server.bootstrap), patience=1.0)
+    return Ground(lambda: Database(url), lambda: KafkaBroker(kafka_server.bootstrap), poll_seconds=1.0)
 
 
 @pytest.mark.backend("local_log")
@@ -271,7 +271,7 @@ def test_nothing_is_lost_doubled_or_out_of_order_in_many_runs(local: Ground) -> 
     run(local, examples=500, steps=60)
 
 
-# A Kafka client that is closed while it still connects leaves that socket to the garbage collector, which complains of it.
+# A Kafka client that is closed while it still connects leaves that socket to the garbage collector, which then warns.
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.soak
 @pytest.mark.backend("postgresql", "kafka")

@@ -17,7 +17,7 @@ from services.common.messaging.broker import BrokerUnavailable
 from services.common.worker import Loop, Worker, every
 from tests.support.hubs import eventually
 
-PATIENCE = 20.0
+TIMEOUT = 20.0
 
 
 @pytest.fixture(autouse=True)
@@ -45,7 +45,7 @@ def test_outage_restarts_a_loop(outage: Exception) -> None:
     well = threading.Event()
     worker = Worker({"loop": failing(3, outage, well)})
     worker.start()
-    assert well.wait(PATIENCE)
+    assert well.wait(TIMEOUT)
     worker.stop()
     assert worker.failed == []
 
@@ -59,14 +59,14 @@ def test_an_outage_of_one_loop_leaves_the_others_running() -> None:
         raise Transient
 
     def goes_well(stopping: threading.Event) -> None:
-        down.wait(PATIENCE)
+        down.wait(TIMEOUT)
         turns.append(1)
         going_well.set()
         stopping.wait()
 
     worker = Worker({"fails": fails, "goes well": goes_well})
     worker.start()
-    assert going_well.wait(PATIENCE)
+    assert going_well.wait(TIMEOUT)
     worker.stop()
     assert turns == [1]
 
@@ -76,7 +76,7 @@ def test_any_other_failure_ends_the_whole_worker(failure: Exception, caplog: pyt
     others_begun, others_stopped = threading.Event(), threading.Event()
 
     def fails(_stopping: threading.Event) -> None:
-        others_begun.wait(PATIENCE)
+        others_begun.wait(TIMEOUT)
         raise failure
 
     def other(stopping: threading.Event) -> None:
@@ -86,8 +86,8 @@ def test_any_other_failure_ends_the_whole_worker(failure: Exception, caplog: pyt
 
     worker = Worker({"fails": fails, "other": other})
     worker.start()
-    assert worker.stopping.wait(PATIENCE)
-    assert others_stopped.wait(PATIENCE)
+    assert worker.stopping.wait(TIMEOUT)
+    assert others_stopped.wait(TIMEOUT)
     worker.stop()
     assert worker.failed == ["fails"]
     assert "fails cannot go on" in caplog.text
@@ -103,7 +103,7 @@ def test_loop_that_returns_is_started_again() -> None:
 
     worker = Worker({"ends": ends})
     worker.start()
-    assert enough.wait(PATIENCE)
+    assert enough.wait(TIMEOUT)
     worker.stop()
     assert worker.failed == []
 
@@ -118,7 +118,7 @@ def test_stopping_waits_for_running_loops() -> None:
 
     worker = Worker({"loop": loop})
     worker.start()
-    assert begun.wait(PATIENCE)
+    assert begun.wait(TIMEOUT)
     worker.stop()
     assert done.is_set()
 
@@ -170,12 +170,12 @@ def test_signal_ends_a_process_in_order(number: signal.Signals) -> None:
         assert running.stdout is not None
         assert running.stdout.readline() == "ready\n"
         os.kill(running.pid, number)
-        assert running.wait(PATIENCE) == 0
+        assert running.wait(TIMEOUT) == 0
 
 
 def test_failure_ends_a_process_with_status_one() -> None:
     with process("fails") as running:
-        assert running.wait(PATIENCE) == 1
+        assert running.wait(TIMEOUT) == 1
 
 
 def test_nothing_is_started_before_it_is_asked_for() -> None:

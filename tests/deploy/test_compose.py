@@ -68,7 +68,7 @@ def test_every_variable_is_a_setting(service: str) -> None:
     assert {name for name in environment(service) if name.startswith("FIREWEED_")} <= NAMES
 
 
-# What follows from the stack itself, what no stack of several machines uses, and what no operator has to turn.
+# Settings that follow from the stack itself, that no stack of several machines uses, or that no operator needs to change.
 NOT_TO_BE_SET = {"DATA", "KEYS", "ISSUER", "PUSH_TO_LOOPBACK", "RELAY_INTERVAL", "KAFKA_SESSION"}
 
 
@@ -119,8 +119,8 @@ def test_secrets_of_a_service_outlive_its_containers(service: str) -> None:
 
 def test_each_service_knows_its_own_password_only() -> None:
     for process in PROCESSES:
-        words = set(re.findall(r"\$\{(\w+)_PASSWORD", str(environment(process))))
-        assert words == {process.split("-")[0].upper()}
+        names = set(re.findall(r"\$\{(\w+)_PASSWORD", str(environment(process))))
+        assert names == {process.split("-")[0].upper()}
 
 
 def test_only_workers_and_the_set_up_reach_kafka() -> None:

@@ -156,8 +156,8 @@ def test_setup_migrates_each_database_by_its_role_no_keys() -> None:
     assert "volumes" not in pod("setup")
 
 
-# Who can reach whom, worked out from the policies as a cluster does: a policy that selects a pod closes its direction, and
-# then one rule of any such policy must let the other side through.
+# Computes who can reach whom as a cluster does: a policy that selects a pod closes its direction, and then a rule of any such
+# policy must allow the other side.
 
 PROXY: Labels = {"fireweed-proxy": "true"}
 OTHERS = {name: {"app.kubernetes.io/name": name} for name in ("kafka", "postgres", "collector", "stranger")}
@@ -220,7 +220,7 @@ def test_only_intake_reaches_consent_from_inside() -> None:
 
 
 def test_only_workers_and_the_set_up_reach_kafka() -> None:
-    # Its own nodes meet each other.
+    # Its own nodes may reach each other.
     assert reaching("kafka") - {"kafka"} == {"setup", *(name for name in PROCESSES if name.endswith("-worker"))}
 
 

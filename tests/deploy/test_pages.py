@@ -52,6 +52,6 @@ def test_no_file_holds_a_password_or_a_key() -> None:
         if path.is_file() and "__pycache__" not in path.parts:
             text = path.read_text("utf-8")
             assert not re.search(r"-----BEGIN [A-Z ]*PRIVATE KEY", text), path
-            # A word in the place of a password must be a blank, or the word PASSWORD.
+            # The value of a password must be a blank, or the word PASSWORD.
             for word in re.findall(r"://[^:/@\s\"'`]+:([^@/\s\"'`]+)@", text):
                 assert word.startswith("${") or word == "PASSWORD", path

@@ -18,7 +18,7 @@ def test_outgoing_connections_never_use_such_a_port() -> None:
 def test_port_promised_to_one_caller_goes_to_no_other() -> None:
     mine = {free_port() for _ in range(AT_ONCE)}
     assert len(mine) == AT_ONCE
-    # As if hardly any other were left.
+    # With hardly any other port left.
     left = [*mine, *range(min(PORTS), min(PORTS) + 40)]
     told = f"from deploy.testing import ports; ports.PORTS = {left}; print(ports.free_port())"
     found = subprocess.run([sys.executable, "-c", told], capture_output=True, text=True, check=True, timeout=60)

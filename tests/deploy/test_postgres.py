@@ -14,13 +14,13 @@ from deploy.testing.postgresql import SERVICES, PostgresServer, binaries
 from tests.deploy.files import DEPLOY
 
 pytestmark = pytest.mark.backend("postgresql")
-WORDS = {f"{service.upper()}_PASSWORD": f"sample-{service}" for service in SERVICES}
+PASSWORDS = {f"{service.upper()}_PASSWORD": f"sample-{service}" for service in SERVICES}
 
 
-def passwords(server: PostgresServer, words: dict[str, str]) -> subprocess.CompletedProcess[str]:
+def passwords(server: PostgresServer, given: dict[str, str]) -> subprocess.CompletedProcess[str]:
     command = [str(binaries() / "psql"), server.url(), "--no-psqlrc", "--file", str(DEPLOY / "postgres/passwords.sql")]
-    kept = {name: value for name, value in os.environ.items() if name not in WORDS}
-    return subprocess.run(command, env=kept | words, capture_output=True, text=True, check=False)
+    kept = {name: value for name, value in os.environ.items() if name not in PASSWORDS}
+    return subprocess.run(command, env=kept | given, capture_output=True, text=True, check=False)
 
 
 def verifiers(server: PostgresServer) -> dict[str, str | None]:
@@ -46,15 +46,15 @@ def server(postgres_server: PostgresServer) -> PostgresServer:
 
 def test_each_role_has_its_own_password(server: PostgresServer) -> None:
     """The server stores only a verifier of it."""
-    assert passwords(server, WORDS).returncode == 0
+    assert passwords(server, PASSWORDS).returncode == 0
     kept = verifiers(server)
     assert set(kept) == {f"fireweed_{service}" for service in SERVICES}
     for service in SERVICES:
-        assert verifies(str(kept[f"fireweed_{service}"]), WORDS[f"{service.upper()}_PASSWORD"])
+        assert verifies(str(kept[f"fireweed_{service}"]), PASSWORDS[f"{service.upper()}_PASSWORD"])
 
 
 def test_a_password_that_is_missing_stops_the_set_up(server: PostgresServer) -> None:
-    few = {name: word for name, word in WORDS.items() if not name.startswith("INTAKE")}
+    few = {name: word for name, word in PASSWORDS.items() if not name.startswith("INTAKE")}
     assert passwords(server, few).returncode != 0
     assert verifiers(server)["fireweed_intake"] is None
 

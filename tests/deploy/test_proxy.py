@@ -16,7 +16,7 @@ from tests.deploy.files import ROOT, compose, objects, read
 DOCUMENTS: Mapping[str, Any] = {
     path.stem: json.loads(path.read_text("utf-8")) for path in sorted((ROOT / "schemas" / "openapi").iterdir())
 }
-# Every route is in the inventory, pages too.
+# The inventory holds every route, also those of pages.
 PATHS = {route.split(" ")[1] for route in INVENTORY}
 HOME = {"my": "consent"}
 PUBLIC = [
@@ -157,7 +157,7 @@ def test_no_forwarding_header_of_a_client_is_passed_on() -> None:
         "x-original-url",
         "x-rewrite-url",
     } <= blank
-    # One such line in an inner block would put all of these out of force.
+    # One such directive in an inner block would disable all of these.
     for block in [*HTTP.inner("server"), *SECURE.inner("location")]:
         assert not [line for line in block.directives if line.startswith("proxy_set_header")]
 

@@ -27,7 +27,7 @@ CATEGORIES = sorted(schemas.code_set("categories"))
 def test_an_embedded_hub_keeps_what_is_personal_nowhere(tmp_path: Path) -> None:
     with embedded_hub(tmp_path / "hub") as hub:
         secrets = _live_a_day(hub)
-        # Looked at while it runs: SQLite tidies its write-ahead log away when it closes.
+        # Searched while the hub runs, since SQLite removes its write-ahead log when it closes.
         _check(secrets, [tmp_path / "hub"])
 
 
@@ -72,7 +72,7 @@ def _live_a_day(hub: TestHub) -> list[str]:
 
     _says_nothing(sender.request("POST", "/intake/v1/events", sender.event(_about(person, recipient, parts)), EVENT))
     person.page.call("PUT", "/statistics", {"on": True})
-    words = person.page.call("POST", "/words")["passphrase"]
+    renewed = person.page.call("POST", "/words")["passphrase"]
     grant = person.page.allow(recipient.client_id, "referral", CATEGORIES)
     posted = sender.post(_about(person, recipient, parts))
     envelope = waiting(recipient, posted["thread"])["envelope"]
@@ -87,7 +87,7 @@ def _live_a_day(hub: TestHub) -> list[str]:
     assert open_status(recipient, envelope) == 404
     eventually(lambda: posted["thread"] not in [item["referral"] for item in inbox(recipient)])
     cookies = list(person.page.http.cookies.jar)
-    return [*canaries, person.passphrase, words, person.revoke_code, *(str(cookie.value) for cookie in cookies)]
+    return [*canaries, person.passphrase, renewed, person.revoke_code, *(str(cookie.value) for cookie in cookies)]
 
 
 EVENT = "application/cloudevents+json"

@@ -25,9 +25,9 @@ from tests.support.people import Person, inbox, meet, referral, state
 pytestmark = [pytest.mark.slow, pytest.mark.backend("postgresql", "kafka")]
 T = TypeVar("T")
 PROCESSES = [f"{name}-{role}" for name in composition.NAMES for role in ("api", "worker")]
-# Reporting's API only reads, so nothing of it can be between two states; it is killed in the middle all the same.
+# Reporting's API only reads, so it cannot be between two states; it is killed during the journey all the same.
 READ_ONLY = "reporting-api"
-PATIENCE = 40.0
+TIMEOUT = 40.0
 MOST_COMMITS = 60
 
 
@@ -53,7 +53,7 @@ class World:
 
     def insist(self, act: Callable[[], T]) -> T:
         """Repeat a request with the same ids until it succeeds."""
-        deadline = time.monotonic() + PATIENCE
+        deadline = time.monotonic() + TIMEOUT
         while time.monotonic() < deadline:
             try:
                 if done := act():
@@ -69,8 +69,8 @@ class World:
         if refused.status == 403:
             self.insist(lambda: _done(self.person.page.step_up, self.person.pin))
         elif refused.status == 401:
-            words = {"passphrase": self.person.passphrase}
-            self.insist(lambda: self.person.page.call("POST", "/session", words) is not None)
+            credentials = {"passphrase": self.person.passphrase}
+            self.insist(lambda: self.person.page.call("POST", "/session", credentials) is not None)
         else:
             assert refused.status >= 500, refused
 
@@ -101,7 +101,7 @@ def test_kill_at_each_commit_loses_and_doubles_nothing(world: World, process: st
         world.order(process, f"{side} {number} {uuid4()}")
         _journey(world)
         _settle(world)
-        # An order that is still there was never due: the journey has no such commit.
+        # An order that still exists was never carried out: the journey has no such commit.
         if world.deaths(process) == before:
             world.order(process, "")
             break
@@ -174,19 +174,19 @@ def _check(world: World) -> None:
     outcomes = [opening for kind, opening in told if kind in {"opening.delivered", "opening.indeterminate"}]
     assert len(set(outcomes)) == len(outcomes)
     assert set(outcomes) <= set(intents)
-    # One that was killed between its bytes and its outcome stays an intent without an outcome, which she is shown as such.
+    # An opening that was killed between its bytes and its outcome stays an intent without outcome, and is shown to her so.
     assert len(intents) >= len(world.threads)
 
 
 def _told(world: World) -> list[tuple[str, str]]:
     """Return the entries about openings in her ledger: kinds and names."""
-    lines: list[Any] = []
+    entries: list[Any] = []
     query: str | None = ""
     while query is not None:
         page: Any = world.insist(partial(world.person.page.call, "GET", f"/ledger{query}"))
-        lines += page["entries"]
+        entries += page["entries"]
         query = page["next"] and f"?before={page['next']}"
-    return [(line["kind"], line["detail"]["opening"]) for line in lines if line["kind"].startswith("opening.")]
+    return [(entry["kind"], entry["detail"]["opening"]) for entry in entries if entry["kind"].startswith("opening.")]
 
 
 def _standing(world: World) -> str:

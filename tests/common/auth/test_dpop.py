@@ -17,7 +17,7 @@ from tests.support.partners import NOW, Caller, key_pair, public, sign, thumbpri
 from tests.support.plumbing import metadata, plumbing
 
 METHOD, URL, TOKEN = "POST", "https://hub.example/intake/v1/events", "a.token.of-ours"
-PATIENCE = 20.0
+TIMEOUT = 20.0
 CANARY = "sample-aspen-canary"
 sqlite = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 
@@ -161,7 +161,7 @@ def test_concurrent_copies_of_a_proof_are_accepted_once(replay: ReplayGuard, cal
     proof, together = caller.proof(METHOD, URL, TOKEN), threading.Barrier(8)
 
     def attempt(_number: int) -> bool:
-        together.wait(PATIENCE)
+        together.wait(TIMEOUT)
         try:
             check(proof, replay)
         except Untrusted:

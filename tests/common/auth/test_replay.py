@@ -13,7 +13,7 @@ from services.common.database.engine import Database
 from tests.support.clocks import NOON
 from tests.support.plumbing import metadata, plumbing
 
-PATIENCE = 20.0
+TIMEOUT = 20.0
 
 
 @pytest.fixture
@@ -38,7 +38,7 @@ def test_identifier_used_concurrently_is_accepted_once(guard: ReplayGuard) -> No
     together = threading.Barrier(8)
 
     def ask(_number: int) -> bool:
-        together.wait(PATIENCE)
+        together.wait(TIMEOUT)
         return guard.first_use("same", NOON)
 
     with ThreadPoolExecutor(8) as pool:

@@ -49,7 +49,7 @@ def test_holder_with_lost_connection_gets_an_outage(database: Database, database
             end_sessions(database_url)
             alone()
 
-    # An `OperationalError` is an outage to the worker, which then begins again; anything else would end the process.
+    # The worker takes an `OperationalError` for an outage and restarts the loop; any other error would end the process.
     with pytest.raises(OperationalError):
         hold_on()
 

@@ -36,7 +36,7 @@ from services.common.database.inserts import AlreadyThere, insert_all, insert_ne
 from tests.support.clocks import NOON
 from tests.support.hubs import eventually
 
-PATIENCE = 20.0
+TIMEOUT = 20.0
 only_sqlite = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 only_postgresql = pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
 metadata = MetaData()
@@ -192,9 +192,9 @@ def test_vanished_machine_is_noticed_by_both_sides(database: Database) -> None:
         theirs = [int(connection.scalar(select(func.current_setting(name))) or 0) for name in names]
         descriptor = session_socket(connection)
         assert descriptor is not None
-        with socket.socket(fileno=os.dup(descriptor)) as line:
-            ours = [line.getsockopt(socket.IPPROTO_TCP, option) for option in options]
-            assert line.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+        with socket.socket(fileno=os.dup(descriptor)) as opened:
+            ours = [opened.getsockopt(socket.IPPROTO_TCP, option) for option in options]
+            assert opened.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
     for (idle, interval, count, milliseconds), most in ((theirs, 60), (ours, 10)):
         assert idle + interval * count == most
         assert milliseconds == most * 1000
@@ -205,8 +205,8 @@ def test_keepalive_options_of_the_url_take_precedence(database_url: str) -> None
     with closing(Database(f"{database_url}?keepalives_idle=7")) as another, another.reading() as connection:
         descriptor = session_socket(connection)
         assert descriptor is not None
-        with socket.socket(fileno=os.dup(descriptor)) as line:
-            assert line.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE) == 7
+        with socket.socket(fileno=os.dup(descriptor)) as opened:
+            assert opened.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE) == 7
 
 
 def test_instants_of_different_zones_compare_as_instants(database: Database) -> None:
@@ -250,8 +250,8 @@ def test_inserting_a_thousand_rows_returns_the_new_ones(database: Database) -> N
 
 def test_many_rows_store_values_of_every_kind_like_one_row(database: Database) -> None:
     rows = [
-        {"id": uuid4(), "bits": bits, "at": NOON + timedelta(microseconds=number), "d": document, "words": words}
-        for number, (bits, document, words) in enumerate(
+        {"id": uuid4(), "bits": bits, "at": NOON + timedelta(microseconds=number), "d": document, "words": content}
+        for number, (bits, document, content) in enumerate(
             [
                 (b"\x00\xff\\x27", {"a": ["é", 1.5, None, True]}, 'it\'s \\x41 "quoted" \u2028 \U0001f331\n'),
                 (None, [], None),
@@ -283,7 +283,7 @@ def test_inserted_rows_come_back_in_order_and_unchanged(database: Database, coun
         assert [row._asdict() for row in connection.execute(select(value))] == rows
 
 
-def words(count: int, note: str | None = "new") -> list[dict[str, str | None]]:
+def word_rows(count: int, note: str | None = "new") -> list[dict[str, str | None]]:
     return [{"name": str(number), "note": note} for number in range(count)]
 
 
@@ -298,14 +298,14 @@ def test_insert_with_an_existing_key_inserts_no_row(database: Database, count: i
     with database.transaction() as connection:
         insert_all(connection, word, [{"name": last, "note": "old"}])
     with pytest.raises(AlreadyThere), database.transaction() as connection:
-        insert_all(connection, word, words(count))
+        insert_all(connection, word, word_rows(count))
     assert kept(database) == [(last, "old")]
 
 
 @pytest.mark.parametrize("count", [2, 50])
 def test_invalid_value_is_not_reported_as_existing_key(database: Database, count: int) -> None:
     with pytest.raises(IntegrityError), database.transaction() as connection:
-        insert_all(connection, word, words(count, note=None))
+        insert_all(connection, word, word_rows(count, note=None))
     assert kept(database) == []
 
 
@@ -314,14 +314,14 @@ def test_invalid_value_is_not_reported_as_existing_key(database: Database, count
 def test_lost_server_and_large_value_raise_their_own_errors(database: Database, count: int) -> None:
     """This holds for every way to insert, from one row to many."""
     too_large = [{"name": str(number), "version": 2**40} for number in range(count)]
-    for table, rows in ((word, words(count, "x" * 33)), (thing, too_large)):
+    for table, rows in ((word, word_rows(count, "x" * 33)), (thing, too_large)):
         with pytest.raises(DataError), database.transaction() as connection:
             insert_all(connection, table, rows)
 
     def insert_into_nothing() -> None:
         with database.transaction() as connection, database.session() as other:
             other.execute(select(func.pg_terminate_backend(connection.scalar(select(func.pg_backend_pid())))))
-            insert_all(connection, word, words(count))
+            insert_all(connection, word, word_rows(count))
 
     with pytest.raises(OperationalError):
         insert_into_nothing()
@@ -363,7 +363,7 @@ def test_an_error_message_does_not_list_the_parameters(database: Database) -> No
 
     with pytest.raises(IntegrityError) as caught:
         insert_wrong()
-    # The driver's own message is another matter: it is never logged, only its class is.
+    # The driver's own message may hold values, but only the class of an error is logged.
     assert "Sample Aspen" not in str(caught.value).replace(str(caught.value.orig), "")
 
 
@@ -399,7 +399,7 @@ def test_a_reader_is_not_held_up_by_a_writer(database: Database) -> None:
         connection.execute(insert(thing), {"name": "a"})
         reading = threading.Thread(target=lambda: done.set() if names(database) == [] else None)
         reading.start()
-        assert done.wait(PATIENCE)
+        assert done.wait(TIMEOUT)
         reading.join()
 
 

@@ -24,7 +24,7 @@ thing = Table(
     Column("uuid", Uuid, unique=True),
     Column("code", Code(64), index=True),
 )
-# Whatever a list could be taken apart by, if it were not JSON.
+# Texts with separators that would split a list if it were not JSON.
 ODD = [
     "plain",
     "",

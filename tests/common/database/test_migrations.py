@@ -131,10 +131,10 @@ def test_written_step_uses_the_projects_column_types(database: Database, probe: 
     Table("thing", metadata, Column("id", BigId, primary_key=True), Column("facts", Json), Column("at", Instant))
     write_step("probe", database, metadata, "first tables")
     assert [path.name for path in probe.glob("*.py")] == ["0001_first_tables.py"]
-    words = (probe / "0001_first_tables.py").read_text()
-    assert words.startswith('"""First tables."""\n')
+    content = (probe / "0001_first_tables.py").read_text()
+    assert content.startswith('"""First tables."""\n')
     for column in ("'id', BigId", "'facts', Json", "'at', Instant()"):
-        assert f"sa.Column({column}" in words
+        assert f"sa.Column({column}" in content
     assert upgrade("probe", database) == ["First tables."]
     assert list(differences(database, metadata)) == []
     plumbing.outbox.table.append_column(Column("later", Integer))

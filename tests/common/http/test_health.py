@@ -42,6 +42,6 @@ def test_a_process_is_ready_again_once_its_database_is_back(database: Database, 
     with client(database) as http:
         assert http.get("/test/health/ready").status_code == 200
         end_sessions(database_url)
-        # The first look finds the lost connection, the second makes a new one.
+        # The first request finds the lost connection, the second opens a new one.
         assert http.get("/test/health/ready").status_code in {200, 503}
         assert http.get("/test/health/ready").status_code == 200

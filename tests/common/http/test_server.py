@@ -31,8 +31,8 @@ from services.common.http.server import (
 from tests.support.hubs import eventually
 from tests.support.server import served
 
-PATIENCE = 20.0
-# More than small socket buffers hold, less than asyncio would keep to itself without a word (64 KiB).
+TIMEOUT = 20.0
+# More bytes than small socket buffers hold, fewer than asyncio would silently buffer (64 KiB).
 BODY = bytes(60_000)
 REQUEST = b"GET / HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n"
 
@@ -74,11 +74,11 @@ def conversation(app: Sender, kernel_keeps: int = 4096) -> Iterator[socket.socke
     server.start()
     client = socket.socket()
     client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-    client.settimeout(PATIENCE)
+    client.settimeout(TIMEOUT)
     try:
         client.connect(listener.getsockname())
         client.sendall(REQUEST)
-        assert app.started.wait(PATIENCE)
+        assert app.started.wait(TIMEOUT)
         yield client
     finally:
         client.close()
@@ -108,7 +108,7 @@ def test_last_send_returns_when_the_kernel_has_everything() -> None:
     with conversation(app) as client:
         assert not app.finished.wait(0.2)
         assert read_all(client).endswith(BODY)
-        assert app.finished.wait(PATIENCE)
+        assert app.finished.wait(TIMEOUT)
     assert app.told["kept"] == 0
 
 
@@ -117,20 +117,20 @@ def test_has_left_waits_until_the_receiver_has_everything() -> None:
     with conversation(app) as client:
         assert not app.finished.wait(0.2)
         assert read_all(client).endswith(BODY)
-        assert app.finished.wait(PATIENCE)
+        assert app.finished.wait(TIMEOUT)
     assert app.told["between"] is True
 
 
 def test_bytes_kept_for_a_slow_receiver_have_not_left() -> None:
-    async def look(transport: asyncio.Transport) -> bool:
+    async def check(transport: asyncio.Transport) -> bool:
         app.told["with the kernel"] = transport.get_write_buffer_size() == 0
         return await has_left(transport)
 
-    app = Sender(between=look)
+    app = Sender(between=check)
     with conversation(app, kernel_keeps=1_000_000) as client:
         assert not app.finished.wait(0.2)
         assert read_all(client).endswith(BODY)
-        assert app.finished.wait(PATIENCE)
+        assert app.finished.wait(TIMEOUT)
     assert app.told["with the kernel"]
     assert app.told["between"] is True
 
@@ -151,7 +151,7 @@ def test_cut_connection_discards_unsent_bytes_if_set(discard: bool) -> None:
 
     app = Sender(between=cut)
     with conversation(app, kernel_keeps=1_000_000) as client:
-        assert app.finished.wait(PATIENCE)
+        assert app.finished.wait(TIMEOUT)
         if discard:
             with pytest.raises(ConnectionResetError):
                 read_all(client)
@@ -164,7 +164,7 @@ def test_a_request_finds_its_own_connection() -> None:
     with conversation(app) as client:
         place = client.getsockname()
         read_all(client)
-        assert app.finished.wait(PATIENCE)
+        assert app.finished.wait(TIMEOUT)
     assert app.told["peer"] == place
     assert tuple(app.told["client"]) == place
 
@@ -188,7 +188,7 @@ def test_ended_connection_is_forgotten() -> None:
             client.get(url)
             assert len(known(port)) == 1
         eventually(lambda: not known(port))
-        rude = socket.create_connection(("127.0.0.1", port), PATIENCE)
+        rude = socket.create_connection(("127.0.0.1", port), TIMEOUT)
         rude.sendall(REQUEST[:10])
         eventually(lambda: len(known(port)) == 1)
         reset(rude)
@@ -199,7 +199,7 @@ def test_client_gone_before_it_is_accepted_does_no_harm(caplog: pytest.LogCaptur
     listener = listen(0)
     port = listener.getsockname()[1]
     for _time in range(3):
-        reset(socket.create_connection(("127.0.0.1", port), PATIENCE))
+        reset(socket.create_connection(("127.0.0.1", port), TIMEOUT))
     server = BackgroundServer(hello, listener)
     with caplog.at_level(logging.WARNING):
         server.start()
@@ -215,19 +215,19 @@ def test_stopping_server_answers_running_requests() -> None:
 
     async def slow(scope: Scope, receive: Receive, send: Send) -> None:
         entered.set()
-        await asyncio.get_running_loop().run_in_executor(None, go_on.wait, PATIENCE)
+        await asyncio.get_running_loop().run_in_executor(None, go_on.wait, TIMEOUT)
         await hello(scope, receive, send)
 
     listener = listen(0)
     server = BackgroundServer(slow, listener)
     server.start()
     with ThreadPoolExecutor(2) as pool:
-        answer = pool.submit(httpx2.get, f"{origin(listener)}/begun", timeout=PATIENCE)
-        assert entered.wait(PATIENCE)
+        answer = pool.submit(httpx2.get, f"{origin(listener)}/begun", timeout=TIMEOUT)
+        assert entered.wait(TIMEOUT)
         stopped = pool.submit(server.stop)
         go_on.set()
-        assert answer.result(PATIENCE).text == "hello from /begun"
-        stopped.result(PATIENCE)
+        assert answer.result(TIMEOUT).text == "hello from /begun"
+        stopped.result(TIMEOUT)
 
 
 def test_stopping_server_does_not_wait_for_endless_requests(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -264,11 +264,11 @@ def test_one_origin_serves_several_applications() -> None:
     async def other(scope: Scope, receive: Receive, send: Send) -> None:
         await PlainTextResponse(f"other at {scope['path']}")(scope, receive, send)
 
-    door = ByPrefix({"/one": hello})
-    with served(door) as url, httpx2.Client(base_url=url) as client:
+    prefixes = ByPrefix({"/one": hello})
+    with served(prefixes) as url, httpx2.Client(base_url=url) as client:
         assert client.get("/one/a/b").text == "hello from /one/a/b"
         assert client.get("/two").status_code == 404
-        door.add("/two", other)
+        prefixes.add("/two", other)
         assert client.get("/two").text == "other at /two"
         assert [client.get(path).status_code for path in ("/", "/onetwo", "/ones")] == [404] * 3
 
@@ -299,12 +299,12 @@ def test_endless_head_does_not_fill_the_memory(beginning: str) -> None:
     more = b"a: b\r\n" * 1000 if beginning in {"headers", "trailers"} else b"a" * 6000
     with (
         served(reading) as base,
-        closing(socket.create_connection(("127.0.0.1", int(base.rpartition(":")[2])))) as line,
+        closing(socket.create_connection(("127.0.0.1", int(base.rpartition(":")[2])))) as connection,
     ):
-        line.settimeout(PATIENCE)
-        line.sendall(BEGINNINGS[beginning])
+        connection.settimeout(TIMEOUT)
+        connection.sendall(BEGINNINGS[beginning])
         with pytest.raises(ConnectionError):  # as soon as the server has hung up
-            line.sendall(more * 5000)
+            connection.sendall(more * 5000)
 
 
 def test_body_and_further_requests_do_not_count_as_head() -> None:
@@ -314,17 +314,17 @@ def test_body_and_further_requests_do_not_count_as_head() -> None:
             assert told.text == "300000"
 
 
-def line_to(url: str) -> socket.socket:
-    line = socket.socket()
-    line.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-    line.settimeout(PATIENCE)
-    line.connect(("127.0.0.1", httpx2.URL(url).port or 0))
-    return line
+def connect_to(url: str) -> socket.socket:
+    connection = socket.socket()
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    connection.settimeout(TIMEOUT)
+    connection.connect(("127.0.0.1", httpx2.URL(url).port or 0))
+    return connection
 
 
-def hung_up(line: socket.socket) -> bool:
+def hung_up(connection: socket.socket) -> bool:
     try:
-        return read_all(line) is not None
+        return read_all(connection) is not None
     except ConnectionError:
         return True
 
@@ -333,9 +333,9 @@ GET = b"GET / HTTP/1.1\r\nhost: a\r\n\r\n"
 
 
 def test_pipelined_requests_are_answered_in_order() -> None:
-    with served(hello) as url, closing(line_to(url)) as line:
-        line.sendall(GET * http_server.MOST_AHEAD + REQUEST)
-        assert read_all(line).count(b"hello from /") == http_server.MOST_AHEAD + 1
+    with served(hello) as url, closing(connect_to(url)) as connection:
+        connection.sendall(GET * http_server.MOST_AHEAD + REQUEST)
+        assert read_all(connection).count(b"hello from /") == http_server.MOST_AHEAD + 1
 
 
 def test_number_of_pipelined_requests_is_limited() -> None:
@@ -343,12 +343,12 @@ def test_number_of_pipelined_requests_is_limited() -> None:
 
     async def slow(scope: Scope, receive: Receive, send: Send) -> None:
         begun.append(scope)
-        await asyncio.get_running_loop().run_in_executor(None, go_on.wait, PATIENCE)
+        await asyncio.get_running_loop().run_in_executor(None, go_on.wait, TIMEOUT)
         await hello(scope, receive, send)
 
-    with served(slow) as url, closing(line_to(url)) as line:
-        line.sendall(GET * 10_000)
-        assert hung_up(line)
+    with served(slow) as url, closing(connect_to(url)) as connection:
+        connection.sendall(GET * 10_000)
+        assert hung_up(connection)
         go_on.set()
     assert len(begun) == 1
 
@@ -365,12 +365,12 @@ SILENT = {
 @pytest.mark.parametrize("where", SILENT)
 def test_silent_connection_is_cut(where: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(http_server, "WAIT_SECONDS", 0.3)
-    with served(reading) as url, closing(line_to(url)) as line:
-        line.sendall(SILENT[where])
+    with served(reading) as url, closing(connect_to(url)) as connection:
+        connection.sendall(SILENT[where])
         if where == "after an answer":
-            line.recv(1000)
-            line.sendall(b"\r\n")
-        assert hung_up(line)
+            connection.recv(1000)
+            connection.sendall(b"\r\n")
+        assert hung_up(connection)
         eventually(lambda: not known(httpx2.URL(url).port or 0))
 
 
@@ -395,24 +395,24 @@ def test_silent_connections_are_cut_before_active_ones(monkeypatch: pytest.Monke
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["path"] == "/slow":
-            await asyncio.get_running_loop().run_in_executor(None, go_on.wait, PATIENCE)
+            await asyncio.get_running_loop().run_in_executor(None, go_on.wait, TIMEOUT)
         await PlainTextResponse(bytes(10_000_000) if scope["path"] == "/long" else b"hello")(scope, receive, send)
 
     with served(app) as url, ThreadPoolExecutor(1) as pool, httpx2.Client() as first:
-        begun = pool.submit(first.get, f"{url}/slow", timeout=PATIENCE)
+        begun = pool.submit(first.get, f"{url}/slow", timeout=TIMEOUT)
         eventually(lambda: len(known(httpx2.URL(url).port or 0)) == 1)
-        lines = []
+        connections = []
         for number in range(40):
-            lines.append(line_to(url))
-            lines[-1].sendall((b"", GET_LONG % b"keep-alive", GET_LONG % b"close")[number % 3])
+            connections.append(connect_to(url))
+            connections[-1].sendall((b"", GET_LONG % b"keep-alive", GET_LONG % b"close")[number % 3])
             time.sleep(0.01)
         for _time in range(3):
             assert httpx2.get(url).text == "hello"
         eventually(lambda: len(known(httpx2.URL(url).port or 0)) <= 9)
         go_on.set()
-        assert begun.result(PATIENCE).text == "hello"
-        for line in lines:
-            line.close()
+        assert begun.result(TIMEOUT).text == "hello"
+        for connection in connections:
+            connection.close()
 
 
 async def reading(_scope: Scope, receive: Receive, send: Send) -> None:

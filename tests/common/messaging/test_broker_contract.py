@@ -13,7 +13,7 @@ from services.common.messaging.topics import topics
 from tests.support.hubs import eventually
 from tests.support.plumbing import take
 
-PATIENCE = 20.0
+TIMEOUT = 20.0
 TOPIC, OTHER = "referrals.v1", "services.v1"
 _groups = count(1)
 
@@ -35,7 +35,7 @@ def make_records(amount: int, keys: int = 1, topic: str = TOPIC) -> list[Record]
 
 
 def send(producer: Producer, records: Sequence[Record]) -> None:
-    assert list(producer.send(records).acknowledged(PATIENCE)) == [True] * len(records)
+    assert list(producer.send(records).acknowledged(TIMEOUT)) == [True] * len(records)
 
 
 def values(received: Sequence[Received]) -> list[bytes | None]:
@@ -58,7 +58,7 @@ def test_records_of_one_key_arrive_in_order(broker: Broker, producer: Producer, 
 def test_several_sends_in_flight_keep_the_order_of_a_key(broker: Broker, producer: Producer, group: str) -> None:
     records = make_records(300)
     pending = [producer.send(records[n : n + 30]) for n in range(0, 300, 30)]
-    assert all(all(one.acknowledged(PATIENCE)) for one in pending)
+    assert all(all(one.acknowledged(TIMEOUT)) for one in pending)
     with closing(broker.consumer(group, [TOPIC])) as consumer:
         assert values(take(consumer, 300)) == values_of(records)
 
@@ -156,20 +156,20 @@ def test_a_poll_with_nothing_to_read_comes_back_empty(broker: Broker, group: str
     began = time.monotonic()
     with closing(broker.consumer(group, [TOPIC])) as consumer:
         assert list(consumer.poll(0.3)) == []
-    assert time.monotonic() - began < PATIENCE
+    assert time.monotonic() - began < TIMEOUT
 
 
 def test_a_waiting_poll_gets_what_is_sent_meanwhile(broker: Broker, producer: Producer, group: str) -> None:
     with closing(broker.consumer(group, [TOPIC])) as consumer:
         sending = threading.Timer(0.2, send, [producer, make_records(1)])
         sending.start()
-        assert values(consumer.poll(PATIENCE)) == [b"0"]
+        assert values(consumer.poll(TIMEOUT)) == [b"0"]
         sending.join()
 
 
 def test_acknowledgement_covers_each_record(producer: Producer) -> None:
-    assert list(producer.send(make_records(7)).acknowledged(PATIENCE)) == [True] * 7
-    assert list(producer.send([]).acknowledged(PATIENCE)) == []
+    assert list(producer.send(make_records(7)).acknowledged(TIMEOUT)) == [True] * 7
+    assert list(producer.send([]).acknowledged(TIMEOUT)) == []
 
 
 def test_topics_can_be_synced_again_and_again(broker: Broker) -> None:

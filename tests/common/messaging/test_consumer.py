@@ -45,7 +45,7 @@ from tests.support.plumbing import (
     received,
 )
 
-PATIENCE = 20.0
+TIMEOUT = 20.0
 _services = count(1)
 
 
@@ -64,7 +64,7 @@ class Handler:
     def __init__(self, database: Database, *broken: str, error: type[Exception] = Unforeseen) -> None:
         self.broken, self.error = set(broken), error
         self.calls: list[str] = []
-        # What is fed to `take` here needs no bus.
+        # Records are passed to `take` directly, so no bus is needed.
         self.consumer = make_consumer(database, NoBus(), self)
 
     def __call__(self, connection: Connection, event: Event) -> None:
@@ -339,7 +339,7 @@ def test_replay_handles_events_parked_meanwhile(database: Database) -> None:
     def meanwhile(connection: Connection, event: Event) -> None:
         if event.id == "a-1":
             with ThreadPoolExecutor(1) as pool:
-                pool.submit(worker.take, [second]).result(PATIENCE)
+                pool.submit(worker.take, [second]).result(TIMEOUT)
         add_effect(connection, event)
 
     assert make_consumer(database, NoBus(), meanwhile).replay("a") == 2
@@ -363,10 +363,10 @@ def test_replay_handles_events_parked_at_its_very_end(database: Database) -> Non
     worker.handlers = {TYPE: busy}
     with ThreadPoolExecutor(1) as pool:
         taken = pool.submit(worker.take, [second, beside])
-        assert parking.wait(PATIENCE)
+        assert parking.wait(TIMEOUT)
         make_consumer(database, NoBus()).replay("a")
         replayed.set()
-        taken.result(PATIENCE)
+        taken.result(TIMEOUT)
     assert effects(database) in (["b-1", "a-1", "a-2"], ["a-1", "b-1", "a-2"])
     assert parked(database) == []
 
@@ -425,7 +425,7 @@ class CutOffConsumer:
 def put(broker: Broker, sent: Iterable[Event]) -> None:
     with closing(broker.producer()) as producer:
         records = [Record(TOPIC, event.key, to_headers(event), to_value(event)) for event in sent]
-        assert all(producer.send(records).acknowledged(PATIENCE))
+        assert all(producer.send(records).acknowledged(TIMEOUT))
 
 
 def consume(
@@ -520,7 +520,7 @@ def test_large_batches_take_effect_before_their_offsets(database: Database, monk
     take_together = EventConsumer._take_together
 
     def slowly(consumer: EventConsumer, batch: Sequence[Received], read: Batch | None = None) -> None:
-        # Long enough for a small batch to overtake a large one, were it let.
+        # Long enough for a small batch to overtake a large one, if that were possible.
         threading.Event().wait(0.1 if len(batch) >= WORTH_READING_AHEAD else 0)
         take_together(consumer, batch, read)
 
@@ -540,7 +540,7 @@ def test_next_large_batch_is_read_while_one_is_handled(database: Database) -> No
 
         def act(connection: Connection) -> None:
             if first:
-                in_time.append(second_read.wait(PATIENCE))
+                in_time.append(second_read.wait(TIMEOUT))
             add_effects(events, connection)
 
         return act
@@ -586,7 +586,7 @@ def test_a_fold_gets_a_batch_at_once_and_needs_no_inbox(database: Database) -> N
     events = [make_event("a", 1), make_event("b", 1), make_event("a", 2)]
     consumer.take(received(events))
     consumer.take(received(events[:1]))
-    # What comes again is folded again: that it does no harm is the fold's own promise.
+    # A repeated event is folded again: a fold itself must tolerate that.
     assert batches == [["a-1", "b-1", "a-2"], ["a-1"]]
     assert effects(database) == ["a-1", "b-1", "a-2", "a-1"]
 

@@ -15,7 +15,7 @@ from tests.support.clocks import StillClock
 
 pytestmark = pytest.mark.backend("local_log")
 TOPIC, COMPACTED = "referrals.v1", "agencies.v1"
-PATIENCE = 20.0
+TIMEOUT = 20.0
 
 
 @pytest.fixture
@@ -72,7 +72,7 @@ def test_two_logs_on_one_file_see_each_others_records(path: Path) -> None:
     with closing(LocalLog(path)) as one, closing(LocalLog(path)) as other:
         reader = one.consumer("group", [TOPIC])
         write(other, "1")
-        assert [item.record.value for item in reader.poll(PATIENCE)] == [b"1"]
+        assert [item.record.value for item in reader.poll(TIMEOUT)] == [b"1"]
         write(one, "2")
         assert read(other) == ["1", "2"]
 
@@ -82,7 +82,7 @@ def test_waiting_reader_gets_records_of_another_log(path: Path) -> None:
         reader = one.consumer("group", [TOPIC])
         writing = threading.Timer(0.2, write, [other, "1"])
         writing.start()
-        assert [item.record.value for item in reader.poll(PATIENCE)] == [b"1"]
+        assert [item.record.value for item in reader.poll(TIMEOUT)] == [b"1"]
         writing.join()
 
 
@@ -91,7 +91,7 @@ def test_a_new_file_can_be_opened_by_several_at_once(path: Path) -> None:
     ready = threading.Barrier(4)
 
     def open_it() -> None:
-        ready.wait(PATIENCE)
+        ready.wait(TIMEOUT)
         try:
             LocalLog(path).close()
         except Exception as error:  # noqa: BLE001 - told below
@@ -101,7 +101,7 @@ def test_a_new_file_can_be_opened_by_several_at_once(path: Path) -> None:
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(PATIENCE)
+        thread.join(TIMEOUT)
     assert failures == []
 
 

@@ -25,7 +25,7 @@ from tests.support.plumbing import TOPIC, ChoosyProducer, add_events, make_event
 from tests.support.servers import end_sessions, frozen
 
 only_postgresql = pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
-PATIENCE = 20.0
+TIMEOUT = 20.0
 
 
 @pytest.fixture(autouse=True)
@@ -238,13 +238,13 @@ def test_a_running_relay_carries_what_is_added_meanwhile(database: Database, log
 def test_new_row_wakes_the_relay_before_its_next_poll(database: Database, log: LocalLog) -> None:
     with database.transaction() as connection:
         make_queue(connection)
-    relay, stopping = replace(make_relay(database, log), interval=PATIENCE), threading.Event()
+    relay, stopping = replace(make_relay(database, log), interval=TIMEOUT), threading.Event()
     with ThreadPoolExecutor(1) as pool:
         future = pool.submit(relay.run, stopping)
         for number in (1, 2):
             eventually(lambda: sleeps_on_outbox(database))
             add_events(database, [make_event("a", number)])
-            eventually(lambda: not waiting(database), PATIENCE / 2)
+            eventually(lambda: not waiting(database), TIMEOUT / 2)
         stopping.set()
         add_events(database, [make_event("a", 3)])
     future.result()
@@ -313,7 +313,7 @@ def test_relay_with_lost_lock_stops_with_an_outage(database: Database, database_
         eventually(lambda: not waiting(database))
         end_sessions(database_url)
         with pytest.raises(OperationalError):
-            future.result(PATIENCE)
+            future.result(TIMEOUT)
 
 
 @pytest.mark.backend("kafka")
@@ -332,10 +332,10 @@ def test_suspended_kafka_is_an_outage_and_loses_nothing(
         with frozen(kafka_server):
             add_events(database, [make_event("a", number) for number in range(2, 5)])
             with pytest.raises(BrokerUnavailable):
-                future.result(PATIENCE)
+                future.result(TIMEOUT)
             assert waiting(database) == ["a-2", "a-3", "a-4"]
     with running(relay):
         eventually(lambda: not waiting(database))
-    # What was under way when the bus stood still may come twice, but never after what follows it.
+    # Events that were being sent when the bus was suspended may come twice, but never after their successors.
     arrived = list(dict.fromkeys(read(broker, 4, "relay-standstill")))
     assert arrived == ["a-1", "a-2", "a-3", "a-4"]
