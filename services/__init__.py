@@ -1,5 +1,5 @@
-"""The rooms of Fireweed, in the order in which an event visits them.
+"""The services of Fireweed, in the order in which an event passes through them.
 
-`intake` is the front door, `consent` decides and opens, `referral` carries sealed boxes and runs a referral's life,
-`reporting` counts. `common` is plumbing that knows none of them; `hub` runs them all in one process.
+`intake` takes events from partners, `consent` decides and opens, `referral` carries sealed envelopes and keeps the state of
+referrals, `reporting` counts. `common` is shared code that imports none of them; `hub` runs them all in one process.
 """

@@ -26,7 +26,7 @@ LATER = {
     "grants": "services.consent.commands",
     "keys": "services.consent.commands",
     "ledger": "services.consent.commands",
-    "parked": "services.doctor",
+    "parked": "services.parked",
     "publication": "services.reporting.commands",
 }
 

@@ -1,4 +1,4 @@
-"""Puts rooms together for each way to run: all in one process, or one service of many, which then holds no other's code."""
+"""Builds the services for each way to run: all in one process, or one service alone, without the code of the others."""
 
 from collections.abc import Mapping, Sequence
 from importlib import import_module
@@ -21,12 +21,12 @@ ROLES = ("api", "worker")
 
 
 def build_one(name: str, settings: Settings) -> Service:
-    """One service of a distributed hub; it knows the others by their URLs only."""
+    """Build one service of a distributed hub; it knows the others by their URLs only."""
     return _build(name, settings, settings.consent_url or settings.public_url, TokenKeys(url=settings.token_keys))
 
 
 def build_all(settings: Settings, consent_url: str) -> list[Service]:
-    """Every service, for one process."""
+    """Build every service, for one process."""
     keys = TokenKeys(keys=public_keys(settings))
     return [_build(name, settings, consent_url, keys) for name in NAMES]
 
@@ -47,7 +47,7 @@ def _main(name: str) -> Any:
 
 
 def public_keys(settings: Settings) -> KeySet:
-    """The keys that verify tokens, read from this machine's key folder."""
+    """Return the keys that verify tokens, from this machine's key folder."""
     keys: KeySet = _main("intake").public_token_keys(settings)
     return keys
 
@@ -64,7 +64,7 @@ def public_apps(services: Sequence[Service]) -> dict[str, ASGIApp]:
 
 
 def broker(settings: Settings) -> Broker:
-    """The bus: Kafka if the settings name one, otherwise the local log in the data folder."""
+    """Return the bus: Kafka if the settings name a server, otherwise the local log in the data folder."""
     if settings.kafka:
         from services.common.messaging.kafka import KafkaBroker  # noqa: PLC0415 - an API, or a hub on its own, needs no client
 
@@ -73,17 +73,17 @@ def broker(settings: Settings) -> Broker:
 
 
 def migrate(service: Service) -> list[str]:
-    """Bring one service's database to the newest shape; the steps taken."""
+    """Migrate one service's database to the newest schema; return the steps taken."""
     return upgrade(service.name, service.database)
 
 
 def missing(service: Service) -> list[str]:
-    """The steps that its database lacks."""
+    """Return the migration steps that a service's database lacks."""
     return missing_steps(service.name, service.database)
 
 
 def migrate_all(settings: Settings, names: tuple[str, ...] = NAMES) -> Mapping[str, list[str]]:
-    """The same for several; the steps taken by service. It needs no keys, so it may run where there must be none."""
+    """Migrate the databases of several services; return the steps taken by service. It needs no secret keys."""
     taken = {}
     for name in names:
         database = Database(settings.database(name))

@@ -1,4 +1,4 @@
-"""Plays the journey of one event before the reader: synthetic people, a real hub, public API only."""
+"""`fireweed demo` plays the journey of one event with synthetic people on a real hub, through the public API only."""
 
 import json
 import subprocess
@@ -27,7 +27,7 @@ from services.intake import handlers
 from services.intake.main import build_context
 
 EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
-PATIENCE_SECONDS = 15.0
+TIMEOUT_SECONDS = 15.0
 PARTS = {
     "summary": {"text": "Sample Aspen would like a quiet place for some nights, and would rather not be phoned."},
     "housing": {"needs": "A room of her own, ground floor if there is one."},
@@ -39,12 +39,12 @@ Found = TypeVar("Found")
 
 
 class Broken(Exception):
-    """A step of the journey did not hold."""
+    """A step of the journey failed."""
 
 
 @dataclass(slots=True)
 class Story:
-    """Who takes part, and what has happened so far."""
+    """The participants, and the results of the steps so far."""
 
     base: str
     outreach: Partner
@@ -103,8 +103,8 @@ def _withhold(story: Story) -> str:
 def _claim(story: Story) -> str:
     claimed = story.survivor.claim(story.seen["claim_code"])
     story.seen |= claimed
-    words = len(claimed["passphrase"].split())
-    return f"On her own phone she turns the slip's code into {words} words and a PIN, shown this once."
+    count = len(claimed["passphrase"].split())
+    return f"On her own phone she turns the slip's code into {count} words and a PIN, shown this once."
 
 
 def _allow(story: Story) -> str:
@@ -253,21 +253,21 @@ def _hold(holds: bool, should: str) -> None:
         raise Broken(should)
 
 
-def _wait(look: Callable[[], Found | None]) -> Found:
-    deadline = time.monotonic() + PATIENCE_SECONDS
+def _wait(find: Callable[[], Found | None]) -> Found:
+    deadline = time.monotonic() + TIMEOUT_SECONDS
     while time.monotonic() < deadline:
-        if found := look():
+        if found := find():
             return found
         time.sleep(0.05)
-    raise Broken(f"it did not come about within {PATIENCE_SECONDS:.0f} s")
+    raise Broken(f"it did not come about within {TIMEOUT_SECONDS:.0f} s")
 
 
 @contextmanager
 def _running(folder: Path, port: int) -> Iterator[Settings]:
-    """An embedded hub with its data in a folder, serving in the background."""
+    """Run an embedded hub with its data in a folder, served in the background."""
     listener = listener_on(port)
     own = {"data": folder, "public_url": origin(listener), "log_level": "error"}
-    # Nothing from the environment: made-up people must never reach a database, keys or a bus that are named there.
+    # Settings of the environment are ignored: synthetic people must never reach a real database, key folder or bus.
     settings = Settings(**{name: field.default for name, field in Settings.model_fields.items()} | own)
     telemetry.start(settings, "demo")
     running = hub.start(settings)
@@ -291,12 +291,12 @@ def _story(settings: Settings) -> Story:
 
 
 def _is_known(partner: Partner) -> bool:
-    """Whether every service has heard of an agency that has just joined."""
+    """Tell whether every service knows an agency that has just joined."""
     return partner.request("GET", "/referral/v1/inbox").status_code == 200 and _status(partner, "fw1.unknown") == 404
 
 
 def _join(settings: Settings, name: str, sector: str) -> Partner:
-    """What `fireweed agency add` does, for a partner that makes its own key."""
+    """Add an agency as `fireweed agency add` does, with a key that the partner created."""
     key = new_key()
     row = handlers.add_agency(build_context(settings, "", SystemClock()), name, sector, public_jwks(key))
     return Partner.connect(settings.public_url, row.id, key.as_dict(private=True))

@@ -1,11 +1,10 @@
-"""`fireweed doctor` looks a hub over, each finding with what to do next; `fireweed parked` is about what stopped events."""
+"""`fireweed doctor` checks a hub and says with each finding what to do next."""
 
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from importlib.util import find_spec
 from stat import S_IMODE
-from typing import Any
 
 import click
 from sqlalchemy.exc import DatabaseError, SQLAlchemyError
@@ -15,7 +14,6 @@ from services.common.cli import DAMAGED, answer, hub_options
 from services.common.clock import SystemClock
 from services.common.database.migrations import Newer
 from services.common.messaging.broker import BrokerUnavailable
-from services.common.messaging.parking import Summary
 from services.common.secret_files import Damaged, Missing, making_none
 from services.common.service import Service
 from services.common.settings import Settings
@@ -28,30 +26,21 @@ FIRST_KEYS = "if it ever ran, bring {} back before anything starts; if not, star
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that was looked at."""
+    """The result of one check: what should hold, whether it does, and otherwise what to do next."""
 
     what: str
     well: bool
     advice: str = ""
 
     def as_text(self) -> str:
-        """The finding as a line for people."""
-        return f"ok    {self.what}" if self.well else f"ILL   {self.what}\n      -> {self.advice}"
+        """Return the finding as text for people."""
+        return f"ok    {self.what}" if self.well else f"FAIL  {self.what}\n      -> {self.advice}"
 
 
 def run_checks(settings: Settings, names: Sequence[str]) -> list[Finding]:
-    """Everything about these services, in the order in which it would be mended."""
+    """Run every check of these services; return the findings in the order in which a person would repair them."""
     with making_none():
         return [*_installation(), *_keys(settings), *_databases(settings, names), *_bus(settings)]
-
-
-def _parked(settings: Settings, names: Sequence[str]) -> list[dict[str, Any]]:
-    return [line for name in names for line in _parked_in(name, composition.build_one(name, settings))]
-
-
-def _parked_in(name: str, service: Service) -> list[dict[str, Any]]:
-    with service.database.reading() as connection:
-        return [{"service": name, **asdict(item)} for item in service.plumbing.parking.summary(connection)]
 
 
 def _installation() -> Iterator[Finding]:
@@ -138,54 +127,12 @@ def _bus(settings: Settings) -> Iterator[Finding]:
     yield Finding("every topic exists", not missing, f"fireweed topics sync (missing: {', '.join(missing)})")
 
 
-@click.group()
-def parked() -> None:
-    """Events that could not be handled, with every later event of their key."""
-
-
-@parked.command("list")
-@click.argument("services", nargs=-1, type=click.Choice(composition.NAMES))
-@hub_options
-def list_(settings: Settings, as_json: bool, services: tuple[str, ...]) -> None:
-    """List parked keys with what stopped them, of every service or of those you name."""
-    found = _parked(settings, services or composition.NAMES)
-    answer(found, as_json, lambda: [_parked_line(item) for item in found] or ["Nothing is parked."])
-
-
-@parked.command()
-@click.argument("service", type=click.Choice(composition.NAMES))
-@click.argument("key")
-@hub_options
-def release(settings: Settings, as_json: bool, service: str, key: str) -> None:
-    """Handle a parked key's events again, in order. The status is 1 if one still fails; it and those behind it stay."""
-    made = composition.build_one(service, settings)
-    if not _of_key(made, key):
-        raise click.ClickException(
-            f"Nothing is parked in {service} under that key. `fireweed parked list` tells what is."
-        )
-    done = made.consumer(composition.broker(settings)).replay(key)
-    left = _of_key(made, key)
-    told = [f"Still waiting in {item.topic}: {item.events} ({item.reason})." for item in left]
-    document = {"handled": done, "parked": [asdict(item) for item in left]}
-    answer(document, as_json, lambda: [f"Events handled: {done}.", *told])
-    sys.exit(1 if left else 0)
-
-
-def _of_key(service: Service, key: str) -> list[Summary]:
-    with service.database.reading() as connection:
-        return [item for item in service.plumbing.parking.summary(connection) if item.key == key]
-
-
 @click.command()
 @click.argument("services", nargs=-1, type=click.Choice(composition.NAMES))
 @hub_options
 def doctor(settings: Settings, as_json: bool, services: tuple[str, ...]) -> None:
-    """Look the hub over, or the services you name; every finding says what to do next. The status is 1 if one is ill."""
+    """Look the hub over, or the services you name; every finding says what to do next. The status is 1 if one fails."""
     found = run_checks(settings, services or composition.NAMES)
     document = [{"what": item.what, "well": item.well, "next": item.advice} for item in found]
     answer(document, as_json, lambda: [item.as_text() for item in found])
     sys.exit(0 if all(item.well for item in found) else 1)
-
-
-def _parked_line(item: dict[str, Any]) -> str:
-    return f"{item['service']}  {item['key']}  {item['events']} events since {item['since']} ({item['reason']})"

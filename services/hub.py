@@ -22,7 +22,7 @@ from services.common.worker import Loop, Worker, every
 
 @dataclass(slots=True)
 class Hub:
-    """A hub whose relays and consumers run; whoever started it serves `door` on a socket."""
+    """A hub with running relays and consumers; its starter serves `router` on a socket."""
 
     router: ByPrefix
     services: list[Service]
@@ -31,7 +31,7 @@ class Hub:
     held: ExitStack
 
     def close(self) -> None:
-        """Stop the loops and the inner door, and let go of the files."""
+        """Stop the loops and the internal server, and close the files."""
         self.worker.stop()
         self.inner.stop()
         for service in self.services:
@@ -40,10 +40,10 @@ class Hub:
 
 
 def start(settings: Settings) -> Hub:
-    """Migrate, open the inner door, start relays and consumers.
+    """Migrate, start the internal server, then relays and consumers.
 
-    Intake asks consent over HTTP here too, through an inner door with its own threads: were it to come back in through
-    the public one, forty posts at once would wait for a forty-first thread.
+    Intake calls consent over HTTP here too, on an internal server with its own threads: through the public one, forty posts
+    at once would wait for a forty-first thread.
     """
     listener, inner_apps = listen(0), ByPrefix({})
     services = composition.build_all(settings, origin(listener))
@@ -65,7 +65,7 @@ def run(settings: Settings, listener: socket.socket, ready: Callable[[str], None
     telemetry.start(settings, "hub")
     hub = start(settings)
     router = server(hub.router)
-    # A loop that fails takes the door with it: a hub that takes events in but moves none would look well and be ill.
+    # A loop that fails also stops the server: a hub that accepts events but moves none would look healthy.
     threading.Thread(target=_close_on_failure, args=(hub, router), daemon=True).start()
     ready(settings.public_url)
     try:
@@ -76,7 +76,7 @@ def run(settings: Settings, listener: socket.socket, ready: Callable[[str], None
 
 
 def _hold(services: list[Service]) -> ExitStack:
-    """Nobody else answers for these services, or works for them, on the same files."""
+    """Hold every role of these services on their files, so that no other process has one; raises a problem."""
     with ExitStack() as held:
         for service in services:
             for role in composition.ROLES:

@@ -1,4 +1,4 @@
-"""What every test may ask for: real databases, real brokers, and a count of which ones were really used."""
+"""Fixtures for every test: real databases and real brokers, with a count of those that were used."""
 
 from collections import Counter
 from collections.abc import Generator, Iterator
@@ -52,9 +52,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def _order(items: list[pytest.Item]) -> None:
-    """Long files begin first, so that several processes end together; those with Chromium come last.
+    """Run long files first, so that several processes end together, and those with Chromium last.
 
-    From its first test on, Playwright keeps an event loop running in the main thread, beside which no other can run.
+    From its first test on, Playwright runs an event loop in the main thread, beside which no other loop can run.
     """
     in_browser = {item.path for item in items if _is_in_browser(item)}
     long = {item.path for item in items if item.get_closest_marker("slow")}
@@ -68,7 +68,7 @@ def _is_in_browser(item: pytest.Item) -> bool:
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, Any, Any]:
     report = yield
-    # In the report, since that reaches the process that counts; tests run in others.
+    # Stored in the report, which reaches the process that counts; tests run in other processes.
     report.user_properties += [("backend", name) for name in _backends(item)] if report.when == "call" else []
     return report
 
@@ -101,7 +101,7 @@ def _shortfall(reporter: Any) -> str:
 
 
 def _backends(item: pytest.Item) -> list[str]:
-    """The backends of a test: the parameters of its fixtures, and those that a marker names."""
+    """Return the backends of a test: the parameters of its fixtures, and those named by a marker."""
     marked = [name for marker in item.iter_markers("backend") for name in marker.args]
     parameters = getattr(getattr(item, "callspec", None), "params", {})
     return [name for name in (*parameters.values(), *marked) if isinstance(name, str) and name in BACKENDS]
@@ -122,7 +122,7 @@ def kafka_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaServ
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
-    """An empty database, on each kind in turn."""
+    """Yield an empty database, of each kind in turn."""
     if request.param == "sqlite":
         yield f"sqlite:///{tmp_path / 'test.sqlite'}"
         return
@@ -141,7 +141,7 @@ def database(database_url: str) -> Iterator[Database]:
 
 @pytest.fixture(params=["local_log", "kafka"])
 def broker(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Broker]:
-    """A broker whose topics are empty, of each kind in turn."""
+    """Yield a broker with empty topics, of each kind in turn."""
     if request.param == "local_log":
         log = LocalLog(tmp_path / "log.sqlite")
         yield log

@@ -1,4 +1,4 @@
-"""The demonstration holds, and touches nothing but a folder of its own."""
+"""Every step of the demonstration holds, and it changes only its own folder."""
 
 import os
 import subprocess
@@ -18,7 +18,7 @@ def demo(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, env=surroundings, capture_output=True, text=True, check=False, timeout=180)
 
 
-def test_every_step_holds_and_what_an_operator_has_set_up_is_left_alone(tmp_path: Path) -> None:
+def test_every_step_holds_and_real_settings_are_untouched(tmp_path: Path) -> None:
     theirs = tmp_path / "theirs"
     url = f"sqlite:///{theirs}/{{service}}.sqlite"
     told = demo(FIREWEED_DATABASE_URL=url, FIREWEED_KEYS=str(theirs / "keys"), FIREWEED_KAFKA="127.0.0.1:1")
@@ -26,7 +26,7 @@ def test_every_step_holds_and_what_an_operator_has_set_up_is_left_alone(tmp_path
     assert not theirs.exists()
 
 
-def test_a_port_that_is_taken_is_told_in_a_line() -> None:
+def test_taken_port_is_told_in_one_sentence() -> None:
     with listen(0) as taken:
         told = demo("--port", str(taken.getsockname()[1]))
     assert (told.returncode, "Traceback" in told.stderr) == (1, False)

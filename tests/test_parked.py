@@ -1,4 +1,4 @@
-"""What an operator does about events that could not be handled."""
+"""An operator lists parked events and releases them."""
 
 import json
 from pathlib import Path
@@ -29,7 +29,7 @@ ENDED = {"grant": KEY, "agency": KEY, "reason": "revoked", "epoch": 1}
 
 @pytest.fixture
 def referral(tmp_path: Path) -> Service:
-    """The referral service of a new hub."""
+    """Return the referral service of a new hub."""
     settings = Settings(data=tmp_path)
     composition.migrate_all(settings)
     return composition.build_one("referral", settings)
@@ -47,19 +47,19 @@ def release(folder: Path, key: str, *options: str) -> Result:
     )
 
 
-def test_a_key_under_which_nothing_is_parked_is_told(tmp_path: Path, referral: Service) -> None:
+def test_release_of_an_unparked_key_is_refused(tmp_path: Path, referral: Service) -> None:
     park(referral, 1, b"{}")
     told = release(tmp_path, "another")
     assert (told.exit_code, "Nothing is parked in referral under that key." in told.output) == (1, True)
 
 
-def test_what_can_be_handled_by_now_goes_on(tmp_path: Path, referral: Service) -> None:
+def test_release_handles_events_that_succeed_now(tmp_path: Path, referral: Service) -> None:
     park(referral, 1, json.dumps(ENDED).encode())
     told = release(tmp_path, KEY)
     assert (told.exit_code, told.output) == (0, "Events handled: 1.\n")
 
 
-def test_what_still_fails_stays_and_is_told(tmp_path: Path, referral: Service) -> None:
+def test_release_keeps_and_reports_events_that_still_fail(tmp_path: Path, referral: Service) -> None:
     park(referral, 1, b"no JSON at all")
     park(referral, 2, json.dumps(ENDED).encode())
     told = release(tmp_path, KEY, "--json")

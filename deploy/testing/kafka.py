@@ -17,7 +17,7 @@ START_SECONDS = 60
 
 
 class KafkaServer:
-    """One broker. `kill` ends it as a power cut would; `start` brings it back on the same data and port."""
+    """One broker. `kill` ends it as a power cut would; `start` starts it again with the same data and port."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -26,17 +26,17 @@ class KafkaServer:
 
     @property
     def bootstrap(self) -> str:
-        """What clients connect to."""
+        """Return the address to which clients connect, `host:port`."""
         return f"127.0.0.1:{self.port}"
 
     @property
     def data(self) -> Path:
-        """Where the broker keeps its logs."""
+        """Return the folder of the broker's logs."""
         return self.folder / "data"
 
     @classmethod
     def create(cls, folder: Path) -> Self:
-        """Format a folder and start a broker in it."""
+        """Format a folder, start a broker in it, and return the broker."""
         made = cls(folder)
         folder.mkdir(parents=True, exist_ok=True)
         own = {
@@ -55,14 +55,14 @@ class KafkaServer:
         return made
 
     def start(self) -> None:
-        """Start and wait until the broker answers a request."""
+        """Start and wait until the broker answers a request; raises `RuntimeError` if it does not."""
         command = [*_command("-Xmx512m", "-XX:TieredStopAtLevel=1"), "kafka.Kafka", str(self._settings)]
         with (self.folder / "server.log").open("ab") as log:
             self._process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
         self._wait()
 
     def empty_topics(self) -> None:
-        """Delete every topic and make the hub's anew."""
+        """Delete every topic and create those of the hub again."""
         from kafka import KafkaAdminClient  # noqa: PLC0415 - as below
 
         from services.common.messaging.kafka import KafkaBroker  # noqa: PLC0415 - as below
@@ -76,11 +76,11 @@ class KafkaServer:
         KafkaBroker(self.bootstrap).sync_topics()
 
     def kill(self) -> None:
-        """End without warning."""
+        """Kill the broker without warning."""
         self._end(signal.SIGKILL)
 
     def stop(self) -> None:
-        """End in good order, and remove everything."""
+        """Stop the broker in order, and remove its folder."""
         self._end(signal.SIGTERM)
         shutil.rmtree(self.folder, ignore_errors=True)
 
@@ -115,7 +115,7 @@ class KafkaServer:
 
 
 def jars() -> Path:
-    """The folder of Kafka's jars, fetched by Maven once and kept outside the checkout."""
+    """Return the folder of Kafka's jars, which Maven fetches once to a cache outside the checkout."""
     recipe = HERE / "pom.xml"
     version = hashlib.sha256(recipe.read_bytes()).hexdigest()[:12]
     cache = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "fireweed"

@@ -4,18 +4,18 @@ import secrets
 import socket
 from collections import deque
 
-# Below those from which systems serve outgoing connections (Linux: 32768 and up): such a connection could take a port between
-# its finding and its use, or while the server that listens there starts again.
+# Below the ports of outgoing connections (Linux: 32768 and up): such a connection could take a port before a server uses it,
+# or while the server on it restarts.
 PORTS = range(20_000, 32_768)
 AT_ONCE = 64
 _promised: deque[socket.socket] = deque()
 
 
 def free_port() -> int:
-    """A port on which nothing listens, and of which no other process that asks here is told before it is in use."""
+    """Return a free port that no other call, in any process, returns before it is in use."""
     while True:
         port = secrets.choice(PORTS)
-        # Held open, the UDP port of the same number is the sign for others that this one is promised.
+        # An open UDP socket with the same number marks the port as promised.
         promise = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         try:
             promise.bind(("127.0.0.1", port))

@@ -30,7 +30,7 @@ class PostgresServer:
 
     @classmethod
     def create(cls, folder: Path) -> Self:
-        """Make a cluster in a folder, start it, and set it up as `deploy` says."""
+        """Create a cluster in a folder, start it, and set it up with the files of `deploy`."""
         made = cls(folder)
         folder.mkdir(parents=True, exist_ok=True)
         _give_away(folder)
@@ -45,44 +45,44 @@ class PostgresServer:
 
     @property
     def data(self) -> Path:
-        """The cluster's data directory (PGDATA)."""
+        """Return the cluster's data directory (PGDATA)."""
         return self.folder / "data"
 
     @property
     def services_url(self) -> str:
-        """The four services' databases, as FIREWEED_DATABASE_URL takes them."""
+        """Return the URL of the four services' databases, as for FIREWEED_DATABASE_URL."""
         return f"postgresql://fireweed_{{service}}@127.0.0.1:{self.port}/fireweed_{{service}}"
 
     def url(self, database: str = "postgres", user: str = SUPERUSER) -> str:
-        """The URL of one database."""
+        """Return the URL of one database."""
         return f"postgresql://{user}@127.0.0.1:{self.port}/{database}"
 
     def start(self) -> None:
-        """Start and wait until connections are taken."""
+        """Start and wait until connections are accepted."""
         options = f"-p {self.port} -k {self.folder} -c listen_addresses=127.0.0.1"
         self._run("pg_ctl", "-D", str(self.data), "-l", str(self.folder / "server.log"), "-o", options, "-w", "start")
 
     def kill(self) -> None:
-        """End without warning: no checkpoint, no clean close."""
+        """Stop the server at once, without a checkpoint."""
         self._run("pg_ctl", "-D", str(self.data), "-m", "immediate", "-w", "stop")
 
     def stop(self) -> None:
-        """End and remove everything, which is why nothing is written to disk any more."""
+        """Stop the server at once and remove its folder, so a checkpoint would be wasted."""
         self._run("pg_ctl", "-D", str(self.data), "-m", "immediate", "-w", "stop")
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def empty_database(self) -> str:
-        """The URL of a new, empty database."""
+        """Create an empty database and return its URL."""
         name = f"empty_{next(self._numbers)}"
         self.execute(f'CREATE DATABASE "{name}"')
         return self.url(name)
 
     def drop(self, url: str) -> None:
-        """Remove a database that `empty_database` made, with whatever is still connected to it."""
+        """Drop a database that `empty_database` created, and end its connections."""
         self.execute(f'DROP DATABASE "{url.rpartition("/")[2]}" WITH (FORCE)')
 
     def recreate_services(self) -> str:
-        """The four services' databases anew and empty; their URL."""
+        """Create the four services' databases again, empty; return their URL."""
         for service in SERVICES:
             self.execute(f"DROP DATABASE fireweed_{service} WITH (FORCE)")
             self.execute(f"CREATE DATABASE fireweed_{service} OWNER fireweed_{service}")
@@ -90,13 +90,13 @@ class PostgresServer:
         return self.services_url
 
     def execute(self, statements: str) -> None:
-        """Run statements as the superuser, each by itself (a database cannot be made inside a transaction)."""
+        """Run statements as the superuser, each by itself (a database cannot be created in a transaction)."""
         with psycopg.connect(self.url(), autocommit=True) as connection:
             owner = connection.execute("SHOW data_directory").fetchone()
             if owner != (str(self.data),):
                 raise RuntimeError("another server answers on this port; nothing was done to it")
-            lines = (line for line in statements.splitlines() if not line.lstrip().startswith("--"))
-            for statement in "\n".join(lines).split(";"):
+            rows = (row for row in statements.splitlines() if not row.lstrip().startswith("--"))
+            for statement in "\n".join(rows).split(";"):
                 if statement.strip():
                     connection.execute(statement.encode())
 
@@ -113,8 +113,8 @@ class PostgresServer:
 
 @contextmanager
 def temporary_postgres() -> Iterator[PostgresServer]:
-    """A server for as long as it is needed."""
-    # PostgreSQL's user must be able to walk down to the folder, which a test runner's own folders are closed to.
+    """Run a server in a temporary folder during the block."""
+    # PostgreSQL's user must be able to enter the parent folders, which it cannot for the folders of a test runner.
     with TemporaryDirectory(prefix="fireweed-postgres-") as folder:
         Path(folder).chmod(0o755)
         server = PostgresServer.create(Path(folder) / "server")
@@ -125,7 +125,7 @@ def temporary_postgres() -> Iterator[PostgresServer]:
 
 
 def binaries() -> Path:
-    """Where PostgreSQL's programs are; the newest of several versions."""
+    """Return the folder of PostgreSQL's programs, of the newest version; raises `RuntimeError` if there is none."""
     found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), key=lambda path: int(path.parts[-3]))
     on_path = shutil.which("initdb")
     if found:
@@ -136,7 +136,7 @@ def binaries() -> Path:
 
 
 def _give_away(path: Path) -> None:
-    """PostgreSQL refuses to run as root, so root gives the folder to the user it runs as."""
+    """Give a path to the user of PostgreSQL if we are root, since PostgreSQL refuses to run as root."""
     if os.geteuid() == 0:
         owner = pwd.getpwnam("postgres")
         os.chown(path, owner.pw_uid, owner.pw_gid)

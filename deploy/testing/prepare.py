@@ -1,7 +1,7 @@
-"""Brings what the tests need beside Python: a Java runtime and Maven for Kafka, PostgreSQL, Chromium.
+"""Installs the programs that the tests need beside Python: a Java runtime and Maven for Kafka, PostgreSQL, Chromium.
 
-As root on Debian it installs the packages; anywhere else it says what to install and ends with status 1. It never lets a
-test be skipped for want of a server.
+As root on Debian it installs the packages; anywhere else it says what to install and ends with status 1. So no test is
+skipped for lack of a server.
 """
 
 import os
@@ -23,7 +23,7 @@ PACKAGES = {
 
 
 def main() -> int:
-    """Install or ask for what is missing, then fetch Kafka's jars once."""
+    """Install or name the missing packages, then fetch Kafka's jars once; return the exit status."""
     missing = [package for name, package in PACKAGES.items() if not _present(name)]
     if missing and not _install(missing):
         print("The tests need these programs; please install them (Debian's names):", file=sys.stderr)

@@ -1,1 +1,1 @@
-"""Plumbing that every room uses: it knows Kafka, PostgreSQL and HTTP, and knows no referral."""
+"""Code that every service uses: Kafka, PostgreSQL and HTTP. It knows no service and no referral."""

@@ -1,4 +1,4 @@
-"""The only source of time and of identifiers, so that tests can hold both still."""
+"""The only source of time and of identifiers, so that tests can control both."""
 
 import time
 from datetime import UTC, datetime
@@ -9,14 +9,14 @@ from uuid_utils.compat import uuid7
 
 
 class Clock(Protocol):
-    """What a room needs to know of time."""
+    """The time and the identifiers that a service needs."""
 
     def now(self) -> datetime:
-        """The present instant, in UTC."""
+        """Return the present time in UTC."""
         ...
 
     def new_id(self) -> UUID:
-        """A new UUIDv7 (RFC 9562): unique, and roughly in order of creation."""
+        """Return a new UUIDv7 (RFC 9562): unique, and roughly in order of creation."""
         ...
 
 
@@ -24,19 +24,19 @@ class SystemClock:
     """The machine's clock."""
 
     def now(self) -> datetime:
-        """The present instant, in UTC."""
+        """Return the present time in UTC."""
         return datetime.now(UTC)
 
     def new_id(self) -> UUID:
-        """A new UUIDv7."""
+        """Return a new UUIDv7."""
         return uuid7()
 
 
 def monotonic() -> float:
-    """Seconds on a clock that never goes back; for measuring waits, never for dates."""
+    """Return the seconds on a clock that never goes back; for measuring waits, never for dates."""
     return time.monotonic()
 
 
 def pause(seconds: float) -> None:
-    """Wait; the one place that sleeps."""
+    """Sleep for some seconds; no other function of the services sleeps."""
     time.sleep(seconds)

@@ -1,4 +1,4 @@
-"""The few spellings of bytes that the hub uses in texts."""
+"""Encodings of bytes, JSON and times as texts."""
 
 import json
 from base64 import b32encode, urlsafe_b64decode, urlsafe_b64encode
@@ -9,27 +9,27 @@ _canonical = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_asci
 
 
 def base64url(data: bytes) -> str:
-    """Base64url without padding (RFC 7515, section 2)."""
+    """Encode bytes in base64url without padding (RFC 7515, section 2)."""
     return urlsafe_b64encode(data).rstrip(b"=").decode()
 
 
 def from_base64url(text: str) -> bytes:
-    """The bytes of an unpadded base64url text; raises `ValueError`."""
+    """Decode an unpadded base64url text; raises `ValueError`."""
     return urlsafe_b64decode(text + "=" * (-len(text) % 4))
 
 
 def base32(data: bytes) -> str:
-    """Lower-case base32 without padding: safe in speech, file names and URLs."""
+    """Encode bytes in lower-case base32 without padding: safe in speech, file names and URLs."""
     return b32encode(data).rstrip(b"=").decode().lower()
 
 
 def random_name(size: int) -> str:
-    """A random lower-case text of `size` base32 characters (5 bits each)."""
+    """Return a random lower-case text of `size` base32 characters (5 bits each)."""
     return base32(token_bytes(size))[:size]
 
 
 def canonical(document: object) -> bytes:
-    """JSON with sorted keys and no spaces: one spelling for one meaning, for hashing and signing."""
+    """Encode JSON with sorted keys and no spaces: one encoding for one meaning, for hashing and signing."""
     return _canonical(document).encode()
 
 

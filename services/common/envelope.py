@@ -1,9 +1,9 @@
-"""The sealed box: its header, its written form, and how a part's key and context follow from them.
+"""The envelope: its header, its text form, and how the key and context of each part are derived.
 
-An envelope is for one recipient under one grant and holds one part per data category. Sealing is intake's and opening is
-consent's; here is only what both must agree on. HPKE (RFC 9180) carries one random content key per envelope; each
-part is AES-256-GCM under a subkey of its own, bound to the header and its category, so that nothing can be moved from
-one envelope or category to another.
+An envelope is for one recipient under one grant and holds one part per data category. Intake seals and consent opens; this
+module holds only the rules that both must agree on. HPKE (RFC 9180) carries one random content key per envelope. Each part
+is AES-256-GCM under its own subkey, bound to the header and its category, so that nothing can be moved from one envelope
+or category to another.
 """
 
 import json
@@ -24,19 +24,19 @@ SUITE = Suite(KEM.X25519, KDF.HKDF_SHA256, AEAD.AES_256_GCM)
 PREFIX = "fw1."
 MAX_LENGTH = 400_000
 CONTENT_KEY_BYTES = 32
-# A part's key is used for one message only (its content key is random per envelope), so its nonce need not vary.
+# The key of a part encrypts one message only (the content key is random per envelope), so its nonce need not vary.
 NONCE = bytes(12)
-# Parts are padded to this step, so that their length tells little of what is in them.
+# Parts are padded to a multiple of this, so that their length tells little about their content.
 PADDING = 256
 
 
 class NotAnEnvelope(ValueError):
-    """A text that is not a sealed box of this hub."""
+    """A text is not an envelope of this hub."""
 
 
 @dataclass(frozen=True)
 class Header:
-    """What everybody may read on a box, and what its content is bound to."""
+    """The readable members of an envelope, to which its content is bound."""
 
     id: str
     recipient: str
@@ -46,11 +46,11 @@ class Header:
 
     @cached_property
     def context(self) -> bytes:
-        """The header's bytes, as HPKE `info` and as the first part of each AAD: one spelling for one header."""
+        """Return the header's one encoding in bytes, for HPKE `info` and as the first part of each AAD."""
         return to_json(self.as_json())
 
     def as_json(self) -> dict[str, object]:
-        """The header's members, by name."""
+        """Return the header's members by name."""
         return {
             "epoch": self.epoch,
             "grant": self.grant,
@@ -62,7 +62,7 @@ class Header:
 
 @dataclass(frozen=True, slots=True)
 class Envelope:
-    """A sealed box: header, wrapped content key, and a ciphertext for each category."""
+    """A sealed envelope: header, wrapped content key, and a ciphertext for each category."""
 
     header: Header
     key: bytes
@@ -70,28 +70,28 @@ class Envelope:
 
 
 def part_key(content_key: bytes, category: str) -> bytes:
-    """The key of one category's part."""
+    """Derive the 32-byte key of one category's part."""
     return HKDFExpand(hashes.SHA256(), 32, f"fireweed/part/v1/{category}".encode()).derive(content_key)
 
 
 def part_context(header: Header, category: str) -> bytes:
-    """The AAD of one category's part: event, recipient, grant, epoch, type and category."""
+    """Return the AAD of one category's part: event, recipient, grant, epoch, type and category."""
     return header.context + b"\x00" + category.encode()
 
 
 def pad(content: bytes) -> bytes:
-    """Fill up with spaces, which JSON ignores."""
+    """Pad JSON with spaces, which a parser ignores, to a multiple of `PADDING` bytes."""
     return content.ljust(-(-len(content) // PADDING) * PADDING)
 
 
 def write(envelope: Envelope) -> str:
-    """The box as one opaque text, safe in JSON and URLs."""
+    """Return an envelope as one opaque text, safe in JSON and URLs."""
     document = {"header": envelope.header.as_json(), "key": envelope.key, "parts": envelope.parts}
     return PREFIX + base64url(to_json(document, bytes_mode="base64"))
 
 
 def read(text: object) -> Envelope:
-    """The box in a text; raises `NotAnEnvelope` for anything else."""
+    """Parse the text of an envelope; raises `NotAnEnvelope` for anything else."""
     try:
         if not isinstance(text, str) or not text.startswith(PREFIX) or len(text) > MAX_LENGTH:
             raise NotAnEnvelope
@@ -105,8 +105,8 @@ def _build(document: Any) -> Envelope:
     UUID(header.grant)
     parts = {str(category): from_base64url(part) for category, part in document["parts"].items()}
     texts = (header.id, header.recipient, header.grant, header.type, *parts)
-    # An unprintable one (NUL, half of a surrogate pair) could be neither looked up nor bound to a part; and what is no
-    # text at all raises here.
+    # An unprintable text (NUL, half of a surrogate pair) can be neither looked up nor bound to a part. A value that is not
+    # a text raises here.
     if not all(text.isprintable() for text in texts):
         raise NotAnEnvelope
     if isinstance(header.epoch, bool) or not isinstance(header.epoch, int):

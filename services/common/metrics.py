@@ -1,4 +1,4 @@
-"""Every number the hub reports about itself, by name; labels are closed words, never an id."""
+"""Every metric that the hub reports about itself; labels come from closed lists and are never an id."""
 
 from opentelemetry import metrics
 

@@ -1,4 +1,4 @@
-"""A service's own copy of who the agencies are, kept current by `agencies.v1`."""
+"""A service's own copy of the list of agencies, updated by events of `agencies.v1`."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from services.common.messaging.cloudevents import Event
 
 @dataclass(frozen=True, slots=True)
 class Agency:
-    """A partner organisation as the other services need to know it."""
+    """The facts about a partner organisation that other services need."""
 
     id: str
     name: str
@@ -22,7 +22,7 @@ class Agency:
 
 
 def define_roster(metadata: MetaData) -> Table:
-    """The copy's table; `version` makes an old event harmless whenever it comes."""
+    """Define the table of the copy; its `version` keeps a late event from replacing a newer one."""
     return Table(
         "agency",
         metadata,
@@ -35,12 +35,12 @@ def define_roster(metadata: MetaData) -> Table:
 
 
 class Roster:
-    """Reads and updates the copy. An agency that is not in it yet counts as unknown, and so may do nothing."""
+    """Reads and updates the copy. An agency that is not in it yet is unknown, and so may do nothing."""
 
     def __init__(self, table: Table) -> None:
         self.table = table
         self._found = select(table.c.id, table.c.name, table.c.sector, table.c.standing)
-        # Put together once: they are asked for each request.
+        # Built once, since they are used for each request.
         self._among = self._found.where(one_of(table.c.id, "ids"))
         self._standing = select(table.c.standing).where(table.c.id == bindparam("agency"))
 
@@ -51,15 +51,15 @@ class Roster:
         upsert(connection, self.table, [row], newer="version")
 
     def standing(self, database: Database, agency: str) -> str | None:
-        """The present standing of an agency, None if it is unknown."""
+        """Return the present standing of an agency; None if it is unknown."""
         with database.reading() as connection:
             return connection.scalar(self._standing, {"agency": agency})
 
     def find(self, connection: Connection, ids: Sequence[str]) -> Mapping[str, Agency]:
-        """Those of the agencies that are known."""
+        """Return the known agencies among these ids, by id."""
         return {row.id: Agency(*row) for row in connection.execute(self._among, {"ids": listed(ids)})}
 
     def active(self, connection: Connection) -> list[Agency]:
-        """Every active agency, by name."""
+        """Return every active agency, sorted by name."""
         query = self._found.where(self.table.c.standing == "active").order_by(self.table.c.name)
         return [Agency(*row) for row in connection.execute(query)]

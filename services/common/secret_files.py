@@ -1,4 +1,4 @@
-"""Files for their owner only; and secrets as files: made once, never half written."""
+"""Files that only their owner can read, and secrets in such files: created once, never half written."""
 
 import os
 from collections.abc import Callable, Iterator
@@ -13,7 +13,7 @@ Read = TypeVar("Read")
 
 
 class Damaged(ValueError):
-    """A file that is there, but does not hold what was written to it."""
+    """A file exists, but its content is damaged."""
 
     def __init__(self, path: Path) -> None:
         super().__init__(f"{path} is damaged")
@@ -21,7 +21,7 @@ class Damaged(ValueError):
 
 
 class Missing(Damaged):
-    """A file that is not there, and must not be made now."""
+    """A file is missing, and must not be created now."""
 
 
 _may_make: ContextVar[bool] = ContextVar("may_make", default=True)
@@ -29,7 +29,7 @@ _may_make: ContextVar[bool] = ContextVar("may_make", default=True)
 
 @contextmanager
 def making_none() -> Iterator[None]:
-    """In this block no secret is made: a new one in place of one that was lost would hide that; raises `Missing`."""
+    """Create no secret within the block, since a new secret would hide the loss of the old one; raise `Missing` instead."""
     before = _may_make.set(False)
     try:
         yield
@@ -38,28 +38,28 @@ def making_none() -> Iterator[None]:
 
 
 def own_folder(folder: Path) -> None:
-    """Make a folder that nobody but its owner can enter, and so those on the way to it; one that is there stays as it is."""
+    """Create a folder, with its parents, that only its owner can enter; an existing folder is not changed."""
     if not folder.is_dir():
         own_folder(folder.parent)
         folder.mkdir(mode=0o700, exist_ok=True)
 
 
 def own_file(file: Path) -> None:
-    """Make an empty file that nobody but its owner can read, unless it is there."""
-    # One that is there must not even be opened: to close it again would take from this process its locks on it, which are
-    # SQLite's (https://sqlite.org/howtocorrupt.html, 2.2).
+    """Create an empty file that only its owner can read, unless it exists."""
+    # An existing file must not even be opened: closing it again would release this process's locks on it, which are SQLite's
+    # (https://sqlite.org/howtocorrupt.html, 2.2).
     with suppress(FileExistsError):
         os.close(os.open(file, os.O_CREAT | os.O_EXCL, 0o600))
 
 
 def keep_secret(path: Path, content: bytes) -> bytes:
-    """Write a secret unless there is one already; return the one that is there afterwards.
+    """Write a secret unless the file exists; return the content of the file.
 
-    Of two processes or threads that come at once exactly one wins, and both get the same secret: a link to a finished
-    file either appears whole or not at all.
+    If two processes or threads call this at once, exactly one wins and both get the same secret: a link to a finished file
+    appears whole or not at all.
     """
     own_folder(path.parent)
-    # A draft of its own for each caller, readable by this user only: one that is linked must never be written again.
+    # Each caller has its own draft, readable by this user only: a draft that was linked must never be written again.
     descriptor, draft = mkstemp(prefix=f".{path.name}.", dir=path.parent)
     try:
         with os.fdopen(descriptor, "wb") as file:
@@ -75,10 +75,10 @@ def keep_secret(path: Path, content: bytes) -> bytes:
 
 
 def destroy_secret(path: Path) -> None:
-    """Overwrite a secret where it lies, then remove it, both durably; raises `FileNotFoundError`.
+    """Overwrite a secret in place, then remove it, both durably; raises `FileNotFoundError`.
 
-    A disk or file system that writes elsewhere than where it was told to may keep the old bytes: there, keys belong into a
-    key management service.
+    A disk or file system that does not write in place may keep the old bytes: there, keys belong into a key management
+    service.
     """
     with path.open("r+b") as file:
         file.write(os.urandom(path.stat().st_size))
@@ -89,7 +89,7 @@ def destroy_secret(path: Path) -> None:
 
 
 def _settle(folder: Path) -> None:
-    """Make what was linked and unlinked in a folder durable."""
+    """Make links and unlinks in a folder durable."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -98,12 +98,12 @@ def _settle(folder: Path) -> None:
 
 
 def secret(path: Path) -> bytes:
-    """The random bytes in a file, made on first use; raises `Damaged` when they are no longer all there."""
+    """Return the random bytes in a file, which is created on first use; raises `Damaged` if bytes are missing."""
     return kept(path, lambda: os.urandom(LENGTH), whole)
 
 
 def kept(path: Path, make: Callable[[], bytes], read: Callable[[bytes], Read]) -> Read:
-    """What `read` makes of a file, which is made on first use; raises `Damaged` when it can make nothing of it."""
+    """Return a file's content as parsed by `read`; create the file on first use. Raises `Damaged` and `Missing`."""
     try:
         return found(path, read)
     except FileNotFoundError:
@@ -114,17 +114,17 @@ def kept(path: Path, make: Callable[[], bytes], read: Callable[[bytes], Read]) -
 
 
 def found(path: Path, read: Callable[[bytes], Read]) -> Read:
-    """What `read` makes of a file; raises `FileNotFoundError`, and `Damaged` where `read` raises a `ValueError`."""
+    """Return a file's content as parsed by `read`; raises `FileNotFoundError`, and `Damaged` for a `ValueError` of `read`."""
     content = path.read_bytes()
     try:
         return read(content)
     except ValueError:
-        # Without what raised it, which is named where events wait for a person, and could tell of the secret.
+        # Without its cause, whose class is stored with parked events and could tell something about the secret.
         raise Damaged(path) from None
 
 
 def whole(content: bytes) -> bytes:
-    """A secret of random bytes; raises `ValueError` when it was cut short: an empty one would protect nothing."""
+    """Return a secret of random bytes unchanged; raises `ValueError` if it was cut short, since it would protect less."""
     if len(content) != LENGTH:
         raise ValueError("not as long as it was made")
     return content

@@ -1,4 +1,4 @@
-"""What a room is to the process that runs it: a database, an application, handlers of events, and chores."""
+"""The parts of one service for the process that runs it: database, application, event handlers and chores."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -22,7 +22,7 @@ from services.common.worker import Loop, every
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """One service, put together by its `main`. `inner_app` answers other services only, apart from the public door."""
+    """One service, built by its `main`. `inner_app` answers other services only, on a port apart from the public one."""
 
     name: str
     settings: Settings
@@ -40,13 +40,13 @@ class Service:
     on_close: tuple[Callable[[], None], ...] = ()
 
     def close(self) -> None:
-        """Let go of connections and files."""
+        """Close connections and files."""
         for close in self.on_close:
             close()
         self.database.close()
 
     def consumer(self, broker: Broker) -> EventConsumer:
-        """This service's reader of the bus."""
+        """Return the consumer that reads this service's topics."""
         return EventConsumer(
             service=self.name,
             database=self.database,
@@ -60,7 +60,7 @@ class Service:
         )
 
     def worker_loops(self, broker: Broker) -> Mapping[str, Loop]:
-        """Everything that runs beside the application: relay, consumer, chores."""
+        """Return the loops that run beside the application by name: relay, consumer and chores."""
         relay = Relay(self.name, self.database, self.plumbing.outbox, broker, self.settings.relay_interval)
         consumer = self.consumer(broker)
         return {
@@ -73,7 +73,7 @@ class Service:
 
     def _tidy(self, consumer: EventConsumer) -> None:
         consumer.forget_old()
-        # Identifiers are refused by their own age long before; the hour forgives clocks that disagree.
+        # Identifiers expire long before they are dropped; the hour allows for clocks that differ.
         ReplayGuard(self.database, self.plumbing.replay).forget(self.clock.now() - timedelta(hours=1))
 
     def _measure(self) -> None:

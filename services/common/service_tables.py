@@ -1,4 +1,4 @@
-"""The tables that every service has besides its own, defined in one call."""
+"""The tables that every service has besides its own: outbox, inbox, parking and single-use identifiers."""
 
 from dataclasses import dataclass
 
@@ -12,7 +12,7 @@ from services.common.messaging.parking import Parking, define_parking
 
 @dataclass(frozen=True, slots=True)
 class Plumbing:
-    """A service's ways in and out."""
+    """The shared tables of one service: its events out and in, parked events, and identifiers used once."""
 
     outbox: Outbox
     inbox: Inbox

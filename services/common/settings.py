@@ -1,4 +1,4 @@
-"""Environment variables become one typed, frozen settings object; nothing else reads the environment."""
+"""The settings, read from environment variables into one typed, frozen object; no other module reads them."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -99,7 +99,7 @@ class Settings(BaseSettings):
     @field_validator("public_url")
     @classmethod
     def _origin(cls, url: str) -> str:
-        # A step or slash too many would be in every URL that is built on it, and in no partner's proof.
+        # A path or a slash would be in every URL that is built from it, and in no partner's proof.
         parts = urlsplit(url)
         if parts.path or parts.query or parts.fragment or "@" in parts.netloc:
             raise ValueError("must be an origin, such as https://hub.example, with nothing after it")
@@ -108,13 +108,13 @@ class Settings(BaseSettings):
     @field_validator("ledger_origin")
     @classmethod
     def _name_of_a_key(cls, name: str | None) -> str | None:
-        # It is there for good.
+        # It can never be changed.
         return key_name(name) if name else name
 
     @field_validator("leave_to")
     @classmethod
     def _neutral(cls, url: str) -> str:
-        # It stands in a header of each page: an address and nothing else.
+        # It is sent in a header of each page, so it must be a URL and nothing else.
         if not re.fullmatch(r"/(?!/)[\w./-]*|https://[\w.-]+(:\d+)?(/[\w./%?=&+-]*)?", url):
             raise ValueError("must be https://... or a path of this hub such as /my/today")
         return url
@@ -130,49 +130,49 @@ class Settings(BaseSettings):
     @field_validator("trusted_proxies")
     @classmethod
     def _not_everybody(cls, listed: str) -> str:
-        # Whoever is believed may call itself any address, and so wait for nothing.
+        # A trusted proxy can claim any address, and so avoid every rate limit.
         if any(network.prefixlen == 0 for network in _networks(listed)):
             raise ValueError("must not be everybody")
         return listed
 
     def database(self, service: str) -> str:
-        """The SQLAlchemy URL of one service's database."""
+        """Return the SQLAlchemy URL of one service's database."""
         url = self.database_url.format(service=service, data=self.data)
         return url.replace("postgresql://", "postgresql+psycopg://", 1)
 
     @property
     def origin_file(self) -> Path:
-        """Where an embedded hub keeps the origin that it had last, for commands beside it that are told none."""
+        """Return the file with the last origin of an embedded hub, for commands without a setting for it."""
         return self.data / ORIGIN_FILE
 
     @property
     def keys_folder(self) -> Path:
-        """The folder that holds secret keys."""
+        """Return the folder of secret keys."""
         return self.keys or self.data / "keys"
 
     @property
     def proxies(self) -> Sequence[Network]:
-        """The networks of proxies whose word about an address is taken."""
+        """Return the networks of proxies whose `X-Forwarded-For` is trusted."""
         return _networks(self.trusted_proxies)
 
     @property
     def token_issuer(self) -> str:
-        """The issuer that partner tokens carry and that their assertions must name as audience."""
+        """Return the issuer of partner tokens, which partners' assertions must name as audience."""
         return self.issuer or f"{self.public_url}/intake"
 
     @property
     def ledger_name(self) -> str:
-        """The name under which a ledger begins to sign: like a URL, but without the scheme."""
+        """Return the name under which a new ledger signs: like a URL, but without the scheme."""
         return self.ledger_origin or f"{self.public_url.partition('://')[2]}/consent/v1/ledger"
 
     @property
     def token_keys(self) -> str:
-        """The URL of the public keys that verify partner tokens."""
+        """Return the URL of the public keys that verify partner tokens."""
         return self.token_keys_url or f"{self.token_issuer}/jwks.json"
 
 
 def key_name(name: str) -> str:
-    """A name to sign under; raises `ValueError` for one under which nobody could verify what was signed."""
+    """Return a signing name unchanged; raises `ValueError` for one that a verifier key cannot contain."""
     if not re.fullmatch(r"[!-*,-~]{1,200}", name):
         raise ValueError("must be like hub.example/ledger, without spaces or plus signs")
     return name

@@ -1,4 +1,4 @@
-"""Traces, metrics and logs that carry routing facts only; trace context goes through HTTP, outbox, bus and consumer.
+"""Traces, metrics and logs, which hold routing facts only; trace context goes through HTTP, outbox, bus and consumer.
 
 The stock Kafka instrumentation is not used: it writes a second `traceparent` beside ours, makes no span in a poll loop,
 and ends a consumer's span before its handler runs.
@@ -31,7 +31,7 @@ MAX_LINKS = 100
 
 
 def start(settings: Settings, service: str) -> None:
-    """Set up logs, and traces and metrics when an exporter is asked for; call once per process."""
+    """Set up logs, and also traces and metrics if the settings name an exporter; call once per process."""
     _start_logging(settings.log_level)
     if settings.telemetry == "none":
         return
@@ -46,7 +46,7 @@ def start(settings: Settings, service: str) -> None:
 
 @contextmanager
 def span(name: str, kind: SpanKind, carried: Mapping[str, str] | None = None, **facts: str | int) -> Iterator[Span]:
-    """A span that continues the carried trace; of an exception only its class is kept, never its message."""
+    """Yield a span that continues the carried trace; it records the class of an exception, never the message."""
     parent = _context.extract(carrier=dict(carried)) if carried else None
     attributes = {key.replace("__", "."): value for key, value in facts.items()}
     with _begun(name, kind, context=parent, attributes=attributes) as current:
@@ -55,7 +55,7 @@ def span(name: str, kind: SpanKind, carried: Mapping[str, str] | None = None, **
 
 @contextmanager
 def sending(topic: str, carried: Sequence[Mapping[str, str]]) -> Iterator[None]:
-    """A span around one batch on its way to the bus, linked to the traces in which its events were made."""
+    """Put a span around the sending of one batch, linked to the traces in which its events were made."""
     contexts = [trace.get_current_span(_context.extract(carrier=dict(headers))) for headers in carried[:MAX_LINKS]]
     links = [Link(current.get_span_context()) for current in contexts if current.get_span_context().is_valid]
     with _begun(f"send {topic}", SpanKind.PRODUCER, links=links):
@@ -75,14 +75,14 @@ def _begun(name: str, kind: SpanKind, **more: Any) -> Iterator[Span]:
 
 
 def outgoing_context() -> dict[str, str]:
-    """The present trace as headers to carry along; empty outside any trace."""
+    """Return the current trace as headers for an event; empty outside of a trace."""
     carrier: dict[str, str] = {}
     _context.inject(carrier)
     return {name: value for name, value in carrier.items() if name == "traceparent"}
 
 
 def recording() -> bool:
-    """Whether spans go anywhere, so that busy loops can leave them out."""
+    """Tell whether spans are exported, so that busy loops can leave them out."""
     return isinstance(trace.get_tracer_provider(), TracerProvider)
 
 
@@ -98,35 +98,35 @@ def _exporters(target: str) -> tuple[SpanExporter, MetricExporter]:
 
 
 def _to_file(out: IO[str]) -> tuple[SpanExporter, MetricExporter]:
-    def line(item: Any) -> str:
+    def as_row(item: Any) -> str:
         return json.dumps(json.loads(item.to_json())) + "\n"
 
-    return ConsoleSpanExporter(out=out, formatter=line), ConsoleMetricExporter(out=out, formatter=line)
+    return ConsoleSpanExporter(out=out, formatter=as_row), ConsoleMetricExporter(out=out, formatter=as_row)
 
 
 def _start_logging(level: str) -> None:
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(_Lines())
+    handler.setFormatter(_AsJson())
     handler.setLevel(level.upper())
-    # The chosen level is the hub's own. At lower levels than these, libraries print tokens, records, URLs and SQL.
+    # The chosen level is for the hub only. At lower levels than these, libraries print tokens, records, URLs and SQL.
     logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
     log.setLevel(level.upper())
-    # What these warn of names characters of a request's body, records, URLs, or what a task was waiting for.
+    # Warnings of these libraries quote parts of request bodies, records, URLs, or the state of a task.
     for name in ("kafka", "httpx2", "httpcore2", "asyncio", "python_multipart"):
         logging.getLogger(name).setLevel(logging.ERROR)
 
 
-class _Lines(logging.Formatter):
-    """One JSON object a line. An exception's message may hold what a person sent, so only its class and frames are kept."""
+class _AsJson(logging.Formatter):
+    """Writes one JSON object per record. It keeps class and frames of an exception; its message may be personal."""
 
     def format(self, record: logging.LogRecord) -> str:
-        line: dict[str, object] = {
+        row: dict[str, object] = {
             "level": record.levelname.lower(),
             "logger": record.name,
             "message": record.getMessage(),
         }
         if record.exc_info and record.exc_info[0]:
-            line["error"] = record.exc_info[0].__name__
+            row["error"] = record.exc_info[0].__name__
             frames = extract_tb(record.exc_info[2])
-            line["at"] = [f"{Path(frame.filename).name}:{frame.lineno} {frame.name}" for frame in frames]
-        return json.dumps(line)
+            row["at"] = [f"{Path(frame.filename).name}:{frame.lineno} {frame.name}" for frame in frames]
+        return json.dumps(row)

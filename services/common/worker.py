@@ -1,4 +1,4 @@
-"""Runs a process's long-lived loops side by side, through outages, until it is told to stop."""
+"""Runs the long-lived loops of a process in parallel until it is told to stop; an outage does not end them."""
 
 import signal
 import threading
@@ -18,7 +18,7 @@ RETRY_SECONDS = 1.0
 
 @dataclass(slots=True)
 class Worker:
-    """Named loops, each in a thread of its own. An outage restarts a loop; any other failure ends the whole worker."""
+    """Named loops, each in its own thread. An outage restarts a loop; any other failure ends the whole worker."""
 
     loops: Mapping[str, Loop]
     stopping: threading.Event = field(default_factory=threading.Event)
@@ -33,13 +33,13 @@ class Worker:
             self._threads.append(thread)
 
     def stop(self, timeout: float = 10.0) -> None:
-        """Ask every loop to end, and wait for them."""
+        """Ask every loop to end, and wait for each at most `timeout` seconds."""
         self.stopping.set()
         for thread in self._threads:
             thread.join(timeout)
 
     def run(self) -> int:
-        """Run until a signal or a failure; return the exit status of the process."""
+        """Run until a signal or a failure; return the exit status of the process: 1 after a failure."""
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: self.stopping.set())
         self.start()
@@ -61,7 +61,7 @@ class Worker:
 
 
 def every(seconds: float, action: Callable[[], object]) -> Loop:
-    """A loop that does something at once and then again and again, `seconds` apart."""
+    """Return a loop that calls `action` at once and then every `seconds`, until it is told to stop."""
 
     def loop(stopping: threading.Event) -> None:
         while not stopping.is_set():

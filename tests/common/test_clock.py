@@ -1,4 +1,4 @@
-"""Where time and identifiers come from."""
+"""The clock returns times in UTC and ordered identifiers."""
 
 from datetime import UTC, datetime, timedelta
 from uuid import RFC_4122, UUID
@@ -6,7 +6,7 @@ from uuid import RFC_4122, UUID
 from services.common.clock import SystemClock, monotonic, pause
 
 
-def test_the_present_is_told_in_utc() -> None:
+def test_present_time_is_in_utc() -> None:
     before = datetime.now(UTC)
     now = SystemClock().now()
     assert before <= now <= datetime.now(UTC)

@@ -1,4 +1,4 @@
-"""Bytes in texts, and back."""
+"""Texts encode bytes and JSON, and decode to the same."""
 
 import json
 
@@ -24,7 +24,7 @@ def test_base64url_reads_back_and_has_no_padding(data: bytes) -> None:
 
 
 @pytest.mark.parametrize("text", ["A", "é", "AAAAA"])
-def test_what_is_no_base64url_raises_a_value_error(text: str) -> None:
+def test_invalid_base64url_raises_value_error(text: str) -> None:
     with pytest.raises(ValueError):  # noqa: PT011 - the message is the library's
         from_base64url(text)
 

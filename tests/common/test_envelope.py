@@ -1,4 +1,4 @@
-"""The sealed box's written form: what is written reads back, what is not a box is refused, and nothing can be moved."""
+"""A written envelope reads back, malformed ones are refused, and no part can be moved to another envelope."""
 
 import json
 from collections.abc import Mapping
@@ -53,7 +53,7 @@ envelopes = st.builds(
 
 
 def document(**changed: Any) -> dict[str, Any]:
-    """A box as it is written inside, with some members changed."""
+    """Return the text of an envelope with some members changed."""
     inner = {name: getattr(HEADER, name) for name in ("id", "recipient", "grant", "epoch", "type")}
     return {"header": inner, "key": base64url(bytes(64)), "parts": {"summary": base64url(b"sealed")}, **changed}
 
@@ -63,24 +63,24 @@ def written(value: Any) -> str:
 
 
 @given(envelopes)
-def test_what_is_written_reads_back(envelope: Envelope) -> None:
+def test_written_envelope_reads_back(envelope: Envelope) -> None:
     assert read(write(envelope)) == envelope
 
 
 @given(envelopes)
-def test_a_written_box_is_safe_in_json_and_urls(envelope: Envelope) -> None:
+def test_written_envelope_is_safe_in_json_and_urls(envelope: Envelope) -> None:
     assert set(write(envelope).removeprefix(PREFIX)) <= set(
         "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
     )
 
 
 @given(st.none() | st.booleans() | st.integers() | st.binary() | texts | texts.map(lambda text: PREFIX + text))
-def test_anything_else_is_no_box(text: object) -> None:
+def test_other_values_are_not_an_envelope(text: object) -> None:
     with pytest.raises(NotAnEnvelope):
         read(text)
 
 
-# Plain ones by themselves too: of what is drawn recursively hardly any is plain, and nothing else is ever read.
+# Plain values are drawn on their own too: recursive strategies draw few of them, and only plain values can be valid.
 any_text = st.text(max_size=5) | st.sampled_from(["\x00", "a\ud800"])
 plain_values = st.none() | st.booleans() | st.integers() | st.floats() | any_text
 json_values = plain_values | st.recursive(
@@ -91,17 +91,17 @@ json_values = plain_values | st.recursive(
 
 
 @given(st.sampled_from(["header", "key", "parts", "more"]), json_values)
-def test_a_box_with_anything_inside_is_read_or_refused(name: str, value: object) -> None:
+def test_envelope_with_any_content_is_read_or_refused(name: str, value: object) -> None:
     try:
         envelope = read(written(document(**{name: value})))
     except NotAnEnvelope:
         return
-    # What was read can be asked for its context, which is the first thing that is done with it.
+    # The context of a parsed envelope can be computed, which is its first use.
     assert all(part_context(envelope.header, category) for category in envelope.parts)
 
 
 @given(st.sampled_from([field.name for field in fields(Header)]), json_values)
-def test_a_header_with_anything_in_it_is_read_or_refused(name: str, value: object) -> None:
+def test_header_with_any_content_is_read_or_refused(name: str, value: object) -> None:
     try:
         envelope = read(written(document(header={**document()["header"], name: value})))
     except NotAnEnvelope:
@@ -134,7 +134,7 @@ BROKEN: Mapping[str, Any] = {
 
 
 @pytest.mark.parametrize("value", BROKEN.values(), ids=BROKEN)
-def test_a_box_that_is_broken_inside_is_refused(value: object) -> None:
+def test_envelope_with_malformed_content_is_refused(value: object) -> None:
     with pytest.raises(NotAnEnvelope):
         read(written(value))
 
@@ -149,12 +149,12 @@ def test_a_box_that_is_broken_inside_is_refused(value: object) -> None:
         PREFIX + "A" * 1_000_000,
     ],
 )
-def test_what_does_not_decode_is_refused(text: str) -> None:
+def test_text_that_does_not_decode_is_refused(text: str) -> None:
     with pytest.raises(NotAnEnvelope):
         read(text)
 
 
-def test_a_box_longer_than_any_is_refused_unread() -> None:
+def test_too_long_envelope_is_refused_unread() -> None:
     long = write(replace(VALID, parts={"summary": bytes(MAX_LENGTH)}))
     assert len(long) > MAX_LENGTH
     with pytest.raises(NotAnEnvelope):
@@ -190,12 +190,12 @@ def test_the_context_differs_when_any_header_field_differs(header: Header, name:
 
 
 @given(headers, headers, texts, texts)
-def test_no_two_places_have_one_context(one: Header, two: Header, first: str, second: str) -> None:
+def test_every_place_has_its_own_context(one: Header, two: Header, first: str, second: str) -> None:
     same = (one, first) == (two, second)
     assert (part_context(one, first) == part_context(two, second)) == same
 
 
-def test_values_do_not_run_into_each_other() -> None:
+def test_adjacent_header_values_are_kept_apart() -> None:
     assert replace(HEADER, id="a", type="bc").context != replace(HEADER, id="ab", type="c").context
 
 
@@ -205,10 +205,10 @@ def test_every_category_has_a_key_of_its_own() -> None:
     assert part_key(b"\x01" * CONTENT_KEY_BYTES, "summary") not in keys
 
 
-def test_a_part_opens_only_in_its_own_box_and_category() -> None:
+def test_part_opens_only_in_its_envelope_and_category() -> None:
     content_key = bytes(range(CONTENT_KEY_BYTES))
-    box = AESGCM(part_key(content_key, "summary")).encrypt(NONCE, b"{}", part_context(HEADER, "summary"))
-    assert AESGCM(part_key(content_key, "summary")).decrypt(NONCE, box, part_context(HEADER, "summary")) == b"{}"
+    sealed = AESGCM(part_key(content_key, "summary")).encrypt(NONCE, b"{}", part_context(HEADER, "summary"))
+    assert AESGCM(part_key(content_key, "summary")).decrypt(NONCE, sealed, part_context(HEADER, "summary")) == b"{}"
     moved = [
         (part_key(content_key, "housing"), part_context(HEADER, "housing")),
         (part_key(content_key, "summary"), part_context(HEADER, "housing")),
@@ -218,7 +218,7 @@ def test_a_part_opens_only_in_its_own_box_and_category() -> None:
     ]
     for key, context in moved:
         with pytest.raises(InvalidTag):
-            AESGCM(key).decrypt(NONCE, box, context)
+            AESGCM(key).decrypt(NONCE, sealed, context)
 
 
 @given(st.dictionaries(texts, texts, max_size=5))

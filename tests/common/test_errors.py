@@ -1,4 +1,4 @@
-"""Problems say what their caller needs, and nothing of what was sent."""
+"""Problems tell the caller what to change, and repeat no value that was sent."""
 
 from services.common.errors import Fault, Problem, invalid, not_found, unavailable
 
@@ -27,17 +27,17 @@ def test_a_problem_in_a_log_is_its_status_and_code() -> None:
     assert str(Problem(400, "invalid", "Title.", [Fault("/a", "Wrong.")])) == "400 invalid"
 
 
-def test_what_is_not_there_is_always_told_in_the_same_way() -> None:
+def test_not_found_has_one_document() -> None:
     told = {"type": "urn:fireweed:problem:not-found", "title": "There is nothing here for you.", "status": 404}
     assert (not_found().status, not_found().as_json(), not_found().headers) == (404, told, {})
 
 
-def test_what_is_invalid_is_told_with_its_faults() -> None:
+def test_invalid_request_holds_its_faults() -> None:
     problem = invalid(Fault("/a", "Wrong."), Fault("/b", "Wrong."), status=415)
     assert problem.status == 415
     assert [fault.member for fault in problem.faults] == ["/a", "/b"]
 
 
-def test_what_is_down_says_when_to_come_again() -> None:
+def test_unavailable_says_when_to_try_again() -> None:
     assert unavailable("Down.").headers == {"Retry-After": "2"}
     assert unavailable("Down.", 30).headers == {"Retry-After": "30"}

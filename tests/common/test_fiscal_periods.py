@@ -24,13 +24,13 @@ from services.common.fiscal_periods import fiscal_quarter, fiscal_year
         (date(2028, 2, 29), "2027-Q4"),
     ],
 )
-def test_a_day_belongs_to_a_quarter_of_the_year_that_began_in_april(day: date, quarter: str) -> None:
+def test_day_has_a_quarter_of_the_year_that_began_in_april(day: date, quarter: str) -> None:
     assert fiscal_quarter(day) == quarter
     assert fiscal_year(day) == int(quarter[:4])
 
 
 @given(st.dates(date(1900, 1, 1), date(2200, 1, 1)))
-def test_a_fiscal_year_is_the_twelve_months_from_its_first_of_april(day: date) -> None:
+def test_fiscal_year_has_twelve_months_from_april(day: date) -> None:
     begins = date(fiscal_year(day), 4, 1)
     assert begins <= day < begins.replace(year=begins.year + 1)
 

@@ -1,4 +1,4 @@
-"""Every number the hub tells has a name in its own space, and says what it counts."""
+"""Every metric has a name in the hub's namespace and a description."""
 
 from typing import Any
 
@@ -9,12 +9,12 @@ def instruments() -> list[Any]:
     return [value for name, value in vars(metrics).items() if name[0] != "_" and hasattr(value, "_real_instrument")]
 
 
-def test_every_number_is_told_under_a_name_of_the_hubs_own() -> None:
+def test_every_metric_has_a_name_of_the_hub() -> None:
     names = [instrument._name for instrument in instruments()]
     assert len(names) >= 8
     assert len(set(names)) == len(names)
     assert all(name.startswith("fireweed.") for name in names)
 
 
-def test_every_number_says_what_it_counts() -> None:
+def test_every_metric_has_a_description() -> None:
     assert all(len(instrument._description) > 10 for instrument in instruments())

@@ -1,4 +1,4 @@
-"""A service's own copy of the agencies follows what is told of them, in whatever order it comes."""
+"""A service's own copy of the agencies follows the events about them, in any order."""
 
 from itertools import permutations
 
@@ -30,14 +30,14 @@ def take(database: Database, *events: Event) -> None:
             roster.take(connection, event)
 
 
-def test_an_agency_that_nobody_told_of_is_unknown(database: Database) -> None:
+def test_agency_without_an_event_is_unknown(database: Database) -> None:
     assert roster.standing(database, "a") is None
     with database.reading() as connection:
         assert roster.find(connection, ["a"]) == {}
         assert roster.active(connection) == []
 
 
-def test_the_latest_version_holds_in_whatever_order_they_come(database: Database) -> None:
+def test_latest_version_holds_in_any_order_of_events(database: Database) -> None:
     versions = [changed("{}", 1), changed("{}", 2, "suspended"), changed("{}", 3, "active", "Sample renamed")]
     for number, order in enumerate(permutations(versions)):
         take(
@@ -56,7 +56,7 @@ def test_a_suspension_is_seen_at_once(database: Database) -> None:
     assert roster.standing(database, "a") == "suspended"
 
 
-def test_only_those_who_are_asked_for_are_found(database: Database) -> None:
+def test_only_requested_agencies_are_found(database: Database) -> None:
     take(database, changed("a", 1), changed("b", 1), changed("c", 1))
     with database.reading() as connection:
         assert set(roster.find(connection, ["a", "c", "x"])) == {"a", "c"}

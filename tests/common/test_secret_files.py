@@ -1,4 +1,4 @@
-"""A secret is made once, whole, and for its owner only."""
+"""A secret is created once, completely, and only its owner can read it."""
 
 import multiprocessing
 import os
@@ -11,7 +11,7 @@ import pytest
 
 from services.common.secret_files import Damaged, keep_secret, kept, secret
 
-PATIENCE = 20.0
+TIMEOUT = 20.0
 
 
 @pytest.fixture
@@ -30,20 +30,20 @@ def test_a_secret_is_made_on_first_use_and_stays(path: Path) -> None:
     assert path.read_bytes() == made
 
 
-def test_a_secret_may_be_made_in_a_way_of_its_own(path: Path) -> None:
+def test_secret_may_be_made_by_a_given_function(path: Path) -> None:
     assert kept(path, lambda: b"own", bytes) == b"own"
     assert kept(path, lambda: b"another", bytes) == b"own"
 
 
 @pytest.mark.parametrize("content", [b"", b"a" * 16, b"a" * 33])
-def test_a_secret_of_which_not_all_is_there_is_never_used(path: Path, content: bytes) -> None:
+def test_truncated_secret_is_never_used(path: Path, content: bytes) -> None:
     keep_secret(path, content)
     with pytest.raises(Damaged, match=path.name):
         secret(path)
     assert path.read_bytes() == content
 
 
-def test_a_secret_that_is_there_is_kept(path: Path) -> None:
+def test_existing_secret_is_kept(path: Path) -> None:
     assert keep_secret(path, b"first") == b"first"
     assert keep_secret(path, b"second") == b"first"
 
@@ -59,13 +59,13 @@ def test_only_its_owner_can_read_a_secret(path: Path, umask: int) -> None:
     assert path.parent.stat().st_mode & 0o077 == 0
 
 
-def test_nothing_is_left_beside_a_secret(path: Path) -> None:
+def test_no_draft_is_left_beside_a_secret(path: Path) -> None:
     secret(path)
     keep_secret(path, b"another")
     assert [found.name for found in path.parent.iterdir()] == [path.name]
 
 
-def test_nothing_is_left_of_a_secret_for_which_there_was_no_room(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_draft_is_left_when_the_disk_is_full(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(_descriptor: int) -> None:
         raise OSError(ENOSPC, "No space left on device")
 
@@ -81,12 +81,12 @@ def test_processes_that_start_at_once_get_one_secret(path: Path) -> None:
 
 
 def test_callers_with_one_process_id_get_one_secret(tmp_path: Path) -> None:
-    # Two containers that share a folder of keys both run as process 1; threads are as good as those here.
+    # Two containers that share a folder of keys both run as process 1; two threads stand for them here.
     for turn in range(50):
         path, together = tmp_path / f"{turn}.key", threading.Barrier(4)
 
         def make_together(content: bytes, path: Path = path, together: threading.Barrier = together) -> bytes:
-            together.wait(PATIENCE)
+            together.wait(TIMEOUT)
             return keep_secret(path, content)
 
         with ThreadPoolExecutor(4) as pool:
@@ -95,7 +95,7 @@ def test_callers_with_one_process_id_get_one_secret(tmp_path: Path) -> None:
         assert got == {path.read_bytes()}
 
 
-def test_what_a_crash_left_does_not_stand_in_the_way(path: Path) -> None:
+def test_draft_left_by_a_crash_does_no_harm(path: Path) -> None:
     path.parent.mkdir(parents=True)
     (path.parent / f".{path.name}.{os.getpid()}").write_bytes(b"half")
     assert len(secret(path)) == 32

@@ -1,4 +1,4 @@
-"""A service's loops carry its events out and in, and keep its tables tidy."""
+"""The loops of a service send and consume its events, and delete old rows."""
 
 from collections.abc import Iterator
 from contextlib import closing
@@ -88,7 +88,7 @@ def test_a_consumer_reads_what_the_contract_says(service: Service, log: LocalLog
     assert service.consumer(log).handlers == {TYPE: add_effect}
 
 
-def test_tidying_forgets_what_nothing_can_meet_again(service: Service, log: LocalLog, clock: StillClock) -> None:
+def test_tidying_deletes_only_expired_rows(service: Service, log: LocalLog, clock: StillClock) -> None:
     guard = ReplayGuard(service.database, plumbing.replay)
     guard.first_use("proof", NOON)
     with service.database.transaction() as connection:
@@ -105,7 +105,7 @@ def test_tidying_forgets_what_nothing_can_meet_again(service: Service, log: Loca
 
 
 class Gauge:
-    """Keeps what it is set to."""
+    """Records the value that it is set to."""
 
     def __init__(self) -> None:
         self.told: list[tuple[float, dict[str, str]]] = []
@@ -114,7 +114,7 @@ class Gauge:
         self.told.append((value, labels))
 
 
-def test_the_gauge_tells_how_long_the_oldest_event_waits(
+def test_gauge_holds_the_age_of_the_oldest_event(
     service: Service, clock: StillClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     gauge = Gauge()
@@ -126,6 +126,6 @@ def test_the_gauge_tells_how_long_the_oldest_event_waits(
     assert gauge.told == [(0.0, {"service": "referral"}), (30.0, {"service": "referral"})]
 
 
-def test_closing_lets_go_of_everything_the_service_holds(service: Service, closed: list[str]) -> None:
+def test_closing_releases_everything_the_service_holds(service: Service, closed: list[str]) -> None:
     service.close()
     assert closed == ["closed"]

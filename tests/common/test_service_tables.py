@@ -1,7 +1,7 @@
-"""Outbox, relay, bus, consumer and parking together, against the simplest account of what they promise.
+"""Outbox, relay, bus, consumer and parking together, against the simplest model of their promises.
 
-Whatever commits, fails, is refused, crashes or is poisoned on the way: nothing is lost, nothing takes effect twice, and the
-events of one key take effect in the order in which they were committed.
+Any step may commit, fail, be refused, crash or be poisoned: no event is lost or takes effect twice, and the events of one
+key take effect in the order in which they were committed.
 """
 
 from collections.abc import Callable, Sequence
@@ -40,16 +40,16 @@ class Crash(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Ground:
-    """What outlives a crash: where the rows are, and where the records are."""
+    """The state that survives a crash: databases with rows, and the bus with records."""
 
     database: Callable[[], Database]
     broker: Callable[[], Broker]
-    patience: float
+    poll_seconds: float
 
 
 @dataclass(slots=True)
 class Refused:
-    """Some records of a real bus's answer turned into a refusal; they were never sent."""
+    """The answer of a real bus, with some records refused that were never sent."""
 
     sent: Pending
     places: Sequence[bool]
@@ -61,7 +61,7 @@ class Refused:
 
 @dataclass(slots=True)
 class RefusesKey:
-    """A real bus that takes nothing of one key."""
+    """A real bus that refuses every record of one key."""
 
     producer: Producer
     key: str
@@ -77,7 +77,7 @@ class RefusesKey:
 
 @dataclass(slots=True)
 class NeverAnswers:
-    """A real bus that takes everything, while the process ends before it hears of that."""
+    """A real bus that accepts everything, while the process ends before it gets the answer."""
 
     producer: Producer
     pending: Pending | None = None
@@ -126,7 +126,7 @@ class Journey(RuleBasedStateMachine):
             self.broker.close()
 
     def skip_what_earlier_runs_left(self) -> None:
-        while self.consumer.poll(self.ground.patience):
+        while self.consumer.poll(self.ground.poll_seconds):
             self.consumer.commit()
 
     def handle(self, connection: Connection, event: Event) -> None:
@@ -138,7 +138,7 @@ class Journey(RuleBasedStateMachine):
             raise LookupError
 
     def make(self, wanted: Sequence[str]) -> list[Event]:
-        """The next events of some keys."""
+        """Return the next events of some keys."""
         numbers = {key: count(len(self.committed[key]) + 1) for key in KEYS}
         return [make_event(key, next(numbers[key])) for key in wanted]
 
@@ -173,13 +173,13 @@ class Journey(RuleBasedStateMachine):
 
     @rule()
     def consume(self) -> None:
-        if received := self.consumer.poll(self.ground.patience):
+        if received := self.consumer.poll(self.ground.poll_seconds):
             self.events.take(received)
             self.consumer.commit()
 
     @rule()
     def crash_between_database_and_offset(self) -> None:
-        if received := self.consumer.poll(self.ground.patience):
+        if received := self.consumer.poll(self.ground.poll_seconds):
             self.events.take(received)
         self.crash()
 
@@ -220,7 +220,7 @@ class Journey(RuleBasedStateMachine):
         return {key: [event for event in found if event.startswith(key)] for key in KEYS}
 
     def teardown(self) -> None:
-        """In the end, with everything mended, everything has happened."""
+        """Check that, once everything is repaired, every event has taken effect."""
         if not hasattr(self, "database"):
             return
         self.poisonous.clear()
@@ -250,14 +250,14 @@ def run(ground: Ground, examples: int, steps: int) -> None:
 
 @pytest.fixture
 def local(database_url: str, tmp_path: Path) -> Ground:
-    return Ground(lambda: Database(database_url), lambda: LocalLog(tmp_path / "log.sqlite"), patience=0)
+    return Ground(lambda: Database(database_url), lambda: LocalLog(tmp_path / "log.sqlite"), poll_seconds=0)
 
 
 @pytest.fixture
 def distributed(postgres_server: PostgresServer, kafka_server: KafkaServer) -> Ground:
     kafka_server.empty_topics()
     url = postgres_server.empty_database().replace("postgresql://", "postgresql+psycopg://")
-    return Ground(lambda: Database(url), lambda: KafkaBroker(kafka_server.bootstrap), patience=1.0)
+    return Ground(lambda: Database(url), lambda: KafkaBroker(kafka_server.bootstrap), poll_seconds=1.0)
 
 
 @pytest.mark.backend("local_log")
@@ -267,13 +267,13 @@ def test_nothing_is_lost_doubled_or_out_of_order_on_the_way(local: Ground) -> No
 
 @pytest.mark.soak
 @pytest.mark.backend("local_log")
-def test_nothing_is_lost_doubled_or_out_of_order_on_very_many_ways(local: Ground) -> None:
+def test_nothing_is_lost_doubled_or_out_of_order_in_many_runs(local: Ground) -> None:
     run(local, examples=500, steps=60)
 
 
-# A Kafka client that is closed while it still connects leaves that socket to the garbage collector, which complains of it.
+# A Kafka client that is closed while it still connects leaves that socket to the garbage collector, which then warns.
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.soak
 @pytest.mark.backend("postgresql", "kafka")
-def test_nothing_is_lost_doubled_or_out_of_order_on_the_way_through_kafka(distributed: Ground) -> None:
+def test_nothing_is_lost_doubled_or_out_of_order_with_kafka(distributed: Ground) -> None:
     run(distributed, examples=15, steps=30)

@@ -1,4 +1,4 @@
-"""What an operator may set, and what is refused before anything starts."""
+"""Settings have the documented defaults, and wrong ones are refused before anything starts."""
 
 from pathlib import Path
 
@@ -28,7 +28,7 @@ def test_the_defaults_are_an_embedded_hub_on_this_machine() -> None:
     assert settings.telemetry == "none"
 
 
-def test_the_public_url_is_the_one_that_the_hub_on_this_data_had_last(tmp_path: Path) -> None:
+def test_public_url_defaults_to_the_last_origin_of_the_data(tmp_path: Path) -> None:
     settings = Settings(data=tmp_path)
     assert (settings.origin_file, settings.public_url) == (tmp_path / "origin", NEAR)
     settings.origin_file.write_text("http://127.0.0.1:9000")
@@ -38,12 +38,12 @@ def test_the_public_url_is_the_one_that_the_hub_on_this_data_had_last(tmp_path: 
 
 
 @pytest.mark.parametrize("kept", [b"", b"\xff"])
-def test_an_origin_that_cannot_be_read_is_none(tmp_path: Path, kept: bytes) -> None:
+def test_unreadable_origin_file_is_ignored(tmp_path: Path, kept: bytes) -> None:
     (tmp_path / "origin").write_bytes(kept)
     assert Settings(data=tmp_path).public_url == NEAR
 
 
-def test_an_origin_that_was_put_there_is_checked_like_any_other(tmp_path: Path) -> None:
+def test_origin_from_the_file_is_validated(tmp_path: Path) -> None:
     (tmp_path / "origin").write_text("http://elsewhere.example")
     with pytest.raises(ValidationError):
         Settings(data=tmp_path)
@@ -71,7 +71,7 @@ def test_settings_never_change() -> None:
         "http://[::1]:8080",
     ],
 )
-def test_a_public_origin_is_encrypted_or_on_this_machine(url: str) -> None:
+def test_public_url_is_https_or_on_this_machine(url: str) -> None:
     assert Settings(public_url=url).public_url == url
 
 
@@ -112,7 +112,7 @@ def test_a_refusal_does_not_repeat_the_value(monkeypatch: pytest.MonkeyPatch) ->
 
 
 @pytest.mark.parametrize("interval", [0, -1])
-def test_the_relay_always_pauses(interval: float) -> None:
+def test_relay_interval_is_positive(interval: float) -> None:
     with pytest.raises(ValidationError):
         Settings(relay_interval=interval)
 
@@ -127,25 +127,25 @@ def test_each_service_has_a_database_of_its_own() -> None:
     "url",
     ["", "hub", "mysql://db/hub", "postgresql://db:port/hub", "postgresql://db/{name}", "postgresql://db/{", "{}"],
 )
-def test_what_names_no_database_that_is_known_is_refused_before_anything_starts(url: str) -> None:
+def test_unknown_database_url_is_refused(url: str) -> None:
     with pytest.raises(ValidationError, match="must be"):
         Settings(database_url=url)
 
 
 @pytest.mark.parametrize("target", ["", "OTLP", "console", "file:"])
-def test_telemetry_goes_nowhere_but_where_it_was_asked_to(target: str) -> None:
+def test_telemetry_accepts_only_known_targets(target: str) -> None:
     with pytest.raises(ValidationError):
         Settings(telemetry=target)
 
 
-def test_what_is_not_set_follows_from_what_is() -> None:
+def test_unset_values_follow_from_set_ones() -> None:
     settings = Settings(public_url="https://hub.example", data=Path("elsewhere"))
     assert settings.token_issuer == "https://hub.example/intake"
     assert settings.token_keys == "https://hub.example/intake/jwks.json"
     assert settings.keys_folder == Path("elsewhere/keys")
 
 
-def test_what_is_set_comes_before_what_would_follow() -> None:
+def test_set_values_take_precedence_over_derived_ones() -> None:
     settings = Settings(issuer="https://a.example/i", token_keys_url="http://inner/k", keys=Path("keys"))
     assert settings.token_issuer == "https://a.example/i"
     assert settings.token_keys == "http://inner/k"
@@ -153,13 +153,13 @@ def test_what_is_set_comes_before_what_would_follow() -> None:
     assert Settings(issuer="https://a.example/i").token_keys == "https://a.example/i/jwks.json"
 
 
-def test_the_times_she_reads_are_those_of_a_place() -> None:
+def test_time_zone_is_that_of_a_place() -> None:
     assert Settings().time_zone == "America/Toronto"
     assert Settings(time_zone="America/St_Johns").time_zone == "America/St_Johns"
 
 
 @pytest.mark.parametrize("name", ["", "Toronto", "Eastern Time", "../../etc/passwd", "/etc/localtime", "a\0b"])
-def test_what_is_no_time_zone_is_refused(name: str) -> None:
+def test_unknown_time_zone_is_refused(name: str) -> None:
     with pytest.raises(ValidationError, match="must be the name of a time zone"):
         Settings(time_zone=name)
 
@@ -173,17 +173,17 @@ def test_no_proxy_is_trusted_unless_it_is_named() -> None:
 
 
 @pytest.mark.parametrize("listed", ["0.0.0.0/0", "10.0.0.7, ::/0", "proxy", "10.0.0.7/8"])
-def test_a_trusted_proxy_is_some_address_and_never_everybody(listed: str) -> None:
+def test_trusted_proxies_never_include_every_address(listed: str) -> None:
     with pytest.raises(ValidationError):
         Settings(trusted_proxies=listed)
 
 
 @pytest.mark.parametrize("name", ["Our ledger", "hub.example/a+b", "hub\n", "é", "h" * 201])
-def test_a_ledger_gets_no_name_under_which_nobody_could_verify_it(name: str) -> None:
+def test_ledger_name_that_cannot_be_verified_is_refused(name: str) -> None:
     with pytest.raises(ValidationError, match="without spaces or plus signs"):
         Settings(ledger_origin=name)
 
 
 @pytest.mark.parametrize("name", [None, "", "hub.example/ledger-2", "[::1]:8080/consent/v1/ledger"])
-def test_a_ledger_is_called_as_it_is_said_or_as_its_hub(name: str | None) -> None:
+def test_ledger_name_is_the_set_one_or_that_of_the_hub(name: str | None) -> None:
     assert Settings(ledger_origin=name).ledger_name == (name or "127.0.0.1:8080/consent/v1/ledger")

@@ -1,4 +1,4 @@
-"""One trace from a request to its last effect; and neither span, metric nor log line says anything about anybody."""
+"""One trace leads from a request to its last effect, and no span, metric or log record holds personal data."""
 
 import json
 import logging
@@ -22,7 +22,7 @@ from tests.support.telemetry_journey import CALLER, CANARY, FOLLOWING, PARTNER
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """What a process told of itself."""
+    """Spans, metrics and log of a process."""
 
     spans: list[dict[str, Any]]
     metrics: dict[str, list[Mapping[str, Any]]]
@@ -37,7 +37,7 @@ class Told:
         return [span for span in self.spans if span["name"] == name]
 
     def spans_of(self, record: Mapping[str, str]) -> list[dict[str, Any]]:
-        """The spans of the trace in which a record travels."""
+        """Return the spans of the trace that carries a record."""
         return [span for span in self.spans if span["context"]["trace_id"] == f"0x{trace_of(record['traceparent'])}"]
 
 
@@ -65,7 +65,7 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> Told:
     return Told(spans, numbers, json.loads((folder / "records.json").read_text()), done.stderr, text)
 
 
-def test_one_trace_goes_from_the_callers_request_to_what_follows_from_it(told: Told) -> None:
+def test_one_trace_leads_from_a_request_to_its_last_effect(told: Told) -> None:
     assert trace_of(told.record("called")["traceparent"]) == trace_of(CALLER)
     assert trace_of(told.record("called-1")["traceparent"]) == trace_of(CALLER)
     names = [span["name"] for span in told.spans_of(told.record("called"))]
@@ -87,13 +87,13 @@ def test_a_callers_span_is_the_parent_of_the_requests(told: Told) -> None:
     assert {span["parent_id"] for span in servers} == {f"0x{span_of(CALLER)}"}
 
 
-def test_the_starting_trace_stays_what_the_partner_said(told: Told) -> None:
+def test_starting_trace_is_the_one_of_the_partner(told: Told) -> None:
     record = told.record("begun")
     assert record["ce_traceparent"] == PARTNER
     assert trace_of(record["traceparent"]) == trace_of(CALLER)
 
 
-def test_without_a_partners_word_the_way_starts_with_the_request(told: Told) -> None:
+def test_trace_starts_with_the_request_without_a_partners(told: Told) -> None:
     record = told.record("alone")
     assert record["ce_traceparent"] == record["traceparent"]
 
@@ -102,14 +102,14 @@ def test_outside_of_any_trace_nothing_is_carried(told: Told) -> None:
     assert set(told.record("untraced-1")) & {"traceparent", "ce_traceparent", "tracestate"} == set()
 
 
-def test_what_is_sent_is_linked_to_the_traces_it_was_made_in(told: Told) -> None:
+def test_sent_batch_is_linked_to_the_traces_of_its_events(told: Told) -> None:
     sent = [span for span in told.named("send referrals.v1") if span["kind"] == "SpanKind.PRODUCER"]
     linked = {link["context"]["trace_id"] for span in sent for link in span["links"]}
     posted = ("called", "alone", "poison")
     assert linked >= {f"0x{trace_of(told.record(name)['traceparent'])}" for name in posted}
 
 
-def test_a_failure_is_told_by_its_class_and_nothing_else(told: Told) -> None:
+def test_span_of_a_failure_holds_only_its_class(told: Told) -> None:
     failed = {span["name"]: span["status"] for span in told.spans if span["status"]["status_code"] == "ERROR"}
     assert failed == {
         "GET /broken/{name}": {"status_code": "ERROR", "description": "LookupError"},
@@ -128,7 +128,7 @@ def test_a_request_is_named_by_its_route_and_never_by_its_path(told: Told) -> No
     assert statuses == {"POST /things/{name}": 200, "GET /broken/{name}": 500, "GET unknown": 404}
 
 
-def test_numbers_are_told_by_route_and_service(told: Told) -> None:
+def test_metrics_have_route_and_service_as_labels(told: Told) -> None:
     requests = {point["attributes"]["route"]: point["count"] for point in told.metrics["fireweed.http.request"]}
     assert requests == {"/things/{name}": 4, "/broken/{name}": 1, "unknown": 1}
     assert [(point["attributes"], point["value"]) for point in told.metrics["fireweed.outbox.relayed"]] == [
@@ -137,7 +137,7 @@ def test_numbers_are_told_by_route_and_service(told: Told) -> None:
     assert [point["value"] for point in told.metrics["fireweed.events.parked"]] == [1]
 
 
-def test_neither_spans_nor_metrics_nor_log_hold_a_word_of_anybody(told: Told) -> None:
+def test_spans_metrics_and_log_hold_no_personal_text(told: Told) -> None:
     assert told.spans
     assert told.metrics
     assert told.log
@@ -145,7 +145,7 @@ def test_neither_spans_nor_metrics_nor_log_hold_a_word_of_anybody(told: Told) ->
     assert CANARY not in told.log
 
 
-def test_every_log_line_is_one_json_object(told: Told) -> None:
+def test_every_log_record_is_one_json_object(told: Told) -> None:
     lines = [json.loads(line) for line in told.log.splitlines()]
     down = next(line for line in lines if line["message"] == "the bus is down")
     assert down["level"] == "error"
@@ -153,7 +153,7 @@ def test_every_log_line_is_one_json_object(told: Told) -> None:
     assert any("telemetry_journey.py" in place for place in down["at"])
 
 
-def test_what_follows_is_another_event_of_the_same_way(told: Told) -> None:
+def test_following_event_continues_the_trace(told: Told) -> None:
     assert told.record("called-1")["ce_type"] == FOLLOWING
 
 
@@ -192,12 +192,12 @@ def test_at_the_lowest_level_only_the_hub_itself_speaks() -> None:
     assert [json.loads(line)["message"] for line in done.stderr.splitlines()] == ["the hub itself"]
 
 
-def test_a_log_line_keeps_an_exceptions_class_and_frames_and_never_its_message() -> None:
+def test_log_keeps_class_and_frames_of_exception_no_message() -> None:
     try:
         raise LookupError(CANARY) from ValueError(CANARY)
     except LookupError:
         record = logging.LogRecord("fireweed", logging.ERROR, "", 0, "%s failed", ("a loop",), sys.exc_info())
-    line = telemetry._Lines().format(record)
+    line = telemetry._AsJson().format(record)
     assert CANARY not in line
     told = json.loads(line)
     assert (told["level"], told["logger"], told["message"]) == ("error", "fireweed", "a loop failed")

@@ -1,4 +1,4 @@
-"""Loops run beside each other: through outages, until they are told to stop or something is really wrong."""
+"""Loops run in parallel through outages, until they are told to stop or one fails."""
 
 import os
 import signal
@@ -17,7 +17,7 @@ from services.common.messaging.broker import BrokerUnavailable
 from services.common.worker import Loop, Worker, every
 from tests.support.hubs import eventually
 
-PATIENCE = 20.0
+TIMEOUT = 20.0
 
 
 @pytest.fixture(autouse=True)
@@ -26,7 +26,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def failing(times: int, error: Exception, then: threading.Event) -> Loop:
-    """A loop that fails so often, and then goes well."""
+    """Return a loop that fails some times, and then succeeds."""
     left = [error] * times
 
     def loop(stopping: threading.Event) -> None:
@@ -41,11 +41,11 @@ def failing(times: int, error: Exception, then: threading.Event) -> Loop:
 @pytest.mark.parametrize(
     "outage", [BrokerUnavailable(), OperationalError("", {}, Exception()), PoolTimeout(), Transient(), OSError(28, "")]
 )
-def test_an_outage_begins_a_loop_again(outage: Exception) -> None:
+def test_outage_restarts_a_loop(outage: Exception) -> None:
     well = threading.Event()
     worker = Worker({"loop": failing(3, outage, well)})
     worker.start()
-    assert well.wait(PATIENCE)
+    assert well.wait(TIMEOUT)
     worker.stop()
     assert worker.failed == []
 
@@ -59,14 +59,14 @@ def test_an_outage_of_one_loop_leaves_the_others_running() -> None:
         raise Transient
 
     def goes_well(stopping: threading.Event) -> None:
-        down.wait(PATIENCE)
+        down.wait(TIMEOUT)
         turns.append(1)
         going_well.set()
         stopping.wait()
 
     worker = Worker({"fails": fails, "goes well": goes_well})
     worker.start()
-    assert going_well.wait(PATIENCE)
+    assert going_well.wait(TIMEOUT)
     worker.stop()
     assert turns == [1]
 
@@ -76,7 +76,7 @@ def test_any_other_failure_ends_the_whole_worker(failure: Exception, caplog: pyt
     others_begun, others_stopped = threading.Event(), threading.Event()
 
     def fails(_stopping: threading.Event) -> None:
-        others_begun.wait(PATIENCE)
+        others_begun.wait(TIMEOUT)
         raise failure
 
     def other(stopping: threading.Event) -> None:
@@ -86,14 +86,14 @@ def test_any_other_failure_ends_the_whole_worker(failure: Exception, caplog: pyt
 
     worker = Worker({"fails": fails, "other": other})
     worker.start()
-    assert worker.stopping.wait(PATIENCE)
-    assert others_stopped.wait(PATIENCE)
+    assert worker.stopping.wait(TIMEOUT)
+    assert others_stopped.wait(TIMEOUT)
     worker.stop()
     assert worker.failed == ["fails"]
     assert "fails cannot go on" in caplog.text
 
 
-def test_a_loop_that_ends_by_itself_begins_again() -> None:
+def test_loop_that_returns_is_started_again() -> None:
     enough, turns = threading.Event(), list[int]()
 
     def ends(_stopping: threading.Event) -> None:
@@ -103,12 +103,12 @@ def test_a_loop_that_ends_by_itself_begins_again() -> None:
 
     worker = Worker({"ends": ends})
     worker.start()
-    assert enough.wait(PATIENCE)
+    assert enough.wait(TIMEOUT)
     worker.stop()
     assert worker.failed == []
 
 
-def test_stopping_waits_for_what_has_begun() -> None:
+def test_stopping_waits_for_running_loops() -> None:
     begun, done = threading.Event(), threading.Event()
 
     def loop(stopping: threading.Event) -> None:
@@ -118,12 +118,12 @@ def test_stopping_waits_for_what_has_begun() -> None:
 
     worker = Worker({"loop": loop})
     worker.start()
-    assert begun.wait(PATIENCE)
+    assert begun.wait(TIMEOUT)
     worker.stop()
     assert done.is_set()
 
 
-def test_a_repeated_action_comes_at_once_and_again_until_it_is_stopped() -> None:
+def test_repeated_action_runs_at_once_and_until_stopped() -> None:
     turns: list[int] = []
     worker = Worker({"chore": every(0.01, lambda: turns.append(1))})
     worker.start()
@@ -165,17 +165,17 @@ def process(how: str) -> subprocess.Popen[str]:
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_ends_a_process_in_good_order(number: signal.Signals) -> None:
+def test_signal_ends_a_process_in_order(number: signal.Signals) -> None:
     with process("waits") as running:
         assert running.stdout is not None
         assert running.stdout.readline() == "ready\n"
         os.kill(running.pid, number)
-        assert running.wait(PATIENCE) == 0
+        assert running.wait(TIMEOUT) == 0
 
 
-def test_a_failure_ends_a_process_with_a_status_that_says_so() -> None:
+def test_failure_ends_a_process_with_status_one() -> None:
     with process("fails") as running:
-        assert running.wait(PATIENCE) == 1
+        assert running.wait(TIMEOUT) == 1
 
 
 def test_nothing_is_started_before_it_is_asked_for() -> None:

@@ -1,4 +1,4 @@
-"""The files of `deploy/`, read as the programs that use them would."""
+"""Reads the files of `deploy/` as the programs that use them do."""
 
 import re
 from collections.abc import Iterator
@@ -22,39 +22,39 @@ KEEPERS = {
 
 
 def read(name: str) -> str:
-    """A file's text."""
+    """Return the text of a file."""
     return (DEPLOY / name).read_text("utf-8")
 
 
 def documents(name: str) -> list[Any]:
-    """Every document of a YAML file."""
+    """Return every document of a YAML file."""
     return [document for document in yaml.safe_load_all(read(name)) if document]
 
 
 def compose() -> Any:
-    """The compose file, with variables as they are written."""
+    """Return the compose file, with its variables unresolved."""
     [document] = documents("compose.yaml")
     return document
 
 
 def environment(service: str) -> dict[str, str]:
-    """A service's environment in the compose file."""
+    """Return a service's environment in the compose file."""
     return dict(compose()["services"][service].get("environment", {}))
 
 
 def manifests() -> list[Any]:
-    """Every object that `kubectl apply -k` would send."""
+    """Return every object that `kubectl apply -k` would send."""
     [kustomization] = documents("kubernetes/kustomization.yaml")
     return [found for name in kustomization["resources"] for found in documents(f"kubernetes/{name}")]
 
 
 def objects(kind: str) -> dict[str, Any]:
-    """Every object of one kind, by name."""
+    """Return every object of one kind, by name."""
     return {found["metadata"]["name"]: found for found in manifests() if found["kind"] == kind}
 
 
 def images() -> Iterator[str]:
-    """Every image that anything here starts from."""
+    """Return every image that the files use."""
     yield from re.findall(r"^FROM (\S+)", read("Dockerfile"), re.MULTILINE)
     yield from (service["image"] for service in compose()["services"].values())
     for found in [*objects("Deployment").values(), *objects("Job").values()]:

@@ -1,4 +1,4 @@
-"""The compose file starts the whole hub, gives each process only what it needs, and writes no secret down."""
+"""The compose file starts the whole hub, gives each process only its own secrets, and contains no secret."""
 
 import os
 import re
@@ -26,7 +26,7 @@ each_process = pytest.mark.parametrize("process", PROCESSES)
 
 
 def mounted(service: str) -> dict[str, str]:
-    """What is mounted, by where."""
+    """Return the mounted sources by target."""
     mounts = (mount.split(":") for mount in EVERYTHING[service].get("volumes", []))
     return {mount[1]: mount[0] for mount in mounts}
 
@@ -35,7 +35,7 @@ def networks(service: str) -> set[str]:
     return set(EVERYTHING[service]["networks"])
 
 
-def test_it_names_the_eight_processes_and_what_they_stand_on() -> None:
+def test_compose_names_eight_processes_and_their_servers() -> None:
     assert set(EVERYTHING) == {*PROCESSES, *HELPERS}
 
 
@@ -68,11 +68,11 @@ def test_every_variable_is_a_setting(service: str) -> None:
     assert {name for name in environment(service) if name.startswith("FIREWEED_")} <= NAMES
 
 
-# What follows from the stack itself, what no stack of several machines uses, and what no operator has to turn.
+# Settings that follow from the stack itself, that no stack of several machines uses, or that no operator needs to change.
 NOT_TO_BE_SET = {"DATA", "KEYS", "ISSUER", "PUSH_TO_LOOPBACK", "RELAY_INTERVAL", "KAFKA_SESSION"}
 
 
-def test_what_an_operator_may_choose_can_be_written_into_the_file_of_values() -> None:
+def test_optional_settings_can_be_set_in_the_values_file() -> None:
     written = {name: value for process in PROCESSES for name, value in environment(process).items()}
     assert {name for name in NAMES if name not in written} == {f"FIREWEED_{name}" for name in NOT_TO_BE_SET}
     for name in ("FIREWEED_LEAVE_TO", "FIREWEED_LEDGER_ORIGIN", "FIREWEED_TIME_ZONE", "FIREWEED_TRUSTED_PROXIES"):
@@ -80,7 +80,7 @@ def test_what_an_operator_may_choose_can_be_written_into_the_file_of_values() ->
 
 
 @each_process
-def test_the_settings_can_be_used_once_the_blanks_are_filled(process: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_settings_are_valid_once_the_blanks_are_filled(process: str, monkeypatch: pytest.MonkeyPatch) -> None:
     filled = {name: _filled(value) for name, value in environment(process).items()}
     for name, value in filled.items():
         monkeypatch.setenv(name, value)
@@ -111,7 +111,7 @@ def test_keys_are_mounted_into_their_own_service_only() -> None:
 
 
 @pytest.mark.parametrize("service", composition.NAMES)
-def test_what_a_service_keeps_secret_outlives_its_containers(service: str) -> None:
+def test_secrets_of_a_service_outlive_its_containers(service: str) -> None:
     code = "".join(path.read_text("utf-8") for path in (DEPLOY.parent / "services" / service).glob("*.py"))
     assert ("keys_folder" in code) == (mounted(f"{service}-worker").get("/keys") == f"{service}-keys")
     assert ("keys_folder" in code) == (service in KEEPERS)
@@ -119,8 +119,8 @@ def test_what_a_service_keeps_secret_outlives_its_containers(service: str) -> No
 
 def test_each_service_knows_its_own_password_only() -> None:
     for process in PROCESSES:
-        words = set(re.findall(r"\$\{(\w+)_PASSWORD", str(environment(process))))
-        assert words == {process.split("-")[0].upper()}
+        names = set(re.findall(r"\$\{(\w+)_PASSWORD", str(environment(process))))
+        assert names == {process.split("-")[0].upper()}
 
 
 def test_only_workers_and_the_set_up_reach_kafka() -> None:
@@ -148,7 +148,7 @@ def test_every_secret_is_a_blank_that_must_be_filled() -> None:
                 assert re.fullmatch(r"\$\{\w+:\?[^}]+\}", str(value)), name
 
 
-def test_the_example_has_a_line_for_each_blank_and_a_value_for_none() -> None:
+def test_example_lists_each_blank_without_a_value() -> None:
     lines = [line for line in read("example.env").splitlines() if line and not line.startswith("#")]
     assert all(line.endswith("=") for line in lines)
     asked = set(re.findall(r"\$\{(\w+):\?", read("compose.yaml")))
@@ -181,7 +181,7 @@ def test_every_file_that_is_mounted_exists() -> None:
 @pytest.mark.slow
 @pytest.mark.server
 def test_kafka_takes_the_file_with_what_compose_adds_to_it(tmp_path: Path) -> None:
-    """The image adds each KAFKA_ variable as a line, in lower case and with dots; here the broker's own tool reads them."""
+    """The image adds each KAFKA_ variable as a property in lower case with dots; here the broker's own tool reads them."""
     added = {
         name.removeprefix("KAFKA_").lower().replace("_", "."): value for name, value in environment("kafka").items()
     }
@@ -204,7 +204,7 @@ def _storage(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 @pytest.mark.slow
 @pytest.mark.backend("postgresql", "kafka")
-def test_the_set_up_brings_every_table_and_topic_and_can_be_repeated(
+def test_setup_creates_tables_and_topics_and_is_repeatable(
     postgres_server: PostgresServer, kafka_server: KafkaServer, tmp_path: Path
 ) -> None:
     urls = postgres_server.recreate_services()

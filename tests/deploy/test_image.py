@@ -1,4 +1,4 @@
-"""The image holds what the lock file says and all of the project, runs as nobody special, and writes nowhere."""
+"""The image holds the packages of the lock file and the whole project, and runs unprivileged without write access."""
 
 import os
 import re
@@ -23,7 +23,7 @@ def instructions(word: str) -> list[str]:
 
 
 def copied() -> Iterator[str]:
-    """What is copied from the checkout."""
+    """Return the paths that are copied from the checkout."""
     for line in instructions("COPY"):
         if not line.startswith("--from="):
             yield from line.split()[:-1]
@@ -31,7 +31,7 @@ def copied() -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The project as the Dockerfile installs it: a wheel, built without a network, and nothing of the checkout."""
+    """Install the project as the Dockerfile does, from a wheel built without a network; return its folder."""
     folder = tmp_path_factory.mktemp("wheel")
     wheel = ["wheel", "--quiet", "--no-deps", "--no-build-isolation", "--no-index", "--wheel-dir", str(folder)]
     subprocess.run([sys.executable, "-m", "pip", *wheel, str(ROOT)], check=True, cwd=folder)
@@ -46,7 +46,7 @@ def test_every_image_is_pinned_to_a_version(image: str) -> None:
     assert TAG.fullmatch(image)
 
 
-def test_what_is_installed_comes_from_the_lock_alone() -> None:
+def test_installed_packages_come_from_the_lock_alone() -> None:
     installs = [line for line in instructions("RUN") if "pip install" in line]
     assert installs == [
         "pip install --require-hashes -r requirements.lock",
@@ -54,26 +54,26 @@ def test_what_is_installed_comes_from_the_lock_alone() -> None:
     ]
 
 
-def test_every_line_of_the_lock_has_a_hash() -> None:
+def test_every_package_in_the_lock_has_a_hash() -> None:
     lock = (ROOT / "requirements.lock").read_text("utf-8").replace("\\\n", " ")
     lines = [line for line in lock.splitlines() if line and not line.lstrip().startswith("#")]
     assert len(lines) > 20
     assert [line for line in lines if "==" not in line or "--hash=sha256:" not in line] == []
 
 
-def test_it_runs_the_command_as_a_user_that_is_not_root() -> None:
+def test_image_runs_the_command_as_an_unprivileged_user() -> None:
     assert instructions("ENTRYPOINT") == ['["fireweed"]']
     [user] = instructions("USER")
     assert re.fullmatch(r"[1-9]\d*:[1-9]\d*", user)
 
 
-def test_two_stages_and_the_second_takes_only_what_was_installed() -> None:
+def test_second_stage_copies_only_the_installed_files() -> None:
     assert len(instructions("FROM")) == 2
     second = DOCKERFILE.split("\nFROM ")[-1]
     assert re.findall(r"^COPY (.+)$", second, re.MULTILINE) == ["--from=build /opt/fireweed /opt/fireweed"]
 
 
-def test_the_builder_is_sent_what_is_copied_and_nothing_else() -> None:
+def test_build_context_holds_only_the_copied_files() -> None:
     lines = read("Dockerfile.dockerignore").splitlines()
     rules = [line for line in lines if line and not line.startswith("#")]
     assert rules[0] == "*"
@@ -81,14 +81,14 @@ def test_the_builder_is_sent_what_is_copied_and_nothing_else() -> None:
     assert all((ROOT / name).exists() for name in copied())
 
 
-def test_its_version_is_the_projects() -> None:
+def test_version_of_the_image_is_the_projects() -> None:
     version = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["version"]
     ours = {image for image in images() if image.startswith("fireweed:")}
     assert ours == {f"fireweed:{version}"}
 
 
 @pytest.mark.slow
-def test_what_is_installed_holds_every_file_of_the_project(installed: Path) -> None:
+def test_installed_package_holds_every_project_file(installed: Path) -> None:
     def kept(top: Path) -> set[str]:
         found = (path for name in ("services", "schemas") for path in (top / name).rglob("*") if path.is_file())
         return {path.relative_to(top).as_posix() for path in found if "__pycache__" not in path.parts}
@@ -98,7 +98,7 @@ def test_what_is_installed_holds_every_file_of_the_project(installed: Path) -> N
 
 @pytest.mark.slow
 @pytest.mark.backend("sqlite")
-def test_what_is_installed_runs_without_the_checkout(installed: Path, tmp_path: Path) -> None:
+def test_installed_package_runs_without_the_checkout(installed: Path, tmp_path: Path) -> None:
     variables = {name: value for name, value in os.environ.items() if not name.startswith("FIREWEED_")}
     variables |= {"PYTHONPATH": str(installed), "FIREWEED_DATA": str(tmp_path / "data")}
 

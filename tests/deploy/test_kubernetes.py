@@ -1,4 +1,4 @@
-"""The manifests run the same eight processes, locked down, and let each reach only what it must."""
+"""The manifests run the same eight processes without privileges, and each can reach only its required servers."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -61,7 +61,7 @@ def test_a_process_is_started_as_compose_starts_it(name: str) -> None:
 
 
 @each_process
-def test_a_process_is_asked_whether_it_lives_and_whether_it_is_ready(name: str) -> None:
+def test_process_has_liveness_and_readiness_probes(name: str) -> None:
     service = name.split("-", maxsplit=1)[0]
     [container] = containers(name)
     assert container["ports"] == [{"name": "http", "containerPort": 8080}]
@@ -71,7 +71,7 @@ def test_a_process_is_asked_whether_it_lives_and_whether_it_is_ready(name: str) 
 
 
 @each_pod
-def test_a_pod_runs_as_nobody_special_and_can_write_nowhere(name: str) -> None:
+def test_pod_is_unprivileged_with_a_read_only_file_system(name: str) -> None:
     context = pod(name)["securityContext"]
     assert context["runAsNonRoot"] is True
     assert f"USER {context['runAsUser']}:{context['runAsGroup']}" in read("Dockerfile")
@@ -111,7 +111,7 @@ def test_a_service_leads_to_its_api_only(service: str) -> None:
 
 
 @each_pod
-def test_every_variable_is_a_setting_and_every_secret_is_only_referred_to(name: str) -> None:
+def test_variables_are_settings_and_secrets_only_referenced(name: str) -> None:
     for container in containers(name):
         given = variables(container)
         assert {word for word in given if word.startswith("FIREWEED_")} <= NAMES
@@ -126,7 +126,7 @@ def test_no_secret_is_written() -> None:
 
 
 @each_process
-def test_a_process_has_the_database_and_the_keys_of_its_own_service(name: str) -> None:
+def test_process_has_database_and_keys_of_its_own_service(name: str) -> None:
     service, role = name.split("-")
     [container] = containers(name)
     given = variables(container)
@@ -144,7 +144,7 @@ def test_a_process_has_the_database_and_the_keys_of_its_own_service(name: str) -
     assert set(claims) <= set(objects("PersistentVolumeClaim"))
 
 
-def test_the_set_up_migrates_each_database_by_its_own_role_without_keys() -> None:
+def test_setup_migrates_each_database_by_its_role_no_keys() -> None:
     first = pod("setup")["initContainers"]
     assert [container["args"] for container in first] == [
         ["migrate", name] for name in ("intake", "consent", "referral", "reporting")
@@ -156,8 +156,8 @@ def test_the_set_up_migrates_each_database_by_its_own_role_without_keys() -> Non
     assert "volumes" not in pod("setup")
 
 
-# Who can reach whom, worked out from the policies as a cluster does: a policy that selects a pod closes its direction, and
-# then one rule of any such policy must let the other side through.
+# Computes who can reach whom as a cluster does: a policy that selects a pod closes its direction, and then a rule of any such
+# policy must allow the other side.
 
 PROXY: Labels = {"fireweed-proxy": "true"}
 OTHERS = {name: {"app.kubernetes.io/name": name} for name in ("kafka", "postgres", "collector", "stranger")}
@@ -170,7 +170,7 @@ def _fits(selector: Labels, found: Labels) -> bool:
 
 
 def _rules(direction: str, found: Labels) -> Iterator[Any]:
-    """The rules that hold for a pod in a direction; none when nothing may pass."""
+    """Return the rules for a pod in a direction; an empty list if nothing may pass."""
     for policy in POLICIES.values():
         spec = policy["spec"]
         if direction.capitalize() in spec["policyTypes"] and _fits(spec["podSelector"].get("matchLabels", {}), found):
@@ -199,7 +199,7 @@ def let_in(source: str, target: str) -> bool:
 
 
 def reaching(target: str) -> set[str]:
-    """Who reaches a pod; each side's own policies must say so, so that one mistake opens nothing."""
+    """Return who can reach a pod: the policies of both sides must allow it, so that one mistake opens nothing."""
     out = {name for name in EVERYBODY if let_out(name, target)}
     assert {name for name in EVERYBODY if let_in(name, target)} == out
     return out
@@ -220,7 +220,7 @@ def test_only_intake_reaches_consent_from_inside() -> None:
 
 
 def test_only_workers_and_the_set_up_reach_kafka() -> None:
-    # Its own nodes meet each other.
+    # Its own nodes may reach each other.
     assert reaching("kafka") - {"kafka"} == {"setup", *(name for name in PROCESSES if name.endswith("-worker"))}
 
 
@@ -238,13 +238,13 @@ def test_nobody_inside_reaches_the_rest(target: str) -> None:
     assert reaching(target) == set()
 
 
-def test_from_outside_only_the_proxy_comes_in_and_only_to_the_apis() -> None:
+def test_only_the_proxy_enters_and_reaches_only_the_apis() -> None:
     apis = [name for name in PROCESSES if name.endswith("-api")]
     assert [name for name in EVERYBODY if reached_from(PROXY, name)] == apis
     assert [name for name in EVERYBODY if reached_from({"team": "another"}, name)] == []
 
 
-def test_the_page_for_operators_names_every_secret_that_is_referred_to() -> None:
+def test_page_for_operators_names_every_referenced_secret() -> None:
     page = Path(DEPLOY / "README.md").read_text("utf-8")
     text = "".join(read(f"kubernetes/{path.name}") for path in (DEPLOY / "kubernetes").iterdir())
     for secret in set(re.findall(r"secretKeyRef: \{name: (\S+),", text)) | set(re.findall(r"secretName: (\S+)", text)):

@@ -1,4 +1,4 @@
-"""A folder belongs to one hub: two would not see each other's locks on her, and a revoke could return too early."""
+"""A data folder belongs to one hub: two would not see each other's locks, and a revoke could return too early."""
 
 import subprocess
 import sys
@@ -35,7 +35,7 @@ def hub(tmp_path: Path) -> Iterator[HubProcess]:
 @pytest.mark.parametrize(
     "command", [["up", "--port", "0"], ["serve", "consent", "api", "--port", "0"], ["serve", "consent", "worker"]]
 )
-def test_beside_a_hub_no_other_process_answers_or_works_on_its_data(hub: HubProcess, command: list[str]) -> None:
+def test_second_process_on_the_data_of_a_hub_is_refused(hub: HubProcess, command: list[str]) -> None:
     again = [*CLI, *command]
     told = subprocess.run(again, env=environment(hub.settings), capture_output=True, text=True, check=False, timeout=60)
     assert told.returncode == 1
@@ -43,7 +43,7 @@ def test_beside_a_hub_no_other_process_answers_or_works_on_its_data(hub: HubProc
     assert "Traceback" not in told.stderr
 
 
-def test_a_hub_with_a_damaged_key_says_which_and_does_not_start(hub: HubProcess) -> None:
+def test_hub_names_a_damaged_key_and_does_not_start(hub: HubProcess) -> None:
     hub.stop()
     damaged = hub.settings.data / "keys" / "intake" / "token-key.json"
     damaged.write_bytes(b"")
@@ -58,19 +58,19 @@ def test_cleaning_a_checkout_leaves_a_hubs_data_where_it_is() -> None:
     assert str(Settings.model_fields["data"].default) not in told.stdout.split()
 
 
-def test_a_hub_that_was_killed_holds_its_data_no_longer(hub: HubProcess) -> None:
+def test_killed_hub_releases_its_data(hub: HubProcess) -> None:
     hub.kill()
     hub.start()
     hub.wait()
 
 
-def test_nobody_else_on_this_machine_can_read_what_a_hub_keeps(hub: HubProcess) -> None:
+def test_data_of_a_hub_is_readable_for_its_owner_only(hub: HubProcess) -> None:
     kept = [hub.settings.data, *hub.settings.data.rglob("*")]
     assert {"log.sqlite", "consent.sqlite-wal", "consent.sqlite-shm", "keys"} <= {path.name for path in kept}
     assert [path for path in kept if path.stat().st_mode & 0o077] == []
 
 
-def test_a_command_beside_a_hub_speaks_of_the_origin_at_which_that_is_reached(hub: HubProcess) -> None:
+def test_command_beside_a_hub_uses_the_origin_of_that_hub(hub: HubProcess) -> None:
     variables = environment(hub.settings)
     subprocess.run([*CLI, "up", "--port", "0"], env=variables, capture_output=True, check=False, timeout=60)
     origin = str(hub.ready_url).removesuffix("/consent/health/ready")

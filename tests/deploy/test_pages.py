@@ -1,4 +1,4 @@
-"""What operators are told is so: the page names every file, and its table of who may read what is the contract's."""
+"""The page for operators names every file, and its table of topic permissions agrees with the contract."""
 
 import re
 from typing import Any
@@ -19,7 +19,7 @@ def test_the_page_names_every_file() -> None:
         assert shorter & told or name == "README.md", name
 
 
-def test_who_may_write_and_read_which_topic_is_what_the_contract_says() -> None:
+def test_page_lists_topic_permissions_of_the_contract() -> None:
     contract: Any = yaml.safe_load((ROOT / "schemas" / "asyncapi.yaml").read_text("utf-8"))
     expected: dict[str, tuple[set[str], set[str]]] = {}
     for channel in contract["channels"].values():
@@ -52,6 +52,6 @@ def test_no_file_holds_a_password_or_a_key() -> None:
         if path.is_file() and "__pycache__" not in path.parts:
             text = path.read_text("utf-8")
             assert not re.search(r"-----BEGIN [A-Z ]*PRIVATE KEY", text), path
-            # A word in the place of a password must be a blank, or the word PASSWORD.
+            # The value of a password must be a blank, or the word PASSWORD.
             for word in re.findall(r"://[^:/@\s\"'`]+:([^@/\s\"'`]+)@", text):
                 assert word.startswith("${") or word == "PASSWORD", path

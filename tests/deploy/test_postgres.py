@@ -1,4 +1,4 @@
-"""The database's set-up files do what they say on a real server: a role each, its own database only, its own password."""
+"""On a real server the set-up files give each service its own role, database and password."""
 
 import base64
 import hashlib
@@ -14,13 +14,13 @@ from deploy.testing.postgresql import SERVICES, PostgresServer, binaries
 from tests.deploy.files import DEPLOY
 
 pytestmark = pytest.mark.backend("postgresql")
-WORDS = {f"{service.upper()}_PASSWORD": f"sample-{service}" for service in SERVICES}
+PASSWORDS = {f"{service.upper()}_PASSWORD": f"sample-{service}" for service in SERVICES}
 
 
-def passwords(server: PostgresServer, words: dict[str, str]) -> subprocess.CompletedProcess[str]:
+def passwords(server: PostgresServer, given: dict[str, str]) -> subprocess.CompletedProcess[str]:
     command = [str(binaries() / "psql"), server.url(), "--no-psqlrc", "--file", str(DEPLOY / "postgres/passwords.sql")]
-    kept = {name: value for name, value in os.environ.items() if name not in WORDS}
-    return subprocess.run(command, env=kept | words, capture_output=True, text=True, check=False)
+    kept = {name: value for name, value in os.environ.items() if name not in PASSWORDS}
+    return subprocess.run(command, env=kept | given, capture_output=True, text=True, check=False)
 
 
 def verifiers(server: PostgresServer) -> dict[str, str | None]:
@@ -30,7 +30,7 @@ def verifiers(server: PostgresServer) -> dict[str, str | None]:
 
 
 def verifies(kept: str, word: str) -> bool:
-    """Whether a verifier belongs to a password (RFC 5802, section 3; RFC 7677)."""
+    """Tell whether a verifier belongs to a password (RFC 5802, section 3; RFC 7677)."""
     name, iterations, salt, stored, _ = re.split("[$:]", kept)
     salted = hashlib.pbkdf2_hmac("sha256", word.encode(), base64.b64decode(salt), int(iterations))
     key = hashlib.sha256(hmac.digest(salted, b"Client Key", "sha256")).digest()
@@ -44,21 +44,22 @@ def server(postgres_server: PostgresServer) -> PostgresServer:
     return postgres_server
 
 
-def test_each_role_gets_its_own_password_and_the_server_keeps_only_a_verifier(server: PostgresServer) -> None:
-    assert passwords(server, WORDS).returncode == 0
+def test_each_role_has_its_own_password(server: PostgresServer) -> None:
+    """The server stores only a verifier of it."""
+    assert passwords(server, PASSWORDS).returncode == 0
     kept = verifiers(server)
     assert set(kept) == {f"fireweed_{service}" for service in SERVICES}
     for service in SERVICES:
-        assert verifies(str(kept[f"fireweed_{service}"]), WORDS[f"{service.upper()}_PASSWORD"])
+        assert verifies(str(kept[f"fireweed_{service}"]), PASSWORDS[f"{service.upper()}_PASSWORD"])
 
 
 def test_a_password_that_is_missing_stops_the_set_up(server: PostgresServer) -> None:
-    few = {name: word for name, word in WORDS.items() if not name.startswith("INTAKE")}
+    few = {name: word for name, word in PASSWORDS.items() if not name.startswith("INTAKE")}
     assert passwords(server, few).returncode != 0
     assert verifiers(server)["fireweed_intake"] is None
 
 
-def test_no_role_can_look_into_anothers_database(server: PostgresServer) -> None:
+def test_role_cannot_connect_to_another_database(server: PostgresServer) -> None:
     for service in SERVICES:
         for other in SERVICES:
             url = server.url(f"fireweed_{other}", f"fireweed_{service}")

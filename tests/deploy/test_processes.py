@@ -1,4 +1,4 @@
-"""What the manifests count on: migrating needs no keys, and a worker tells an orchestrator how it is."""
+"""Processes behave as the manifests assume: migrating needs no keys, and a worker reports its health."""
 
 import json
 import subprocess
@@ -45,8 +45,8 @@ def test_migrating_makes_no_key(settings: Settings) -> None:
     assert (settings.data / "consent.sqlite").exists()
 
 
-def test_one_service_is_looked_over_where_the_others_cannot_be(settings: Settings) -> None:
-    """In a container of one service there are one database and one service's keys."""
+def test_doctor_checks_one_service_without_the_others(settings: Settings) -> None:
+    """A container of one service has one database and the keys of one service."""
     for name in ("intake", "consent", "reporting"):
         (settings.data / f"{name}.sqlite").unlink()
     told = subprocess.run(
@@ -75,14 +75,14 @@ def test_a_process_of_one_service_holds_no_code_of_another(settings: Settings, n
     assert (told.stdout, told.stderr) == (f"{name}\n", "")
 
 
-def test_a_worker_tells_that_it_lives_and_is_ready_and_nothing_else(worker: HubProcess) -> None:
+def test_worker_serves_only_liveness_and_readiness(worker: HubProcess) -> None:
     base = str(worker.ready_url).removesuffix("/reporting/health/ready")
     assert httpx2.get(str(worker.ready_url)).json() == {"status": "ready"}
     assert httpx2.get(f"{base}/reporting/health/live").json() == {"status": "live"}
     assert httpx2.get(f"{base}/reporting/v1/capacity").status_code == 404
 
 
-def test_a_worker_ends_in_good_order_when_it_is_told_to(worker: HubProcess) -> None:
+def test_worker_ends_in_order_on_a_signal(worker: HubProcess) -> None:
     assert worker.popen
     worker.popen.terminate()
     assert worker.popen.wait(20) == 0
@@ -108,7 +108,7 @@ def _links(folder: Path) -> Iterator[str]:
             yield str(path.readlink())
 
 
-def test_a_port_that_is_taken_is_told_of_in_a_sentence(settings: Settings, worker: HubProcess) -> None:
+def test_taken_port_is_reported_in_a_sentence(settings: Settings, worker: HubProcess) -> None:
     port = str(httpx2.URL(str(worker.ready_url)).port)
     told = subprocess.run(
         [*CLI, "serve", "reporting", "worker", "--port", port, "--data", str(settings.data)],

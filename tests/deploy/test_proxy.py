@@ -1,4 +1,4 @@
-"""The door to the outside: every public path leads to its service, no other path leads anywhere, nothing is held back."""
+"""The proxy passes every public path to its service and no other path, and buffers nothing."""
 
 import json
 import re
@@ -16,7 +16,7 @@ from tests.deploy.files import ROOT, compose, objects, read
 DOCUMENTS: Mapping[str, Any] = {
     path.stem: json.loads(path.read_text("utf-8")) for path in sorted((ROOT / "schemas" / "openapi").iterdir())
 }
-# Every route is in the inventory, pages too.
+# The inventory holds every route, also those of pages.
 PATHS = {route.split(" ")[1] for route in INVENTORY}
 HOME = {"my": "consent"}
 PUBLIC = [
@@ -49,7 +49,7 @@ CLOSED = [
 
 @dataclass
 class Block:
-    """One block of the configuration: its own directives, and the blocks inside it."""
+    """One block of the configuration: its own directives, and its inner blocks."""
 
     name: str
     directives: list[str] = field(default_factory=list)
@@ -64,7 +64,7 @@ class Block:
 
 
 def _tokens(text: str) -> Iterator[str]:
-    """Directives, and the braces around blocks; a brace inside quotes is part of its directive."""
+    """Yield directives and the braces around blocks; a brace inside quotes is part of its directive."""
     text = re.sub(r"(^|\s)#.*$", "", text, flags=re.MULTILINE)
     for match in re.finditer(r"\}|((?:'[^']*'|\"[^\"]*\"|[^;{}'\"])+)([;{])", text):
         words = " ".join((match[1] or "").split())
@@ -89,7 +89,7 @@ UPSTREAMS = {block.name.split()[1]: block.value("server") for block in HTTP.inne
 
 
 def location(path: str) -> Block:
-    """The location that nginx would choose: an exact one, else the longest beginning, unless a pattern fits first."""
+    """Return the location that nginx chooses: an exact one, else the longest prefix, unless a pattern matches first."""
     found = {block.name.removeprefix("location ").strip(): block for block in SECURE.inner("location ")}
     if f"= {path}" in found:
         return found[f"= {path}"]
@@ -100,7 +100,7 @@ def location(path: str) -> Block:
 
 
 def backend(path: str) -> str | None:
-    """The service to which the cluster's ingress leads a path."""
+    """Return the service to which the cluster's ingress passes a path."""
     best: tuple[int, str] | None = None
     for rule in objects("Ingress")["hub"]["spec"]["rules"]:
         for entry in rule["http"]["paths"]:
@@ -123,7 +123,7 @@ def test_front_page_leads_to_reporting(path: str) -> None:
 
 
 @pytest.mark.parametrize("path", CLOSED)
-def test_no_other_path_leads_anywhere_and_looks_like_one_that_never_was(path: str) -> None:
+def test_other_paths_look_like_missing_ones(path: str) -> None:
     status, body = location(path).value("return").split(" ", 1)
     assert int(status) == 404
     assert json.loads(body.strip("'")) == not_found().as_json()
@@ -138,7 +138,7 @@ def test_the_proxy_leads_to_the_ports_that_compose_opens() -> None:
     assert ports == UPSTREAMS
 
 
-def test_nothing_of_an_answer_is_held_back_and_nothing_of_a_request_becomes_a_file() -> None:
+def test_proxy_buffers_no_answer_and_writes_no_request() -> None:
     expected = {
         "proxy_buffering": "off",
         "proxy_max_temp_file_size": "0",
@@ -174,12 +174,12 @@ def test_no_forwarding_header_of_a_client_is_passed_on() -> None:
         "x-original-url",
         "x-rewrite-url",
     } <= blank
-    # One such line in an inner block would put all of these out of force.
+    # One such directive in an inner block would disable all of these.
     for block in [*HTTP.inner("server"), *SECURE.inner("location")]:
         assert not [line for line in block.directives if line.startswith("proxy_set_header")]
 
 
-def test_only_her_pages_are_told_an_address_and_it_is_the_proxys_own_word() -> None:
+def test_only_her_pages_get_the_address_the_proxy_saw() -> None:
     assert "proxy_set_header X-Forwarded-For $told_address" in HTTP.directives
     [told] = HTTP.inner("map $uri $told_address")
     assert told.directives == ['default ""', "~^/my(/|$) $remote_addr"]
@@ -197,7 +197,7 @@ def test_only_tls_is_spoken_and_the_rest_is_sent_there() -> None:
     assert "max-age=" in SECURE.value("add_header")
 
 
-def test_a_service_that_is_away_is_a_problem_that_may_be_tried_again() -> None:
+def test_absent_service_is_answered_with_a_retryable_problem() -> None:
     [away] = SECURE.inner("location @away")
     status, body = away.value("return").split(" ", 1)
     told = json.loads(body.strip("'"))

@@ -1,4 +1,4 @@
-"""Servers whose every byte is read afterwards."""
+"""Servers whose files are searched after a test."""
 
 from collections.abc import Iterator
 
@@ -9,6 +9,6 @@ from deploy.testing.postgresql import PostgresServer, temporary_postgres
 
 @pytest.fixture
 def own_postgres() -> Iterator[PostgresServer]:
-    """A server of this test's own: every byte of it is read, so it had better not hold what other tests left."""
+    """Run a server for one test: its files are searched, so they must not hold data of other tests."""
     with temporary_postgres() as server:
         yield server

@@ -1,4 +1,4 @@
-"""What is personal is found nowhere but in the consent service's answers: no file, log, span, metric or other answer."""
+"""Personal data is only in answers of the consent service: in no file, log, span, metric or other answer."""
 
 import json
 from collections.abc import Iterator
@@ -19,7 +19,7 @@ from tests.support.people import answer, inbox, meet, open_status, referral, wai
 
 CANARY = "Canary-{}-Kq7wZx3vJ9"
 PUBLIC = "Public-Kq7wZx3vJ9"
-"""Part of an agency's public name: it must be found, or the search finds nothing."""
+"""Part of an agency's public name, which the search must find; otherwise the search does not work."""
 CATEGORIES = sorted(schemas.code_set("categories"))
 
 
@@ -27,7 +27,7 @@ CATEGORIES = sorted(schemas.code_set("categories"))
 def test_an_embedded_hub_keeps_what_is_personal_nowhere(tmp_path: Path) -> None:
     with embedded_hub(tmp_path / "hub") as hub:
         secrets = _live_a_day(hub)
-        # Looked at while it runs: SQLite tidies its write-ahead log away when it closes.
+        # Searched while the hub runs, since SQLite removes its write-ahead log when it closes.
         _check(secrets, [tmp_path / "hub"])
 
 
@@ -57,14 +57,14 @@ def test_the_search_finds_a_text_in_each_spelling(tmp_path: Path) -> None:
 
 @contextmanager
 def _quiet(server: PostgresServer) -> Iterator[None]:
-    """Everything PostgreSQL has in memory is written down first."""
+    """PostgreSQL first writes everything in its memory to disk."""
     with psycopg.connect(server.url(), autocommit=True) as connection:
         connection.execute("CHECKPOINT")
     yield
 
 
 def _live_a_day(hub: TestHub) -> list[str]:
-    """A day of a hub's life with a canary in every personal field, mistakes included; every secret that was spoken."""
+    """Use a hub with a canary in every personal field, with mistakes; return every secret that was issued."""
     sender, recipient = hub.join(f"Outreach {PUBLIC}", "ngo"), hub.join("Sample Clinic", "health")
     person = meet(hub, sender)
     parts = {category: _filled(category) for category in CATEGORIES}
@@ -72,7 +72,7 @@ def _live_a_day(hub: TestHub) -> list[str]:
 
     _says_nothing(sender.request("POST", "/intake/v1/events", sender.event(_about(person, recipient, parts)), EVENT))
     person.page.call("PUT", "/statistics", {"on": True})
-    words = person.page.call("POST", "/words")["passphrase"]
+    renewed = person.page.call("POST", "/words")["passphrase"]
     grant = person.page.allow(recipient.client_id, "referral", CATEGORIES)
     posted = sender.post(_about(person, recipient, parts))
     envelope = waiting(recipient, posted["thread"])["envelope"]
@@ -87,7 +87,7 @@ def _live_a_day(hub: TestHub) -> list[str]:
     assert open_status(recipient, envelope) == 404
     eventually(lambda: posted["thread"] not in [item["referral"] for item in inbox(recipient)])
     cookies = list(person.page.http.cookies.jar)
-    return [*canaries, person.passphrase, words, person.revoke_code, *(str(cookie.value) for cookie in cookies)]
+    return [*canaries, person.passphrase, renewed, person.revoke_code, *(str(cookie.value) for cookie in cookies)]
 
 
 EVENT = "application/cloudevents+json"
@@ -98,7 +98,7 @@ def _about(person: Any, to: Partner, parts: dict[str, Any]) -> dict[str, Any]:
 
 
 def _filled(category: str) -> dict[str, Any]:
-    """A part with a canary in every text that its schema allows, and in every list of texts."""
+    """Return a part with a canary in every text and list of texts that its schema allows."""
     schema: Any = schemas.documents()[f"https://fireweed.example/schemas/parts/{category}.json"]
     filled = {name: _value(rule, CANARY.format(category)) for name, rule in schema["properties"].items()}
     return {name: value for name, value in filled.items() if value is not None}
@@ -115,7 +115,7 @@ def _value(rule: Any, canary: str) -> Any:
 
 
 def _mistakes(sender: Partner, person: Any, to: Partner, parts: dict[str, Any]) -> list[Any]:
-    """Events that are refused, with what is personal in every wrong place."""
+    """Yield events that are refused, with personal data in every wrong place."""
     canary = CANARY.format("summary")
     good = sender.event(_about(person, to, parts))
     data = good["data"]

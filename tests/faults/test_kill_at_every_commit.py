@@ -1,4 +1,4 @@
-"""Each process of a distributed hub is killed at each commit of a journey: nothing accepted is lost, nothing doubled."""
+"""Each process of a distributed hub is killed at each commit of a journey: no accepted event is lost or doubled."""
 
 import sys
 import time
@@ -25,15 +25,15 @@ from tests.support.people import Person, inbox, meet, referral, state
 pytestmark = [pytest.mark.slow, pytest.mark.backend("postgresql", "kafka")]
 T = TypeVar("T")
 PROCESSES = [f"{name}-{role}" for name in composition.NAMES for role in ("api", "worker")]
-# Reporting's API only reads, so nothing of it can be between two states; it is killed in the middle all the same.
+# Reporting's API only reads, so it cannot be between two states; it is killed during the journey all the same.
 READ_ONLY = "reporting-api"
-PATIENCE = 40.0
+TIMEOUT = 40.0
 MOST_COMMITS = 60
 
 
 @dataclass(slots=True)
 class World:
-    """A running hub that can be told to crash, its people, and what has been promised to them so far."""
+    """A running hub that can be made to crash, its people, and the promises given to them so far."""
 
     hub: TestHub
     orders: Path
@@ -47,13 +47,13 @@ class World:
         (self.orders / process).write_text(order)
 
     def deaths(self, process: str) -> int:
-        """How often a process has died of its orders; each time it was started again."""
+        """Return how often a process has died by order; it was started again each time."""
         kept = self.orders / f"{process}.deaths"
         return len(kept.read_text().splitlines()) if kept.exists() else 0
 
     def insist(self, act: Callable[[], T]) -> T:
-        """Try until it works, with the same ids."""
-        deadline = time.monotonic() + PATIENCE
+        """Repeat a request with the same ids until it succeeds."""
+        deadline = time.monotonic() + TIMEOUT
         while time.monotonic() < deadline:
             try:
                 if done := act():
@@ -69,8 +69,8 @@ class World:
         if refused.status == 403:
             self.insist(lambda: _done(self.person.page.step_up, self.person.pin))
         elif refused.status == 401:
-            words = {"passphrase": self.person.passphrase}
-            self.insist(lambda: self.person.page.call("POST", "/session", words) is not None)
+            credentials = {"passphrase": self.person.passphrase}
+            self.insist(lambda: self.person.page.call("POST", "/session", credentials) is not None)
         else:
             assert refused.status >= 500, refused
 
@@ -94,14 +94,14 @@ def world(
 
 @pytest.mark.parametrize("side", ["before", "after"])
 @pytest.mark.parametrize("process", PROCESSES)
-def test_killed_at_each_commit_nothing_is_lost_and_nothing_doubled(world: World, process: str, side: str) -> None:
+def test_kill_at_each_commit_loses_and_doubles_nothing(world: World, process: str, side: str) -> None:
     first = world.deaths(process)
     for number in range(1, MOST_COMMITS):
         before = world.deaths(process)
         world.order(process, f"{side} {number} {uuid4()}")
         _journey(world)
         _settle(world)
-        # An order that is still there was never due: the journey has no such commit.
+        # An order that still exists was never carried out: the journey has no such commit.
         if world.deaths(process) == before:
             world.order(process, "")
             break
@@ -114,7 +114,7 @@ def test_killed_at_each_commit_nothing_is_lost_and_nothing_doubled(world: World,
 
 
 def _journey(world: World) -> None:
-    """Everything once, over HTTP; whatever fails because a process is down is tried again."""
+    """Do every step once, over HTTP; a step that fails because a process is down is tried again."""
     shelter, outreach, page = world.recipient, world.sender, world.person.page
     grant = world.insist(lambda: page.allow(shelter.client_id, "referral", ["summary"]))
     event = outreach.event(referral(world.person, shelter, **_asked(len(world.threads))))
@@ -132,7 +132,7 @@ def _journey(world: World) -> None:
 
 
 def _asked(number: int) -> dict[str, str]:
-    """What a journey asks for: something else each time, so that each is told apart where they are counted."""
+    """Return the routing of a journey, which differs each time, so that each one is counted apart."""
     asked = {}
     for name, codes in (("need", "needs"), ("stage", "stages"), ("region", "regions")):
         number, place = divmod(number, len(schemas.codes(codes)))
@@ -141,7 +141,7 @@ def _asked(number: int) -> dict[str, str]:
 
 
 def _settle(world: World) -> None:
-    """Wait until nothing is on its way any more."""
+    """Wait until no event is on its way any more."""
 
     def quiet() -> bool:
         waiting = sum(_number(world, name, "SELECT count(*) FROM outbox") for name in composition.NAMES)
@@ -153,7 +153,7 @@ def _settle(world: World) -> None:
 
 
 def _check(world: World) -> None:
-    """What must hold however often anything was killed."""
+    """Check everything that must hold after any number of kills."""
     assert [name for name in composition.NAMES if _number(world, name, "SELECT count(*) FROM parked")] == []
     steps = _rows(world, "referral", "SELECT referral_id, string_agg(state, ' ' ORDER BY number) FROM step GROUP BY 1")
     assert dict(steps) == dict.fromkeys(world.threads, "requested accepted started withdrawn")
@@ -174,23 +174,23 @@ def _check(world: World) -> None:
     outcomes = [opening for kind, opening in told if kind in {"opening.delivered", "opening.indeterminate"}]
     assert len(set(outcomes)) == len(outcomes)
     assert set(outcomes) <= set(intents)
-    # One that was killed between its bytes and its outcome stays an intent without an outcome, which she is shown as such.
+    # An opening that was killed between its bytes and its outcome stays an intent without outcome, and is shown to her so.
     assert len(intents) >= len(world.threads)
 
 
 def _told(world: World) -> list[tuple[str, str]]:
-    """What her own ledger tells of openings: kinds and names."""
-    lines: list[Any] = []
+    """Return the entries about openings in her ledger: kinds and names."""
+    entries: list[Any] = []
     query: str | None = ""
     while query is not None:
         page: Any = world.insist(partial(world.person.page.call, "GET", f"/ledger{query}"))
-        lines += page["entries"]
+        entries += page["entries"]
         query = page["next"] and f"?before={page['next']}"
-    return [(line["kind"], line["detail"]["opening"]) for line in lines if line["kind"].startswith("opening.")]
+    return [(entry["kind"], entry["detail"]["opening"]) for entry in entries if entry["kind"].startswith("opening.")]
 
 
 def _standing(world: World) -> str:
-    """Where things have stopped: what waits in each outbox, what is parked, which processes run."""
+    """Return the state of the hub: rows in each outbox, parked events, and running processes."""
     waiting = {name: _number(world, name, "SELECT count(*) FROM outbox") for name in composition.NAMES}
     parked = {name: _number(world, name, "SELECT count(*) FROM parked") for name in composition.NAMES}
     ended = [name for name, one in world.hub.processes.items() if one.popen is None or one.popen.poll() is not None]

@@ -1,4 +1,4 @@
-"""What a distributed hub does while Kafka, PostgreSQL or the consent service is away, and once it is back."""
+"""A distributed hub loses nothing while Kafka, PostgreSQL or the consent service is down, and goes on afterwards."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ MANY = 20
 
 @dataclass(slots=True)
 class World:
-    """A running hub, what it stands on, and somebody who has said yes."""
+    """A running hub, its servers, and a survivor with a grant."""
 
     hub: TestHub
     postgres: PostgresServer
@@ -40,7 +40,7 @@ def world(
         yield World(hub, postgres_server, kafka_server, sender, recipient, person)
 
 
-def test_while_kafka_is_down_events_are_accepted_and_held_and_all_arrive_once_it_is_back(world: World) -> None:
+def test_events_accepted_while_kafka_is_down_arrive_later(world: World) -> None:
     world.kafka.kill()
     try:
         threads = [send(world.person, world.sender, world.recipient) for _ in range(MANY)]
@@ -55,7 +55,7 @@ def test_while_kafka_is_down_events_are_accepted_and_held_and_all_arrive_once_it
     assert open_status(world.recipient, arrived[0]["envelope"]) == 200
 
 
-def test_while_consent_is_down_nothing_is_taken_and_the_same_event_is_taken_later(world: World) -> None:
+def test_event_refused_while_consent_is_down_is_taken_later(world: World) -> None:
     event = world.sender.event(referral(world.person, world.recipient))
     process = world.hub.processes["consent-api"]
     process.kill()
@@ -73,7 +73,7 @@ def test_while_consent_is_down_nothing_is_taken_and_the_same_event_is_taken_late
     assert world.sender.post(event)["status"] == "duplicate"
 
 
-def test_a_database_that_was_killed_costs_a_503_and_nothing_that_was_promised(world: World) -> None:
+def test_killed_database_answers_503_and_loses_nothing(world: World) -> None:
     before = send(world.person, world.sender, world.recipient)
     world.postgres.kill()
     try:

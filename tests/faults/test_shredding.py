@@ -1,4 +1,4 @@
-"""Erased means unreadable: no byte of a disk, a log, a bus or an earlier backup still opens anything of hers."""
+"""Erased data is unreadable: no byte on a disk, in a log, on the bus or in an earlier backup opens any of it."""
 
 import json
 import time
@@ -30,16 +30,15 @@ HORIZON = 60
 
 @dataclass(frozen=True, slots=True)
 class Keys:
-    """Somebody's keys as they were while they lived: wrapped, with the number of what wrapped them, and as they are."""
+    """A survivor's keys before they were destroyed: wrapped, with the number of the wrapping key, and in plain bytes."""
 
     wrapped: tuple[tuple[int, bytes], ...]
     plain: tuple[bytes, ...]
 
 
 @pytest.mark.backend("postgresql")
-def test_no_page_log_or_backup_of_the_database_holds_a_key_of_hers_that_can_be_used(
-    own_postgres: PostgresServer, tmp_path: Path
-) -> None:
+def test_no_file_of_the_database_holds_a_usable_key_of_hers(own_postgres: PostgresServer, tmp_path: Path) -> None:
+    """Neither a page nor the log nor a backup does."""
     with house(own_postgres.url("fireweed_consent"), tmp_path) as made:
         agency = made.agency()
         erased, kept = made.person(agency), made.person(agency)
@@ -65,9 +64,10 @@ def test_no_page_log_or_backup_of_the_database_holds_a_key_of_hers_that_can_be_u
 
 @pytest.mark.slow
 @pytest.mark.backend("postgresql", "kafka")
-def test_after_erasing_and_rotation_nothing_that_was_ever_written_opens_anything_of_hers(
+def test_nothing_written_opens_her_data_after_erasure(
     own_postgres: PostgresServer, kafka_server: KafkaServer, tmp_path: Path
 ) -> None:
+    """This holds after the rotation that follows the erasure."""
     with distributed_hub(tmp_path, own_postgres, kafka_server) as hub:
         sender, recipient = hub.join("Sample Outreach", "ngo"), hub.join("Sample Clinic", "health")
         erased, kept = meet(hub, sender), meet(hub, sender)
@@ -99,7 +99,7 @@ def test_after_erasing_and_rotation_nothing_that_was_ever_written_opens_anything
 
 
 def _check(hers: Keys, old_keys: list[bytes], files: KeyFiles, folders: list[Path]) -> None:
-    """Her wrapped keys are still about and cannot be opened; nothing else that opens is about, and no canary."""
+    """Check that her wrapped keys exist but cannot be opened, and that no plain key and no canary is found."""
     data, backup = folders[:2]
     assert list(files_with([CANARY], folders)) == []
     assert len(hers.wrapped) == 4, "two keys, each as two key-encryption keys wrapped it"
@@ -116,13 +116,13 @@ def _check(hers: Keys, old_keys: list[bytes], files: KeyFiles, folders: list[Pat
 
 
 def _write_down(postgres: PostgresServer) -> None:
-    """Everything that PostgreSQL has in memory."""
+    """Make PostgreSQL write everything in its memory to disk."""
     with psycopg.connect(postgres.url(), autocommit=True) as connection:
         connection.execute("CHECKPOINT")
 
 
 def _opened(person: Person, sender: Partner, recipient: Partner) -> str:
-    """An envelope with a canary in it, which its recipient has opened."""
+    """Send an envelope with a canary and open it as its recipient; return the envelope."""
     person.page.step_up(person.pin)
     person.page.allow(recipient.client_id, "referral", ["summary"])
     thread = sender.post(referral(person, recipient, parts={"summary": {"text": CANARY}}))["thread"]
@@ -133,7 +133,7 @@ def _opened(person: Person, sender: Partner, recipient: Partner) -> str:
 
 
 def _keys_of_all(postgres: PostgresServer, files: KeyFiles) -> dict[Any, tuple[int, bytes, bytes]]:
-    """Every live key by whose it is: the number of what wraps it, as wrapped, as it is."""
+    """Return every live key by its owner: number of the wrapping key, wrapped bytes, plain bytes."""
     found = {}
     with psycopg.connect(postgres.url("fireweed_consent")) as connection:
         for table, name in (("grant_key", "grant_id"), ("audit_key", "subject_id")):
@@ -144,7 +144,7 @@ def _keys_of_all(postgres: PostgresServer, files: KeyFiles) -> dict[Any, tuple[i
 
 
 def _of(*times: dict[Any, tuple[int, bytes, bytes]], gone_from: dict[Any, Any]) -> Keys:
-    """The keys that are no more, at each time."""
+    """Return the keys that were destroyed, with their wrapped bytes at each time."""
     gone = [key for key in times[-1] if key not in gone_from]
     wrapped = tuple(known[key][:2] for known in times for key in gone)
     return Keys(wrapped, tuple({times[-1][key][2] for key in gone}))
@@ -179,6 +179,6 @@ def _the_ledger_still_verifies(hub: TestHub, folder: Path, signed: str) -> None:
 
 
 def _found(wanted: list[bytes], folders: list[Path]) -> set[bytes]:
-    """Which bytes are in a file, as they are or in hexadecimal."""
+    """Return those byte strings that occur in a file, plain or in hexadecimal."""
     forms = {form: content for content in wanted for form in (content, content.hex().encode())}
     return {content for _, data in contents(folders) for form, content in forms.items() if form in data}

@@ -1,4 +1,4 @@
-"""Who calls: checks a partner's access token, its DPoP proof and its standing on every single request."""
+"""The access gate of partner routes: it checks access token, DPoP proof and standing on every request."""
 
 import threading
 from collections import OrderedDict
@@ -30,16 +30,16 @@ KEPT_TOKENS = 4096
 
 
 class TokenKeys:
-    """The public keys that verify tokens: read at the start, and again every minute.
+    """The public keys that verify tokens, read again every minute.
 
-    A request never waits for a key to be fetched; intake publishes a new key well before it signs with it.
+    A request waits for the keys only as long as none could be read; intake publishes a new key well before it signs with it.
     """
 
     def __init__(self, url: str | None = None, keys: KeySet | None = None) -> None:
         self._url, self._keys = url, keys
 
     def current(self) -> KeySet:
-        """The keys; raises a 503 problem as long as none could be read."""
+        """Return the keys; raises a 503 problem as long as none could be read."""
         if self._keys is None:
             self.refresh()
         if self._keys is None:
@@ -47,7 +47,7 @@ class TokenKeys:
         return self._keys
 
     def refresh(self) -> None:
-        """Read the keys again; on failure the ones at hand stay."""
+        """Read the keys again; after a failure the present ones stay."""
         if self._url is None:
             return
         try:
@@ -57,19 +57,19 @@ class TokenKeys:
             telemetry.log.warning("token keys cannot be read (%s)", type(error).__name__)
 
     def loop(self) -> Loop:
-        """A loop that keeps the keys fresh."""
+        """Return a loop that reads the keys every minute."""
         return every(60.0, self.refresh)
 
 
 class VerifiedTokens:
-    """Remembers which tokens' signatures were found good, and nothing else: every claim is checked anew each time."""
+    """Remembers the tokens whose signatures were verified; the claims of a token are checked at each request."""
 
     def __init__(self) -> None:
         self._kept: OrderedDict[bytes, Signed] = OrderedDict()
         self._lock = threading.Lock()
 
     def get(self, token: str, check: Callable[[], Signed]) -> Signed:
-        """The verified content of `token`, checking its signature the first time."""
+        """Return the verified content of a token; `check` verifies its signature at the first time."""
         name = sha256(token.encode()).digest()
         with self._lock:
             if signed := self._kept.get(name):
@@ -84,7 +84,7 @@ class VerifiedTokens:
 
 @dataclass(frozen=True, slots=True)
 class AccessGate:
-    """The check in front of every partner route. `standing` tells an agency's present standing, None if unknown."""
+    """The check before every partner route. `standing` returns an agency's present standing, None if it is unknown."""
 
     keys: TokenKeys
     issuer: str
@@ -95,7 +95,7 @@ class AccessGate:
     seen: VerifiedTokens = field(default_factory=VerifiedTokens)
 
     def __call__(self, request: Request) -> str:
-        """The id of the calling agency; raises a 401 or 403 problem."""
+        """Return the id of the calling agency; raises a 401 or 403 problem."""
         try:
             agency = self._identify(request)
         except Untrusted as reason:
@@ -111,7 +111,7 @@ class AccessGate:
             raise Untrusted(Fault("Authorization", "An access token is needed here.", "`DPoP` and an access token"))
         claims = self._claims(token)
         request.state.token_end = datetime.fromtimestamp(claims["exp"], UTC)
-        # The path as it came: decoded, `%2F` would look like a step of it.
+        # The path before decoding: decoded, `%2F` would look like a separator.
         url = f"{self.public_url}{request.scope['raw_path'].decode('latin-1')}"
         now = self.clock.now()
         expected = Expected(request.method, url, token)
@@ -126,7 +126,7 @@ class AccessGate:
         check_claims(signed.header, {"typ": "at+jwt"}, WHAT)
         check_claims(signed.claims, {"iss": self.issuer, "aud": AUDIENCE}, WHAT)
         check_texts(signed.claims, ["client_id", "jti"], WHAT)
-        # A token that does not say when it ends has ended (RFC 9068, section 2.2, requires `exp`).
+        # A token without `exp` counts as expired (RFC 9068, section 2.2, requires it).
         check_window({"exp": 0, **signed.claims}, self.clock.now(), WHAT)
         return signed.claims
 
@@ -139,7 +139,7 @@ def access_gate(
 
 
 def proof_of(headers: Headers) -> str:
-    """The `DPoP` header. Given twice it is joined (RFC 9110, section 5.3), and then is no proof (RFC 9449, section 4.3)."""
+    """Return the `DPoP` header; two are joined (RFC 9110, section 5.3) and so are no valid proof (RFC 9449, section 4.3)."""
     return ", ".join(headers.getlist("dpop"))
 
 
@@ -149,7 +149,7 @@ def _caller(request: Request) -> str:
 
 
 Caller = Annotated[str, Depends(_caller)]
-"""The id of the calling agency: a route that asks for it is behind the application's `AccessGate`."""
+"""The id of the calling agency: a route with this parameter is behind the application's `AccessGate`."""
 
 
 async def _token_end(request: Request, _agency: Caller) -> datetime:
@@ -158,7 +158,7 @@ async def _token_end(request: Request, _agency: Caller) -> datetime:
 
 
 TokenEnd = Annotated[datetime, Depends(_token_end)]
-"""When the caller's token ends."""
+"""The time at which the caller's token expires."""
 
 
 def _unauthorized(fault: Fault) -> Problem:

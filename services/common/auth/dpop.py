@@ -1,4 +1,4 @@
-"""DPoP (RFC 9449): a proof with each request that the caller holds the key to which its token is bound."""
+"""DPoP (RFC 9449): with each request the caller proves that it holds the key to which its token is bound."""
 
 import re
 from dataclasses import dataclass
@@ -52,14 +52,14 @@ def check_proof(proof: str | None, expected: Expected, replay: ReplayGuard, now:
         check_claims(claims, {"ath": base64url(sha256(expected.token.encode()).digest())}, WHAT)
     check_window(claims, now, WHAT, max_age=MAX_AGE_SECONDS)
     thumbprint = key.thumbprint()
-    # Last, so that a stranger cannot use up somebody's identifier with an unsigned copy.
+    # Last, so that a stranger cannot use up an identifier of somebody else with an unsigned copy.
     if not replay.first_use(f"dpop:{thumbprint}:{claims['jti']}", now + timedelta(seconds=2 * MAX_AGE_SECONDS)):
         raise Untrusted(Fault(f"{WHAT} jti", "This proof was used before.", "a new proof with each request"))
     return thumbprint
 
 
 def _place(url: object) -> tuple[str, ...] | None:
-    """A URL without query and fragment, in the one spelling of RFC 3986, section 6.2, as RFC 9449, section 4.3, asks."""
+    """Normalize a URL without query and fragment (RFC 3986, section 6.2; RFC 9449, section 4.3); None if it is malformed."""
     try:
         parts = urlsplit(url if isinstance(url, str) else "")
         host, port = parts.hostname or "", parts.port or {"http": 80, "https": 443}.get(parts.scheme, 0)

@@ -1,4 +1,4 @@
-"""Signed JSON (JWS) as this hub accepts it: an explicit list of algorithms, public keys only, clocks per FAPI 2.0."""
+"""Signed JSON (JWS): a fixed list of algorithms, public keys only, clock tolerance of FAPI 2.0."""
 
 import json
 import warnings
@@ -21,26 +21,26 @@ FUTURE_SECONDS = 10
 
 
 class _Registry(JWSRegistry):
-    """Leaves room in a header for an RSA key, which a DPoP proof carries there."""
+    """Accepts longer headers, since a DPoP proof carries an RSA key in its header."""
 
     max_header_length = 4096
 
 
-# Header members that are not known here are passed over (RFC 7515, section 4), unless `crit` names them.
+# Unknown header members are ignored (RFC 7515, section 4), unless `crit` names them.
 _REGISTRY = _Registry(algorithms=ALGORITHMS, strict_check_header=False)
 warnings.filterwarnings("ignore", message="EdDSA is deprecated", category=SecurityWarning)
 
 
 @dataclass(frozen=True, slots=True)
 class Signed:
-    """What a verified JWS says."""
+    """Header and claims of a verified JWS."""
 
     header: Mapping[str, Any]
     claims: Mapping[str, Any]
 
 
 class Untrusted(Exception):
-    """A signed object that cannot be believed; carries the one fault to tell its sender."""
+    """A signed object is not accepted; `fault` is the one fault that its sender is told."""
 
     def __init__(self, fault: Fault) -> None:
         super().__init__(fault.detail)
@@ -49,17 +49,17 @@ class Untrusted(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Signer:
-    """Signs in the name of one of the hub's services (Ed25519, RFC 9864)."""
+    """Signs JWTs for one of the hub's services (Ed25519, RFC 9864)."""
 
     issuer: str
     key: OKPKey
 
     def sign(self, kind: str, claims: Mapping[str, Any]) -> str:
-        """A JWT of that `typ`, with this issuer."""
+        """Return a JWT with `typ` of this kind and this issuer."""
         return encode(kind, {"iss": self.issuer, **claims}, self.key)
 
     def public_keys(self) -> dict[str, Any]:
-        """The keys that verify what it signs (RFC 7517)."""
+        """Return the key set that verifies its signatures (RFC 7517)."""
         return {"keys": [self.key.as_dict(private=False, kid=self.key.kid, alg="Ed25519", use="sig")]}
 
 
@@ -70,7 +70,7 @@ def encode(kind: str, claims: Mapping[str, Any], key: OKPKey) -> str:
 
 
 def load_signing_key(stored: bytes) -> OKPKey:
-    """A signing key from its file; raises `ValueError` when that holds none."""
+    """Parse the content of a key file; raises `ValueError` if it is not a private key."""
     try:
         key = OKPKey.import_key(json.loads(stored))
     except (JoseError, TypeError, LookupError, AttributeError) as error:
@@ -82,12 +82,12 @@ def load_signing_key(stored: bytes) -> OKPKey:
 
 
 def new_signing_key() -> bytes:
-    """A new Ed25519 key as it is stored."""
+    """Create an Ed25519 key; return the content of its file."""
     return json.dumps(OKPKey.generate_key("Ed25519").as_dict(private=True)).encode()
 
 
 def header_of(token: str, what: str) -> Mapping[str, Any]:
-    """The header of a compact JWS, before anything of it is believed; the algorithm is already one of ours."""
+    """Return the unverified header of a compact JWS; raises `Untrusted` for another format or algorithm."""
     try:
         header: Mapping[str, Any] = jws.extract_compact(token.encode(), registry=_REGISTRY).headers()
     except (JoseError, ValueError, RecursionError) as error:
@@ -98,7 +98,7 @@ def header_of(token: str, what: str) -> Mapping[str, Any]:
 
 
 def verify(token: str, key: Key | KeySet, what: str) -> Signed:
-    """Check the signature; `what` names the object in faults."""
+    """Verify the signature of a JWT and return its content; raises `Untrusted`, whose fault calls the object `what`."""
     header_of(token, what)
     try:
         decoded = jwt.decode(token, key, registry=_REGISTRY)
@@ -111,7 +111,7 @@ def verify(token: str, key: Key | KeySet, what: str) -> Signed:
 
 
 def public_key(document: object, what: str) -> Key:
-    """A JWK that holds no private or shared secret and fits an accepted algorithm."""
+    """Parse a public JWK that fits an accepted algorithm; raises `Untrusted` for others and for private or shared keys."""
     fault = Fault(
         f"{what} jwk", "Not a public key that can be used here.", "a public JWK: EC P-256, OKP Ed25519 or RSA"
     )
@@ -127,16 +127,16 @@ def public_key(document: object, what: str) -> Key:
 
 
 def key_set(keys: Sequence[Mapping[str, Any]]) -> KeySet:
-    """A key set from JWKs; raises joserfc's `JoseError` or `ValueError`."""
+    """Return a key set of JWKs; raises joserfc's `JoseError` or `ValueError`."""
     return KeySet([import_key(dict(key)) for key in keys])
 
 
 def check_window(claims: Mapping[str, Any], now: datetime, what: str, *, max_age: int | None = None) -> None:
-    """Refuse what is expired, not yet valid, issued in the future (10 s are forgiven) or, with `max_age`, too old."""
+    """Raise `Untrusted` if the claims are expired, not yet valid, from the future (beyond 10 s) or older than `max_age`."""
     present = now.timestamp()
     times = {name: claims[name] for name in ("iat", "nbf", "exp") if name in claims}
     for name, value in times.items():
-        # NaN is neither past nor future: whatever bore it would never expire.
+        # NaN is neither past nor future: a token with it would never expire.
         if isinstance(value, bool) or not isinstance(value, int | float) or not -inf < value < inf:
             raise Untrusted(Fault(f"{what} {name}", "Not a number of seconds.", "seconds since 1970"))
     if times.get("exp", present + 1) <= present:
@@ -149,14 +149,14 @@ def check_window(claims: Mapping[str, Any], now: datetime, what: str, *, max_age
 
 
 def check_claims(actual: Mapping[str, Any], expected: Mapping[str, object], what: str) -> None:
-    """Refuse when a claim differs from what is expected here; expected values are public and may be named."""
+    """Raise `Untrusted` if a claim differs from its expected value, which is public and may be in the fault."""
     for name, value in expected.items():
         if actual.get(name) != value:
             raise Untrusted(Fault(f"{what} {name}", "Missing or not the one expected.", str(value)))
 
 
 def check_texts(actual: Mapping[str, Any], names: Sequence[str], what: str) -> None:
-    """Refuse when one of these claims is not a text of 1 to 256 printable characters."""
+    """Raise `Untrusted` if one of these claims is not a text of 1 to 256 printable characters."""
     for name in names:
         value = actual.get(name)
         if not isinstance(value, str) or not 1 <= len(value) <= 256 or not value.isprintable():

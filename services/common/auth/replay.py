@@ -11,7 +11,7 @@ from services.common.database.engine import Database
 
 
 def define_replay(metadata: MetaData) -> Table:
-    """The single-use identifiers of one service, hashed; shared by all of its processes."""
+    """Define the table of one service's single-use identifiers, stored as hashes and shared by its processes."""
     return Table(
         "used_once",
         metadata,
@@ -21,27 +21,27 @@ def define_replay(metadata: MetaData) -> Table:
 
 
 class ReplayGuard:
-    """Lets each identifier through exactly once."""
+    """Accepts each identifier exactly once."""
 
     def __init__(self, database: Database, table: Table) -> None:
         self._database, self._table = database, table
-        # Put together once: it is asked for each request of every partner.
+        # Built once, since it is used for each request of every partner.
         self._use_up = _using_up(table, database.is_postgresql)
 
     def first_use(self, identifier: str, expires_at: datetime) -> bool:
-        """Whether this identifier is new; it is used up by asking."""
+        """Mark an identifier as used; return True if it was not used before."""
         row = {"used": sha256(identifier.encode()).digest(), "until": expires_at}
         with self._database.single() as connection:
             return connection.execute(self._use_up, row).first() is not None
 
     def forget(self, before: datetime) -> None:
-        """Drop identifiers that would be refused by their age anyway."""
+        """Delete identifiers that expired before a time."""
         with self._database.transaction() as connection:
             connection.execute(delete(self._table).where(self._table.c.expires_at < before))
 
 
 def _using_up(table: Table, postgres: bool) -> Executable:
-    """One statement and one round trip; on PostgreSQL without waiting for the disk.
+    """Return the one statement that marks an identifier; on PostgreSQL it does not wait for the disk.
 
     Losing the last instants in a power cut would need the proof *and* its token to be stolen in that very minute.
     """

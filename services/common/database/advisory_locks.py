@@ -1,4 +1,4 @@
-"""Advisory locks of PostgreSQL, and the other uses of a database session: notifications and the socket.
+"""Advisory locks of PostgreSQL, and the other uses of a database session: notifications and its socket.
 
 No other module holds SQL about advisory locks. On SQLite, where one process writes at a time, the locks do nothing.
 """
@@ -18,11 +18,11 @@ _KEYS = "unnest(CAST(:keys AS bigint[])) AS key"
 
 @contextmanager
 def sole(database: Database, name: str) -> Iterator[Callable[[], bool]]:
-    """Yield a question: is this process (still) the only one that holds `name`?
+    """Try to take the lock of a name; yield a function that tells whether this process (still) holds it.
 
     PostgreSQL frees a session-level advisory lock when its connection dies, so a killed holder never blocks its
-    successor; and a holder that lost its connection must stop, which is why it asks again before each round. SQLite
-    belongs to one process, which is always alone.
+    successor. A holder that lost its connection must stop, so it calls the function before each round, which then raises
+    `OperationalError`. On SQLite, which belongs to one process, the function always returns True.
     """
     if not database.is_postgresql:
         yield lambda: True
@@ -57,7 +57,7 @@ def unlock_session(connection: Connection) -> None:
 
 @contextmanager
 def notified(database: Database, channel: str) -> Iterator[Callable[[float], object]]:
-    """Yield a wait for a notification on a channel, of at most so many seconds; on SQLite it is always of all of them."""
+    """Yield a function that waits some seconds, or until a notification on the channel; SQLite has no notifications."""
     if not database.is_postgresql:
         yield threading.Event().wait
         return
@@ -76,7 +76,7 @@ def notified(database: Database, channel: str) -> Iterator[Callable[[float], obj
 
 
 def session_socket(connection: Connection) -> int | None:
-    """The socket of a connection's session with PostgreSQL; None where there is no server (SQLite)."""
+    """Return the socket descriptor of a connection to PostgreSQL; None on SQLite, which has no server."""
     if connection.dialect.name != "postgresql":
         return None
     driver: Any = connection.connection.driver_connection

@@ -1,4 +1,4 @@
-"""Joins many rows with what a table holds, in a few statements however many they are; the rows wait in a temporary table."""
+"""Merges many rows into a table with a fixed number of statements; the new rows are staged in a temporary table."""
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
@@ -22,49 +22,50 @@ from sqlalchemy.schema import CreateTable
 from services.common.database.inserts import Columns, Rows, insert_rows
 
 Joined = Callable[[Columns, Columns], Mapping[str, ColumnElement[Any]]]
-# A statement that needs no parameters, as it is for a dialect.
+# Builds a statement without parameters for a dialect.
 Step = Callable[[str], Executable]
-# How statements that join a few rows with many are planned: never by reading all of the many. What waits in a temporary table
-# has no statistics, and a table that grows is taken for smaller than it is.
+# A join of a few rows with a large table must never read the whole table. PostgreSQL would choose that, because a temporary
+# table has no statistics and those of a growing table are too small.
 PLANNING = ("SET LOCAL enable_hashjoin = off", "SET LOCAL enable_mergejoin = off")
 
 
 def stage(name: str, table: Table, *more: Column[Any]) -> Table:
-    """Where rows of a table, with more columns perhaps, wait to be joined with it."""
+    """Define a temporary table for rows that will be merged into `table`, with its columns and `more` of its own."""
     columns = [Column(column.name, column.type) for column in (*table.columns, *more)]
     temporary: Any = {"prefixes": ["TEMPORARY"], "postgresql_on_commit": "DELETE ROWS"}
     return Table(name, MetaData(), *columns, **temporary)
 
 
 def empty(connection: Connection, *places: Table) -> None:
-    """Let nothing wait in these places."""
+    """Create these temporary tables if they are missing, and delete all of their rows."""
     for statement in _emptying(connection.dialect, places):
         connection.exec_driver_sql(statement)
 
 
 def put(connection: Connection, place: Table, rows: Rows) -> None:
-    """Let rows, each a value for every column in order, wait in an empty place."""
+    """Insert rows, each with a value for every column in order, into an empty temporary table."""
     insert_rows(connection, place, place.columns.keys(), rows)
 
 
 def do(connection: Connection, *steps: Step) -> None:
-    """Do one step after the other. PostgreSQL is told all of them at once, and so plans each of them anew every time.
+    """Execute steps in order. PostgreSQL gets all of them as one query, and so plans each of them anew every time.
 
-    It would keep the plan of a statement without parameters: one made while a table was small reads all of it.
+    Sent alone, a statement without parameters keeps its plan, and a plan made while a table was small reads all of it.
     """
     for statement in _written(connection.dialect, steps):
         connection.exec_driver_sql(statement)
 
 
 def always(statement: Executable) -> Step:
-    """A step that is the same for every database."""
+    """Return a step that executes the same statement on every database."""
     return lambda _: statement
 
 
 def merge(table: Table, new: Select[Any], joined: Joined) -> Step:
-    """Insert what a query finds, a value for every column, or join it with the rows of the same primary key.
+    """Return a step that inserts the rows of a query, or merges them with existing rows of the same primary key.
 
-    `joined` is given what is there and what is new. No key may be found twice.
+    The query returns a value for every column and no key twice. `joined` gets the existing and the new columns, and returns
+    the values to store.
     """
 
     def step(dialect: str) -> Executable:
@@ -72,7 +73,7 @@ def merge(table: Table, new: Select[Any], joined: Joined) -> Step:
         # SQLite takes ON CONFLICT after a query only if that has a WHERE.
         insert = insert.from_select(list(table.columns), new.where(true()))
         changed = joined(table.c, insert.excluded)
-        # A row that the join leaves as it is must not be written again.
+        # A row that the merge does not change must not be written again.
         differs = or_(*(table.c[name] != value for name, value in changed.items()))
         keys = list(table.primary_key)
         statement: Executable = insert.on_conflict_do_update(index_elements=keys, set_=changed, where=differs)
@@ -98,5 +99,5 @@ def _written(dialect: Dialect, steps: Sequence[Step]) -> Sequence[str]:
 
 
 def _one(dialect: Dialect, statements: Sequence[str]) -> Sequence[str]:
-    """Statements as one where the database takes several at once; it prepares none of them then."""
+    """Join statements into one query where the database accepts several at once; it then prepares none of them."""
     return ["; ".join(statements)] if dialect.name == "postgresql" else statements

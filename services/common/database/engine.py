@@ -21,10 +21,10 @@ from services.common.secret_files import own_file, own_folder
 WRITE, READ = {"fireweed_write": True}, {"fireweed_read": True}
 WAL_TRIES, WAL_PAUSE = 500, 0.01
 
-# A server tells times as they are where it was set up: near midnight another date, and for the first day of all none.
+# By default a server returns times in its own zone: near midnight that is another date, and the first day of all has none.
 IN_UTC = "-c timezone=UTC"
-# A machine that vanishes without a word would hold survivors' locks, or threads here, for hours: so both sides ask after the
-# other. PostgreSQL waits a minute, since a machine that only stood still goes on with what it had begun under its lock.
+# A machine that vanishes would hold survivors' locks, or threads here, for hours; so both sides send keepalives. PostgreSQL
+# waits a minute, since a machine that was only suspended goes on with the work that it began under its lock.
 NOTICED = "-c tcp_keepalives_idle=30 -c tcp_keepalives_interval=10 -c tcp_keepalives_count=3 -c tcp_user_timeout=60000"
 NOTICING = {
     "connect_timeout": 5,
@@ -39,9 +39,9 @@ BY_KEY = "-c enable_seqscan=off -c jit=off"
 class Database:
     """One service's database: a pool of connections and the transactions on them.
 
-    `by_key` is for a service that finds every row by its key. PostgreSQL keeps the plans of statements that it is asked
-    again and again, and one that it made while a table was small would read all of that table for each row a day later.
-    Nor is there any statement then that would be worth compiling.
+    `by_key` is for a service that finds every row by its key. PostgreSQL keeps the plans of repeated statements, and a plan
+    made while a table was small would later read all of the grown table for each row; `by_key` forbids such plans. It also
+    switches off compilation, which no statement of such a service is worth.
     """
 
     def __init__(self, url: str, *, pool_size: int = 10, by_key: bool = False) -> None:
@@ -50,21 +50,21 @@ class Database:
 
     @property
     def is_postgresql(self) -> bool:
-        """Whether advisory locks and several writing processes are at hand."""
+        """Tell whether this is PostgreSQL, which has advisory locks and allows several writing processes."""
         return self.engine.dialect.name == "postgresql"
 
     @contextmanager
     def transaction(self) -> Iterator[Connection]:
-        """One unit of work: everything in the block commits together, or nothing does."""
+        """Yield a connection in a transaction: everything in the block commits together, or nothing does."""
         with self.engine.connect() as connection, transaction_on(connection):
             yield connection
 
     @contextmanager
     def reading(self, *, in_order: bool = False) -> Iterator[Connection]:
-        """A connection for reading only; each statement sees what was committed when it began.
+        """Yield a connection for reading only; each statement sees the rows that were committed when it began.
 
-        `in_order` is for a queue that is read by its key: PostgreSQL must not sort it. It believes a queue to be as empty as
-        when it was last vacuumed, and so would sort all that waits for each page. It takes three more round trips.
+        `in_order` is for a queue that is read by its key, and forbids PostgreSQL to sort. The planner takes a queue for as
+        empty as at the last vacuum, and so would sort the whole queue for each page. It costs three more round trips.
         """
         with self.engine.connect() as connection:
             if self.is_postgresql and in_order:
@@ -77,13 +77,13 @@ class Database:
 
     @contextmanager
     def connection(self) -> Iterator[Connection]:
-        """A connection for several units of work, each begun by `transaction_on`."""
+        """Yield a connection for several transactions, each begun by `transaction_on`."""
         with self.engine.connect() as connection:
             yield connection
 
     @contextmanager
     def single(self) -> Iterator[Connection]:
-        """A connection on which each statement is a unit of work of its own, for those that need no other beside them."""
+        """Yield a connection on which each statement commits by itself; on SQLite the whole block is one transaction."""
         if not self.is_postgresql:
             with self.transaction() as connection:
                 yield connection
@@ -93,22 +93,22 @@ class Database:
 
     @contextmanager
     def session(self) -> Iterator[Connection]:
-        """A session with PostgreSQL that ends with the block, for locks and notifications; no transaction is open on it."""
+        """Yield a session with PostgreSQL that ends with the block, for locks and notifications; no transaction is open."""
         # AUTOCOMMIT: it may stay open for days, and must not hold back vacuum.
         with self.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
             try:
                 yield connection
             finally:
-                # Closing the server's session frees what it holds even when that cannot be asked for. A connection that was
-                # lost has no session left, and the outage that it met must reach the caller as it is.
+                # Closing the server's session frees its locks even when they cannot be released by a statement. A lost
+                # connection has no session any more, and its outage must reach the caller unchanged.
                 if not connection.invalidated:
                     connection.detach()
 
     @contextmanager
     def snapshot(self) -> Iterator[Connection]:
-        """The same, but every statement sees the database as it was at the first."""
+        """Yield a connection for reading on which every statement sees the rows that the first one saw."""
         with self.engine.connect() as connection:
-            # SQLite's transactions are like this anyway.
+            # Transactions of SQLite do this by default.
             yield connection.execution_options(isolation_level="REPEATABLE READ") if self.is_postgresql else connection
 
     def close(self) -> None:
@@ -118,7 +118,7 @@ class Database:
 
 @contextmanager
 def transaction_on(connection: Connection) -> Iterator[None]:
-    """One unit of work on a connection that the caller keeps (a session-level lock may live on it)."""
+    """Run the block in a transaction on a connection of the caller (which may hold a session-level lock)."""
     if connection.get_execution_options().keys() & READ.keys():
         raise RuntimeError("this connection is for reading")
     with connection.execution_options(**WRITE).begin():
@@ -146,7 +146,7 @@ def _engine(url: str, pool_size: int, options: str) -> Engine:
         return engine
     if parsed.database:
         own_folder(Path(parsed.database).parent)
-        # What SQLite puts beside a database can be read by whoever can read that. It says itself what it cannot open.
+        # SQLite gives the files beside a database the permissions of the database. An error is left for SQLite to report.
         with suppress(OSError):
             own_file(Path(parsed.database))
     engine = create_engine(parsed, pool_size=pool_size, max_overflow=-1, hide_parameters=True)
@@ -157,14 +157,14 @@ def _engine(url: str, pool_size: int, options: str) -> Engine:
 
 
 def _refuse_to_write_while_reading(connection: Connection, _cursor: object, statement: str, *_: object) -> None:
-    # What is written outside a transaction would be there at once, and could not be taken back.
+    # A write outside a transaction would commit at once, and could not be rolled back.
     reading = connection.get_execution_options().get("fireweed_read")
     if reading and not statement.lstrip().upper().startswith(("SELECT", "BEGIN", "PRAGMA")):
         raise RuntimeError("this connection is for reading")
 
 
 class _BinaryCursor(psycopg.Cursor[Any]):
-    """Gets rows as PostgreSQL keeps them, which takes half of the time that writing them as text and reading that does."""
+    """Gets rows in PostgreSQL's binary format, which takes half of the time of the text format."""
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
@@ -173,7 +173,7 @@ class _BinaryCursor(psycopg.Cursor[Any]):
 
 @contextmanager
 def _in_binary(connection: Connection) -> Iterator[None]:
-    # Only where services read: SQLAlchemy's own questions about tables count on text.
+    # Only where services read: SQLAlchemy's own queries about tables need text.
     driver: Any = connection.connection.driver_connection
     driver.cursor_factory = _BinaryCursor
     try:
@@ -183,7 +183,7 @@ def _in_binary(connection: Connection) -> Iterator[None]:
 
 
 def _prepare_sqlite(connection: Any, _record: object) -> None:
-    # The driver's own transaction control is switched off; `_begin_sqlite` says BEGIN where SQLAlchemy means it.
+    # The driver's own transaction control is switched off; `_begin_sqlite` sends BEGIN where SQLAlchemy begins.
     connection.isolation_level = None
     for pragma in ("busy_timeout=15000", "synchronous=FULL", "foreign_keys=ON"):
         connection.execute(f"PRAGMA {pragma}")
@@ -191,9 +191,9 @@ def _prepare_sqlite(connection: Any, _record: object) -> None:
 
 
 def _log_ahead(connection: Any) -> None:
-    """Switch to write-ahead logging; of several that open a new file at once, SQLite lets one do so and tells the others off.
+    """Switch to write-ahead logging, trying again while another connection switches the same new file.
 
-    Its busy timeout does not cover this one statement (https://sqlite.org/c3ref/busy_handler.html), so it is said again.
+    SQLite's busy timeout does not cover this one statement (https://sqlite.org/c3ref/busy_handler.html).
     """
     for _ in range(WAL_TRIES):
         with suppress(sqlite3.OperationalError):
@@ -204,6 +204,6 @@ def _log_ahead(connection: Any) -> None:
 
 
 def _begin_sqlite(connection: Connection) -> None:
-    # A write transaction takes the one write lock at once: a deferred one can fail half-way with SQLITE_BUSY.
+    # A write transaction takes the one write lock at its start: a deferred one can fail half-way with SQLITE_BUSY.
     write = connection.get_execution_options().get("fireweed_write", False)
     connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")

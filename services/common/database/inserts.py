@@ -1,4 +1,4 @@
-"""Inserts: many rows in one statement or by COPY, and rows that may be there already."""
+"""Inserts: many rows in one statement or by COPY, and rows that may already exist."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -28,28 +28,28 @@ from sqlalchemy.dialects import postgresql, registry, sqlite
 from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.sql.base import ReadOnlyColumnCollection
 
-# For a few rows, beginning to COPY takes longer than the rows do.
+# For fewer rows, starting a COPY takes longer than inserting them.
 WORTH_COPYING = 10
 POSTGRESQL: Dialect = registry.load("postgresql.psycopg")()
 SQLITE_KEYS = {"SQLITE_CONSTRAINT_PRIMARYKEY", "SQLITE_CONSTRAINT_UNIQUE"}
 Row = Mapping[str, Any]
 Columns = ReadOnlyColumnCollection[str, Any]
-# What COPY takes for something else, and what Python writes for no value.
+# Texts with a meaning of their own in COPY, and Python's text for no value.
 COPY_KNOWS = ("\\", "\r", "\0", "None")
 
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """Rows of plain values; `copied` is what COPY reads if that is simple, and was written before a database waits for it."""
+    """Rows of plain values; `copied` is their text for COPY, written in advance, or None if the text needs escaping."""
 
     values: Sequence[Sequence[Any]]
     copied: str | None
 
     @classmethod
     def of(cls, values: Sequence[Sequence[Any]]) -> "Rows":
-        """These rows, ready to be inserted."""
+        """Return these rows with their text for COPY."""
         copied = "\n".join(["\t".join(map(str, row)) for row in values])
-        # Whatever would have to be told from what parts rows and columns is left to the driver, and so is what is no value.
+        # Values with tabs, line ends or backslashes, and missing values, are left to the driver, which escapes them.
         tabs, lines = sum(map(len, values)) - len(values), len(values) - 1
         simple = (
             copied.count("\t") == tabs
@@ -60,11 +60,11 @@ class Rows:
 
 
 class AlreadyThere(Exception):
-    """A row whose key is there already cannot be inserted."""
+    """A row cannot be inserted because its key already exists."""
 
 
 def insert_new(connection: Connection, table: Table, rows: Sequence[Row], *returning: str) -> list[tuple[Any, ...]]:
-    """Insert the rows whose key is not there yet; return the named columns of those that were inserted."""
+    """Insert the rows whose key does not exist yet; return the named columns of the inserted rows."""
     if not rows:
         return []
     as_document = connection.dialect.name == "postgresql" and len(rows) > 1
@@ -75,7 +75,7 @@ def insert_new(connection: Connection, table: Table, rows: Sequence[Row], *retur
 
 
 def insert_all(connection: Connection, table: Table, rows: Sequence[Row]) -> None:
-    """Insert rows in order; raises `AlreadyThere` if there is one of their keys, and the transaction cannot go on."""
+    """Insert rows in order; raises `AlreadyThere` if one of their keys exists, and the transaction cannot go on."""
     try:
         names = tuple(rows[0])
         worth_copying = connection.dialect.name == "postgresql" and len(rows) >= WORTH_COPYING
@@ -90,7 +90,7 @@ def insert_all(connection: Connection, table: Table, rows: Sequence[Row]) -> Non
 
 
 def insert_rows(connection: Connection, table: Table, names: Sequence[str], rows: Rows) -> None:
-    """Insert rows, each a value for every named column in order; what a type of our own would change stays as it is."""
+    """Insert rows, each with a value for every named column in order; our own column types do not convert them."""
     if connection.dialect.name == "postgresql":
         _copy(connection, table, names, rows.values, rows.copied)
     elif rows.values:
@@ -104,12 +104,12 @@ def _is_of_a_key(error: BaseException | None) -> bool:
 
 @cache
 def _without_numbers(table: Table, names: Sequence[str]) -> bool:
-    # The driver cuts a number to the size of its column without a word when it writes it in binary.
+    # In binary, the driver silently truncates a number that is too large for its column.
     return not any(isinstance(table.c[name].type, Integer) for name in names)
 
 
 def _copy_in_binary(connection: Connection, table: Table, names: Sequence[str], rows: Sequence[Row]) -> None:
-    # Half of the time of COPY in text, in which bytes are twice as long, and less than half of any INSERT's.
+    # Takes half of the time of COPY in text, where bytes are twice as long, and less than half of that of any INSERT.
     statement, kinds = _copying(table, names)
     with _copier(connection, statement) as copy:
         copy.set_types(kinds)
@@ -119,7 +119,7 @@ def _copy_in_binary(connection: Connection, table: Table, names: Sequence[str], 
 
 @cache
 def _copying(table: Table, names: Sequence[str]) -> tuple[sql.Composed, list[str]]:
-    # What is read in binary must be written as exactly the column's type.
+    # The binary format needs exactly the type of the column.
     kinds = [table.c[name].type.compile(POSTGRESQL).partition("(")[0].lower() for name in names]
     return _copy_into(table, names, " (FORMAT BINARY)"), kinds
 
@@ -136,14 +136,14 @@ def _copier(connection: Connection, statement: sql.Composed) -> Iterator[psycopg
         with driver.cursor() as cursor, cursor.copy(statement) as copy:
             yield copy
     except psycopg.Error as error:
-        # SQLAlchemy did not see it, and whoever waits for outages and conflicts knows them by its names.
+        # SQLAlchemy did not see this error, but callers handle outages and conflicts by SQLAlchemy's classes.
         raise DBAPIError.instance("COPY", None, error, psycopg.Error, hide_parameters=True) from error
 
 
 def _copy(
     connection: Connection, table: Table, names: Sequence[str], rows: Sequence[Sequence[Any]], copied: str | None = None
 ) -> None:
-    # The driver writes these rows in C; they go through the same connection and so into the same transaction.
+    # The driver writes these rows in C, on the same connection and so in the same transaction.
     with _copier(connection, _copy_into(table, names)) as copy:
         if copied is not None:
             copy.write(copied)
@@ -156,8 +156,8 @@ def _copy(
 def _inserting_new(dialect: str, table: Table, in_document: Sequence[str], returning: Sequence[str]) -> Executable:
     statement: Any = (postgresql if dialect == "postgresql" else sqlite).insert(table)
     if in_document:
-        # Rows as one JSON document: a statement whose text stays the same however many rows there are. Statements that grow
-        # with their rows, or an array for each column, cost several times what PostgreSQL does with them.
+        # Rows as one JSON document keep the statement's text the same for any number of rows. A statement that grows with
+        # its rows, or an array for each column, costs several times as much as PostgreSQL's work on the rows.
         document = cast(bindparam("rows", type_=Text), JSON)
         kind: ColumnElement[Any] = literal_column(f"NULL::{table.name}")
         rows = func.json_populate_recordset(kind, document).table_valued(*in_document)
@@ -168,7 +168,7 @@ def _inserting_new(dialect: str, table: Table, in_document: Sequence[str], retur
 
 
 def _document(rows: Sequence[Row]) -> str:
-    """Rows as JSON that PostgreSQL reads as rows of their table; bytes as it writes them itself."""
+    """Return rows as a JSON array that PostgreSQL reads as rows of their table; bytes are in its hexadecimal form."""
     texts = [
         {name: f"\\x{value.hex()}" if isinstance(value, bytes) else value for name, value in row.items()}
         for row in rows
@@ -177,7 +177,7 @@ def _document(rows: Sequence[Row]) -> str:
 
 
 def upsert(connection: Connection, table: Table, rows: Sequence[Row], *, newer: str | None = None) -> None:
-    """Insert rows or replace those with the same primary key; with `newer`, never by a smaller value of that column."""
+    """Insert rows or replace those with the same primary key; with `newer`, never by a row with less in that column."""
     if not rows:
         return
     dialect = postgresql if connection.dialect.name == "postgresql" else sqlite

@@ -1,7 +1,7 @@
-"""Lists as one parameter: a statement is put together once, and its text stays the same however many values it is given.
+"""Lists as one parameter: a statement is built once, and its text stays the same for any number of values.
 
-A statement that grows with its values is planned anew for each number of them, and putting it together takes longer than
-PostgreSQL needs to answer it. Written as JSON, a list is one text that both databases take apart themselves.
+A statement that grows with its values is planned anew for each number of values, and building it takes longer than
+PostgreSQL needs to answer it. Written as JSON, a list is one text that both databases can parse.
 """
 
 from collections.abc import Iterable, Sequence
@@ -15,15 +15,15 @@ from sqlalchemy.sql.functions import FunctionElement
 
 
 def listed(values: Iterable[object]) -> str:
-    """Values, or pairs of them, as the parameter of a statement.
+    """Return values, or pairs of values, as the parameter of a statement.
 
-    For SQLite a text ends at a NUL, and PostgreSQL refuses it: go by what was found, not by what was asked.
+    A text ends at a NUL in SQLite, and PostgreSQL refuses it: rely on the rows that are found, not on the values asked for.
     """
     return to_json(list(values)).decode()
 
 
 def one_of(column: ColumnElement[Any], parameter: str) -> ColumnElement[bool]:
-    """Whether a column of texts, large numbers or UUIDs holds one of the values that a parameter lists."""
+    """Return the condition that a column of texts, large numbers or UUIDs holds a value of the parameter's list."""
     kinds = {Uuid: _OneOfUuids, BigInteger: _OneOfNumbers}
     kind = next((kind for of, kind in kinds.items() if isinstance(column.type, of)), _OneOfTexts)
     found: ColumnElement[bool] = kind(column, bindparam(parameter, type_=Text))
@@ -31,7 +31,7 @@ def one_of(column: ColumnElement[Any], parameter: str) -> ColumnElement[bool]:
 
 
 def rows_like(columns: Sequence[ColumnElement[Any]], parameter: str) -> Select[Any]:
-    """The rows of a table in which two columns of texts are as in one of the pairs that a parameter lists, each pair once."""
+    """Select the rows whose two text columns equal one of the pairs of the parameter's list (each pair listed once)."""
     [table] = {column.table for column in columns}
     pair = _Pairs(bindparam(parameter, type_=Text)).table_valued("value")
     same = [column == part(pair.c.value) for column, part in zip(columns, (_First, _Second), strict=True)]
@@ -39,14 +39,14 @@ def rows_like(columns: Sequence[ColumnElement[Any]], parameter: str) -> Select[A
 
 
 class _Spelled(FunctionElement[Any]):
-    """Something that each database spells in its own way; `{0}` is the first thing it is made of."""
+    """An expression that each database spells in its own way; `{0}` is its first argument."""
 
     inherit_cache = True
     postgresql = sqlite = ""
 
 
 class _OneOfTexts(_Spelled):
-    # As an array: to join a list to a table, PostgreSQL may read all of a table that has grown since it last counted it.
+    # As an array: for a join, PostgreSQL may read a whole table that has grown since its last statistics.
     inherit_cache = True
     postgresql = "({0} = ANY (ARRAY(SELECT json_array_elements_text(CAST({1} AS JSON)))))"
     sqlite = "({0} IN (SELECT value FROM json_each({1})))"
@@ -58,7 +58,7 @@ class _OneOfNumbers(_OneOfTexts):
 
 
 class _OneOfUuids(_OneOfTexts):
-    # SQLite keeps UUIDs as texts without dashes.
+    # SQLite stores UUIDs as texts without dashes.
     inherit_cache = True
     postgresql = "({0} = ANY (ARRAY(SELECT CAST(json_array_elements_text(CAST({1} AS JSON)) AS UUID))))"
     sqlite = "({0} IN (SELECT replace(value, '-', '') FROM json_each({1})))"

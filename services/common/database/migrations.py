@@ -1,4 +1,4 @@
-"""Brings a service's database to the newest shape; the steps are the files in the service's `migrations` folder."""
+"""Migrates a service's database to the newest schema; the steps are files in the service's `migrations` folder."""
 
 from collections.abc import Callable, Sequence
 from importlib.resources import files
@@ -18,7 +18,7 @@ from services.common.errors import Problem
 
 
 class Newer(Problem):
-    """A database took a step that this version does not know; nothing may be guessed about its shape."""
+    """A database took a step that this version does not know, so its schema is unknown."""
 
     def __init__(self, service: str) -> None:
         told = f"The {service} database was made by a newer version. Run that version, or one newer still."
@@ -26,7 +26,7 @@ class Newer(Problem):
 
 
 def upgrade(service: str, database: Database) -> list[str]:
-    """Take every step that is missing, in one transaction; what the steps taken say they do."""
+    """Take every missing step, in one transaction; return the descriptions of the steps taken. Raises `Newer`."""
     script = _script(service)
     taken: list[str] = []
 
@@ -41,7 +41,7 @@ def upgrade(service: str, database: Database) -> list[str]:
 
 
 def missing_steps(service: str, database: Database) -> list[str]:
-    """What the steps that `upgrade` would take say they do, in the order in which it would take them."""
+    """Return the descriptions of the steps that `upgrade` would take, in order; raises `Newer`."""
     with database.reading() as connection:
         heads = MigrationContext.configure(connection).get_current_heads()
     script = _script(service)
@@ -50,7 +50,7 @@ def missing_steps(service: str, database: Database) -> list[str]:
 
 
 def differences(database: Database, metadata: MetaData) -> Sequence[Any]:
-    """How the database differs from what the models say; empty when the migrations are complete."""
+    """Return the differences between the database and the models; empty when the migrations are complete."""
     with database.connection() as connection:
         found: Sequence[Any] = compare_metadata(MigrationContext.configure(connection), metadata)
         return found
@@ -94,7 +94,7 @@ def _must_know(script: ScriptDirectory, service: str, taken: Sequence[str]) -> N
 
 
 def _render(kind: str, item: Any, _context: object) -> str | Literal[False]:
-    """The project's own column types by name, so that a step says what the models say."""
+    """Return the project's own column types by name, as the models write them; False for other items."""
     if kind != "type":
         return False
     if isinstance(item, Code):

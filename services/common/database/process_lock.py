@@ -1,4 +1,4 @@
-"""On SQLite one process answers and one works: her lock, and the order of a relay, live inside the process."""
+"""Locks on SQLite files: one process is the API and one the worker, since survivors' locks live inside a process."""
 
 import fcntl
 from collections.abc import Iterator
@@ -12,10 +12,10 @@ from services.common.secret_files import own_file
 
 @contextmanager
 def hold(database: Database, role: str) -> Iterator[None]:
-    """Keep a role on a SQLite file to this process until the block, or the process, ends; raises a problem if it is taken.
+    """Hold a role on a SQLite file until the block, or the process, ends; raises a 503 problem if another process has it.
 
-    Two that answered from one file would not see each other's locks: a revoke could return while the other still sends.
-    PostgreSQL keeps many processes in order by itself, and nothing is held there.
+    Two API processes on one file would not see each other's locks: a revoke could return while the other still sends. On
+    PostgreSQL many processes may have a role, and nothing is held.
     """
     if database.is_postgresql:
         yield

@@ -1,4 +1,4 @@
-"""Builds a service's web application: problem documents for every error, a size limit, a trace, safe headers."""
+"""Builds a service's web application with problem documents for errors, a size limit, traces and safe headers."""
 
 import re
 from codecs import BOM_UTF8
@@ -23,11 +23,11 @@ from services.common.clock import monotonic
 from services.common.errors import Fault, Problem, invalid, not_found, unavailable
 
 MAX_BODY = 256 * 1024
-# Far deeper than anything in `schemas/`, far shallower than Python's own limit.
+# Far more levels than any schema in `schemas/` has, far fewer than Python's own limit.
 MAX_DEPTH = 32
-# Of a body that is wrong in thousands of places, so much is told.
+# At most so many faults of a body are reported.
 MOST_FAULTS = 100
-# FastAPI's own spans and logs hold paths, queries, addresses and what a sender got wrong; `_Envelope` makes ours.
+# FastAPI's own spans and logs hold paths, queries, addresses and wrong values; `_RequestWrapper` makes ours.
 SILENT: TelemetryConfig = {
     "tracing": False,
     "metrics": False,
@@ -39,7 +39,7 @@ _NOT_JSON = Fault("", "The body is not JSON.", f"a JSON document in UTF-8, at mo
 Find = Callable[[Request, Any], Problem]
 Show = Callable[[Request, Problem], Response | None]
 PROBLEM_TYPE = "application/problem+json"
-# Nothing a hub answers may be kept by a browser or a proxy, shown inside another page, or found by a search engine.
+# No answer of a hub may be stored by a browser or a proxy, shown inside another page, or found by a search engine.
 HEADERS: Mapping[str, str] = {
     "cache-control": "no-store",
     "content-security-policy": "default-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'self'",
@@ -61,12 +61,10 @@ def create_app(
     public: bool = False,
     **kept: object,
 ) -> FastAPI:
-    """An application with these routers; `kept` is put on `app.state`; `larger` are paths with a size limit of their own.
+    """Build an application with these routers; `kept` is put on `app.state`, `larger` maps paths to their own size limits.
 
-    `show` makes the page on which somebody with a browser reads of a problem, where there are pages.
-
-    Of what is `public`, whoever may have it may ask for its head alone, as those do who look whether a link still leads
-    somewhere. Where a proof names the method, that is the method.
+    `show` renders a problem as a page for a browser, or returns None where there are no pages. A `public` application
+    answers HEAD as GET, for programs that check links; other applications do not, since a DPoP proof names the method.
 
     Add no middleware that buffers answers: an opening's bytes must go straight to the socket while its lock is held.
     """
@@ -78,7 +76,7 @@ def create_app(
         redoc_url=None,
         openapi_url=None,
         telemetry=SILENT,
-        redirect_slashes=False,  # it would tell apart what does not exist, and send whoever asks to the `Host` they named
+        redirect_slashes=False,  # it would distinguish paths that do not exist, and redirect to the `Host` of the request
     )
     for router in routers:
         app.include_router(router)
@@ -86,17 +84,17 @@ def create_app(
         setattr(app.state, name, value)
     for kind, find in PROBLEMS.items():
         app.exception_handler(kind)(_telling(find, show))
-    app.add_middleware(_Envelope, larger=larger or {}, public=public)
+    app.add_middleware(_RequestWrapper, larger=larger or {}, public=public)
     return app
 
 
 def is_page(path: str, home: str) -> bool:
-    """Whether this is the address of one of the pages under `home`, and not of the interface for programs beside them."""
+    """Tell whether a path is that of a page under `home`, and not of the API under `home`/v1."""
     return f"{path}/".startswith(f"{home}/") and not f"{path}/".startswith(f"{home}/v1/")
 
 
 def _telling(find: Find, show: Show) -> Callable[[Request, Any], Coroutine[Any, Any, Response]]:
-    """A handler of an error: the problem that it is, as a page for a browser and as a document for programs."""
+    """Return an exception handler that answers with a page for a browser and a problem document for programs."""
 
     async def tell(request: Request, error: Any) -> Response:
         problem = find(request, error)
@@ -111,21 +109,21 @@ def _telling(find: Find, show: Show) -> Callable[[Request, Any], Coroutine[Any, 
 
 
 def problem_response(problem: Problem) -> Response:
-    """The answer that carries a problem; it brings its own safe headers, since not every one goes out through `_Envelope`."""
+    """Return the response of a problem, with safe headers, since not every response passes `_RequestWrapper`."""
     return JSONResponse(problem.as_json(), problem.status, {**HEADERS, **problem.headers}, PROBLEM_TYPE)
 
 
 async def raw_body(request: Request) -> bytes:
-    """The request's body as it came; use as a dependency of a plain `def` route."""
+    """Return the request's body in bytes; use it as a dependency of a plain `def` route."""
     try:
         return await request.body()
     except ClientDisconnect as error:
-        # Nobody hears this; but a caller who hangs up is no failure of the hub, and belongs in no log.
+        # The caller has gone and will not read this. Its disconnect is not a failure of the hub, and so is not logged.
         raise invalid(Fault("", "The body ended too soon.", "as much as was announced")) from error
 
 
 def json_body(raw: bytes) -> Any:
-    """The JSON document in a body; raises a 400 problem, also for what could not be written down again as JSON."""
+    """Parse the JSON document in a body; raises a 400 problem, also for values that JSON cannot represent."""
     try:
         document = from_json(raw.removeprefix(BOM_UTF8))
         _check_plain(document, MAX_DEPTH)
@@ -135,7 +133,7 @@ def json_body(raw: bytes) -> Any:
 
 
 def _check_plain(value: object, levels: int) -> None:
-    """Raise `ValueError` for what is read but could not be written again (NaN, 1e999), or only just (depth)."""
+    """Raise `ValueError` for values that the parser accepts but JSON cannot represent (NaN, 1e999), and for deep nesting."""
     if isinstance(value, float) and not isfinite(value):
         raise ValueError("not a number in JSON")
     if isinstance(value, dict | list):
@@ -145,8 +143,8 @@ def _check_plain(value: object, levels: int) -> None:
             _check_plain(item, levels - 1)
 
 
-class _Envelope:
-    """What surrounds every request: span, duration, size limit, headers. Pure ASGI, so nothing is buffered."""
+class _RequestWrapper:
+    """Adds span, duration, size limit and headers to every request. Pure ASGI, so nothing is buffered."""
 
     def __init__(self, app: ASGIApp, larger: Mapping[str, int], *, public: bool) -> None:
         self._app, self._larger, self._public = app, larger, public
@@ -156,7 +154,7 @@ class _Envelope:
             await self._app(scope, receive, send)
             return
         if self._public and scope["method"] == "HEAD":
-            scope = {**scope, "method": "GET"}  # whose body the server leaves out
+            scope = {**scope, "method": "GET"}  # the server leaves out the body
         most = self._larger.get(scope["path"], MAX_BODY)
         if _announced(scope) > most:
             await problem_response(_too_large(most))(scope, receive, send)
@@ -175,7 +173,7 @@ class _Envelope:
             try:
                 await self._app(scope, _limited(receive, most), sending)
             finally:
-                # The template, never the path: a path can hold an id that somebody could look up.
+                # The template, never the path: a path can hold an id that identifies somebody.
                 route = getattr(scope.get("route"), "path", "unknown")
                 span.update_name(f"{scope['method']} {route}")
                 span.set_attributes({"http.route": route, "http.response.status_code": status})
@@ -213,13 +211,13 @@ def _with_defaults(headers: Sequence[tuple[bytes, bytes]]) -> list[tuple[bytes, 
 
 
 def _validation(request: Request, error: Any) -> Problem:
-    # A route that follows another's standard may say that it answers 400.
+    # A route that follows another standard may declare that it answers 400.
     status = 400 if 400 in getattr(request.scope.get("route"), "responses", {}) else 422
     return invalid(*map(_validation_fault, error.errors()[:MOST_FAULTS]), status=status)
 
 
 def _http(_request: Request, error: Any) -> Problem:
-    if isinstance(error.__cause__, Problem):  # FastAPI wraps what was raised while it read the body
+    if isinstance(error.__cause__, Problem):  # FastAPI wraps an exception that was raised while it read the body
         return error.__cause__
     if error.status_code == 404:
         return not_found()
@@ -232,14 +230,14 @@ def _database_down(_request: Request, error: Any) -> Problem:
 
 
 def _unstorable(_request: Request, error: Any) -> Problem:
-    # Such as NUL, for which PostgreSQL has no place in a text: nothing can be kept or found under such a name.
+    # Such as NUL, which PostgreSQL cannot store in a text.
     telemetry.log.warning("the database has no place for a value (%s)", type(error).__name__)
     fault = Fault("", "A text here is too long, or holds what cannot be stored.", "text without control characters")
     return invalid(fault)
 
 
 def _unforeseen(_request: Request, _error: Any) -> Problem:
-    # The server closes this connection; a caller who is not told would lose the next request that it sends there.
+    # The server closes this connection; without this header a caller would lose its next request on it.
     headers = {"Connection": "close"}
     return Problem(500, "internal", "Something went wrong in this hub. Nothing was changed.", headers=headers)
 
@@ -253,11 +251,11 @@ PROBLEMS: Mapping[type[Exception], Find] = {
     PoolTimeout: _database_down,
     Exception: _unforeseen,
 }
-"""Which problem each kind of error is."""
+"""The function that makes a problem of each kind of error."""
 
 
 def _validation_fault(item: Mapping[str, Any]) -> Fault:
-    """Only places and rules are told, never the input, nor a name that the sender made up: both may be personal."""
+    """Return a fault with place and rule only; the input, or a name that the sender made up, may be personal."""
     if item["type"] == "json_invalid":
         return _NOT_JSON
     if item["type"] == "extra_forbidden":
@@ -269,5 +267,5 @@ def _pointer(location: Sequence[object]) -> str:
     places = [str(step) for step in location]
     if places[:1] != ["body"]:
         return " ".join(places)
-    # A step can be a name that the sender made up; only what a model could hold is repeated.
+    # A step can be a name that the sender made up; only names that a model could have are repeated.
     return "".join(f"/{step if re.fullmatch('[a-z_0-9]{1,32}', step) else '*'}" for step in places[1:])

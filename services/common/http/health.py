@@ -1,4 +1,4 @@
-"""Liveness and readiness: two routes that tell an orchestrator, and nobody else, how this process is."""
+"""Liveness and readiness routes, for an orchestrator only."""
 
 from collections.abc import Callable
 
@@ -10,7 +10,10 @@ from services.common.errors import unavailable
 
 
 def router(prefix: str, database: Database, ready: Callable[[], bool] = lambda: True) -> APIRouter:
-    """`/health/live` answers while the process runs, `/health/ready` when its database answers too."""
+    """Return the routes `/health/live`, which answers while the process runs, and `/health/ready`.
+
+    `/health/ready` answers 503 while the database does not answer or `ready` returns False.
+    """
     routes = APIRouter(prefix=f"{prefix}/health", include_in_schema=False)
 
     @routes.get("/live")

@@ -1,4 +1,4 @@
-"""Runs an application under uvicorn in such a way that a sent answer has really left this process."""
+"""Runs an application under uvicorn without a write buffer, so that a sent answer has really left this process."""
 
 import asyncio
 import fcntl
@@ -25,28 +25,28 @@ from services.common.http.app import problem_response
 Address = tuple[str, int]
 _transports: dict[tuple[Address, Address], asyncio.Transport] = {}
 _kept_at_end: WeakKeyDictionary[asyncio.Transport, int | None] = WeakKeyDictionary()
-# Seconds between looks at what the kernel still keeps: short at first, for answers that are gone at once.
-FIRST_LOOK, LONGEST_LOOK = 0.0002, 0.01
-# What is still unanswered so long after the server was told to end never will be: whoever stalls cannot hold up a stop.
-# Longer than any act may wait for her lock, shorter than the time after which an orchestrator kills.
+# Seconds between two checks of the kernel's unsent bytes: short at first, for answers that leave at once.
+FIRST_PAUSE, LONGEST_PAUSE = 0.0002, 0.01
+# Seconds that a stopping server waits for unanswered requests, so that a stalled client cannot block the stop. Longer than
+# any request may wait for a survivor's lock, shorter than the time after which an orchestrator kills.
 END_SECONDS = 15
 MAX_HEAD = 64 * 1024
-"""Bytes of a request's line and headers, or between two parts of its body: the parser itself keeps as many as come."""
+"""Greatest size of a request's head, or between two parts of its body, in bytes; the parser itself has no limit."""
 MOST_AHEAD = 16
-"""Requests that may wait on one line for the answer before theirs: the parser itself takes in as many as come."""
+"""Requests that may wait on one connection for the answer before theirs; the parser itself has no limit."""
 WAIT_SECONDS = 60.0
-"""How long a request may take to arrive. Whoever has lost the line never says so, and others stay silent on purpose."""
+"""How long a request may take to arrive: a client that lost its connection never says so, and some are silent on purpose."""
 BACKLOG = 128
 _files = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
-MOST_LINES = 4096 if _files == resource.RLIM_INFINITY else min(_files // 2, 4096)
-"""Connections at once, so that files and databases can still be opened; after that, each new one costs a silent one."""
+MOST_CONNECTIONS = 4096 if _files == resource.RLIM_INFINITY else min(_files // 2, 4096)
+"""Greatest number of connections, so that files and databases can still be opened; each further one ends a silent one."""
 
 
 class StraightProtocol(HttpToolsProtocol):
-    """HTTP without a write buffer: as long as the kernel has not taken everything, the next `send` waits
+    """HTTP without a write buffer: the next `send` waits until the kernel has taken everything
     (https://docs.python.org/3/library/asyncio-protocol.html#asyncio.WriteTransport.set_write_buffer_limits).
 
-    And with an end to what anybody may let it keep before an application is asked.
+    It also limits how much a client can make it store before an application is asked.
     """
 
     _unheard = 0
@@ -55,23 +55,23 @@ class StraightProtocol(HttpToolsProtocol):
     is_cut = False
 
     def connection_made(self, transport: Any) -> None:
-        """Switch the buffer off and remember the transport; make place for it if there is none."""
+        """Switch the buffer off and remember the transport; if there are too many connections, end the longest silent one."""
         super().connection_made(transport)
         transport.set_write_buffer_limits(high=0)
         self._place = _ends(transport.get_extra_info("peername"), transport.get_extra_info("sockname"))
         _transports[self._place] = transport
         self._expect()
-        if len(self.connections) > MOST_LINES:
-            lines = [line for line in self.connections if isinstance(line, StraightProtocol) and not line.is_cut]
-            min(lines, key=StraightProtocol.silent_since).cut()
+        if len(self.connections) > MOST_CONNECTIONS:
+            others = [one for one in self.connections if isinstance(one, StraightProtocol) and not one.is_cut]
+            min(others, key=StraightProtocol.silent_since).cut()
 
     def silent_since(self) -> float:
-        """Since when it is for the other side to send, or to read; never, while it is for us."""
+        """Return the monotonic time since which the client has to send or to read; infinity while it waits for our answer."""
         ours = self._end is None and not self.cycle.response_complete
         return inf if ours else self._since
 
     def cut(self) -> None:
-        """End the connection, whatever is still to be sent."""
+        """Abort the connection, with the bytes that are still to be sent."""
         self.is_cut = True
         self.transport.abort()
 
@@ -86,7 +86,7 @@ class StraightProtocol(HttpToolsProtocol):
         self._end = None
 
     def data_received(self, data: bytes) -> None:
-        """Take what came, unless far too much of it was for nobody."""
+        """Parse the bytes; answer 400 if a head becomes too large."""
         self._unheard += len(data)
         self._expect()
         super().data_received(data)
@@ -94,34 +94,34 @@ class StraightProtocol(HttpToolsProtocol):
             self.send_400_response("The request's head is too large.")
 
     def on_headers_complete(self) -> None:
-        """From here on it is the application's."""
+        """Pass the request to the application; raises `ValueError` if too many requests wait on this connection."""
         self._unheard = 0
         super().on_headers_complete()
         if len(self.pipeline) > MOST_AHEAD:
             raise ValueError("too many requests ahead of their answers")  # to the parser, which then refuses all of it
 
     def on_body(self, body: bytes) -> None:
-        """The application takes it, or says that it is too much."""
+        """Pass a part of the body to the application, which limits its size."""
         self._unheard = 0
         super().on_body(body)
 
     def on_message_begin(self) -> None:
-        """One more request, perhaps right behind another."""
+        """Start the time limit of a request, which may follow another one immediately."""
         self._expect()
         super().on_message_begin()
 
     def on_message_complete(self) -> None:
-        """All of it is here."""
+        """End the time limit, since the request is complete."""
         self._expect_nothing()
         super().on_message_complete()
 
     def on_response_complete(self) -> None:
-        """All of it is on its way."""
+        """Note the time at which the answer was passed to the kernel."""
         self._since = monotonic()
         super().on_response_complete()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Forget the transport; what it kept at its end in good order is asked for a last time."""
+        """Forget the transport; after an orderly end, note how many bytes it had not sent."""
         _transports.pop(self._place, None)
         self._expect_nothing()
         if exc is None:
@@ -130,14 +130,14 @@ class StraightProtocol(HttpToolsProtocol):
 
 
 def transport_of(scope: Scope) -> asyncio.Transport | None:
-    """The connection on which a request came; None under a server that is not ours (such as a test client)."""
+    """Return the connection of a request; None under another server (such as a test client)."""
     if not scope.get("client") or not scope.get("server"):
         return None
     return _transports.get(_ends(scope["client"], scope["server"]))
 
 
 def discard_on_close(transport: asyncio.Transport, discard: bool) -> None:
-    """Say whether a connection that ends, for whatever reason, takes with it what the kernel still keeps to send.
+    """Set whether the kernel discards unsent bytes when the connection ends for any reason.
 
     Otherwise the kernel goes on sending after the connection was closed here, even after this process was killed
     (socket(7), SO_LINGER).
@@ -148,26 +148,26 @@ def discard_on_close(transport: asyncio.Transport, discard: bool) -> None:
 
 
 async def has_left(transport: asyncio.Transport) -> bool:
-    """Wait until the receiver's side has acknowledged every byte; False when the connection is lost before.
+    """Wait until the peer has acknowledged every byte and return True; return False if the connection is lost before.
 
-    A `send` that returned tells only that the kernel took the bytes. It may keep them for long: the receiver's window is
-    full, the line is slow, or the kernel paces what it sends.
+    A `send` that returned says only that the kernel took the bytes. It may keep them for long: the receiver's window is
+    full, the network is slow, or the kernel paces what it sends.
     """
-    pause = FIRST_LOOK
+    pause = FIRST_PAUSE
     while kept := _kept(transport):
         await asyncio.sleep(pause)
-        pause = min(2 * pause, LONGEST_LOOK)
-    # Whoever closes the connection as soon as everything is there has it all the same.
+        pause = min(2 * pause, LONGEST_PAUSE)
+    # A peer that has received everything may already have closed the connection.
     return (_kept_at_end.get(transport) if kept is None else kept) == 0
 
 
 def _kept(transport: asyncio.Transport) -> int | None:
-    """How many bytes are still to be sent or acknowledged; None when the connection is gone."""
+    """Return the number of bytes that are not yet acknowledged; None if the connection is gone."""
     descriptor = transport.get_extra_info("socket").fileno()
     if descriptor < 0:
         return None
     waiting = transport.get_write_buffer_size()
-    # tcp(7), SIOCOUTQ, which is the same number. Other systems do not tell; there, with the kernel must be far enough.
+    # tcp(7), SIOCOUTQ, which is the same number. On other systems, bytes in the kernel count as acknowledged.
     if sys.platform == "linux":
         waiting += int.from_bytes(fcntl.ioctl(descriptor, termios.TIOCOUTQ, bytes(4)), sys.byteorder)
     return waiting
@@ -178,11 +178,11 @@ def _ends(client: Any, server: Any) -> tuple[Address, Address]:
 
 
 def listen(port: int, host: str = "127.0.0.1") -> socket.socket:
-    """A listening socket; port 0 takes a free one. Raises `OSError` when the port is taken."""
+    """Return a listening socket; port 0 takes a free port. Raises `OSError` if the port is taken."""
     listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    # Its connections inherit this, and asyncio does not set it on them: without it an answer's second segment waits for
-    # the other side's delayed acknowledgement, 40 ms for each request.
+    # Connections inherit this, and asyncio does not set it on them. Without it the second segment of an answer waits for the
+    # peer's delayed acknowledgement, 40 ms for each request.
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     try:
         listener.bind((host, port))
@@ -194,12 +194,12 @@ def listen(port: int, host: str = "127.0.0.1") -> socket.socket:
 
 
 def origin(listener: socket.socket) -> str:
-    """The URL at which a socket on this machine is reached."""
+    """Return the URL of a listening socket on this machine."""
     return f"http://127.0.0.1:{listener.getsockname()[1]}"
 
 
 def server(app: ASGIApp) -> uvicorn.Server:
-    """A server that is not yet running. One process serves one event loop; start more processes for more cores."""
+    """Return a server that is not yet running. A process has one event loop; start more processes for more cores."""
     config = uvicorn.Config(
         app,
         http=StraightProtocol,
@@ -211,7 +211,7 @@ def server(app: ASGIApp) -> uvicorn.Server:
         server_header=False,
         date_header=False,
         proxy_headers=False,
-        backlog=BACKLOG,  # so many are met in one turn, before one of them can cost a silent one
+        backlog=BACKLOG,  # so many are accepted in one turn, before one of them can end a silent one
         timeout_keep_alive=30,
         timeout_graceful_shutdown=END_SECONDS,
     )
@@ -219,22 +219,22 @@ def server(app: ASGIApp) -> uvicorn.Server:
 
 
 def run(running: uvicorn.Server, listener: socket.socket) -> None:
-    """Serve in the main thread until a signal asks to end; then come back, so that everything else ends in good order."""
+    """Serve in the main thread until a signal; then return, so that everything else can be closed in order."""
     for number in (signal.SIGTERM, signal.SIGINT):
-        # uvicorn raises the signal again after its own good end; by default that would kill what has yet to be flushed.
+        # uvicorn raises the signal again after its own end; by default that would kill the process before it has flushed.
         signal.signal(number, lambda *_: None)
     running.run(sockets=[listener])
 
 
 class BackgroundServer:
-    """A server in a thread of its own: the embedded hub's inner door, and whatever runs beside other work."""
+    """A server in its own thread: for the embedded hub's internal routes, and beside other work."""
 
     def __init__(self, app: ASGIApp, listener: socket.socket) -> None:
         self._server, self._listener = server(app), listener
         self._thread = threading.Thread(target=self._run, name="server", daemon=True)
 
     def start(self) -> None:
-        """Start, and wait until requests are taken."""
+        """Start, and wait until requests are accepted; raises `OSError` if the server cannot start."""
         self._thread.start()
         while not self._server.started:
             if not self._thread.is_alive():
@@ -242,7 +242,7 @@ class BackgroundServer:
             self._thread.join(0.01)
 
     def stop(self) -> None:
-        """End after running requests."""
+        """Stop after the running requests are answered."""
         self._server.should_exit = True
         self._thread.join(END_SECONDS + 5)
 
@@ -251,17 +251,17 @@ class BackgroundServer:
 
 
 class ByPrefix:
-    """One origin for several applications, chosen by the first steps of the path, which stays as it is."""
+    """One origin for several applications, chosen by the first segments of the path, which stays unchanged."""
 
     def __init__(self, apps: Mapping[str, ASGIApp]) -> None:
         self._apps = dict(apps)
 
     def add(self, prefix: str, app: ASGIApp) -> None:
-        """Answer for one more prefix."""
+        """Add an application under a prefix."""
         self._apps[prefix] = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Hand the request to the application of its longest prefix."""
+        """Pass the request to the application with the longest matching prefix; without one answer 404."""
         path = "/" + scope.get("path", "/").lstrip("/")
         fitting = [prefix for prefix in self._apps if path == prefix or path.startswith(f"{prefix}/")]
         app: ASGIApp = self._apps[max(fitting, key=len)] if fitting else problem_response(not_found())

@@ -1,4 +1,4 @@
-"""What the hub asks of a message bus; `kafka_broker` and `local_log` both keep this promise, under one test suite.
+"""The interface of a message bus; `kafka` and `local_log` implement it, under one test suite.
 
 A broker keeps records of one key in order within a topic, hands every record to each consumer group at least once, and
 resumes a group after the last offsets it committed.
@@ -10,11 +10,11 @@ from typing import NamedTuple, Protocol
 
 
 class BrokerUnavailable(Exception):
-    """The bus cannot be reached just now; what was to be sent or read is still safe where it is."""
+    """The bus cannot be reached at present; no event is lost, whether it was to be sent or to be read."""
 
 
 class Record(NamedTuple):
-    """One message on its way to a topic. A `value` of None removes the key from a compacted topic."""
+    """One message for a topic. A `value` of None removes the key from a compacted topic."""
 
     topic: str
     key: str
@@ -24,7 +24,7 @@ class Record(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Received:
-    """One message as a consumer gets it, with its place in the log."""
+    """One message from a consumer, with its place in the log."""
 
     record: Record
     partition: int
@@ -32,22 +32,22 @@ class Received:
 
 
 class Pending(Protocol):
-    """Records on their way to the broker."""
+    """Records that were sent and may not be acknowledged yet."""
 
     def acknowledged(self, timeout: float) -> Sequence[bool]:
-        """Wait at most `timeout` seconds; tell for each record, in order, whether the broker surely has it."""
+        """Wait at most `timeout` seconds; return for each record, in order, whether the broker has acknowledged it."""
         ...
 
 
 class Producer(Protocol):
-    """Puts records on the bus."""
+    """Sends records to the bus."""
 
     def send(self, records: Sequence[Record]) -> Pending:
-        """Start to send; several sends may be in flight, and records of one key stay in order."""
+        """Start to send records; several sends may be in flight, and records of one key stay in order."""
         ...
 
     def close(self) -> None:
-        """Let go of the connection; what is not yet acknowledged may or may not have arrived."""
+        """Close the connection; records that are not yet acknowledged may or may not have arrived."""
         ...
 
 
@@ -55,11 +55,11 @@ class Consumer(Protocol):
     """Reads topics as a member of a group."""
 
     def poll(self, timeout: float) -> Sequence[Received]:
-        """The next records, waiting at most `timeout` seconds for the first; an empty list when none came."""
+        """Return the next records; wait at most `timeout` seconds for the first. Without one the list is empty."""
         ...
 
     def commit(self) -> None:
-        """Note that everything polled so far is done; a new member of the group starts after it."""
+        """Store that everything polled so far is done; a new member of the group starts after it."""
         ...
 
     def close(self) -> None:
@@ -68,20 +68,20 @@ class Consumer(Protocol):
 
 
 class Broker(Protocol):
-    """A bus to which producers and consumers connect."""
+    """A message bus to which producers and consumers connect."""
 
     def producer(self) -> Producer:
-        """A new producer; raises `BrokerUnavailable` while the bus is down."""
+        """Return a new producer; raises `BrokerUnavailable` while the bus is down."""
         ...
 
     def consumer(self, group: str, topics: Sequence[str]) -> Consumer:
-        """A new member of `group` reading `topics` from the oldest record kept; raises `BrokerUnavailable`."""
+        """Return a member of a group for `topics`; a new group starts at the oldest record. Raises `BrokerUnavailable`."""
         ...
 
     def sync_topics(self) -> Mapping[str, str]:
-        """Make every topic of the contract exist as described; tell per topic what was done."""
+        """Create the missing topics of the contract; return by topic what was done."""
         ...
 
     def missing_topics(self) -> Sequence[str]:
-        """Topics of the contract that the bus lacks or holds with other partitions."""
+        """Return the topics of the contract that are missing or have another number of partitions."""
         ...

@@ -1,4 +1,4 @@
-"""Takes events from the bus: inbox and handler in one transaction, then the offset; a key that fails is parked."""
+"""The consumer: inbox and handlers run in one transaction, then the offset is committed; a key that fails is parked."""
 
 import threading
 from collections.abc import Callable, Mapping, Sequence
@@ -24,30 +24,30 @@ from services.common.messaging.pipeline import Pipeline
 
 Handler = Callable[[Connection, Event], None]
 Act = Callable[[Connection], None]
-# Reads many events at once, without the database; what it returns is then done in the transaction. That must not depend
-# on the order of events, nor on how often each comes: it has no inbox.
+# Reads many events at once, without the database; the act that it returns runs in the transaction. Its effect must not
+# depend on the order of events, nor on how often each arrives, since folded events have no inbox.
 Fold = Callable[[Sequence[Event]], Act]
-# Something outside is down (a disk, too) and the events are fine: nothing is parked, and the worker begins again.
+# Something outside is down (also a disk) and the events are fine: nothing is parked, and the worker tries again.
 OUTAGES = (OperationalError, PoolTimeout, Transient, OSError)
 POLL_SECONDS = 0.5
-# Noting offsets costs the broker as much as an event does, so it is done for many events at once.
+# Committing offsets costs the broker as much as an event, so it is done for many events at once.
 COMMIT_SECONDS = 1.0
-# Fewer events are read sooner than a thread is begun.
+# Reading fewer events takes less time than starting a thread.
 WORTH_READING_AHEAD = 100
 ATTEMPTS = 3
-# Longer than any topic keeps records, so an event can never come again after it was forgotten.
+# Longer than any topic keeps records, so an event cannot arrive again after its inbox row was deleted.
 INBOX_DAYS = timedelta(days=45)
-# A handler that fails on everything is a broken release, not a run of broken events: stop rather than park the world.
+# A handler that fails on everything is a broken release, not a series of broken events: stop rather than park all events.
 MAX_PARKED_IN_A_ROW = 20
 
 
 class TooManyFailures(Exception):
-    """Event after event could not be handled; the consumer stops so that a person looks before more is parked."""
+    """Many events in a row could not be handled; the consumer stops, so that a person checks before more are parked."""
 
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Events as far as they can be handled without the database: which are meant for this service, and what to do."""
+    """Events that were read without the database: those meant for this service, parsed, and the acts of their folds."""
 
     meant: Sequence[Received]
     wanted: Sequence[tuple[Event, Mapping[str, str]]]
@@ -57,7 +57,7 @@ class Batch:
 
 @dataclass(slots=True)
 class EventConsumer:
-    """One service's reader: which event types it handles, and with what. Types without a handler are passed over."""
+    """The consumer of one service, with a handler or fold for each event type; it ignores other types."""
 
     service: str
     database: Database
@@ -75,19 +75,19 @@ class EventConsumer:
         with closing(self.broker.consumer(f"fireweed-{self.service}", self.topics)) as consumer:
             while not stopping.is_set():
                 if self._take_for(COMMIT_SECONDS, consumer, stopping):
-                    # The database first, then the offset: a crash in between brings events again, and the inbox knows them.
+                    # The database first, then the offset: after a crash in between events come again, and the inbox has them.
                     consumer.commit()
 
     def _take_for(self, seconds: float, consumer: Consumer, stopping: threading.Event) -> int:
-        """Take what comes until nothing more does, or until it is time to note how far it went; how much came."""
+        """Take events for some seconds, or until a poll returns none; return how many came."""
         deadline, came = monotonic() + seconds, 0
-        with Pipeline() as pipeline:
+        with Pipeline() as pipeline:  # it handles one batch while the next is read
             while not stopping.is_set() and monotonic() < deadline and (received := consumer.poll(POLL_SECONDS)):
                 if len(received) < WORTH_READING_AHEAD:
                     pipeline.wait()
                     self.take(received)
                 else:
-                    # The next events are read while the database works on these.
+                    # The next events are polled and parsed while the database works on these.
                     pipeline.begin(partial(self.take, received, self._read_ahead(received)))
                 came += len(received)
         return came
@@ -98,17 +98,18 @@ class EventConsumer:
             self._take_together(received, read)
         except OUTAGES:
             raise
-        except Exception:  # noqa: BLE001 - found again, event by event, just below
+        except Exception:  # noqa: BLE001 - it occurs again, event by event, below
             for item in received:
                 self._take_alone(item)
 
     def replay(self, key: str) -> int:
-        """Handle the parked events of one key again, in order, in each topic up to the first that still fails.
+        """Handle the parked events of one key again, in order; return how many were handled.
 
-        How many went on. There is no order to keep between topics, so what fails in one stops nothing in another.
+        In each topic this stops at the first event that still fails. Order is kept within a topic only, so a failure in one
+        topic stops no event of another.
         """
         done, stopped = 0, set[str]()
-        # While some are handled, a worker parks behind them what comes meanwhile.
+        # While these are handled, a worker may park further events of the key.
         while parked := [each for each in self._parked(key) if each[1].record.topic not in stopped]:
             for row, item in parked:
                 if item.record.topic in stopped:
@@ -129,12 +130,12 @@ class EventConsumer:
             return self.parking.of_key(connection, key)
 
     def forget_old(self) -> None:
-        """Drop inbox rows that no event can meet again."""
+        """Delete inbox rows of events that cannot arrive again."""
         with self.database.transaction() as connection:
             self.inbox.forget(connection, self.clock.now() - INBOX_DAYS)
 
     def _take_together(self, received: Sequence[Received], read: Batch | None = None) -> None:
-        # Most of what comes is for other services, and costs nothing but a look at its type.
+        # Most events are for other services, and only their type is read.
         meant = read.meant if read else [item for item in received if self._is_meant(item)]
         if not meant:
             return
@@ -146,7 +147,7 @@ class EventConsumer:
             if parked or not read:
                 read = self._read([item for item in meant if _lane(item) not in parked])
             handled = self._handle(connection, read)
-        # What was only put behind, passed over or known already says nothing about whether handlers work.
+        # Events that were parked, ignored or repeated do not show whether handlers work.
         if handled:
             self.parked_in_a_row = 0
 
@@ -188,7 +189,7 @@ class EventConsumer:
         return len(new) + batch.folded
 
     def _read_ahead(self, received: Sequence[Received]) -> Batch | None:
-        """A batch that is read already, or None if one of its events cannot be: which one is found out when it is taken."""
+        """Parse a batch in advance; return None if one of its events cannot be parsed, which `take` then finds again."""
         try:
             return self._read([item for item in received if self._is_meant(item)])
         except Exception:  # noqa: BLE001 - met again, where it is dealt with
@@ -205,7 +206,7 @@ class EventConsumer:
         return Batch(meant, wanted, folds, sum(map(len, by_fold.values())))
 
     def _is_meant(self, item: Received) -> bool:
-        """Whether an event is, or might be, one that is handled here: one that does not tell its type has to be read."""
+        """Tell whether an event is handled here, or may be: an event without a type header has to be parsed first."""
         kind = item.record.headers.get("ce_type")
         return item.record.value is not None and (kind is None or kind in self.handlers or kind in self.folds)
 
@@ -218,5 +219,5 @@ class EventConsumer:
 
 
 def _lane(item: Received) -> tuple[str, str]:
-    """Within what order holds, and what is parked together."""
+    """Return topic and key, within which order holds and events are parked together."""
     return item.record.topic, item.record.key

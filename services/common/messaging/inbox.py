@@ -1,4 +1,4 @@
-"""Remembers which events this service has taken, so that one that comes twice has its effect once."""
+"""The inbox: it remembers the events that a service has taken, so that a repeated event has its effect once."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -11,7 +11,7 @@ from services.common.messaging.cloudevents import Event
 
 
 def define_inbox(metadata: MetaData) -> Table:
-    """The inbox table of one service, keyed by what identifies a CloudEvent: `source` and `id`."""
+    """Define the inbox table of one service; its key identifies a CloudEvent by `source` and `id`."""
     return Table(
         "inbox",
         metadata,
@@ -22,13 +22,13 @@ def define_inbox(metadata: MetaData) -> Table:
 
 
 class Inbox:
-    """Tells new events from repeated ones, inside the transaction that handles them."""
+    """Separates new events from repeated ones, in the transaction that handles them."""
 
     def __init__(self, table: Table) -> None:
         self.table = table
 
     def take(self, connection: Connection, events: Sequence[Event], now: datetime) -> list[Event]:
-        """Keep those events that were never taken before, in order; they count as taken once this commits."""
+        """Return the events that were never taken before, in order; they count as taken once the transaction commits."""
         distinct = {(event.source, event.id): event for event in reversed(events)}
         rows = [{"source": source, "id": id_, "seen_at": now} for source, id_ in sorted(distinct)]
         new = set(insert_new(connection, self.table, rows, "source", "id"))
@@ -37,5 +37,5 @@ class Inbox:
         ]
 
     def forget(self, connection: Connection, before: datetime) -> None:
-        """Drop what is older than any event that can still come again (longer than every topic keeps records)."""
+        """Delete the rows seen before a time; it must be longer ago than any topic keeps records."""
         connection.execute(delete(self.table).where(self.table.c.seen_at < before))

@@ -1,4 +1,4 @@
-"""A durable log in one SQLite file that stands in for Kafka when everything runs in one process."""
+"""A durable log in one SQLite file, which replaces Kafka when everything runs in one process."""
 
 import heapq
 import json
@@ -34,7 +34,7 @@ from services.common.messaging.topics import Topic, topics
 
 BATCH = 1000
 _metadata = MetaData()
-# One order for everything: stronger than the order per key that the interface promises, and simpler to keep.
+# All records have one order: stronger than the order per key that the interface promises, and simpler.
 _record = Table(
     "record",
     _metadata,
@@ -45,7 +45,7 @@ _record = Table(
     Column("value", LargeBinary),
     Column("written_at", Instant, nullable=False),
     Index("record_by_topic", "topic", "position"),
-    sqlite_autoincrement=True,  # a position must not be handed out again after pruning
+    sqlite_autoincrement=True,  # a position must not be assigned again after pruning
 )
 _progress = Table(
     "progress",
@@ -57,7 +57,7 @@ _progress = Table(
 
 
 class LocalLog:
-    """The log of one embedded hub; it may be opened again after any kind of end."""
+    """The log of one embedded hub; it may be opened again after any kind of exit or crash."""
 
     def __init__(self, path: Path, clock: Clock | None = None) -> None:
         self.database = Database(f"sqlite:///{path}")
@@ -67,19 +67,19 @@ class LocalLog:
             _metadata.create_all(connection)
 
     def producer(self) -> "LocalSender":
-        """A producer; sending is writing."""
+        """Return a producer that writes to the log."""
         return LocalSender(self)
 
     def consumer(self, group: str, topics: Sequence[str]) -> "LocalReader":
-        """The one member of `group`: work is not shared out, since one process holds the log."""
+        """Return the one member of `group`; work is not shared, since one process holds the log."""
         return LocalReader(self, group, topics)
 
     def sync_topics(self) -> Mapping[str, str]:
-        """Topics need no creation here."""
+        """Return every topic as present, since none has to be created."""
         return dict.fromkeys(topics(), "present")
 
     def missing_topics(self) -> Sequence[str]:
-        """None is ever missing."""
+        """Return an empty list, since no topic can be missing."""
         return []
 
     def append(self, records: Sequence[Record]) -> None:
@@ -101,13 +101,13 @@ class LocalLog:
             self.grown.notify_all()
 
     def prune(self) -> None:
-        """Forget records past their topic's retention, and on compacted topics all but the latest of each key."""
+        """Delete records past their topic's retention, and on compacted topics all but the latest of each key."""
         with self.database.transaction() as connection:
             for topic in topics().values():
                 self._prune(connection, topic)
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file."""
         self.database.close()
 
     def _prune(self, connection: Connection, topic: Topic) -> None:
@@ -121,34 +121,34 @@ class LocalLog:
 
 
 class LocalSender:
-    """Writes to the log."""
+    """A producer that writes to the log."""
 
     def __init__(self, log: LocalLog) -> None:
         self._log = log
 
     def send(self, records: Sequence[Record]) -> "LocalPending":
-        """Write at once; when this returns the records are on disk."""
+        """Write records at once; when this returns they are on disk."""
         if records:
             self._log.append(records)
         return LocalPending(len(records))
 
     def close(self) -> None:
-        """Nothing is held."""
+        """Do nothing, since a producer holds no resources."""
 
 
 class LocalPending:
-    """Records that have already arrived."""
+    """Records that are already on disk."""
 
     def __init__(self, count: int) -> None:
         self._count = count
 
     def acknowledged(self, timeout: float) -> Sequence[bool]:  # noqa: ARG002 - nothing is left to wait for
-        """All of them."""
+        """Return True for every record."""
         return [True] * self._count
 
 
 class LocalReader:
-    """Reads on from where its group stopped."""
+    """A consumer that goes on where its group stopped."""
 
     def __init__(self, log: LocalLog, group: str, topics: Sequence[str]) -> None:
         self._log, self._group = log, group
@@ -159,7 +159,7 @@ class LocalReader:
         self._kept = dict(self._reached)
 
     def poll(self, timeout: float) -> Sequence[Received]:
-        """The next records of all topics, in the order in which they were written."""
+        """Return the next records of all topics, in the order in which they were written; an empty list after `timeout`."""
         deadline = monotonic() + timeout
         while not (received := self._read()):
             left = deadline - monotonic()
@@ -172,7 +172,7 @@ class LocalReader:
         return received
 
     def commit(self) -> None:
-        """Keep the place reached."""
+        """Store the position reached in each topic."""
         rows = [
             {"consumer_group": self._group, "topic": topic, "position": position}
             for topic, position in self._reached.items()
@@ -184,7 +184,7 @@ class LocalReader:
             self._kept = dict(self._reached)
 
     def close(self) -> None:
-        """Nothing is held."""
+        """Do nothing, since a consumer holds no resources."""
 
     def _read(self) -> list[Received]:
         with self._log.database.reading() as connection:

@@ -1,4 +1,4 @@
-"""Events wait here, committed together with what they tell of, until the relay has put them on the bus.
+"""The outbox: events wait here, committed together with the change they report, until the relay has sent them.
 
 Column names follow Debezium's outbox event router, so change data capture can replace the relay one day. Rows are
 inserted and deleted, never updated (https://debezium.io/documentation/reference/transformations/outbox-event-router).
@@ -32,11 +32,11 @@ from services.common.messaging import contracts
 from services.common.messaging.cloudevents import Event, to_headers, to_value
 
 CHANNEL = "outbox"
-"""On which PostgreSQL tells that rows were committed."""
+"""The channel on which PostgreSQL notifies the relay of new rows."""
 
 
 def define_outbox(metadata: MetaData) -> Table:
-    """The outbox table of one service. `id` is handed out in order, so one aggregate's rows leave in commit order."""
+    """Define the outbox table of one service. `id` is assigned in order, so rows of an aggregate leave in commit order."""
     return Table(
         "outbox",
         metadata,
@@ -51,7 +51,7 @@ def define_outbox(metadata: MetaData) -> Table:
 
 
 class Waiting(NamedTuple):
-    """What the relay needs of one row."""
+    """The columns of one row that the relay needs."""
 
     id: int
     topic: str
@@ -66,38 +66,38 @@ class Outbox:
 
     def __init__(self, table: Table) -> None:
         self.table = table
-        # The relay asks this many times a second, so the question is put together once.
+        # The relay runs this query many times a second, so it is built once.
         columns = [table.c[name] for name in ("id", "aggregatetype", "aggregateid", "type", "headers", "payload")]
         ahead = select(*columns).where(table.c.id > bindparam("after"))
         self._oldest = ahead.order_by(table.c.id).limit(bindparam("limit", type_=Integer))
         self._remove = delete(table).where(one_of(table.c.id, "ids"))
 
     def add(self, connection: Connection, events: Sequence[Event], now: datetime) -> None:
-        """Queue events in order; they exist for the world once the caller's transaction commits."""
+        """Queue events in order; the relay sends them once the caller's transaction has committed."""
         if events:
             carried = telemetry.outgoing_context()
             rows = [_row(event, carried, now) for event in events]
             insert_all(connection, self.table, rows)
 
     def oldest(self, connection: Connection, after: int, limit: int) -> Sequence[Waiting]:
-        """Up to `limit` rows beyond `after`, oldest first."""
+        """Return up to `limit` rows with an id above `after`, oldest first."""
         found = connection.execute(self._oldest, {"after": after, "limit": limit})
-        # As the driver gives them: a row of SQLAlchemy's own for each would take as long again.
+        # The driver's rows: wrapping each in a row of SQLAlchemy would take as long again.
         return list(map(Waiting._make, found.cursor.fetchall()))
 
     def remove(self, connection: Connection, ids: Sequence[int]) -> None:
-        """Delete exactly these rows; a range would also take a row that committed late in between."""
+        """Delete exactly these rows; a range would also delete a row in between that committed late."""
         connection.execute(self._remove, {"ids": listed(ids)})
 
     def oldest_at(self, connection: Connection) -> datetime | None:
-        """When the longest-waiting row was queued: the one number that tells whether events flow."""
+        """Return when the oldest row was queued, which shows whether events leave; None if the outbox is empty."""
         oldest: datetime | None = connection.scalar(select(func.min(self.table.c.created_at)))
         return oldest
 
 
 def _row(event: Event, carried: dict[str, str], now: datetime) -> dict[str, object]:
     headers = to_headers(event) | carried
-    # The starting trace of the whole way: the partner's if it sent one, otherwise the one in which this row is written.
+    # The trace in which the event began: the partner's if it sent one, otherwise that in which this row is written.
     if "traceparent" in carried:
         headers.setdefault("ce_traceparent", carried["traceparent"])
     return {
@@ -111,15 +111,15 @@ def _row(event: Event, carried: dict[str, str], now: datetime) -> dict[str, obje
 
 
 def make_queue(connection: Connection) -> None:
-    """Have PostgreSQL treat the table as a queue: wake the relay, clean up after so many rows, keep each row in one piece."""
+    """Set up the table as a queue on PostgreSQL: notify the relay, vacuum often, and store each row in one piece."""
     if connection.dialect.name == "postgresql":
         for statement in (_CLEANED, _WHOLE, _GREW, _WAKES):
             connection.exec_driver_sql(statement)
 
 
-# The default, a share of the table, defeats itself on a table that is nearly always empty.
+# The default threshold, a share of the table, does not work for a table that is nearly always empty.
 _CLEANED = "ALTER TABLE outbox SET (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 2000)"
-# What is sealed cannot be made smaller, and to put it into a second table would cost two more writes for each row.
+# Encrypted bytes cannot be compressed, and a second (TOAST) table would cost two more writes for each row.
 _WHOLE = "ALTER TABLE outbox SET (toast_tuple_target = 8160), ALTER COLUMN payload SET STORAGE EXTERNAL"
 _GREW = f"""CREATE OR REPLACE FUNCTION outbox_grew() RETURNS trigger LANGUAGE plpgsql AS
 $$ BEGIN NOTIFY {CHANNEL}; RETURN NULL; END $$"""

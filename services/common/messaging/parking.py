@@ -1,4 +1,4 @@
-"""Events that could not be handled wait here with every later event of their key, until a person lets them go on."""
+"""Parked events: an event that could not be handled waits with every later event of its key until a person releases it."""
 
 import json
 from collections.abc import Sequence
@@ -27,11 +27,11 @@ from services.common.database.list_parameters import listed, one_of
 from services.common.messaging.broker import Received, Record
 
 BEHIND = "behind"
-LOCK = 0x7061726B  # "park", apart from other uses of advisory locks
+LOCK = 0x7061726B  # "park"; it differs from the keys of other advisory locks
 
 
 def define_parking(metadata: MetaData) -> Table:
-    """The parked events of one service. What is parked is as sealed as it was on the bus."""
+    """Define the table of one service's parked events. They stay sealed, as they were on the bus."""
     return Table(
         "parked",
         metadata,
@@ -50,7 +50,7 @@ def define_parking(metadata: MetaData) -> Table:
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """One parked key: what stopped it, how many events wait behind, since when."""
+    """One parked key: the reason, the number of its events, and since when it is parked."""
 
     topic: str
     key: str
@@ -60,7 +60,7 @@ class Summary:
 
 
 class Parking:
-    """Sets keys aside and lets them go on.
+    """Parks keys and releases them.
 
     A retry topic or a dead-letter topic would let later events of the key overtake the failed one; parking the key keeps
     their order.
@@ -72,19 +72,19 @@ class Parking:
         self._among = select(table.c.topic, table.c.key).where(one_of(table.c.key, "keys"))
 
     def keys(self, connection: Connection, keys: Sequence[str]) -> set[tuple[str, str]]:
-        """Which of these keys are parked, each with its topic: there is no order to keep between topics.
+        """Return topic and key of those keys that are parked; order is kept within a topic, not between topics.
 
-        An agency's id is a key of two. What one of its declarations is stopped by must not keep its suspension.
+        An agency's id is a key in two topics: a parked declaration must not hold back its suspension.
         """
-        # Hardly ever is anything parked, and to send all keys takes longer than to ask that first.
+        # Parked events are rare, and sending all keys takes longer than this first query.
         if connection.scalar(self._any) is None:
             return set()
-        # Whoever releases waits for this transaction, and so finds what it puts behind.
+        # A release waits for this transaction, and so finds the events that it parks.
         lock_until_commit(connection, LOCK, shared=True)
         return {(row.topic, row.key) for row in connection.execute(self._among, {"keys": listed(keys)})}
 
     def park(self, connection: Connection, received: Received, reason: str, now: datetime) -> None:
-        """Set one event aside, once however often it comes; `reason` is an error's class or `behind`, never a message."""
+        """Park one event, once even if it comes again; `reason` is an error's class or `behind`, never a message."""
         record = received.record
         row = {
             "topic": record.topic,
@@ -99,7 +99,7 @@ class Parking:
         insert_new(connection, self.table, [row])
 
     def summary(self, connection: Connection) -> list[Summary]:
-        """Every parked key, longest parked first."""
+        """Return a summary of every parked key, longest parked first."""
         parked = self.table.c
         query = (
             select(
@@ -118,7 +118,7 @@ class Parking:
         ]
 
     def of_key(self, connection: Connection, key: str) -> list[tuple[int, Received]]:
-        """The parked events of one key, oldest first, with their row ids; nobody is about to put another behind them."""
+        """Return row id and event of one key's parked events, oldest first; no other transaction is about to park more."""
         lock_until_commit(connection, LOCK)
         query = select(self.table).where(self.table.c.key == key).order_by(self.table.c.id)
         return [
@@ -130,5 +130,5 @@ class Parking:
         ]
 
     def release(self, connection: Connection, row: int) -> None:
-        """Forget one parked event, in the transaction that has handled it."""
+        """Delete one parked event, in the transaction that has handled it."""
         connection.execute(delete(self.table).where(self.table.c.id == row))

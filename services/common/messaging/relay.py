@@ -1,4 +1,4 @@
-"""Carries outbox rows to the bus, oldest first, and deletes exactly those that the bus has acknowledged."""
+"""The relay: it sends outbox rows to the bus, oldest first, and deletes the rows that the bus has acknowledged."""
 
 import threading
 from collections.abc import Sequence
@@ -17,16 +17,16 @@ from services.common.messaging.outbox import CHANNEL, Outbox, Waiting
 BATCH = 2000
 ACKNOWLEDGE_SECONDS = 30.0
 STANDBY_SECONDS = 1.0
-# Whoever is woken needs to look only for what it was not told of; to look as often as where nobody tells costs an idle
+# With notifications the relay polls only for rows that it was not notified of; polling as often as on SQLite costs an idle
 # hub a sixth of a core.
-UNTOLD_SECONDS = 0.5
+NOTIFIED_POLL_SECONDS = 0.5
 
 
 @dataclass(frozen=True, slots=True)
 class Relay:
-    """The one relay of one service; a second one stands by until the first is gone.
+    """The relay of one service; a second process stands by until the first is gone.
 
-    Only one may run: two would send rows of one key in the wrong order.
+    Only one may run, since two would send rows of one key in the wrong order.
     """
 
     name: str
@@ -34,11 +34,11 @@ class Relay:
     outbox: Outbox
     broker: Broker
     interval: float
-    """Seconds between looks at an empty outbox, where nobody tells of new rows (SQLite)."""
+    """Seconds between two reads of an empty outbox on SQLite, which has no notifications."""
 
     def run(self, stopping: threading.Event) -> None:
         """Relay until told to stop; raises `BrokerUnavailable` while the bus is down, and is then run again."""
-        pause = max(self.interval, UNTOLD_SECONDS) if self.database.is_postgresql else self.interval
+        pause = max(self.interval, NOTIFIED_POLL_SECONDS) if self.database.is_postgresql else self.interval
         with (
             sole(self.database, f"relay:{self.name}") as alone,
             notified(self.database, CHANNEL) as wait,
@@ -48,7 +48,7 @@ class Relay:
                 stopping.wait(STANDBY_SECONDS)
                 return
             while not stopping.is_set():
-                # Whether this is still the only one has to be asked only when there is something to send.
+                # The lock has to be checked only when there is something to send.
                 if rows := self._page():
                     if not alone():
                         return
@@ -56,9 +56,9 @@ class Relay:
                 wait(pause)
 
     def pass_on(self, producer: Producer, first: Sequence[Waiting] | None = None) -> int:
-        """Send everything that waits; how many rows left. `first` is the first page, if it was read already.
+        """Send all waiting rows; return how many were sent. `first` is the first page, if it was read already.
 
-        Beside one page's sending, the next is read, and the one before is waited for and deleted.
+        While one page is sent, the next is read, and the one before is awaited and deleted.
         """
         rows = self._page() if first is None else first
         sent = 0
@@ -66,7 +66,7 @@ class Relay:
         before: Future[int] | None = None
         with ThreadPoolExecutor(2) as beside:
             while rows:
-                # A short page ends this pass. The next begins at the start again, and so sees rows that committed late.
+                # A short page ends this pass. The next pass starts at the oldest row, and so finds rows that committed late.
                 following = beside.submit(self._page, rows[-1].id) if len(rows) == BATCH else None
                 free = [row for row in rows if row.key not in blocked] if blocked else rows
                 pending = _send(producer, free)
@@ -78,14 +78,14 @@ class Relay:
             return sent + (before.result() if before else 0)
 
     def _page(self, after: int = 0) -> Sequence[Waiting]:
-        # What the order costs is too much for the look at what may be nothing, and little for the rest of a backlog.
+        # Forbidding the sort costs too much for a first page, which may be empty, and little for the rest of a backlog.
         with self.database.reading(in_order=after > 0) as connection:
             return self.outbox.oldest(connection, after, BATCH)
 
     def _settle(self, rows: Sequence[Waiting], pending: Pending, blocked: set[str]) -> int:
         done: list[int] = []
         for row, arrived in zip(rows, pending.acknowledged(ACKNOWLEDGE_SECONDS), strict=True):
-            # Once one row of a key has failed, every later one of that key stays too: order within a key holds.
+            # Once a row of a key has failed, every later row of that key stays too, which keeps the order within a key.
             if not arrived:
                 blocked.add(row.key)
             elif row.key not in blocked:
@@ -99,7 +99,7 @@ class Relay:
 
 
 def _send(producer: Producer, rows: Sequence[Waiting]) -> Pending:
-    # The stored `traceparent` is the context in which the event was made; it goes on unchanged, and only once.
+    # The stored `traceparent` is the context in which the event was made; it is sent unchanged, and only once.
     records = [Record(topic, key, from_json(headers), payload) for _, topic, key, _, headers, payload in rows]
     if not telemetry.recording():
         return producer.send(records)

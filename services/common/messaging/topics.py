@@ -1,4 +1,4 @@
-"""The topics of the contract, as `schemas/asyncapi.yaml` describes them; nothing else lists topics."""
+"""The topics of the contract, read from `schemas/asyncapi.yaml`; no other code lists topics."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ import yaml
 
 @dataclass(frozen=True, slots=True)
 class Topic:
-    """One topic: partitions never change after creation, since that would move keys (and break their order)."""
+    """One topic. Its partitions never change after creation, since that would move keys and break their order."""
 
     name: str
     partitions: int
@@ -19,25 +19,25 @@ class Topic:
 
     @property
     def compacted(self) -> bool:
-        """Whether only the latest record of each key is kept."""
+        """Tell whether only the latest record of each key is kept."""
         return self.settings.get("cleanup.policy") == "compact"
 
     @property
     def retention_ms(self) -> int | None:
-        """How long records are kept, in milliseconds; None: as long as their key is current."""
+        """Return how long records are kept, in milliseconds; None on compacted topics."""
         value = self.settings.get("retention.ms")
         return int(value) if value else None
 
 
 @cache
 def topics() -> Mapping[str, Topic]:
-    """Every topic by name."""
+    """Return every topic by name."""
     return {channel["address"]: _topic(channel) for channel in _document()["channels"].values()}
 
 
 @cache
 def topics_read_by(service: str) -> tuple[str, ...]:
-    """The topics from which a service's consumer reads."""
+    """Return the topics that a service's consumer reads."""
     return tuple(_channel(operation) for operation in _operations(service, "receive"))
 
 

@@ -1,4 +1,4 @@
-"""Merkle trees as RFC 6962 defines them: one grows at its right edge, and proofs tell what it holds. Pure throughout."""
+"""Merkle trees as RFC 6962 defines them: growth, roots, proofs and their verification. All functions are pure."""
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -12,24 +12,24 @@ Range = tuple[int, int]
 
 
 def leaf_hash(leaf: bytes) -> bytes:
-    """The hash of a leaf; its prefix keeps it apart from that of a node."""
+    """Return the hash of a leaf; its prefix makes it differ from that of a node."""
     return sha256(b"\x00" + leaf).digest()
 
 
 def node_hash(left: bytes, right: bytes) -> bytes:
-    """The hash of an inner node."""
+    """Return the hash of an inner node."""
     return sha256(b"\x01" + left + right).digest()
 
 
 @dataclass(frozen=True, slots=True)
 class Edge:
-    """A tree's right edge, which is all that growing needs: the roots of its whole subtrees, the greatest first."""
+    """The right edge of a tree, from which it can grow: the roots of its complete subtrees, the largest first."""
 
     size: int = 0
     hashes: tuple[bytes, ...] = ()
 
     def root(self) -> bytes:
-        """The tree's root."""
+        """Return the root of the tree."""
         if not self.hashes:
             return EMPTY_ROOT
         *left, root = self.hashes
@@ -39,9 +39,9 @@ class Edge:
 
 
 def grow(edge: Edge, leaves: Iterable[bytes], step: int = 8) -> tuple[Edge, Mapping[int, Sequence[bytes]]]:
-    """The edge after some more leaf hashes, and by level the roots of the subtrees that they completed.
+    """Add leaf hashes; return the new edge, and by level the roots of the subtrees that they completed.
 
-    A level lies at each `step` of height, as tiles want it; on level 0 lie the leaf hashes themselves.
+    A level covers `step` of height, as tiles need it; level 0 holds the leaf hashes themselves.
     """
     size, stack = edge.size, list(edge.hashes)
     completed: defaultdict[int, list[bytes]] = defaultdict(list)
@@ -59,7 +59,7 @@ def grow(edge: Edge, leaves: Iterable[bytes], step: int = 8) -> tuple[Edge, Mapp
 
 
 def folded(hashes: Sequence[bytes]) -> bytes:
-    """The root over the roots of neighbouring subtrees of one height, as many as a power of two."""
+    """Return the root over the roots of adjacent subtrees of one height; their number must be a power of two."""
     row = list(hashes)
     while len(row) > 1:
         row = [node_hash(row[place], row[place + 1]) for place in range(0, len(row), 2)]
@@ -67,7 +67,7 @@ def folded(hashes: Sequence[bytes]) -> bytes:
 
 
 def range_hash(start: int, end: int, node: Node) -> bytes:
-    """The root over the leaves from `start` to before `end`, where `start` is one at which such a subtree may begin."""
+    """Return the root over the leaves from `start` to before `end`; a subtree of that size must begin at `start`."""
     size = end - start
     if size & (size - 1) == 0:
         return node(size.bit_length() - 1, start // size)
@@ -76,17 +76,17 @@ def range_hash(start: int, end: int, node: Node) -> bytes:
 
 
 def inclusion_proof(index: int, size: int, node: Node) -> list[bytes]:
-    """What leads from a leaf to the root of a tree of `size` leaves, from the leaf's sibling upwards (section 2.1.1)."""
+    """Return the hashes from a leaf's sibling up to the root of a tree of `size` leaves (section 2.1.1)."""
     return [range_hash(start, end, node) for start, end in _beside(index, 0, size)]
 
 
 def consistency_proof(old: int, size: int, node: Node) -> list[bytes]:
-    """What shows that a tree of `size` leaves begins with that of `old` leaves (section 2.1.2); 0 < old <= size."""
+    """Return the proof that a tree of `size` leaves begins with that of `old` leaves (section 2.1.2); 0 < old <= size."""
     return [range_hash(start, end, node) for start, end in _kept(old, 0, size, whole=True)]
 
 
 def root_from_inclusion(index: int, size: int, leaf: bytes, proof: Sequence[bytes]) -> bytes | None:
-    """The root to which a proof leads; None when no tree of that size has such a proof (RFC 9162, section 2.1.3.2)."""
+    """Return the root to which a proof leads; None if no tree of that size has such a proof (RFC 9162, section 2.1.3.2)."""
     if not 0 <= index < size:
         return None
     place, last, root = index, size - 1, leaf
@@ -104,7 +104,7 @@ def root_from_inclusion(index: int, size: int, leaf: bytes, proof: Sequence[byte
 
 
 def is_consistent(old: tuple[int, bytes], new: tuple[int, bytes], proof: Sequence[bytes]) -> bool:
-    """Whether a proof shows that the new tree (size and root) begins with the old one (RFC 9162, section 2.1.4.2)."""
+    """Tell whether a proof shows that the new tree (size, root) begins with the old one (RFC 9162, section 2.1.4.2)."""
     (old_size, old_root), (new_size, new_root) = old, new
     if old_size in {0, new_size}:
         return not proof and (old_root == new_root if old_size else old_root == EMPTY_ROOT)
@@ -129,7 +129,7 @@ def is_consistent(old: tuple[int, bytes], new: tuple[int, bytes], proof: Sequenc
 
 
 def _split(size: int) -> int:
-    """The greatest power of two below a size."""
+    """Return the greatest power of two below a size."""
     return 1 << ((size - 1).bit_length() - 1)
 
 

@@ -1,4 +1,4 @@
-"""Signed notes, and what logs say in them: checkpoints, cosignatures and proofs of inclusion, as C2SP spells them.
+"""Signed notes, and the checkpoints, cosignatures and proofs of inclusion in them, as C2SP specifies.
 
 See https://c2sp.org/signed-note, /tlog-checkpoint, /tlog-cosignature and /tlog-proof; Ed25519 throughout.
 """
@@ -20,12 +20,12 @@ _PROOF_LINES = 63
 
 
 class NotANote(ValueError):
-    """A text that is not a signed note of this kind, or that nobody known has signed."""
+    """A text is not a signed note of this kind, or no known key has signed it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Verifier:
-    """A known key: its name, what its signatures mean, and its 32 bytes."""
+    """A known public key: its name, the kind of its signatures, and its 32 bytes."""
 
     name: str
     kind: int
@@ -33,14 +33,14 @@ class Verifier:
 
     @property
     def id(self) -> bytes:
-        """The key's short identifier."""
+        """Return the key's identifier of four bytes."""
         return sha256(self.name.encode() + b"\n" + bytes([self.kind]) + self.key).digest()[:4]
 
     def __str__(self) -> str:
         return f"{self.name}+{self.id.hex()}+{b64encode(bytes([self.kind]) + self.key).decode()}"
 
     def verifies(self, signature: bytes, body: str) -> bool:
-        """Whether a signature (after its key's identifier) is this key's over a note's text."""
+        """Tell whether a signature (without the key's identifier) over a note's text is by this key."""
         message = body.encode()
         if self.kind == COSIGNATURE:
             message, signature = _cosigned(int.from_bytes(signature[:8], "big"), body), signature[8:]
@@ -52,7 +52,7 @@ class Verifier:
 
 
 def verifier(text: str) -> Verifier:
-    """The key that a verifier key (`vkey`) spells; raises `NotANote`."""
+    """Parse a verifier key (`vkey`); raises `NotANote`."""
     name, _, rest = text.strip().partition("+")
     _, _, spelled = rest.partition("+")
     material = _bytes(spelled)
@@ -66,7 +66,7 @@ def verifier(text: str) -> Verifier:
 
 @dataclass(frozen=True, slots=True)
 class Note:
-    """A text with signatures: lines of a name, four bytes that identify the key, and the signature."""
+    """A text with signatures, each with the name of its key; the first four bytes identify the key."""
 
     body: str
     signatures: tuple[tuple[str, bytes], ...]
@@ -76,7 +76,7 @@ class Note:
         return f"{self.body}\n{''.join(lines)}"
 
     def signature_by(self, known: Verifier) -> bytes | None:
-        """That key's signature; None without one; raises `NotANote` for one that is wrong."""
+        """Return the signature by a key, None if it has not signed; raises `NotANote` if its signature is wrong."""
         for name, signature in self.signatures:
             if name == known.name and signature[:4] == known.id:
                 if not known.verifies(signature[4:], self.body):
@@ -86,7 +86,7 @@ class Note:
 
 
 def note(text: str) -> Note:
-    """Read a signed note, believing nothing of it yet; raises `NotANote`."""
+    """Parse a signed note without verifying it; raises `NotANote`."""
     body, gap, signed = text.rpartition("\n\n")
     lines = signed.split("\n")
     if not gap or lines.pop() != "" or not 1 <= len(lines) <= _SIGNATURES or re.search(r"[\x00-\x09\x0b-\x1f]", text):
@@ -95,20 +95,20 @@ def note(text: str) -> Note:
 
 
 def signed(body: str, name: str, key: Ed25519PrivateKey) -> Note:
-    """A note with one plain signature."""
+    """Return a note with one plain signature."""
     by = Verifier(name, PLAIN, key.public_key().public_bytes_raw())
     return Note(body, ((name, by.id + key.sign(body.encode())),))
 
 
 def cosignature(body: str, name: str, key: Ed25519PrivateKey, seconds: int) -> tuple[str, bytes]:
-    """A witness's signature over a checkpoint's text, at a time."""
+    """Return name and signature of a witness over a checkpoint's text, at a time in seconds since 1970."""
     by = Verifier(name, COSIGNATURE, key.public_key().public_bytes_raw())
     return name, by.id + seconds.to_bytes(8, "big") + key.sign(_cosigned(seconds, body))
 
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """What a log commits itself to: under its name, so many leaves under this root."""
+    """The commitment of a log: its name, the number of its leaves, and their root."""
 
     origin: str
     size: int
@@ -119,7 +119,7 @@ class Checkpoint:
 
 
 def checkpoint(body: str) -> Checkpoint:
-    """Read a note's text as a checkpoint; raises `NotANote`."""
+    """Parse a note's text as a checkpoint; raises `NotANote`."""
     lines = body.split("\n")
     if len(lines) < 4 or not all(lines[:-1]) or lines[-1] or not _NUMBER.fullmatch(lines[1]):
         raise NotANote("not a checkpoint")
@@ -131,7 +131,7 @@ def checkpoint(body: str) -> Checkpoint:
 
 @dataclass(frozen=True, slots=True)
 class Proof:
-    """That a leaf stands at an index of the tree that a checkpoint commits to."""
+    """The proof that a leaf has an index in the tree of a checkpoint, with the note of that checkpoint."""
 
     index: int
     hashes: tuple[bytes, ...]
@@ -143,7 +143,7 @@ class Proof:
 
 
 def proof(text: str) -> Proof:
-    """Read a proof of inclusion; raises `NotANote`."""
+    """Parse a proof of inclusion; raises `NotANote`."""
     head, gap, rest = text.partition("\n\n")
     lines = head.split("\n")
     extra = len(lines) > 1 and lines[1].startswith("extra ")
@@ -171,7 +171,7 @@ def _cosigned(seconds: int, body: str) -> bytes:
 
 
 def _bytes(text: str) -> bytes:
-    """Standard base64, in its one spelling."""
+    """Decode standard base64; raises `NotANote` for all but its canonical encoding."""
     try:
         found = b64decode(text, validate=True)
     except ValueError as error:

@@ -1,4 +1,4 @@
-"""A tree's hashes in tiles, and its entries in bundles, as C2SP tlog-tiles lays them out (https://c2sp.org/tlog-tiles)."""
+"""A tree's hashes in tiles, and its entries in bundles, as C2SP tlog-tiles specifies (https://c2sp.org/tlog-tiles)."""
 
 import re
 from collections.abc import Callable, Iterator, Sequence
@@ -10,15 +10,15 @@ WIDTH = 256
 STEP = 8
 HASH = 32
 ENTRIES = -1
-"""The level, so to speak, at which the entries themselves lie."""
+"""The number used as level for bundles of entries."""
 MOST = 1 << 63
-"""No tree is larger (C2SP tlog-tiles), and no database counts further."""
+"""Greatest size of a tree (C2SP tlog-tiles), and of a number in the database."""
 _PATH = re.compile(r"(?:(entries)|([0-9]|[1-5][0-9]|6[0-3]))/((?:x[0-9]{3}/)*[0-9]{3})(?:\.p/([1-9][0-9]{0,2}))?")
 
 
 @dataclass(frozen=True, slots=True)
 class Tile:
-    """Which tile or bundle, and how many of its (at most 256) places are filled."""
+    """Level and index of a tile or bundle, and how many of its 256 places are filled."""
 
     level: int
     index: int
@@ -26,7 +26,7 @@ class Tile:
 
     @property
     def path(self) -> str:
-        """Where it is found below `tile/`."""
+        """Return its path below `tile/`."""
         steps = [f"{self.index % 1000:03d}"]
         rest = self.index // 1000
         while rest:
@@ -37,12 +37,12 @@ class Tile:
 
     @property
     def first(self) -> int:
-        """The first of its places, counted along its level."""
+        """Return the index of its first place within its level."""
         return self.index * WIDTH
 
 
 def tile_at(path: str) -> Tile:
-    """The tile of a path below `tile/`; raises `ValueError` for any spelling but the one."""
+    """Parse a path below `tile/`; raises `ValueError` for all but the one spelling of a tile's path."""
     match = _PATH.fullmatch(path)
     if match is None:
         raise ValueError("not the path of a tile")
@@ -55,7 +55,7 @@ def tile_at(path: str) -> Tile:
 
 
 def tiles_of(size: int) -> Iterator[Tile]:
-    """Every tile of hashes of a tree, level by level."""
+    """Yield every tile of hashes of a tree, level by level."""
     level, places = 0, size
     while places:
         whole, rest = divmod(places, WIDTH)
@@ -66,12 +66,12 @@ def tiles_of(size: int) -> Iterator[Tile]:
 
 
 def hashes_in(tile: bytes) -> list[bytes]:
-    """The hashes of a tile's bytes."""
+    """Split the bytes of a tile into hashes."""
     return [tile[start : start + HASH] for start in range(0, len(tile), HASH)]
 
 
 def reader(tile_hashes: Callable[[int, int], bytes]) -> Node:
-    """Reads any whole subtree's root from tiles; `tile_hashes` tells a tile's bytes by level and index."""
+    """Return a function that reads roots of complete subtrees from tiles; `tile_hashes` returns a tile by level and index."""
 
     def node(height: int, index: int) -> bytes:
         level, rest = divmod(height, STEP)
@@ -86,12 +86,12 @@ def reader(tile_hashes: Callable[[int, int], bytes]) -> Node:
 
 
 def bundled(entries: Sequence[bytes]) -> bytes:
-    """Entries as a bundle: each after its length in two bytes."""
+    """Encode entries as a bundle: each after its length in two bytes."""
     return b"".join(len(entry).to_bytes(2, "big") + entry for entry in entries)
 
 
 def unbundled(bundle: bytes) -> list[bytes]:
-    """The entries of a bundle; raises `ValueError` when it breaks off."""
+    """Decode the entries of a bundle; raises `ValueError` if it is cut short."""
     entries, place = [], 0
     while place < len(bundle):
         end = place + 2 + int.from_bytes(bundle[place : place + 2], "big")

@@ -1,4 +1,4 @@
-"""Who is let through to a partner's routes: the holder of a fresh token and of the key that it is bound to."""
+"""The access gate accepts the holder of a fresh token and of the key to which it is bound."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import closing
@@ -35,8 +35,8 @@ def who(caller: TheCaller, event_id: str = "") -> dict[str, str]:
     return {"caller": caller, "event": event_id}
 
 
-class SurvivorAuth:
-    """A route behind the gate, and someone in front of it."""
+class GatedRoute:
+    """A route behind the gate, and a caller."""
 
     def __init__(self, database: Database) -> None:
         self.clock, self.issuer, self.caller = StillClock(), Issuer(), Caller()
@@ -54,13 +54,13 @@ class SurvivorAuth:
     def token(self, header: Mapping[str, Any] | None = None, **claims: Any) -> str:
         return self.issuer.token(self.caller.key, header, **claims)
 
-    def knock(self, token: str, proof: str | None = None, *, method: str = "GET", path: str = PATH) -> Any:
-        """The answer to a request with that token; a good proof goes with it unless another is given."""
+    def call(self, token: str, proof: str | None = None, *, method: str = "GET", path: str = PATH) -> Any:
+        """Request the route with a token, and with a valid proof unless another is given; return the response."""
         proof = self.caller.proof(method, HUB + path.partition("?")[0], token) if proof is None else proof
         return self.http.request(method, path, headers={"authorization": f"DPoP {token}", "dpop": proof})
 
     def refused(self, answer: Any, status: int = 401) -> str:
-        """The member named in a refusal."""
+        """Return the member that a refusal names."""
         assert answer.status_code == status
         assert answer.headers["content-type"] == "application/problem+json"
         assert CANARY not in answer.text
@@ -68,32 +68,32 @@ class SurvivorAuth:
 
 
 @pytest.fixture
-def door(tmp_path: Path) -> Iterator[SurvivorAuth]:
+def gated(tmp_path: Path) -> Iterator[GatedRoute]:
     with closing(Database(f"sqlite:///{tmp_path / 'replay.sqlite'}")) as database:
         metadata.create_all(database.engine)
-        yield SurvivorAuth(database)
+        yield GatedRoute(database)
 
 
-def test_the_holder_of_token_and_key_is_let_through(door: SurvivorAuth) -> None:
-    assert door.knock(door.token()).json() == {"caller": "agency-a", "event": ""}
-    assert door.knock(door.token(), method="POST").json() == {"caller": "agency-a", "event": ""}
+def test_holder_of_token_and_key_is_accepted(gated: GatedRoute) -> None:
+    assert gated.call(gated.token()).json() == {"caller": "agency-a", "event": ""}
+    assert gated.call(gated.token(), method="POST").json() == {"caller": "agency-a", "event": ""}
 
 
-def test_a_token_serves_many_requests_each_with_a_proof_of_its_own(door: SurvivorAuth) -> None:
-    token = door.token()
-    assert [door.knock(token).status_code for _ in range(3)] == [200, 200, 200]
-    proof = door.caller.proof("GET", HUB + PATH, token)
-    assert door.knock(token, proof).status_code == 200
-    assert door.refused(door.knock(token, proof)) == "DPoP jti"
+def test_token_serves_many_requests_with_a_new_proof_each(gated: GatedRoute) -> None:
+    token = gated.token()
+    assert [gated.call(token).status_code for _ in range(3)] == [200, 200, 200]
+    proof = gated.caller.proof("GET", HUB + PATH, token)
+    assert gated.call(token, proof).status_code == 200
+    assert gated.refused(gated.call(token, proof)) == "DPoP jti"
 
 
-def test_the_query_is_no_part_of_what_a_proof_is_for(door: SurvivorAuth) -> None:
-    assert door.knock(door.token(), path=f"{PATH}?cursor=abc").status_code == 200
+def test_proof_does_not_cover_the_query(gated: GatedRoute) -> None:
+    assert gated.call(gated.token(), path=f"{PATH}?cursor=abc").status_code == 200
 
 
 @pytest.mark.parametrize("name", ["a%2Fb", "a%3Fb", "%25", "a%20b", "%C3%A9"])
-def test_a_proof_is_for_the_path_as_it_was_sent(door: SurvivorAuth, name: str) -> None:
-    assert door.knock(door.token(), path=f"{PATH}/{name}").status_code == 200
+def test_proof_covers_the_path_before_decoding(gated: GatedRoute, name: str) -> None:
+    assert gated.call(gated.token(), path=f"{PATH}/{name}").status_code == 200
 
 
 @pytest.mark.parametrize(
@@ -106,22 +106,22 @@ def test_a_proof_is_for_the_path_as_it_was_sent(door: SurvivorAuth, name: str) -
         {"authorization": CANARY},
     ],
 )
-def test_without_a_token_nobody_is_let_through(door: SurvivorAuth, headers: dict[str, str]) -> None:
-    answer = door.http.get(PATH, headers=headers)
-    assert door.refused(answer) == "Authorization"
+def test_request_without_token_is_refused(gated: GatedRoute, headers: dict[str, str]) -> None:
+    answer = gated.http.get(PATH, headers=headers)
+    assert gated.refused(answer) == "Authorization"
     assert answer.headers["www-authenticate"].startswith("DPoP ")
 
 
-def test_a_bound_token_is_no_bearer_token(door: SurvivorAuth) -> None:
-    token = door.token()
-    assert door.refused(door.http.get(PATH, headers={"authorization": f"Bearer {token}"})) == "Authorization"
-    assert door.refused(door.http.get(PATH, headers={"authorization": f"DPoP {token}"})) == "DPoP"
+def test_bound_token_as_bearer_token_is_refused(gated: GatedRoute) -> None:
+    token = gated.token()
+    assert gated.refused(gated.http.get(PATH, headers={"authorization": f"Bearer {token}"})) == "Authorization"
+    assert gated.refused(gated.http.get(PATH, headers={"authorization": f"DPoP {token}"})) == "DPoP"
 
 
-def test_the_scheme_may_be_spelt_in_any_case(door: SurvivorAuth) -> None:
-    token = door.token()
-    headers = {"authorization": f"dpop {token}", "dpop": door.caller.proof("GET", HUB + PATH, token)}
-    assert door.http.get(PATH, headers=headers).status_code == 200
+def test_the_scheme_may_be_spelt_in_any_case(gated: GatedRoute) -> None:
+    token = gated.token()
+    headers = {"authorization": f"dpop {token}", "dpop": gated.caller.proof("GET", HUB + PATH, token)}
+    assert gated.http.get(PATH, headers=headers).status_code == 200
 
 
 WRONG_CLAIMS: dict[str, list[Any]] = {
@@ -138,69 +138,69 @@ WRONG_CLAIMS: dict[str, list[Any]] = {
 @pytest.mark.parametrize(
     ("name", "value"), [(name, value) for name, values in WRONG_CLAIMS.items() for value in values]
 )
-def test_a_token_with_a_claim_that_is_missing_or_wrong_is_refused(door: SurvivorAuth, name: str, value: Any) -> None:
-    assert door.refused(door.knock(door.token(None, **{name: value}))) == f"access token {name}"
+def test_token_with_missing_or_wrong_claim_is_refused(gated: GatedRoute, name: str, value: Any) -> None:
+    assert gated.refused(gated.call(gated.token(None, **{name: value}))) == f"access token {name}"
 
 
 @pytest.mark.parametrize("kind", ["JWT", "dpop+jwt", None, CANARY])
-def test_a_signed_text_of_another_kind_is_no_token(door: SurvivorAuth, kind: str | None) -> None:
-    assert door.refused(door.knock(door.token({"typ": kind}))) == "access token typ"
+def test_signed_jwt_of_another_type_is_refused_as_token(gated: GatedRoute, kind: str | None) -> None:
+    assert gated.refused(gated.call(gated.token({"typ": kind}))) == "access token typ"
 
 
-def test_a_token_that_somebody_else_signed_is_refused(door: SurvivorAuth) -> None:
-    assert door.refused(door.knock(Issuer().token(door.caller.key))) == "access token signature"
+def test_token_by_another_signer_is_refused(gated: GatedRoute) -> None:
+    assert gated.refused(gated.call(Issuer().token(gated.caller.key))) == "access token signature"
 
 
 @pytest.mark.parametrize("token", [CANARY, "a.b.c", "eyJhbGciOiJub25lIn0.e30.", f"{CANARY}.e30.e30"])
-def test_garbage_is_no_token(door: SurvivorAuth, token: str) -> None:
-    assert door.refused(door.knock(token)).startswith("access token")
+def test_garbage_as_token_is_refused(gated: GatedRoute, token: str) -> None:
+    assert gated.refused(gated.call(token)).startswith("access token")
 
 
-def test_a_stolen_token_is_worth_nothing_without_its_key(door: SurvivorAuth) -> None:
-    token, thief = door.token(), Caller()
-    assert door.refused(door.knock(token, thief.proof("GET", HUB + PATH, token))) == "access token cnf"
+def test_stolen_token_without_its_key_is_refused(gated: GatedRoute) -> None:
+    token, thief = gated.token(), Caller()
+    assert gated.refused(gated.call(token, thief.proof("GET", HUB + PATH, token))) == "access token cnf"
 
 
 @pytest.mark.parametrize("cnf", [None, {}, {"jkt": ""}, {"x5t#S256": CANARY}])
-def test_a_token_that_is_bound_to_no_key_is_refused(door: SurvivorAuth, cnf: object) -> None:
-    assert door.refused(door.knock(door.token(cnf=cnf))) == "access token cnf"
+def test_token_without_bound_key_is_refused(gated: GatedRoute, cnf: object) -> None:
+    assert gated.refused(gated.call(gated.token(cnf=cnf))) == "access token cnf"
 
 
-def test_a_proof_for_another_token_method_or_path_is_refused(door: SurvivorAuth) -> None:
-    token = door.token()
+def test_proof_for_other_token_method_or_path_is_refused(gated: GatedRoute) -> None:
+    token = gated.token()
     for member, proof in {
-        "DPoP ath": door.caller.proof("GET", HUB + PATH, door.token()),
-        "DPoP htm": door.caller.proof("POST", HUB + PATH, token),
-        "DPoP htu": door.caller.proof("GET", f"{HUB}/consent/v1/openings", token),
+        "DPoP ath": gated.caller.proof("GET", HUB + PATH, gated.token()),
+        "DPoP htm": gated.caller.proof("POST", HUB + PATH, token),
+        "DPoP htu": gated.caller.proof("GET", f"{HUB}/consent/v1/openings", token),
     }.items():
-        answer = door.knock(token, proof)
-        assert door.refused(answer) == member
+        answer = gated.call(token, proof)
+        assert gated.refused(answer) == member
         assert 'error="invalid_dpop_proof"' in answer.headers["www-authenticate"]
 
 
-def test_two_proofs_are_no_proof(door: SurvivorAuth) -> None:
-    token = door.token()
-    proofs = [("dpop", door.caller.proof("GET", HUB + PATH, token)) for _ in range(2)]
-    answer = door.http.get(PATH, headers=[("authorization", f"DPoP {token}"), *proofs])
-    assert door.refused(answer).startswith("DPoP")
+def test_request_with_two_proofs_is_refused(gated: GatedRoute) -> None:
+    token = gated.token()
+    proofs = [("dpop", gated.caller.proof("GET", HUB + PATH, token)) for _ in range(2)]
+    answer = gated.http.get(PATH, headers=[("authorization", f"DPoP {token}"), *proofs])
+    assert gated.refused(answer).startswith("DPoP")
 
 
-def test_a_token_ends_at_its_time_even_though_it_was_seen_before(door: SurvivorAuth) -> None:
-    token = door.token()
-    assert door.knock(token).status_code == 200
-    door.clock.move(timedelta(seconds=300))
-    proof = door.caller.proof("GET", HUB + PATH, token, iat=NOW + 300)
-    assert door.refused(door.knock(token, proof)) == "access token exp"
+def test_remembered_token_expires_at_its_time(gated: GatedRoute) -> None:
+    token = gated.token()
+    assert gated.call(token).status_code == 200
+    gated.clock.move(timedelta(seconds=300))
+    proof = gated.caller.proof("GET", HUB + PATH, token, iat=NOW + 300)
+    assert gated.refused(gated.call(token, proof)) == "access token exp"
 
 
 @pytest.mark.parametrize("standing", ["suspended", None, "", CANARY])
-def test_an_agency_that_is_not_active_is_told_so_and_no_more(door: SurvivorAuth, standing: str | None) -> None:
-    token = door.token()
-    assert door.knock(token).status_code == 200
-    door.standings |= {"agency-a": standing or ""}
+def test_inactive_agency_gets_403_without_details(gated: GatedRoute, standing: str | None) -> None:
+    token = gated.token()
+    assert gated.call(token).status_code == 200
+    gated.standings |= {"agency-a": standing or ""}
     if standing is None:
-        del door.standings["agency-a"]
-    answer = door.knock(token)
+        del gated.standings["agency-a"]
+    answer = gated.call(token)
     assert answer.status_code == 403
     assert answer.json() == {
         "type": "urn:fireweed:problem:not-active",
@@ -209,12 +209,13 @@ def test_an_agency_that_is_not_active_is_told_so_and_no_more(door: SurvivorAuth,
     }
 
 
-def test_a_stranger_does_not_learn_an_agencys_standing(door: SurvivorAuth) -> None:
-    door.standings.clear()
-    assert door.knock(Issuer().token(door.caller.key)).status_code == 401
+def test_standing_of_an_agency_is_not_told_to_strangers(gated: GatedRoute) -> None:
+    gated.standings.clear()
+    assert gated.call(Issuer().token(gated.caller.key)).status_code == 401
 
 
-def test_a_signature_is_checked_once_and_never_taken_for_another_tokens() -> None:
+def test_signature_is_verified_once_per_token() -> None:
+    """One token's verified signature never counts for another token."""
     seen, checks = VerifiedTokens(), list[str]()
 
     def check(token: str) -> Signed:
@@ -226,7 +227,7 @@ def test_a_signature_is_checked_once_and_never_taken_for_another_tokens() -> Non
     assert checks == ["a", "b"]
 
 
-def test_a_token_whose_check_fails_is_not_remembered() -> None:
+def test_token_that_fails_verification_is_not_remembered() -> None:
     seen = VerifiedTokens()
 
     def fail() -> Signed:
@@ -237,7 +238,7 @@ def test_a_token_whose_check_fails_is_not_remembered() -> None:
             seen.get("a", fail)
 
 
-def test_only_so_many_tokens_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_number_of_remembered_tokens_is_limited(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("services.common.auth.access_tokens.KEPT_TOKENS", 3)
     seen = VerifiedTokens()
     for number in range(10):
@@ -255,7 +256,7 @@ def published(request: Request) -> Any:
     raise Problem(500, "test", "test")
 
 
-def test_keys_are_read_from_their_url_and_kept_when_it_fails() -> None:
+def test_keys_from_a_url_stay_after_a_failed_read() -> None:
     listener = listen(0)
     key = OKPKey.generate_key("Ed25519")
     app = create_app("test", "", [key_routes], key=key, answers=["fails", "keys", "fails"])

@@ -1,4 +1,4 @@
-"""A proof is believed for one request, by one key, once (RFC 9449; FAPI 2.0)."""
+"""A proof is accepted once, for one request and one key (RFC 9449; FAPI 2.0)."""
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -17,7 +17,7 @@ from tests.support.partner_tokens import NOW, Caller, key_pair, public, sign, th
 from tests.support.plumbing import metadata, plumbing
 
 METHOD, URL, TOKEN = "POST", "https://hub.example/intake/v1/events", "a.token.of-ours"
-PATIENCE = 20.0
+TIMEOUT = 20.0
 CANARY = "sample-aspen-canary"
 sqlite = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 
@@ -38,7 +38,7 @@ def check(proof: str | None, replay: ReplayGuard, token: str | None = TOKEN) -> 
 
 
 def refused(proof: str | None, replay: ReplayGuard) -> str:
-    """The member named in the refusal of a proof; the sender's own words are not in it."""
+    """Return the member that the refusal of a proof names; the refusal must not repeat the sender's values."""
     with pytest.raises(Untrusted) as caught:
         check(proof, replay)
     assert CANARY not in str(caught.value.fault)
@@ -47,7 +47,7 @@ def refused(proof: str | None, replay: ReplayGuard) -> str:
 
 
 @sqlite
-def test_a_good_proof_tells_whose_key_it_is(replay: ReplayGuard, caller: Caller) -> None:
+def test_valid_proof_returns_the_thumbprint_of_its_key(replay: ReplayGuard, caller: Caller) -> None:
     assert check(caller.proof(METHOD, URL, TOKEN), replay) == caller.key.thumbprint()
 
 
@@ -65,13 +65,13 @@ def test_a_proof_may_use_any_listed_algorithm(replay: ReplayGuard, algorithm: st
 
 
 @sqlite
-def test_at_the_token_endpoint_no_token_is_bound_yet(replay: ReplayGuard, caller: Caller) -> None:
+def test_proof_at_the_token_endpoint_needs_no_token(replay: ReplayGuard, caller: Caller) -> None:
     assert check(caller.proof(METHOD, URL), replay, token=None) == caller.key.thumbprint()
 
 
 @sqlite
 @pytest.mark.parametrize("proof", [None, "", CANARY, "a.b.c", "e30.e30."])
-def test_without_a_proof_nobody_is_believed(replay: ReplayGuard, proof: str | None) -> None:
+def test_request_without_proof_is_refused(replay: ReplayGuard, proof: str | None) -> None:
     assert refused(proof, replay).startswith("DPoP")
 
 
@@ -102,13 +102,13 @@ def test_a_proof_for_another_origin_is_refused(replay: ReplayGuard, caller: Call
 
 @sqlite
 @pytest.mark.parametrize("value", [NOW - MAX_AGE_SECONDS, NOW + FUTURE_SECONDS, NOW + 0.25])
-def test_clocks_may_differ_a_little(replay: ReplayGuard, caller: Caller, value: float) -> None:
+def test_clocks_may_differ_by_some_seconds(replay: ReplayGuard, caller: Caller, value: float) -> None:
     assert check(caller.proof(METHOD, URL, TOKEN, iat=value), replay)
 
 
 @sqlite
 @pytest.mark.parametrize("url", ["HTTPS://Hub.Example/intake/v1/events", "https://hub.example:443/intake/v1/event%73"])
-def test_a_proof_may_spell_the_url_in_another_way(replay: ReplayGuard, caller: Caller, url: str) -> None:
+def test_proof_may_spell_its_url_in_another_way(replay: ReplayGuard, caller: Caller, url: str) -> None:
     assert check(caller.proof(METHOD, url, TOKEN), replay)
 
 
@@ -134,34 +134,34 @@ def test_a_header_that_is_missing_or_wrong_is_named(
 
 
 @sqlite
-def test_a_proof_that_gives_away_its_private_key_is_refused(replay: ReplayGuard, caller: Caller) -> None:
+def test_proof_with_a_private_key_in_it_is_refused(replay: ReplayGuard, caller: Caller) -> None:
     header = {"jwk": caller.key.as_dict(private=True)}
     assert refused(caller.proof(METHOD, URL, TOKEN, header), replay) == "DPoP jwk"
 
 
 @sqlite
-def test_a_key_id_beside_the_key_means_nothing(replay: ReplayGuard, caller: Caller) -> None:
+def test_key_id_beside_the_key_is_ignored(replay: ReplayGuard, caller: Caller) -> None:
     header = {"jwk": {**public(caller.key), "kid": "another"}, "kid": "a third"}
     assert check(caller.proof(METHOD, URL, TOKEN, header), replay) == caller.key.thumbprint()
 
 
 @sqlite
-def test_an_access_token_is_no_proof(replay: ReplayGuard, caller: Caller) -> None:
+def test_access_token_as_proof_is_refused(replay: ReplayGuard, caller: Caller) -> None:
     token = sign(caller.key, {"alg": "ES256", "typ": "at+jwt", "jwk": public(caller.key)}, {"jti": "1", "iat": NOW})
     assert refused(token, replay) == "DPoP typ"
 
 
-def test_a_proof_is_good_once(replay: ReplayGuard, caller: Caller) -> None:
+def test_proof_is_accepted_once(replay: ReplayGuard, caller: Caller) -> None:
     proof = caller.proof(METHOD, URL, TOKEN)
     check(proof, replay)
     assert refused(proof, replay) == "DPoP jti"
 
 
-def test_of_many_copies_at_once_exactly_one_is_believed(replay: ReplayGuard, caller: Caller) -> None:
+def test_concurrent_copies_of_a_proof_are_accepted_once(replay: ReplayGuard, caller: Caller) -> None:
     proof, together = caller.proof(METHOD, URL, TOKEN), threading.Barrier(8)
 
     def attempt(_number: int) -> bool:
-        together.wait(PATIENCE)
+        together.wait(TIMEOUT)
         try:
             check(proof, replay)
         except Untrusted:
@@ -192,13 +192,13 @@ def test_a_stranger_cannot_use_up_a_callers_id(replay: ReplayGuard, caller: Call
 
 
 @sqlite
-def test_a_proof_that_was_refused_for_something_else_is_not_used_up(replay: ReplayGuard, caller: Caller) -> None:
+def test_proof_refused_for_another_reason_is_not_used_up(replay: ReplayGuard, caller: Caller) -> None:
     assert refused(caller.proof("GET", URL, TOKEN, jti="1"), replay) == "DPoP htm"
     assert check(caller.proof(METHOD, URL, TOKEN, jti="1"), replay)
 
 
 @sqlite
-def test_a_used_proof_is_remembered_for_as_long_as_it_could_be_fresh(replay: ReplayGuard, caller: Caller) -> None:
+def test_used_proof_is_remembered_while_it_could_be_fresh(replay: ReplayGuard, caller: Caller) -> None:
     proof = caller.proof(METHOD, URL, TOKEN, iat=NOW + FUTURE_SECONDS)
     check(proof, replay)
     last = NOON + timedelta(seconds=FUTURE_SECONDS + MAX_AGE_SECONDS)

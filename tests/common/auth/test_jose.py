@@ -1,4 +1,4 @@
-"""Which signed texts are believed: listed algorithms, public keys of the right kind, and nobody's clock but ours."""
+"""Signed JWTs are accepted with listed algorithms, public keys of the right kind, and times by our own clock."""
 
 import hmac
 import json
@@ -41,13 +41,13 @@ def sign(key: Key = EC, algorithm: str = "ES256", header: Mapping[str, Any] | No
 
 
 def compact(header: object, payload: object, signature: bytes = b"") -> str:
-    """A JWS written by hand, for what no library would sign."""
+    """Return a JWS built by hand, which no library would sign."""
     parts = (json.dumps(header).encode(), json.dumps(payload).encode(), signature)
     return ".".join(base64url(part) for part in parts)
 
 
 def refused(token: str, key: Key | KeySet = EC) -> str:
-    """The member named in the refusal of a token."""
+    """Return the member that the refusal of a token names."""
     with pytest.raises(Untrusted) as caught:
         verify(token, key, "token")
     assert CANARY not in str(caught.value.fault)
@@ -69,7 +69,7 @@ def test_the_old_name_of_ed25519_means_the_same_key() -> None:
 
 
 @pytest.mark.parametrize("name", ["none", "None", "NONE", "", None, "HS256", "RS256", "ES384", ["ES256"]])
-def test_no_other_algorithm_is_even_looked_at(name: object) -> None:
+def test_unlisted_algorithm_is_refused_before_verifying(name: object) -> None:
     assert refused(compact({"alg": name}, {"a": 1})) in {"token alg", "token"}
 
 
@@ -79,7 +79,7 @@ def test_an_unsigned_token_is_refused_with_and_without_signature() -> None:
 
 
 @pytest.mark.parametrize("algorithm", ["HS256", "ES256"])
-def test_the_public_key_is_no_shared_secret(algorithm: str) -> None:
+def test_public_key_as_shared_secret_is_refused(algorithm: str) -> None:
     published = EC.public_key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
     body = compact({"alg": algorithm}, {"a": 1}).rpartition(".")[0]
     forged = f"{body}.{base64url(hmac.digest(published, body.encode(), sha256))}"
@@ -95,7 +95,7 @@ def test_a_key_of_another_kind_does_not_verify(algorithm: str, key: Key) -> None
     assert refused(sign(KEYS[algorithm], algorithm, a=1), key) == "token signature"
 
 
-def test_a_token_that_was_changed_does_not_verify() -> None:
+def test_changed_token_does_not_verify() -> None:
     head, payload, signature = sign(sub="a").split(".")
     other = base64url(json.dumps({"sub": CANARY}).encode())
     assert refused(f"{head}.{other}.{signature}") == "token signature"
@@ -107,14 +107,14 @@ MUST_BE_UNDERSTOOD = [{"crit": ["exp"], "exp": NOW}, {"crit": ["b64"], "b64": Fa
 
 
 @pytest.mark.parametrize("header", [*MUST_BE_UNDERSTOOD, *({"crit": names} for names in NAMES_OF_NOTHING)])
-def test_what_must_be_understood_and_is_not_is_refused(header: dict[str, Any]) -> None:
+def test_unknown_critical_header_member_is_refused(header: dict[str, Any]) -> None:
     signing = jws.JWSRegistry(algorithms=["ES256"], strict_check_header=False)
     body = f"{base64url(json.dumps({'alg': 'ES256', **header}).encode())}.{base64url(b'{}')}"
     signature = signing.get_alg("ES256").sign(body.encode(), EC)
     assert refused(f"{body}.{base64url(signature)}").startswith("token")
 
 
-def test_of_several_keys_the_token_must_name_its_own() -> None:
+def test_token_must_name_its_key_among_several() -> None:
     keys = [ECKey.generate_key("P-256") for _ in range(3)]
     for key in keys:
         key.ensure_kid()
@@ -132,17 +132,17 @@ DEEP = base64url(b"[" * 50_000)
     ["", ".", "..", "...", "a.b.c", CANARY, f"{CANARY}.{CANARY}.{CANARY}", "é.é.é", f"{DEEP}.e30.x", "e30.e30.e30"]
     + [f"{base64url(content)}.e30." for content in (b"[]", b"1", b'"x"', b"null", b"{", b'{"alg":{}}', b"\xff")],
 )
-def test_garbage_is_refused_as_no_token(token: str) -> None:
+def test_garbage_is_refused_as_a_token(token: str) -> None:
     assert refused(token).startswith("token")
 
 
 @pytest.mark.parametrize("payload", [b"[]", b"1", b"text", b"\xff\xfe", b"[" * 6_000])
-def test_a_signed_payload_that_is_no_object_is_refused(payload: bytes) -> None:
+def test_signed_payload_must_be_an_object(payload: bytes) -> None:
     assert refused(jws.serialize_compact({"alg": "ES256"}, payload, EC)) == "token signature"
 
 
 @given(st.text(st.characters(codec="utf-8")) | st.binary().map(lambda raw: f"{base64url(raw)}.e30.e30"))
-def test_any_text_is_refused_and_nothing_else_goes_wrong(token: str) -> None:
+def test_any_text_is_refused_without_other_errors(token: str) -> None:
     with pytest.raises(Untrusted):
         header_of(token, "token")
 
@@ -177,7 +177,7 @@ UNUSABLE = {
 
 @pytest.mark.filterwarnings("ignore:Key size should be")
 @pytest.mark.parametrize("document", UNUSABLE.values(), ids=UNUSABLE)
-def test_a_key_that_is_secret_weak_or_of_another_kind_is_refused(document: object) -> None:
+def test_secret_weak_or_unknown_key_is_refused(document: object) -> None:
     with pytest.raises(Untrusted) as caught:
         public_key(document, "token")
     assert caught.value.fault.member == "token jwk"
@@ -190,7 +190,7 @@ members = st.sampled_from(["kty", "crv", "x", "y", "n", "e", "use", "key_ops", "
 
 @pytest.mark.filterwarnings("ignore::joserfc.errors.SecurityWarning")
 @given(base=st.sampled_from([EC, OKP, RSA]), changed=st.dictionaries(members, odd, min_size=1))
-def test_a_key_with_anything_in_it_is_usable_or_refused(base: Key, changed: dict[str, object]) -> None:
+def test_key_with_any_content_is_usable_or_refused(base: Key, changed: dict[str, object]) -> None:
     try:
         public_key({**base.as_dict(private=False), **changed}, "token")
     except Untrusted as refusal:
@@ -198,7 +198,7 @@ def test_a_key_with_anything_in_it_is_usable_or_refused(base: Key, changed: dict
 
 
 def window(**claims: Any) -> str | None:
-    """The claim that is refused at noon, None if none is; 60 s is the greatest age."""
+    """Return the claim that is refused at noon, None if all are accepted; 60 s is the greatest age."""
     try:
         check_window(claims, NOON, "token", max_age=60)
     except Untrusted as refusal:
@@ -206,7 +206,7 @@ def window(**claims: Any) -> str | None:
     return None
 
 
-def test_what_is_fresh_and_still_good_is_accepted() -> None:
+def test_fresh_unexpired_claims_are_accepted() -> None:
     assert window(iat=NOW, nbf=NOW, exp=NOW + 1) is None
     assert window(iat=NOW - 60) is None
     assert window(iat=NOW + FUTURE_SECONDS, nbf=NOW + FUTURE_SECONDS) is None
@@ -225,28 +225,28 @@ def test_what_is_fresh_and_still_good_is_accepted() -> None:
         ({"exp": NOW + 5}, "token iat"),
     ],
 )
-def test_what_is_past_too_old_or_to_come_is_refused(claims: dict[str, int], member: str) -> None:
+def test_expired_old_or_future_claims_are_refused(claims: dict[str, int], member: str) -> None:
     assert window(**claims) == member
 
 
 @pytest.mark.parametrize("name", ["iat", "nbf", "exp"])
 @pytest.mark.parametrize("value", [CANARY, None, True, [NOW], {}, float("nan"), float("inf"), float("-inf")])
-def test_a_time_that_is_no_number_is_refused(name: str, value: object) -> None:
+def test_time_that_is_not_a_number_is_refused(name: str, value: object) -> None:
     assert window(**{"iat": NOW, "exp": NOW + 60, name: value}) == f"token {name}"
 
 
 @pytest.mark.parametrize("value", [10**400, -(10**400)])
-def test_a_number_of_any_size_is_only_a_time(value: int) -> None:
+def test_time_of_any_size_is_accepted_or_refused(value: int) -> None:
     assert window(iat=value) == "token iat"
 
 
-def test_without_a_greatest_age_an_old_one_is_good_until_it_ends() -> None:
+def test_old_token_without_max_age_is_valid_until_it_expires() -> None:
     check_window({"iat": NOW - 10**6, "exp": NOW + 1}, NOON, "token")
     with pytest.raises(Untrusted):
         check_window({"iat": NOW - 10**6, "exp": NOW + 1}, NOON + timedelta(seconds=1), "token")
 
 
-def test_a_claim_that_differs_is_named_with_what_was_expected() -> None:
+def test_different_claim_is_named_with_the_expected_value() -> None:
     check_claims({"aud": "here", "more": 1}, {"aud": "here"}, "token")
     for claims in ({"aud": CANARY}, {"aud": ["here"]}, {}, {"aud": None}):
         with pytest.raises(Untrusted) as caught:
@@ -256,7 +256,7 @@ def test_a_claim_that_differs_is_named_with_what_was_expected() -> None:
 
 
 @pytest.mark.parametrize("value", [None, "", 1, ["x"], "x" * 257, "a\x00b", "a\nb", "\ud800"])
-def test_a_text_that_is_none_is_named(value: object) -> None:
+def test_malformed_text_claim_is_named(value: object) -> None:
     check_texts({"jti": "x" * 256}, ["jti"], "token")
     with pytest.raises(Untrusted) as caught:
         check_texts({"jti": value}, ["jti"], "token")

@@ -1,4 +1,4 @@
-"""What may be used once is let through once, whoever asks and however many at once."""
+"""A single-use identifier is accepted once, by any process and with any number of concurrent callers."""
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -13,7 +13,7 @@ from services.common.database.engine import Database
 from tests.support.clocks import NOON
 from tests.support.plumbing import metadata, plumbing
 
-PATIENCE = 20.0
+TIMEOUT = 20.0
 
 
 @pytest.fixture
@@ -22,23 +22,23 @@ def guard(database: Database) -> ReplayGuard:
     return ReplayGuard(database, plumbing.replay)
 
 
-def test_an_identifier_is_new_once(guard: ReplayGuard) -> None:
+def test_identifier_is_new_once(guard: ReplayGuard) -> None:
     assert guard.first_use("a", NOON)
     assert not guard.first_use("a", NOON)
     assert guard.first_use("b", NOON)
 
 
-def test_an_identifier_that_another_process_let_through_is_used_up(guard: ReplayGuard, database_url: str) -> None:
+def test_identifier_used_by_another_process_is_refused(guard: ReplayGuard, database_url: str) -> None:
     guard.first_use("a", NOON)
     with closing(Database(database_url)) as another:
         assert not ReplayGuard(another, plumbing.replay).first_use("a", NOON)
 
 
-def test_of_many_who_ask_at_once_exactly_one_is_let_through(guard: ReplayGuard) -> None:
+def test_identifier_used_concurrently_is_accepted_once(guard: ReplayGuard) -> None:
     together = threading.Barrier(8)
 
     def ask(_number: int) -> bool:
-        together.wait(PATIENCE)
+        together.wait(TIMEOUT)
         return guard.first_use("same", NOON)
 
     with ThreadPoolExecutor(8) as pool:

@@ -1,4 +1,4 @@
-"""Being the only one of a kind, and being told of work, on PostgreSQL."""
+"""A name has one holder, transactions share or exclude each other, and listeners are notified, on PostgreSQL."""
 
 import threading
 from contextlib import closing
@@ -16,11 +16,11 @@ only_postgresql = pytest.mark.parametrize("database_url", ["postgresql"], indire
 
 
 class Unforeseen(Exception):
-    """Something that goes wrong in the middle."""
+    """An error within a block."""
 
 
 @only_postgresql
-def test_only_one_holds_a_name_at_a_time(database: Database, database_url: str) -> None:
+def test_name_has_one_holder_at_a_time(database: Database, database_url: str) -> None:
     with closing(Database(database_url)) as another_process:
         with sole(database, "relay:test") as first:
             assert first()
@@ -42,20 +42,20 @@ def test_a_name_is_free_as_soon_as_its_holder_fails(database: Database, database
 
 
 @only_postgresql
-def test_a_holder_that_lost_its_connection_is_told_of_an_outage(database: Database, database_url: str) -> None:
+def test_holder_with_lost_connection_gets_an_outage(database: Database, database_url: str) -> None:
     def hold_on() -> None:
         with sole(database, "relay:test") as alone:
             assert alone()
             end_sessions(database_url)
             alone()
 
-    # An `OperationalError` is an outage to the worker, which then begins again; anything else would end the process.
+    # The worker takes an `OperationalError` for an outage and restarts the loop; any other error would end the process.
     with pytest.raises(OperationalError):
         hold_on()
 
 
 @only_postgresql
-def test_a_listener_that_lost_its_connection_is_told_of_an_outage(database: Database, database_url: str) -> None:
+def test_listener_with_lost_connection_gets_an_outage(database: Database, database_url: str) -> None:
     def listen_on() -> None:
         with notified(database, "outbox") as wait:
             end_sessions(database_url)
@@ -66,7 +66,7 @@ def test_a_listener_that_lost_its_connection_is_told_of_an_outage(database: Data
 
 
 @only_postgresql
-def test_the_name_of_a_holder_that_lost_its_connection_is_free(database: Database, database_url: str) -> None:
+def test_name_of_holder_with_lost_connection_is_free(database: Database, database_url: str) -> None:
     with closing(Database(database_url)) as another_process, sole(database, "relay:test") as alone:
         assert alone()
         end_sessions(database_url)
@@ -77,7 +77,7 @@ def test_the_name_of_a_holder_that_lost_its_connection_is_free(database: Databas
 
 
 @only_postgresql
-def test_waiting_to_be_the_only_one_holds_no_transaction_open(database: Database, database_url: str) -> None:
+def test_held_name_keeps_no_transaction_open(database: Database, database_url: str) -> None:
     with sole(database, "relay:test") as alone, closing(Database(database_url)) as watcher:
         assert alone()
         with watcher.reading() as connection:
@@ -109,7 +109,7 @@ def test_shared_locks_of_a_transaction_exclude_only_exclusive(
 
 
 @only_sqlite
-def test_one_process_is_always_alone_with_its_file(database: Database) -> None:
+def test_sqlite_gives_a_name_to_every_caller(database: Database) -> None:
     with sole(database, "relay:test") as first, sole(database, "relay:test") as second:
         assert first()
         assert second()

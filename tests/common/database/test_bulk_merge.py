@@ -1,4 +1,4 @@
-"""Many rows join a table in one statement, from a place that empties itself, on SQLite and on PostgreSQL."""
+"""Many rows merge into a table from a temporary table that empties itself, on SQLite and on PostgreSQL."""
 
 from collections.abc import Mapping
 
@@ -47,7 +47,7 @@ def play_and_die(database: Database) -> None:
 
 
 def written(connection: Connection) -> dict[str, str]:
-    """Where each row was written last."""
+    """Return the place of each row, which changes when the row is written."""
     return {row.name: row.place for row in connection.execute(text("SELECT name, ctid::text AS place FROM score"))}
 
 
@@ -56,20 +56,20 @@ def scores(database: Database) -> dict[str, int]:
         return {row.name: row.points for row in connection.execute(select(score))}
 
 
-def test_what_is_new_is_inserted_and_what_is_there_is_joined(database: Database) -> None:
+def test_new_rows_are_inserted_and_existing_ones_merged(database: Database) -> None:
     for points in ({"ash": 1, "elm": 2}, {"elm": 3, "oak": 4}):
         play_in(database, points)
     assert scores(database) == {"ash": 1, "elm": 5, "oak": 4}
 
 
-def test_each_time_only_what_was_put_there_last_is_joined(database: Database) -> None:
+def test_each_merge_takes_only_the_rows_put_last(database: Database) -> None:
     with database.transaction() as connection:
         for points in ({"ash": 1}, {"elm": 2}, {}):
             play(connection, points)
     assert scores(database) == {"ash": 1, "elm": 2}
 
 
-def test_a_crash_takes_back_what_was_joined_and_what_waited(database: Database) -> None:
+def test_crash_rolls_back_merged_and_staged_rows(database: Database) -> None:
     with pytest.raises(Crash):
         play_and_die(database)
     with database.transaction() as connection:
@@ -77,7 +77,7 @@ def test_a_crash_takes_back_what_was_joined_and_what_waited(database: Database) 
     assert scores(database) == {"elm": 2}
 
 
-def test_thousands_of_rows_join_at_once(database: Database) -> None:
+def test_thousands_of_rows_merge_at_once(database: Database) -> None:
     for _ in range(2):
         with database.transaction() as connection:
             play(connection, {f"tree{number}": number for number in range(5000)})
@@ -85,7 +85,7 @@ def test_thousands_of_rows_join_at_once(database: Database) -> None:
 
 
 @only_postgresql
-def test_nothing_waits_any_more_once_it_is_committed(database: Database) -> None:
+def test_staged_rows_are_gone_after_the_commit(database: Database) -> None:
     with database.connection() as connection, transaction_on(connection):
         play(connection, {"ash": 1})
         process = connection.scalar(select(func.pg_backend_pid()))
@@ -95,7 +95,7 @@ def test_nothing_waits_any_more_once_it_is_committed(database: Database) -> None
 
 
 @only_postgresql
-def test_a_row_that_the_join_leaves_as_it_is_is_not_written_again(database: Database) -> None:
+def test_row_that_the_merge_does_not_change_is_not_written(database: Database) -> None:
     with database.transaction() as connection:
         play(connection, {"ash": 1, "elm": 1})
         before = written(connection)
@@ -106,7 +106,7 @@ def test_a_row_that_the_join_leaves_as_it_is_is_not_written_again(database: Data
 
 
 @only_postgresql
-def test_no_plan_is_kept_from_when_a_table_was_small(database: Database) -> None:
+def test_plan_of_a_small_table_is_not_kept(database: Database) -> None:
     with database.connection() as connection:
         for _ in range(12):
             with transaction_on(connection):
@@ -118,13 +118,13 @@ def test_no_plan_is_kept_from_when_a_table_was_small(database: Database) -> None
 
 
 @pytest.mark.parametrize("name", ["a\tb", "a\nb", "a\rb", "\\N", "\\.", "a\\tb", "None", ""])
-def test_a_value_that_copy_could_take_for_something_else_stays_what_it_is(database: Database, name: str) -> None:
+def test_value_with_a_meaning_in_copy_stays_unchanged(database: Database, name: str) -> None:
     for points in ({name: 1, "ash": 2}, {"elm": 3, name: 4}):
         play_in(database, points)
     assert scores(database) == {name: 5, "ash": 2, "elm": 3}
 
 
-def test_what_is_no_value_is_never_taken_for_a_word(database: Database) -> None:
+def test_missing_value_is_not_stored_as_text(database: Database) -> None:
     with pytest.raises(IntegrityError):
         play_in(database, {"ash": None})
     assert scores(database) == {}

@@ -36,7 +36,7 @@ from services.common.database.inserts import AlreadyThere, insert_all, insert_ne
 from tests.support.clocks import NOON
 from tests.support.hubs import eventually
 
-PATIENCE = 20.0
+TIMEOUT = 20.0
 only_sqlite = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 only_postgresql = pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
 metadata = MetaData()
@@ -72,7 +72,7 @@ value = Table(
 
 
 class Unforeseen(Exception):
-    """Something that goes wrong in the middle."""
+    """An error within a transaction."""
 
 
 @pytest.fixture(autouse=True)
@@ -108,7 +108,7 @@ def test_a_transaction_that_fails_commits_nothing(database: Database) -> None:
     assert names(database) == []
 
 
-def test_a_transaction_on_a_kept_connection_commits_or_not_by_itself(database: Database) -> None:
+def test_each_transaction_on_a_kept_connection_commits_alone(database: Database) -> None:
     def insert_and_fail(connection: Connection) -> None:
         with transaction_on(connection):
             connection.execute(insert(thing), {"name": "b"})
@@ -139,7 +139,7 @@ def test_a_connection_that_was_read_on_can_be_written_on_later(database: Databas
     assert names(database) == ["a", "b"]
 
 
-def test_nobody_sees_a_transaction_before_it_commits(database: Database) -> None:
+def test_transaction_is_invisible_before_it_commits(database: Database) -> None:
     with database.transaction() as connection:
         connection.execute(insert(thing), {"name": "a"})
         assert names(database) == []
@@ -161,7 +161,7 @@ def test_an_instant_comes_back_as_the_same_instant_in_utc(database: Database, gi
 
 @only_postgresql
 @pytest.mark.parametrize("zone", ["America/Toronto", "Asia/Tokyo"])
-def test_wherever_the_server_is_an_instant_is_told_in_utc(database: Database, database_url: str, zone: str) -> None:
+def test_instant_is_in_utc_in_any_zone_of_the_server(database: Database, database_url: str, zone: str) -> None:
     first, midnight = datetime(1, 1, 1, tzinfo=UTC), datetime(2026, 4, 1, tzinfo=UTC)
     with database.transaction() as connection:
         connection.execute(text(f"ALTER DATABASE {connection.engine.url.database} SET timezone TO '{zone}'"))
@@ -173,7 +173,7 @@ def test_wherever_the_server_is_an_instant_is_told_in_utc(database: Database, da
 
 @only_postgresql
 @pytest.mark.parametrize("by_key", [False, True])
-def test_what_the_url_says_of_a_session_holds_beside_what_the_hub_says(database_url: str, by_key: bool) -> None:
+def test_session_options_of_url_and_hub_both_hold(database_url: str, by_key: bool) -> None:
     url = f"{database_url}?options=-c%20statement_timeout%3D7s"
     with closing(Database(url, by_key=by_key)) as another, another.reading() as connection:
         told = [
@@ -184,7 +184,7 @@ def test_what_the_url_says_of_a_session_holds_beside_what_the_hub_says(database_
 
 
 @only_postgresql
-def test_a_machine_that_vanished_is_noticed_by_postgresql_in_a_minute_and_here_in_seconds(database: Database) -> None:
+def test_vanished_machine_is_noticed_by_both_sides(database: Database) -> None:
     """Otherwise the lock of an opening on it keeps her from revoking for hours, and requests to it wait for minutes."""
     names = ("tcp_keepalives_idle", "tcp_keepalives_interval", "tcp_keepalives_count", "tcp_user_timeout")
     options = (socket.TCP_KEEPIDLE, socket.TCP_KEEPINTVL, socket.TCP_KEEPCNT, socket.TCP_USER_TIMEOUT)
@@ -192,21 +192,21 @@ def test_a_machine_that_vanished_is_noticed_by_postgresql_in_a_minute_and_here_i
         theirs = [int(connection.scalar(select(func.current_setting(name))) or 0) for name in names]
         descriptor = session_socket(connection)
         assert descriptor is not None
-        with socket.socket(fileno=os.dup(descriptor)) as line:
-            ours = [line.getsockopt(socket.IPPROTO_TCP, option) for option in options]
-            assert line.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+        with socket.socket(fileno=os.dup(descriptor)) as opened:
+            ours = [opened.getsockopt(socket.IPPROTO_TCP, option) for option in options]
+            assert opened.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
     for (idle, interval, count, milliseconds), most in ((theirs, 60), (ours, 10)):
         assert idle + interval * count == most
         assert milliseconds == most * 1000
 
 
 @only_postgresql
-def test_what_the_url_says_of_noticing_counts(database_url: str) -> None:
+def test_keepalive_options_of_the_url_take_precedence(database_url: str) -> None:
     with closing(Database(f"{database_url}?keepalives_idle=7")) as another, another.reading() as connection:
         descriptor = session_socket(connection)
         assert descriptor is not None
-        with socket.socket(fileno=os.dup(descriptor)) as line:
-            assert line.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE) == 7
+        with socket.socket(fileno=os.dup(descriptor)) as opened:
+            assert opened.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE) == 7
 
 
 def test_instants_of_different_zones_compare_as_instants(database: Database) -> None:
@@ -218,14 +218,14 @@ def test_instants_of_different_zones_compare_as_instants(database: Database) -> 
     assert before == [NOON]
 
 
-def test_no_instant_stays_none(database: Database) -> None:
+def test_missing_instant_stays_none(database: Database) -> None:
     with database.transaction() as connection:
         connection.execute(insert(moment), {"at": None, "d": {"é": [1, None, "x"]}})
     with database.reading() as connection:
         assert tuple(connection.execute(select(moment.c.at, moment.c.d)).one()) == (None, {"é": [1, None, "x"]})
 
 
-def test_inserting_new_rows_tells_exactly_which_were_new(database: Database) -> None:
+def test_inserting_new_rows_returns_exactly_the_new_ones(database: Database) -> None:
     with database.transaction() as connection:
         assert insert_new(connection, thing, [{"name": "a"}, {"name": "b"}], "name") == [("a",), ("b",)]
         assert insert_new(connection, thing, [{"name": n} for n in "cab"], "name") == [("c",)]
@@ -234,24 +234,24 @@ def test_inserting_new_rows_tells_exactly_which_were_new(database: Database) -> 
     assert names(database) == ["a", "b", "c"]
 
 
-def test_inserting_what_is_there_leaves_it_as_it_is(database: Database) -> None:
+def test_inserting_an_existing_row_does_not_change_it(database: Database) -> None:
     with database.transaction() as connection:
         insert_new(connection, thing, [{"name": "a", "version": 1}])
         insert_new(connection, thing, [{"name": "a", "version": 2}])
     assert versions(database) == {"a": 1}
 
 
-def test_a_thousand_rows_at_once_tell_exactly_which_were_new(database: Database) -> None:
+def test_inserting_a_thousand_rows_returns_the_new_ones(database: Database) -> None:
     with database.transaction() as connection:
         insert_new(connection, thing, [{"name": str(n)} for n in range(0, 3000, 3)])
         new = insert_new(connection, thing, [{"name": str(n)} for n in range(3000)], "name")
     assert sorted(new) == sorted((str(n),) for n in range(3000) if n % 3)
 
 
-def test_many_rows_keep_every_kind_of_value_as_one_row_does(database: Database) -> None:
+def test_many_rows_store_values_of_every_kind_like_one_row(database: Database) -> None:
     rows = [
-        {"id": uuid4(), "bits": bits, "at": NOON + timedelta(microseconds=number), "d": document, "words": words}
-        for number, (bits, document, words) in enumerate(
+        {"id": uuid4(), "bits": bits, "at": NOON + timedelta(microseconds=number), "d": document, "words": content}
+        for number, (bits, document, content) in enumerate(
             [
                 (b"\x00\xff\\x27", {"a": ["é", 1.5, None, True]}, 'it\'s \\x41 "quoted" \u2028 \U0001f331\n'),
                 (None, [], None),
@@ -265,7 +265,7 @@ def test_many_rows_keep_every_kind_of_value_as_one_row_does(database: Database) 
 
 
 @pytest.mark.parametrize("count", [2, 50])
-def test_all_rows_that_are_inserted_come_back_in_order_as_they_were(database: Database, count: int) -> None:
+def test_inserted_rows_come_back_in_order_and_unchanged(database: Database, count: int) -> None:
     rows = [
         {
             "id": uuid4(),
@@ -283,7 +283,7 @@ def test_all_rows_that_are_inserted_come_back_in_order_as_they_were(database: Da
         assert [row._asdict() for row in connection.execute(select(value))] == rows
 
 
-def words(count: int, note: str | None = "new") -> list[dict[str, str | None]]:
+def word_rows(count: int, note: str | None = "new") -> list[dict[str, str | None]]:
     return [{"name": str(number), "note": note} for number in range(count)]
 
 
@@ -293,43 +293,42 @@ def kept(database: Database) -> list[tuple[str, str]]:
 
 
 @pytest.mark.parametrize("count", [1, 2, 50])
-def test_of_rows_with_a_key_that_is_there_none_is_inserted(database: Database, count: int) -> None:
+def test_insert_with_an_existing_key_inserts_no_row(database: Database, count: int) -> None:
     last = str(count - 1)
     with database.transaction() as connection:
         insert_all(connection, word, [{"name": last, "note": "old"}])
     with pytest.raises(AlreadyThere), database.transaction() as connection:
-        insert_all(connection, word, words(count))
+        insert_all(connection, word, word_rows(count))
     assert kept(database) == [(last, "old")]
 
 
 @pytest.mark.parametrize("count", [2, 50])
-def test_a_value_that_cannot_be_is_not_taken_for_a_key_that_is_there(database: Database, count: int) -> None:
+def test_invalid_value_is_not_reported_as_existing_key(database: Database, count: int) -> None:
     with pytest.raises(IntegrityError), database.transaction() as connection:
-        insert_all(connection, word, words(count, note=None))
+        insert_all(connection, word, word_rows(count, note=None))
     assert kept(database) == []
 
 
 @only_postgresql
 @pytest.mark.parametrize("count", [2, 50])
-def test_however_many_rows_a_lost_server_and_a_value_too_large_are_known_for_what_they_are(
-    database: Database, count: int
-) -> None:
+def test_lost_server_and_large_value_raise_their_own_errors(database: Database, count: int) -> None:
+    """This holds for every way to insert, from one row to many."""
     too_large = [{"name": str(number), "version": 2**40} for number in range(count)]
-    for table, rows in ((word, words(count, "x" * 33)), (thing, too_large)):
+    for table, rows in ((word, word_rows(count, "x" * 33)), (thing, too_large)):
         with pytest.raises(DataError), database.transaction() as connection:
             insert_all(connection, table, rows)
 
     def insert_into_nothing() -> None:
         with database.transaction() as connection, database.session() as other:
             other.execute(select(func.pg_terminate_backend(connection.scalar(select(func.pg_backend_pid())))))
-            insert_all(connection, word, words(count))
+            insert_all(connection, word, word_rows(count))
 
     with pytest.raises(OperationalError):
         insert_into_nothing()
     assert (kept(database), names(database)) == ([], [])
 
 
-def test_of_many_who_insert_the_same_row_one_is_told_that_it_was_new(database: Database) -> None:
+def test_row_inserted_concurrently_is_new_for_one_caller(database: Database) -> None:
     def insert_it(_number: int) -> int:
         with database.transaction() as connection:
             return len(insert_new(connection, thing, [{"name": "same"}], "name"))
@@ -346,7 +345,7 @@ def test_an_upsert_inserts_and_replaces(database: Database) -> None:
     assert versions(database) == {"a": 3, "b": 5}
 
 
-def test_an_upsert_by_version_never_goes_back(database: Database) -> None:
+def test_upsert_by_version_never_restores_an_older_row(database: Database) -> None:
     with database.transaction() as connection:
         for version in (2, 5, 3, 5, 4):
             row = {"name": "a", "version": version, "note": f"version {version}"}
@@ -364,12 +363,12 @@ def test_an_error_message_does_not_list_the_parameters(database: Database) -> No
 
     with pytest.raises(IntegrityError) as caught:
         insert_wrong()
-    # The driver's own message is another matter: it is never logged, only its class is.
+    # The driver's own message may hold values, but only the class of an error is logged.
     assert "Sample Aspen" not in str(caught.value).replace(str(caught.value.orig), "")
 
 
 @only_postgresql
-def test_the_servers_log_holds_no_value_of_a_row(database: Database, postgres_server: PostgresServer) -> None:
+def test_log_of_the_server_holds_no_value_of_a_row(database: Database, postgres_server: PostgresServer) -> None:
     canary = f"Sample {uuid4().hex[:16]}"
     with pytest.raises(IntegrityError) as caught, database.transaction() as connection:
         connection.execute(insert(thing), {"name": "a", "version": None, "note": canary})
@@ -400,18 +399,18 @@ def test_a_reader_is_not_held_up_by_a_writer(database: Database) -> None:
         connection.execute(insert(thing), {"name": "a"})
         reading = threading.Thread(target=lambda: done.set() if names(database) == [] else None)
         reading.start()
-        assert done.wait(PATIENCE)
+        assert done.wait(TIMEOUT)
         reading.join()
 
 
 @only_sqlite
-def test_what_is_committed_is_on_disk_before_the_commit_returns(database: Database) -> None:
+def test_commit_returns_after_the_rows_are_on_disk(database: Database) -> None:
     with database.reading() as connection:
         assert connection.scalar(text("PRAGMA synchronous")) == 2  # FULL
         assert connection.scalar(text("PRAGMA journal_mode")) == "wal"
 
 
-def test_in_a_folder_that_others_may_enter_they_can_read_no_database(tmp_path: Path) -> None:
+def test_database_in_an_open_folder_is_unreadable_for_others(tmp_path: Path) -> None:
     folder = tmp_path / "open"
     folder.mkdir(mode=0o755)
     with closing(Database(f"sqlite:///{folder / 'rows.sqlite'}")) as made, made.transaction() as connection:
@@ -420,8 +419,8 @@ def test_in_a_folder_that_others_may_enter_they_can_read_no_database(tmp_path: P
     assert files == dict.fromkeys(["rows.sqlite", "rows.sqlite-wal", "rows.sqlite-shm"], 0o600)
 
 
-def test_to_open_a_database_twice_lets_no_other_process_take_it_for_closed(tmp_path: Path) -> None:
-    """A process that closes any file loses its locks on it; whoever closes the database next would then remove its log."""
+def test_opening_a_database_twice_keeps_its_file_locks(tmp_path: Path) -> None:
+    """A process that closes a file loses its locks on it; another process that closes the database would remove its log."""
     path = tmp_path / "rows" / "rows.sqlite"
     with closing(Database(f"sqlite:///{path}")) as first:
         with first.transaction() as connection:
@@ -434,6 +433,6 @@ def test_to_open_a_database_twice_lets_no_other_process_take_it_for_closed(tmp_p
         assert path.with_name("rows.sqlite-wal").exists()
 
 
-def test_the_folder_of_a_database_file_is_made(tmp_path: Path) -> None:
+def test_folder_of_a_database_file_is_created(tmp_path: Path) -> None:
     with closing(Database(f"sqlite:///{tmp_path / 'a' / 'b' / 'c.sqlite'}")) as made, made.reading() as connection:
         assert connection.scalar(text("SELECT 1")) == 1

@@ -24,7 +24,7 @@ thing = Table(
     Column("uuid", Uuid, unique=True),
     Column("code", Code(64), index=True),
 )
-# Whatever a list could be taken apart by, if it were not JSON.
+# Texts with separators that would split a list if it were not JSON.
 ODD = [
     "plain",
     "",
@@ -66,7 +66,7 @@ def things(database: Database) -> None:
 
 @each_time_anew
 @given(asked=st.sets(st.sampled_from([*ODD, "nobody", "%", "_", "A"])))
-def test_exactly_the_texts_of_a_list_are_found(database: Database, asked: set[str]) -> None:
+def test_exactly_the_listed_texts_are_found(database: Database, asked: set[str]) -> None:
     with database.reading() as connection:
         for query in (NAMES, CODES):
             assert set(connection.scalars(query, {"these": listed(asked)})) == asked & set(ODD)
@@ -74,9 +74,7 @@ def test_exactly_the_texts_of_a_list_are_found(database: Database, asked: set[st
 
 @each_time_anew
 @given(places=st.sets(st.integers(0, len(ODD) - 1)), stranger=st.uuids())
-def test_exactly_the_numbers_and_uuids_of_a_list_are_found(
-    database: Database, places: set[int], stranger: UUID
-) -> None:
+def test_exactly_the_listed_numbers_and_uuids_are_found(database: Database, places: set[int], stranger: UUID) -> None:
     expected = {ODD[place] for place in places}
     with database.reading() as connection:
         numbers = listed([*(2**40 + place for place in places), 0, -1, 2**62])
@@ -87,9 +85,8 @@ def test_exactly_the_numbers_and_uuids_of_a_list_are_found(
 
 @each_time_anew
 @given(pairs=st.sets(st.tuples(st.sampled_from(ODD), st.sampled_from(ODD))))
-def test_exactly_the_pairs_of_a_list_are_found_and_no_crossing_of_two(
-    database: Database, pairs: set[tuple[str, str]]
-) -> None:
+def test_exactly_the_listed_pairs_are_found(database: Database, pairs: set[tuple[str, str]]) -> None:
+    """No row is found that combines the members of two pairs."""
     there = set(zip(ODD, reversed(ODD), strict=True))
     with database.reading() as connection:
         found = [(row.name, row.other) for row in connection.execute(PAIRS, {"these": listed(pairs)})]
@@ -103,10 +100,8 @@ def test_exactly_what_is_listed_is_deleted(database: Database) -> None:
 
 
 @pytest.mark.parametrize("query", [NAMES, NUMBERS, UUIDS, CODES, PAIRS], ids=["text", "number", "uuid", "code", "pair"])
-def test_what_is_listed_is_looked_up_and_no_table_is_read_for_it(
-    database_url: str, database: Database, query: Select[Any]
-) -> None:
-    """Also a table that is small, or not counted yet: PostgreSQL would keep that plan after it has grown."""
+def test_listed_values_are_looked_up_by_index(database_url: str, database: Database, query: Select[Any]) -> None:
+    """This also holds for a table that is small or has no statistics yet: PostgreSQL would keep that plan later."""
     asked = query.params(these=listed([1] if query is NUMBERS else [[str(IDS[0])] * 2] if query is PAIRS else IDS[:1]))
     with closing(Database(database_url, by_key=True)) as by_key, by_key.reading() as connection:
         written = asked.compile(connection, compile_kwargs={"literal_binds": True})

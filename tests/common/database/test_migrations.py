@@ -1,4 +1,4 @@
-"""Every service's database comes to its newest shape from nothing, from anywhere, and however many ask at once."""
+"""Every database migrates to the newest schema, from any step and with any number of concurrent processes."""
 
 import json
 import subprocess
@@ -27,7 +27,7 @@ UPGRADE = f"{IMPORTS}; print(json.dumps(composition.migrate_all(Settings(), (sys
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def settings(request: pytest.FixtureRequest, tmp_path: Path) -> Settings:
-    """Where a service finds an empty database, on each kind in turn."""
+    """Yield a setting for an empty database of a service, on each backend."""
     if request.param == "sqlite":
         return Settings(data=tmp_path)
     server: PostgresServer = request.getfixturevalue("postgres_server")
@@ -50,7 +50,7 @@ def tables(service: Service) -> set[str]:
     return set(inspect(service.database.engine).get_table_names()) - {"alembic_version"}
 
 
-def test_an_empty_database_comes_to_the_shape_that_the_models_say(service: Service) -> None:
+def test_empty_database_migrates_to_the_schema_of_the_models(service: Service) -> None:
     missing = missing_steps(service.name, service.database)
     assert missing
     assert upgrade(service.name, service.database) == missing
@@ -58,18 +58,18 @@ def test_an_empty_database_comes_to_the_shape_that_the_models_say(service: Servi
     assert tables(service) == set(service.metadata.tables)
 
 
-def test_there_is_nothing_to_do_a_second_time(service: Service) -> None:
+def test_second_upgrade_takes_no_step(service: Service) -> None:
     upgrade(service.name, service.database)
     assert missing_steps(service.name, service.database) == []
     assert upgrade(service.name, service.database) == []
 
 
-def test_looking_for_missing_steps_takes_none(intake: Service) -> None:
+def test_listing_missing_steps_takes_none(intake: Service) -> None:
     assert missing_steps("intake", intake.database) == missing_steps("intake", intake.database)
     assert tables(intake) == set()
 
 
-def test_a_step_that_fails_takes_the_whole_upgrade_back(intake: Service) -> None:
+def test_failing_step_rolls_back_the_whole_upgrade(intake: Service) -> None:
     with intake.database.transaction() as connection:
         connection.execute(text("CREATE TABLE used_once (wrong INTEGER)"))
     with pytest.raises(Exception, match="used_once"):
@@ -78,7 +78,7 @@ def test_a_step_that_fails_takes_the_whole_upgrade_back(intake: Service) -> None
     assert missing_steps("intake", intake.database)
 
 
-def test_what_the_models_say_beyond_the_steps_is_told(intake: Service) -> None:
+def test_model_that_no_step_creates_is_a_difference(intake: Service) -> None:
     upgrade("intake", intake.database)
     metadata = MetaData()
     for table in intake.metadata.tables.values():
@@ -104,7 +104,7 @@ def test_processes_that_start_at_once_take_each_step_once(settings: Settings) ->
 
 @pytest.fixture
 def probe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A service that only these tests know; the folder of its migrations."""
+    """Add a service for these tests; return the folder of its migrations."""
     folder = tmp_path / "more" / "probe" / "migrations"
     folder.mkdir(parents=True)
     (folder.parent / "__init__.py").touch()
@@ -114,18 +114,16 @@ def probe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         del sys.modules[name]
 
 
-def test_a_step_that_was_written_makes_the_difference_in_the_projects_own_words(
-    database: Database, probe: Path
-) -> None:
+def test_written_step_uses_the_projects_column_types(database: Database, probe: Path) -> None:
     metadata = MetaData()
     plumbing = define_plumbing(metadata)
     Table("thing", metadata, Column("id", BigId, primary_key=True), Column("facts", Json), Column("at", Instant))
     write_step("probe", database, metadata, "first tables")
     assert [path.name for path in probe.glob("*.py")] == ["0001_first_tables.py"]
-    words = (probe / "0001_first_tables.py").read_text()
-    assert words.startswith('"""First tables."""\n')
+    content = (probe / "0001_first_tables.py").read_text()
+    assert content.startswith('"""First tables."""\n')
     for column in ("'id', BigId", "'facts', Json", "'at', Instant()"):
-        assert f"sa.Column({column}" in words
+        assert f"sa.Column({column}" in content
     assert upgrade("probe", database) == ["First tables."]
     assert list(differences(database, metadata)) == []
     plumbing.outbox.table.append_column(Column("later", Integer))

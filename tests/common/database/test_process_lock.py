@@ -1,4 +1,4 @@
-"""On SQLite no second process answers or works beside the first."""
+"""On SQLite no second process takes a role that another one has."""
 
 import pytest
 
@@ -11,7 +11,7 @@ only_postgresql = pytest.mark.parametrize("database_url", ["postgresql"], indire
 
 
 @only_sqlite
-def test_a_role_on_a_file_is_one_process_s_at_a_time(database: Database) -> None:
+def test_role_on_a_file_has_one_process_at_a_time(database: Database) -> None:
     with hold(database, "api"):
         with pytest.raises(Problem) as refused, hold(database, "api"):
             raise AssertionError("held twice")
@@ -23,6 +23,6 @@ def test_a_role_on_a_file_is_one_process_s_at_a_time(database: Database) -> None
 
 
 @only_postgresql
-def test_on_postgresql_there_may_be_many(database: Database) -> None:
+def test_role_on_postgresql_may_have_many_processes(database: Database) -> None:
     with hold(database, "api"), hold(database, "api"):
         pass

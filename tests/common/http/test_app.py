@@ -1,4 +1,4 @@
-"""What every answer of the hub has in common: problem documents, safe headers, a size limit, and no word of the sender's."""
+"""Every application answers with problem documents, safe headers and a size limit, and repeats no value of the sender."""
 
 import json
 import logging
@@ -28,7 +28,7 @@ routes = APIRouter(prefix="/test")
 
 
 class Body(BaseModel):
-    """A closed body, as the services have them."""
+    """A closed body, as services define them."""
 
     model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
 
@@ -99,7 +99,7 @@ def connect(url: str) -> socket.socket:
 
 
 def problem(answer: httpx2.Response, status: int) -> dict[str, Any]:
-    """The problem document of an answer, which must be one."""
+    """Return the problem document of an answer, which must be one."""
     assert answer.status_code == status
     assert answer.headers["content-type"] == PROBLEM
     document: dict[str, Any] = answer.json()
@@ -136,7 +136,7 @@ REQUESTS: dict[str, tuple[int, str, str, dict[str, Any]]] = {
 
 
 @pytest.mark.parametrize(("status", "method", "path", "content"), REQUESTS.values(), ids=REQUESTS)
-def test_every_answer_has_safe_headers_and_every_error_is_a_problem(
+def test_answers_have_safe_headers_and_errors_are_problems(
     hub: httpx2.Client, status: int, method: str, path: str, content: dict[str, Any]
 ) -> None:
     answer = hub.request(method, path, **content)
@@ -164,7 +164,7 @@ def with_pages() -> Iterator[httpx2.Client]:
 @pytest.mark.parametrize(
     "name", ["unknown path", "another method", "a problem", "no database", "unforeseen", "unstorable"]
 )
-def test_a_browser_reads_the_same_on_a_page_and_programs_read_the_document(
+def test_browser_gets_a_problem_page_and_programs_json(
     hub: httpx2.Client, with_pages: httpx2.Client, name: str
 ) -> None:
     status, method, path, content = REQUESTS[name]
@@ -179,34 +179,34 @@ def test_a_browser_reads_the_same_on_a_page_and_programs_read_the_document(
     }
 
 
-def test_where_there_is_no_page_a_browser_reads_the_document(with_pages: httpx2.Client) -> None:
+def test_browser_without_a_page_gets_json(with_pages: httpx2.Client) -> None:
     problem(with_pages.get("/test/fail/hidden", headers=BROWSER), 404)
 
 
-def test_a_route_may_say_something_else_in_a_header_of_its_own(hub: httpx2.Client) -> None:
+def test_route_may_override_a_default_header(hub: httpx2.Client) -> None:
     answer = hub.get("/test/own-headers")
     assert answer.headers.get_list("cache-control") == ["max-age=1"]
     assert answer.headers["x-own"] == "1"
     assert answer.headers["x-content-type-options"] == "nosniff"
 
 
-def test_what_is_hidden_and_what_does_not_exist_look_the_same(hub: httpx2.Client) -> None:
+def test_hidden_and_missing_resources_look_the_same(hub: httpx2.Client) -> None:
     answers = [hub.get(path) for path in ("/test/fail/hidden", "/test/nothing", "/elsewhere", "/", "/test")]
     assert len({(answer.status_code, answer.content, tuple(answer.headers.items())) for answer in answers}) == 1
 
 
 @pytest.mark.parametrize("method", ["GET", "POST", "PUT", "DELETE", "OPTIONS", "PATCH"])
-def test_what_does_not_exist_looks_the_same_for_every_method(hub: httpx2.Client, method: str) -> None:
+def test_missing_resource_answers_every_method_alike(hub: httpx2.Client, method: str) -> None:
     assert hub.request(method, "/test/nothing").content == hub.get("/test/fail/hidden").content
 
 
-def test_a_slash_too_many_is_not_sent_elsewhere(hub: httpx2.Client) -> None:
+def test_extra_slash_is_not_redirected(hub: httpx2.Client) -> None:
     answer = hub.get("/test/fine/", headers={"host": "evil.example"})
     assert answer.status_code == 404
     assert "location" not in answer.headers
 
 
-def test_a_problem_says_everything_it_holds(hub: httpx2.Client) -> None:
+def test_problem_document_holds_all_members(hub: httpx2.Client) -> None:
     answer = hub.get("/test/fail/problem")
     assert answer.json() == {
         "type": "urn:fireweed:problem:test",
@@ -218,12 +218,12 @@ def test_a_problem_says_everything_it_holds(hub: httpx2.Client) -> None:
     assert answer.headers["x-own"] == "1"
 
 
-def test_another_method_tells_which_are_known(hub: httpx2.Client) -> None:
+def test_wrong_method_is_answered_with_the_known_ones(hub: httpx2.Client) -> None:
     assert hub.delete("/test/fine").headers["allow"] == "GET"
     assert hub.head("/test/fine").status_code == 405
 
 
-def test_of_what_is_public_the_head_is_what_it_would_be_with_the_rest() -> None:
+def test_head_of_a_public_route_has_the_headers_of_get() -> None:
     with served(create_app("test", "", [routes], public=True)) as url, httpx2.Client(base_url=url) as client:
         for path in ("/test/fine", "/test/nothing", "/test/own-headers", "/test/fine"):
             head, whole = client.head(path), client.get(path)
@@ -234,12 +234,12 @@ def test_of_what_is_public_the_head_is_what_it_would_be_with_the_rest() -> None:
 
 
 @pytest.mark.parametrize("how", ["database", "pool"])
-def test_an_outage_says_when_to_come_again(hub: httpx2.Client, how: str) -> None:
+def test_outage_says_when_to_try_again(hub: httpx2.Client, how: str) -> None:
     assert int(hub.get(f"/test/fail/{how}").headers["retry-after"]) > 0
 
 
 def send_unannounced(hub: httpx2.Client, path: str, size: int) -> httpx2.Response:
-    """A body whose length nobody was told, in pieces."""
+    """Yield a body in pieces, without an announced length."""
     pieces = (b" " * 1024 for _ in range(size // 1024))
     return hub.post(path, content=pieces, headers={"content-type": "application/json"})
 
@@ -264,13 +264,13 @@ def test_a_body_of_exactly_the_limit_is_taken(hub: httpx2.Client) -> None:
     assert hub.post("/test/raw", content=content).json() == {"size": MAX_BODY}
 
 
-def test_a_refused_body_is_not_waited_for(url: str) -> None:
+def test_refused_body_is_not_read(url: str) -> None:
     with connect(url) as connection:
         connection.sendall(b"POST /test/raw HTTP/1.1\r\nhost: a\r\ncontent-length: 900000000\r\n\r\n")
         assert connection.recv(64).startswith(b"HTTP/1.1 413 ")
 
 
-def test_a_stranger_to_http_is_answered_without_an_echo(url: str) -> None:
+def test_malformed_http_is_answered_without_an_echo(url: str) -> None:
     with connect(url) as connection:
         connection.sendall(f"{CANARY}\r\n\r\n".encode())
         assert CANARY.encode() not in connection.recv(4096)
@@ -289,16 +289,16 @@ def test_a_stranger_to_http_is_answered_without_an_echo(url: str) -> None:
         (None, ""),
     ],
 )
-def test_a_fault_in_a_body_is_told_by_its_place_only(hub: httpx2.Client, body: object, member: str) -> None:
+def test_fault_in_a_body_names_its_place_only(hub: httpx2.Client, body: object, member: str) -> None:
     assert members(hub.post("/test/model", json=body), 422) == [member]
 
 
-def test_a_name_that_the_sender_made_up_is_not_repeated(hub: httpx2.Client) -> None:
+def test_name_made_up_by_the_sender_is_not_repeated(hub: httpx2.Client) -> None:
     answer = hub.post("/test/model", json={"code": "a", "parts": {CANARY: "x"}})
     problem(answer, 422)
 
 
-def test_a_fault_in_the_query_is_told_by_its_name(hub: httpx2.Client) -> None:
+def test_fault_in_the_query_names_its_parameter(hub: httpx2.Client) -> None:
     assert members(hub.post(f"/test/model?dry={CANARY}", json={"code": "a"}), 422) == ["query dry"]
 
 
@@ -314,7 +314,7 @@ NOT_JSON += ['"a"'.encode("utf-16"), b"1e999"]
 
 
 @pytest.mark.parametrize("content", NOT_JSON, ids=[str(content[:20]) for content in NOT_JSON])
-def test_what_is_no_json_is_refused(hub: httpx2.Client, content: bytes) -> None:
+def test_body_that_is_not_json_is_refused(hub: httpx2.Client, content: bytes) -> None:
     assert members(hub.post("/test/raw", content=content), 400) == [""]
 
 
@@ -327,7 +327,7 @@ json_values = st.recursive(
 
 
 @given(json_values, st.booleans())
-def test_every_json_document_is_read_as_it_is(document: object, ascii_only: bool) -> None:
+def test_every_json_document_is_parsed_unchanged(document: object, ascii_only: bool) -> None:
     assert json_body(json.dumps(document, ensure_ascii=ascii_only).encode()) == document
 
 
@@ -345,16 +345,16 @@ def test_a_failure_does_not_spoil_the_next_request(hub: httpx2.Client) -> None:
         assert hub.get("/test/fine").status_code == 200
 
 
-def test_nothing_of_a_failures_message_is_logged(hub: httpx2.Client, caplog: pytest.LogCaptureFixture) -> None:
+def test_message_of_a_failure_is_not_logged(hub: httpx2.Client, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.DEBUG):
         for how in ("unforeseen", "database", "data"):
             hub.get(f"/test/fail/{how}")
-    lines = [telemetry._Lines().format(record) for record in caplog.records if record.name != "httpx2"]
+    lines = [telemetry._AsJson().format(record) for record in caplog.records if record.name != "httpx2"]
     assert any('"LookupError"' in line for line in lines)
     assert CANARY not in "".join(lines)
 
 
-def test_what_is_kept_is_on_the_application() -> None:
+def test_kept_values_are_on_the_application_state() -> None:
     assert create_app("test", "", [], thing=1).state.thing == 1
 
 
@@ -363,7 +363,7 @@ def test_no_documentation_is_served(hub: httpx2.Client) -> None:
         assert hub.get(path).status_code == 404
 
 
-def test_a_request_is_not_held_up_by_another_that_sends_slowly(hub: httpx2.Client, url: str) -> None:
+def test_slow_sender_does_not_delay_other_requests(hub: httpx2.Client, url: str) -> None:
     with connect(url) as slow:
         slow.sendall(b"POST /test/raw HTTP/1.1\r\nhost: a\r\ncontent-length: 10\r\n\r\n[1")
         assert hub.get("/test/fine").status_code == 200

@@ -1,4 +1,4 @@
-"""A process says that it lives, and that it is ready only when its database answers."""
+"""A process is live while it runs, and ready only while its database answers."""
 
 from contextlib import closing
 from pathlib import Path
@@ -16,13 +16,13 @@ def client(database: Database, *, ready: bool = True) -> TestClient:
     return TestClient(create_app("test", "", [health.router("/test", database, lambda: ready)]))
 
 
-def test_a_process_with_its_database_lives_and_is_ready(database: Database) -> None:
+def test_process_with_its_database_is_live_and_ready(database: Database) -> None:
     with client(database) as http:
         assert http.get("/test/health/live").json() == {"status": "live"}
         assert http.get("/test/health/ready").json() == {"status": "ready"}
 
 
-def test_a_process_that_is_not_ready_yet_says_when_to_come_again(database: Database) -> None:
+def test_unready_process_says_when_to_try_again(database: Database) -> None:
     with client(database, ready=False) as http:
         assert http.get("/test/health/live").status_code == 200
         answer = http.get("/test/health/ready")
@@ -30,7 +30,7 @@ def test_a_process_that_is_not_ready_yet_says_when_to_come_again(database: Datab
         assert "retry-after" in answer.headers
 
 
-def test_a_process_without_its_database_lives_and_is_not_ready(tmp_path: Path) -> None:
+def test_process_without_its_database_is_live_but_not_ready(tmp_path: Path) -> None:
     (tmp_path / "folder.sqlite").mkdir()
     with closing(Database(f"sqlite:///{tmp_path / 'folder.sqlite'}")) as database, client(database) as http:
         assert http.get("/test/health/live").status_code == 200
@@ -42,6 +42,6 @@ def test_a_process_is_ready_again_once_its_database_is_back(database: Database, 
     with client(database) as http:
         assert http.get("/test/health/ready").status_code == 200
         end_sessions(database_url)
-        # The first look finds the lost connection, the second makes a new one.
+        # The first request finds the lost connection, the second opens a new one.
         assert http.get("/test/health/ready").status_code in {200, 503}
         assert http.get("/test/health/ready").status_code == 200

@@ -1,4 +1,4 @@
-"""A body that is wrong in thousands of places is refused in a moment, in an answer that is short."""
+"""A body with thousands of faults is refused quickly, with a short answer."""
 
 from collections.abc import Iterator
 
@@ -47,19 +47,19 @@ MANY = {f"{MARK}{number}": number for number in range(MOST_MEMBERS)}
     ],
     ids=["the body", "an object in it", "a part of that"],
 )
-def test_far_too_many_members_are_one_fault(http: TestClient, body: object, member: str) -> None:
+def test_too_many_members_are_one_fault(http: TestClient, body: object, member: str) -> None:
     answer = http.post("/things", json=body)
     assert answer.status_code == 422
     assert [fault["member"] for fault in answer.json()["errors"]] == [member]
     assert MARK not in answer.text
 
 
-def test_as_many_members_as_can_be_meant_are_taken(http: TestClient) -> None:
+def test_greatest_number_of_members_is_accepted(http: TestClient) -> None:
     parts = {f"part_{number}": {"code": "b"} for number in range(MOST_MEMBERS)}
     assert http.post("/things", json={"name": "a", "parts": parts}).json() == MOST_MEMBERS
 
 
-def test_of_very_many_faults_the_first_are_told(http: TestClient) -> None:
+def test_only_the_first_of_many_faults_are_reported(http: TestClient) -> None:
     answer = http.post("/things", json={"name": "a", "numbers": [MARK] * 10_000})
     told = [fault["member"] for fault in answer.json()["errors"]]
     assert (answer.status_code, told) == (422, [f"/numbers/{number}" for number in range(MOST_FAULTS)])

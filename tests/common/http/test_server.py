@@ -1,4 +1,4 @@
-"""The server under every service: an answer that was sent has left, connections are known while they last, and no longer."""
+"""The server sends answers without a buffer, knows its open connections, and limits what a client can make it keep."""
 
 import asyncio
 import logging
@@ -31,8 +31,8 @@ from services.common.http.server import (
 from tests.support.hubs import eventually
 from tests.support.server import served
 
-PATIENCE = 20.0
-# More than small socket buffers hold, less than asyncio would keep to itself without a word (64 KiB).
+TIMEOUT = 20.0
+# More bytes than small socket buffers hold, fewer than asyncio would silently buffer (64 KiB).
 BODY = bytes(60_000)
 REQUEST = b"GET / HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n"
 
@@ -43,7 +43,7 @@ async def hello(scope: Scope, receive: Receive, send: Send) -> None:
 
 @dataclass(slots=True)
 class Sender:
-    """An application that sends `BODY` as an opening is sent, and tells how far it came."""
+    """An application that sends `BODY` as openings are sent, and records its progress."""
 
     started: threading.Event = field(default_factory=threading.Event)
     finished: threading.Event = field(default_factory=threading.Event)
@@ -67,18 +67,18 @@ class Sender:
 
 @contextmanager
 def conversation(app: Sender, kernel_keeps: int = 4096) -> Iterator[socket.socket]:
-    """A client with small buffers that has asked, and has not yet read."""
+    """Return a client with small buffers that has sent a request and read nothing yet."""
     listener = listen(0)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, kernel_keeps)
     server = BackgroundServer(app, listener)
     server.start()
     client = socket.socket()
     client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-    client.settimeout(PATIENCE)
+    client.settimeout(TIMEOUT)
     try:
         client.connect(listener.getsockname())
         client.sendall(REQUEST)
-        assert app.started.wait(PATIENCE)
+        assert app.started.wait(TIMEOUT)
         yield client
     finally:
         client.close()
@@ -93,49 +93,49 @@ def read_all(client: socket.socket) -> bytes:
 
 
 def reset(client: socket.socket) -> None:
-    """End a connection at once, as a machine that lost its power would seem to."""
+    """Reset a connection, as seen from a machine that lost its power."""
     client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     client.close()
 
 
 def known(port: int) -> list[object]:
-    """The connections to one port that are remembered."""
+    """Return the remembered connections to one port."""
     return [place for place in http_server._transports if place[1][1] == port]
 
 
-def test_the_last_send_returns_only_when_the_kernel_has_everything() -> None:
+def test_last_send_returns_when_the_kernel_has_everything() -> None:
     app = Sender()
     with conversation(app) as client:
         assert not app.finished.wait(0.2)
         assert read_all(client).endswith(BODY)
-        assert app.finished.wait(PATIENCE)
+        assert app.finished.wait(TIMEOUT)
     assert app.told["kept"] == 0
 
 
-def test_everything_has_left_only_when_the_receiver_has_it() -> None:
+def test_has_left_waits_until_the_receiver_has_everything() -> None:
     app = Sender(between=has_left)
     with conversation(app) as client:
         assert not app.finished.wait(0.2)
         assert read_all(client).endswith(BODY)
-        assert app.finished.wait(PATIENCE)
+        assert app.finished.wait(TIMEOUT)
     assert app.told["between"] is True
 
 
-def test_what_the_kernel_keeps_for_a_slow_receiver_has_not_left() -> None:
-    async def look(transport: asyncio.Transport) -> bool:
+def test_bytes_kept_for_a_slow_receiver_have_not_left() -> None:
+    async def check(transport: asyncio.Transport) -> bool:
         app.told["with the kernel"] = transport.get_write_buffer_size() == 0
         return await has_left(transport)
 
-    app = Sender(between=look)
+    app = Sender(between=check)
     with conversation(app, kernel_keeps=1_000_000) as client:
         assert not app.finished.wait(0.2)
         assert read_all(client).endswith(BODY)
-        assert app.finished.wait(PATIENCE)
+        assert app.finished.wait(TIMEOUT)
     assert app.told["with the kernel"]
     assert app.told["between"] is True
 
 
-def test_what_a_lost_receiver_never_got_has_not_left() -> None:
+def test_bytes_that_a_lost_receiver_misses_have_not_left() -> None:
     app = Sender(between=has_left)
     with conversation(app) as client:
         reset(client)
@@ -144,14 +144,14 @@ def test_what_a_lost_receiver_never_got_has_not_left() -> None:
 
 
 @pytest.mark.parametrize("discard", [True, False])
-def test_a_connection_that_is_cut_takes_with_it_what_the_kernel_keeps_if_so_told(discard: bool) -> None:
+def test_cut_connection_discards_unsent_bytes_if_set(discard: bool) -> None:
     async def cut(transport: asyncio.Transport) -> None:
         discard_on_close(transport, discard)
         transport.abort()
 
     app = Sender(between=cut)
     with conversation(app, kernel_keeps=1_000_000) as client:
-        assert app.finished.wait(PATIENCE)
+        assert app.finished.wait(TIMEOUT)
         if discard:
             with pytest.raises(ConnectionResetError):
                 read_all(client)
@@ -164,12 +164,12 @@ def test_a_request_finds_its_own_connection() -> None:
     with conversation(app) as client:
         place = client.getsockname()
         read_all(client)
-        assert app.finished.wait(PATIENCE)
+        assert app.finished.wait(TIMEOUT)
     assert app.told["peer"] == place
     assert tuple(app.told["client"]) == place
 
 
-def test_under_another_server_there_is_no_connection_to_find() -> None:
+def test_another_server_gives_no_connection() -> None:
     found: list[object] = []
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
@@ -181,25 +181,25 @@ def test_under_another_server_there_is_no_connection_to_find() -> None:
     assert transport_of({"type": "http"}) is None
 
 
-def test_a_connection_that_ended_is_forgotten_however_it_ended() -> None:
+def test_ended_connection_is_forgotten() -> None:
     with served(hello) as url:
         port = httpx2.URL(url).port or 0
         with httpx2.Client() as client:
             client.get(url)
             assert len(known(port)) == 1
         eventually(lambda: not known(port))
-        rude = socket.create_connection(("127.0.0.1", port), PATIENCE)
+        rude = socket.create_connection(("127.0.0.1", port), TIMEOUT)
         rude.sendall(REQUEST[:10])
         eventually(lambda: len(known(port)) == 1)
         reset(rude)
         eventually(lambda: not known(port))
 
 
-def test_a_client_that_was_gone_before_it_was_met_does_no_harm(caplog: pytest.LogCaptureFixture) -> None:
+def test_client_gone_before_it_is_accepted_does_no_harm(caplog: pytest.LogCaptureFixture) -> None:
     listener = listen(0)
     port = listener.getsockname()[1]
     for _time in range(3):
-        reset(socket.create_connection(("127.0.0.1", port), PATIENCE))
+        reset(socket.create_connection(("127.0.0.1", port), TIMEOUT))
     server = BackgroundServer(hello, listener)
     with caplog.at_level(logging.WARNING):
         server.start()
@@ -210,27 +210,27 @@ def test_a_client_that_was_gone_before_it_was_met_does_no_harm(caplog: pytest.Lo
     assert known(port) == []
 
 
-def test_a_server_that_stops_answers_what_it_has_begun() -> None:
+def test_stopping_server_answers_running_requests() -> None:
     entered, go_on = threading.Event(), threading.Event()
 
     async def slow(scope: Scope, receive: Receive, send: Send) -> None:
         entered.set()
-        await asyncio.get_running_loop().run_in_executor(None, go_on.wait, PATIENCE)
+        await asyncio.get_running_loop().run_in_executor(None, go_on.wait, TIMEOUT)
         await hello(scope, receive, send)
 
     listener = listen(0)
     server = BackgroundServer(slow, listener)
     server.start()
     with ThreadPoolExecutor(2) as pool:
-        answer = pool.submit(httpx2.get, f"{origin(listener)}/begun", timeout=PATIENCE)
-        assert entered.wait(PATIENCE)
+        answer = pool.submit(httpx2.get, f"{origin(listener)}/begun", timeout=TIMEOUT)
+        assert entered.wait(TIMEOUT)
         stopped = pool.submit(server.stop)
         go_on.set()
-        assert answer.result(PATIENCE).text == "hello from /begun"
-        stopped.result(PATIENCE)
+        assert answer.result(TIMEOUT).text == "hello from /begun"
+        stopped.result(TIMEOUT)
 
 
-def test_a_server_that_stops_waits_for_no_request_that_never_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_stopping_server_does_not_wait_for_endless_requests(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(http_server, "END_SECONDS", 0.2)
     listener = listen(0)
     server = BackgroundServer(reading, listener)
@@ -243,7 +243,7 @@ def test_a_server_that_stops_waits_for_no_request_that_never_ends(monkeypatch: p
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
-def test_a_server_that_cannot_start_says_so() -> None:
+def test_server_that_cannot_start_raises_an_error() -> None:
     listener = listen(0)
     listener.close()
     with pytest.raises(OSError, match="could not start"):
@@ -255,30 +255,30 @@ def test_a_port_that_is_taken_is_refused() -> None:
         listen(listener.getsockname()[1])
 
 
-def test_an_origin_is_where_the_socket_is_reached() -> None:
+def test_origin_is_the_url_of_the_socket() -> None:
     with listen(0) as listener:
         assert origin(listener) == f"http://127.0.0.1:{listener.getsockname()[1]}"
 
 
-def test_one_origin_answers_for_several_applications() -> None:
+def test_one_origin_serves_several_applications() -> None:
     async def other(scope: Scope, receive: Receive, send: Send) -> None:
         await PlainTextResponse(f"other at {scope['path']}")(scope, receive, send)
 
-    door = ByPrefix({"/one": hello})
-    with served(door) as url, httpx2.Client(base_url=url) as client:
+    prefixes = ByPrefix({"/one": hello})
+    with served(prefixes) as url, httpx2.Client(base_url=url) as client:
         assert client.get("/one/a/b").text == "hello from /one/a/b"
         assert client.get("/two").status_code == 404
-        door.add("/two", other)
+        prefixes.add("/two", other)
         assert client.get("/two").text == "other at /two"
         assert [client.get(path).status_code for path in ("/", "/onetwo", "/ones")] == [404] * 3
 
 
-def test_a_server_says_nothing_of_itself() -> None:
+def test_server_sends_no_header_about_itself() -> None:
     with served(hello) as url:
         assert set(httpx2.get(url).headers) == {"content-length", "content-type"}
 
 
-def test_no_answer_waits_for_the_other_side_to_acknowledge_its_first_half() -> None:
+def test_answer_does_not_wait_for_a_delayed_acknowledgement() -> None:
     with closing(listen(0)) as listener, socket.create_connection(listener.getsockname()[:2]):
         accepted, _ = listener.accept()
         with closing(accepted):
@@ -295,36 +295,36 @@ BEGINNINGS = {
 
 
 @pytest.mark.parametrize("beginning", BEGINNINGS)
-def test_nobody_fills_the_memory_with_a_head_that_never_ends(beginning: str) -> None:
+def test_endless_head_does_not_fill_the_memory(beginning: str) -> None:
     more = b"a: b\r\n" * 1000 if beginning in {"headers", "trailers"} else b"a" * 6000
     with (
         served(reading) as base,
-        closing(socket.create_connection(("127.0.0.1", int(base.rpartition(":")[2])))) as line,
+        closing(socket.create_connection(("127.0.0.1", int(base.rpartition(":")[2])))) as connection,
     ):
-        line.settimeout(PATIENCE)
-        line.sendall(BEGINNINGS[beginning])
+        connection.settimeout(TIMEOUT)
+        connection.sendall(BEGINNINGS[beginning])
         with pytest.raises(ConnectionError):  # as soon as the server has hung up
-            line.sendall(more * 5000)
+            connection.sendall(more * 5000)
 
 
-def test_a_long_body_and_many_requests_on_one_line_are_no_long_head() -> None:
+def test_body_and_further_requests_do_not_count_as_head() -> None:
     with served(reading) as base, httpx2.Client() as client:
         for _ in range(3):
             told = client.post(base, content=(bytes(1000) for _ in range(300)), headers={"a": "b" * 30_000})
             assert told.text == "300000"
 
 
-def line_to(url: str) -> socket.socket:
-    line = socket.socket()
-    line.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-    line.settimeout(PATIENCE)
-    line.connect(("127.0.0.1", httpx2.URL(url).port or 0))
-    return line
+def connect_to(url: str) -> socket.socket:
+    connection = socket.socket()
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    connection.settimeout(TIMEOUT)
+    connection.connect(("127.0.0.1", httpx2.URL(url).port or 0))
+    return connection
 
 
-def hung_up(line: socket.socket) -> bool:
+def hung_up(connection: socket.socket) -> bool:
     try:
-        return read_all(line) is not None
+        return read_all(connection) is not None
     except ConnectionError:
         return True
 
@@ -332,23 +332,23 @@ def hung_up(line: socket.socket) -> bool:
 GET = b"GET / HTTP/1.1\r\nhost: a\r\n\r\n"
 
 
-def test_some_requests_ahead_of_their_answers_are_answered_in_turn() -> None:
-    with served(hello) as url, closing(line_to(url)) as line:
-        line.sendall(GET * http_server.MOST_AHEAD + REQUEST)
-        assert read_all(line).count(b"hello from /") == http_server.MOST_AHEAD + 1
+def test_pipelined_requests_are_answered_in_order() -> None:
+    with served(hello) as url, closing(connect_to(url)) as connection:
+        connection.sendall(GET * http_server.MOST_AHEAD + REQUEST)
+        assert read_all(connection).count(b"hello from /") == http_server.MOST_AHEAD + 1
 
 
-def test_nobody_fills_the_memory_with_requests_ahead_of_their_answers() -> None:
+def test_number_of_pipelined_requests_is_limited() -> None:
     begun, go_on = [], threading.Event()
 
     async def slow(scope: Scope, receive: Receive, send: Send) -> None:
         begun.append(scope)
-        await asyncio.get_running_loop().run_in_executor(None, go_on.wait, PATIENCE)
+        await asyncio.get_running_loop().run_in_executor(None, go_on.wait, TIMEOUT)
         await hello(scope, receive, send)
 
-    with served(slow) as url, closing(line_to(url)) as line:
-        line.sendall(GET * 10_000)
-        assert hung_up(line)
+    with served(slow) as url, closing(connect_to(url)) as connection:
+        connection.sendall(GET * 10_000)
+        assert hung_up(connection)
         go_on.set()
     assert len(begun) == 1
 
@@ -363,18 +363,18 @@ SILENT = {
 
 
 @pytest.mark.parametrize("where", SILENT)
-def test_a_line_on_which_nothing_more_comes_is_cut(where: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_silent_connection_is_cut(where: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(http_server, "WAIT_SECONDS", 0.3)
-    with served(reading) as url, closing(line_to(url)) as line:
-        line.sendall(SILENT[where])
+    with served(reading) as url, closing(connect_to(url)) as connection:
+        connection.sendall(SILENT[where])
         if where == "after an answer":
-            line.recv(1000)
-            line.sendall(b"\r\n")
-        assert hung_up(line)
+            connection.recv(1000)
+            connection.sendall(b"\r\n")
+        assert hung_up(connection)
         eventually(lambda: not known(httpx2.URL(url).port or 0))
 
 
-def test_an_answer_that_takes_long_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_connection_with_a_slow_answer_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(http_server, "WAIT_SECONDS", 0.2)
 
     async def slow(scope: Scope, receive: Receive, send: Send) -> None:
@@ -388,30 +388,31 @@ def test_an_answer_that_takes_long_is_waited_for(monkeypatch: pytest.MonkeyPatch
 GET_LONG = b"GET /long HTTP/1.1\r\nhost: a\r\nconnection: %s\r\n\r\n"
 
 
-def test_silent_lines_keep_nobody_out_and_cost_no_one_who_is_being_answered(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(http_server, "MOST_LINES", 8)
+def test_silent_connections_are_cut_before_active_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They keep no new client out, and no client that waits for its answer is cut."""
+    monkeypatch.setattr(http_server, "MOST_CONNECTIONS", 8)
     go_on = threading.Event()
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["path"] == "/slow":
-            await asyncio.get_running_loop().run_in_executor(None, go_on.wait, PATIENCE)
+            await asyncio.get_running_loop().run_in_executor(None, go_on.wait, TIMEOUT)
         await PlainTextResponse(bytes(10_000_000) if scope["path"] == "/long" else b"hello")(scope, receive, send)
 
     with served(app) as url, ThreadPoolExecutor(1) as pool, httpx2.Client() as first:
-        begun = pool.submit(first.get, f"{url}/slow", timeout=PATIENCE)
+        begun = pool.submit(first.get, f"{url}/slow", timeout=TIMEOUT)
         eventually(lambda: len(known(httpx2.URL(url).port or 0)) == 1)
-        lines = []
+        connections = []
         for number in range(40):
-            lines.append(line_to(url))
-            lines[-1].sendall((b"", GET_LONG % b"keep-alive", GET_LONG % b"close")[number % 3])
+            connections.append(connect_to(url))
+            connections[-1].sendall((b"", GET_LONG % b"keep-alive", GET_LONG % b"close")[number % 3])
             time.sleep(0.01)
         for _time in range(3):
             assert httpx2.get(url).text == "hello"
         eventually(lambda: len(known(httpx2.URL(url).port or 0)) <= 9)
         go_on.set()
-        assert begun.result(PATIENCE).text == "hello"
-        for line in lines:
-            line.close()
+        assert begun.result(TIMEOUT).text == "hello"
+        for connection in connections:
+            connection.close()
 
 
 async def reading(_scope: Scope, receive: Receive, send: Send) -> None:

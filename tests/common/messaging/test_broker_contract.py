@@ -1,4 +1,4 @@
-"""What the hub asks of a bus, on the local log and on Apache Kafka."""
+"""The local log and Apache Kafka both implement the broker interface."""
 
 import threading
 import time
@@ -13,7 +13,7 @@ from services.common.messaging.topics import topics
 from tests.support.hubs import eventually
 from tests.support.plumbing import take
 
-PATIENCE = 20.0
+TIMEOUT = 20.0
 TOPIC, OTHER = "referrals.v1", "services.v1"
 _groups = count(1)
 
@@ -26,7 +26,7 @@ def producer(broker: Broker) -> Iterator[Producer]:
 
 @pytest.fixture
 def group() -> str:
-    """A group that no test before has used: a Kafka group outlives its topics."""
+    """Return a name of a group that no test has used yet: a Kafka group outlives its topics."""
     return f"group-{next(_groups)}"
 
 
@@ -35,7 +35,7 @@ def make_records(amount: int, keys: int = 1, topic: str = TOPIC) -> list[Record]
 
 
 def send(producer: Producer, records: Sequence[Record]) -> None:
-    assert list(producer.send(records).acknowledged(PATIENCE)) == [True] * len(records)
+    assert list(producer.send(records).acknowledged(TIMEOUT)) == [True] * len(records)
 
 
 def values(received: Sequence[Received]) -> list[bytes | None]:
@@ -58,12 +58,12 @@ def test_records_of_one_key_arrive_in_order(broker: Broker, producer: Producer, 
 def test_several_sends_in_flight_keep_the_order_of_a_key(broker: Broker, producer: Producer, group: str) -> None:
     records = make_records(300)
     pending = [producer.send(records[n : n + 30]) for n in range(0, 300, 30)]
-    assert all(all(one.acknowledged(PATIENCE)) for one in pending)
+    assert all(all(one.acknowledged(TIMEOUT)) for one in pending)
     with closing(broker.consumer(group, [TOPIC])) as consumer:
         assert values(take(consumer, 300)) == values_of(records)
 
 
-def test_more_than_one_poll_can_carry_arrives_whole_and_once(broker: Broker, producer: Producer, group: str) -> None:
+def test_more_records_than_one_poll_holds_arrive_once(broker: Broker, producer: Producer, group: str) -> None:
     records = make_records(2500)
     send(producer, records)
     with closing(broker.consumer(group, [TOPIC])) as consumer:
@@ -90,9 +90,8 @@ def test_a_group_reads_every_topic_it_asked_for(broker: Broker, producer: Produc
     ]
 
 
-def test_a_group_resumes_after_its_last_commit_and_reads_again_what_was_not_committed(
-    broker: Broker, producer: Producer, group: str
-) -> None:
+def test_group_resumes_after_its_last_commit(broker: Broker, producer: Producer, group: str) -> None:
+    """It reads again the records that were not committed."""
     records = make_records(6)
     send(producer, records[:3])
     with closing(broker.consumer(group, [TOPIC])) as consumer:
@@ -117,7 +116,7 @@ def test_a_commit_covers_only_what_was_polled(broker: Broker, producer: Producer
         assert values(take(successor, 2)) == [b"0", b"1"]
 
 
-def test_groups_do_not_move_each_other(broker: Broker, producer: Producer, group: str) -> None:
+def test_groups_do_not_affect_each_other(broker: Broker, producer: Producer, group: str) -> None:
     send(producer, make_records(3))
     for name in (f"{group}-a", f"{group}-b"):
         with closing(broker.consumer(name, [TOPIC])) as consumer:
@@ -157,20 +156,20 @@ def test_a_poll_with_nothing_to_read_comes_back_empty(broker: Broker, group: str
     began = time.monotonic()
     with closing(broker.consumer(group, [TOPIC])) as consumer:
         assert list(consumer.poll(0.3)) == []
-    assert time.monotonic() - began < PATIENCE
+    assert time.monotonic() - began < TIMEOUT
 
 
 def test_a_waiting_poll_gets_what_is_sent_meanwhile(broker: Broker, producer: Producer, group: str) -> None:
     with closing(broker.consumer(group, [TOPIC])) as consumer:
         sending = threading.Timer(0.2, send, [producer, make_records(1)])
         sending.start()
-        assert values(consumer.poll(PATIENCE)) == [b"0"]
+        assert values(consumer.poll(TIMEOUT)) == [b"0"]
         sending.join()
 
 
-def test_an_acknowledgement_tells_of_each_record(producer: Producer) -> None:
-    assert list(producer.send(make_records(7)).acknowledged(PATIENCE)) == [True] * 7
-    assert list(producer.send([]).acknowledged(PATIENCE)) == []
+def test_acknowledgement_covers_each_record(producer: Producer) -> None:
+    assert list(producer.send(make_records(7)).acknowledged(TIMEOUT)) == [True] * 7
+    assert list(producer.send([]).acknowledged(TIMEOUT)) == []
 
 
 def test_topics_can_be_synced_again_and_again(broker: Broker) -> None:

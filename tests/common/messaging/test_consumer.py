@@ -1,4 +1,4 @@
-"""From the bus into a service: once in effect, in order, and what fails is set aside by key."""
+"""Events take effect once and in order, and the key of a failing event is parked."""
 
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -45,7 +45,7 @@ from tests.support.plumbing import (
     received,
 )
 
-PATIENCE = 20.0
+TIMEOUT = 20.0
 _services = count(1)
 
 
@@ -59,12 +59,12 @@ class Unforeseen(Exception):
 
 
 class Handler:
-    """Notes the effect of every event, except those that it was told to fail on."""
+    """Records the effect of every event, except the events on which it has to fail."""
 
     def __init__(self, database: Database, *broken: str, error: type[Exception] = Unforeseen) -> None:
         self.broken, self.error = set(broken), error
         self.calls: list[str] = []
-        # What is fed to `take` here needs no bus.
+        # Records are passed to `take` directly, so no bus is needed.
         self.consumer = make_consumer(database, NoBus(), self)
 
     def __call__(self, connection: Connection, event: Event) -> None:
@@ -75,7 +75,7 @@ class Handler:
 
 
 def events(*names: str) -> list[Event]:
-    """Events from names such as `a-1`: key and number."""
+    """Return events for names such as `a-1`: key and number."""
     return [make_event(name.partition("-")[0], int(name.partition("-")[2])) for name in names]
 
 
@@ -121,7 +121,7 @@ def test_nothing_of_a_poison_event_takes_effect(database: Database) -> None:
     assert effects(database) == []
 
 
-def test_an_unforeseen_failure_is_tried_again_before_it_is_parked(database: Database) -> None:
+def test_unforeseen_failure_is_retried_before_parking(database: Database) -> None:
     handler = Handler(database, "a-1")
 
     def heal(connection: Connection, event: Event) -> None:
@@ -135,14 +135,14 @@ def test_an_unforeseen_failure_is_tried_again_before_it_is_parked(database: Data
     assert parked(database) == []
 
 
-def test_an_event_that_its_handler_wants_parked_is_parked_at_once(database: Database) -> None:
+def test_event_that_its_handler_parks_is_not_retried(database: Database) -> None:
     handler = Handler(database, "a-1", error=Park)
     handler.consumer.take(received(events("a-1")))
     assert handler.calls == ["a-1"] * 2  # once with its batch, once alone
     assert parked(database) == [("a", "Park")]
 
 
-def test_the_reason_of_a_parked_event_is_a_class_and_never_a_message(database: Database) -> None:
+def test_reason_of_a_parked_event_is_a_class_not_a_message(database: Database) -> None:
     def fail(_connection: Connection, _event: Event) -> None:
         raise Park from ValueError("Sample Aspen")
 
@@ -171,7 +171,7 @@ def test_an_outage_parks_nothing_and_leaves_the_event_for_later(database: Databa
     assert effects(database) == ["b-1", "a-1", "b-2"]
 
 
-def test_an_outage_while_events_are_handled_one_by_one_parks_nothing(database: Database) -> None:
+def test_outage_in_one_by_one_handling_parks_nothing(database: Database) -> None:
     calls = 0
 
     def handle(_connection: Connection, _event: Event) -> None:
@@ -215,7 +215,7 @@ def test_a_corrupt_record_is_parked_and_others_go_on(database: Database, record:
     assert [key for key, _reason in parked(database)] == ["bad"]
 
 
-def test_types_that_nobody_handles_are_passed_over(database: Database) -> None:
+def test_types_without_a_handler_are_ignored(database: Database) -> None:
     other = make_event("a", 1, "referral.sealed.v1")
     handler = Handler(database)
     handler.consumer.take(received([other, *events("a-2")]))
@@ -223,7 +223,7 @@ def test_types_that_nobody_handles_are_passed_over(database: Database) -> None:
     assert parked(database) == []
 
 
-def test_a_tombstone_is_passed_over(database: Database) -> None:
+def test_tombstone_is_ignored(database: Database) -> None:
     item = received(events("a-1"))[0]
     Handler(database).consumer.take([replace(item, record=item.record._replace(value=None))])
     assert effects(database) == []
@@ -237,7 +237,7 @@ def test_a_record_that_is_parked_twice_is_parked_once(database: Database) -> Non
     assert parked(database) == [("a", "Unforeseen"), ("a", BEHIND)]
 
 
-def test_what_stops_a_key_in_one_topic_keeps_nothing_of_it_in_another(database: Database) -> None:
+def test_parked_key_in_one_topic_does_not_stop_another_topic(database: Database) -> None:
     handler = Handler(database, "a-1")
     [broken, later, suspended] = received(events("a-1", "a-2", "a-3"))
     suspended = replace(suspended, record=suspended.record._replace(topic="agencies.v1"))
@@ -247,16 +247,17 @@ def test_what_stops_a_key_in_one_topic_keeps_nothing_of_it_in_another(database: 
     assert parked(database) == [("a", "Unforeseen"), ("a", BEHIND)]
 
 
-def test_event_after_event_that_fails_stops_the_consumer(database: Database) -> None:
+def test_many_failures_in_a_row_stop_the_consumer(database: Database) -> None:
     names = [f"k{n}-1" for n in range(MAX_PARKED_IN_A_ROW + 5)]
     with pytest.raises(TooManyFailures):
         Handler(database, *names).consumer.take(received(events(*names)))
     assert len(parked(database)) == MAX_PARKED_IN_A_ROW
 
 
-def test_followers_of_parked_events_and_types_nobody_handles_do_not_hide_that_everything_fails(
+def test_followers_and_ignored_types_hide_no_failure_series(
     database: Database,
 ) -> None:
+    """Neither followers of parked events nor types without a handler reset the count of failures."""
     handler = Handler(database, *(f"k{n}-1" for n in range(MAX_PARKED_IN_A_ROW)))
     places = count(1)
 
@@ -270,7 +271,7 @@ def test_followers_of_parked_events_and_types_nobody_handles_do_not_hide_that_ev
         feed()
 
 
-def test_failures_that_are_far_apart_do_not_stop_the_consumer(database: Database) -> None:
+def test_failures_between_successes_do_not_stop_consumer(database: Database) -> None:
     failing = [f"k{n}-1" for n in range(MAX_PARKED_IN_A_ROW + 5)]
     consumer = Handler(database, *failing).consumer
     for place, name in enumerate(failing):
@@ -279,7 +280,7 @@ def test_failures_that_are_far_apart_do_not_stop_the_consumer(database: Database
     assert len(effects(database)) == len(failing)
 
 
-def test_replay_handles_a_keys_events_in_order_and_frees_the_key(database: Database) -> None:
+def test_replay_handles_events_in_order_and_frees_the_key(database: Database) -> None:
     handler = Handler(database, "a-1")
     handler.consumer.take(received(events("a-1", "a-2", "b-1", "a-3")))
     handler.broken.clear()
@@ -302,7 +303,7 @@ def test_replay_stops_at_the_first_event_that_still_fails(database: Database) ->
     assert effects(database) == ["a-1", "a-2", "a-3", "a-4"]
 
 
-def test_what_still_fails_in_one_topic_keeps_nothing_of_the_key_in_another_when_it_is_replayed(
+def test_replay_failure_in_one_topic_does_not_stop_another(
     database: Database,
 ) -> None:
     handler = Handler(database, "a-1", "a-5")
@@ -318,7 +319,7 @@ def test_what_still_fails_in_one_topic_keeps_nothing_of_the_key_in_another_when_
     assert effects(database) == ["a-5", "a-6", "a-1", "a-2"]
 
 
-def test_a_replayed_event_that_the_bus_brings_again_takes_effect_once(database: Database) -> None:
+def test_replayed_event_that_comes_again_takes_effect_once(database: Database) -> None:
     handler = Handler(database, "a-1")
     batch = received(events("a-1", "a-2"))
     handler.consumer.take(batch)
@@ -329,7 +330,7 @@ def test_a_replayed_event_that_the_bus_brings_again_takes_effect_once(database: 
 
 
 @pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
-def test_what_a_worker_parks_behind_an_event_while_that_is_replayed_goes_on_as_well(database: Database) -> None:
+def test_replay_handles_events_parked_meanwhile(database: Database) -> None:
     worker = make_consumer(database, NoBus())
     worker.handlers = {TYPE: Handler(database, "a-1")}
     [first, second] = received(events("a-1", "a-2"))
@@ -338,7 +339,7 @@ def test_what_a_worker_parks_behind_an_event_while_that_is_replayed_goes_on_as_w
     def meanwhile(connection: Connection, event: Event) -> None:
         if event.id == "a-1":
             with ThreadPoolExecutor(1) as pool:
-                pool.submit(worker.take, [second]).result(PATIENCE)
+                pool.submit(worker.take, [second]).result(TIMEOUT)
         add_effect(connection, event)
 
     assert make_consumer(database, NoBus(), meanwhile).replay("a") == 2
@@ -346,7 +347,8 @@ def test_what_a_worker_parks_behind_an_event_while_that_is_replayed_goes_on_as_w
     assert parked(database) == []
 
 
-def test_what_a_worker_is_about_to_park_behind_the_last_replayed_event_goes_on_as_well(database: Database) -> None:
+def test_replay_handles_events_parked_at_its_very_end(database: Database) -> None:
+    """A worker is about to park an event behind the last one that is replayed."""
     worker = make_consumer(database, NoBus())
     worker.handlers = {TYPE: Handler(database, "a-1")}
     [first, second, beside] = received(events("a-1", "a-2", "b-1"))
@@ -361,10 +363,10 @@ def test_what_a_worker_is_about_to_park_behind_the_last_replayed_event_goes_on_a
     worker.handlers = {TYPE: busy}
     with ThreadPoolExecutor(1) as pool:
         taken = pool.submit(worker.take, [second, beside])
-        assert parking.wait(PATIENCE)
+        assert parking.wait(TIMEOUT)
         make_consumer(database, NoBus()).replay("a")
         replayed.set()
-        taken.result(PATIENCE)
+        taken.result(TIMEOUT)
     assert effects(database) in (["b-1", "a-1", "a-2"], ["a-1", "b-1", "a-2"])
     assert parked(database) == []
 
@@ -378,7 +380,7 @@ def test_the_inbox_remembers_longer_than_any_topic_keeps() -> None:
     assert max(kept) < INBOX_DAYS
 
 
-def test_old_events_are_forgotten_only_after_that_time(database: Database) -> None:
+def test_inbox_forgets_events_only_after_that_time(database: Database) -> None:
     handler, clock = Handler(database), StillClock()
     handler.consumer.clock = clock
     handler.consumer.take(received(events("a-1")))
@@ -423,7 +425,7 @@ class CutOffConsumer:
 def put(broker: Broker, sent: Iterable[Event]) -> None:
     with closing(broker.producer()) as producer:
         records = [Record(TOPIC, event.key, to_headers(event), to_value(event)) for event in sent]
-        assert all(producer.send(records).acknowledged(PATIENCE))
+        assert all(producer.send(records).acknowledged(TIMEOUT))
 
 
 def consume(
@@ -433,7 +435,7 @@ def consume(
     until: str,
     handle: Callable[[Connection, Event], None] = add_effect,
 ) -> EventConsumer:
-    """Run a consumer until an event took effect, or until something is raised."""
+    """Run a consumer until an event took effect, or until it raises an error."""
     stopping = threading.Event()
 
     def watched(connection: Connection, event: Event) -> None:
@@ -449,13 +451,11 @@ def consume(
 
 @pytest.fixture
 def service() -> str:
-    """A service that no test before has used: a Kafka group outlives its topics."""
+    """Return a name of a service that no test has used yet: a Kafka group outlives its topics."""
     return f"consumer-{next(_services)}"
 
 
-def test_a_crash_between_the_database_and_the_offset_repeats_events_and_no_effects(
-    database: Database, broker: Broker, service: str
-) -> None:
+def test_crash_before_the_offset_repeats_events_not_effects(database: Database, broker: Broker, service: str) -> None:
     put(broker, events("a-1", "a-2"))
     with pytest.raises(Interrupted):
         consume(database, CutOff(broker), service, until="never")
@@ -482,7 +482,7 @@ def test_a_crash_before_the_database_loses_nothing(database: Database, broker: B
     assert effects(database) == ["a-1", "a-2"]
 
 
-def test_a_consumer_goes_on_where_the_one_before_it_stopped(database: Database, broker: Broker, service: str) -> None:
+def test_consumer_resumes_where_the_last_one_stopped(database: Database, broker: Broker, service: str) -> None:
     put(broker, events("a-1"))
     consume(database, broker, service, until="a-1")
     put(broker, events("a-2"))
@@ -491,7 +491,7 @@ def test_a_consumer_goes_on_where_the_one_before_it_stopped(database: Database, 
     assert handled == ["a-2"]
 
 
-def test_a_consumer_says_so_when_the_bus_is_down(database: Database) -> None:
+def test_consumer_raises_while_the_bus_is_down(database: Database) -> None:
     with pytest.raises(BrokerUnavailable):
         make_consumer(database, NoBus()).run(threading.Event())
 
@@ -502,7 +502,7 @@ def add_effects(events: Sequence[Event], connection: Connection) -> None:
 
 
 def bus_of(database: Database, *batches: Sequence[Event]) -> tuple[BatchBus, list[int]]:
-    """A bus that hands out these batches, and how many effects there were each time when offsets were noted."""
+    """A bus that delivers these batches, and records the number of effects at each commit of offsets."""
     firsts = accumulate(map(len, batches), initial=1)
     noted: list[int] = []
     placed = [received(batch, first) for batch, first in zip(batches, firsts, strict=False)]
@@ -513,15 +513,14 @@ def many(batch: int) -> list[Event]:
     return [make_event(f"k{number % 7}", batch * 1000 + number) for number in range(WORTH_READING_AHEAD)]
 
 
-def test_large_batches_take_effect_in_order_and_before_their_offsets_are_noted(
-    database: Database, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_large_batches_take_effect_before_their_offsets(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They also take effect in order."""
     batches = [many(0), many(1), many(2)[:3], many(3)]
     bus, noted = bus_of(database, *batches)
     take_together = EventConsumer._take_together
 
     def slowly(consumer: EventConsumer, batch: Sequence[Received], read: Batch | None = None) -> None:
-        # Long enough for a small batch to overtake a large one, were it let.
+        # Long enough for a small batch to overtake a large one, if that were possible.
         threading.Event().wait(0.1 if len(batch) >= WORTH_READING_AHEAD else 0)
         take_together(consumer, batch, read)
 
@@ -531,7 +530,7 @@ def test_large_batches_take_effect_in_order_and_before_their_offsets_are_noted(
     assert noted[-1] == sum(map(len, batches))
 
 
-def test_the_next_large_batch_is_read_while_the_one_before_is_taken(database: Database) -> None:
+def test_next_large_batch_is_read_while_one_is_handled(database: Database) -> None:
     second_read, in_time = threading.Event(), list[bool]()
 
     def fold(events: Sequence[Event]) -> Act:
@@ -541,7 +540,7 @@ def test_the_next_large_batch_is_read_while_the_one_before_is_taken(database: Da
 
         def act(connection: Connection) -> None:
             if first:
-                in_time.append(second_read.wait(PATIENCE))
+                in_time.append(second_read.wait(TIMEOUT))
             add_effects(events, connection)
 
         return act
@@ -554,7 +553,7 @@ def test_the_next_large_batch_is_read_while_the_one_before_is_taken(database: Da
     assert effects(database) == [event.id for batch in (many(0), many(1)) for event in batch]
 
 
-def test_after_an_outage_no_later_batch_takes_effect_and_no_offset_is_noted(database: Database) -> None:
+def test_outage_stops_later_batches_and_commits_no_offset(database: Database) -> None:
     outage = Handler(database, many(0)[5].id, error=Transient)
     bus, noted = bus_of(database, many(0), many(1), many(2))
     outage.consumer.broker = bus
@@ -564,7 +563,7 @@ def test_after_an_outage_no_later_batch_takes_effect_and_no_offset_is_noted(data
     assert noted == []
 
 
-def test_of_a_large_batch_only_what_cannot_be_read_is_parked(database: Database) -> None:
+def test_large_batch_parks_only_unreadable_events(database: Database) -> None:
     bus, _ = bus_of(database, many(0), many(1))
     record = bus.batches[0][3].record
     broken = replace(bus.batches[0][3], record=record._replace(value=b"{"))
@@ -587,14 +586,16 @@ def test_a_fold_gets_a_batch_at_once_and_needs_no_inbox(database: Database) -> N
     events = [make_event("a", 1), make_event("b", 1), make_event("a", 2)]
     consumer.take(received(events))
     consumer.take(received(events[:1]))
-    # What comes again is folded again: that it does no harm is the fold's own promise.
+    # A repeated event is folded again: a fold itself must tolerate that.
     assert batches == [["a-1", "b-1", "a-2"], ["a-1"]]
     assert effects(database) == ["a-1", "b-1", "a-2", "a-1"]
 
 
-def test_events_are_folded_and_handled_in_one_transaction_and_one_that_cannot_be_folded_is_parked(
+def test_folds_and_handlers_share_one_transaction(
     database: Database,
 ) -> None:
+    """An event that cannot be folded is parked."""
+
     def fold(events: Sequence[Event]) -> Act:
         def act(connection: Connection) -> None:
             for event in events:

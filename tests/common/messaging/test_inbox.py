@@ -1,4 +1,4 @@
-"""An event that comes twice counts once."""
+"""A repeated event is taken once."""
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -36,7 +36,7 @@ def test_an_event_that_was_taken_before_is_left_out(database: Database) -> None:
     assert take(database, first, second) == []
 
 
-def test_an_event_twice_in_one_batch_is_taken_once_where_it_first_came(database: Database) -> None:
+def test_repeated_event_in_a_batch_is_taken_at_its_first_place(database: Database) -> None:
     first, second = make_event("a", 1), make_event("a", 2)
     assert take(database, first, second, replace(first, data={"again": True})) == [first, second]
 
@@ -57,17 +57,17 @@ def test_an_event_of_a_transaction_that_failed_is_still_new(database: Database) 
     assert take(database, make_event("a", 1)) == [make_event("a", 1)]
 
 
-def test_of_several_who_take_the_same_event_at_once_one_gets_it(database: Database) -> None:
+def test_event_taken_concurrently_goes_to_one_caller(database: Database) -> None:
     with ThreadPoolExecutor(8) as pool:
         taken = list(pool.map(lambda _: len(take(database, make_event("a", 1))), range(16)))
     assert sum(taken) == 1
 
 
-def test_no_events_are_no_trouble(database: Database) -> None:
+def test_taking_no_events_returns_none(database: Database) -> None:
     assert take(database) == []
 
 
-def test_what_is_old_enough_is_forgotten_and_nothing_else(database: Database) -> None:
+def test_only_old_enough_events_are_forgotten(database: Database) -> None:
     with database.transaction() as connection:
         inbox.take(connection, [make_event("old", 1)], NOON)
         inbox.take(connection, [make_event("new", 1)], NOON + timedelta(seconds=1))

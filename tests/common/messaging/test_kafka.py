@@ -1,4 +1,4 @@
-"""What only Apache Kafka does: being absent, standing still, holding what somebody else wrote."""
+"""Behaviour of Apache Kafka alone: an absent or suspended broker, and records of other writers."""
 
 import gc
 import logging
@@ -25,7 +25,7 @@ from tests.support.hubs import eventually
 from tests.support.plumbing import effects, make_consumer, make_event, metadata, parked, received, take
 from tests.support.server_failures import frozen
 
-PATIENCE = 20.0
+TIMEOUT = 20.0
 TOPIC = "referrals.v1"
 _groups = count(1)
 on_kafka = pytest.mark.backend("kafka")
@@ -40,9 +40,9 @@ def kafka(kafka_server: KafkaServer) -> KafkaBroker:
 
 @pytest.fixture
 def nobody(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> Iterator[KafkaBroker]:
-    """A broker at an address where nothing listens, and little patience with it."""
-    # kafka-python leaves the socket of a refused connection to the garbage collector, which complains of it; a log record
-    # that is kept would keep the socket too, until some later test gets the complaint.
+    """Return a broker at an address where nothing listens, with a short timeout."""
+    # kafka-python leaves the socket of a refused connection to the garbage collector, which then warns. A stored log record
+    # would keep the socket alive until a later test gets the warning.
     caplog.set_level(logging.CRITICAL, "kafka")
     monkeypatch.setattr(kafka_module, "BOOTSTRAP_SECONDS", 0.2)
     yield KafkaBroker(f"127.0.0.1:{free_port()}")
@@ -55,9 +55,7 @@ def attempts(broker: KafkaBroker) -> list[Callable[[], object]]:
 
 @unreachable
 @pytest.mark.parametrize("attempt", range(4), ids=["producer", "consumer", "missing topics", "sync topics"])
-def test_whoever_asks_is_told_that_nothing_listens_and_nothing_is_left_running(
-    nobody: KafkaBroker, attempt: int
-) -> None:
+def test_absent_broker_raises_and_leaves_nothing_running(nobody: KafkaBroker, attempt: int) -> None:
     before = threading.active_count()
     with pytest.raises(BrokerUnavailable):
         attempts(nobody)[attempt]()
@@ -65,7 +63,7 @@ def test_whoever_asks_is_told_that_nothing_listens_and_nothing_is_left_running(
 
 
 @on_kafka
-def test_a_topic_that_went_missing_is_named_and_made_again(kafka: KafkaBroker, kafka_server: KafkaServer) -> None:
+def test_missing_topic_is_named_and_created_again(kafka: KafkaBroker, kafka_server: KafkaServer) -> None:
     remove_topic(kafka_server, "services.v1")
     assert list(kafka.missing_topics()) == ["services.v1"]
     assert kafka.sync_topics() == {name: "created" if name == "services.v1" else "present" for name in topics()}
@@ -73,9 +71,8 @@ def test_a_topic_that_went_missing_is_named_and_made_again(kafka: KafkaBroker, k
 
 
 @on_kafka
-def test_a_topic_with_other_partitions_counts_as_missing_and_is_left_alone(
-    kafka: KafkaBroker, kafka_server: KafkaServer
-) -> None:
+def test_topic_with_other_partitions_counts_as_missing(kafka: KafkaBroker, kafka_server: KafkaServer) -> None:
+    """It is not changed."""
     remove_topic(kafka_server, "services.v1")
     with KafkaAdminClient(bootstrap_servers=kafka_server.bootstrap) as admin:
         admin.create_topics({"services.v1": {"num_partitions": 1, "replication_factor": 1}})
@@ -91,7 +88,7 @@ def remove_topic(server: KafkaServer, name: str) -> None:
 
 @on_kafka
 def test_topics_are_made_as_the_contract_describes_them(kafka: KafkaBroker, kafka_server: KafkaServer) -> None:
-    eventually(lambda: not kafka.missing_topics())  # a broker hears of what the controller made a moment later
+    eventually(lambda: not kafka.missing_topics())  # a broker learns of new topics a moment after the controller
     with KafkaAdminClient(bootstrap_servers=kafka_server.bootstrap) as admin:
         told = admin.describe_configs([ConfigResource("TOPIC", name) for name in topics()])["topic"]
     for name, topic in topics().items():
@@ -109,19 +106,19 @@ def test_topics_can_be_synced_by_several_at_once(kafka: KafkaBroker, kafka_serve
 
 
 @on_kafka
-def test_nothing_is_acknowledged_while_the_broker_stands_still(kafka: KafkaBroker, kafka_server: KafkaServer) -> None:
+def test_suspended_broker_acknowledges_nothing(kafka: KafkaBroker, kafka_server: KafkaServer) -> None:
     with closing(kafka.producer()) as producer:
-        assert list(producer.send([Record(TOPIC, "key", {}, b"first")]).acknowledged(PATIENCE)) == [True]
+        assert list(producer.send([Record(TOPIC, "key", {}, b"first")]).acknowledged(TIMEOUT)) == [True]
         with frozen(kafka_server):
             pending = producer.send([Record(TOPIC, "key", {}, b"second")] * 2)
             assert list(pending.acknowledged(0.3)) == [False, False]
-        assert list(pending.acknowledged(PATIENCE)) == [True, True]
+        assert list(pending.acknowledged(TIMEOUT)) == [True, True]
 
 
 @on_kafka
-def test_a_producer_closes_quietly_while_the_broker_stands_still(kafka: KafkaBroker, kafka_server: KafkaServer) -> None:
+def test_producer_closes_while_the_broker_is_suspended(kafka: KafkaBroker, kafka_server: KafkaServer) -> None:
     producer = kafka.producer()
-    producer.send([Record(TOPIC, "key", {}, b"first")]).acknowledged(PATIENCE)
+    producer.send([Record(TOPIC, "key", {}, b"first")]).acknowledged(TIMEOUT)
     with frozen(kafka_server):
         pending = producer.send([Record(TOPIC, "key", {}, b"second")])
         producer.close()
@@ -129,17 +126,15 @@ def test_a_producer_closes_quietly_while_the_broker_stands_still(kafka: KafkaBro
 
 
 @on_kafka
-def test_a_record_does_not_expire_before_the_relay_gives_all_of_them_up(kafka: KafkaBroker) -> None:
+def test_record_does_not_expire_before_the_relay_gives_up(kafka: KafkaBroker) -> None:
     with closing(kafka.producer()) as producer:
         assert producer._producer.config["delivery_timeout_ms"] > 2000 * relay.ACKNOWLEDGE_SECONDS
 
 
 @on_kafka
-def test_a_consumer_comes_back_and_closes_while_the_broker_stands_still(
-    kafka: KafkaBroker, kafka_server: KafkaServer
-) -> None:
+def test_consumer_returns_and_closes_at_a_suspended_broker(kafka: KafkaBroker, kafka_server: KafkaServer) -> None:
     with closing(kafka.producer()) as producer:
-        producer.send([Record(TOPIC, "key", {}, b"first")]).acknowledged(PATIENCE)
+        producer.send([Record(TOPIC, "key", {}, b"first")]).acknowledged(TIMEOUT)
     consumer = kafka.consumer(f"kafka-only-{next(_groups)}", [TOPIC])
     take(consumer, 1)
     with frozen(kafka_server):
@@ -148,14 +143,14 @@ def test_a_consumer_comes_back_and_closes_while_the_broker_stands_still(
 
 
 @on_kafka
-def test_a_key_has_the_partition_that_any_other_client_gives_it(kafka: KafkaBroker, kafka_server: KafkaServer) -> None:
+def test_key_has_the_partition_of_any_other_client(kafka: KafkaBroker, kafka_server: KafkaServer) -> None:
     keys = ["", "clé ❄", *("x" * length for length in range(1, 40)), *(str(UUID(int=n << 90)) for n in range(40))]
     stranger = KafkaProducer(bootstrap_servers=kafka_server.bootstrap)
     sent = {key: stranger.send(TOPIC, key=key.encode(), value=b"1") for key in keys}
-    theirs = {key: future.get(PATIENCE).partition for key, future in sent.items()}
+    theirs = {key: future.get(TIMEOUT).partition for key, future in sent.items()}
     stranger.close()
     with closing(kafka.producer()) as producer:
-        assert all(producer.send([Record(TOPIC, key, {}, b"2") for key in keys]).acknowledged(PATIENCE))
+        assert all(producer.send([Record(TOPIC, key, {}, b"2") for key in keys]).acknowledged(TIMEOUT))
     with closing(kafka.consumer(f"kafka-only-{next(_groups)}", [TOPIC])) as consumer:
         ours = {item.record.key: item.partition for item in take(consumer, 2 * len(keys)) if item.record.value == b"2"}
     assert ours == theirs
@@ -167,7 +162,7 @@ def test_a_record_that_is_not_text_does_not_stop_the_reader(kafka: KafkaBroker, 
     stranger = KafkaProducer(bootstrap_servers=kafka_server.bootstrap)
     stranger.send(TOPIC, key=b"\xff", value=b"1", headers=[("ce_id", b"\xfe")])
     stranger.send(TOPIC, key=None, value=b"2")
-    stranger.flush(PATIENCE)
+    stranger.flush(TIMEOUT)
     stranger.close()
     with closing(kafka.consumer(f"kafka-only-{next(_groups)}", [TOPIC])) as consumer:
         arrived = {item.record.value: item.record for item in take(consumer, 2)}
@@ -176,14 +171,15 @@ def test_a_record_that_is_not_text_does_not_stop_the_reader(kafka: KafkaBroker, 
 
 
 @on_kafka
-def test_a_strangers_record_is_parked_whatever_its_key_and_ours_go_on(
+def test_foreign_record_with_any_key_is_parked(
     database: Database, kafka: KafkaBroker, kafka_server: KafkaServer
 ) -> None:
+    """The hub's own records are handled."""
     metadata.create_all(database.engine)
     stranger = KafkaProducer(bootstrap_servers=kafka_server.bootstrap)
     for key in (b"a\0b", b"\xff" * 17, b"k" * 1000):
         stranger.send(TOPIC, key=key, value=b"no event")
-    stranger.flush(PATIENCE)
+    stranger.flush(TIMEOUT)
     stranger.close()
     with closing(kafka.consumer(f"kafka-only-{next(_groups)}", [TOPIC])) as consumer:
         strange = take(consumer, 3)

@@ -1,4 +1,4 @@
-"""What only the local log does: living in a file, and forgetting."""
+"""Behaviour of the local log alone: its file, and pruning."""
 
 import threading
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ from tests.support.clocks import StillClock
 
 pytestmark = pytest.mark.backend("local_log")
 TOPIC, COMPACTED = "referrals.v1", "agencies.v1"
-PATIENCE = 20.0
+TIMEOUT = 20.0
 
 
 @pytest.fixture
@@ -60,7 +60,7 @@ def test_records_and_progress_survive_reopening(path: Path) -> None:
         assert read(second, "another group") == ["1", "2", "3"]
 
 
-def test_what_was_written_survives_a_log_that_was_never_closed(path: Path) -> None:
+def test_records_survive_a_log_that_was_never_closed(path: Path) -> None:
     abandoned = LocalLog(path)
     write(abandoned, "1")
     with closing(LocalLog(path)) as second:
@@ -68,21 +68,21 @@ def test_what_was_written_survives_a_log_that_was_never_closed(path: Path) -> No
     abandoned.close()
 
 
-def test_two_logs_on_one_file_see_what_the_other_writes(path: Path) -> None:
+def test_two_logs_on_one_file_see_each_others_records(path: Path) -> None:
     with closing(LocalLog(path)) as one, closing(LocalLog(path)) as other:
         reader = one.consumer("group", [TOPIC])
         write(other, "1")
-        assert [item.record.value for item in reader.poll(PATIENCE)] == [b"1"]
+        assert [item.record.value for item in reader.poll(TIMEOUT)] == [b"1"]
         write(one, "2")
         assert read(other) == ["1", "2"]
 
 
-def test_a_waiting_reader_is_not_kept_from_what_another_log_on_the_file_writes(path: Path) -> None:
+def test_waiting_reader_gets_records_of_another_log(path: Path) -> None:
     with closing(LocalLog(path)) as one, closing(LocalLog(path)) as other:
         reader = one.consumer("group", [TOPIC])
         writing = threading.Timer(0.2, write, [other, "1"])
         writing.start()
-        assert [item.record.value for item in reader.poll(PATIENCE)] == [b"1"]
+        assert [item.record.value for item in reader.poll(TIMEOUT)] == [b"1"]
         writing.join()
 
 
@@ -91,7 +91,7 @@ def test_a_new_file_can_be_opened_by_several_at_once(path: Path) -> None:
     ready = threading.Barrier(4)
 
     def open_it() -> None:
-        ready.wait(PATIENCE)
+        ready.wait(TIMEOUT)
         try:
             LocalLog(path).close()
         except Exception as error:  # noqa: BLE001 - told below
@@ -101,11 +101,11 @@ def test_a_new_file_can_be_opened_by_several_at_once(path: Path) -> None:
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(PATIENCE)
+        thread.join(TIMEOUT)
     assert failures == []
 
 
-def test_pruning_forgets_what_is_past_its_retention(log: LocalLog, clock: StillClock) -> None:
+def test_pruning_deletes_records_past_their_retention(log: LocalLog, clock: StillClock) -> None:
     write(log, "old")
     clock.move(retention(TOPIC) - timedelta(seconds=1))
     write(log, "new")
@@ -127,7 +127,7 @@ def test_each_topic_has_a_retention_of_its_own(log: LocalLog, clock: StillClock)
         assert read(log, topic=name) == ([] if held == kept[shortest] else [name])
 
 
-def test_pruning_keeps_the_latest_of_each_key_of_a_compacted_topic(log: LocalLog, clock: StillClock) -> None:
+def test_pruning_keeps_the_latest_record_of_a_compacted_key(log: LocalLog, clock: StillClock) -> None:
     write(log, "a1", "a2", topic=COMPACTED, key="a")
     write(log, "b1", topic=COMPACTED, key="b")
     write(log, "a3", topic=COMPACTED, key="a")
@@ -143,7 +143,7 @@ def test_pruning_a_compacted_topic_leaves_other_topics_alone(log: LocalLog) -> N
     assert read(log) == ["1", "2"]
 
 
-def test_a_position_is_never_given_out_again(path: Path, clock: StillClock) -> None:
+def test_position_is_never_assigned_again(path: Path, clock: StillClock) -> None:
     with closing(LocalLog(path, clock)) as log:
         write(log, "1", "2")
         assert read(log, commit=True) == ["1", "2"]
@@ -155,7 +155,7 @@ def test_a_position_is_never_given_out_again(path: Path, clock: StillClock) -> N
         assert read(again) == ["3"]
 
 
-def test_a_group_that_lagged_behind_pruning_goes_on_with_what_is_left(log: LocalLog, clock: StillClock) -> None:
+def test_group_behind_the_pruned_records_goes_on(log: LocalLog, clock: StillClock) -> None:
     write(log, "1")
     assert read(log, commit=True) == ["1"]
     write(log, "2")

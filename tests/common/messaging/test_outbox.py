@@ -1,4 +1,4 @@
-"""Events that wait to leave: committed with what they tell of, and never changed."""
+"""Events in the outbox are committed together with the change they report, and never changed."""
 
 import json
 import os
@@ -79,14 +79,14 @@ def test_a_row_reads_back_as_the_event_that_was_added(database: Database) -> Non
     assert (row.topic, row.type) == ("services.v1", "capacity.declared.v1")
 
 
-def test_whose_event_it_is_stays_behind(database: Database) -> None:
+def test_outbox_row_does_not_hold_the_subject(database: Database) -> None:
     ppid = "ppid-of-sample-aspen"
     add_events(database, [Event("id", "agency-a", "need.counted.v1", NOON, {}, key="k", subject=ppid)])
     with database.reading() as connection:
         assert ppid not in str(outbox.oldest(connection, 0, 1)[0])
 
 
-def test_the_outbox_tells_since_when_the_oldest_waits(database: Database) -> None:
+def test_outbox_returns_when_its_oldest_row_was_queued(database: Database) -> None:
     with database.transaction() as connection:
         assert outbox.oldest_at(connection) is None
         outbox.add(connection, [make_event("a", 2)], NOON + timedelta(seconds=5))
@@ -114,6 +114,6 @@ def test_a_sealed_referral_stays_in_one_row_with_its_payload(database: Database)
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
-def test_being_a_queue_asks_nothing_of_sqlite(database: Database) -> None:
+def test_queue_setup_does_nothing_on_sqlite(database: Database) -> None:
     with database.transaction() as connection:
         make_queue(connection)

@@ -1,4 +1,4 @@
-"""Where events wait for a person: once each, in order, told of by key."""
+"""Parked events are stored once and in order, and are summarized by key."""
 
 from dataclasses import replace
 from datetime import timedelta
@@ -46,21 +46,21 @@ def test_parking_an_event_again_changes_nothing(database: Database) -> None:
         assert [(one.events, one.reason) for one in parking.summary(connection)] == [(1, "ValueError")]
 
 
-def test_the_same_place_in_another_partition_or_topic_is_another_event(database: Database) -> None:
+def test_offset_identifies_an_event_within_its_partition(database: Database) -> None:
     item = received([make_event("a", 1)])[0]
     elsewhere = Received(item.record._replace(topic="services.v1"), item.partition, item.offset)
     park(database, [item, replace(item, partition=1), elsewhere])
     assert len(of_key(database, "a")) == 3
 
 
-def test_only_the_keys_that_are_parked_are_named_each_with_its_topic(database: Database) -> None:
+def test_parked_keys_are_returned_with_their_topics(database: Database) -> None:
     park(database, received([make_event("a", 1), make_event("b", 1)]))
     with database.reading() as connection:
         assert parking.keys(connection, ["a", "c"]) == {(TOPIC, "a")}
         assert parking.keys(connection, []) == set()
 
 
-def test_the_summary_tells_what_stopped_each_key_and_what_waits_behind(database: Database) -> None:
+def test_summary_holds_reason_and_number_of_events_per_key(database: Database) -> None:
     with database.transaction() as connection:
         for minute, (key, number, reason) in enumerate(
             [("b", 1, "KeyError"), ("a", 1, "ValueError"), ("b", 2, BEHIND), ("b", 3, BEHIND)]
@@ -73,7 +73,7 @@ def test_the_summary_tells_what_stopped_each_key_and_what_waits_behind(database:
         ]
 
 
-def test_a_key_of_which_only_followers_are_left_is_still_told_of(database: Database) -> None:
+def test_summary_holds_a_key_with_only_followers_left(database: Database) -> None:
     park(database, received([make_event("a", 2)]), BEHIND)
     with database.reading() as connection:
         assert parking.summary(connection) == [Summary(TOPIC, "a", BEHIND, 1, NOON)]
@@ -87,7 +87,7 @@ def test_an_event_is_released_by_itself(database: Database) -> None:
     assert [item.record.headers["ce_id"] for item in of_key(database, "a")] == ["a-2"]
 
 
-def test_nothing_parked_is_nothing_told(database: Database) -> None:
+def test_summary_without_parked_events_is_empty(database: Database) -> None:
     with database.reading() as connection:
         assert parking.summary(connection) == []
     assert of_key(database, "a") == []

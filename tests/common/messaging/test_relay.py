@@ -1,4 +1,4 @@
-"""The way from the outbox to the bus: in order, nothing deleted that has not arrived, one relay at a time."""
+"""One relay at a time sends rows in order, and deletes only acknowledged rows."""
 
 import threading
 from collections.abc import Iterator, Mapping, Sequence
@@ -25,7 +25,7 @@ from tests.support.plumbing import TOPIC, ChoosyProducer, add_events, make_event
 from tests.support.server_failures import end_sessions, frozen
 
 only_postgresql = pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
-PATIENCE = 20.0
+TIMEOUT = 20.0
 
 
 @pytest.fixture(autouse=True)
@@ -50,7 +50,7 @@ def make_relay(database: Database, broker: Broker) -> Relay:
 
 @contextmanager
 def running(relay: Relay) -> Iterator[threading.Event]:
-    """A relay in a thread, as a worker runs it; what it raised is raised at the end."""
+    """Run a relay in a thread, as a worker does; its error is raised at the end."""
     stopping = threading.Event()
 
     def run() -> None:
@@ -78,7 +78,7 @@ def read(broker: Broker, amount: int, group: str = "group") -> list[str]:
     return found
 
 
-def test_what_was_added_arrives_in_order_and_is_removed(database: Database, broker: Broker) -> None:
+def test_added_events_arrive_in_order_and_are_removed(database: Database, broker: Broker) -> None:
     add_events(database, [make_event("a", number) for number in range(50)])
     with closing(broker.producer()) as producer:
         assert make_relay(database, broker).pass_on(producer) == 50
@@ -86,7 +86,7 @@ def test_what_was_added_arrives_in_order_and_is_removed(database: Database, brok
     assert read(broker, 50, f"relay-{database.engine.dialect.name}") == [f"a-{number}" for number in range(50)]
 
 
-def test_an_empty_outbox_is_nothing_to_do(relay: Relay) -> None:
+def test_empty_outbox_sends_nothing(relay: Relay) -> None:
     producer = ChoosyProducer()
     assert relay.pass_on(producer) == 0
     assert producer.steps == []
@@ -102,7 +102,7 @@ def test_a_record_carries_topic_key_headers_and_data_of_its_row(database: Databa
     assert record.headers["content-type"] == "application/json"
 
 
-def test_only_what_was_acknowledged_is_removed(database: Database, relay: Relay) -> None:
+def test_only_acknowledged_rows_are_removed(database: Database, relay: Relay) -> None:
     add_events(database, [make_event(key, 1) for key in "abc"])
     with pytest.raises(BrokerUnavailable):
         relay.pass_on(ChoosyProducer(lambda record: record.key == "b"))
@@ -119,9 +119,10 @@ def test_once_an_event_of_a_key_failed_its_later_ones_stay_too(database: Databas
     assert producer.ids == ["a-2", "a-3"]
 
 
-def test_a_key_that_failed_in_one_batch_holds_back_its_events_in_the_batch_already_under_way(
+def test_failed_key_holds_back_its_events_in_the_next_batch(
     database: Database, relay: Relay, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """That batch is already being sent."""
     monkeypatch.setattr(relay_module, "BATCH", 2)
     add_events(database, [make_event("a", 1), make_event("b", 1), make_event("a", 2), make_event("b", 2)])
     with pytest.raises(BrokerUnavailable):
@@ -140,9 +141,8 @@ def test_nothing_is_removed_when_the_bus_goes_down_while_sending(database: Datab
     assert waiting(database) == ["a-1"]
 
 
-def test_a_batch_is_waited_for_while_the_next_is_sent_and_no_third_is_under_way(
-    database: Database, relay: Relay, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_at_most_two_batches_are_under_way(database: Database, relay: Relay, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One is awaited while the next is sent."""
     monkeypatch.setattr(relay_module, "BATCH", 10)
     add_events(database, [make_event("a", number) for number in range(25)])
 
@@ -166,9 +166,10 @@ def test_more_than_a_batch_leaves_in_one_pass(database: Database, relay: Relay) 
 
 
 @only_postgresql
-def test_a_backlog_is_not_read_again_for_each_page_by_a_database_that_believes_the_outbox_empty(
+def test_page_of_a_backlog_is_read_without_sorting(
     database: Database, relay: Relay, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """PostgreSQL believes the outbox to be empty and would sort all of it."""
     monkeypatch.setattr(relay_module, "BATCH", 100)
     events = [make_event("a", number) for number in range(2000)]
     add_events(database, events)
@@ -184,7 +185,7 @@ def test_a_backlog_is_not_read_again_for_each_page_by_a_database_that_believes_t
 
 
 def rows_touched(database: Database) -> int:
-    """How many rows of the outbox PostgreSQL has looked at; sessions tell of it at their end."""
+    """Return how many rows of the outbox PostgreSQL has read; sessions report this when they end."""
     database.close()
     with database.reading() as connection:
         eventually(lambda: not connection.scalar(text(OTHERS)))
@@ -196,7 +197,7 @@ TOUCHED = "SELECT seq_tup_read + idx_tup_fetch FROM pg_stat_user_tables WHERE re
 
 
 @only_postgresql
-def test_an_event_that_committed_late_with_a_lower_number_is_not_lost(database: Database, relay: Relay) -> None:
+def test_late_commit_with_a_lower_number_is_not_lost(database: Database, relay: Relay) -> None:
     producer = ChoosyProducer()
     with database.transaction() as slow:
         plumbing.outbox.add(slow, [make_event("slow", 1)], NOON)
@@ -208,9 +209,8 @@ def test_an_event_that_committed_late_with_a_lower_number_is_not_lost(database: 
 
 
 @only_postgresql
-def test_an_event_that_commits_between_two_that_are_being_sent_stays_until_it_was_sent_itself(
-    database: Database, relay: Relay
-) -> None:
+def test_late_commit_between_sent_rows_is_not_removed(database: Database, relay: Relay) -> None:
+    """It stays until it was sent itself."""
     add_events(database, [make_event("first", 1)])
     slow = database.engine.connect()
     transaction = slow.begin()
@@ -235,23 +235,23 @@ def test_a_running_relay_carries_what_is_added_meanwhile(database: Database, log
 
 
 @only_postgresql
-def test_what_is_added_wakes_the_relay_long_before_it_would_look_again(database: Database, log: LocalLog) -> None:
+def test_new_row_wakes_the_relay_before_its_next_poll(database: Database, log: LocalLog) -> None:
     with database.transaction() as connection:
         make_queue(connection)
-    relay, stopping = replace(make_relay(database, log), interval=PATIENCE), threading.Event()
+    relay, stopping = replace(make_relay(database, log), interval=TIMEOUT), threading.Event()
     with ThreadPoolExecutor(1) as pool:
         future = pool.submit(relay.run, stopping)
         for number in (1, 2):
             eventually(lambda: sleeps_on_outbox(database))
             add_events(database, [make_event("a", number)])
-            eventually(lambda: not waiting(database), PATIENCE / 2)
+            eventually(lambda: not waiting(database), TIMEOUT / 2)
         stopping.set()
         add_events(database, [make_event("a", 3)])
     future.result()
 
 
 def sleeps_on_outbox(database: Database) -> bool:
-    """Whether a session waits to be told of new rows, with nothing else to do."""
+    """Tell whether an idle session waits for notifications of new rows."""
     with database.reading() as connection:
         query = "SELECT count(*) FROM pg_stat_activity WHERE query = 'LISTEN outbox' AND datname = current_database()"
         return bool(connection.exec_driver_sql(query).scalar_one())
@@ -278,7 +278,7 @@ def test_a_second_relay_stands_by_until_the_first_is_gone(
 
 
 class Listening:
-    """The local log, with an ear on what one relay sends."""
+    """The local log, recording the records that one relay sends."""
 
     def __init__(self, log: LocalLog) -> None:
         self._log = log
@@ -292,7 +292,7 @@ class Listening:
         return self._log.producer().send(records)
 
     def close(self) -> None:
-        """Nothing is held."""
+        """Do nothing, since no resources are held."""
 
     def consumer(self, group: str, topics: Sequence[str]) -> Consumer:
         return self._log.consumer(group, topics)
@@ -305,9 +305,7 @@ class Listening:
 
 
 @only_postgresql
-def test_a_relay_that_lost_its_lock_stops_and_says_that_it_is_an_outage(
-    database: Database, database_url: str, relay: Relay
-) -> None:
+def test_relay_with_lost_lock_stops_with_an_outage(database: Database, database_url: str, relay: Relay) -> None:
     stopping = threading.Event()
     with ThreadPoolExecutor(1) as pool:
         future = pool.submit(relay.run, stopping)
@@ -315,12 +313,12 @@ def test_a_relay_that_lost_its_lock_stops_and_says_that_it_is_an_outage(
         eventually(lambda: not waiting(database))
         end_sessions(database_url)
         with pytest.raises(OperationalError):
-            future.result(PATIENCE)
+            future.result(TIMEOUT)
 
 
 @pytest.mark.backend("kafka")
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
-def test_a_standstill_of_kafka_is_an_outage_and_loses_nothing(
+def test_suspended_kafka_is_an_outage_and_loses_nothing(
     database: Database, kafka_server: KafkaServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(relay_module, "ACKNOWLEDGE_SECONDS", 0.5)
@@ -334,10 +332,10 @@ def test_a_standstill_of_kafka_is_an_outage_and_loses_nothing(
         with frozen(kafka_server):
             add_events(database, [make_event("a", number) for number in range(2, 5)])
             with pytest.raises(BrokerUnavailable):
-                future.result(PATIENCE)
+                future.result(TIMEOUT)
             assert waiting(database) == ["a-2", "a-3", "a-4"]
     with running(relay):
         eventually(lambda: not waiting(database))
-    # What was under way when the bus stood still may come twice, but never after what follows it.
+    # Events that were being sent when the bus was suspended may come twice, but never after their successors.
     arrived = list(dict.fromkeys(read(broker, 4, "relay-standstill")))
     assert arrived == ["a-1", "a-2", "a-3", "a-4"]

@@ -1,4 +1,4 @@
-"""Topics are what the contract says they are."""
+"""Topics are those that the contract defines."""
 
 import schemas
 from services.common.messaging import contracts
@@ -8,12 +8,12 @@ NAMES = {"referrals.v1", "consents.v1", "services.v1", "disclosures.v1", "agenci
 SERVICES = ("intake", "consent", "referral", "reporting")
 
 
-def test_the_topics_are_those_of_the_contract() -> None:
+def test_topics_are_those_of_the_contract() -> None:
     assert set(topics()) == NAMES
     assert all(name == topic.name for name, topic in topics().items())
 
 
-def test_every_topic_has_partitions_and_a_way_to_forget() -> None:
+def test_every_topic_has_partitions_and_retention() -> None:
     for topic in topics().values():
         assert topic.partitions >= 1
         assert topic.compacted != (topic.retention_ms is not None)
@@ -24,7 +24,7 @@ def test_agencies_are_kept_as_long_as_they_are_current() -> None:
     assert topics()["agencies.v1"].retention_ms is None
 
 
-def test_settings_are_what_kafka_takes() -> None:
+def test_settings_are_accepted_by_kafka() -> None:
     for topic in topics().values():
         assert {type(value) for value in topic.settings.values()} == {str}
         assert all(topic.settings.values())
@@ -41,6 +41,6 @@ def test_a_service_reads_topics_that_exist() -> None:
         assert len(set(topics_read_by(service))) == len(topics_read_by(service))
 
 
-def test_nobody_else_reads_anything() -> None:
+def test_unknown_service_reads_no_topic() -> None:
     assert topics_read_by("nobody") == ()
     assert topics_read_by("in") == ()

@@ -1,4 +1,4 @@
-"""The tree is RFC 6962's: another library and the definitions themselves agree with every root and proof of ours."""
+"""Roots and proofs agree with RFC 6962: with its definitions and with another library."""
 
 from collections.abc import Sequence
 from functools import cache
@@ -33,7 +33,7 @@ def leaves(size: int) -> list[bytes]:
 
 
 def tiles(size: int, cuts: Sequence[int] = ()) -> tuple[Edge, dict[tuple[int, int], bytes]]:
-    """A tree grown in one go, or in pieces that end at these sizes, and its tiles."""
+    """Grow a tree at once, or in pieces that end at these sizes; return it with its tiles."""
     edge, rows = Edge(), dict[int, list[bytes]]()
     for start, end in zip([0, *sorted(cuts)], [*sorted(cuts), size], strict=True):
         edge, completed = grow(edge, leaves(size)[start:end])
@@ -46,14 +46,14 @@ def tiles(size: int, cuts: Sequence[int] = ()) -> tuple[Edge, dict[tuple[int, in
     }
 
 
-def test_the_empty_tree_and_the_first_leaves_have_the_roots_that_the_rfc_gives_them() -> None:
+def test_small_trees_have_the_roots_of_the_rfc() -> None:
     assert Edge().root() == EMPTY_ROOT == sha256(b"").digest()
     assert grow(Edge(), [leaf_hash(b"")])[0].root() == sha256(b"\x00").digest()
 
 
 @settings(max_examples=60, deadline=None)
 @given(size=sizes, data=st.data())
-def test_however_it_grew_a_tree_has_the_root_of_its_definition(size: int, data: st.DataObject) -> None:
+def test_tree_grown_in_any_steps_has_the_defined_root(size: int, data: st.DataObject) -> None:
     cuts = data.draw(st.lists(st.integers(0, size), max_size=4))
     edge, kept = tiles(size, cuts)
 
@@ -114,7 +114,7 @@ def test_a_rewritten_beginning_is_never_consistent(size: int, data: st.DataObjec
 
 
 @pytest.mark.parametrize(("old", "new"), [(5, 4), (4, 4), (0, 3)])
-def test_odd_questions_about_consistency_have_plain_answers(old: int, new: int) -> None:
+def test_consistency_of_equal_empty_or_larger_trees(old: int, new: int) -> None:
     roots = {size: tlog.tree_hash(leaves(5)[:size]) for size in range(6)}
     assert is_consistent((old, roots[old]), (new, roots[new]), []) == (old <= new)
     assert not is_consistent((old, b"x" * 32), (new, roots[new]), [])

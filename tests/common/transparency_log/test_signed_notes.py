@@ -1,4 +1,4 @@
-"""Signed notes are spelled as C2SP spells them, and nothing that is spelled or signed otherwise is believed."""
+"""Signed notes follow the C2SP specifications, and malformed or wrongly signed ones are refused."""
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -44,7 +44,8 @@ def test_the_example_of_the_specification_verifies() -> None:
     assert str(known) == EXAMPLE_KEY
 
 
-def test_a_client_written_from_the_texts_believes_our_checkpoints_and_cosignatures() -> None:
+def test_independent_client_verifies_notes_and_cosignatures() -> None:
+    """The client is written from the specifications alone."""
     made = signed(str(HEAD), ORIGIN, KEY)
     witness = Ed25519PrivateKey.generate()
     both = Note(made.body, (*made.signatures, cosignature(made.body, "w1.example", witness, 1679315147)))
@@ -57,7 +58,7 @@ def test_a_client_written_from_the_texts_believes_our_checkpoints_and_cosignatur
 
 
 @given(place=st.integers(0, 400), bit=st.integers(0, 6))
-def test_no_change_to_a_note_is_believed(place: int, bit: int) -> None:
+def test_changed_note_does_not_verify(place: int, bit: int) -> None:
     text = str(signed(str(HEAD), ORIGIN, KEY))
     at = place % len(text)
     changed = text[:at] + chr(ord(text[at]) ^ (1 << bit)) + text[at + 1 :]
@@ -68,12 +69,12 @@ def test_no_change_to_a_note_is_believed(place: int, bit: int) -> None:
     assert believed is None
 
 
-def test_a_signature_by_another_key_of_the_same_name_counts_for_nothing() -> None:
+def test_signature_by_another_key_of_the_name_does_not_count() -> None:
     other = Ed25519PrivateKey.generate()
     assert signed(str(HEAD), ORIGIN, other).signature_by(OURS) is None
 
 
-def test_a_cosignature_is_worth_nothing_at_another_time_or_as_a_plain_signature() -> None:
+def test_cosignature_holds_only_at_its_time_and_as_its_kind() -> None:
     name, signature = cosignature(str(HEAD), ORIGIN, KEY, 5)
     known = Verifier(ORIGIN, COSIGNATURE, PUBLIC)
     moved = signature[:4] + (6).to_bytes(8, "big") + signature[12:]
@@ -102,7 +103,7 @@ GOOD = str(signed(str(HEAD), ORIGIN, KEY))
         "body\n\n— name QUJD\n",
     ],
 )
-def test_what_is_not_spelled_like_a_note_is_none(text: str) -> None:
+def test_malformed_note_is_refused(text: str) -> None:
     with pytest.raises(NotANote):
         note(text)
 
@@ -119,19 +120,19 @@ def test_what_is_not_spelled_like_a_note_is_none(text: str) -> None:
         f"x\n1\n{str(HEAD).splitlines()[2]}\n\n",
     ],
 )
-def test_what_is_not_spelled_like_a_checkpoint_is_none(body: str) -> None:
+def test_malformed_checkpoint_is_refused(body: str) -> None:
     with pytest.raises(NotANote):
         checkpoint(body)
 
 
-def test_a_checkpoint_may_say_more_after_its_three_lines() -> None:
+def test_checkpoint_may_have_extension_lines() -> None:
     assert checkpoint(f"{HEAD}more\n") == HEAD
 
 
 @pytest.mark.parametrize(
     "text", ["", "x", "x+y", f"x{EXAMPLE_KEY}", EXAMPLE_KEY[:-4], EXAMPLE_KEY.replace("+530d", "+530e"), "a b+00+AAAA"]
 )
-def test_what_is_not_spelled_like_a_verifier_key_is_none(text: str) -> None:
+def test_malformed_verifier_key_is_refused(text: str) -> None:
     with pytest.raises(NotANote):
         verifier(text)
 
@@ -159,7 +160,7 @@ def test_a_proof_reads_as_it_was_written() -> None:
         ("\n\nlog", "\nlog"),
     ],
 )
-def test_what_is_not_spelled_like_a_proof_is_none(old: str, new: str) -> None:
+def test_malformed_proof_is_refused(old: str, new: str) -> None:
     text = str(Proof(7, (bytes(32),), GOOD))
     assert old in text
     with pytest.raises(NotANote):

@@ -1,4 +1,4 @@
-"""Tiles lie where C2SP says, each under one path only."""
+"""Tiles have the paths of the C2SP specification, one path each."""
 
 import pytest
 from hypothesis import given
@@ -54,7 +54,7 @@ def test_a_tile_is_found_under_its_path(level: int, index: int, width: int) -> N
         "entries/x999/x999/x999/x999/x999/x999/x999/999",
     ],
 )
-def test_any_other_spelling_is_no_path(path: str) -> None:
+def test_other_spellings_of_a_path_are_refused(path: str) -> None:
     with pytest.raises(ValueError, match="not the path"):
         tile_at(path)
 
@@ -63,7 +63,7 @@ def test_the_last_tile_of_the_largest_tree_has_a_path() -> None:
     assert tile_at("0/x036/x028/x797/x018/x963/967") == Tile(0, 2**55 - 1)
 
 
-def test_a_tree_of_seventy_thousand_has_the_tiles_of_the_specifications_example() -> None:
+def test_tree_of_70000_has_the_tiles_of_the_specification() -> None:
     tiles = list(tiles_of(70_000))
     partial = [(tile.level, tile.index, tile.width) for tile in tiles if tile.width < 256]
 
@@ -80,6 +80,6 @@ def test_a_bundle_gives_its_entries_back(entries: list[bytes]) -> None:
 
 
 @pytest.mark.parametrize("bundle", [b"\x00", b"\x00\x02a", b"\x00\x01ab", b"\x00\x01a\x00\x05b"])
-def test_a_bundle_that_breaks_off_is_none(bundle: bytes) -> None:
+def test_truncated_bundle_is_refused(bundle: bytes) -> None:
     with pytest.raises(ValueError, match="breaks off"):
         unbundled(bundle)
