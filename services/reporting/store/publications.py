@@ -7,7 +7,7 @@ from sqlalchemy import Connection, bindparam, delete, insert, select, update
 
 from services.common.database import bulk_merge
 from services.common.database.inserts import Row, insert_new
-from services.reporting.models_publication import approval, decision, frozen_file, publication, unfinished
+from services.reporting.models import approval, decision, frozen_file, publication, unfinished
 
 LOCK = "fireweed:reporting:gate"
 # Put together once: they are asked for every page and every file.

@@ -10,7 +10,7 @@ from sqlalchemy import update
 from starlette.testclient import TestClient
 
 import schemas
-from services.reporting.models_publication import frozen_file
+from services.reporting.models import frozen_file
 from services.reporting.store import publications as store
 from tests.support.report_pages import HOME, LANGUAGES, every_path, held, read_page
 from tests.support.shelves import drafts, front, revised, shelve

@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from starlette.testclient import TestClient
 
-from services.reporting.models_publication import publication
+from services.reporting.models import publication
 from services.reporting.page_data import FrozenShelf
 from services.reporting.pages.catalogue import Holdings
 from tests.support.counted import AGENCIES, Asked, CountingContext, events_of

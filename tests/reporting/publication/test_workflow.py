@@ -25,7 +25,7 @@ from services.common.errors import Problem
 from services.common.http.app import create_app
 from services.reporting import api
 from services.reporting.context import Context
-from services.reporting.models_publication import approval, decision
+from services.reporting.models import approval, decision
 from services.reporting.page_data import FrozenShelf
 from services.reporting.pages.catalogue import Holdings
 from services.reporting.publication import governance, workflow
