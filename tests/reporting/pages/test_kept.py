@@ -12,8 +12,7 @@ from starlette.testclient import TestClient
 
 from services.common.settings import Settings
 from services.reporting import main
-from services.reporting.models import roster
-from services.reporting.models import publication
+from services.reporting.models import publication, roster
 from services.reporting.page_data import FrozenShelf
 from services.reporting.pages.catalogue import KEPT, KEPT_LIVE, RECENT_SECONDS, Holdings
 from services.reporting.pages.data_source import Live
