@@ -58,7 +58,7 @@ BEGINNINGS = (
     ),
     *("minim", "maxim", "median", "subject", "ppid", "envelope", "parts", "grant", "epoch"),
 )
-WORDS = {"age", "sti", "cps", "ip", "race", "sex", "mean", "point", "hour", "minute", "move"}
+DECISIONS = {"age", "sti", "cps", "ip", "race", "sex", "mean", "point", "hour", "minute", "move"}
 # What reporting handles of survivors.
 READ = ("referral.updated.v1", "need.counted.v1", "statistics.withdrawn.v1")
 OF_HER = [models.journal, models.contribution, models.cell, models.withdrawn]
@@ -67,7 +67,7 @@ FINER = {"date", "time", "datetime", "timestamp", "instant"}
 
 def found(name: str) -> list[str]:
     parts = name.split("_")
-    return [part for part in parts if part in WORDS or part.startswith(BEGINNINGS)]
+    return [part for part in parts if part in DECISIONS or part.startswith(BEGINNINGS)]
 
 
 def members(schema: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:

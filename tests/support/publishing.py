@@ -8,7 +8,7 @@ from services.auditor.audit import Verdict, audit, sound
 from services.auditor.published import Publication, read_all
 from services.reporting.publication import files, insider_knowledge
 from services.reporting.publication.drafts import Draft, begin, drift
-from services.reporting.publication.secondary_suppression import Inside, repair
+from services.reporting.publication.secondary_suppression import InsiderKnowledge, suppress_further
 from services.reporting.publication.true_counts import Count, TrueTable
 from tests.support.cohorts import Asked, Cohort, tables
 
@@ -66,7 +66,7 @@ class Press:
         near = [known for known in self.known if known.period[:4] == period[:4]]
         before = read_all(self.folder) if self.known else []
         before = [one for one in before if one.year == period[:4]]
-        done = repair(draft, before, self.insider_knowledge([*near, draft]), quietly)
+        done = suppress_further(draft, before, self.insider_knowledge([*near, draft]), quietly)
         self.write(done)
         self.known.append(done)
         return done
@@ -80,13 +80,13 @@ class Press:
         known = self.insider_knowledge(self.known)
         return sound(self.folder, known.persons, audit(self.folder, quietly, known.insiders))
 
-    def insider_knowledge(self, drafts: Sequence[Draft]) -> Inside:
+    def insider_knowledge(self, drafts: Sequence[Draft]) -> InsiderKnowledge:
         """What only the hub knows of these."""
         truths = [insider_knowledge.truth(draft) for draft in drafts]
         insiders = insider_knowledge.insiders(truths)
         singles = sorted((one for one in insiders if not one.about), key=lambda one: -sum(one.own.values()))
         pairs = [one for one in insiders if one.about]
-        return Inside(insider_knowledge.persons(truths), [*singles[: self.agencies], *pairs])
+        return InsiderKnowledge(insider_knowledge.persons(truths), [*singles[: self.agencies], *pairs])
 
     def _drifts(self, draft: Draft) -> dict[str, int]:
         return {

@@ -12,7 +12,7 @@ from services.common.clock import monotonic
 from services.common.errors import not_found
 from services.common.fiscal_periods import end_of
 from services.reporting.pages import published_table
-from services.reporting.pages.data_source import Live, Release, Shelf
+from services.reporting.pages.data_source import Live, Release, DataSource
 from services.reporting.pages.published_table import Table
 
 # A page is about 30 kB; nothing that is made from frozen bytes ever changes, so making it twice would be waste.
@@ -47,7 +47,7 @@ class Recent(Generic[Found]):
 class Holdings:
     """What pages are given. All that it can reach is a shelf of published files."""
 
-    def __init__(self, shelf: Shelf, now: Callable[[], float] = monotonic) -> None:
+    def __init__(self, shelf: DataSource, now: Callable[[], float] = monotonic) -> None:
         self._shelf = shelf
         self._releases = lru_cache(1)(self._read)
         self.releases = Recent(lambda: self._releases(tuple(shelf.standing())), now)

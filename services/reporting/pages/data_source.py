@@ -55,7 +55,7 @@ class Live:
         return hash((self.declared, self.agencies, len(self.free)))
 
 
-class Shelf(Protocol):
+class DataSource(Protocol):
     """Where publications stand for anybody to take."""
 
     def standing(self) -> Sequence[tuple[str, str]]:

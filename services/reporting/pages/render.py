@@ -15,7 +15,7 @@ HOME = "/reporting"
 SORTS = (RECOMMENDATION, REGION, FAMILY, TABLE)
 
 
-def look_ahead(holdings: Holdings) -> None:
+def prefetch(holdings: Holdings) -> None:
     """Look at what is published and declared, and make what shows it, so that whoever asks next waits for neither."""
     live, releases = holdings.live.look(), holdings.releases.look()
     for language in LANGUAGES:

@@ -13,13 +13,13 @@ HTML = "text/html; charset=utf-8"
 PAGE_SECONDS, FILE_SECONDS = 300, 3600
 
 
-async def the_holdings(request: Request) -> Holdings:
+async def get_holdings(request: Request) -> Holdings:
     """All that a public route can reach."""
     holdings: Holdings = request.app.state.holdings
     return holdings
 
 
-TheHoldings = Annotated[Holdings, Depends(the_holdings)]
+HoldingsDep = Annotated[Holdings, Depends(get_holdings)]
 
 
 def frozen(request: Request, content: bytes, media: str, seconds: int = FILE_SECONDS) -> Response:

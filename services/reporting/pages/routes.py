@@ -13,7 +13,7 @@ from services.common.http.i18n import LANGUAGES, preferred
 from services.reporting.pages import page_topics, render
 from services.reporting.pages.catalogue import find, latest
 from services.reporting.pages.render import HOME
-from services.reporting.pages.responses import HTML, PAGE_SECONDS, TheHoldings, frozen
+from services.reporting.pages.responses import HTML, PAGE_SECONDS, HoldingsDep, frozen
 
 QUALITY = "quality"
 FILES = {"report.css": "text/css; charset=utf-8", "report.svg": "image/svg+xml"}
@@ -46,13 +46,13 @@ def file(request: Request, name: str) -> Response:
 
 @routes.get("/{language}")
 @routes.get("/{language}/")
-def overview(holdings: TheHoldings, language: Language) -> Response:
+def overview(holdings: HoldingsDep, language: Language) -> Response:
     """What there is to read, and what services can take now."""
     return HTMLResponse(holdings.make_live(render.overview, holdings.live(), holdings.releases(), language))
 
 
 @routes.get("/{language}/r/{publication}")
-def about_publication(holdings: TheHoldings, request: Request, language: Language, publication: str) -> Response:
+def about_publication(holdings: HoldingsDep, request: Request, language: Language, publication: str) -> Response:
     """What one publication holds."""
     releases = holdings.releases()
     release = find(releases, publication)
@@ -61,7 +61,7 @@ def about_publication(holdings: TheHoldings, request: Request, language: Languag
 
 @routes.get("/{language}/r/{publication}/{subject}")
 def about_subject(
-    holdings: TheHoldings, request: Request, language: Language, publication: str, subject: str
+    holdings: HoldingsDep, request: Request, language: Language, publication: str, subject: str
 ) -> Response:
     """What one publication says of a recommendation, a region, a family of needs, a table, or of itself."""
     releases = holdings.releases()
@@ -74,19 +74,19 @@ def about_subject(
 
 
 @routes.get("/{language}/method")
-def method(holdings: TheHoldings, language: Language) -> Response:
+def method(holdings: HoldingsDep, language: Language) -> Response:
     """What is hidden and why, and how people are counted."""
     return HTMLResponse(holdings.make(render.method, language))
 
 
 @routes.get("/{language}/archive")
-def archive(holdings: TheHoldings, language: Language) -> Response:
+def archive(holdings: HoldingsDep, language: Language) -> Response:
     """Every publication there is."""
     return HTMLResponse(holdings.make(render.archive, holdings.releases(), language))
 
 
 @routes.get("/{language}/{subject}")
-def newest(holdings: TheHoldings, language: Language, subject: str) -> Response:
+def newest(holdings: HoldingsDep, language: Language, subject: str) -> Response:
     """Lead to the newest publication that says something of a subject; say so if there is none yet."""
     releases = holdings.releases()
     if subject == QUALITY:

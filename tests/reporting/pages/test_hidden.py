@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from starlette.testclient import TestClient
 
 from services.reporting.models import publication
-from services.reporting.page_data import FrozenShelf
+from services.reporting.page_data import DatabaseSource
 from services.reporting.pages.catalogue import Holdings
 from tests.support.counted import AGENCIES, Asked, CountingContext, events_of
 from tests.support.report_pages import HOME, LANGUAGES, SIGN, bundle, every_path, held, read_page
@@ -179,7 +179,7 @@ def test_whatever_is_asked_the_same_is_asked_of_the_database_and_never_of_what_i
         # A new face, which has nothing in its memory yet.
         with front(hub.url, hub.folder) as fresh, TestClient(fresh.app) as client:
             # Time stands still, so that neither is asked what services declare more often than the other.
-            fresh.app.state.holdings = Holdings(FrozenShelf(fresh.database), now=lambda: 0.0)
+            fresh.app.state.holdings = Holdings(DatabaseSource(fresh.database), now=lambda: 0.0)
             with asked_of_databases() as statements:
                 for path in (*addresses[::3], f"{HOME}/en/", f"{HOME}/v1/capacity"):
                     client.get(path)

@@ -13,10 +13,10 @@ from starlette.testclient import TestClient
 from services.common.settings import Settings
 from services.reporting import main
 from services.reporting.models import publication, roster
-from services.reporting.page_data import FrozenShelf
+from services.reporting.page_data import DatabaseSource
 from services.reporting.pages.catalogue import KEPT, KEPT_LIVE, RECENT_SECONDS, Holdings
 from services.reporting.pages.data_source import Live
-from services.reporting.pages.render import look_ahead
+from services.reporting.pages.render import prefetch
 from services.reporting.store.capacity import keep_capacity
 from tests.support.clocks import NOON
 from tests.support.report_pages import HOME, read_page
@@ -77,7 +77,7 @@ def kept(tmp_path: Path) -> Iterator[Kept]:
             agency = {"id": "agency-a", "name": "Sample", "sector": "ngo", "standing": "active", "version": 1}
             connection.execute(roster.table.insert(), agency)
         clock = Hand()
-        face.app.state.holdings = holdings = Holdings(FrozenShelf(face.database), clock)
+        face.app.state.holdings = holdings = Holdings(DatabaseSource(face.database), clock)
         with TestClient(face.app, follow_redirects=False) as client:
             yield Kept(face, holdings, clock, client)
 
@@ -192,7 +192,7 @@ def test_what_is_kept_has_an_end_and_live_facts_push_out_no_page(kept: Kept) -> 
 
 def test_after_a_look_ahead_not_even_the_first_reader_of_the_overview_waits_for_the_database(kept: Kept) -> None:
     kept.declare(7)
-    look_ahead(kept.holdings)
+    prefetch(kept.holdings)
     kept.clock.at += RECENT_SECONDS * 0.99
     with asked_of_databases() as asked:
         assert free(kept.get(OVERVIEW)) == ["7"]
@@ -200,7 +200,7 @@ def test_after_a_look_ahead_not_even_the_first_reader_of_the_overview_waits_for_
     assert asked == []
     kept.declare(8, minutes=1)
     shelve(kept.face.database, drafts()[2:3])
-    look_ahead(kept.holdings)
+    prefetch(kept.holdings)
     assert free(kept.get(OVERVIEW)) == ["8"]
     assert f'{HOME}/en/r/2026"' in kept.get(OVERVIEW)
 

@@ -15,7 +15,7 @@ from services.auditor.audit import attack_all
 from services.auditor.engines import Soplex
 from services.auditor.system import Group, build
 from services.reporting.publication.drafts import Draft, begin
-from services.reporting.publication.secondary_suppression import Inside, repair
+from services.reporting.publication.secondary_suppression import InsiderKnowledge, suppress_further
 from tests.support.cohorts import Cohort, shipped, tables
 from tests.support.publishing import Press, quietly, share
 
@@ -51,7 +51,7 @@ def years(press: Press, count: int) -> None:
 
 def alone(draft: Draft) -> Draft:
     """A year protected as if nothing else were ever published, from everybody who is no agency."""
-    return repair(draft, [], Inside(draft.persons()), quietly)
+    return suppress_further(draft, [], InsiderKnowledge(draft.persons()), quietly)
 
 
 EXACT, BRIEF = 99, 98

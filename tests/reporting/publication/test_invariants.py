@@ -176,7 +176,7 @@ def test_i9_another_number_tells_of_whoever_left_unless_they_were_many(tmp_path:
     before = press.draft(QUARTER)
     press.known.append(before)
     press.cohort.gone.update(sorted({row.person for row in press.cohort.asked(QUARTER) if row.family == "F8"})[:left])
-    assert press.draft(QUARTER, revises=QUARTER).tells_of_few(before.shown(), before.persons()) is tells
+    assert press.draft(QUARTER, revises=QUARTER).reveals_few_changes(before.shown(), before.persons()) is tells
 
 
 @pytest.fixture
@@ -197,8 +197,8 @@ class WithoutDifferences(Case):
 def outsiders(draft: Draft, *earlier: Draft) -> Draft:
     """A draft protected from everybody who is no agency."""
     persons = {name: size for one in (draft, *earlier) for name, size in one.persons().items()}
-    return secondary_suppression.repair(
-        draft, [one.shown() for one in earlier], secondary_suppression.Inside(persons), quietly
+    return secondary_suppression.suppress_further(
+        draft, [one.shown() for one in earlier], secondary_suppression.InsiderKnowledge(persons), quietly
     )
 
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from services.auditor import published
 from services.reporting.publication.drafts import begin, drift
-from services.reporting.publication.primary_suppression import may_show, ratio, rounded
+from services.reporting.publication.primary_suppression import meets_primary_rule, ratio, round_randomly
 from services.reporting.publication.true_counts import Count, TrueTable
 
 RULES = published.rules(1)
@@ -53,20 +53,20 @@ def test_i1_no_shown_cell_violates_the_primary_rule(count: Count, high: bool, se
     ],
 )
 def test_i1_few_people_few_agencies_and_one_that_has_nearly_all_are_hidden(count: Count, floor: int) -> None:
-    assert not may_show(count, floor, RULES)
+    assert not meets_primary_rule(count, floor, RULES)
 
 
 def test_i1_a_cell_that_meets_every_part_of_the_rule_is_shown() -> None:
-    assert may_show(Count(10, 3, 5, 1, {}), 10, RULES)
-    assert may_show(Count(20, 3, 5, 1, {}), 20, RULES)
+    assert meets_primary_rule(Count(10, 3, 5, 1, {}), 10, RULES)
+    assert meets_primary_rule(Count(20, 3, 5, 1, {}), 20, RULES)
 
 
 @given(persons=st.integers(0, 5000), key=st.integers(0, 2**64 - 1), secret=secrets)
 def test_i2_the_same_people_show_the_same_number_wherever_they_are_counted(
     persons: int, key: int, secret: bytes
 ) -> None:
-    one = rounded(Count(persons, 3, 5, key, {"a": 1}), 5, secret)
-    other = rounded(Count(persons, 7, 9, key, {"b": 2}), 5, secret)
+    one = round_randomly(Count(persons, 3, 5, key, {"a": 1}), 5, secret)
+    other = round_randomly(Count(persons, 7, 9, key, {"b": 2}), 5, secret)
     assert one == other
 
 
@@ -74,7 +74,7 @@ def test_i2_the_same_people_show_the_same_number_wherever_they_are_counted(
 def test_i3_a_shown_number_is_a_multiple_of_five_and_within_four_of_the_truth(
     persons: int, key: int, secret: bytes
 ) -> None:
-    shown = rounded(Count(persons, 3, 5, key, {}), 5, secret)
+    shown = round_randomly(Count(persons, 3, 5, key, {}), 5, secret)
     assert shown % 5 == 0
     assert abs(shown - persons) <= 4
     assert persons % 5 or shown == persons
@@ -82,13 +82,13 @@ def test_i3_a_shown_number_is_a_multiple_of_five_and_within_four_of_the_truth(
 
 @pytest.mark.parametrize("persons", [11, 12, 13, 14, 37])
 def test_i3_over_many_sets_the_error_is_none(persons: int) -> None:
-    errors = [rounded(Count(persons, 3, 5, key, {}), 5, b"one secret") - persons for key in range(20_000)]
+    errors = [round_randomly(Count(persons, 3, 5, key, {}), 5, b"one secret") - persons for key in range(20_000)]
     # Two fair outcomes five apart: over 20,000 of them four standard errors are less than 0.08.
     assert abs(mean(errors)) < 0.08
 
 
 def test_i3_another_secret_draws_anew() -> None:
-    draws = {rounded(Count(12, 3, 5, 7, {}), 5, bytes([secret])) for secret in range(50)}
+    draws = {round_randomly(Count(12, 3, 5, 7, {}), 5, bytes([secret])) for secret in range(50)}
     assert draws == {10, 15}
 
 

@@ -14,7 +14,7 @@ from sqlalchemy import text
 import schemas
 from services.common.fiscal_periods import fiscal_quarter
 from services.reporting.domain import NEVER, Seen, Thread, place_of
-from services.reporting.publication.tabulate import BooksDiffer, true_tables
+from services.reporting.publication.tabulate import CountsDiffer, true_tables
 from services.reporting.publication.true_counts import Count, TrueTable
 from tests.reporting.test_fold import histories, some
 from tests.support.counted import AGENCIES, PERIODS, POLICE, Asked, CountingContext, events_of, pseudonym
@@ -245,7 +245,7 @@ def test_nothing_is_built_from_books_that_differ(counting: CountingContext, dama
     counting.tables("2026")
     with counting.database.transaction() as connection:
         connection.execute(text(damage))
-    with pytest.raises(BooksDiffer, match="publication rebuild"):
+    with pytest.raises(CountsDiffer, match="publication rebuild"):
         counting.tables("2026")
 
 

@@ -26,11 +26,11 @@ from services.common.http.app import create_app
 from services.reporting import api
 from services.reporting.context import Context
 from services.reporting.models import approval, decision
-from services.reporting.page_data import FrozenShelf
+from services.reporting.page_data import DatabaseSource
 from services.reporting.pages.catalogue import Holdings
 from services.reporting.publication import governance, workflow
 from services.reporting.publication.drafts import Draft
-from services.reporting.publication.secondary_suppression import repair
+from services.reporting.publication.secondary_suppression import suppress_further
 from services.reporting.store import publications as store
 from tests.support.clocks import StillClock
 from tests.support.counted import AGENCIES, Asked, CountingContext, events_of, withdrawal
@@ -88,7 +88,7 @@ def web(context: Context) -> Iterator[TestClient]:
 
 def public(context: Context) -> FastAPI:
     """What anybody can reach of a room."""
-    return create_app("test", "test", [api.routes], holdings=Holdings(FrozenShelf(context.database)))
+    return create_app("test", "test", [api.routes], holdings=Holdings(DatabaseSource(context.database)))
 
 
 def refused(act: Callable[[], object]) -> str:
@@ -125,10 +125,10 @@ def test_a_draft_says_in_which_tables_nothing_can_be_shown(context: Context, key
 
 @pytest.mark.slow
 def test_a_draft_says_which_quarters_it_would_pass_over_for_good(context: Context, keys: Path) -> None:
-    assert workflow.passed_over(context, workflow.build(context, keys, "2026-Q1", quietly)) == []
-    assert workflow.passed_over(context, workflow.build(context, keys, "2026-Q2", quietly)) == ["2026-Q1"]
+    assert workflow.quarters_passed_over(context, workflow.build(context, keys, "2026-Q1", quietly)) == []
+    assert workflow.quarters_passed_over(context, workflow.build(context, keys, "2026-Q2", quietly)) == ["2026-Q1"]
     released(context, keys, "2026-Q1")
-    assert workflow.passed_over(context, workflow.build(context, keys, "2026-Q2", quietly)) == []
+    assert workflow.quarters_passed_over(context, workflow.build(context, keys, "2026-Q2", quietly)) == []
     released(context, keys, "2026-Q2")
     assert refused(lambda: workflow.build(context, keys, "2026-Q1", quietly)) == "too-late"
 
@@ -257,7 +257,7 @@ def test_an_interrupted_build_goes_on_from_where_it_was_and_ends_safe(
             raise KeyboardInterrupt
 
         steps.append(draft)
-        return repair(draft, published, known, progress, and_stop)
+        return suppress_further(draft, published, known, progress, and_stop)
 
     monkeypatch.setattr(workflow, "repair", interrupted)
     for _ in range(50):
@@ -285,7 +285,7 @@ def test_a_build_that_was_interrupted_begins_anew_if_anybody_came_or_left(
 
     def seen(draft: Draft, *rest: Any) -> Draft:
         begun.append(len(draft.hidden))
-        return repair(draft, *rest)
+        return suppress_further(draft, *rest)
 
     begun: list[int] = []
     monkeypatch.setattr(workflow, "repair", stopped)
@@ -411,7 +411,7 @@ def test_whoever_withdraws_while_it_is_built_is_not_in_it_either(
 ) -> None:
     def meanwhile(draft: Draft, *rest: Any) -> Draft:
         counting.take([withdrawal(1, 7)])
-        return repair(draft, *rest)
+        return suppress_further(draft, *rest)
 
     monkeypatch.setattr(workflow, "repair", meanwhile)
     workflow.build(context, keys, "2026-Q1", quietly)
@@ -441,7 +441,7 @@ def test_a_draft_that_was_built_while_another_was_published_is_not_kept(
 
     def meanwhile(draft: Draft, *rest: Any) -> Draft:
         workflow.publish(context)
-        return repair(draft, *rest)
+        return suppress_further(draft, *rest)
 
     monkeypatch.setattr(workflow, "repair", meanwhile)
     assert refused(lambda: workflow.build(context, keys, period, quietly)) == "changed"
