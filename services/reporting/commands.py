@@ -48,7 +48,7 @@ def build(settings: Settings, as_json: bool, period: str, revision: bool) -> Non
     """Make a draft of a fiscal quarter (2026-Q1) or year (2026), with as much hidden as it takes."""
     context = build_context(settings)
     made = workflow.build(context, settings.keys_folder / NAME, period, Steps(), revision=revision)
-    silent, passed = workflow.silent(made), workflow.quarters_passed_over(context, made)
+    silent, passed = workflow.tables_without_numbers(made), workflow.quarters_passed_over(context, made)
     told = {"id": made["id"], "bundle": made["bundle"], "tables": made["head"]["files"], "nothing_shown_in": silent}
     told["passed_over"] = passed
     notes = [f"Nothing can be shown in {', '.join(silent)}: a coarser plan would tell more."] if silent else []
@@ -68,7 +68,7 @@ def audit(settings: Settings, as_json: bool, folder: Path | None, draft: bool) -
     if draft == (folder is not None):
         raise click.UsageError("Name a folder of downloaded publications, or say --draft.")
     verdict = audit_folder(folder, Steps()) if folder else workflow.check(build_context(settings), Steps())
-    answer(verdict.as_json(), as_json, lambda: [*_lines(verdict), *(_advice(verdict) if draft else [])])
+    answer(verdict.as_json(), as_json, lambda: [*_verdict_text(verdict), *(_advice(verdict) if draft else [])])
     sys.exit(0 if verdict.safe else 1)
 
 
@@ -140,10 +140,10 @@ def _copy(own: Files, folder: Path) -> list[str]:
     return [str(folder / name) for name in own]
 
 
-def _lines(verdict: Verdict) -> list[str]:
+def _verdict_text(verdict: Verdict) -> list[str]:
     if verdict.doubt:
         return [f"Not safe, since it cannot be told: {verdict.doubt}"]
-    told = [_line(who, finding) for who, finding in verdict.found]
+    told = [_finding_text(who, finding) for who, finding in verdict.found]
     groups = f"{verdict.hidden} hidden cells and {verdict.differences} differences"
     summary = f"{groups} in {len(verdict.publications)} publications"
     solvers = " and ".join(verdict.solvers)
@@ -161,6 +161,6 @@ def _advice(verdict: Verdict) -> list[str]:
     return [] if verdict.safe else ["Nothing changes: what is published stands.", *coarsen]
 
 
-def _line(who: str, finding: Any) -> str:
+def _finding_text(who: str, finding: Any) -> str:
     low, high = finding.reach
     return f"{finding.group.name}: {low} to {high}, found with {who}"

@@ -33,7 +33,7 @@ def fold(keys: Contributors, events: Sequence[Event]) -> Act:
 
     def keep(connection: Connection) -> None:
         if found:
-            counts.alone(connection)
+            counts.lock_counts(connection)
             counts.keep(connection, rows, places)
 
     return keep
@@ -44,7 +44,7 @@ def withdraw(keys: Contributors, events: Sequence[Event]) -> Act:
     names = sorted({name for event in events for name in event.data["pseudonyms"]})
 
     def take_out(connection: Connection) -> None:
-        counts.alone(connection)
+        counts.lock_counts(connection)
         for first in range(0, len(names), CHUNK):
             some = names[first : first + CHUNK]
             counts.add_to_cells(connection, _left(keys, counts.places_of(connection, some)))
@@ -59,7 +59,7 @@ def rebuild(context: Context, progress: Progress, chunk: int = CHUNK) -> int:
     It goes chunk by chunk, each in one transaction. Events may be folded in between, since places only ever merge.
     """
     with context.database.transaction() as connection:
-        counts.alone(connection)
+        counts.lock_counts(connection)
         done = counts.rebuilt(connection)
         if done is None:
             done = 0
@@ -68,7 +68,7 @@ def rebuild(context: Context, progress: Progress, chunk: int = CHUNK) -> int:
     while True:
         progress(done, max(done, total))
         with context.database.transaction() as connection:
-            counts.alone(connection)
+            counts.lock_counts(connection)
             found = counts.next_threads(connection, chunk)
             counts.place(connection, counts.rows_of_places(_best(context.contributors, found)))
         if not found:

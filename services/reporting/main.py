@@ -19,7 +19,7 @@ from services.reporting.pages.render import prefetch
 
 NAME = "reporting"
 # Twice within the time for which a cached answer is valid, so that no request has to refresh it.
-LOOK_SECONDS = RECENT_SECONDS / 2
+PREFETCH_SECONDS = RECENT_SECONDS / 2
 
 
 def build_context(settings: Settings, clock: Clock | None = None) -> Context:
@@ -57,5 +57,5 @@ def build(settings: Settings, clock: Clock | None = None) -> Service:
             holdings=holdings,
         ),
         prefixes=("/reporting",),
-        api_loops={"look ahead": every(LOOK_SECONDS, partial(prefetch, holdings))},
+        api_loops={"look ahead": every(PREFETCH_SECONDS, partial(prefetch, holdings))},
     )

@@ -1,5 +1,4 @@
-"""The data source of the public pages: reads published files and what services declare, and has no method for anything else.
-"""
+"""The data source of the public pages: reads published files and what services declare, and nothing else."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -51,8 +50,8 @@ class DatabaseSource:
             if content is None:
                 return None
             certificate = publications.published_file(connection, publication, CERTIFICATE)
-            bundle = dict(publications.standing(connection))[publication]
-        if not _intact(publication, certificate or b"", bundle, {} if name == CERTIFICATE else {name: content}):
+            digest = dict(publications.standing(connection))[publication]
+        if not _intact(publication, certificate or b"", digest, {} if name == CERTIFICATE else {name: content}):
             telemetry.log.error("a published file of %s is damaged: bring the database's newest copy back", publication)
             raise unavailable("What is published here was damaged.")
         return content
@@ -63,11 +62,11 @@ class DatabaseSource:
             return Live(tuple(capacity.available(connection)), *capacity.declaring(connection))
 
 
-def _intact(publication: str, certificate: bytes, bundle: str, content: Mapping[str, bytes]) -> bool:
+def _intact(publication: str, certificate: bytes, digest: str, content: Mapping[str, bytes]) -> bool:
     """Return whether these files match the certificate and the published digest."""
     try:
         told = json.loads(certificate)
         sealed(publication, told, content)
-        return bool(told["bundle"] == bundle)
+        return bool(told["bundle"] == digest)
     except (Doubt, ValueError, KeyError, TypeError, AttributeError):
         return False

@@ -137,7 +137,7 @@ def keep(database: Database, draft: Draft) -> None:
         **{name: head[name] for name in ("id", "number", "period")},
         "state": "audited",
         "head": head,
-        "bundle": files.bundle(head, made),
+        "bundle": files.digest(head, made),
         "truth": insider_knowledge.truth(draft),
         "built_at": FIRST_DAY,
     }

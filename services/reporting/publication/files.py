@@ -15,8 +15,7 @@ Files = Mapping[str, bytes]
 
 
 def tables(publication: Publication) -> dict[str, bytes]:
-    """Return every table of a publication as bytes by file name; their order is that of the plan, whatever the numbers are.
-    """
+    """Return every table as bytes, by file name; their order is that of the plan, whatever the numbers are."""
     plan, made = published.plan(publication.plan), {}
     for table in plan["tables"]:
         if table["id"] in publication.tables:
@@ -48,10 +47,10 @@ def head(publication: Publication, files: Files) -> dict[str, Any]:
 def certificate(publication: Mapping[str, Any], files: Files, **more: object) -> bytes:
     """Return the certificate: the head, the digest of each file and of all of them, and further facts."""
     hashes = {name: sha256(content).hexdigest() for name, content in sorted(files.items())}
-    return as_bytes({"publication": publication, "files": hashes, "bundle": bundle(publication, files), **more})
+    return as_bytes({"publication": publication, "files": hashes, "bundle": digest(publication, files), **more})
 
 
-def bundle(publication: Mapping[str, Any], files: Files) -> str:
+def digest(publication: Mapping[str, Any], files: Files) -> str:
     """Return one digest for everything that an approval is about."""
     hashes = {name: sha256(content).hexdigest() for name, content in sorted(files.items())}
     return sha256(as_bytes([publication, hashes])).hexdigest()

@@ -25,7 +25,7 @@ def decide(context: Context, switch: str, word: str, body: str, bundle: str | No
     """Keep a decision of a named body. While a switch is on, only that body may decide about it."""
     body = named("body", body)
     with context.database.transaction() as connection:
-        store.alone(connection)
+        store.lock_publications(connection)
         must_govern(connection, switch, word, body)
         row = {"id": str(context.clock.new_id()), "switch": switch, "body": body, "word": word, "bundle": bundle}
         store.keep_decision(connection, {**row, "at": context.clock.now()})
@@ -51,8 +51,8 @@ def must_agree(connection: Connection, draft: Any, switches: Iterable[str]) -> N
         holder = _holder(connection, switch)
         if holder is None:
             raise Problem(409, "switch-off", f"The switch '{switch}' is off. Build the draft again without its tables.")
-        words = [row for row in store.decisions(connection, switch) if row.bundle == draft.bundle]
-        if not any(row.word == "seen" for row in words):
+        decided = [row for row in store.decisions(connection, switch) if row.bundle == draft.bundle]
+        if not any(row.word == "seen" for row in decided):
             raise Problem(409, "not-seen", f"{holder} must see it first: fireweed publication govern {switch} seen.")
 
 

@@ -57,7 +57,11 @@ def _keep_nothing(draft: Draft) -> None:
 
 
 def suppress_further(
-    draft: Draft, published: Sequence[Publication], inside: InsiderKnowledge, progress: Progress, keep: Keep = _keep_nothing
+    draft: Draft,
+    published: Sequence[Publication],
+    inside: InsiderKnowledge,
+    progress: Progress,
+    keep: Keep = _keep_nothing,
 ) -> Draft:
     """Return the draft with enough cells suppressed to be safe: in the end all of them, which discloses nothing.
 
@@ -97,8 +101,7 @@ def _large_differences(
 
 
 def _next_suppressions(draft: Draft, case: Case, failures: Sequence[_UnsafeFinding], round_: int) -> frozenset[int]:
-    """Return the cells to suppress next: the cheapest set, or wider sets if that leads nowhere; raise `Doubt` if none helps.
-    """
+    """Return the cells to suppress next: the cheapest set, or else wider sets; raise `Doubt` if nothing helps."""
     free = draft.hiding(frozenset(), frozenset())
     for step in (free, draft) if round_ < TABLE_ROUNDS else ():
         if more := _cheapest_suppressions(step, case, failures) - draft.hidden:
@@ -116,7 +119,9 @@ def _linked_publications(new: Publication, published: Sequence[Publication]) -> 
     """Return the earlier publications linked to a new one: quarters are linked to their own year only."""
     found = {new.id: new}
     while True:
-        near = [one for one in published if one.id not in found and any(_linked(one, other) for other in found.values())]
+        near = [
+            one for one in published if one.id not in found and any(_linked(one, other) for other in found.values())
+        ]
         if not near:
             return [one for one in published if one.id in found]
         found |= {one.id: one for one in near}
@@ -173,8 +178,7 @@ def _cheapest_suppressions(draft: Draft, case: Case, failures: Sequence[_UnsafeF
 
 
 def _wider_suppressions(draft: Draft, failures: Sequence[_UnsafeFinding]) -> list[frozenset[int]]:
-    """Return sets of cells to suppress: the cells of the findings, the smallest cell around them, their tables, everything.
-    """
+    """Return ever wider sets to suppress: the cells of the findings, the smallest around them, their tables, everything."""
     start = f"{draft.id}:"
     numbers = {name: number for number, name in enumerate(draft.known.names)}
     named = {

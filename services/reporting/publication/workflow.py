@@ -66,7 +66,7 @@ def build(context: Context, keys: Path, period: str, progress: Progress, *, revi
             store.keep_unfinished(connection, row)
 
     with TemporaryDirectory() as folder:
-        _write(context, Path(folder), earlier)
+        _write_folder(context, Path(folder), earlier)
         before = _published_before(Path(folder)) if earlier else []
         try:
             draft = suppress_further(_resumed(context, draft, begun), before, known, progress, keep)
@@ -76,12 +76,12 @@ def build(context: Context, keys: Path, period: str, progress: Progress, *, revi
     for row, one in zip(earlier, before, strict=True):
         if row.period == period and draft.reveals_few_changes(one, row.truth["persons"]):
             raise refuse("too-few-changes", "Few came or left since: a revision would tell where they count.")
-    return _keep(context, draft, left, [row.bundle for row in rows])
+    return _keep_draft(context, draft, left, [row.bundle for row in rows])
 
 
-def silent(made: Any) -> list[str]:
+def tables_without_numbers(made: Any) -> list[str]:
     """Return the tables of a draft in which nothing is shown."""
-    tables = {name: json.loads(words)["rows"] for name, words in made["files"].items() if name.endswith(".json")}
+    tables = {name: json.loads(content)["rows"] for name, content in made["files"].items() if name.endswith(".json")}
     return [Path(name).stem for name, rows in tables.items() if all(row[-1] == published.HIDDEN for row in rows)]
 
 
@@ -97,11 +97,11 @@ def check(context: Context, progress: Progress) -> Verdict:
     """Audit the draft as it would be published, with all that is out already, against outsiders and insiders."""
     with context.database.reading() as connection:
         rows = store.list_all(connection)
-        draft = _draft(connection, rows)
+        draft = _current_draft(connection, rows)
     grown = any(row.head["plan"] < draft.head["plan"] for row in rows)
     members = [row for row in rows if grown or row.period[:4] == draft.period[:4]]
     with TemporaryDirectory() as folder:
-        _write(context, Path(folder), members)
+        _write_folder(context, Path(folder), members)
         verdict = audit(Path(folder), progress, insider_knowledge.insiders([row.truth for row in members]))
         verdict = (
             verdict
@@ -121,7 +121,7 @@ def show(context: Context, switch: str, body: str, hand_over: Callable[[files.Fi
         draft = _audited(connection)
         content = store.files(connection, draft.id)
     tables = [table["id"] for table in published.plan(draft.head["plan"])["tables"] if table.get("switch") == switch]
-    own = {name: words for name, words in content.items() if Path(name).stem in tables}
+    own = {name: data for name, data in content.items() if Path(name).stem in tables}
     if not own:
         raise refuse("switch-off", "The draft has nothing that this switch is about.")
     hand_over(own)
@@ -134,7 +134,7 @@ def approve(context: Context, role: str, name: str) -> Any:
     with _exclusive(context) as connection:
         draft = _audited(connection)
         given = store.approvals(connection, draft.id, draft.bundle)
-        if any(_same(row.name, name) for row in given):
+        if any(_same_name(row.name, name) for row in given):
             raise refuse("same-person", "Two different people must approve a publication.")
         row = {"publication": draft.id, "role": role, "bundle": draft.bundle, "name": name}
         if not store.keep_approval(connection, {**row, "at": context.clock.now()}):
@@ -148,16 +148,16 @@ def publish(context: Context) -> Any:
     with _exclusive(context) as connection:
         draft = _audited(connection)
         content = store.files(connection, draft.id)
-        if files.bundle(draft.head, content) != draft.bundle:
+        if files.digest(draft.head, content) != draft.bundle:
             raise refuse("changed", "The draft is not what was audited. Build it again.")
         given = store.approvals(connection, draft.id, draft.bundle)
         if {row.role for row in given} != set(ROLES):
             missing = ", ".join(sorted(set(ROLES) - {row.role for row in given}))
             raise refuse("not-approved", f"These words are missing: {missing}.")
         governance.must_agree(connection, draft, _switched(published.plan(draft.head["plan"]), content))
-        words = [{"role": row.role, "name": row.name, "at": row.at.isoformat()} for row in given]
+        approvals = [{"role": row.role, "name": row.name, "at": row.at.isoformat()} for row in given]
         sealed = files.certificate(
-            draft.head, content, audit=draft.verdict, approvals=words, published_at=now.isoformat()
+            draft.head, content, audit=draft.verdict, approvals=approvals, published_at=now.isoformat()
         )
         store.freeze(connection, draft.id, sealed, now)
     return draft
@@ -167,7 +167,7 @@ def publish(context: Context) -> Any:
 def _exclusive(context: Context) -> Iterator[Connection]:
     """Open a transaction during which nobody else drafts, approves or publishes: an approval is for what was seen."""
     with context.database.transaction() as connection:
-        store.alone(connection)
+        store.lock_publications(connection)
         yield connection
 
 
@@ -242,7 +242,7 @@ def _published_before(folder: Path) -> list[published.Publication]:
         raise refuse("damaged", f"What is published is damaged: {doubt} {helps}") from doubt
 
 
-def _keep(context: Context, draft: Draft, left: Mapping[str, int], out: Sequence[str]) -> Any:
+def _keep_draft(context: Context, draft: Draft, left: Mapping[str, int], out: Sequence[str]) -> Any:
     """Keep a draft, if `out` is still all that is published."""
     shown = draft.shown()
     made = files.tables(shown)
@@ -251,7 +251,7 @@ def _keep(context: Context, draft: Draft, left: Mapping[str, int], out: Sequence
         **{name: head[name] for name in ("id", "number", "period")},
         "state": "drafted",
         "head": head,
-        "bundle": files.bundle(head, made),
+        "bundle": files.digest(head, made),
         "truth": {**insider_knowledge.truth(draft), "left": left},
         "built_at": context.clock.now(),
     }
@@ -262,17 +262,17 @@ def _keep(context: Context, draft: Draft, left: Mapping[str, int], out: Sequence
     return {**row, "files": made}
 
 
-def _write(context: Context, folder: Path, rows: Sequence[Any]) -> None:
+def _write_folder(context: Context, folder: Path, rows: Sequence[Any]) -> None:
     """Write the files that anybody could download, and the draft as if it were published."""
     with context.database.reading() as connection:
         for row in rows:
             content = store.files(connection, row.id)
             (folder / row.id / "tables").mkdir(parents=True)
-            for file, words in {"certificate.json": files.certificate(row.head, content), **content}.items():
-                (folder / row.id / file).write_bytes(words)
+            for file, data in {"certificate.json": files.certificate(row.head, content), **content}.items():
+                (folder / row.id / file).write_bytes(data)
 
 
-def _draft(connection: Connection, rows: Sequence[Any]) -> Any:
+def _current_draft(connection: Connection, rows: Sequence[Any]) -> Any:
     """Return the draft; raise a problem if somebody who is in it has withdrawn."""
     drafts = [row for row in rows if row.state != "published"]
     if not drafts:
@@ -284,13 +284,13 @@ def _draft(connection: Connection, rows: Sequence[Any]) -> Any:
 
 
 def _audited(connection: Connection) -> Any:
-    draft = _draft(connection, store.list_all(connection))
+    draft = _current_draft(connection, store.list_all(connection))
     if draft.state != "audited":
         raise refuse("not-audited", "The draft has not passed its audit. Run: fireweed publication audit --draft.")
     return draft
 
 
-def _same(one: str, other: str) -> bool:
+def _same_name(one: str, other: str) -> bool:
     return " ".join(one.split()).casefold() == " ".join(other.split()).casefold()
 
 

@@ -66,7 +66,7 @@ class Sum(NamedTuple):
     high: int
 
 
-def alone(connection: Connection) -> None:
+def lock_counts(connection: Connection) -> None:
     """Lock the counts until the transaction ends: nobody else folds, withdraws or rebuilds meanwhile."""
     bulk_merge.alone(connection, LOCK)
 

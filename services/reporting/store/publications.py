@@ -20,7 +20,7 @@ PUBLISHED_FILE = (
 )
 
 
-def alone(connection: Connection) -> None:
+def lock_publications(connection: Connection) -> None:
     """Lock publications until the transaction ends: nobody else drafts, approves, publishes or decides meanwhile."""
     bulk_merge.alone(connection, LOCK)
 
