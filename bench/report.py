@@ -1,4 +1,4 @@
-"""One line for each figure: what was measured, its rate, the limit it is measured against in the same run, the floor."""
+"""Figures as a table: each with its name, its rate, the limit it is measured against in the same run, and the promise."""
 
 from dataclasses import asdict, dataclass
 from statistics import median
@@ -18,23 +18,23 @@ class Figure:
 
     @property
     def ratio(self) -> float:
-        """The figure as a share of its limit."""
+        """Return the figure as a share of its limit."""
         return self.value / self.limit if self.limit else 0.0
 
     @property
     def kept(self) -> bool | None:
-        """Whether the promise is kept; None where none was made."""
+        """Return whether the promise is kept; None where none was made."""
         if self.floor is not None:
             return self.ratio >= self.floor
         return self.value <= self.ceiling if self.ceiling is not None else None
 
     def as_json(self) -> dict[str, object]:
-        """The figure for machines."""
+        """Return the figure for machines."""
         return {**asdict(self), "ratio": self.ratio, "kept": self.kept}
 
 
 def table(figures: list[Figure]) -> str:
-    """All figures as a table for people."""
+    """Return all figures as a table for people."""
     rows = [("figure", "measured", "limit in the same run", "ratio", "promised")]
     for figure in figures:
         limit = f"{_number(figure.limit)} {figure.unit} {figure.against}"
@@ -46,12 +46,12 @@ def table(figures: list[Figure]) -> str:
 
 
 def percentile(values: list[float], share: float) -> float:
-    """The value below which that share of the values lies."""
+    """Return the value below which that share of the values lies."""
     return sorted(values)[min(int(len(values) * share), len(values) - 1)]
 
 
 def middle(values: list[float]) -> float:
-    """The median."""
+    """Return the median."""
     return median(values)
 
 

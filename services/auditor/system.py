@@ -61,7 +61,7 @@ class System:
     def knowing(self, own: Numbers, outside: int, about: str | None) -> "System":
         """Return the system as an insider sees it who knows `own` people of each cell: the rest of it is to be protected.
 
-        Of shown or claimed groups, the rules promise to each agency alone that at least `outside` others are in it. A
+        The rules promise to each agency alone that, in shown or claimed groups, at least `outside` others are in it. A
         coalition of two agencies (`about` one publication) is promised nothing, and only its hidden cells are protected
         from them.
         """

@@ -9,7 +9,7 @@ from services.common.messaging.outbox import Outbox
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """What every handler of the referral service works with."""
+    """Everything that a handler of the referral service works with."""
 
     database: Database
     outbox: Outbox

@@ -9,7 +9,7 @@ from services.reporting.contributor_keys import Contributors
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """What every handler of reporting works with."""
+    """Everything that a handler of reporting works with."""
 
     database: Database
     clock: Clock

@@ -1,8 +1,8 @@
 """Decides what is counted of a survivor, and how facts about her merge; pure.
 
 Merging is commutative and idempotent: the earliest start, any agency at work. So the fold depends neither on the order
-of events nor on repeats. Of a survivor's requests of one family in one quarter the one with the best result places her;
-among equal results a draw decides, which her contributor key makes fair and which nobody can foresee.
+of events nor on repeats. Among a survivor's requests of one family in one quarter the best result places her; among equal
+results a draw decides, which her contributor key makes fair and which nobody can foresee.
 """
 
 from collections.abc import Iterable, Mapping

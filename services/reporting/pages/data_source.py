@@ -31,7 +31,7 @@ class Release:
 
 
 class Free(NamedTuple):
-    """What all programmes of one need in one region declare together; `as_of` is the oldest of their statements."""
+    """The sums that all programmes of one need in one region declare; `as_of` is the oldest of their statements."""
 
     region: str
     need: str
@@ -44,7 +44,7 @@ class Free(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Live:
-    """What services declare, how many of the active agencies have declared something, and how many there are."""
+    """The declarations of services, how many of the active agencies have declared something, and how many there are."""
 
     free: tuple[Free, ...]
     declared: int

@@ -63,7 +63,7 @@ def none_yet(_holdings: Holdings, language: str, subject: str, sort: str) -> byt
 
 
 def trouble(language: str, status: int) -> bytes:
-    """Return the page that says that there is no such page, or that it is not available now."""
+    """Return the page for an error: the address does not exist, or is not available now."""
     return _render(language, "trouble.html", status=status)
 
 

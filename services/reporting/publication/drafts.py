@@ -110,7 +110,7 @@ class Draft:
     def reveals_few_changes(self, earlier: Publication, sizes: Mapping[str, int]) -> bool:
         """Return whether it shows another number than an earlier publication of its period, though no cell changed by many.
 
-        The same contributors show the same number: a reader who compares the two would learn where those few count who
+        Equal contributors show an equal number: a reader who compares the two would learn where those few count who
         came or left. `sizes` are the true sizes in the earlier one.
         """
         now = {name.partition(":")[2]: size for name, size in self.persons().items()}

@@ -14,7 +14,7 @@ NAME_LENGTH = 120
 
 
 def named(member: str, given: str) -> str:
-    """Return the name of a person or body as it is kept; raise 400 for a text that names nobody."""
+    """Return the name of a person or body normalised; raise 400 for a text that names nobody."""
     name = " ".join(given.split())
     if not name or len(name) > NAME_LENGTH or not name.isprintable():
         raise invalid(Fault(member, "Empty, too long, or not all printable.", f"1 to {NAME_LENGTH} characters"))

@@ -12,7 +12,7 @@ Truth = Mapping[str, Any]
 
 
 def truth(draft: Draft) -> Truth:
-    """Return the truth about a draft, as it is kept."""
+    """Return the truth about a draft, in the form that is stored."""
     agencies = draft.agencies()
     # Among agencies of equal size the first by name, so that the result is always equal.
     pair = sorted(sorted(agencies, key=lambda agency: (-agencies[agency], agency))[:2])

@@ -23,13 +23,13 @@ TORONTO = ZoneInfo("America/Toronto")
 
 
 @pytest.mark.parametrize("language", OTHERS)
-def test_no_sentence_is_missing_and_none_is_left_over(language: str) -> None:
+def test_catalogue_has_every_sentence_and_no_other(language: str) -> None:
     assert len(said(FOLDER)) > 250
     assert amiss(FOLDER, language) == set()
 
 
 @pytest.mark.parametrize("language", OTHERS)
-def test_a_sentence_names_the_same_things_in_each_language(language: str) -> None:
+def test_translations_have_equal_placeholders(language: str) -> None:
     assert unlike(FOLDER, language) == []
 
 

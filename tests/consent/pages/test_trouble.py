@@ -60,7 +60,7 @@ def test_an_act_that_is_opened_like_a_page_is_none_and_says_how_it_is_done(house
         ("GET", "/consent/v1/openings", 405),
     ],
 )
-def test_what_programs_ask_is_answered_in_json_whoever_asks(house: House, method: str, path: str, status: int) -> None:
+def test_programs_get_json_from_any_client(house: House, method: str, path: str, status: int) -> None:
     answer = ask(house, path, method)
     assert (answer.status_code, answer.headers["content-type"]) == (status, PROBLEM)
     assert answer.json()["status"] == status
