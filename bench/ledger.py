@@ -24,7 +24,7 @@ TOGETHER = 10
 """How many entries one act makes: to take everything back from five agencies makes ten."""
 ASKED = 1500
 KEYS = 20_000
-BARE = "CREATE TABLE IF NOT EXISTS bare_line (position bigserial PRIMARY KEY, leaf bytea, sealed bytea)"
+BARE = "CREATE TABLE IF NOT EXISTS bare_entry (position bigserial PRIMARY KEY, leaf bytea, sealed bytea)"
 DETAIL = {"opening": "o" * 36, "referral": "r" * 36, "grant": "g" * 36, "epoch": 3, "rules": {"summary": "grant"}}
 
 
@@ -35,19 +35,19 @@ def figures(world: World) -> list[Figure]:
         world.hub.processes[name].stop()
     settings = world.hub.processes["consent-api"].settings
     context = build_context(settings, SystemClock())
-    bare, one = _bare(settings), _lines(settings, context, 1)
-    many, keys = _lines(settings, context, TOGETHER), _rotation(context)
+    bare, one = _bare(settings), _entries(settings, context, 1)
+    many, keys = _entries(settings, context, TOGETHER), _rotation(context)
     for name in ("consent-worker", "consent-api"):
         world.hub.processes[name].start()
         world.hub.processes[name].wait()
     return [
-        Figure("ledger lines in the tree, one a commit", one, "/s", "bare single-row inserts, as many writers", bare),
-        Figure("ledger lines in the tree, ten a commit", many, "/s", "asked for", ASKED, floor=1.0),
+        Figure("ledger entries in the tree, one a commit", one, "/s", "bare single-row inserts, as many writers", bare),
+        Figure("ledger entries in the tree, ten a commit", many, "/s", "asked for", ASKED, floor=1.0),
         Figure("keys wrapped anew and verified", keys, "/s", "bare single-row inserts, as many writers", bare),
     ]
 
 
-def _lines(settings: Settings, context: Context, together: int) -> float:
+def _entries(settings: Settings, context: Context, together: int) -> float:
     """Return entries a second that are in a signed tree at the end; growing the tree is part of the time."""
     done, growing = threading.Event(), threading.Thread(target=lambda: _grow(context, done))
     before = _size(context)
@@ -60,7 +60,7 @@ def _lines(settings: Settings, context: Context, together: int) -> float:
     growing.join()
     spent = time.time() - begin
     if _size(context) - before < written:
-        raise AssertionError("lines are missing in the tree")
+        raise AssertionError("entries are missing in the tree")
     return written / spent
 
 
@@ -120,7 +120,7 @@ def _insert_alone(url: str, begin: float) -> int:
     with psycopg.connect(url, autocommit=True) as connection:
         time.sleep(max(0.0, begin - time.time()))
         while time.time() < begin + SECONDS:
-            connection.execute("INSERT INTO bare_line (leaf, sealed) VALUES (%s, %s)", (leaf, sealed))
+            connection.execute("INSERT INTO bare_entry (leaf, sealed) VALUES (%s, %s)", (leaf, sealed))
             written += 1
     return written
 

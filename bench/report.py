@@ -41,8 +41,8 @@ def table(figures: list[Figure]) -> str:
         measured = f"{_number(figure.value)} {figure.unit}"
         rows.append((figure.name, measured, limit, f"{figure.ratio:.2f}", _promise(figure)))
     widths = [max(len(row[column]) for row in rows) for column in range(5)]
-    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
-    return "\n".join([lines[0], "-" * len(lines[0]), *lines[1:]])
+    texts = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    return "\n".join([texts[0], "-" * len(texts[0]), *texts[1:]])
 
 
 def percentile(values: list[float], share: float) -> float:

@@ -15,7 +15,7 @@ from services.auditor.system import Numbers, Row
 
 Costs = NDArray[np.float64]
 # The search for whole points takes at most so long: nearly always the first corner is one.
-PATIENCE = 3.0
+WHOLE_POINT_SECONDS = 3.0
 
 
 class Engine(Protocol):
@@ -61,7 +61,7 @@ class Highs:
         """Return a whole point at which these costs are least."""
         kinds = np.full(len(costs), highspy.HighsVarType.kInteger)
         self._model.changeColsIntegrality(len(costs), self._columns, kinds)
-        seconds, self._seconds = self._seconds, min(PATIENCE, self._seconds)
+        seconds, self._seconds = self._seconds, min(WHOLE_POINT_SECONDS, self._seconds)
         try:
             return self.least(costs)
         finally:
@@ -105,7 +105,7 @@ class Soplex:
         """Return a whole point at which these costs are least."""
         model: Any = pyscipopt.Model()
         model.hideOutput()
-        model.setParam("limits/time", min(PATIENCE, self._seconds))
+        model.setParam("limits/time", min(WHOLE_POINT_SECONDS, self._seconds))
         bounds = zip(self._lower, self._upper, costs, strict=True)
         columns = [model.addVar(vtype="I", lb=float(low), ub=float(high), obj=float(c)) for low, high, c in bounds]
         for row in self._rows:

@@ -156,15 +156,15 @@ def test_missing_table_cell_or_certificate_is_a_doubt(tmp_path: Path) -> None:
     write(publication({}), tmp_path)
     assert read_all(tmp_path)
     table = tmp_path / "2027" / "tables" / "need.json"
-    words = table.read_text()
-    table.write_text(words.replace('"F2"', '"F99"'))
+    text = table.read_text()
+    table.write_text(text.replace('"F2"', '"F99"'))
     seal(tmp_path / "2027")
     with pytest.raises(Doubt, match="every cell of need"):
         read_all(tmp_path)
     table.unlink()
     with pytest.raises(Doubt, match="lacks tables"):
         read_all(tmp_path)
-    table.write_text(words)
+    table.write_text(text)
     seal(tmp_path / "2027")
     assert read_all(tmp_path)
     (tmp_path / "2027" / "certificate.json").unlink()
@@ -214,8 +214,8 @@ def seal(folder: Path, **changed: object) -> None:
 @pytest.mark.parametrize("file", ["tables/need.json", "tables/need.csv", "tables/more.csv"])
 def test_file_that_differs_from_its_certificate_is_a_doubt(file: str, tmp_path: Path) -> None:
     write(publication({}), tmp_path)
-    with (tmp_path / "2027" / file).open("ab") as words:
-        words.write(b"\n")
+    with (tmp_path / "2027" / file).open("ab") as text:
+        text.write(b"\n")
     with pytest.raises(Doubt, match=f"{file} is not the file"):
         read_all(tmp_path)
 

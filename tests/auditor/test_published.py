@@ -80,9 +80,9 @@ def test_publication_under_another_id_is_a_doubt(folder: Path, other: dict[str, 
     assert doubt(folder) == "2026-Q1 is not what its certificate says it is."
 
 
-@pytest.mark.parametrize("words", ["", "[]", "null", "5", '{"publication": {}, "files": []}', "[" * 200_000])
-def test_malformed_certificate_is_a_doubt_and_no_crash(folder: Path, words: str) -> None:
-    (folder / QUARTER / "certificate.json").write_text(words)
+@pytest.mark.parametrize("text", ["", "[]", "null", "5", '{"publication": {}, "files": []}', "[" * 200_000])
+def test_malformed_certificate_is_a_doubt_and_no_crash(folder: Path, text: str) -> None:
+    (folder / QUARTER / "certificate.json").write_text(text)
     assert doubt(folder).startswith("2026-Q1 cannot be read")
 
 

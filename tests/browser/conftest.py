@@ -15,7 +15,7 @@ from services.reporting.store.capacity import keep_capacity
 from tests.support.consent import House, house
 from tests.support.hubs import TestHub, embedded_hub
 from tests.support.released import release
-from tests.support.shelves import FIRST_DAY, Front, drafts, front, open_door
+from tests.support.shelves import FIRST_DAY, Front, drafts, front, serve_pages
 from tests.support.window import FLAGS, NewWindow, Window, a_window
 
 # The name by which this machine can have keys: a browser gives none to a number.
@@ -71,7 +71,7 @@ def window(chromium: Browser, rooms: House) -> Iterator[NewWindow]:
 def reports(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The public pages over publications of a made-up cohort; their origin."""
     folder: Path = tmp_path_factory.mktemp("reports")
-    with front(f"sqlite:///{folder / 'reporting.sqlite'}", folder, drafts()) as face, open_door(face) as base:
+    with front(f"sqlite:///{folder / 'reporting.sqlite'}", folder, drafts()) as face, serve_pages(face) as base:
         declare(face)
         yield base
 
@@ -90,5 +90,5 @@ def released(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     folder: Path = tmp_path_factory.mktemp("released")
     url = f"sqlite:///{folder / 'reporting.sqlite'}"
     release(url, folder)
-    with front(url, folder) as face, open_door(face) as base:
+    with front(url, folder) as face, serve_pages(face) as base:
         yield base

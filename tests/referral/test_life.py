@@ -77,7 +77,7 @@ class Life(RuleBasedStateMachine):
             assert row.state == history[-1]
 
     @invariant()
-    def a_box_waits_exactly_while_its_referral_is_open(self) -> None:
+    def an_envelope_waits_exactly_while_its_referral_is_open(self) -> None:
         with self.context.database.reading() as connection:
             kept = set(connection.execute(models.envelope.select()).scalars())
         mine = {name for name, history in self.histories.items() if history[-1] not in OVER}

@@ -1,4 +1,4 @@
-"""Publishes period after period of a made-up cohort, as the workflow would, with all files in a folder for anybody to read."""
+"""Publishes period after period of a made-up cohort, as the workflow would, with all files in a folder."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -76,7 +76,7 @@ class Press:
         write(draft.shown(), self.folder)
 
     def verdict(self) -> Verdict:
-        """Return the auditor's verdict on everything published, as outsiders and as agencies, with a check against the truth."""
+        """Return the auditor's verdict on everything published, as outsiders and as agencies, checked against the truth."""
         known = self.insider_knowledge(self.known)
         return sound(self.folder, known.persons, audit(self.folder, quietly, known.insiders))
 

@@ -193,7 +193,7 @@ def asked_of_databases() -> Iterator[list[str]]:
 
 
 @contextmanager
-def open_door(face: Front) -> Iterator[str]:
+def serve_pages(face: Front) -> Iterator[str]:
     """Serve the public pages on a socket of this machine; yield their origin."""
     listener = listen(0)
     server = BackgroundServer(face.app, listener)

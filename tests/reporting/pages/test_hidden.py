@@ -209,7 +209,7 @@ def test_only_the_sign_is_drawn_for_a_hidden_cell(web: TestClient) -> None:
     for table in ("need-result", "need-city", "need-city-result"):
         page = read_page(web.get(f"{HOME}/en/r/2026/{table}").text)
         shapes = [given.get("class", "") for tag, given in page.marks if tag == "rect"]
-        signs = [words for drawn in page.drawn for words in drawn if words in {"x", SIGN["en"]}]
+        signs = [text for drawn in page.drawn for text in drawn if text in {"x", SIGN["en"]}]
         bars, beds = shapes.count("bar"), shapes.count("ground")
         assert signs
         if bars:

@@ -34,10 +34,10 @@ def test_no_text_stands_outside_the_catalogue() -> None:
 
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_every_code_table_and_indicator_of_the_plan_has_a_name(language: str) -> None:
-    words = Labels(language, 1)
-    named = [words.code(name, code) for name in DIMENSIONS for code in DIMENSIONS[name]["within"]]
-    named += [words.table(table["id"]) for table in TABLES]
-    named += [words.indicator(name) for table in TABLES for name in table["indicators"]]
+    labels = Labels(language, 1)
+    named = [labels.code(name, code) for name in DIMENSIONS for code in DIMENSIONS[name]["within"]]
+    named += [labels.table(table["id"]) for table in TABLES]
+    named += [labels.indicator(name) for table in TABLES for name in table["indicators"]]
     assert all(named)
 
 
@@ -52,5 +52,5 @@ def test_french_pages_have_french_punctuation(web: TestClient) -> None:
     """French has a space before a colon and a percent sign, and its own quotation marks."""
     for path in every_path(web):
         if path.startswith(f"{HOME}/fr/"):
-            words = re.sub(r"<[^>]*>", " ", web.get(path).text)
-            assert re.findall(r"[^\W\d]: |“|\d%", words) == [], path
+            text = re.sub(r"<[^>]*>", " ", web.get(path).text)
+            assert re.findall(r"[^\W\d]: |“|\d%", text) == [], path

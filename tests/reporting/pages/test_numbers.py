@@ -95,10 +95,10 @@ def test_recommendation_page_shows_every_share_of_its_tables(web: TestClient, pu
         answer = web.get(path)
         assert answer.status_code == (200 if ratios else 404)
         if ratios:
-            words = Labels(language, 1)
+            labels = Labels(language, 1)
             shown = [cell for table in read_page(answer.text).tables for row in table.rows for cell in row[1:]]
             for percent in {percent for _, _, percent in ratios if percent != "x"}:
-                assert words.share(percent) in shown
+                assert labels.share(percent) in shown
             assert len(shown) >= len(ratios)
 
 

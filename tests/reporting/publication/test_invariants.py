@@ -249,12 +249,12 @@ def test_i7_files_rebuilt_in_any_order_are_equal_to_the_byte(corpus: Press) -> N
         assert files.digest(files.head(shown, again), again) == files.digest(files.head(shown, first), first)
 
 
-@pytest.mark.parametrize(("patience", "rounds"), [(0, 0), (0, 100)])
+@pytest.mark.parametrize(("tables_after", "rounds"), [(0, 0), (0, 100)])
 def test_suppression_ends_when_single_cells_do_not_help(
-    patience: int, rounds: int, corpus: Press, monkeypatch: pytest.MonkeyPatch
+    tables_after: int, rounds: int, corpus: Press, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Hiding everything is safe."""
-    monkeypatch.setattr(secondary_suppression, "PATIENCE", patience)
+    monkeypatch.setattr(secondary_suppression, "TABLE_ROUNDS", tables_after)
     monkeypatch.setattr(secondary_suppression, "ROUNDS", rounds)
     done = corpus.publish(QUARTER)
     assert corpus.verdict().safe

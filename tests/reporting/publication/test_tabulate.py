@@ -1,4 +1,4 @@
-"""True tables: every cell counted by hand, every relation of the plan, and no numbers if the fold differs from the journal."""
+"""True tables: every cell counted by hand, every relation of the plan, and no numbers if the fold is wrong."""
 
 from collections import defaultdict
 from collections.abc import Sequence

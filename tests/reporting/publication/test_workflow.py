@@ -118,8 +118,8 @@ def test_draft_names_the_tables_without_numbers(context: Context, keys: Path) ->
     assert "need" not in told
     assert set(told) == {
         Path(name).stem
-        for name, words in made["files"].items()
-        if name.endswith(".csv") and {line.rpartition(b",")[2] for line in words.splitlines()[1:]} == {b"x"}
+        for name, data in made["files"].items()
+        if name.endswith(".csv") and {row.rpartition(b",")[2] for row in data.splitlines()[1:]} == {b"x"}
     }
 
 
@@ -545,11 +545,11 @@ def test_ocap_governed_tables_need_the_consent_of_their_body(context: Context, k
     assert refused(lambda: workflow.show(context, "indigenous", "Somebody Else", given.append)) == "not-yours"
     assert not given
 
-    def no_room(_files: object) -> None:
+    def full_disk(_files: object) -> None:
         raise OSError(28, "No space left on device", "copy")
 
     with pytest.raises(OSError, match="No space"):
-        workflow.show(context, "indigenous", BODY, no_room)
+        workflow.show(context, "indigenous", BODY, full_disk)
     assert refused(lambda: workflow.publish(context)) == "not-seen"
     workflow.show(context, "indigenous", BODY, given.append)
     [own] = given
