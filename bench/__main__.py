@@ -10,7 +10,7 @@ from bench import counting, decisions, growth, intake, latency, ledger, openings
 from bench.report import Figure, table
 from bench.world import World, world
 
-# In this order whatever is asked for: growth fills the hub with a million survivors, and the relay ends the hub's workers.
+# The order is fixed: growth fills the hub with a million survivors, and the relay ends the hub's workers.
 PARTS: dict[str, Callable[[World], list[Figure]]] = {
     "latency": latency.figures,
     "openings": openings.figures,
@@ -25,7 +25,7 @@ PARTS: dict[str, Callable[[World], list[Figure]]] = {
 
 
 def main() -> int:
-    """Measure what was asked for; the status is 1 if a promise was not kept."""
+    """Measure the parts that the command line names; return 1 if a promise was not kept, else 0."""
     parser = argparse.ArgumentParser(prog="make bench ARGS=...", description="Measured ratios, all in one run.")
     parser.add_argument("parts", nargs="*", choices=[*PARTS, []], help="what to measure; everything if left out")
     parser.add_argument("--json", type=Path, help="file to keep the figures in")

@@ -1,4 +1,4 @@
-"""A room of the consent service in this process, on the hub's own database, and people made there without the slow way in."""
+"""A context of the consent service in this process, on the hub's own database, and people made there without signing up."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,7 +15,7 @@ from tests.support.people import PARTS
 
 @contextmanager
 def context(world: World) -> Iterator[Context]:
-    """The room, as the hub's consent processes have it."""
+    """Yield the context that the hub's consent processes have."""
     service = consent.build(world.hub.settings, TokenKeys())
     try:
         made: Context = service.app.state.context  # type: ignore[attr-defined]
@@ -25,7 +25,7 @@ def context(world: World) -> Iterator[Context]:
 
 
 def allowed(made: Context, world: World, count: int) -> list[tuple[Person, str]]:
-    """People who allow the recipient three categories, each with a sealed envelope."""
+    """Return people who allow the recipient three categories, each with a sealed envelope."""
     people = []
     for _ in range(count):
         person = register(made, world.recipient.client_id)

@@ -1,7 +1,7 @@
-"""How fast survivors' events are folded, rebuilt and read, beside bare inserts, and beside asking the raw events.
+"""How fast survivors' events are folded, rebuilt and read, beside bare inserts, and beside queries of the raw events.
 
-Rebuilds and reads are of millions of events. Folding them one by one would take as long as it says in the first line; so the
-journal that they would leave is written by the database itself, four events to a thread, and all else is made from it.
+Rebuilds and reads are of millions of events. Folding them one by one would take too long; so the database itself writes
+the journal that they would leave, four events to a thread, and everything else is made from it.
 """
 
 import gc
@@ -35,7 +35,7 @@ from tests.support.hubs import environment
 from tests.support.plumbing import BatchBus, received
 
 BATCH, BATCHES, PEOPLE, AGENCIES = 1000, 100, 50_000, 80
-# A referral's events come so many referrals apart, as they do when many are under way.
+# The events of one referral are so many referrals apart, as when many are under way.
 APART = 2000
 LIFE = ("requested", "accepted", "started", "completed")
 EVENTS, FEW = 10_000_000, 1_000_000
@@ -45,7 +45,7 @@ CODES = {name: [code.code for code in schemas.codes(name)] for name in ("needs",
 
 
 def figures(world: World) -> list[Figure]:
-    """A publication; the fold; then a rebuild of few events and of many, and reads of what was made."""
+    """Return figures of a publication, the fold, rebuilds of few events and of many, and reads of the results."""
     world.hub.processes["reporting-worker"].stop()
     settings = world.hub.settings
     small = [*publishing(world), *folding(settings)]
@@ -55,13 +55,13 @@ def figures(world: World) -> list[Figure]:
 
 
 def folding(settings: Settings) -> list[Figure]:
-    """Events through the consumer, a thousand a commit, and the very rows of the journal that they make, bare."""
+    """Fold events through the consumer, a thousand a commit, beside bare inserts of the journal rows that they make."""
     say(f"folding {BATCH * BATCHES:,} events")
     made = [_batch(number) for number in range(BATCHES)]
     rows = [(*thread, *seen) for events, _ in made for thread, seen in threads(events).items()]
     moments: list[float] = []
     bus = BatchBus([batch for _, batch in made], on_poll=lambda: moments.append(time.perf_counter()))
-    # As a worker does when it begins. What is prepared here is no part of what is measured.
+    # As a worker does when it starts. The preparation is not part of the measurement.
     gc.freeze()
     with closing(main.build(settings)) as service:
         service.consumer(bus).run(bus.stopping)
@@ -72,7 +72,7 @@ def folding(settings: Settings) -> list[Figure]:
 
 
 def rebuilding(settings: Settings) -> list[Figure]:
-    """Everything anew from the journal: how fast, and whether ten times as much takes more memory."""
+    """Rebuild everything from the journal: how fast, and whether ten times as much takes more memory."""
     few = _rebuild(settings, FEW)
     many = _rebuild(settings, EVENTS)
     name = f"rebuild of {EVENTS:,} events"
@@ -83,7 +83,7 @@ def rebuilding(settings: Settings) -> list[Figure]:
 
 
 def reading(settings: Settings) -> list[Figure]:
-    """One quarter's needs: from the cells, and from raw events with DuckDB, which must say the same."""
+    """Read one quarter's needs from the cells, and from raw events with DuckDB; both must give the same answer."""
     question = "SELECT family, sum(persons) FROM cell WHERE quarter = %s GROUP BY family"
     taken = []
     with connect(settings) as connection:
@@ -102,7 +102,7 @@ def reading(settings: Settings) -> list[Figure]:
 
 
 def _rate(moments: Sequence[float]) -> float:
-    """Events a second: the median of whole lives of referrals, since no step of one is like another."""
+    """Return events a second: the median over whole lives of referrals, since the steps of a referral differ in cost."""
     life = APART * len(LIFE) // BATCH
     return BATCH * life / middle([later - sooner for sooner, later in pairwise(moments[::life])])
 
@@ -141,7 +141,7 @@ def _agency(dice: Random) -> str:
 
 
 def _bare(settings: Settings, rows: Sequence[Sequence[object]]) -> list[float]:
-    """The driver alone, a thousand rows a commit, into a twin of the journal: when each batch began."""
+    """Insert a thousand rows a commit into a twin of the journal by the driver alone; return when each batch began."""
     insert = f"INSERT INTO bare_journal VALUES ({', '.join(['%s'] * len(journal.columns))}) ON CONFLICT DO NOTHING"  # noqa: S608
     with connect(settings) as connection:
         connection.execute("CREATE TABLE bare_journal (LIKE journal INCLUDING INDEXES)")
@@ -157,7 +157,7 @@ def _bare(settings: Settings, rows: Sequence[Sequence[object]]) -> list[float]:
 
 
 def _rebuild(settings: Settings, events: int) -> tuple[float, float]:
-    """Fill the journal with what so many events make, and rebuild in a process of its own: megabytes, seconds."""
+    """Fill the journal for so many events, and rebuild in a process of its own; return megabytes and seconds."""
     say(f"filling the journal with what {events:,} events leave")
     _fill(settings, events // len(LIFE))
     say(f"rebuilding {events:,} events")
@@ -194,7 +194,7 @@ def _fill(settings: Settings, rows: int) -> None:
 
 
 def _settle(world: World) -> None:
-    """Let PostgreSQL tidy up now what a rebuild leaves, as it would within minutes; or reads would be measured with that."""
+    """Vacuum now what a rebuild leaves, as PostgreSQL would within minutes; otherwise reads would be measured with that."""
     say("tidying up after the rebuild")
     with connect(world.hub.settings) as connection:
         connection.autocommit = True
@@ -203,7 +203,7 @@ def _settle(world: World) -> None:
 
 
 def _raw(settings: Settings) -> tuple[float, dict[str, int]]:
-    """Milliseconds for the same question asked of every event; and its answer."""
+    """Return milliseconds for the same query over every event, and its answer."""
     families = [(code.code, str(code.extra["x-family"])) for code in schemas.codes("needs")]
     with tempfile.TemporaryDirectory() as folder, duckdb.connect(str(Path(folder) / "raw.duckdb")) as raw:
         file = Path(folder) / "journal.csv"

@@ -19,7 +19,7 @@ FLAT = 2.0
 COUNT = 150
 SUBJECTS = """INSERT INTO subject (id, state, epoch, language, created_at)
 SELECT gen_random_uuid(), 'active', 1, 'en', now() FROM generate_series(1, %s)"""
-# Everybody who was just made, told from the rest by having no grant yet.
+# Everybody who was just made; they have no grant yet.
 GRANTS = """INSERT INTO consent_grant (id, subject_id, agency, purpose, categories, valid_from, valid_until, notice_version,
   notice_sha256, language, epoch, public_key)
 SELECT gen_random_uuid(), s.id, %s, 'referral', '["summary"]', now(), now() + interval '30 days', '1', '', 'en', 1,
@@ -33,7 +33,7 @@ ON CONFLICT DO NOTHING"""
 
 
 def figures(world: World) -> list[Figure]:
-    """Medians among many beside medians among few, in one run."""
+    """Return medians among many survivors beside medians among few, in one run."""
     _populate(world, FEW)
     few = _medians(world)
     _populate(world, MANY - FEW)

@@ -1,4 +1,4 @@
-"""From a partner's post until the recipient can fetch it, beside one bare record's way from produce to poll."""
+"""The time from a partner's post until the recipient can fetch it, beside one bare record from produce to poll."""
 
 import http.client
 import json
@@ -16,14 +16,14 @@ from services.common.messaging.cloudevents import CONTENT_TYPE
 from tests.support.people import referral
 
 POSTS, RECORDS, WARM = 200, 300, 20
-TIMES_BARE, LOOKS = 3, 40
-# Whoever asks without pause takes the processor from what it waits for. And each post has the hub for itself, as each bare
-# record has its broker: what follows from one (its acknowledgement, its count) is over when the next begins.
+TIMES_BARE, POLLS = 3, 40
+# A client that polls without pause takes processor time from the hub. And each post has the hub for itself, as each
+# bare record has its broker: the work that follows one (acknowledgement, count) is over when the next begins.
 PAUSE, REST = 0.01, 0.1
 
 
 def figures(world: World) -> list[Figure]:
-    """p50 and p99, with the promise: three bare round trips plus the relay's poll interval."""
+    """Return p50 and p99, with the promise: three bare round trips plus the relay's poll interval."""
     bare = _bare(world)
     posted = _posted(world)
     interval = world.hub.settings.relay_interval * 1000
@@ -42,38 +42,41 @@ def figures(world: World) -> list[Figure]:
 
 
 def _posted(world: World) -> list[float]:
-    """Milliseconds from sending each post until the recipient's inbox shows it."""
+    """Return the milliseconds from sending each post until the recipient's inbox shows it."""
     taken = []
-    with _Line(world.hub.origins.url("/intake")) as intake, _Line(world.hub.origins.url("/referral")) as waiting:
+    with (
+        _Connection(world.hub.origins.url("/intake")) as intake,
+        _Connection(world.hub.origins.url("/referral")) as waiting,
+    ):
         for _ in range(POSTS + WARM):
-            # Proofs are made beforehand: what a partner's own program needs for them is not the hub's.
+            # Proofs are made beforehand: the time a partner's own program needs for them is not the hub's.
             event = world.sender.event(referral(world.person, world.recipient, urgency="14d"))
             post = prepare(world.sender, "POST", "/intake/v1/events", event, CONTENT_TYPE)
-            looks = [prepare(world.recipient, "GET", "/referral/v1/inbox") for _ in range(LOOKS)]
+            requests = [prepare(world.recipient, "GET", "/referral/v1/inbox") for _ in range(POLLS)]
             start = time.perf_counter()
             thread = intake.ask(post)["thread"]
-            if not any(_shows(waiting, look, thread) for look in looks):
+            if not any(_shows(waiting, request, thread) for request in requests):
                 raise AssertionError("a referral never came into its inbox")
             taken.append((time.perf_counter() - start) * 1000)
             time.sleep(REST)
     return taken[WARM:]
 
 
-def _shows(waiting: "_Line", look: Prepared, thread: str) -> bool:
-    """Whether the inbox shows a referral, after a pause; asked from just before its id, which grows with time."""
+def _shows(waiting: "_Connection", request: Prepared, thread: str) -> bool:
+    """Return whether the inbox shows a referral, after a pause; asks from just before its id, which grows with time."""
     time.sleep(PAUSE)
-    found = waiting.ask(look, f"?cursor={thread[:-12]}000000000000")
+    found = waiting.ask(request, f"?cursor={thread[:-12]}000000000000")
     return thread in {item["referral"] for item in found["items"]}
 
 
-class _Line:
-    """One connection to a service, kept open."""
+class _Connection:
+    """One HTTP connection to a service, kept open."""
 
     def __init__(self, url: str) -> None:
         target = urlsplit(url)
         self._connection = http.client.HTTPConnection(str(target.hostname), target.port)
 
-    def __enter__(self) -> "_Line":
+    def __enter__(self) -> "_Connection":
         self._connection.connect()
         return self
 
@@ -81,7 +84,7 @@ class _Line:
         self._connection.close()
 
     def ask(self, request: Prepared, query: str = "") -> dict[str, Any]:
-        """Send a prepared request; the answer's JSON."""
+        """Send a prepared request; return the answer's JSON."""
         self._connection.request(request.method, urlsplit(request.url).path + query, request.body, request.headers)
         answer = self._connection.getresponse()
         content: dict[str, Any] = json.loads(answer.read())
@@ -91,8 +94,8 @@ class _Line:
 
 
 def _bare(world: World) -> list[float]:
-    """Milliseconds for one record at a time, kafka-python on both ends."""
-    # A topic of its own: the hub's workers would take these for events that they cannot read.
+    """Return the milliseconds of one record at a time, kafka-python on both ends."""
+    # A topic of its own: the hub's workers could not read these as events.
     topic, taken = f"bare-{uuid4()}", []
     with KafkaAdminClient(bootstrap_servers=world.kafka.bootstrap) as admin:
         admin.create_topics({topic: {"num_partitions": 1, "replication_factor": 1}})

@@ -1,4 +1,4 @@
-"""Ledger lines per second, in a signed tree when the time ends, beside bare inserts; and keys wrapped anew per second."""
+"""Ledger entries per second, in a signed tree when the time ends, beside bare inserts; and keys wrapped anew per second."""
 
 import os
 import threading
@@ -21,34 +21,34 @@ from services.consent.store.keys import make_audit_keys
 
 SECONDS, WRITERS, THREADS = 4.0, 2, 4
 TOGETHER = 10
-"""Lines of one act: to take everything back from five agencies makes ten."""
+"""How many entries one act makes: to take everything back from five agencies makes ten."""
 ASKED = 1500
 KEYS = 20_000
-BARE = "CREATE TABLE IF NOT EXISTS bare_line (position bigserial PRIMARY KEY, leaf bytea, sealed bytea)"
+BARE = "CREATE TABLE IF NOT EXISTS bare_entry (position bigserial PRIMARY KEY, leaf bytea, sealed bytea)"
 DETAIL = {"opening": "o" * 36, "referral": "r" * 36, "grant": "g" * 36, "epoch": 3, "rules": {"summary": "grant"}}
 
 
 def figures(world: World) -> list[Figure]:
-    """Lines one by one and ten by ten, by several writers at once; then a rotation of many keys."""
-    # The other processes wait, so that the processor belongs to what is measured; the tree is grown here, as a worker does.
+    """Write entries one by one and ten by ten, by several writers at once; then rotate many keys."""
+    # The other processes wait, so that the measured code has the processor; the tree is grown here, as a worker does.
     for name in ("consent-worker", "consent-api"):
         world.hub.processes[name].stop()
     settings = world.hub.processes["consent-api"].settings
     context = build_context(settings, SystemClock())
-    bare, one = _bare(settings), _lines(settings, context, 1)
-    many, keys = _lines(settings, context, TOGETHER), _rotation(context)
+    bare, one = _bare(settings), _entries(settings, context, 1)
+    many, keys = _entries(settings, context, TOGETHER), _rotation(context)
     for name in ("consent-worker", "consent-api"):
         world.hub.processes[name].start()
         world.hub.processes[name].wait()
     return [
-        Figure("ledger lines in the tree, one a commit", one, "/s", "bare single-row inserts, as many writers", bare),
-        Figure("ledger lines in the tree, ten a commit", many, "/s", "asked for", ASKED, floor=1.0),
+        Figure("ledger entries in the tree, one a commit", one, "/s", "bare single-row inserts, as many writers", bare),
+        Figure("ledger entries in the tree, ten a commit", many, "/s", "asked for", ASKED, floor=1.0),
         Figure("keys wrapped anew and verified", keys, "/s", "bare single-row inserts, as many writers", bare),
     ]
 
 
-def _lines(settings: Settings, context: Context, together: int) -> float:
-    """Lines a second that are in a signed tree at the end, which is part of the time."""
+def _entries(settings: Settings, context: Context, together: int) -> float:
+    """Return entries a second that are in a signed tree at the end; growing the tree is part of the time."""
     done, growing = threading.Event(), threading.Thread(target=lambda: _grow(context, done))
     before = _size(context)
     with ProcessPoolExecutor(WRITERS) as pool:
@@ -60,12 +60,12 @@ def _lines(settings: Settings, context: Context, together: int) -> float:
     growing.join()
     spent = time.time() - begin
     if _size(context) - before < written:
-        raise AssertionError("lines are missing in the tree")
+        raise AssertionError("entries are missing in the tree")
     return written / spent
 
 
 def _grow(context: Context, done: threading.Event) -> None:
-    """Take lines in and sign every second, as the worker does, and once more at the end."""
+    """Take entries in and sign every second, as the worker does, and once more at the end."""
     while not done.wait(1.0):
         publish(context)
     publish(context)
@@ -77,7 +77,7 @@ def _size(context: Context) -> int:
 
 
 def _write(settings: Settings, together: int, begin: float) -> int:
-    """Write until the time is over, several threads at once; how many lines."""
+    """Write until the time is over, several threads at once; return how many entries."""
     context = build_context(settings, SystemClock())
     with ThreadPoolExecutor(THREADS) as pool:
         return sum(pool.map(lambda _: _write_alone(context, together, begin), range(THREADS)))
@@ -100,7 +100,7 @@ def _write_alone(context: Context, together: int, begin: float) -> int:
 
 
 def _bare(settings: Settings) -> float:
-    """Rows of the same size, each with a commit of its own, as many connections at once; with the driver alone."""
+    """Return rows of the same size per second, one a commit, as many connections at once, with the driver alone."""
     url = settings.database("consent").replace("+psycopg", "")
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute(BARE)
@@ -120,13 +120,13 @@ def _insert_alone(url: str, begin: float) -> int:
     with psycopg.connect(url, autocommit=True) as connection:
         time.sleep(max(0.0, begin - time.time()))
         while time.time() < begin + SECONDS:
-            connection.execute("INSERT INTO bare_line (leaf, sealed) VALUES (%s, %s)", (leaf, sealed))
+            connection.execute("INSERT INTO bare_entry (leaf, sealed) VALUES (%s, %s)", (leaf, sealed))
             written += 1
     return written
 
 
 def _rotation(context: Context) -> float:
-    """Keys a second through a whole rotation, from the new key to the old one's end."""
+    """Return keys per second over a whole rotation, from the new key to the end of the old one."""
     for _ in range(KEYS // BATCH):
         with context.database.transaction() as connection:
             make_audit_keys(connection, context.keys, [context.clock.new_id() for _ in range(BATCH)])

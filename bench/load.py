@@ -1,4 +1,4 @@
-"""Sends prepared requests from several processes as fast as they are answered, with as little work in between as can be."""
+"""Sends prepared requests from several processes as fast as they are answered, with little other work in between."""
 
 import http.client
 import json
@@ -24,7 +24,7 @@ class Prepared:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How a load went: seconds from the first request to the last answer, each request's seconds, statuses."""
+    """The result of a load: seconds from the first request to the last answer, each request's seconds, statuses."""
 
     seconds: float
     each: list[float]
@@ -34,7 +34,7 @@ class Outcome:
 def prepare(
     partner: Partner, method: str, path: str, body: Any = None, content_type: str = "application/json"
 ) -> Prepared:
-    """A request with a proof of its own; it must be sent within a minute."""
+    """Return a request with a proof of its own; it must be sent within a minute."""
     url, token = partner.origins.url(path), partner.token()
     headers = {
         "authorization": f"DPoP {token}",
@@ -57,7 +57,7 @@ def send(requests: Sequence[Prepared], clients: int) -> Outcome:
 
 
 def rate(outcome: Outcome, per_request: int = 1, expected: int = 202) -> float:
-    """Events (or openings) per second; every answer must be the expected one."""
+    """Return events (or openings) per second; raise if any status differs from the expected one."""
     wrong = [status for status in outcome.statuses if status != expected]
     if wrong:
         raise AssertionError(f"{len(wrong)} answers were not {expected}: {sorted(set(wrong))}")
@@ -65,7 +65,7 @@ def rate(outcome: Outcome, per_request: int = 1, expected: int = 202) -> float:
 
 
 def repeat(act: Callable[[], object], at_least: float = 1.0) -> float:
-    """How often a second something can be done, one after the other."""
+    """Return how often a second something can be done, one after the other."""
     act()
     start, count = time.perf_counter(), 0
     while (spent := time.perf_counter() - start) < at_least:

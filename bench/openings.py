@@ -1,4 +1,4 @@
-"""Openings per second over HTTP, beside the bare cryptography and the bare commits that an opening cannot do without."""
+"""Openings per second over HTTP, beside the bare cryptography and the bare commits that an opening needs."""
 
 import psycopg
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
@@ -17,7 +17,7 @@ PARTS_ASKED_FOR = 2000.0
 
 
 def figures(world: World) -> list[Figure]:
-    """Openings of different people's envelopes, and of one person's, by several clients at once."""
+    """Return figures of openings of different people's envelopes, and of one person's, by several clients at once."""
     spread = _load(world, [_envelope(world) for _ in range(PEOPLE)])
     alone = _load(world, [_envelope(world)])
     commits, crypto = _bare_commits(world), _bare_crypto()
@@ -46,7 +46,7 @@ def _load(world: World, envelopes: list[str]):  # type: ignore[no-untyped-def]  
 
 
 def _in_batches(world: World) -> float:
-    """Batches of different people's boxes of three parts each."""
+    """Open batches of different people's envelopes of three parts each."""
     with context(world) as made:
         envelopes = [envelope for _, envelope in allowed(made, world, BATCH)]
     body = {"envelopes": envelopes}
@@ -55,7 +55,7 @@ def _in_batches(world: World) -> float:
 
 
 def _bare_commits(world: World) -> float:
-    """What the protocol asks of the disk: an intent and an outcome, each durable before the next step."""
+    """Return how many openings a second the disk allows: an intent and an outcome, each durable before the next step."""
     with psycopg.connect(world.hub.settings.database("consent").replace("+psycopg", ""), autocommit=True) as connection:
         connection.execute("CREATE TABLE IF NOT EXISTS bare_entry (position bigserial PRIMARY KEY, detail jsonb)")
 

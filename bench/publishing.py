@@ -1,4 +1,4 @@
-"""How long a quarter takes from counts to a verdict, and how fast what is published is read."""
+"""How long a quarter takes from counts to a verdict, and how fast publications are read."""
 
 import http.client
 import sys
@@ -27,7 +27,7 @@ PAGES = [
     *(f"/reporting/v1/publications/{QUARTER}/tables/need.{kind}" for kind in ("json", "csv", "xlsx", "en.pdf")),
     *("/reporting/v1/publications", f"/reporting/v1/publications/{QUARTER}/certificate.json", "/reporting/v1/capacity"),
 ]
-# An answer that takes no more than the way there and back.
+# The smallest answer: it measures the round trip alone.
 NOTHING = "/reporting/health/live"
 # Programmes for each need in each region, so that the overview is as long as it can get.
 PROGRAMS = 6
@@ -38,7 +38,7 @@ _REGIONS = [code.code for code in schemas.codes("regions")]
 
 
 def publishing(world: World) -> list[Figure]:
-    """Build and audit the full quarterly plan of a made-up cohort, then let it out."""
+    """Build and audit the full quarterly plan of a made-up cohort, then publish it."""
     with connect(world.hub.settings) as connection:
         connection.execute("TRUNCATE journal, contribution, cell")
         connection.cursor().executemany(f"INSERT INTO journal VALUES ({ROW}) ON CONFLICT DO NOTHING", _threads())  # noqa: S608
@@ -57,7 +57,7 @@ def publishing(world: World) -> list[Figure]:
 
 
 def reading_pages(world: World, folded: int) -> list[Figure]:
-    """Every kind of page and file that funders open, over HTTP, in turns, beside so many folded events."""
+    """Read every kind of page and file that funders open, over HTTP, in turns, beside so many folded events."""
     target = urlsplit(world.hub.origins.url("/reporting"))
     reader = http.client.HTTPConnection(str(target.hostname), target.port)
     with connect(world.hub.settings) as database:
@@ -66,7 +66,7 @@ def reading_pages(world: World, folded: int) -> list[Figure]:
         first = {page: _read(reader, page) for page in PAGES}
         taken: dict[str, list[float]] = {page: [] for page in (*PAGES, NOTHING)}
         for turn in range(READS):
-            # What services can take changes all the while, several times for each look at it.
+            # Capacity changes all the time, several times for each refresh.
             changed = f"program-{7 * turn % 2000}"
             database.execute("UPDATE capacity SET available = (available + 1) %% 20 WHERE program = %s", [changed])
             database.commit()
@@ -85,12 +85,12 @@ def reading_pages(world: World, folded: int) -> list[Figure]:
 
 
 def say(what: str) -> None:
-    """Tell whoever waits what is being done."""
+    """Print the current step to the standard error stream."""
     print(f"  {what} ...", file=sys.stderr, flush=True)
 
 
 def _read(reader: http.client.HTTPConnection, page: str) -> float:
-    """Milliseconds until the whole of a page is there."""
+    """Return the milliseconds until the whole of a page is there."""
     start = time.perf_counter()
     reader.request("GET", page)
     answer = reader.getresponse()
@@ -106,7 +106,7 @@ def _p50(taken: Mapping[str, list[float]]) -> float:
 
 
 def _declare(database: psycopg.Connection[tuple[object, ...]]) -> None:
-    """What eighty agencies declare: something of every need in every region."""
+    """Declare capacity of eighty agencies: something of every need in every region."""
     needs = [code.code for code in schemas.codes("needs")]
     rows = [
         (f"agency-{number % 80}", f"program-{number}", need, region, "bed", 20, number % 20, SystemClock().now())
@@ -118,12 +118,12 @@ def _declare(database: psycopg.Connection[tuple[object, ...]]) -> None:
 
 
 def connect(settings: Settings) -> psycopg.Connection[tuple[object, ...]]:
-    """The reporting database, by the driver alone."""
+    """Connect to the reporting database, by the driver alone."""
     return psycopg.connect(settings.database("reporting").replace("+psycopg", ""))
 
 
 def _threads() -> Iterable[tuple[object, ...]]:
-    """Rows of the journal that say what each of them asked for and what came of it."""
+    """Return rows of the journal that hold each person's requests and their results."""
     need = {str(code.extra["x-family"]): code.code for code in schemas.codes("needs")}
     for asked in PEOPLE.asked(QUARTER):
         answer, agencies = asked.answer, sorted(asked.agencies)

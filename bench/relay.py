@@ -21,7 +21,10 @@ ROWS, ROUNDS = 20_000, 5
 
 
 def figures(world: World) -> list[Figure]:
-    """Rows a second through the relay and a bare producer; rounds in turn, the median of each. Ends the hub's workers."""
+    """Return rows a second through the relay and a bare producer, in alternating rounds, the median of each.
+
+    It ends the hub's workers.
+    """
     for name, process in world.hub.processes.items():
         if name.endswith("-worker"):
             process.stop()
@@ -35,7 +38,7 @@ def figures(world: World) -> list[Figure]:
     rate = middle(relayed)
     return [
         Figure("outbox rows relayed", rate, "rows/s", "bare pipelined kafka-python", middle(bare), floor=0.70),
-        # As the relay has it. What the library counts for itself takes it about two microseconds a record.
+        # As the relay has it. The library's own metrics take about two microseconds a record.
         Figure("outbox rows relayed", rate, "rows/s", "the same, counting nothing", middle(lean)),
     ]
 
@@ -60,7 +63,7 @@ def _relayed(world: World) -> float:
 
 
 def _bare(world: World, **settings: Any) -> float:
-    """The same topic, keys, headers and bytes, in the same batches; everything sent, then all waited for."""
+    """Send the records bare: the topic, keys, headers, bytes and batches of the relay; send everything, then wait for all."""
     events = [_event(number) for number in range(ROWS)]
     records = [
         (event.key.encode(), to_value(event), [(name, text.encode()) for name, text in to_headers(event).items()])

@@ -1,4 +1,4 @@
-"""One line for each figure: what was measured, its rate, the limit it is measured against in the same run, the floor."""
+"""Figures as a table: each with its name, its rate, the limit it is measured against in the same run, and the promise."""
 
 from dataclasses import asdict, dataclass
 from statistics import median
@@ -18,40 +18,40 @@ class Figure:
 
     @property
     def ratio(self) -> float:
-        """The figure as a share of its limit."""
+        """Return the figure as a share of its limit."""
         return self.value / self.limit if self.limit else 0.0
 
     @property
     def kept(self) -> bool | None:
-        """Whether the promise is kept; None where none was made."""
+        """Return whether the promise is kept; None where none was made."""
         if self.floor is not None:
             return self.ratio >= self.floor
         return self.value <= self.ceiling if self.ceiling is not None else None
 
     def as_json(self) -> dict[str, object]:
-        """The figure for machines."""
+        """Return the figure for machines."""
         return {**asdict(self), "ratio": self.ratio, "kept": self.kept}
 
 
 def table(figures: list[Figure]) -> str:
-    """All figures as a table for people."""
+    """Return all figures as a table for people."""
     rows = [("figure", "measured", "limit in the same run", "ratio", "promised")]
     for figure in figures:
         limit = f"{_number(figure.limit)} {figure.unit} {figure.against}"
         measured = f"{_number(figure.value)} {figure.unit}"
         rows.append((figure.name, measured, limit, f"{figure.ratio:.2f}", _promise(figure)))
     widths = [max(len(row[column]) for row in rows) for column in range(5)]
-    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
-    return "\n".join([lines[0], "-" * len(lines[0]), *lines[1:]])
+    texts = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    return "\n".join([texts[0], "-" * len(texts[0]), *texts[1:]])
 
 
 def percentile(values: list[float], share: float) -> float:
-    """The value below which that share of the values lies."""
+    """Return the value below which that share of the values lies."""
     return sorted(values)[min(int(len(values) * share), len(values) - 1)]
 
 
 def middle(values: list[float]) -> float:
-    """The median."""
+    """Return the median."""
     return median(values)
 
 

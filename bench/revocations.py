@@ -1,4 +1,4 @@
-"""How long she waits until she is told that it has stopped: alone, and while agencies open hers and others' in a flood."""
+"""How long a revocation takes until it is answered: alone, and while agencies open her envelopes and others' in a flood."""
 
 import json
 import time
@@ -27,7 +27,7 @@ PATH = "/consent/v1/openings"
 
 
 def figures(world: World) -> list[Figure]:
-    """p99 idle, and p99 under flood beside the cap that a slow receiver has."""
+    """Return p99 idle, and p99 under flood beside the cap that a slow receiver has."""
     with context(world) as made:
         people = allowed(made, world, 20)
         idle = _revocations(world, made, people[0][0])
@@ -63,7 +63,7 @@ def _revocations(world: World, made: Context, person: Person) -> list[float]:
 
 @contextmanager
 def _flood(world: World, envelopes: list[str]) -> Iterator[None]:
-    """Processes that open without a pause: one box of hers at a time, and batches with hers among them."""
+    """Run processes that open without a pause: one envelope of hers at a time, and batches with hers among them."""
     over = Event()
     bodies = [{"envelope": envelopes[0]}, {"envelope": envelopes[0]}, {"envelopes": envelopes}]
     flooders = [Process(target=_open, args=(world.recipient, bodies[n % 3], over)) for n in range(FLOODERS)]

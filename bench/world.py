@@ -1,4 +1,4 @@
-"""What is measured: a real hub over PostgreSQL and Kafka, with people ready to send and be sent to."""
+"""The hub under measurement: a real one over PostgreSQL and Kafka, with people ready to send and be sent to."""
 
 import tempfile
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ from tests.support.people import Person, meet
 
 @dataclass(frozen=True, slots=True)
 class World:
-    """A hub, its servers, two agencies and someone who allows the second to be told something by the first."""
+    """A hub, its servers, two agencies, and a survivor who lets the first tell the second something about her."""
 
     hub: TestHub
     postgres: PostgresServer
@@ -28,7 +28,7 @@ class World:
 
 @contextmanager
 def world() -> Iterator[World]:
-    """Everything started, and ended again."""
+    """Start everything; stop it at the end."""
     with tempfile.TemporaryDirectory(prefix="fireweed-bench-") as name:
         folder = Path(name)
         folder.chmod(0o755)

@@ -1,7 +1,7 @@
-"""Attacks one system: for each group, looks for people it could not be without, and for how many it could not exceed.
+"""Attacks one system: for each group, finds lower and upper bounds on how many people it holds.
 
-A group is left alone only on proof: a whole point of the system, checked by plain arithmetic and not by the solver that
-found it, at which the group is empty, and another at which it is large.
+A group is safe only on proof: a whole point of the system at which the group is empty, and another at which it is
+large. Each point is checked by plain arithmetic and not by the solver that found it.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -20,7 +20,7 @@ from services.auditor.system import Group, Numbers, System
 Maker = Callable[..., Engine]
 Choice = NDArray[np.bool_]
 NEAR = 1e-6
-# How much weight groups have that are not the one in question.
+# The weight of all other groups while one group is pushed.
 ASIDE = 0.1
 # How often, and how hard, a point with fractions of people is pushed towards a whole one.
 NUDGES, NUDGE = 8, 1e-3
@@ -28,7 +28,7 @@ NUDGES, NUDGE = 8, 1e-3
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What the attacker can say of a group: that it might be `low` or `high`; `safe` if that tells nothing of few people.
+    """The result for one group: it might be `low` or `high`; `safe` if that discloses nothing of few people.
 
     It is never fewer than `least` nor more than `most`, as far as the solver was asked.
     """
@@ -42,13 +42,13 @@ class Finding:
 
     @property
     def reach(self) -> tuple[int, int]:
-        """From how few to how many there can be, as far as that is known."""
+        """Return the least and the greatest size that the group can have, as far as known."""
         return self.low if self.least == -MANY else self.least, self.high if self.most == MANY else self.most
 
 
 @dataclass(slots=True)
 class Attack:
-    """One solver's attack on one system. Its `points` prove what it leaves alone, and may serve for a similar system."""
+    """One solver's attack on one system. Its `points` prove which groups are safe, and may serve for a similar system."""
 
     system: System
     make: Maker
@@ -57,7 +57,7 @@ class Attack:
     findings: list[Finding] = field(default_factory=list)
 
     def run(self, known: Iterable[Numbers], progress: Callable[[int, int], None]) -> list[Finding]:
-        """Everything that can be found out, beginning with points that are known from elsewhere and hold here as well."""
+        """Return a finding for every group, starting with points known from elsewhere that also hold in this system."""
         self.findings = self._run(known, progress)
         return self.findings
 
@@ -88,7 +88,7 @@ class Attack:
 
 
 def _begin(settled: System, hunts: Sequence["_Hunt"], sheet: Sheet) -> Numbers:
-    """Some whole point of the system: without one there would be nothing to attack."""
+    """Return some whole point of the system; raise `Doubt` if there is none, since then nothing can be proved."""
     whole = settled.lower.copy()
     for hunt in hunts:
         whole[hunt.columns] = hunt.whole(np.zeros(len(hunt.columns)))
@@ -98,7 +98,7 @@ def _begin(settled: System, hunts: Sequence["_Hunt"], sheet: Sheet) -> Numbers:
 
 
 class _Goals:
-    """What has been shown of each group of a system so far."""
+    """The bounds shown so far for each group of a system."""
 
     def __init__(self, groups: Sequence[Group]) -> None:
         self.groups = groups
@@ -107,18 +107,18 @@ class _Goals:
         self.aim_high = np.array([group.high for group in groups])
         self.low = np.full(len(groups), np.iinfo(np.int64).max)
         self.high = np.full(len(groups), np.iinfo(np.int64).min)
-        # Of these it is certain that they are not small.
+        # These groups are certain not to be small.
         self.large = np.zeros(len(groups), dtype=bool)
         self.least = np.full(len(groups), -MANY)
         self.most = np.full(len(groups), MANY)
 
     def left(self, sign: float) -> Choice:
-        """The groups that no point yet makes small enough (1.0), or large enough (-1.0)."""
+        """Return the groups that no point yet makes small enough (sign 1.0), or large enough (sign -1.0)."""
         missing = self.low > self.aim_low if sign > 0 else self.high < self.aim_high
         return missing & ~self.large
 
     def keep(self, point: Numbers) -> bool:
-        """Learn from a point; whether anything was new."""
+        """Learn from a point; return whether anything was new."""
         before = self.left(1.0).sum() + self.left(-1.0).sum()
         values = self.forms.at(point)
         np.minimum(self.low, values, out=self.low)
@@ -141,7 +141,7 @@ class _Goals:
 
 
 class _Hunt:
-    """The attack on one part."""
+    """The attack on one part of a system."""
 
     def __init__(self, part: Part, attack: Attack) -> None:
         self.part, self.attack = part, attack
@@ -149,18 +149,18 @@ class _Hunt:
         self.sheet = Sheet(part.lower, part.upper, part.rows)
         self.forms = Forms(part.groups)
         self._engine: Engine | None = None
-        # The same on every run: a doubtful audit can be looked into.
+        # A fixed seed: a doubtful audit can be repeated exactly.
         self._dice = np.random.default_rng(1)
 
     @property
     def engine(self) -> Engine:
-        """The solver, once it is needed."""
+        """Return the solver, made when it is first needed."""
         if self._engine is None:
             self._engine = self.attack.make(self.part.lower, self.part.upper, self.part.rows, self.attack.seconds)
         return self._engine
 
     def go(self, goals: _Goals, at: Sequence[int], whole: Numbers) -> None:
-        """Attack every group of the part; `at` says where they stand among the goals."""
+        """Attack every group of the part; `at` gives their positions among the goals."""
         places = np.array(at, dtype=np.int64)
         for sign in (1.0, -1.0) if at else ():
             self._push(goals, whole, sign * self._forms_of(goals.left(sign)[places]))
@@ -169,7 +169,7 @@ class _Hunt:
                     self._hunt(goals, places, int(one), whole, sign)
 
     def whole(self, costs: Costs) -> Numbers:
-        """A whole point where these costs are least, or nearly so."""
+        """Return a whole point at which these costs are least, or nearly so."""
         found = self.sheet.whole(self.engine.least(costs))
         return found if found is not None else self._must(self.engine.least_whole(costs))
 
@@ -180,7 +180,7 @@ class _Hunt:
         return found
 
     def _hunt(self, goals: _Goals, places: NDArray[np.int64], one: int, whole: Numbers, sign: float) -> None:
-        """Push one group, and a little also all others that are left: many of them get where they must on the way."""
+        """Push one group, and slightly all others that are left: many of them reach their bound on the way."""
         place = int(places[one])
         aim = float(self.part.groups[one].low if sign > 0 else -self.part.groups[one].high)
         alone = sign * self._forms_of(np.arange(len(places)) == one)
@@ -195,7 +195,8 @@ class _Hunt:
         if goals.left(sign)[place] and alone @ point <= aim + NEAR:
             self._round(goals, whole, alone, point)
             if goals.left(sign)[place]:
-                # So far only points with fractions of people go there. If no other is found soon, the group stays unsafe.
+                # So far only points with fractions of people go there. If no whole one is found soon, the group stays
+                # unsafe.
                 with suppress(Doubt):
                     self._keep(goals, whole, self._must(self.engine.least_whole(alone)))
 
@@ -206,13 +207,13 @@ class _Hunt:
         self._round(goals, whole, costs, self.engine.least(costs))
 
     def _round(self, goals: _Goals, whole: Numbers, costs: Costs, point: Costs) -> None:
-        """What a point where these costs are least shows, or else a whole one near by."""
+        """Learn from the point at which these costs are least, or else from a whole one near it."""
         for _ in range(NUDGES):
             found = self.sheet.whole(point)
             if found is not None:
                 self._keep(goals, whole, found)
                 break
-            # A corner in which nobody is pushing anything keeps its fractions for ever, unless somebody does.
+            # A corner keeps its fractions unless the costs change a little.
             split = np.abs(point - np.rint(point)) > NEAR
             point = self.engine.least(costs + NUDGE * split * (self._dice.random(len(costs)) - 0.5))
 

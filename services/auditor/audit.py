@@ -1,4 +1,4 @@
-"""The audit: each publication of a folder attacked with both solvers, and as each agency whose own counts are given."""
+"""The audit: attacks all publications of a folder with both solvers, and as each agency whose own counts are given."""
 
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -21,7 +21,7 @@ Progress = Callable[[str, int, int], None]
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What came of an audit: the groups that can be found out, by whom, or why the audit could not tell."""
+    """The result of an audit: which groups were found and by whom, or why the audit could not tell."""
 
     publications: tuple[str, ...]
     hidden: int
@@ -29,17 +29,17 @@ class Verdict:
     insiders: int
     solvers: tuple[str, ...]
     findings: tuple[Finding, ...]
-    # (solver and knower, finding): what was found out.
+    # (solver and insider, finding): the unsafe findings.
     found: tuple[tuple[str, Finding], ...]
     doubt: str | None = None
 
     @property
     def safe(self) -> bool:
-        """Whether nobody can be found, for certain."""
+        """Return whether it is certain that nobody can be found."""
         return not self.found and self.doubt is None
 
     def as_json(self) -> dict[str, Any]:
-        """The verdict with the interval and the requirement of each hidden cell."""
+        """Return the verdict with the interval and the requirement of each hidden cell."""
         return {
             "safe": self.safe,
             "doubt": self.doubt,
@@ -54,7 +54,7 @@ class Verdict:
 
 
 def audit(folder: Path, progress: Progress, insiders: Sequence[Insider] = ()) -> Verdict:
-    """Attack everything in a folder of downloaded publications; whatever is not shown to be safe is not."""
+    """Attack everything in a folder of downloaded publications; a group counts as unsafe unless it is proved safe."""
     try:
         publications = read_all(folder)
         _together(publications)
@@ -64,7 +64,7 @@ def audit(folder: Path, progress: Progress, insiders: Sequence[Insider] = ()) ->
 
 
 def attack_all(publications: Sequence[Publication], progress: Progress, insiders: Sequence[Insider] = ()) -> Verdict:
-    """The same for publications that are at hand."""
+    """Attack these publications; a group counts as unsafe unless it is proved safe."""
     names = tuple(publication.id for publication in publications)
     findings: list[Finding] = []
     found: list[tuple[str, Finding]] = []
@@ -82,7 +82,7 @@ def attack_all(publications: Sequence[Publication], progress: Progress, insiders
 
 
 def sound(folder: Path, truth: Mapping[str, int], verdict: Verdict) -> Verdict:
-    """The verdict, unless the truth itself is impossible in the attacker's system: then the attack was on something else.
+    """Return the verdict, with a doubt if the truth is impossible in the attacker's system: the attack would prove nothing.
 
     Only the hub can ask this. `truth` has the size of each group of people that is counted, by its name.
     """
@@ -106,7 +106,7 @@ def sound(folder: Path, truth: Mapping[str, int], verdict: Verdict) -> Verdict:
 
 
 def _together(publications: Sequence[Publication]) -> None:
-    """Whoever subtracts has all that came out beside a publication; without it there is no telling what he finds."""
+    """Raise `Doubt` unless every publication has those beside which it came out: an attacker who subtracts has them too."""
     here = {publication.id for publication in publications}
     for publication in publications:
         for name in sorted(publication.drift.keys() - here):
@@ -134,7 +134,7 @@ def _attacks(
 
 
 def _quietly(at: int, of: int) -> None:
-    """Within one of many attacks nothing is told."""
+    """Ignore progress within one of many attacks."""
 
 
 def _doubtful(names: tuple[str, ...], why: str) -> Verdict:

@@ -1,4 +1,4 @@
-"""The two solvers that the attacker uses, behind one face; nothing else here knows either of them."""
+"""The attacker's two solvers behind one interface; no other module of the auditor imports either."""
 
 from collections.abc import Sequence
 from importlib.metadata import version
@@ -14,8 +14,8 @@ from services.auditor.published import Doubt
 from services.auditor.system import Numbers, Row
 
 Costs = NDArray[np.float64]
-# Whole points are sought for so long at most: nearly always the first corner is one.
-PATIENCE = 3.0
+# The search for whole points takes at most so long: nearly always the first corner is one.
+WHOLE_POINT_SECONDS = 3.0
 
 
 class Engine(Protocol):
@@ -24,11 +24,11 @@ class Engine(Protocol):
     name: str
 
     def least(self, costs: Costs) -> Costs:
-        """A point of the system at which these costs are least; `Doubt` if there is none, or none was found in time."""
+        """Return a point of the system at which these costs are least; raise `Doubt` if none was found in time."""
         ...
 
     def least_whole(self, costs: Costs) -> Costs:
-        """The same among whole numbers only."""
+        """Return a point of whole numbers at which these costs are least; raise `Doubt` if none was found in time."""
         ...
 
 
@@ -39,7 +39,7 @@ class Highs:
 
     def __init__(self, lower: Numbers, upper: Numbers, rows: Sequence[Row], seconds: float) -> None:
         self._model: Any = highspy.Highs()  # type: ignore[no-untyped-call]
-        # Primal simplex without presolve: what the last answer left is feasible still, since only the goal changes.
+        # Primal simplex without presolve: the last answer is still feasible, since only the goal changes.
         options: dict[str, Any] = {"output_flag": False, "threads": 1, "presolve": "off", "solver": "simplex"}
         for option, value in {**options, "simplex_strategy": 4}.items():
             self._model.setOptionValue(option, value)
@@ -48,9 +48,9 @@ class Highs:
         self._seconds = seconds
 
     def least(self, costs: Costs) -> Costs:
-        """A point at which these costs are least."""
+        """Return a point at which these costs are least."""
         self._model.changeColsCost(len(costs), self._columns, costs)
-        # The limit counts from the model's birth.
+        # The time limit counts from the creation of the model.
         self._model.setOptionValue("time_limit", self._model.getRunTime() + self._seconds)
         self._model.run()
         if self._model.getModelStatus() != highspy.HighsModelStatus.kOptimal:
@@ -58,10 +58,10 @@ class Highs:
         return np.array(self._model.getSolution().col_value)
 
     def least_whole(self, costs: Costs) -> Costs:
-        """A whole point at which these costs are least."""
+        """Return a whole point at which these costs are least."""
         kinds = np.full(len(costs), highspy.HighsVarType.kInteger)
         self._model.changeColsIntegrality(len(costs), self._columns, kinds)
-        seconds, self._seconds = self._seconds, min(PATIENCE, self._seconds)
+        seconds, self._seconds = self._seconds, min(WHOLE_POINT_SECONDS, self._seconds)
         try:
             return self.least(costs)
         finally:
@@ -91,21 +91,21 @@ class Soplex:
         self._costs = np.zeros(len(lower))
 
     def least(self, costs: Costs) -> Costs:
-        """A point at which these costs are least."""
+        """Return a point at which these costs are least."""
         for column in np.flatnonzero(costs != self._costs):
             self._program.chgObj(int(column), float(costs[column]))
         self._costs = costs.copy()
-        # What the last answer left is feasible still: only the goal changed.
+        # The last answer is still feasible: only the goal changed.
         self._program.solve(dual=False)
         if not self._program.isOptimal():
             raise Doubt(f"{self.name} found no answer.")
         return np.array(self._program.getPrimal())
 
     def least_whole(self, costs: Costs) -> Costs:
-        """A whole point at which these costs are least."""
+        """Return a whole point at which these costs are least."""
         model: Any = pyscipopt.Model()
         model.hideOutput()
-        model.setParam("limits/time", min(PATIENCE, self._seconds))
+        model.setParam("limits/time", min(WHOLE_POINT_SECONDS, self._seconds))
         bounds = zip(self._lower, self._upper, costs, strict=True)
         columns = [model.addVar(vtype="I", lb=float(low), ub=float(high), obj=float(c)) for low, high, c in bounds]
         for row in self._rows:

@@ -16,17 +16,17 @@ class Forms:
         self._sums = _Sums([group.columns for group in groups], signs)
 
     def at(self, point: Numbers) -> Numbers:
-        """How many people each group has at a point."""
+        """Return how many people each group has at a point."""
         return self._sums.at(point)
 
     def together(self, weights: NDArray[np.generic], width: int) -> NDArray[np.float64]:
-        """The weighted sum of the groups, as one form over `width` columns."""
+        """Return the weighted sum of the groups, as one form over `width` columns."""
         each = self._sums.signs * np.repeat(weights.astype(float), self._sums.lengths)
         return np.bincount(self._sums.columns, weights=each, minlength=width).astype(float)
 
 
 class Sheet:
-    """The bounds and rows of a system, to try points on."""
+    """The bounds and rows of a system, to check points against."""
 
     def __init__(self, lower: Numbers, upper: Numbers, rows: Sequence[Row]) -> None:
         self._lower, self._upper = lower, upper
@@ -35,14 +35,14 @@ class Sheet:
         self._high = np.array([row.high for row in rows], dtype=np.int64)
 
     def holds(self, point: Numbers) -> bool:
-        """Whether a whole point belongs to the system."""
+        """Return whether a whole point belongs to the system."""
         if (point < self._lower).any() or (point > self._upper).any():
             return False
         sums = self._sums.at(point)
         return not ((sums < self._low).any() or (sums > self._high).any())
 
     def whole(self, point: NDArray[np.float64]) -> Numbers | None:
-        """The nearest whole point if it belongs to the system, else None."""
+        """Return the nearest whole point if it belongs to the system, else None."""
         near: Numbers = np.rint(point).astype(np.int64)
         return near if self.holds(near) else None
 

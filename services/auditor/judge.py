@@ -1,4 +1,4 @@
-"""Judges what came out in order: nothing may be told of few people that was not known before it came out."""
+"""Judges a publication by what it adds: it may tell nothing of few people that was not known before it came out."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -14,7 +14,7 @@ Progress = Callable[[int, int], None]
 
 
 def _quietly(at: int, of: int) -> None:
-    """Within one of many attacks nothing is told."""
+    """Ignore progress within one of many attacks."""
 
 
 class Case:
@@ -25,37 +25,37 @@ class Case:
 
     @property
     def newest(self) -> Publication:
-        """The publication that is the last to have come out."""
+        """Return the publication that came out last."""
         return self.members[-1]
 
     @cached_property
     def system(self) -> System:
-        """Everything that is out."""
+        """Return the system of everything that is published."""
         return settle(build(self.members))
 
     @cached_property
     def unsaid(self) -> System:
-        """The same, had the newest publication hidden all that it shows."""
+        """Return the system if the newest publication had hidden all that it shows."""
         return self.system if self.nothing_new else settle(build([*self.members[:-1], self.newest.blank()]))
 
     @cached_property
     def nothing_new(self) -> bool:
-        """Whether the newest publication shows nothing at all."""
+        """Return whether the newest publication shows nothing at all."""
         return self.newest == self.newest.blank()
 
     @cached_property
     def earlier(self) -> "Case":
-        """What was out before."""
+        """Return the system of everything before the newest publication."""
         return Case(self.members[:-1])
 
     def after(self, newest: Publication) -> "Case":
-        """The same with another last publication that is about the same people."""
+        """Return this case with another last publication about the same people."""
         case = Case([*self.members[:-1], newest])
         case.__dict__ |= {"unsaid": self.unsaid, "earlier": self.earlier}
         return case
 
     def seen(self, system: System, insider: Insider | None) -> System | None:
-        """A system as somebody sees it; None if he sees nothing that anybody would not."""
+        """Return a system as an insider sees it; None if he sees no more than an outsider."""
         if insider is None:
             return system
         view = insider.view(system, rules(self.newest.rules)["outside_largest"])
@@ -64,7 +64,7 @@ class Case:
 
 @dataclass(slots=True, eq=False)
 class Judge:
-    """One attacker with one solver. What it has found serves for the next, similar case: points, and what was told before."""
+    """One attacker with one solver. Its points, and what was known before, serve for the next, similar case."""
 
     make: Maker
     seconds: float
@@ -73,7 +73,7 @@ class Judge:
     _told: dict[str, Group | None] = field(default_factory=dict)
 
     def judge(self, case: Case, progress: Progress = _quietly, wanted: System | None = None) -> list[Finding]:
-        """Everything that this attacker finds in a case; `wanted` is its system, if more is asked of some groups."""
+        """Return everything that this attacker finds in a case; `wanted` replaces its system if more is required."""
         seen = case.seen(wanted or case.system, self.insider)
         if seen is None:
             return []
@@ -87,7 +87,7 @@ class Judge:
         return attack
 
     def _forgive(self, case: Case, attack: Attack) -> list[Finding]:
-        """The findings, of which those are safe that could be found before the newest publication came out as well."""
+        """Return the findings; those that could be found before the newest publication came out count as safe."""
         eased = self._eased(case, [finding for finding in attack.findings if not finding.safe])
         if not eased:
             return attack.findings
@@ -98,7 +98,7 @@ class Judge:
         return [known.get(finding.group.name, finding) for finding in attack.findings]
 
     def _eased(self, case: Case, failing: Sequence[Finding]) -> list[Group]:
-        """Groups with what could be told of them had the newest publication said nothing; only those where that was much."""
+        """Return groups with the bounds known had the newest publication said nothing; only those where that was much."""
         asked = [finding.group for finding in failing if finding.group.name not in self._told]
         unsaid = case.seen(case.unsaid, self.insider)
         if asked and unsaid is not None:
@@ -108,7 +108,7 @@ class Judge:
         return [group for group in eased if group is not None]
 
     def _found_already(self, case: Case, known: Mapping[str, Finding], points: Sequence[Numbers]) -> Collection[str]:
-        """Those of earlier publications' groups that were found even then: that a later one adds nothing excuses nothing."""
+        """Return those groups of earlier publications that were found even then: publishing more does not excuse them."""
         width = len(case.system.names) // len(case.members) * (len(case.members) - 1)
         old = {name for name, finding in known.items() if max(finding.group.columns) < width}
         before = case.seen(case.earlier.system, self.insider) if old else None

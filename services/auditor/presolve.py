@@ -1,4 +1,4 @@
-"""Makes a system small before it is attacked: bounds that follow at once, idle rows left out, parts taken one by one."""
+"""Makes a system small before it is attacked: derives bounds, drops idle rows, and splits it into independent parts."""
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
@@ -12,7 +12,7 @@ from services.auditor.system import Group, Numbers, Row, System
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A system that shares nothing with any other, its columns numbered from 0; `columns` says which they were."""
+    """A system that shares nothing with any other, its columns numbered from 0; `columns` gives their original numbers."""
 
     columns: tuple[int, ...]
     lower: Numbers
@@ -22,14 +22,14 @@ class Part:
 
 
 def settle(system: System) -> System:
-    """The same system with every bound that follows row by row, and without rows that say nothing beside the bounds."""
+    """Return the system with every bound that follows row by row, without rows that say nothing beside the bounds."""
     lower, upper = system.lower.copy(), system.upper.copy()
     rows = tuple(_tighten(system.rows, lower, upper, system.moved))
     return replace(system, lower=lower, upper=upper, rows=rows, moved=frozenset())
 
 
 def parts(system: System, wanted: Sequence[Group]) -> tuple[list[Part], list[Group]]:
-    """The parts of a settled system in which the wanted groups must be attacked, and those that are seen to be large."""
+    """Return the parts of a settled system in which the wanted groups must be attacked, and the groups seen to be large."""
     low, high = system.lower.tolist(), system.upper.tolist()
     disjoint: dict[int, list[Row]] = defaultdict(list)
     for row in system.rows:
@@ -42,9 +42,9 @@ def parts(system: System, wanted: Sequence[Group]) -> tuple[list[Part], list[Gro
 
 
 def _tighten(rows: Sequence[Row], lower: Numbers, upper: Numbers, moved: frozenset[int] | None) -> list[Row]:
-    """Draw every conclusion that one row allows by itself, until nothing follows; the rows that still say something.
+    """Draw every conclusion that one row allows by itself, until nothing follows; return the rows that still say something.
 
-    If only some columns have `moved` since nothing followed, only what touches them is looked at.
+    If only some columns have `moved` since nothing followed, only rows that touch them are checked.
     """
     touching: dict[int, list[int]] = defaultdict(list)
     for at, row in enumerate(rows):
@@ -63,7 +63,7 @@ def _tighten(rows: Sequence[Row], lower: Numbers, upper: Numbers, moved: frozens
 
 
 def _conclude(row: Row, low: list[int], high: list[int]) -> Iterator[int]:
-    """Tighten the bounds of a row's columns; the columns for which that was news."""
+    """Tighten the bounds of a row's columns; return the columns whose bounds changed."""
     least, most = _reach(row, low, high)
     for column, sign in zip(row.columns, row.signs, strict=True):
         was = low[column], high[column]
@@ -93,7 +93,7 @@ def _idle(row: Row, low: list[int], high: list[int]) -> bool:
 
 
 def _surely(group: Group, low: Sequence[int], high: Sequence[int], disjoint: Mapping[int, list[Row]]) -> int:
-    """How many a group has at least, seen at once: what is left, or what its other parts have that share nobody with it."""
+    """Return a lower bound on a group's size, from bounds alone: the rest, or other parts that share nobody with it."""
     found = low[group.outer] - sum(high[inner] for inner in group.inner)
     for row in disjoint.get(group.outer, ()):
         parts_ = set(row.columns[1:])
@@ -103,14 +103,14 @@ def _surely(group: Group, low: Sequence[int], high: Sequence[int], disjoint: Map
 
 
 class _Union:
-    """Which columns hang together. One that can have one value only ties nothing together."""
+    """Union-find over connected columns. A column with one possible value connects nothing."""
 
     def __init__(self, lower: Numbers, upper: Numbers) -> None:
         self._parent = list(range(len(lower)))
         self._free = (lower < upper).tolist()
 
     def home(self, columns: Sequence[int]) -> int:
-        """The one column that stands for all that hang together with these."""
+        """Return the one column that stands for all columns connected with these."""
         column = next((column for column in columns if self._free[column]), columns[0])
         while self._parent[column] != column:
             self._parent[column] = self._parent[self._parent[column]]
@@ -118,7 +118,7 @@ class _Union:
         return column
 
     def join(self, columns: Sequence[int]) -> None:
-        """From now on these hang together."""
+        """Connect these columns."""
         home = self.home(columns)
         for column in columns:
             if self._free[column]:
@@ -135,7 +135,7 @@ def _split(lower: Numbers, upper: Numbers, rows: Sequence[Row], groups: Sequence
     for group in groups:
         homes[union.home(group.columns)][1].append(group)
     for own_rows, own_groups in homes.values():
-        # A part without a group is looked at as well: it might contradict itself.
+        # A part without a group is checked as well: it might contradict itself.
         yield _part(lower, upper, own_rows, own_groups)
 
 

@@ -1,4 +1,4 @@
-"""Reads what anybody can download: published files, and the plan and rules they name; doubts what is not as it should be."""
+"""Reads published files, and the plan and rules that they name; raises `Doubt` for anything malformed."""
 
 import json
 import re
@@ -18,7 +18,7 @@ MANY = 100_000
 
 
 class Doubt(Exception):
-    """Something could not be shown to be safe: the same as unsafe."""
+    """Something could not be shown to be safe, which counts as unsafe."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,16 +41,16 @@ class Publication:
 
     @property
     def year(self) -> str:
-        """The fiscal year it belongs to; years have no people in common that anybody could link."""
+        """Return the fiscal year it belongs to; nobody can link the people of two years."""
         return self.period[:4]
 
     @property
     def kind(self) -> str:
-        """Whether it is about a quarter or a year."""
+        """Return `quarter` or `year`, the kind of its period."""
         return "quarter" if "-Q" in self.period else "year"
 
     def blank(self) -> "Publication":
-        """The same publication if it had hidden all that it shows."""
+        """Return this publication as if it had hidden all that it shows."""
         tables = {
             name: {key: 0 if (name, key) in self.empty else None for key in cells}
             for name, cells in self.tables.items()
@@ -60,18 +60,18 @@ class Publication:
 
 @cache
 def plan(version: int) -> Mapping[str, Any]:
-    """A plan by its version."""
+    """Return a plan by its version."""
     return _public("plans", version)
 
 
 @cache
 def rules(version: int) -> Mapping[str, Any]:
-    """Rules by their version."""
+    """Return rules by their version."""
     return _public("rules", version)
 
 
 def read_all(folder: Path) -> list[Publication]:
-    """Every publication in a folder, in the order in which they came out."""
+    """Return every publication in a folder, in the order in which they came out."""
     found = [read(path) for path in sorted(folder.iterdir()) if path.is_dir() and ID.fullmatch(path.name)]
     found.sort(key=lambda publication: publication.number)
     if not found:
@@ -82,23 +82,23 @@ def read_all(folder: Path) -> list[Publication]:
 
 
 def read(folder: Path) -> Publication:
-    """One publication from its folder: `certificate.json` and `tables/*.json`."""
+    """Return one publication from its folder: `certificate.json` and `tables/*.json`."""
     try:
         certificate = json.loads((folder / "certificate.json").read_bytes())
         content = {f"tables/{path.name}": path.read_bytes() for path in sorted((folder / "tables").iterdir())}
         sealed(folder.name, certificate, content)
         _named(folder.name, certificate["publication"])
-        tables = {Path(name).stem: json.loads(words) for name, words in content.items() if name.endswith(".json")}
+        tables = {Path(name).stem: json.loads(data) for name, data in content.items() if name.endswith(".json")}
         return _publication(certificate["publication"], tables)
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise Doubt(f"{folder.name} cannot be read ({type(error).__name__}).") from error
 
 
 def sealed(name: str, certificate: Mapping[str, Any], content: Mapping[str, bytes]) -> None:
-    """The files are those that the certificate was made for. Not all of them need be there: tables are there twice."""
+    """Raise `Doubt` unless the files are those of the certificate. Some may be missing, since tables are there twice."""
     hashes = certificate["files"]
-    for file, words in content.items():
-        if hashes.get(file) != sha256(words).hexdigest():
+    for file, data in content.items():
+        if hashes.get(file) != sha256(data).hexdigest():
             raise Doubt(f"{name}/{file} is not the file that the certificate names.")
     both = json.dumps([certificate["publication"], hashes], ensure_ascii=False, sort_keys=True, indent=1) + "\n"
     if certificate["bundle"] != sha256(both.encode()).hexdigest():
@@ -106,7 +106,7 @@ def sealed(name: str, certificate: Mapping[str, Any], content: Mapping[str, byte
 
 
 def _named(name: str, head: Mapping[str, Any]) -> None:
-    """It is the publication that its folder is named after, of that period, and its place among others is a number."""
+    """Raise `Doubt` unless it is the publication that its folder is named after, with a fitting period and number."""
     period, _, revision = name.partition("-r")
     told = [head["id"], head["period"], head["revises"]] == [name, period, period if revision else None]
     if not told or any(type(head[each]) is not int for each in ("number", "plan", "rules")):
@@ -134,7 +134,7 @@ def _publication(head: Mapping[str, Any], tables: Mapping[str, Mapping[str, Any]
 
 
 def _complete(publication: Publication) -> None:
-    """Every table of the plan with every cell, apart from tables behind a switch, which may be absent whole."""
+    """Raise `Doubt` unless every table of the plan has every cell; a table behind a switch may be missing as a whole."""
     named = {table["id"]: table for table in plan(publication.plan)["tables"]}
     due = {name: table for name, table in named.items() if publication.kind in table["periods"]}
     needed = {name for name, table in due.items() if "switch" not in table}
@@ -164,13 +164,13 @@ def _public(folder: str, version: int) -> Mapping[str, Any]:
 
 
 def floor_of(rule: Mapping[str, Any], cell: Mapping[str, str]) -> int:
-    """The least number of people that a cell may show."""
+    """Return the threshold: the least number of people that a cell may show."""
     higher = any(cell.get(dimension) in codes for dimension, codes in rule["high"].items())
     return int(rule["floor_high"] if higher else rule["floor"])
 
 
 def product(lists: Mapping[str, list[str]]) -> Iterator[Key]:
-    """Every key of a table, in the order of the plan."""
+    """Return every key of a table, in the order of the plan."""
     keys: list[Key] = [()]
     for codes in lists.values():
         keys = [(*key, code) for key in keys for code in codes]

@@ -1,4 +1,4 @@
-"""What a plan alone says of its cells: which speak of the same people, which lie inside others, which make up others."""
+"""Relations between cells that follow from a plan alone: equal, nested and adding up."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ Trees = Mapping[str, Mapping[str, int]]
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """A cell and others inside of it: `whole` if everybody in it is in one of them, `apart` if nobody is in two."""
+    """A cell and others inside it: `whole` if everybody in it is in one of them, `apart` if nobody is in two."""
 
     outer: int
     inner: tuple[int, ...]
@@ -40,18 +40,19 @@ class Relations:
     nested: tuple[tuple[int, int], ...]
     tight: tuple[tuple[int, int], ...]
     parts: tuple[Parts, ...]
-    # Cells that a year has in full from each of its quarters; elsewhere a year keeps one quarter's answer of each person.
+    # Cells that a year has in full from each of its quarters; elsewhere a year keeps one quarter's answer of each
+    # person.
     lasting: frozenset[int]
 
 
 @cache
 def relations(plan_version: int, rules_version: int) -> Relations:
-    """Everything that holds between the cells of a plan."""
+    """Return everything that holds between the cells of a plan version."""
     return derive(plan(plan_version), rules(rules_version))
 
 
 def derive(wanted: Mapping[str, Any], rule: Mapping[str, Any]) -> Relations:
-    """The same for a plan and rules that are at hand."""
+    """Return everything that holds between the cells of this plan under these rules."""
     trees = {name: _masks(dimension["within"]) for name, dimension in wanted["dimensions"].items()}
     roots = {name: _root(dimension["within"]) for name, dimension in wanted["dimensions"].items()}
     numbers: dict[Mask, int] = {}
@@ -87,7 +88,7 @@ def derive(wanted: Mapping[str, Any], rule: Mapping[str, Any]) -> Relations:
 
 
 def _one(name: str, dimensions: Mapping[str, Any], trees: Trees, roots: Mapping[str, str]) -> Callable[[Mask], bool]:
-    """Whether the children of this dimension's codes add up, in a given cell."""
+    """Return whether the children of this dimension's codes add up, in a given cell."""
     one = dimensions[name]["one"]
     if isinstance(one, bool):
         return lambda _: one
@@ -113,7 +114,7 @@ def _root(within: Mapping[str, str | None]) -> str:
 
 
 def _masks(within: Mapping[str, str | None]) -> dict[str, int]:
-    """Each code as the set of finest codes below it: a code with one child is the same as that child."""
+    """Return each code as the set of finest codes below it: a code with one child equals that child."""
     parents = set(within.values())
     finest = [code for code in within if code not in parents]
     masks = dict.fromkeys(within, 0)
@@ -141,7 +142,7 @@ def _pairs(inside: NDArray[np.bool_]) -> tuple[tuple[int, int], ...]:
 
 
 def _slices(table: Mapping[str, Any], trees: Trees, roots: Mapping[str, str]) -> Iterator[Any]:
-    """A table's parts in which no code lies inside another, as lists of masks for each dimension of the plan."""
+    """Return a table's parts in which no code lies inside another, as lists of masks for each dimension of the plan."""
     choices = []
     for name, tree in trees.items():
         listed = table["cells"].get(name, [roots[name]])
@@ -150,7 +151,7 @@ def _slices(table: Mapping[str, Any], trees: Trees, roots: Mapping[str, str]) ->
 
 
 def _levels(masks: Sequence[int]) -> Iterator[tuple[int, ...]]:
-    """Codes of one list by how many others of the list they lie inside of; a lone code also serves on finer levels."""
+    """Return codes of one list by how many others of the list contain them; a lone code also serves on finer levels."""
     masks = list(dict.fromkeys(masks))
     depth = {mask: sum(mask != other and mask & ~other == 0 for other in masks) for mask in masks}
     childless = {mask for mask in masks if not any(mask != other and other & ~mask == 0 for other in masks)}

@@ -1,4 +1,4 @@
-"""All publications of one fiscal year as one system: what an attacker knows of every cell, and the groups to be protected."""
+"""All publications of one fiscal year as one system: an attacker's knowledge of cells, and the groups to be protected."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -26,8 +26,8 @@ class Row:
 class Group:
     """People that must not be found to be few: a hidden cell, or those of one cell that are in none of others (`inner`).
 
-    An attacker must be left thinking that there might be `low` or fewer, and that there might be `high` or more; or else it
-    must be certain that there are `floor` or more.
+    An attacker must be left thinking that there might be `low` or fewer, and that there might be `high` or more; or
+    else it must be certain that there are `floor` or more.
     """
 
     name: str
@@ -39,7 +39,7 @@ class Group:
 
     @property
     def columns(self) -> tuple[int, ...]:
-        """Every cell that it is made of."""
+        """Return every cell that it is made of."""
         return (self.outer, *self.inner)
 
 
@@ -53,16 +53,17 @@ class System:
     rows: tuple[Row, ...]
     groups: tuple[Group, ...]
     shown: NDArray[np.bool_]
-    # Groups of which the publisher says that they are not small; each is a row as well.
+    # Groups that the publisher says are not small; each is a row as well.
     claimed: frozenset[tuple[int, ...]]
-    # The columns that have changed since all that follows row by row was drawn; None if it never was.
+    # The columns that have changed since conclusions were drawn row by row; None if that never happened.
     moved: frozenset[int] | None = None
 
     def knowing(self, own: Numbers, outside: int, about: str | None) -> "System":
-        """The system as somebody sees it who knows `own` people of each cell: what is to be protected is the rest of it.
+        """Return the system as an insider sees it who knows `own` people of each cell: the rest of it is to be protected.
 
-        Of what is shown or claimed, the rules promise to each agency alone that at least `outside` others are in it. Two
-        agencies together (`about` one publication) are promised nothing, and only its hidden cells are protected from them.
+        The rules promise to each agency alone that, in shown or claimed groups, at least `outside` others are in it. A
+        coalition of two agencies (`about` one publication) is promised nothing, and only its hidden cells are protected
+        from them.
         """
         alone = about is None
         promised = np.where(self.shown & (own > 0), outside, 0) if alone else 0
@@ -109,7 +110,7 @@ class _Draft:
 
 
 def build(publications: Sequence[Publication]) -> System:
-    """What publications of one fiscal year say together. `Doubt` if they contradict the rules or each other.
+    """Return the system of publications of one fiscal year; raise `Doubt` if they contradict the rules or each other.
 
     All are read by the newest plan: what it says of a cell holds for earlier publications too.
     """
@@ -135,7 +136,7 @@ def build(publications: Sequence[Publication]) -> System:
 
 
 def _cells(draft: _Draft, publication: Publication, known: Relations) -> None:
-    """One column for each group of people, with what its cells show of it."""
+    """Add one column for each group of people, with the values that its cells show."""
     rule = rules(publication.rules)
     base = rule["base"]
     count = len(known.names)
@@ -162,7 +163,7 @@ def _cells(draft: _Draft, publication: Publication, known: Relations) -> None:
 
 
 def _inside(draft: _Draft, publication: Publication, known: Relations) -> None:
-    """What holds inside of one publication, and the groups in it."""
+    """Add what holds inside one publication, and the groups in it."""
     start = draft.start[publication.id]
     for parts in known.parts:
         draft.rows += _together(start, parts)
@@ -193,7 +194,7 @@ def _together(start: int, parts: Parts) -> Iterator[Row]:
 
 
 def _remainders(draft: _Draft, start: int, known: Relations) -> Iterator[Group]:
-    """What is left of a cell without all its shown parts, where these have nobody in common."""
+    """Yield what is left of a cell without all its shown parts, where these have nobody in common."""
     for parts in known.parts:
         shown = tuple(start + inner for inner in parts.inner if draft.shown[start + inner])
         if parts.apart and draft.shown[start + parts.outer] and 1 < len(shown) < len(parts.inner) + (not parts.whole):
@@ -206,7 +207,7 @@ def _difference(draft: _Draft, outer: int, inner: tuple[int, ...], floor: int) -
 
 
 def _linked(publications: Sequence[Publication]) -> Iterator[tuple[Publication, Publication]]:
-    """A year with each of its quarters, and a revision with what it revises, the earlier one first."""
+    """Yield linked publications: a year with each of its quarters, a revision with what it revises, the earlier one first."""
     for later in publications:
         for earlier in publications:
             if earlier.number < later.number and (earlier.period == later.period or earlier.kind != later.kind):
@@ -214,7 +215,7 @@ def _linked(publications: Sequence[Publication]) -> Iterator[tuple[Publication, 
 
 
 def _between(draft: _Draft, earlier: Publication, later: Publication, known: Relations) -> None:
-    """What holds between two publications about the same people, apart from those who came or left in between."""
+    """Add what holds between two publications about the same people, apart from those who came or left in between."""
     if earlier.id not in later.drift:
         raise Doubt(f"{later.id} does not say how {earlier.id} may have changed.")
     drift, first, second = later.drift[earlier.id], draft.start[earlier.id], draft.start[later.id]
@@ -231,7 +232,7 @@ def _between(draft: _Draft, earlier: Publication, later: Publication, known: Rel
 
 
 def _years(draft: _Draft, publications: Sequence[Publication], width: int) -> None:
-    """A year is nothing but its four quarters, once all of them are out."""
+    """Add that a year is the sum of its four quarters, once all of them are out."""
     for year in (publication for publication in publications if publication.kind == "year"):
         quarters = [
             found
@@ -247,7 +248,7 @@ def _years(draft: _Draft, publications: Sequence[Publication], width: int) -> No
 
 
 def _claims(draft: _Draft, publications: Sequence[Publication]) -> Iterator[tuple[int, ...]]:
-    """What the publisher says is not small is known to be so."""
+    """Add a row for each group that the publisher claims not to be small; yield the group's columns."""
     columns: Mapping[str, int] = {name: column for column, name in enumerate(draft.names)}
     groups = {group.columns: group for group in draft.groups}
     for publication in publications:

@@ -1,1 +1,1 @@
-"""The sorting room: carries sealed boxes, runs the referral's life, shows agencies what waits for them."""
+"""Carries sealed envelopes, runs the referral's life, shows agencies what waits for them."""

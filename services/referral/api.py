@@ -94,7 +94,7 @@ class Offers(BaseModel):
 
 @routes.get("/inbox")
 def inbox(context: ContextDep, agency: Caller, cursor: str | None = None) -> Inbox:
-    """What waits for you, with sealed envelopes. What was withdrawn, declined or cancelled is no longer here."""
+    """List what waits for you, with sealed envelopes. Withdrawn, declined and cancelled referrals are no longer here."""
     rows = handlers.read_inbox(context, agency, cursor)
     return Inbox(items=[_item(context, row) for row in rows], next=_next(rows))
 
@@ -126,7 +126,7 @@ def _common(context: Context, row: AnyRow) -> dict[str, Any]:
 def _offer(row: AnyRow, agency: str) -> Offer:
     names = ("need", "stage", "region", "urgency", "opened_at", "answer_by")
     mine = row.opened_by == agency
-    # Who took it is for who asked; the others only see that it is gone.
+    # Only the agency that asked learns who took it; the others see that it is gone.
     claimed = row.claimed_by if mine else None
     return Offer(offer=row.id, **{name: getattr(row, name) for name in names}, mine=mine, claimed_by=claimed)
 

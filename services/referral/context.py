@@ -1,4 +1,4 @@
-"""What the referral service's handlers work with, gathered in one value that `main` fills."""
+"""The context of the referral service's handlers, gathered in one value that `main` fills."""
 
 from dataclasses import dataclass
 
@@ -9,7 +9,7 @@ from services.common.messaging.outbox import Outbox
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """The furniture of the sorting room."""
+    """Everything that a handler of the referral service works with."""
 
     database: Database
     outbox: Outbox

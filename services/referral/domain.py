@@ -15,7 +15,7 @@ import schemas
 
 
 class State(StrEnum):
-    """Where a referral stands; each value is also a code in `schemas/codes/referral_states.json`."""
+    """The state of a referral; each value is also a code in `schemas/codes/referral_states.json`."""
 
     REQUESTED = "requested"
     WAITLISTED = "waitlisted"
@@ -28,7 +28,7 @@ class State(StrEnum):
 
 
 class Party(StrEnum):
-    """Who acts on a referral."""
+    """The side that acts on a referral."""
 
     SENDER = "sender"
     RECIPIENT = "recipient"
@@ -43,7 +43,7 @@ _MOVES: Mapping[State, Mapping[State, Party]] = {
     State.ACCEPTED: {State.STARTED: _R, State.DECLINED: _R, State.CANCELLED: _S},
     State.STARTED: {State.COMPLETED: _R},
 }
-# What the asked agency may say first.
+# The possible first answers of the agency that was asked.
 ANSWERED = frozenset(to for to, party in _MOVES[State.REQUESTED].items() if party is _R)
 ANSWERS: Mapping[str, State] = {
     f"referral.{state}.v1": state for state in State if state not in {State.REQUESTED, State.WITHDRAWN}
@@ -59,7 +59,7 @@ class Refused:
 
 
 def move(state: State, to: State, party: Party | None) -> State | Refused:
-    """The state after an answer, or why it is refused. A stranger learns nothing: for them there is no referral."""
+    """Return the state after an answer, or why it is refused. For a stranger the referral does not exist."""
     if party is None:
         return Refused("unknown_referral")
     if to is State.WITHDRAWN:
@@ -71,22 +71,22 @@ def move(state: State, to: State, party: Party | None) -> State | Refused:
 
 
 def party_of(agency: str, sender: str, recipient: str) -> Party | None:
-    """Which side of a referral an agency is on, None if on neither."""
+    """Return which side of a referral an agency is on, or None if on neither."""
     return {recipient: Party.RECIPIENT, sender: Party.SENDER}.get(agency)
 
 
 def answer_by(asked: datetime, urgency: str) -> datetime:
-    """Until when an answer was promised."""
+    """Return until when an answer is promised."""
     hours = next(code.extra["x-hours"] for code in schemas.codes("urgencies") if code.code == urgency)
     return asked + timedelta(hours=int(str(hours)))
 
 
 def is_overdue(state: State, promised: datetime, now: datetime) -> bool:
-    """Whether an answer was promised and is late. A late answer is shown to both sides; nothing closes by itself."""
+    """Return whether a promised answer is late. A late answer is shown to both sides; nothing closes by itself."""
     return state is State.REQUESTED and now > promised
 
 
 def wait_band(waited: timedelta) -> str:
-    """A wait as one of the bands of `schemas/codes/waits.json`."""
+    """Return a wait as one of the bands of `schemas/codes/waits.json`."""
     bands = ((1, "under_24h"), (3, "days_1_3"), (7, "days_4_7"), (30, "days_8_30"), (90, "days_31_90"))
     return next((band for days, band in bands if waited < timedelta(days=days)), "over_90_days")

@@ -12,7 +12,7 @@ ROUTING = ("purpose", "need", "stage", "region", "urgency")
 
 
 def updated(clock: Clock, row: Any, previous: str | None, **why: str | None) -> Event:
-    """A referral has a new state. `why` holds whichever of reason, cancellation, wait, outcome, answered, waited applies."""
+    """Return the event of a referral's new state; `why` may hold reason, cancellation, wait, outcome, answered and waited."""
     data: dict[str, object] = {
         "referral": row.id,
         "from": row.sender,
@@ -28,7 +28,7 @@ def updated(clock: Clock, row: Any, previous: str | None, **why: str | None) -> 
 
 
 def refused(clock: Clock, event: Event, reason: str) -> Event:
-    """An agency's event is not taken; intake tells it when it asks."""
+    """Return the event of a refusal; intake shows it to the agency when it asks."""
     data = {"agency": event.source, "event": event.id, "reason": reason}
     return _event(clock, "event.refused.v1", str(clock.new_id()), data)
 

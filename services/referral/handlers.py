@@ -1,4 +1,4 @@
-"""What the referral service does with each event and question; one transaction each."""
+"""Handles each event and question of the referral service, in one transaction each."""
 
 from collections.abc import Sequence
 
@@ -25,7 +25,7 @@ PAGE = 100
 
 
 def open_referral(context: Context, connection: Connection, event: Event) -> None:
-    """Handle `referral.sealed.v1`: a referral begins, and its box waits for the recipient."""
+    """Handle `referral.sealed.v1`: a referral begins, and its envelope waits for the recipient."""
     data, now = event.data, context.clock.now()
     gone = store.hold_grant(connection, data["grant"])
     row = {
@@ -36,7 +36,8 @@ def open_referral(context: Context, connection: Connection, event: Event) -> Non
         "grant_id": data["grant"],
         "state": State.WITHDRAWN if gone else State.REQUESTED,
         "statistics": data.get("statistics"),
-        # When intake took it, so that it counts in the fiscal year of her pseudonym, however late it comes here.
+        # The time at which intake took it: it counts in the fiscal year of her pseudonym, even if it arrives here
+        # later.
         "requested_at": event.time,
         "answer_by": answer_by(now, data["urgency"]),
         "changed_at": now,
@@ -46,7 +47,7 @@ def open_referral(context: Context, connection: Connection, event: Event) -> Non
 
 
 def answer(context: Context, connection: Connection, event: Event) -> None:
-    """Handle `referral.accepted.v1` and its like; an answer that is not possible goes back to its sender."""
+    """Handle `referral.accepted.v1` and the other answers; an answer that is not possible goes back to its sender."""
     row = store.get_referral(connection, event.data["referral"], lock=True)
     party = party_of(event.source, row.sender, row.recipient) if row else None
     asked = ANSWERS[event.type]
@@ -59,7 +60,7 @@ def answer(context: Context, connection: Connection, event: Event) -> None:
 
 
 def withdraw(context: Context, connection: Connection, event: Event) -> None:
-    """Handle `grant.ended.v1`: whatever is open under the grant is withdrawn, and its box thrown away."""
+    """Handle `grant.ended.v1`: withdraw every open referral under the grant, and delete its envelope."""
     grant = event.data["grant"]
     store.end_grant(connection, grant, context.clock.now())
     for row in store.under_grant(connection, grant):
@@ -68,19 +69,19 @@ def withdraw(context: Context, connection: Connection, event: Event) -> None:
 
 
 def note_disclosure(connection: Connection, event: Event) -> None:
-    """Handle `disclosure.made.v1`: both sides may see that the box has been opened."""
+    """Handle `disclosure.made.v1`: both sides may see that the envelope has been opened."""
     if event.data["outcome"] != "refused":
         store.note_opened(connection, event.data["referral"], event.time)
 
 
 def keep_service(connection: Connection, event: Event) -> None:
-    """Handle `capacity.declared.v1`: who offers what, where."""
+    """Handle `capacity.declared.v1`: keep who offers which service where."""
     named = {name: event.data[name] for name in ("program", "need", "region", "available")}
     store.keep_service(connection, {"agency": event.source, **named, "as_of": event.time})
 
 
 def open_offer(context: Context, connection: Connection, event: Event) -> None:
-    """Handle `offer.opened.v1`: a question without a person in it."""
+    """Handle `offer.opened.v1`: keep a question without a person in it."""
     now = context.clock.now()
     asked = {name: event.data[name] for name in ("need", "stage", "region", "urgency")}
     times = {"opened_at": now, "answer_by": answer_by(now, event.data["urgency"])}
@@ -88,26 +89,26 @@ def open_offer(context: Context, connection: Connection, event: Event) -> None:
 
 
 def claim_offer(context: Context, connection: Connection, event: Event) -> None:
-    """Handle `offer.claimed.v1`: the first that was asked and says yes has it."""
+    """Handle `offer.claimed.v1`: the first agency that was asked and accepts gets it."""
     now = context.clock.now()
     if not store.claim_offer(connection, event.data["offer"], event.source, now):
         context.outbox.add(connection, [events.refused(context.clock, event, "offer_closed")], now)
 
 
 def read_inbox(context: Context, agency: str, after: str | None) -> Sequence[store.AnyRow]:
-    """A page of what waits for an agency."""
+    """Return a page of what waits for an agency."""
     with context.database.reading() as connection:
         return store.inbox(connection, agency, after, PAGE)
 
 
 def read_offers(context: Context, agency: str, after: str | None) -> Sequence[store.AnyRow]:
-    """A page of the offers an agency is asked or has opened."""
+    """Return a page of the offers an agency is asked or has opened."""
     with context.database.reading() as connection:
         return store.offers_for(connection, agency, after, PAGE)
 
 
 def read_referral(context: Context, agency: str, referral: str) -> tuple[store.AnyRow, Sequence[store.AnyRow]]:
-    """A referral and its history, for its two sides only."""
+    """Return a referral and its history, for its two sides only; raise 404 for anybody else."""
     with context.database.reading() as connection:
         row = store.get_referral(connection, referral)
         if row is None or party_of(agency, row.sender, row.recipient) is None:
@@ -116,7 +117,7 @@ def read_referral(context: Context, agency: str, referral: str) -> tuple[store.A
 
 
 def _enter(context: Context, connection: Connection, row: store.AnyRow, state: State, data: object) -> None:
-    """Bring a referral into a state that `move` has allowed, and tell the world."""
+    """Bring a referral into a state that `move` has allowed, and send the event."""
     now = context.clock.now()
     told = dict(data) if isinstance(data, dict) else {}
     reason = told.get("reason")

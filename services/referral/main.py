@@ -1,4 +1,4 @@
-"""Puts the referral service together; nothing else happens here."""
+"""Wires the referral service; nothing else happens here."""
 
 from functools import partial
 
@@ -19,7 +19,7 @@ NAME = "referral"
 
 
 def build(settings: Settings, token_keys: TokenKeys, clock: Clock | None = None) -> Service:
-    """The service with everything it works with."""
+    """Return the service with everything it works with."""
     clock = clock or SystemClock()
     context = Context(Database(settings.database(NAME), by_key=True), models.plumbing.outbox, clock)
     replay = ReplayGuard(context.database, models.plumbing.replay)

@@ -31,7 +31,7 @@ referral = Table(
     Index("referral_inbox", "recipient", "id"),
 )
 
-# Apart from the referral, so that a withdrawn one can lose its box and keep its life.
+# Apart from the referral, so that a withdrawn one can lose its envelope and keep its history.
 envelope = Table(
     "envelope",
     metadata,
@@ -49,8 +49,8 @@ step = Table(
     Column("at", Instant, nullable=False),
 )
 
-# A grant can end before a referral made under it arrives, since topics have no order among each other. The row is what
-# both handlers lock, so that neither misses the other.
+# A grant can end before a referral made under it arrives, since topics have no order among each other. Both handlers
+# lock this row, so that neither misses the other.
 grant_seen = Table(
     "grant_seen",
     metadata,
@@ -58,7 +58,7 @@ grant_seen = Table(
     Column("ended_at", Instant),
 )
 
-# Who has said that it offers what, where: those are asked when an offer opens.
+# Which agency offers which service where: these agencies are asked when an offer opens.
 offered_service = Table(
     "offered_service",
     metadata,

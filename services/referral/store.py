@@ -13,7 +13,7 @@ AnyRow = Row[tuple[Any, ...]]
 
 
 def add_referral(connection: Connection, row: Mapping[str, object], sealed: str | None) -> AnyRow:
-    """A new referral, with its box unless it is withdrawn already; its row."""
+    """Add a referral, with its envelope unless it is withdrawn already; return its row."""
     kept = connection.execute(referral.insert().returning(referral), dict(row)).one()
     if sealed is not None:
         connection.execute(envelope.insert(), {"referral_id": row["id"], "sealed": sealed})
@@ -22,19 +22,19 @@ def add_referral(connection: Connection, row: Mapping[str, object], sealed: str 
 
 
 def get_referral(connection: Connection, referral_id: str, *, lock: bool = False) -> AnyRow | None:
-    """One referral; with `lock`, held against change until the transaction ends."""
+    """Return one referral; with `lock`, locked against change until the transaction ends."""
     query = select(referral).where(referral.c.id == referral_id)
     return connection.execute(query.with_for_update() if lock else query).one_or_none()
 
 
 def change_referral(connection: Connection, referral_id: str, **values: object) -> AnyRow:
-    """Change columns of a referral; the changed row."""
+    """Change columns of a referral; return the changed row."""
     statement = update(referral).where(referral.c.id == referral_id).values(**values).returning(referral)
     return connection.execute(statement).one()
 
 
 def note_opened(connection: Connection, referral_id: str, at: datetime) -> None:
-    """Keep when a referral's box was opened first."""
+    """Keep when a referral's envelope was opened first."""
     statement = update(referral).where(referral.c.id == referral_id, referral.c.opened_at.is_(None))
     connection.execute(statement.values(opened_at=at))
 
@@ -47,18 +47,18 @@ def add_step(connection: Connection, referral_id: str, state: str, reason: str |
 
 
 def steps_of(connection: Connection, referral_id: str) -> Sequence[AnyRow]:
-    """A referral's history, oldest first."""
+    """Return a referral's history, oldest first."""
     query = select(step).where(step.c.referral_id == referral_id).order_by(step.c.number)
     return connection.execute(query).all()
 
 
 def remove_envelope(connection: Connection, referral_id: str) -> None:
-    """Throw a box away."""
+    """Delete an envelope."""
     connection.execute(delete(envelope).where(envelope.c.referral_id == referral_id))
 
 
 def inbox(connection: Connection, recipient: str, after: str | None, limit: int) -> Sequence[AnyRow]:
-    """An agency's referrals that hold a box, oldest first, from just after an id (ids are in order of time)."""
+    """Return an agency's referrals that have an envelope, oldest first, from just after an id (ids are in order of time)."""
     query = select(referral, envelope.c.sealed).join(envelope).where(referral.c.recipient == recipient)
     if after is not None:
         query = query.where(referral.c.id > after)
@@ -66,20 +66,20 @@ def inbox(connection: Connection, recipient: str, after: str | None, limit: int)
 
 
 def under_grant(connection: Connection, grant: str) -> Sequence[AnyRow]:
-    """Every referral under a grant, held against change."""
+    """Return every referral under a grant, locked against change."""
     query = select(referral).where(referral.c.grant_id == grant).order_by(referral.c.id)
     return connection.execute(query.with_for_update()).all()
 
 
 def hold_grant(connection: Connection, grant: str) -> bool:
-    """Hold a grant still until the transaction ends; whether it is known to have ended."""
+    """Lock a grant until the transaction ends; return whether it is known to have ended."""
     insert_new(connection, grant_seen, [{"id": grant, "ended_at": None}])
     query = select(grant_seen.c.ended_at).where(grant_seen.c.id == grant).with_for_update()
     return connection.execute(query).scalar_one() is not None
 
 
 def end_grant(connection: Connection, grant: str, at: datetime) -> None:
-    """Remember that a grant has ended, also for referrals under it that have yet to arrive."""
+    """Keep that a grant has ended, also for referrals under it that have yet to arrive."""
     hold_grant(connection, grant)
     connection.execute(update(grant_seen).where(grant_seen.c.id == grant).values(ended_at=at))
 
@@ -90,12 +90,12 @@ def keep_service(connection: Connection, row: Mapping[str, object]) -> None:
 
 
 def add_offer(connection: Connection, row: Mapping[str, object]) -> None:
-    """A new offer."""
+    """Add an offer."""
     connection.execute(offer.insert(), dict(row))
 
 
 def claim_offer(connection: Connection, offer_id: str, agency: str, at: datetime) -> bool:
-    """Claim an offer for an agency that was asked; whether it was still open to it."""
+    """Claim an offer for an agency that was asked; return whether it was still open to it."""
     asked = exists().where(
         offered_service.c.agency == agency,
         offered_service.c.need == offer.c.need,
@@ -106,7 +106,7 @@ def claim_offer(connection: Connection, offer_id: str, agency: str, at: datetime
 
 
 def offers_for(connection: Connection, agency: str, after: str | None, limit: int) -> Sequence[AnyRow]:
-    """Open offers that an agency is asked, and those it opened itself, oldest first."""
+    """Return open offers that an agency is asked, and those it opened itself, oldest first."""
     asked = exists().where(
         offered_service.c.agency == agency,
         offered_service.c.need == offer.c.need,

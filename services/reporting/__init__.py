@@ -1,1 +1,1 @@
-"""Counts labels and never opens a box: live facts about services, and person counts only in protected publications."""
+"""Counts labels and never opens an envelope: live facts about services, and person counts only in protected publications."""

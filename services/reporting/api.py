@@ -1,4 +1,4 @@
-"""What is published, over HTTP: frozen bytes, and files that are made of them and nothing else. The rest does not exist."""
+"""Serves publications over HTTP: their frozen bytes, and files that are made from those bytes alone."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -15,7 +15,7 @@ from services.reporting.pages.catalogue import Holdings, Releases, find
 from services.reporting.pages.data_source import Live, Release
 from services.reporting.pages.pdf import document
 from services.reporting.pages.published_table import Table
-from services.reporting.pages.responses import TheHoldings, frozen
+from services.reporting.pages.responses import HoldingsDep, frozen
 from services.reporting.pages.spreadsheet import workbook
 
 routes = APIRouter(prefix="/reporting/v1", tags=["public"])
@@ -33,20 +33,20 @@ MADE: Mapping[str, Callable[[Release, Table], bytes]] = {
 
 
 @routes.get("/publications", response_model=dict[str, Any])
-def publications(holdings: TheHoldings) -> Response:
-    """Every publication, in order, with the hash that its certificate seals."""
+def publications(holdings: HoldingsDep) -> Response:
+    """Return every publication, in order, with the digest that its certificate seals."""
     return Response(holdings.make(_list, holdings.releases()), media_type=MEDIA["json"])
 
 
 @routes.get("/publications/{publication}/certificate.json", response_class=Response)
-def certificate(holdings: TheHoldings, request: Request, publication: str) -> Response:
-    """What was published, who approved it, and how the audit went."""
+def certificate(holdings: HoldingsDep, request: Request, publication: str) -> Response:
+    """Return the certificate: the publication's contents, who approved it, and how its audit went."""
     return frozen(request, holdings.file(find(holdings.releases(), publication), "certificate.json"), MEDIA["json"])
 
 
 @routes.get("/publications/{publication}/tables/{file}", response_class=Response)
-def table(holdings: TheHoldings, request: Request, publication: str, file: str) -> Response:
-    """One table, as `TABLE.json`, `TABLE.csv`, `TABLE.xlsx`, `TABLE.en.pdf` or `TABLE.fr.pdf`."""
+def table(holdings: HoldingsDep, request: Request, publication: str, file: str) -> Response:
+    """Return one table, as `TABLE.json`, `TABLE.csv`, `TABLE.xlsx`, `TABLE.en.pdf` or `TABLE.fr.pdf`."""
     asked = TABLE.fullmatch(file)
     if not asked:
         raise not_found()
@@ -60,8 +60,8 @@ def table(holdings: TheHoldings, request: Request, publication: str, file: str) 
 
 
 @routes.get("/capacity", response_model=dict[str, Any])
-def capacity(holdings: TheHoldings) -> Response:
-    """Live capacity by region and need, as JSON."""
+def capacity(holdings: HoldingsDep) -> Response:
+    """Return live capacity by region and need, as JSON."""
     return Response(holdings.make_live(_capacity, holdings.live()), media_type=MEDIA["json"])
 
 

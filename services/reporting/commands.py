@@ -1,4 +1,4 @@
-"""Commands about publications: `fireweed publication build|audit|approve|publish|list|govern`, the gate; and `rebuild`."""
+"""Commands about publications: `fireweed publication build|audit|approve|publish|list|govern`, and `rebuild`."""
 
 import sys
 from pathlib import Path
@@ -17,19 +17,19 @@ from services.reporting.publication import governance, workflow
 from services.reporting.publication.files import Files
 from services.reporting.store import publications as store
 
-# So many cells are named at most.
+# At most so many cells are named.
 FEW = 5
 
 
 class Steps:
-    """Progress of work that has several stages, each told apart."""
+    """Shows the progress of work in several stages, each with a name."""
 
     def __init__(self) -> None:
         self._stage = ""
         self._show = progress("")
 
     def __call__(self, stage: str, done: int, total: int) -> None:
-        """Tell how far a stage has come."""
+        """Show how far a stage has come."""
         if stage != self._stage:
             self._stage, self._show = stage, progress(stage)
         self._show(done, total)
@@ -48,7 +48,7 @@ def build(settings: Settings, as_json: bool, period: str, revision: bool) -> Non
     """Make a draft of a fiscal quarter (2026-Q1) or year (2026), with as much hidden as it takes."""
     context = build_context(settings)
     made = workflow.build(context, settings.keys_folder / NAME, period, Steps(), revision=revision)
-    silent, passed = workflow.silent(made), workflow.passed_over(context, made)
+    silent, passed = workflow.tables_without_numbers(made), workflow.quarters_passed_over(context, made)
     told = {"id": made["id"], "bundle": made["bundle"], "tables": made["head"]["files"], "nothing_shown_in": silent}
     told["passed_over"] = passed
     notes = [f"Nothing can be shown in {', '.join(silent)}: a coarser plan would tell more."] if silent else []
@@ -68,7 +68,7 @@ def audit(settings: Settings, as_json: bool, folder: Path | None, draft: bool) -
     if draft == (folder is not None):
         raise click.UsageError("Name a folder of downloaded publications, or say --draft.")
     verdict = audit_folder(folder, Steps()) if folder else workflow.check(build_context(settings), Steps())
-    answer(verdict.as_json(), as_json, lambda: [*_lines(verdict), *(_advice(verdict) if draft else [])])
+    answer(verdict.as_json(), as_json, lambda: [*_verdict_text(verdict), *(_advice(verdict) if draft else [])])
     sys.exit(0 if verdict.safe else 1)
 
 
@@ -103,7 +103,7 @@ def list_(settings: Settings, as_json: bool) -> None:
 
 @publication.command()
 @click.argument("switch", type=click.Choice(sorted(published.rules(workflow.RULES)["switches"])))
-@click.argument("word", type=click.Choice(governance.WORDS))
+@click.argument("word", type=click.Choice(governance.DECISIONS))
 @click.option("--body", required=True, help="The governance body that speaks, by its name.")
 @click.option("--to", "folder", type=click.Path(path_type=Path), help="With seen: where the body's own copy goes.")
 @hub_options
@@ -140,10 +140,10 @@ def _copy(own: Files, folder: Path) -> list[str]:
     return [str(folder / name) for name in own]
 
 
-def _lines(verdict: Verdict) -> list[str]:
+def _verdict_text(verdict: Verdict) -> list[str]:
     if verdict.doubt:
         return [f"Not safe, since it cannot be told: {verdict.doubt}"]
-    told = [_line(who, finding) for who, finding in verdict.found]
+    told = [_finding_text(who, finding) for who, finding in verdict.found]
     groups = f"{verdict.hidden} hidden cells and {verdict.differences} differences"
     summary = f"{groups} in {len(verdict.publications)} publications"
     solvers = " and ".join(verdict.solvers)
@@ -155,12 +155,12 @@ def _lines(verdict: Verdict) -> list[str]:
 
 
 def _advice(verdict: Verdict) -> list[str]:
-    """What to do about a draft that is not safe."""
+    """Return advice about a draft that is not safe."""
     cells = sorted({finding.group.name.partition(" without ")[0].partition(":")[2] for _, finding in verdict.found})
     coarsen = [f"Coarsen, or leave out of the plan: {', '.join(cells[:FEW])}"] if cells else []
     return [] if verdict.safe else ["Nothing changes: what is published stands.", *coarsen]
 
 
-def _line(who: str, finding: Any) -> str:
+def _finding_text(who: str, finding: Any) -> str:
     low, high = finding.reach
     return f"{finding.group.name}: {low} to {high}, found with {who}"

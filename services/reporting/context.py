@@ -1,4 +1,4 @@
-"""What reporting works with, gathered in one value that `main` fills."""
+"""The context of reporting's handlers, gathered in one value that `main` fills."""
 
 from dataclasses import dataclass
 
@@ -9,7 +9,7 @@ from services.reporting.contributor_keys import Contributors
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """The furniture of the counting room."""
+    """Everything that a handler of reporting works with."""
 
     database: Database
     clock: Clock

@@ -1,4 +1,4 @@
-"""Turns a pseudonym into her contributor key, with a secret of each fiscal year that no database holds."""
+"""Turns a pseudonym into a contributor key, with a secret of each fiscal year that no database holds."""
 
 from collections.abc import Callable
 from functools import cache, lru_cache
@@ -8,13 +8,13 @@ from pathlib import Path
 from services.common.secret_files import secret
 
 Contributors = Callable[[str, str], int]
-"""The 64-bit key of a pseudonym in a quarter or fiscal year; all periods of one year give the same."""
+"""Returns the 64-bit key of a pseudonym in a quarter or fiscal year; it is equal in all periods of one year."""
 
 KEPT = 65536
 
 
 def contributors(folder: Path) -> Contributors:
-    """Keys made with the secrets in a folder, each made on first use."""
+    """Return keys made with the secrets in a folder; each secret is made on first use."""
 
     @cache
     def of_year(year: str) -> bytes:

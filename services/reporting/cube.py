@@ -1,7 +1,8 @@
 """Finds the cells of a plan's tables in which a survivor counts; pure.
 
-For each family of needs she has one region, stage, result and decline in a quarter: the best that came of her requests
-decides. In a year she has, for each family, those of the quarter that went worst. `schemas/plans/README.md` says why.
+For each family of needs she has one region, stage, result and decline in a quarter: the best result of her requests
+decides. In a year she has, for each family, those of the quarter with the worst result. `schemas/plans/README.md` says
+why.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -17,7 +18,7 @@ from services.reporting.domain import RESULTS, Place, Seen, Thread, group_of, pl
 Cells = Mapping[tuple[str, ...], frozenset[str]]
 """Cells in which she counts, each with the agencies that know of her there."""
 
-# From what weighs least to what weighs most, when a survivor could count as several.
+# From the least weight to the greatest; if several codes fit a survivor, the greatest counts.
 DECLINES = ("not_declined", "another_reason", "mandate_mismatch", "sobriety_rule")
 COORDINATION = ("single", "joined_up", "not_joined_up")
 POLICE = ("not_police", "taken_in_a_day", "not_taken_in_a_day")
@@ -26,7 +27,7 @@ DAY = 24
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """How one family of a survivor's needs stood in a quarter; the worse its order, the lesser."""
+    """The result for one family of a survivor's needs in a quarter; a lower order is a worse result."""
 
     place: Place
     decline: int
@@ -34,11 +35,11 @@ class Standing:
 
     @property
     def order(self) -> tuple[int, int, int]:
-        """What makes one quarter of a year the worst."""
+        """Return a sort key: the lowest marks the worst quarter of a year."""
         return self.place.result, -self.decline, self.place.draw
 
     def codes(self) -> dict[str, str]:
-        """Her code in every dimension that she has one of for each family."""
+        """Return her code in every dimension that has one code for each family."""
         place = self.place
         told = {"region": place.region, "stage": place.stage, "result": RESULTS[place.result]}
         return {**told, "decline": DECLINES[self.decline]}
@@ -46,7 +47,7 @@ class Standing:
 
 @dataclass(frozen=True, slots=True)
 class Survivor:
-    """What a survivor, whoever she is, counts as in one period: for each family, and once for all."""
+    """The codes by which a survivor counts in one period: for each family, and for all her needs together."""
 
     families: Mapping[str, Standing]
     codes: Mapping[str, str]
@@ -56,7 +57,7 @@ Rows = Sequence[tuple[Thread, Seen]]
 
 
 def quarter(rows: Rows, contributor: int, police: frozenset[str]) -> Survivor:
-    """A survivor in one quarter, from her threads of it; `police` are the agencies of that sector."""
+    """Return a survivor's codes in one quarter, from her threads; `police` are the agencies of that sector."""
     ordered = sorted(rows, key=lambda row: group_of(row[0]).family)
     families = {
         family: _standing(list(own), contributor)
@@ -71,7 +72,7 @@ def quarter(rows: Rows, contributor: int, police: frozenset[str]) -> Survivor:
 
 
 def year(quarters: Sequence[Survivor]) -> Survivor:
-    """A survivor in a year, from her quarters of it; the agencies of all of them know of her."""
+    """Return a survivor's codes in a year, from her quarters; the agencies of all of them know of her."""
     families: dict[str, Standing] = {}
     for family in {family for each in quarters for family in each.families}:
         own = [each.families[family] for each in quarters if family in each.families]
@@ -86,7 +87,7 @@ def year(quarters: Sequence[Survivor]) -> Survivor:
 
 
 def survivor(rows: Rows, period: str, contributor: int, police: frozenset[str]) -> Survivor:
-    """A survivor in a quarter or a fiscal year, from her threads of it."""
+    """Return a survivor's codes in a quarter or a fiscal year, from her threads."""
     if quarters_of(period) == (period,):
         return quarter(rows, contributor, police)
     ordered = sorted(rows, key=lambda row: row[0].quarter)
@@ -96,7 +97,7 @@ def survivor(rows: Rows, period: str, contributor: int, police: frozenset[str]) 
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """One table of a plan, ready to find cells: for each of its dimensions, which of its codes hold a leaf."""
+    """One table of a plan, ready to find cells: for each dimension, which listed codes hold each code."""
 
     id: str
     cells: tuple[tuple[str, ...], ...]
@@ -104,7 +105,7 @@ class Shape:
     everyone: str
 
     def of(self, who: Survivor) -> Cells:
-        """The cells in which a survivor counts."""
+        """Return the cells in which a survivor counts."""
         of_all = frozenset[str]().union(*(standing.agencies for standing in who.families.values()))
         found: dict[tuple[str, ...], frozenset[str]] = {}
         for family, standing in who.families.items():
@@ -116,7 +117,7 @@ class Shape:
 
 
 def shapes(plan: Mapping[str, Any], period: str) -> list[Shape]:
-    """The tables that a plan has for a period."""
+    """Return the tables that a plan has for a period."""
     kind = "quarter" if quarters_of(period) == (period,) else "year"
     return [_shape(plan["dimensions"], table) for table in plan["tables"] if kind in table["periods"]]
 
@@ -129,7 +130,7 @@ def _shape(dimensions: Mapping[str, Any], table: Mapping[str, Any]) -> Shape:
 
 
 def _holds(within: Mapping[str, str | None], listed: Sequence[str]) -> dict[str, tuple[str, ...]]:
-    """For each code, those of the listed ones that it is, or lies within."""
+    """Return for each code the listed codes that are equal to it or contain it."""
     return {code: tuple(up for up in _upwards(within, code) if up in listed) for code in within}
 
 
@@ -148,7 +149,7 @@ def _standing(rows: Rows, contributor: int) -> Standing:
 
 @cache
 def _decline(reason: str) -> int:
-    """What a reason weighs. One that is her own, or that is not known here, is no service's no."""
+    """Return a reason's index in `DECLINES`; 0 for her own reasons and for those outside the code list."""
     sides = {code.code: code.extra["x-side"] for code in schemas.codes("declines")}
     if sides.get(reason) != "service":
         return 0

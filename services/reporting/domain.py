@@ -1,8 +1,8 @@
-"""What is counted of a survivor, and how facts about her join; pure.
+"""Decides what is counted of a survivor, and how facts about her merge; pure.
 
-Facts only ever join: the earliest start, any agency at work. A join asks neither for the order of events nor how often each
-came, so the fold needs neither. Of a survivor's requests of one family in one quarter the one with the best result places
-her; among equals a draw decides that her contributor key makes fair and nobody can foresee.
+Merging is commutative and idempotent: the earliest start, any agency at work. So the fold depends neither on the order
+of events nor on repeats. Among a survivor's requests of one family in one quarter the best result places her; among equal
+results a draw decides, which her contributor key makes fair and which nobody can foresee.
 """
 
 from collections.abc import Iterable, Mapping
@@ -21,9 +21,9 @@ WORKING = frozenset(code.code for code in schemas.codes("referral_states") if co
 
 
 class Thread(NamedTuple):
-    """Between which agencies a survivor's need went in a quarter. Of time it holds no more, and of her only a pseudonym.
+    """One need of one survivor in a quarter, from one agency to another: no date, and only a pseudonym.
 
-    `reason` is why a service said no, empty if none did. A need without a referral has its recorder on both sides.
+    `reason` is why a service declined, empty if none did. A need without a referral has its recorder on both sides.
     """
 
     statistics: str
@@ -37,7 +37,7 @@ class Thread(NamedTuple):
 
 
 class Seen(NamedTuple):
-    """What is known of a thread; hours are the ends of bands."""
+    """The facts known of a thread; hours are the ends of bands."""
 
     started_within: int
     answered_within: int
@@ -45,7 +45,7 @@ class Seen(NamedTuple):
 
 
 class Group(NamedTuple):
-    """What a survivor is counted for once: a family of needs in a quarter."""
+    """The unit in which a survivor counts once: a family of needs in a quarter."""
 
     statistics: str
     quarter: str
@@ -62,11 +62,11 @@ class Place(NamedTuple):
 
 
 RESULTS = ("not_started", "late", "in_time")
-"""What came of a request, from worst to best; a place's `result` is an index."""
+"""Results of a request, from worst to best; a place's `result` is an index."""
 
 
 def threads(events: Iterable[Event]) -> dict[Thread, Seen]:
-    """What events tell of those who are counted."""
+    """Return the threads that events report of survivors who agreed to be counted."""
     found: dict[Thread, Seen] = {}
     for event in events:
         if "statistics" in event.data:
@@ -77,7 +77,7 @@ def threads(events: Iterable[Event]) -> dict[Thread, Seen]:
 
 
 def join(one: Seen, other: Seen) -> Seen:
-    """All that two observations of a thread tell."""
+    """Merge two observations of a thread."""
     return Seen(
         min(one.started_within, other.started_within),
         min(one.answered_within, other.answered_within),
@@ -86,18 +86,18 @@ def join(one: Seen, other: Seen) -> Seen:
 
 
 def group_of(thread: Thread) -> Group:
-    """The group in which a thread counts."""
+    """Return the group in which a thread counts."""
     return Group(thread.statistics, thread.quarter, _promise(thread.need)[0])
 
 
 def place_of(thread: Thread, seen: Seen, contributor: int) -> Place:
-    """Where its group would count if there were no other thread."""
+    """Return where a thread's group would count if there were no other thread."""
     draw = crc32(f"{thread.region}/{thread.stage}".encode(), contributor & 0xFFFFFFFF)
     return Place(result_of(thread.need, seen), draw, thread.region, thread.stage)
 
 
 def best_places(found: Iterable[tuple[Thread, Seen]], keys: Contributors) -> dict[Group, Place]:
-    """The place of each group, as far as these threads tell."""
+    """Return the place of each group, as far as these threads tell."""
     best: dict[Group, Place] = {}
     for thread, seen in found:
         group, place = group_of(thread), place_of(thread, seen, keys(thread.statistics, thread.quarter))
@@ -107,7 +107,7 @@ def best_places(found: Iterable[tuple[Thread, Seen]], keys: Contributors) -> dic
 
 
 def result_of(need: str, seen: Seen) -> int:
-    """Whether help began in time, late, or not, as an index of `RESULTS`."""
+    """Return whether help began in time, late, or not, as an index of `RESULTS`."""
     if seen.started_within <= _promise(need)[1]:
         return 2
     return 1 if seen.started_within < NEVER else 0
@@ -115,14 +115,14 @@ def result_of(need: str, seen: Seen) -> int:
 
 @cache
 def _promise(need: str) -> tuple[str, int]:
-    """The family of a need, and the hours within which help should begin; `KeyError` if there is no such need."""
+    """Return the family of a need, and the hours within which help should begin; raise `KeyError` for an unknown need."""
     extra = {code.code: code.extra for code in schemas.codes("needs")}[need]
     return str(extra["x-family"]), int(str(extra["x-answer-hours"]))
 
 
 @cache
 def _hours(band: str | None) -> int:
-    """The end of a waiting time; the last has none, and a band that is not known here counts as that one."""
+    """Return the end of a waiting time in hours; the last band has no end, and an unknown band counts as the last."""
     ends: Mapping[str, object] = {code.code: code.extra.get("x-up-to-hours") for code in schemas.codes("waits")}
     return NEVER if band is None else int(str(ends.get(band) or NEVER - 1))
 

@@ -1,4 +1,4 @@
-"""What reporting does with events: facts about services stand until a newer one comes, facts about survivors are folded."""
+"""Handles reporting's events: facts about services stand until a newer one comes, facts about survivors are folded."""
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -15,7 +15,7 @@ from services.reporting.store import capacity, counts
 from services.reporting.store.counts import HALF, MASK, Cell, Sum
 
 Progress = Callable[[int, int], None]
-# What is asked about at once; SQLite takes 32,766 values in one statement.
+# How many values one statement asks about; SQLite takes 32,766.
 CHUNK = 5_000
 
 
@@ -27,24 +27,24 @@ def keep_capacity(connection: Connection, event: Event) -> None:
 
 
 def fold(keys: Contributors, events: Sequence[Event]) -> Act:
-    """Handle `referral.updated.v1` and `need.counted.v1`, many at once; in any order and however often they come."""
+    """Handle many `referral.updated.v1` and `need.counted.v1` at once; order and repeats make no difference."""
     found = threads(events)
     rows, places = counts.rows_of_threads(found), counts.rows_of_places(_best(keys, found.items()))
 
     def keep(connection: Connection) -> None:
         if found:
-            counts.alone(connection)
+            counts.lock_counts(connection)
             counts.keep(connection, rows, places)
 
     return keep
 
 
 def withdraw(keys: Contributors, events: Sequence[Event]) -> Act:
-    """Handle `statistics.withdrawn.v1`: it is as if these survivors had never been counted, and so it will stay."""
+    """Handle `statistics.withdrawn.v1`: remove these survivors from every count, and keep them out for good."""
     names = sorted({name for event in events for name in event.data["pseudonyms"]})
 
     def take_out(connection: Connection) -> None:
-        counts.alone(connection)
+        counts.lock_counts(connection)
         for first in range(0, len(names), CHUNK):
             some = names[first : first + CHUNK]
             counts.add_to_cells(connection, _left(keys, counts.places_of(connection, some)))
@@ -54,12 +54,12 @@ def withdraw(keys: Contributors, events: Sequence[Event]) -> Act:
 
 
 def rebuild(context: Context, progress: Progress, chunk: int = CHUNK) -> int:
-    """Make everything that is counted anew from the journal, or go on where a rebuild was interrupted; threads read.
+    """Rebuild all counts from the journal, or resume an interrupted rebuild; return the number of threads read.
 
-    It goes chunk by chunk, each in one transaction, and events may be folded in between: places only ever join.
+    It goes chunk by chunk, each in one transaction. Events may be folded in between, since places only ever merge.
     """
     with context.database.transaction() as connection:
-        counts.alone(connection)
+        counts.lock_counts(connection)
         done = counts.rebuilt(connection)
         if done is None:
             done = 0
@@ -68,7 +68,7 @@ def rebuild(context: Context, progress: Progress, chunk: int = CHUNK) -> int:
     while True:
         progress(done, max(done, total))
         with context.database.transaction() as connection:
-            counts.alone(connection)
+            counts.lock_counts(connection)
             found = counts.next_threads(connection, chunk)
             counts.place(connection, counts.rows_of_places(_best(context.contributors, found)))
         if not found:
@@ -77,13 +77,13 @@ def rebuild(context: Context, progress: Progress, chunk: int = CHUNK) -> int:
 
 
 def _best(keys: Contributors, found: Iterable[tuple[Thread, Seen]]) -> dict[Group, tuple[Place, int]]:
-    """Where each group would count as far as these threads tell, and its contributor key."""
+    """Return where each group would count as far as these threads tell, and its contributor key."""
     best = best_places(found, keys)
     return {group: (place, keys(group.statistics, group.quarter)) for group, place in best.items()}
 
 
 def _left(keys: Contributors, places: Mapping[Group, Place]) -> dict[Cell, Sum]:
-    """What changes in each cell when groups leave their places."""
+    """Return the change in each cell when groups leave their places."""
     sums: defaultdict[Cell, list[int]] = defaultdict(lambda: [0, 0, 0])
     for group, place in places.items():
         key = keys(group.statistics, group.quarter)

@@ -1,4 +1,4 @@
-"""Puts reporting together; nothing else happens here."""
+"""Wires the reporting service; nothing else happens here."""
 
 from functools import partial
 
@@ -12,29 +12,29 @@ from services.common.worker import every
 from services.reporting import api, handlers, models
 from services.reporting.context import Context
 from services.reporting.contributor_keys import contributors
-from services.reporting.page_data import FrozenShelf
+from services.reporting.page_data import DatabaseSource
 from services.reporting.pages import routes as pages
 from services.reporting.pages.catalogue import RECENT_SECONDS, Holdings
-from services.reporting.pages.render import look_ahead
+from services.reporting.pages.render import prefetch
 
 NAME = "reporting"
-# Twice in the time for which a look counts, so that no request has to look by itself.
-LOOK_SECONDS = RECENT_SECONDS / 2
+# Twice within the time for which a cached answer is valid, so that no request has to refresh it.
+PREFETCH_SECONDS = RECENT_SECONDS / 2
 
 
 def build_context(settings: Settings, clock: Clock | None = None) -> Context:
-    """What reporting works with."""
+    """Return the context of reporting's handlers."""
     keys = contributors(settings.keys_folder / NAME)
     return Context(Database(settings.database(NAME)), clock or SystemClock(), keys)
 
 
 def build(settings: Settings, clock: Clock | None = None) -> Service:
-    """The service with everything it works with."""
+    """Return the service with everything it works with."""
     context = build_context(settings, clock)
     fold = partial(handlers.fold, context.contributors)
-    # In this order: a page's address is a language and a name, which others could be taken for.
+    # The order matters: the address of a page is a language and a name, which would match other routes as well.
     routers = [api.routes, health.router("/reporting", context.database), pages.routes]
-    holdings = Holdings(FrozenShelf(context.database))
+    holdings = Holdings(DatabaseSource(context.database))
     return Service(
         name=NAME,
         settings=settings,
@@ -57,5 +57,5 @@ def build(settings: Settings, clock: Clock | None = None) -> Service:
             holdings=holdings,
         ),
         prefixes=("/reporting",),
-        api_loops={"look ahead": every(LOOK_SECONDS, partial(look_ahead, holdings))},
+        api_loops={"look ahead": every(PREFETCH_SECONDS, partial(prefetch, holdings))},
     )

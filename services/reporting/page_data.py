@@ -1,4 +1,4 @@
-"""The shelf that pages are given: it reads published files and what services declare, and has no word for anything else."""
+"""The data source of the public pages: reads published files and what services declare, and nothing else."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -15,18 +15,18 @@ CERTIFICATE = "certificate.json"
 
 
 @dataclass(frozen=True, slots=True)
-class FrozenShelf:
-    """Published files in the database."""
+class DatabaseSource:
+    """Reads published files and capacity from the database."""
 
     database: Database
 
     def standing(self) -> Sequence[tuple[str, str]]:
-        """Which publications there are, each with its hash."""
+        """Return which publications there are, each with its digest."""
         with self.database.reading() as connection:
             return publications.standing(connection)
 
     def releases(self) -> Sequence[Release]:
-        """Every publication, in the order in which they came out."""
+        """Return every publication, in the order in which they came out."""
         with self.database.reading() as connection:
             rows = publications.published(connection)
         return [
@@ -44,29 +44,29 @@ class FrozenShelf:
         ]
 
     def file(self, publication: str, name: str) -> bytes | None:
-        """One published file; None for whatever is not published. Bytes that were damaged since are nobody's to read."""
+        """Return one published file, or None if it is not published; raise 503 if its bytes were damaged since."""
         with self.database.reading() as connection:
             content = publications.published_file(connection, publication, name)
             if content is None:
                 return None
             certificate = publications.published_file(connection, publication, CERTIFICATE)
-            bundle = dict(publications.standing(connection))[publication]
-        if not _intact(publication, certificate or b"", bundle, {} if name == CERTIFICATE else {name: content}):
+            digest = dict(publications.standing(connection))[publication]
+        if not _intact(publication, certificate or b"", digest, {} if name == CERTIFICATE else {name: content}):
             telemetry.log.error("a published file of %s is damaged: bring the database's newest copy back", publication)
             raise unavailable("What is published here was damaged.")
         return content
 
     def live(self) -> Live:
-        """What services declare, now."""
+        """Return what services declare now."""
         with self.database.reading() as connection:
             return Live(tuple(capacity.available(connection)), *capacity.declaring(connection))
 
 
-def _intact(publication: str, certificate: bytes, bundle: str, content: Mapping[str, bytes]) -> bool:
-    """Whether these are the files that were published as this bundle."""
+def _intact(publication: str, certificate: bytes, digest: str, content: Mapping[str, bytes]) -> bool:
+    """Return whether these files match the certificate and the published digest."""
     try:
         told = json.loads(certificate)
         sealed(publication, told, content)
-        return bool(told["bundle"] == bundle)
+        return bool(told["bundle"] == digest)
     except (Doubt, ValueError, KeyError, TypeError, AttributeError):
         return False

@@ -1,4 +1,4 @@
-"""The attacker finds what is to be found, leaves alone what is safe, and takes every doubt for a failure."""
+"""The attacker finds what can be found, clears what is safe, and treats every doubt as a failure."""
 
 import json
 from collections.abc import Mapping
@@ -23,7 +23,7 @@ Key = tuple[str, ...]
 
 
 def publication(shown: Mapping[tuple[str, Key], int], period: str = "2027", **more: object) -> Publication:
-    """A publication in which only these cells are shown, and what is the same people is shown alike."""
+    """Return a publication in which only these cells are shown; cells about the same people show the same number."""
     kind = "quarter" if "-Q" in period else "year"
     numbers = {KNOWN.place[cell]: value for cell, value in shown.items()}
     tables = {
@@ -63,7 +63,8 @@ def test_nothing_shown_tells_nothing() -> None:
     assert len(verdict.solvers) == 2
 
 
-def test_i4_a_hidden_cell_that_is_what_is_left_of_a_total_is_found_by_both_solvers() -> None:
+def test_i4_rest_of_a_total_is_found_by_both_solvers() -> None:
+    """A hidden cell that is the rest of a shown total is found."""
     not_started = name("F2", "canada", "any", "not_started", "asked", "asked", "asked")
     verdict = attack_all([publication({F2: 100, result("in_time"): 45, result("late"): 45})], quietly)
     assert not_started not in found(verdict)
@@ -75,7 +76,8 @@ def test_i4_a_hidden_cell_that_is_what_is_left_of_a_total_is_found_by_both_solve
     assert {finding.reach[0] for _, finding in verdict.found if finding.group.name == not_started} == {8}
 
 
-def test_i5_a_difference_of_two_shown_cells_is_attacked_though_nothing_is_hidden_there() -> None:
+def test_i5_difference_of_two_shown_cells_is_attacked() -> None:
+    """The difference is attacked though neither of its cells is hidden."""
     pair = {F2: 100, ("need-city", ("F2", "toronto")): 90}
     verdict = attack_all([publication(pair)], quietly)
     toronto = name("F2", "toronto", "any", "asked", "asked", "asked", "asked")
@@ -84,7 +86,8 @@ def test_i5_a_difference_of_two_shown_cells_is_attacked_though_nothing_is_hidden
     assert f"{HOUSING} without {toronto}" not in found(attack_all([publication(far)], quietly))
 
 
-def test_i5_a_difference_may_be_said_to_be_large_and_then_that_is_known_too() -> None:
+def test_i5_difference_may_be_claimed_large() -> None:
+    """Once the publisher claims that a difference is large, attackers know that too."""
     pair = {F2: 100, ("need-city", ("F2", "toronto")): 90}
     toronto = name("F2", "toronto", "any", "asked", "asked", "asked", "asked")
     claimed = publication(pair, certain=frozenset({(HOUSING, toronto)}))
@@ -95,14 +98,15 @@ def test_i5_a_difference_may_be_said_to_be_large_and_then_that_is_known_too() ->
         build([publication(pair, certain=frozenset({(HOUSING,)}))])
 
 
-def test_i5_what_is_left_of_a_cell_without_several_shown_parts_is_attacked() -> None:
+def test_i5_rest_of_a_cell_without_several_parts_is_attacked() -> None:
+    """The parts are all shown."""
     shown = {F2: 100, ("need-city", ("F2", "toronto")): 50, ("need-city", ("F2", "vancouver")): 30}
     groups = found(attack_all([publication(shown)], quietly))
     assert any(group.count(" without ") == 2 for group in groups)
 
 
 @pytest.mark.slow
-def test_the_year_and_its_quarters_are_attacked_together() -> None:
+def test_year_and_its_quarters_are_attacked_together() -> None:
     quarters = [publication({F2: 20} if number < 4 else {}, f"2027-Q{number}", number=number) for number in range(1, 5)]
     drift = {quarter.id: 0 for quarter in quarters}
     year = publication({F2: 80}, number=5, drift=drift)
@@ -114,7 +118,7 @@ def test_the_year_and_its_quarters_are_attacked_together() -> None:
 
 
 @pytest.mark.slow
-def test_a_revision_is_attacked_together_with_what_it_revises() -> None:
+def test_revision_is_attacked_with_what_it_revises() -> None:
     first = publication({F2: 100})
     city = ("need-city", ("F2", "toronto"))
     again = publication({F2: 100, city: 10}, id="2027-r1", number=2, revises="2027", drift={"2027": 1})
@@ -123,43 +127,44 @@ def test_a_revision_is_attacked_together_with_what_it_revises() -> None:
     assert before in found(attack_all([first, again], quietly))
 
 
-def test_publications_that_contradict_each_other_are_a_doubt_and_no_pass() -> None:
+def test_contradicting_publications_are_a_doubt() -> None:
+    """A contradiction is a doubt and not a pass."""
     shown = {F2: 50, ("need-city", ("F2", "toronto")): 70}
     verdict = attack_all([publication(shown)], quietly)
     assert not verdict.safe
     assert verdict.doubt
 
 
-def test_a_number_against_the_rules_is_a_doubt() -> None:
+def test_number_against_the_rules_is_a_doubt() -> None:
     for value in (7, 5, 12):
         assert attack_all([publication({F2: value})], quietly).doubt
 
 
-def test_the_same_people_shown_in_two_ways_are_a_doubt() -> None:
+def test_one_group_shown_in_two_ways_is_a_doubt() -> None:
     made = publication({("need-city-result", ("F2", "montreal", "in_time")): 30})
     tables = {**made.tables, "need-macro-result": {**made.tables["need-macro-result"], ("F2", "quebec", "in_time"): 35}}
     assert attack_all([replace(made, tables=tables)], quietly).doubt
 
 
-def test_a_solver_that_runs_out_of_time_is_a_doubt() -> None:
+def test_solver_timeout_is_a_doubt() -> None:
     system = build([publication({F2: 100, result("in_time"): 40, result("late"): 40})])
     with pytest.raises(Doubt):
         Attack(system, Highs, 0.0).run((), still)
 
 
-def test_a_missing_table_cell_or_certificate_is_a_doubt(tmp_path: Path) -> None:
+def test_missing_table_cell_or_certificate_is_a_doubt(tmp_path: Path) -> None:
     write(publication({}), tmp_path)
     assert read_all(tmp_path)
     table = tmp_path / "2027" / "tables" / "need.json"
-    words = table.read_text()
-    table.write_text(words.replace('"F2"', '"F99"'))
+    text = table.read_text()
+    table.write_text(text.replace('"F2"', '"F99"'))
     seal(tmp_path / "2027")
     with pytest.raises(Doubt, match="every cell of need"):
         read_all(tmp_path)
     table.unlink()
     with pytest.raises(Doubt, match="lacks tables"):
         read_all(tmp_path)
-    table.write_text(words)
+    table.write_text(text)
     seal(tmp_path / "2027")
     assert read_all(tmp_path)
     (tmp_path / "2027" / "certificate.json").unlink()
@@ -175,7 +180,7 @@ def test_two_publications_of_one_number_are_a_doubt(tmp_path: Path) -> None:
         read_all(tmp_path)
 
 
-def test_a_publication_without_a_table_of_its_plan_or_of_no_plan_is_a_doubt(tmp_path: Path) -> None:
+def test_missing_table_or_unknown_plan_is_a_doubt(tmp_path: Path) -> None:
     write(publication({}), tmp_path)
     (tmp_path / "2027" / "tables" / "need.json").unlink()
     named = [f"tables/{path.name}" for path in (tmp_path / "2027" / "tables").glob("*.json")]
@@ -188,7 +193,7 @@ def test_a_publication_without_a_table_of_its_plan_or_of_no_plan_is_a_doubt(tmp_
 
 
 @pytest.mark.parametrize("value", [-5, 12.5, True, "", "10", None])
-def test_what_is_no_number_of_people_is_a_doubt(value: object, tmp_path: Path) -> None:
+def test_impossible_number_of_people_is_a_doubt(value: object, tmp_path: Path) -> None:
     write(publication({}), tmp_path)
     table = tmp_path / "2027" / "tables" / "need.json"
     document = json.loads(table.read_bytes())
@@ -200,22 +205,23 @@ def test_what_is_no_number_of_people_is_a_doubt(value: object, tmp_path: Path) -
 
 
 def seal(folder: Path, **changed: object) -> None:
-    """A certificate that is right about whatever the folder holds, with some of what it says changed."""
+    """Write a certificate that fits the content of the folder, with some of its members changed."""
     head = json.loads((folder / "certificate.json").read_bytes())["publication"] | changed
     content = {f"tables/{path.name}": path.read_bytes() for path in (folder / "tables").iterdir()}
     (folder / "certificate.json").write_bytes(files.certificate(head, content))
 
 
 @pytest.mark.parametrize("file", ["tables/need.json", "tables/need.csv", "tables/more.csv"])
-def test_a_file_that_is_not_the_one_the_certificate_names_is_a_doubt(file: str, tmp_path: Path) -> None:
+def test_file_that_differs_from_its_certificate_is_a_doubt(file: str, tmp_path: Path) -> None:
     write(publication({}), tmp_path)
-    with (tmp_path / "2027" / file).open("ab") as words:
-        words.write(b"\n")
+    with (tmp_path / "2027" / file).open("ab") as text:
+        text.write(b"\n")
     with pytest.raises(Doubt, match=f"{file} is not the file"):
         read_all(tmp_path)
 
 
-def test_a_certificate_that_was_changed_is_a_doubt_and_csv_files_need_not_be_there(tmp_path: Path) -> None:
+def test_changed_certificate_is_a_doubt(tmp_path: Path) -> None:
+    """A changed certificate is a doubt; CSV files may be missing."""
     write(publication({}, drift={"2027-Q1": 5}), tmp_path)
     for path in (tmp_path / "2027" / "tables").glob("*.csv"):
         path.unlink()
@@ -226,11 +232,12 @@ def test_a_certificate_that_was_changed_is_a_doubt_and_csv_files_need_not_be_the
         read_all(tmp_path)
 
 
-def test_an_empty_folder_is_a_doubt(tmp_path: Path) -> None:
+def test_empty_folder_is_a_doubt(tmp_path: Path) -> None:
     assert audit(tmp_path, quietly).doubt
 
 
-def test_i11_an_agency_that_knows_nearly_everybody_in_a_hidden_cell_is_an_attacker() -> None:
+def test_i11_agency_that_knows_nearly_a_whole_cell_attacks() -> None:
+    """An agency that knows nearly everybody in a hidden cell is an attacker."""
     shown = {F2: 100, result("in_time"): 45, result("late"): 45}
     outside = attack_all([publication(shown)], quietly)
     not_started = name("F2", "canada", "any", "not_started", "asked", "asked", "asked")

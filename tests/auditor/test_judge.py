@@ -1,4 +1,4 @@
-"""A publication answers for what it adds: nothing excuses an unsafe one, and what was known before is not held against it."""
+"""A publication is judged by what it adds: later ones do not excuse it, and earlier knowledge is not held against it."""
 
 from dataclasses import replace
 
@@ -20,7 +20,7 @@ def of(findings: list[Finding], group: str) -> Finding:
 
 
 @pytest.mark.slow
-def test_an_unsafe_publication_stays_unsafe_however_many_harmless_ones_follow() -> None:
+def test_unsafe_publication_stays_unsafe_after_harmless_ones() -> None:
     first = publication({F2: 100, result("in_time"): 40, result("late"): 40})
     not_started = name("F2", "canada", "any", "not_started", "asked", "asked", "asked")
     later = [
@@ -32,7 +32,7 @@ def test_an_unsafe_publication_stays_unsafe_however_many_harmless_ones_follow() 
 
 
 @pytest.mark.parametrize("engine", [Highs, Soplex])
-def test_what_an_earlier_publication_told_is_not_held_against_a_later_one(engine: type[Highs] | type[Soplex]) -> None:
+def test_earlier_disclosure_is_not_held_against_a_later_one(engine: type[Highs] | type[Soplex]) -> None:
     quarter = publication({F2: 10}, "2027-Q1")
     year = publication({}, number=2, drift=YEAR_BEFORE)
     finding = of(Judge(engine, 10.0).judge(Case([quarter, year])), HOUSING)
@@ -40,7 +40,8 @@ def test_what_an_earlier_publication_told_is_not_held_against_a_later_one(engine
     assert (finding.safe, finding.low, finding.group.low) == (True, 5, 5)
 
 
-def test_what_an_agency_knew_before_is_not_held_against_a_publication_but_what_it_learns_is() -> None:
+def test_only_new_knowledge_of_an_agency_counts() -> None:
+    """Earlier knowledge of an agency is not held against a publication; new knowledge is."""
     quarter, year = publication({}, "2027-Q1"), publication({}, number=2, drift={"2027-Q1": 0})
     knows = Insider({HOUSING: 30, HOUSING_BEFORE: 33})
     assert all(finding.safe for finding in Judge(Soplex, 10.0, knows).judge(Case([quarter, year])))
@@ -49,7 +50,7 @@ def test_what_an_agency_knew_before_is_not_held_against_a_publication_but_what_i
     assert not of(findings, HOUSING_BEFORE).safe
 
 
-def test_a_case_after_another_last_publication_is_as_if_made_anew() -> None:
+def test_case_after_another_last_publication_equals_a_new_case() -> None:
     quarter, year = publication({F2: 10}, "2027-Q1"), publication({F2: 100}, number=2, drift=YEAR_BEFORE)
     other = replace(year, tables=publication({F2: 50}).tables)
     after, anew = Case([quarter, year]).after(other), Case([quarter, other])

@@ -1,4 +1,4 @@
-"""What is read of a folder: publications as they were published, all that belong together, or a doubt in plain words."""
+"""Reading a folder returns publications as they were published, complete with those they belong to, or raises a doubt."""
 
 import json
 import shutil
@@ -19,7 +19,7 @@ Change = Callable[[Any], object]
 
 @pytest.fixture(scope="module")
 def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A quarter, and its year beside it; all of it hidden, since that is quick."""
+    """Return a quarter, and its year beside it; everything is hidden, since that is quick."""
     press = Press(Cohort(3, 60, agencies=4, local=False), tmp_path_factory.mktemp("published"))
     for period in (QUARTER, "2026"):
         made = press.draft(period)
@@ -31,7 +31,7 @@ def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def folder(published: Path, tmp_path: Path) -> Path:
-    """The same, to be changed."""
+    """Return a copy of the folder that a test may change."""
     return Path(shutil.copytree(published, tmp_path / "downloaded"))
 
 
@@ -52,19 +52,19 @@ def doubt(folder: Path) -> str:
     return verdict.doubt or ""
 
 
-def test_what_was_published_is_read(folder: Path) -> None:
+def test_published_files_are_read(folder: Path) -> None:
     changed(folder, lambda head: head)
     assert audit(folder, quietly).safe
 
 
-def test_one_that_came_out_beside_others_is_not_called_safe_without_them(folder: Path) -> None:
+def test_publication_is_not_safe_without_those_beside_it(folder: Path) -> None:
     shutil.rmtree(folder / QUARTER)
     assert doubt(folder) == "2026 came out beside 2026-Q1, which is not here."
 
 
 @pytest.mark.parametrize("member", ["id", "number", "period", "plan", "rules", "revises", "drift", "certain", "files"])
 @pytest.mark.parametrize("wrong", [None, "1", 1.5, [1], {"a": 1}, True, 10**30])
-def test_a_head_that_is_not_one_is_a_doubt_and_no_failure(folder: Path, member: str, wrong: object) -> None:
+def test_malformed_head_is_a_doubt_and_no_crash(folder: Path, member: str, wrong: object) -> None:
     changed(folder, lambda head: head.update({member: wrong}))
     if (member, wrong) == ("revises", None):
         assert audit(folder, quietly).safe
@@ -75,19 +75,19 @@ def test_a_head_that_is_not_one_is_a_doubt_and_no_failure(folder: Path, member: 
 @pytest.mark.parametrize(
     "other", [{"id": "2026-Q2"}, {"id": "2026"}, {"period": "2031-Q1"}, {"period": "2026"}, {"revises": QUARTER}]
 )
-def test_one_that_gives_itself_for_another_is_a_doubt(folder: Path, other: dict[str, str]) -> None:
+def test_publication_under_another_id_is_a_doubt(folder: Path, other: dict[str, str]) -> None:
     changed(folder, lambda head: head.update(other))
     assert doubt(folder) == "2026-Q1 is not what its certificate says it is."
 
 
-@pytest.mark.parametrize("words", ["", "[]", "null", "5", '{"publication": {}, "files": []}', "[" * 200_000])
-def test_a_certificate_that_is_none_is_a_doubt_and_no_failure(folder: Path, words: str) -> None:
-    (folder / QUARTER / "certificate.json").write_text(words)
+@pytest.mark.parametrize("text", ["", "[]", "null", "5", '{"publication": {}, "files": []}', "[" * 200_000])
+def test_malformed_certificate_is_a_doubt_and_no_crash(folder: Path, text: str) -> None:
+    (folder / QUARTER / "certificate.json").write_text(text)
     assert doubt(folder).startswith("2026-Q1 cannot be read")
 
 
 @pytest.mark.parametrize("value", [10**6, 10**30])
-def test_more_people_than_there_can_be_are_a_doubt(folder: Path, value: int) -> None:
+def test_more_people_than_possible_are_a_doubt(folder: Path, value: int) -> None:
     path = folder / QUARTER / "tables" / "people.json"
     table = json.loads(path.read_bytes())
     table["rows"][0][-1] = value

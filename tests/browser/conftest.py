@@ -15,7 +15,7 @@ from services.reporting.store.capacity import keep_capacity
 from tests.support.consent import House, house
 from tests.support.hubs import TestHub, embedded_hub
 from tests.support.published_quarter import release
-from tests.support.shelves import FIRST_DAY, Front, drafts, front, open_door
+from tests.support.shelves import FIRST_DAY, Front, drafts, front, serve_pages
 from tests.support.window import FLAGS, NewWindow, Window, a_window
 
 # Browsers allow passkeys for a host name only, not for an IP address.
@@ -71,7 +71,7 @@ def window(chromium: Browser, consent_service: House) -> Iterator[NewWindow]:
 def reports(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Yield the origin of the public pages over publications of a made-up cohort."""
     folder: Path = tmp_path_factory.mktemp("reports")
-    with front(f"sqlite:///{folder / 'reporting.sqlite'}", folder, drafts()) as face, open_door(face) as base:
+    with front(f"sqlite:///{folder / 'reporting.sqlite'}", folder, drafts()) as face, serve_pages(face) as base:
         declare(face)
         yield base
 
@@ -90,5 +90,5 @@ def released(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     folder: Path = tmp_path_factory.mktemp("released")
     url = f"sqlite:///{folder / 'reporting.sqlite'}"
     release(url, folder)
-    with front(url, folder) as face, open_door(face) as base:
+    with front(url, folder) as face, serve_pages(face) as base:
         yield base

@@ -8,7 +8,7 @@ from pathlib import Path
 from playwright.sync_api import Browser, FloatRect, sync_playwright
 
 from tests.support.consent import house
-from tests.support.shelves import drafts, front, open_door
+from tests.support.shelves import drafts, front, serve_pages
 from tests.support.tour import tour
 from tests.support.window import FLAGS, Window, a_window
 
@@ -54,7 +54,7 @@ def _height(window: Window) -> int:
 
 def reports(browser: Browser, folder: Path) -> None:
     """Save pictures of the public pages over publications of a made-up cohort."""
-    with front(f"sqlite:///{folder}/reports.sqlite", folder, drafts()) as face, open_door(face) as base:
+    with front(f"sqlite:///{folder}/reports.sqlite", folder, drafts()) as face, serve_pages(face) as base:
         page = browser.new_context(viewport={"width": 1100, "height": 800}).new_page()
         for name, path in REPORTS.items():
             page.goto(f"{base}/reporting/{path}")

@@ -1,4 +1,4 @@
-"""The sorting room by itself, on each database; its clock stands still until a test moves it."""
+"""The referral service by itself, on each database; its clock stands still until a test moves it."""
 
 import pytest
 

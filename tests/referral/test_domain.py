@@ -1,4 +1,4 @@
-"""The life of a referral: only what is possible happens, only by whom it belongs to, and an end is an end."""
+"""The life of a referral: only possible moves happen, only the right party makes them, and a final state stays final."""
 
 from datetime import UTC, datetime, timedelta
 from itertools import product
@@ -42,7 +42,7 @@ POSSIBLE = {
 }
 
 
-def test_exactly_the_written_moves_are_possible() -> None:
+def test_only_the_written_moves_are_possible() -> None:
     taken = {
         (state.value, to.value, party.value)
         for state, to, party in product(State, State, Party)
@@ -52,7 +52,8 @@ def test_exactly_the_written_moves_are_possible() -> None:
 
 
 @given(STATES, STATES)
-def test_a_stranger_is_told_that_there_is_no_such_referral_whatever_its_state(state: State, to: State) -> None:
+def test_stranger_is_told_that_no_referral_exists(state: State, to: State) -> None:
+    """The answer does not depend on the state of the referral."""
     assert move(state, to, None) == Refused("unknown_referral")
 
 
@@ -63,12 +64,12 @@ def test_every_refusal_has_a_reason_from_the_code_list(state: State, to: State, 
 
 
 @given(st.sampled_from(sorted(FINAL)), STATES, PARTIES)
-def test_nothing_follows_an_end(state: State, to: State, party: Party | None) -> None:
+def test_nothing_follows_a_final_state(state: State, to: State, party: Party | None) -> None:
     assert isinstance(move(state, to, party), Refused)
 
 
 @given(st.sampled_from(sorted(set(State) - FINAL)))
-def test_whatever_is_open_can_be_withdrawn_and_only_by_the_hub(state: State) -> None:
+def test_only_the_hub_withdraws_and_any_open_referral(state: State) -> None:
     assert move(state, State.WITHDRAWN, Party.HUB) is State.WITHDRAWN
     assert {type(move(state, State.WITHDRAWN, party)) for party in (Party.SENDER, Party.RECIPIENT, None)} == {Refused}
 
@@ -79,18 +80,18 @@ def test_states_are_the_codes_and_each_answer_asks_for_one() -> None:
     assert set(ANSWERS) < set(schemas.event_types())
 
 
-def test_an_agency_that_is_on_neither_side_is_no_party() -> None:
+def test_agency_on_neither_side_has_no_party() -> None:
     assert [party_of(name, "a", "b") for name in ("a", "b", "c")] == [Party.SENDER, Party.RECIPIENT, None]
 
 
 @pytest.mark.parametrize(("urgency", "hours"), [("1h", 1), ("3h", 3), ("24h", 24), ("72h", 72), ("14d", 336)])
-def test_an_urgency_is_a_promise_to_answer(urgency: str, hours: int) -> None:
+def test_urgency_is_a_promise_to_answer(urgency: str, hours: int) -> None:
     assert answer_by(NOON, urgency) == NOON + timedelta(hours=hours)
     assert {urgency} <= set(schemas.code_set("urgencies"))
 
 
 @given(STATES, st.timedeltas(min_value=-timedelta(days=20), max_value=timedelta(days=20)))
-def test_only_a_request_that_nobody_has_answered_in_time_is_overdue(state: State, late: timedelta) -> None:
+def test_only_a_late_unanswered_request_is_overdue(state: State, late: timedelta) -> None:
     assert is_overdue(state, NOON, NOON + late) == (state is State.REQUESTED and late > timedelta())
 
 
@@ -109,6 +110,6 @@ def test_every_wait_falls_into_one_band_of_the_code_list(waited: timedelta) -> N
         (90, "days_31_90", "over_90_days"),
     ],
 )
-def test_a_band_ends_where_the_next_begins(days: int, before: str, at: str) -> None:
+def test_band_ends_where_the_next_begins(days: int, before: str, at: str) -> None:
     assert wait_band(timedelta(days=days) - timedelta(seconds=1)) == before
     assert wait_band(timedelta(days=days)) == at

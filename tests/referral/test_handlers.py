@@ -1,4 +1,4 @@
-"""What the sorting room does with each event: the box goes with the right, both sides see one thread, others see nothing."""
+"""Handlers of the referral service: the envelope goes to its recipient, both sides see one history, others see nothing."""
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -28,7 +28,8 @@ def history(context: Context, referral: str, agency: str = SENDER) -> list[str]:
     return [step.state for step in handlers.read_referral(context, agency, referral)[1]]
 
 
-def test_a_sealed_referral_waits_for_its_recipient_alone_and_is_told_without_its_box(context: Context) -> None:
+def test_sealed_referral_waits_for_its_recipient_only(context: Context) -> None:
+    """The event that announces it does not contain its envelope."""
     referral = begun(context)
     [item] = handlers.read_inbox(context, RECIPIENT, None)
     assert (item.id, item.sealed, item.answer_by) == (referral, ENVELOPE, NOON + timedelta(hours=24))
@@ -39,7 +40,7 @@ def test_a_sealed_referral_waits_for_its_recipient_alone_and_is_told_without_its
     assert not {"grant", "envelope", "parts", "subject"} & data.keys()
 
 
-def test_both_sides_see_the_same_thread_and_nobody_else_sees_any(context: Context, clock: StillClock) -> None:
+def test_only_both_sides_see_a_referral_and_its_history(context: Context, clock: StillClock) -> None:
     referral = begun(context)
     for kind in ("waitlisted", "accepted", "started", "completed"):
         clock.move(timedelta(hours=30))
@@ -52,10 +53,9 @@ def test_both_sides_see_the_same_thread_and_nobody_else_sees_any(context: Contex
         handlers.read_referral(context, SENDER, str(uuid4()))
 
 
-def test_a_referral_is_counted_in_the_year_in_which_it_was_taken_in_however_late_it_comes(
-    context: Context, clock: StillClock
-) -> None:
-    # Her pseudonym is that of the year in which intake asked for it. In the books of another she would be one person more.
+def test_late_referral_counts_in_the_year_it_was_taken_in(context: Context, clock: StillClock) -> None:
+    # Her pseudonym is that of the year in which intake asked for it. In another year's counts she would be one person
+    # more.
     last, first = datetime(2027, 3, 31, 23, 59, tzinfo=UTC), datetime(2027, 4, 1, 6, tzinfo=UTC)
     clock.move(first - NOON)
     take(context, replace(sealed(statistics="a" * 26), time=last))
@@ -65,7 +65,7 @@ def test_a_referral_is_counted_in_the_year_in_which_it_was_taken_in_however_late
     assert (item.requested_at, item.answer_by) == (last, first + timedelta(hours=24))
 
 
-def test_the_wait_is_told_as_a_band_when_the_help_starts(context: Context, clock: StillClock) -> None:
+def test_wait_is_told_as_a_band_when_help_starts(context: Context, clock: StillClock) -> None:
     referral = begun(context)
     take(context, answered("accepted", referral))
     clock.move(timedelta(days=2))
@@ -74,7 +74,7 @@ def test_the_wait_is_told_as_a_band_when_the_help_starts(context: Context, clock
 
 
 @pytest.mark.parametrize("kind", ["declined", "cancelled"])
-def test_the_box_is_thrown_away_when_the_referral_ends(context: Context, kind: str) -> None:
+def test_envelope_is_deleted_when_the_referral_ends(context: Context, kind: str) -> None:
     referral = begun(context)
     take(context, answered(kind, referral, SENDER if kind == "cancelled" else RECIPIENT))
     assert waiting(context) == []
@@ -83,9 +83,8 @@ def test_the_box_is_thrown_away_when_the_referral_ends(context: Context, kind: s
 
 @pytest.mark.parametrize("event_type", sorted(ANSWERS))
 @pytest.mark.parametrize("by", [SENDER, RECIPIENT, STRANGER])
-def test_an_answer_that_is_not_possible_goes_back_to_its_sender_and_changes_nothing(
-    context: Context, event_type: str, by: str
-) -> None:
+def test_impossible_answer_returns_to_its_sender(context: Context, event_type: str, by: str) -> None:
+    """It changes nothing."""
     referral = begun(context)
     kind = event_type.split(".")[1]
     possible = {"accepted": RECIPIENT, "declined": RECIPIENT, "waitlisted": RECIPIENT, "cancelled": SENDER}
@@ -100,13 +99,14 @@ def test_an_answer_that_is_not_possible_goes_back_to_its_sender_and_changes_noth
     assert history(context, referral) == ["requested"]
 
 
-def test_an_answer_to_a_referral_that_never_was_is_refused_like_a_strangers(context: Context) -> None:
+def test_answer_to_an_unknown_referral_is_refused(context: Context) -> None:
+    """It is refused in the same way as an answer from a stranger."""
     take(context, answered("accepted", str(uuid4())))
     [(event_type, data)] = sent(context)
     assert (event_type, data["reason"]) == ("event.refused.v1", "unknown_referral")
 
 
-def test_when_a_grant_ends_everything_open_under_it_is_withdrawn_and_nothing_else(context: Context) -> None:
+def test_end_of_a_grant_withdraws_only_what_is_open_under_it(context: Context) -> None:
     grant = str(uuid4())
     open_one, done, other = begun(context, grant), begun(context, grant), begun(context)
     take(context, answered("declined", done))
@@ -119,7 +119,7 @@ def test_when_a_grant_ends_everything_open_under_it_is_withdrawn_and_nothing_els
     ]
 
 
-def test_a_referral_that_comes_after_the_end_of_its_grant_never_waits_anywhere(context: Context) -> None:
+def test_referral_after_the_end_of_its_grant_never_waits(context: Context) -> None:
     grant = str(uuid4())
     take(context, ended(grant))
     referral = begun(context, grant)
@@ -128,7 +128,7 @@ def test_a_referral_that_comes_after_the_end_of_its_grant_never_waits_anywhere(c
     assert sent(context)[-1][1]["state"] == State.WITHDRAWN
 
 
-def test_a_withdrawn_referral_can_be_answered_no_more(context: Context) -> None:
+def test_withdrawn_referral_cannot_be_answered(context: Context) -> None:
     grant = str(uuid4())
     referral = begun(context, grant)
     take(context, ended(grant))
@@ -137,7 +137,7 @@ def test_a_withdrawn_referral_can_be_answered_no_more(context: Context) -> None:
     assert history(context, referral)[-1] == "withdrawn"
 
 
-def test_both_sides_see_when_the_box_was_opened_first(context: Context) -> None:
+def test_both_sides_see_the_first_opening(context: Context) -> None:
     referral = begun(context)
     data = {"opening": str(uuid4()), "referral": referral, "grant": str(uuid4()), "agency": RECIPIENT}
     opened = made(
@@ -148,16 +148,14 @@ def test_both_sides_see_when_the_box_was_opened_first(context: Context) -> None:
     assert handlers.read_referral(context, SENDER, referral)[0].opened_at == NOON
 
 
-def test_a_refused_opening_is_not_shown_as_one(context: Context) -> None:
+def test_refused_opening_is_not_shown_as_opened(context: Context) -> None:
     referral = begun(context)
     data = {"opening": str(uuid4()), "referral": referral, "grant": str(uuid4()), "agency": STRANGER}
     take(context, made("disclosure.made.v1", "consent", {**data, "categories": [], "outcome": "refused"}, referral))
     assert handlers.read_referral(context, SENDER, referral)[0].opened_at is None
 
 
-def test_the_inbox_is_read_in_pages_without_a_gap_or_a_repeat(
-    context: Context, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_inbox_pages_have_no_gap_and_no_repeat(context: Context, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(handlers, "PAGE", 3)
     ids = sorted(begun(context) for _ in range(7))
     seen: list[str] = []
@@ -182,7 +180,7 @@ def serves(context: Context, agency: str, region: str = "toronto") -> None:
     take(context, made("capacity.declared.v1", agency, {**data, "as_of": NOON.isoformat()}, agency))
 
 
-def test_an_offer_is_put_to_those_who_serve_that_need_there_and_to_nobody_else(context: Context) -> None:
+def test_offer_reaches_only_agencies_that_serve_its_need(context: Context) -> None:
     serves(context, RECIPIENT)
     serves(context, STRANGER, "halifax")
     name = offer(context)
@@ -190,7 +188,7 @@ def test_an_offer_is_put_to_those_who_serve_that_need_there_and_to_nobody_else(c
     assert offers(context, STRANGER) == []
 
 
-def test_the_first_who_was_asked_and_claims_has_the_offer_and_the_next_is_told(context: Context) -> None:
+def test_first_claim_gets_the_offer_and_the_next_is_told(context: Context) -> None:
     serves(context, RECIPIENT)
     serves(context, "agency-sampleelse")
     name = offer(context)

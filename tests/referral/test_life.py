@@ -1,4 +1,4 @@
-"""Referrals, answers and ends of grants in any order: a simple model and the sorting room agree at every step."""
+"""Referrals, answers and ends of grants in any order: a simple model and the referral service agree at every step."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,7 +17,7 @@ from tests.support.clocks import StillClock
 from tests.support.sorting import RECIPIENT, SENDER, STRANGER, answered, ended, sealed, take
 
 KINDS = ("accepted", "declined", "waitlisted", "started", "completed", "cancelled")
-# Written out once more on purpose: who may bring a referral from where to where.
+# Written out again on purpose, apart from the code: who may bring a referral from which state to which.
 NEXT = {
     RECIPIENT: {
         "requested": {"accepted", "declined", "waitlisted"},
@@ -77,7 +77,7 @@ class Life(RuleBasedStateMachine):
             assert row.state == history[-1]
 
     @invariant()
-    def a_box_waits_exactly_while_its_referral_is_open(self) -> None:
+    def an_envelope_waits_exactly_while_its_referral_is_open(self) -> None:
         with self.context.database.reading() as connection:
             kept = set(connection.execute(models.envelope.select()).scalars())
         mine = {name for name, history in self.histories.items() if history[-1] not in OVER}
@@ -93,7 +93,7 @@ def _context(url: str) -> Iterator[Context]:
 
 
 @pytest.mark.slow
-def test_in_any_order_of_events_the_room_follows_the_model(database_url: str) -> None:
+def test_service_follows_the_model_in_any_order_of_events(database_url: str) -> None:
     with _context(database_url) as context:
         Life.context = context
         few = settings(max_examples=30, stateful_step_count=20, deadline=None, suppress_health_check=list(HealthCheck))

@@ -1,4 +1,4 @@
-"""A counting room on each database."""
+"""The reporting service's handlers on each database."""
 
 from collections.abc import Iterator
 from pathlib import Path

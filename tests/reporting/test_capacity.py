@@ -1,4 +1,4 @@
-"""Live facts, on each database: sums of what services last said, and how many agencies have said anything."""
+"""Live facts, on each database: sums of the latest declarations, and how many agencies have declared anything."""
 
 from datetime import datetime, timedelta
 
@@ -27,9 +27,10 @@ def take_part(connection: Connection, **standings: str) -> None:
     connection.execute(models.roster.table.insert(), rows)
 
 
-def test_programmes_add_up_by_region_need_and_unit_with_the_oldest_of_their_statements(
+def test_programmes_add_up_by_region_need_and_unit(
     counting: CountingContext,
 ) -> None:
+    """The sum carries the oldest of their times."""
     later, earlier = NOON, NOON - timedelta(hours=5)
     with counting.context.database.transaction() as connection:
         take_part(connection, a="active", b="active")
@@ -45,17 +46,18 @@ def test_programmes_add_up_by_region_need_and_unit_with_the_oldest_of_their_stat
     ]
 
 
-def test_of_two_statements_about_one_moment_the_second_corrects_the_first(counting: CountingContext) -> None:
+def test_second_statement_of_one_moment_corrects_the_first(counting: CountingContext) -> None:
     with counting.context.database.transaction() as connection:
         take_part(connection, a="active")
-        for free in (5, 0):  # of one day, which is as far as many systems tell
+        for free in (5, 0):  # of one day, which is as exact as many systems are
             declare(connection, "agency-a", "p1", free, NOON)
         assert [found.available for found in available(connection)] == [0]
 
 
-def test_what_a_suspended_or_unknown_agency_declared_is_free_for_nobody_until_it_takes_part(
+def test_suspended_or_unknown_agency_has_no_capacity(
     counting: CountingContext,
 ) -> None:
+    """Its capacity counts as soon as it takes part."""
     with counting.context.database.transaction() as connection:
         take_part(connection, a="active", b="suspended")
         for agency in ("agency-a", "agency-b", "agency-z"):
@@ -65,7 +67,7 @@ def test_what_a_suspended_or_unknown_agency_declared_is_free_for_nobody_until_it
         assert available(connection) == [Free("toronto", "N02", "bed", 6, 20, 2, NOON)]
 
 
-def test_only_active_agencies_take_part_and_each_counts_once_however_much_it_declares(
+def test_each_active_agency_counts_once(
     counting: CountingContext,
 ) -> None:
     with counting.context.database.transaction() as connection:

@@ -1,4 +1,4 @@
-"""What the command line says about a draft that is not safe."""
+"""Advice that the command line gives about a draft that is not safe."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ from tests.support.cohorts import Cohort
 from tests.support.publishing import Press, quietly
 
 
-def test_a_refused_draft_is_told_what_stands_and_what_to_coarsen(tmp_path: Path) -> None:
+def test_refused_draft_tells_what_stands_and_what_to_coarsen(tmp_path: Path) -> None:
     verdict = attack_all([Press(Cohort(3, 300, agencies=4, local=False), tmp_path).draft("2026-Q1").shown()], quietly)
     assert not verdict.safe
     stands, coarsen = _advice(verdict)
@@ -19,6 +19,6 @@ def test_a_refused_draft_is_told_what_stands_and_what_to_coarsen(tmp_path: Path)
     assert 1 <= len(named) <= FEW
 
 
-def test_nothing_is_advised_about_a_safe_one(tmp_path: Path) -> None:
+def test_safe_draft_gets_no_advice(tmp_path: Path) -> None:
     shown = Press(Cohort(3, 300, agencies=4, local=False), tmp_path).draft("2026-Q1").shown()
     assert _advice(attack_all([shown.blank()], quietly)) == []

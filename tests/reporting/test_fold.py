@@ -1,4 +1,4 @@
-"""The fold: order and repeats do nothing, one survivor weighs one, and a withdrawal leaves nothing behind."""
+"""The fold: order and repeats change nothing, one survivor counts once, and a withdrawal leaves nothing behind."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -49,7 +49,7 @@ def any_order(counting: CountingContext, told: Sequence[Asked], dice: Random, si
 
 @some
 @given(told=histories, dice=st.randoms(), size=st.integers(1, 7))
-def test_i14_any_order_any_repetition_and_any_batches_give_the_same(
+def test_i14_any_order_repetition_and_batches_give_the_same(
     counting: CountingContext, told: Sequence[Asked], dice: Random, size: int
 ) -> None:
     any_order(counting, told, dice, size)
@@ -58,9 +58,10 @@ def test_i14_any_order_any_repetition_and_any_batches_give_the_same(
 @pytest.mark.soak
 @many
 @given(told=histories, dice=st.randoms(), size=st.integers(1, 7))
-def test_i14_any_order_any_repetition_and_any_batches_give_the_same_at_length(
+def test_i14_any_order_gives_the_same_at_length(
     counting: CountingContext, told: Sequence[Asked], dice: Random, size: int
 ) -> None:
+    """Any order, any repetition and any batches, with many histories."""
     any_order(counting, told, dice, size)
 
 
@@ -79,7 +80,7 @@ def withdrawal_anywhere(counting: CountingContext, told: Sequence[Asked], who: i
 
 @some
 @given(told=histories, who=st.integers(1, 6), dice=st.randoms())
-def test_i10_whoever_withdraws_leaves_what_a_history_without_her_leaves(
+def test_i10_withdrawal_leaves_a_history_without_her(
     counting: CountingContext, told: Sequence[Asked], who: int, dice: Random
 ) -> None:
     withdrawal_anywhere(counting, told, who, dice)
@@ -88,7 +89,7 @@ def test_i10_whoever_withdraws_leaves_what_a_history_without_her_leaves(
 @pytest.mark.soak
 @many
 @given(told=histories, who=st.integers(1, 6), dice=st.randoms())
-def test_i10_whoever_withdraws_leaves_what_a_history_without_her_leaves_at_length(
+def test_i10_withdrawal_leaves_a_history_without_her_at_length(
     counting: CountingContext, told: Sequence[Asked], who: int, dice: Random
 ) -> None:
     withdrawal_anywhere(counting, told, who, dice)
@@ -110,22 +111,22 @@ def her_weight(counting: CountingContext, told: Sequence[Asked], who: int) -> No
     for name, table in with_her.items():
         changes = [count.persons - without[name].cells[key].persons for key, count in table.cells.items()]
         assert set(changes) <= {0, 1}
-        # In each family she is in one cell of a table; a code and one that holds it may both be listed, as in `declines`.
+        # In each family she is in one cell of a table; a code and one that holds it may both be listed, as in
+        # `declines`.
         assert sum(changes) <= 2 * families
 
 
 @some
 @given(told=histories, who=st.integers(1, 6))
-def test_i8_one_survivor_changes_each_cell_by_one_at_most_and_few_cells(
-    counting: CountingContext, told: Sequence[Asked], who: int
-) -> None:
+def test_i8_one_survivor_changes_few_cells_by_one(counting: CountingContext, told: Sequence[Asked], who: int) -> None:
+    """No cell changes by more than one."""
     her_weight(counting, told, who)
 
 
 @pytest.mark.soak
 @many
 @given(told=histories, who=st.integers(1, 6))
-def test_i8_one_survivor_changes_each_cell_by_one_at_most_and_few_cells_at_length(
+def test_i8_one_survivor_changes_few_cells_by_one_at_length(
     counting: CountingContext, told: Sequence[Asked], who: int
 ) -> None:
     her_weight(counting, told, who)
@@ -145,16 +146,14 @@ def rebuilt(counting: CountingContext, told: Sequence[Asked], chunk: int) -> Non
 
 @some
 @given(told=histories, chunk=st.integers(1, 5))
-def test_i15_the_fold_equals_a_full_rebuild(counting: CountingContext, told: Sequence[Asked], chunk: int) -> None:
+def test_i15_fold_equals_a_full_rebuild(counting: CountingContext, told: Sequence[Asked], chunk: int) -> None:
     rebuilt(counting, told, chunk)
 
 
 @pytest.mark.soak
 @many
 @given(told=histories, chunk=st.integers(1, 5))
-def test_i15_the_fold_equals_a_full_rebuild_at_length(
-    counting: CountingContext, told: Sequence[Asked], chunk: int
-) -> None:
+def test_i15_fold_equals_a_full_rebuild_at_length(counting: CountingContext, told: Sequence[Asked], chunk: int) -> None:
     rebuilt(counting, told, chunk)
 
 
@@ -228,29 +227,32 @@ def live(counting: CountingContext, lives: int, steps: int) -> None:
     run_state_machine_as_test(machine, settings=settings(some, max_examples=lives, stateful_step_count=steps))
 
 
-def test_i10_i14_a_life_of_events_crashes_withdrawals_and_rebuilds(counting: CountingContext) -> None:
+def test_i10_i14_life_of_events_crashes_and_withdrawals(counting: CountingContext) -> None:
+    """With rebuilds in between."""
     live(counting, 4, 10)
 
 
 @pytest.mark.soak
-def test_i10_i14_many_lives_of_events_crashes_withdrawals_and_rebuilds(counting: CountingContext) -> None:
+def test_i10_i14_many_lives_of_events_and_crashes(counting: CountingContext) -> None:
+    """With withdrawals and rebuilds in between."""
     live(counting, 60, 30)
 
 
-def test_a_need_without_a_referral_counts_as_not_started_by_its_recorder(counting: CountingContext) -> None:
+def test_need_without_a_referral_counts_as_not_started(counting: CountingContext) -> None:
+    """Its recorder is on both sides."""
     data = {"need": "N02", "stage": "crisis", "region": "toronto", "agency": AGENCIES[1], "statistics": pseudonym(1)}
     counting.take([Event("n1", "intake", "need.counted.v1", NOON, data, "n1")])
     count = {table.table: table for table in counting.tables("2026-Q1")}["need-result"].cells["F2", "not_started"]
     assert (count.persons, count.by_agency) == (1, {AGENCIES[1]: 1})
 
 
-def test_an_event_without_a_statistics_pseudonym_leaves_nothing(counting: CountingContext) -> None:
+def test_event_without_a_pseudonym_leaves_nothing(counting: CountingContext) -> None:
     data = {name: value for name, value in BED.events(1)[0].data.items() if name != "statistics"}
     counting.take([Event("e1", "referral", "referral.updated.v1", NOON, data, "r1")])
     assert counting.state().journal == frozenset()
 
 
-def test_nothing_finer_than_a_quarter_and_no_id_of_a_referral_is_kept(counting: CountingContext) -> None:
+def test_only_quarters_and_no_referral_ids_are_kept(counting: CountingContext) -> None:
     counting.take(BED.events(1))
     with counting.database.reading() as connection:
         kept = [str(value) for row in connection.execute(select(journal)) for value in row]
@@ -259,7 +261,7 @@ def test_nothing_finer_than_a_quarter_and_no_id_of_a_referral_is_kept(counting: 
     )
 
 
-def test_an_event_that_cannot_be_counted_is_parked_and_holds_up_no_other(counting: CountingContext) -> None:
+def test_uncountable_event_is_parked_and_blocks_no_other(counting: CountingContext) -> None:
     broken = Event("x1", "referral", "referral.updated.v1", NOON, {**BED.events(2)[0].data, "need": "N99"}, "r2")
     counting.take([broken, *BED.events(1)])
     assert len(counting.state().journal) == 1
@@ -279,8 +281,8 @@ def test_two_workers_at_once_lose_and_double_nothing(counting: CountingContext) 
 
 
 @pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
-def test_a_batch_never_reads_every_place_there_is(counting: CountingContext) -> None:
-    """What it costs must not grow with what was counted before."""
+def test_batch_never_scans_all_places(counting: CountingContext) -> None:
+    """Its cost must not grow with what was counted before."""
     everyone = [replace(BED, who=who) for who in range(1, 1201)]
     counting.take(events_of(everyone[:1000]))
     before = scans(counting)
@@ -289,9 +291,9 @@ def test_a_batch_never_reads_every_place_there_is(counting: CountingContext) -> 
 
 
 def scans(counting: CountingContext) -> list[tuple[str, int]]:
-    """How often each table was read from its beginning to its end."""
+    """Return how often each table was read from its beginning to its end."""
     query = "SELECT relname, seq_scan FROM pg_stat_user_tables WHERE relname IN ('journal', 'contribution') ORDER BY 1"
     with counting.consumer.database.reading() as connection:
-        # The session that did it says at once what it did.
+        # The session that did it reports it at once.
         connection.execute(text("SELECT pg_stat_force_next_flush()"))
         return [(row.relname, row.seq_scan) for row in connection.execute(text(query))]

@@ -1,4 +1,4 @@
-"""What must never be collected about a survivor has no place in events that reporting reads, its tables, or the plan."""
+"""Facts that must never be collected about a survivor occur in no event that reporting reads, no table, and no plan."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -11,7 +11,8 @@ from services.reporting import models
 from services.reporting.publication.true_counts import Count, TrueTable
 
 # Section by section: who harmed her and how; what it did to her; her status and family; where and when exactly; who she
-# or her worker is; how she moves through help; statistics that would tell of one person. Beginnings of words, and words.
+# or her worker is; how she moves through help; statistics that would tell of one person. Beginnings of words, and
+# words.
 BEGINNINGS = (
     *(
         "traffick",
@@ -58,8 +59,8 @@ BEGINNINGS = (
     ),
     *("minim", "maxim", "median", "subject", "ppid", "envelope", "parts", "grant", "epoch"),
 )
-WORDS = {"age", "sti", "cps", "ip", "race", "sex", "mean", "point", "hour", "minute", "move"}
-# What reporting handles of survivors.
+DECISIONS = {"age", "sti", "cps", "ip", "race", "sex", "mean", "point", "hour", "minute", "move"}
+# The events about survivors that reporting handles.
 READ = ("referral.updated.v1", "need.counted.v1", "statistics.withdrawn.v1")
 OF_HER = [models.journal, models.contribution, models.cell, models.withdrawn]
 FINER = {"date", "time", "datetime", "timestamp", "instant"}
@@ -67,7 +68,7 @@ FINER = {"date", "time", "datetime", "timestamp", "instant"}
 
 def found(name: str) -> list[str]:
     parts = name.split("_")
-    return [part for part in parts if part in WORDS or part.startswith(BEGINNINGS)]
+    return [part for part in parts if part in DECISIONS or part.startswith(BEGINNINGS)]
 
 
 def members(schema: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
@@ -77,7 +78,8 @@ def members(schema: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]
 
 
 @pytest.mark.parametrize("event_type", READ)
-def test_an_event_about_a_survivor_that_reporting_reads_has_codes_dates_and_pseudonyms_only(event_type: str) -> None:
+def test_survivor_events_have_codes_dates_and_pseudonyms_only(event_type: str) -> None:
+    """These are the events that reporting reads."""
     for name, inner in members(schemas.event_schema(event_type)):
         assert found(name) == []
         assert inner.get("x-routing") is True
@@ -86,7 +88,8 @@ def test_an_event_about_a_survivor_that_reporting_reads_has_codes_dates_and_pseu
 
 
 @pytest.mark.parametrize("table", OF_HER, ids=lambda table: str(table.name))
-def test_a_table_about_survivors_holds_no_such_thing_and_no_time_finer_than_a_quarter(table: Any) -> None:
+def test_survivor_tables_have_nothing_finer_than_a_quarter(table: Any) -> None:
+    """They hold none of the listed facts either."""
     for column in table.columns:
         assert found(column.name) == []
         assert not FINER & set(re.findall(r"[a-z]+", str(column.type).lower()))
@@ -115,5 +118,5 @@ def test_no_number_of_the_interface_is_finer_than_a_cell() -> None:
 @pytest.mark.parametrize(
     "name", ["trafficker", "age_at_recruitment", "pregnancy", "postal_code", "worker", "free_text"]
 )
-def test_the_list_finds_what_it_is_for(name: str) -> None:
+def test_list_finds_forbidden_names(name: str) -> None:
     assert found(name)

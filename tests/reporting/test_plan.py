@@ -13,7 +13,7 @@ from services.reporting.domain import RESULTS
 PLAN, RULES = schemas.plan(1), schemas.rules(1)
 DIMENSIONS: dict[str, Any] = PLAN["dimensions"]
 TABLES: list[dict[str, Any]] = PLAN["tables"]
-# Never a cross of two of these, and never below the whole country's year.
+# Two of these are never crossed, and none is shown below the whole country's year.
 SENSITIVE = {"police", "decline", "coordination"}
 
 each_table = pytest.mark.parametrize("table", TABLES, ids=lambda table: str(table["id"]))
@@ -34,7 +34,8 @@ def extra(name: str, member: str) -> dict[str, object]:
 
 
 @each_dimension
-def test_a_dimension_is_a_tree_with_one_root_in_which_parents_come_first(name: str) -> None:
+def test_dimension_is_a_tree_with_parents_before_children(name: str) -> None:
+    """It has one root."""
     seen: set[str | None] = {None}
     for code, parent in within(name).items():
         assert parent in seen
@@ -43,7 +44,7 @@ def test_a_dimension_is_a_tree_with_one_root_in_which_parents_come_first(name: s
 
 
 @each_dimension
-def test_every_code_of_a_dimension_has_one_label_in_both_languages(name: str) -> None:
+def test_every_code_has_one_label_in_both_languages(name: str) -> None:
     listed = {code.code for codes in DIMENSIONS[name]["codes"] for code in schemas.codes(codes)}
     labels = DIMENSIONS[name]["labels"]
     for code in within(name):
@@ -54,7 +55,7 @@ def test_every_code_of_a_dimension_has_one_label_in_both_languages(name: str) ->
     assert set(labels) <= set(within(name))
 
 
-def test_the_trees_are_those_of_the_code_files() -> None:
+def test_trees_are_those_of_the_code_files() -> None:
     macro = extra("regions", "x-macro")
     assert {code: within("region")[code] for code in macro} == macro
     assert {code for code, parent in within("region").items() if parent == "canada"} - set(macro) == (
@@ -66,7 +67,7 @@ def test_the_trees_are_those_of_the_code_files() -> None:
     assert set(within("family").values()) == {None, "any"}
 
 
-def test_the_leaves_are_what_the_build_gives() -> None:
+def test_leaves_are_the_codes_that_the_build_gives() -> None:
     assert leaves("result") == set(RESULTS)
     assert leaves("decline") == set(DECLINES)
     assert leaves("coordination") == set(COORDINATION)
@@ -76,7 +77,7 @@ def test_the_leaves_are_what_the_build_gives() -> None:
 
 
 @each_table
-def test_a_table_lists_known_codes_once_and_begins_with_the_family(table: dict[str, Any]) -> None:
+def test_table_lists_known_codes_once_and_the_family_first(table: dict[str, Any]) -> None:
     assert next(iter(table["cells"])) == "family"
     for name, codes in table["cells"].items():
         assert set(codes) <= set(within(name))
@@ -92,7 +93,7 @@ def test_no_table_is_there_twice() -> None:
 
 
 @pytest.mark.parametrize("period", ["quarter", "year"])
-def test_i16_no_population_is_shown_in_more_partitions_than_the_rules_allow(period: str) -> None:
+def test_i16_no_population_has_more_partitions_than_allowed(period: str) -> None:
     partitions: defaultdict[str, set[str]] = defaultdict(set)
     for table in TABLES:
         if period in table["periods"]:
@@ -104,7 +105,7 @@ def test_i16_no_population_is_shown_in_more_partitions_than_the_rules_allow(peri
 
 
 @each_table
-def test_a_sensitive_dimension_is_shown_for_the_whole_country_and_year_and_never_crossed(table: dict[str, Any]) -> None:
+def test_sensitive_dimension_is_national_yearly_and_uncrossed(table: dict[str, Any]) -> None:
     if SENSITIVE & set(table["cells"]):
         assert table["periods"] == ["year"]
         assert set(table["cells"]) - {"family"} <= SENSITIVE
@@ -112,21 +113,22 @@ def test_a_sensitive_dimension_is_shown_for_the_whole_country_and_year_and_never
 
 
 @each_table
-def test_no_cell_crosses_city_and_stage_and_no_quarter_shows_a_city(table: dict[str, Any]) -> None:
+def test_no_city_is_crossed_with_stage_or_shown_by_quarter(table: dict[str, Any]) -> None:
     assert not {"region", "stage"} <= set(table["cells"])
     if "quarter" in table["periods"]:
         assert not set(table["cells"].get("region", [])) & schemas.code_set("regions")
 
 
 @each_table
-def test_what_has_a_higher_floor_is_shown_by_wider_region_and_year_only(table: dict[str, Any]) -> None:
+def test_higher_floor_is_shown_by_wider_region_and_year_only(table: dict[str, Any]) -> None:
     if set(table["cells"]["family"]) & set(RULES["high"]["family"]):
         assert set(table["cells"]["family"]) <= set(RULES["high"]["family"])
         assert table["periods"] == ["year"]
         assert not set(table["cells"].get("region", [])) & schemas.code_set("regions")
 
 
-def test_legal_immigration_child_police_and_indigenous_cells_have_the_higher_floor() -> None:
+def test_sensitive_needs_have_the_higher_floor() -> None:
+    """Legal, immigration, child, police and Indigenous cells."""
     families = extra("needs", "x-family")
     # Parenting and family; court, legal aid and papers; Indigenous cultural care.
     assert set(RULES["high"]["family"]) == {families[need] for need in ("N28", "N29", "N38", "N22")}
@@ -135,7 +137,7 @@ def test_legal_immigration_child_police_and_indigenous_cells_have_the_higher_flo
     assert (RULES["agencies"], RULES["outside_largest"], RULES["base"]) == (3, 5, 5)
 
 
-def test_what_speaks_of_indigenous_care_stands_behind_its_own_switch() -> None:
+def test_indigenous_care_stands_behind_its_own_switch() -> None:
     behind = RULES["switches"]["indigenous"]["codes"]["family"]
     assert behind == ["F11"]
     for table in TABLES:
@@ -147,7 +149,7 @@ def test_what_speaks_of_indigenous_care_stands_behind_its_own_switch() -> None:
             assert "switch" not in table
 
 
-def test_every_ratio_is_of_cells_that_its_tables_show() -> None:
+def test_every_ratio_is_made_of_cells_that_its_tables_show() -> None:
     tables = {table["id"]: table for table in TABLES}
     for ratio in PLAN["ratios"]:
         assert set(ratio["numerator"]) < set(ratio["denominator"]) or ratio["over"] == "decline"
@@ -159,6 +161,6 @@ def test_every_ratio_is_of_cells_that_its_tables_show() -> None:
                 assert set(codes) <= set(table["cells"][dimension])
 
 
-def test_the_plan_is_finite_and_small() -> None:
+def test_plan_is_finite_and_small() -> None:
     cells = [len(list(product(*table["cells"].values()))) for table in TABLES]
     assert sum(cells) < 1000

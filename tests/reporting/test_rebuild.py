@@ -1,4 +1,4 @@
-"""A rebuild can be interrupted, goes on where it was, lets events in meanwhile, tells how far it is, and stays small."""
+"""A rebuild can be interrupted and resumed, lets events in meanwhile, reports its progress, and uses little memory."""
 
 import json
 import sys
@@ -45,7 +45,7 @@ def damage(counting: CountingContext) -> None:
         connection.execute(text("UPDATE cell SET persons = persons + 3"))
 
 
-def test_it_goes_on_where_it_was_interrupted(counting: CountingContext) -> None:
+def test_rebuild_resumes_where_it_was_interrupted(counting: CountingContext) -> None:
     counting.take(events_of(asks(9)))
     right = counting.state()
     damage(counting)
@@ -61,7 +61,7 @@ def test_it_goes_on_where_it_was_interrupted(counting: CountingContext) -> None:
         assert counts.rebuilt(connection) is None
 
 
-def test_events_and_withdrawals_may_come_while_it_runs(counting: CountingContext) -> None:
+def test_events_and_withdrawals_may_come_during_a_rebuild(counting: CountingContext) -> None:
     everyone = asks(12)
     counting.take(events_of(everyone[:9]))
     damage(counting)
@@ -75,7 +75,7 @@ def test_events_and_withdrawals_may_come_while_it_runs(counting: CountingContext
     assert [sum_.persons for sum_ in found.sums.values()] == [len(stayed)]
 
 
-def test_the_command_rebuilds_and_says_how_far_it_is(
+def test_command_rebuilds_and_reports_its_progress(
     counting: CountingContext, tmp_path: Path, database_url: str
 ) -> None:
     counting.take(events_of(asks(5)))

@@ -1,4 +1,4 @@
-"""Made-up people as reporting counts them, many at a time: who asked for what, where, and what came of it."""
+"""Made-up people in the form that reporting counts, many at a time: their requests, places and results."""
 
 import random
 from collections import Counter, defaultdict
@@ -13,7 +13,7 @@ from examples.cohort_plan import CITIES, SECTORS, Place, plans
 from services.auditor import published
 from services.reporting.publication.true_counts import Count, TrueTable
 
-# From well to ill: a year keeps the answer of the quarter that went worst.
+# From best to worst: a year keeps the result of the quarter that went worst.
 RESULTS = {"in_time": 5, "late": 2, "not_started": 3}
 DECLINES = {"not_declined": 12, "another_reason": 3, "mandate_mismatch": 3, "sobriety_rule": 2}
 FAMILIES = {
@@ -35,7 +35,7 @@ Answer = Mapping[str, str]
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What one person asked for in one family and quarter, with the agencies that know of it."""
+    """One person's request in one family and quarter, with the agencies that know of it."""
 
     person: int
     quarter: str
@@ -58,7 +58,7 @@ class Cohort:
     gone: set[int] = field(default_factory=set)
 
     def asked(self, quarter: str) -> Iterator[Asked]:
-        """Everything that was asked for in a quarter by people who are counted still."""
+        """Return all requests in a quarter by people who are still counted."""
         for number in range(self.size):
             # Not for secrets: the point of this randomness is that it can be repeated.
             dice = random.Random(f"{self.seed}/{quarter}/{number}")  # noqa: S311
@@ -83,7 +83,7 @@ class Cohort:
 
 
 def shipped(size: int, seed: int, quarter: str) -> list[Asked]:
-    """The cohort of `examples/cohort.py`, as if all of it had happened in one quarter."""
+    """Return the cohort of `examples/cohort.py`, as if all of it had happened in one quarter."""
     places = [Place(f"{city}/{sector}", sector, city) for city in CITIES for sector in sorted(set(SECTORS.values()))]
     families = {code.code: str(code.extra["x-family"]) for code in schemas.codes("needs")}
     return [
@@ -109,7 +109,7 @@ def pick(dice: random.Random, weights: Mapping[str, float]) -> str:
 
 
 def tables(rows: list[Asked], period: str, version: int = 1) -> list[TrueTable]:
-    """The true tables of a plan for a period, in which each person has one answer for each family."""
+    """Return the true tables of a plan for a period, in which each person has one answer for each family."""
     plan = published.plan(version)
     merged = _merged(rows)
     roots = {
@@ -139,7 +139,7 @@ def tables(rows: list[Asked], period: str, version: int = 1) -> list[TrueTable]:
 
 
 def _merged(rows: list[Asked]) -> list[Asked]:
-    """One row for each person and family, the worst; and what holds of a person in all her families together."""
+    """Return one row for each person and family, the worst, and the codes of each person over all her families."""
     worst: dict[tuple[int, str], Asked] = {}
     order = {
         name: {code: at for at, code in enumerate(codes)}

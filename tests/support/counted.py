@@ -1,4 +1,4 @@
-"""Made-up events of survivors who are counted, a room that folds them, and what should come of it, counted by hand."""
+"""Made-up events of survivors who are counted, a context that folds them, and the expected result, counted by hand."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -31,13 +31,13 @@ POLICE = AGENCIES[0]
 
 
 def pseudonym(number: int) -> str:
-    """The statistics pseudonym of a made-up survivor."""
+    """Return the statistics pseudonym of a made-up survivor."""
     return f"{number:b}".rjust(26, "0").replace("0", "a").replace("1", "b")
 
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A referral of somebody who is counted, and how far it went."""
+    """A referral of a counted survivor, and how far it went."""
 
     who: int
     need: str
@@ -52,7 +52,7 @@ class Asked:
     reason: str = "no_capacity"
 
     def events(self, number: int) -> list[Event]:
-        """What the hub says of it, a state at a time."""
+        """Return the hub's events about it, one state after the other."""
         return [self._event(number, state) for state in self.states]
 
     def _event(self, number: int, state: str) -> Event:
@@ -80,13 +80,13 @@ class Asked:
 
 
 def withdrawal(number: int, *who: int) -> Event:
-    """Some survivors say no to being counted."""
+    """Return the event in which survivors withdraw from being counted."""
     data = {"pseudonyms": [pseudonym(each) for each in who]}
     return Event(f"w{number}", "consent", "statistics.withdrawn.v1", NOON, data, f"w{number}")
 
 
 def agencies() -> list[Event]:
-    """One agency is of the police, the others are not."""
+    """Add agencies: one is of the police, the others are not."""
     return [
         Event(f"a{place}", "intake", "agency.changed.v1", NOON, _agency(agency), agency)
         for place, agency in enumerate(AGENCIES)
@@ -122,7 +122,7 @@ asked = st.builds(
 
 
 def events_of(histories: Iterable[Asked]) -> list[Event]:
-    """All events of several referrals, each referral's in order."""
+    """Return all events of several referrals, each referral's in order."""
     return [event for number, history in enumerate(histories) for event in history.events(number)]
 
 
@@ -144,7 +144,7 @@ class CountingContext:
 
     @classmethod
     def open(cls, database_url: str, folder: Path) -> "CountingContext":
-        """On an empty database."""
+        """Open it on an empty database."""
         settings = Settings(data=folder, database_url=database_url)
         service = main.build(settings)
         upgrade(main.NAME, service.database)
@@ -154,16 +154,16 @@ class CountingContext:
 
     @property
     def database(self) -> Database:
-        """Where it all is."""
+        """Return its database."""
         return self.context.database
 
     def take(self, events: Sequence[Event], size: int = 1000) -> None:
-        """Let events come, so many at a time."""
+        """Take in events, so many at a time."""
         for first in range(0, len(events), size):
             self.consumer.take(received(events[first : first + size]))
 
     def state(self) -> State:
-        """What is kept now."""
+        """Return the current state."""
         with self.database.snapshot() as connection:
             threads = counts.read_quarters(connection, PERIODS[:4])
             journal = frozenset((*thread, *seen) for thread, seen in threads)
@@ -172,21 +172,21 @@ class CountingContext:
             return State(journal, counts.places_of(connection, people), sums)
 
     def tables(self, period: str) -> list[TrueTable]:
-        """The true tables of a period."""
+        """Return the true tables of a period."""
         return true_tables(self.context, schemas.plan(1), period, lambda _done, _total: None)
 
     def every_table(self) -> dict[tuple[str, str], TrueTable]:
-        """The true tables of every period."""
+        """Return the true tables of every period."""
         return {(table.table, period): table for period in PERIODS for table in self.tables(period)}
 
     def empty(self) -> None:
-        """As if nothing had ever come."""
+        """Delete everything, as if no event had ever come."""
         with self.database.transaction() as connection:
             for table in models.metadata.sorted_tables:
                 if table.name != "agency":
                     connection.execute(table.delete())
 
     def close(self) -> None:
-        """Let go of the database."""
+        """Close the database."""
         self.database.close()
         self.consumer.database.close()

@@ -1,4 +1,4 @@
-"""What an attacker believes who weighs all tables that fit what is shown: drawn at random, one family of needs at a time."""
+"""The belief of an attacker who weighs all tables that fit the shown ones: drawn at random, one family at a time."""
 
 import random
 from collections import Counter
@@ -10,7 +10,7 @@ FEW = 4
 MACROS = ("west", "ontario", "quebec", "atlantic", "other")
 RESULTS = ("in_time", "late", "not_started")
 LEAVES = tuple(product(MACROS, RESULTS))
-# He knows little beforehand: six people more in a cell are half as likely to him.
+# His prior is weak: six people more in a cell are half as likely to him.
 RARER = 0.5 ** (1 / 6)
 Key = tuple[str, ...]
 Cells = Mapping[tuple[str, Key], int | None]
@@ -26,12 +26,12 @@ class Belief:
 
 
 def beliefs(cells: Cells, truth: Mapping[tuple[str, Key], int], step: int, draws: int) -> list[Belief]:
-    """His beliefs about a quarter's hidden cells of one family, whose numbers are rounded to multiples of `step`."""
+    """Return his beliefs about a quarter's hidden cells of one family, whose numbers are rounded to multiples of `step`."""
     walk = _Walk(cells, _leaves(truth), step)
     counts: dict[tuple[str, Key], Counter[str]] = {cell: Counter() for cell, value in cells.items() if value is None}
     for at in range(2 * draws):
         walk.move()
-        # The walk begins at the truth, and must have forgotten it.
+        # The random walk begins at the truth, and must have forgotten it.
         for cell, count in counts.items() if at >= draws else ():
             size = walk.sums[cell]
             count["nobody" if size == 0 else "few" if size <= FEW else "many"] += 1
@@ -39,7 +39,7 @@ def beliefs(cells: Cells, truth: Mapping[tuple[str, Key], int], step: int, draws
 
 
 class _Walk:
-    """From one table that fits to another, each as often as it is likely."""
+    """A random walk from one table that fits to another, in proportion to their probability."""
 
     def __init__(self, cells: Cells, leaves: Sequence[int], step: int) -> None:
         self._cells, self._leaves, self._step = cells, list(leaves), step
@@ -50,7 +50,7 @@ class _Walk:
         }
 
     def move(self) -> None:
-        """One person more, or fewer, or somewhere else."""
+        """Move one person in, out, or to another cell."""
         one, other = self._dice.sample(range(len(LEAVES)), 2)
         change = self._dice.choice(({one: 1}, {one: -1}, {one: 1, other: -1}))
         if any(self._leaves[leaf] + by < 0 for leaf, by in change.items()):
@@ -68,7 +68,7 @@ class _Walk:
                 self.sums[cell] += by
 
     def _fits(self, cell: tuple[str, Key], size: int) -> float:
-        """How likely a cell of this size would show what it shows."""
+        """Return how likely a cell of this size would show its number."""
         shown = self._cells[cell]
         return 1.0 if shown is None else max(0.0, 1 - abs(shown - size) / self._step)
 
@@ -81,7 +81,7 @@ def _holds(cell: tuple[str, Key], leaf: tuple[str, str]) -> bool:
 
 
 def _leaves(truth: Mapping[tuple[str, Key], int]) -> list[int]:
-    """Some finest table that is the truth wherever the truth is counted."""
+    """Return some finest table that equals the truth wherever the truth is counted."""
     family = next(iter(truth))[1][0]
     total = {result: truth["need-result", (family, result)] for result in RESULTS}
     left = {"in_time": total["in_time"], "not_in_time": total["late"] + total["not_started"]}

@@ -1,7 +1,7 @@
-"""Publications of a made-up cohort on a shelf, for pages to read; and all of reporting's public face over them.
+"""Publications of a made-up cohort, for pages to read, and all of reporting's public pages over them.
 
-What is hidden in them is hidden by the primary rule alone, which is quick: pages show what a publication says, and know
-nothing of why. The gate has tests of its own.
+They are protected by primary suppression alone, which is quick: pages show a publication's content and know nothing of
+the reasons. The publication workflow has tests of its own.
 """
 
 from collections import Counter
@@ -46,12 +46,12 @@ APPROVALS = [
 
 @cache
 def drafts(size: int = 6000) -> tuple[Draft, ...]:
-    """What was counted, period by period, with what the primary rule hides."""
+    """Return drafts, period by period, with the cells that primary suppression hides."""
     return tuple(draft_of(number, period, size) for number, period in enumerate(PERIODS, start=1))
 
 
 def draft_of(number: int, period: str, size: int = 6000) -> Draft:
-    """One of them."""
+    """Return one of them."""
     kind = "quarter" if "-Q" in period else "year"
     leaves = _leaves(size * (2 if kind == "year" else 1) + 300 * number)
     held = {
@@ -63,7 +63,7 @@ def draft_of(number: int, period: str, size: int = 6000) -> Draft:
 
 
 def more_hidden(draft: Draft, more: int) -> Draft:
-    """The same with other true numbers, wherever they are hidden and stay so."""
+    """Return drafts with other true numbers wherever they are hidden and stay hidden."""
     shown = draft.shown().tables
 
     def other(table: str, key: tuple[str, ...], count: Count) -> Count:
@@ -76,7 +76,7 @@ def more_hidden(draft: Draft, more: int) -> Draft:
 
 
 def _leaves(size: int) -> dict[Leaf, int]:
-    """How many people there are of each kind, by weights of each of their codes; fewer in small cities, none in some."""
+    """Return how many people there are of each kind, by weights of each code; fewer in small cities, none in some."""
     families = {**dict.fromkeys(schemas.code_set("families"), 2), **FAMILIES}
     lists = {"family": families, "region": {**CITIES, "other": 2}, "stage": STAGES, "result": RESULTS}
     whole = prod(sum(weights.values()) for weights in lists.values())
@@ -92,7 +92,7 @@ def _leaves(size: int) -> dict[Leaf, int]:
 
 
 def _luck(codes: tuple[str, ...]) -> float:
-    """Some needs are met better than others, and so are some places'."""
+    """Return a weight: some needs are met better than others, and so are some places."""
     family, region, _, result = codes
     luck = (sum(map(ord, family + region)) % 7) / 6
     return 0.4 + 1.2 * (luck if result == "in_time" else 1 - luck)
@@ -107,7 +107,7 @@ def _cells(lists: Mapping[str, Sequence[str]], leaves: Mapping[Leaf, int]) -> di
         for key in product(*above):
             people[key] += number
     return {
-        # What is not told apart by need comes in parts, each half as large as the one before.
+        # Kinds that are not split by need come in parts, each half as large as the one before.
         key: _count(people[key] // (2 if set(lists) <= set(dict(next(iter(leaves)))) else 2 ** (1 + place)), key)
         for place, key in enumerate(product(*lists.values()))
     }
@@ -125,7 +125,7 @@ def _count(persons: int, key: tuple[str, ...]) -> Count:
 
 
 def revised(draft: Draft, number: int) -> Draft:
-    """The same period again, in place of what is out."""
+    """Return a draft of the period of a published one, in its place."""
     return replace(draft, id=f"{draft.period}-r1", number=number, revises=draft.period)
 
 
@@ -137,7 +137,7 @@ def keep(database: Database, draft: Draft) -> None:
         **{name: head[name] for name in ("id", "number", "period")},
         "state": "audited",
         "head": head,
-        "bundle": files.bundle(head, made),
+        "bundle": files.digest(head, made),
         "truth": insider_knowledge.truth(draft),
         "built_at": FIRST_DAY,
     }
@@ -146,7 +146,7 @@ def keep(database: Database, draft: Draft) -> None:
 
 
 def shelve(database: Database, published: Sequence[Draft]) -> None:
-    """Freeze them, as the gate does after audit and approval."""
+    """Freeze them, as the workflow does after audit and approval."""
     for draft in published:
         keep(database, draft)
         at = FIRST_DAY + timedelta(days=90 * draft.number)
@@ -159,7 +159,7 @@ def shelve(database: Database, published: Sequence[Draft]) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Front:
-    """Reporting's public face, and the database behind it."""
+    """Reporting's public pages, and the database behind them."""
 
     app: FastAPI
     database: Database
@@ -169,7 +169,7 @@ class Front:
 
 @contextmanager
 def front(database_url: str, folder: Path, published: Sequence[Draft] = ()) -> Iterator[Front]:
-    """The public face over these publications, on an empty database."""
+    """Return the public pages over these publications, on an empty database."""
     service = main.build(Settings(data=folder, database_url=database_url))
     upgrade(main.NAME, service.database)
     shelve(service.database, published)
@@ -180,7 +180,7 @@ def front(database_url: str, folder: Path, published: Sequence[Draft] = ()) -> I
 
 @contextmanager
 def asked_of_databases() -> Iterator[list[str]]:
-    """Every statement that reaches a database meanwhile, from this thread or any other, but for what SQLite begins with."""
+    """Record every statement that reaches a database meanwhile, from any thread, except those with which SQLite begins."""
     found: list[str] = []
 
     def hear(_connection: object, _cursor: object, statement: str, *_rest: object) -> None:
@@ -193,8 +193,8 @@ def asked_of_databases() -> Iterator[list[str]]:
 
 
 @contextmanager
-def open_door(face: Front) -> Iterator[str]:
-    """The public face on a socket of this machine; its origin."""
+def serve_pages(face: Front) -> Iterator[str]:
+    """Serve the public pages on a socket of this machine; yield their origin."""
     listener = listen(0)
     server = BackgroundServer(face.app, listener)
     server.start()

@@ -1,4 +1,4 @@
-"""Events as the referral service receives them, and what it has sent."""
+"""Events as the referral service receives them, and the events it has sent."""
 
 import json
 from typing import Any
@@ -22,7 +22,7 @@ NEEDED: dict[str, dict[str, str]] = {
 
 
 def sealed(referral: str | None = None, grant: str | None = None, **changed: Any) -> Event:
-    """A sealed referral as intake passes it on."""
+    """Return a sealed referral as intake passes it on."""
     data = {
         "referral": referral or str(uuid4()),
         "from": SENDER,
@@ -42,12 +42,12 @@ def sealed(referral: str | None = None, grant: str | None = None, **changed: Any
 
 
 def answered(kind: str, referral: str, by: str = RECIPIENT) -> Event:
-    """An agency's answer, with the member that its type needs."""
+    """Return an agency's answer, with the member that its type needs."""
     return made(f"referral.{kind}.v1", by, {"referral": referral, **NEEDED.get(kind, {})}, referral)
 
 
 def ended(grant: str) -> Event:
-    """The news that a grant has ended."""
+    """Return the event that a grant has ended."""
     return made(
         "grant.ended.v1", "consent", {"grant": grant, "agency": RECIPIENT, "reason": "revoked", "epoch": 5}, grant
     )
@@ -73,7 +73,7 @@ def take(context: Context, event: Event) -> None:
 
 
 def sent(context: Context) -> list[tuple[str, dict[str, Any]]]:
-    """Types and data of what waits in the outbox, oldest first; each of it keeps the contract."""
+    """Return types and data of the events in the outbox, oldest first; each of them keeps its contract."""
     with context.database.reading() as connection:
         rows = context.outbox.oldest(connection, 0, 100_000)
     told = [(str(row.type), dict(json.loads(row.payload))) for row in rows]
@@ -83,5 +83,5 @@ def sent(context: Context) -> list[tuple[str, dict[str, Any]]]:
 
 
 def made(event_type: str, source: str, data: dict[str, Any], key: str) -> Event:
-    """Any event, of noon."""
+    """Return any event, dated noon."""
     return Event(str(uuid4()), source, event_type, NOON, data, key)

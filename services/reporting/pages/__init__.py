@@ -1,1 +1,1 @@
-"""The public pages at `/reporting`: they are given a shelf of published files, and can reach nothing that leads further."""
+"""The public pages at `/reporting`: they read a data source of published files, and can reach nothing beyond it."""

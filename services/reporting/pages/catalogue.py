@@ -1,7 +1,7 @@
-"""Publications as pages use them: found by name, read once, and what is made of their bytes kept as long as there is room.
+"""Finds publications by name for the pages, reads each once, and caches what is made of their bytes.
 
-Which publications stand, and what services declare, is known as it was at most a second ago. All of it is for everybody, and
-whoever has read a page may keep it for minutes anyway.
+The list of publications and what services declare are at most a second old. All of it is public, and browsers keep a
+page for minutes anyway.
 """
 
 from collections.abc import Callable, Sequence
@@ -12,12 +12,12 @@ from services.common.clock import monotonic
 from services.common.errors import not_found
 from services.common.fiscal_periods import end_of
 from services.reporting.pages import published_table
-from services.reporting.pages.data_source import Live, Release, Shelf
+from services.reporting.pages.data_source import DataSource, Live, Release
 from services.reporting.pages.published_table import Table
 
-# A page is about 30 kB; nothing that is made from frozen bytes ever changes, so making it twice would be waste.
+# A page is about 30 kB; frozen bytes never change, so what is made of them is made once.
 KEPT = 1024
-# What is made of live facts is made anew when they change: a page and a file, in each language, as they are and as they were.
+# How many results made of live facts are kept: a page and a file, in each language, for the current facts and the last.
 KEPT_LIVE = 8
 RECENT_SECONDS = 1.0
 Releases = tuple[Release, ...]
@@ -25,19 +25,19 @@ Found = TypeVar("Found")
 
 
 class Recent(Generic[Found]):
-    """What was found at most a second ago; the very same as long as nothing else is found."""
+    """Caches a result for a second; returns the identical object as long as an equal one is found."""
 
     def __init__(self, find: Callable[[], Found], now: Callable[[], float]) -> None:
         self._find, self._now = find, now
         self._last: tuple[float, Found] | None = None
 
     def __call__(self) -> Found:
-        """As it was at most a second ago."""
+        """Return the result, at most a second old."""
         last = self._last
-        return last[1] if last and self._now() - last[0] < RECENT_SECONDS else self.look()
+        return last[1] if last and self._now() - last[0] < RECENT_SECONDS else self.refresh()
 
-    def look(self) -> Found:
-        """As it is now."""
+    def refresh(self) -> Found:
+        """Return the current result, and cache it."""
         now, found, last = self._now(), self._find(), self._last
         found = last[1] if last and last[1] == found else found
         self._last = now, found
@@ -45,28 +45,28 @@ class Recent(Generic[Found]):
 
 
 class Holdings:
-    """What pages are given. All that it can reach is a shelf of published files."""
+    """The publications that pages and files are made of. It can reach nothing but a data source of published files."""
 
-    def __init__(self, shelf: Shelf, now: Callable[[], float] = monotonic) -> None:
-        self._shelf = shelf
+    def __init__(self, source: DataSource, now: Callable[[], float] = monotonic) -> None:
+        self._source = source
         self._releases = lru_cache(1)(self._read)
-        self.releases = Recent(lambda: self._releases(tuple(shelf.standing())), now)
-        self.live = Recent(shelf.live, now)
+        self.releases = Recent(lambda: self._releases(tuple(source.standing())), now)
+        self.live = Recent(source.live, now)
         self.file: Callable[[Release, str], bytes] = lru_cache(KEPT)(self._file)
         self.table: Callable[[Release, str], Table] = lru_cache(KEPT)(self._table)
         self._kept = lru_cache(KEPT)(self._make)
         self._kept_live = lru_cache(KEPT_LIVE)(self._make)
 
     def make(self, maker: Callable[..., bytes], *about: object) -> bytes:
-        """What `maker` makes of these holdings and of what it is about; made once."""
+        """Return what `maker` makes of these holdings and of the other arguments; made once."""
         return self._kept(maker, *about)
 
     def make_live(self, maker: Callable[..., bytes], live: Live, *about: object) -> bytes:
-        """The same for what also depends on live facts."""
+        """Return what `maker` makes of these holdings and of live facts; made once for equal facts."""
         return self._kept_live(maker, live, *about)
 
     def _read(self, _standing: tuple[tuple[str, str], ...]) -> Releases:
-        return tuple(self._shelf.releases())
+        return tuple(self._source.releases())
 
     def _make(self, maker: Callable[..., bytes], *about: object) -> bytes:
         return maker(self, *about)
@@ -75,15 +75,15 @@ class Holdings:
         return published_table.read(self.file(release, f"tables/{name}.json"))
 
     def _file(self, release: Release, name: str) -> bytes:
-        """One published file; raises a 404 problem for whatever is not published."""
-        content = self._shelf.file(release.id, name)
+        """Return one published file; raise 404 if it is not published."""
+        content = self._source.file(release.id, name)
         if content is None:
             raise not_found()
         return content
 
 
 def find(releases: Releases, publication: str) -> Release:
-    """A publication by its name; raises a 404 problem if there is none."""
+    """Return a publication by its name; raise 404 if there is none."""
     for release in releases:
         if release.id == publication:
             return release
@@ -91,18 +91,18 @@ def find(releases: Releases, publication: str) -> Release:
 
 
 def latest(releases: Sequence[Release]) -> Release | None:
-    """The publication of the period that ended last, as it stands; an earlier one that was revised since is no news."""
+    """Return the newest publication of the period that ended last; a later revision of an earlier period does not count."""
     return max(reversed(releases), key=lambda each: end_of(each.period), default=None)
 
 
 def history(releases: Releases, release: Release) -> Sequence[Release]:
-    """A publication and those before it of its kind, by period; of each period the one that stood then."""
+    """Return a publication and those before it of its kind, by period: for each period the one that stood at that time."""
     until = releases[: releases.index(release) + 1]
     standing = {each.period: each for each in until if each.kind == release.kind}
     return [standing[period] for period in sorted(standing)]
 
 
 def revision(releases: Releases, release: Release) -> Release | None:
-    """The publication that came in its place, if there is one."""
+    """Return the publication that replaced this one, or None."""
     later = releases[releases.index(release) + 1 :]
     return next((each for each in reversed(later) if each.revises == release.period), None)

@@ -1,4 +1,4 @@
-"""All that pages may know: frozen bytes of publications, and what services declare. How they are kept is not told here."""
+"""Everything that pages may know: frozen bytes of publications, and what services declare; not how they are stored."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from typing import NamedTuple, Protocol
 
 @dataclass(frozen=True, slots=True)
 class Release:
-    """A publication as anybody may know of it."""
+    """The public facts of a publication."""
 
     id: str
     period: str
@@ -21,17 +21,17 @@ class Release:
 
     @property
     def tables(self) -> tuple[str, ...]:
-        """The tables that it holds, by name."""
+        """Return the names of its tables."""
         return tuple(name.removeprefix("tables/").removesuffix(".json") for name in self.files)
 
     @property
     def kind(self) -> str:
-        """Whether it is about a quarter or a year."""
+        """Return `quarter` or `year`, the kind of its period."""
         return "quarter" if "-Q" in self.period else "year"
 
 
 class Free(NamedTuple):
-    """What all programmes of one need in one region declare together; `as_of` is the oldest of their statements."""
+    """The sums that all programmes of one need in one region declare; `as_of` is the oldest of their statements."""
 
     region: str
     need: str
@@ -44,32 +44,32 @@ class Free(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Live:
-    """What services declare, and how many agencies have declared something of how many that take part."""
+    """The declarations of services, how many of the active agencies have declared something, and how many there are."""
 
     free: tuple[Free, ...]
     declared: int
     agencies: int
 
     def __hash__(self) -> int:
-        # Not of hundreds of rows for each page: whatever is kept by this is compared anyway.
+        # Hundreds of rows are left out of the hash: a cache compares equal hashes anyway.
         return hash((self.declared, self.agencies, len(self.free)))
 
 
-class Shelf(Protocol):
-    """Where publications stand for anybody to take."""
+class DataSource(Protocol):
+    """Where pages read publications and live facts."""
 
     def standing(self) -> Sequence[tuple[str, str]]:
-        """Which publications there are, each with its hash: enough to tell whether any came or went."""
+        """Return which publications there are, each with its digest: enough to tell whether any came or went."""
         ...
 
     def releases(self) -> Sequence[Release]:
-        """Every publication, in the order in which they came out."""
+        """Return every publication, in the order in which they came out."""
         ...
 
     def file(self, publication: str, name: str) -> bytes | None:
-        """One published file; None for whatever is not published."""
+        """Return one published file, or None if it is not published."""
         ...
 
     def live(self) -> Live:
-        """What services declare, now."""
+        """Return what services declare now."""
         ...

@@ -1,4 +1,4 @@
-"""The languages of the public pages: sentences, names of codes and periods, and how numbers are written."""
+"""Labels of the public pages in each language: sentences, names of codes and periods, and how numbers are written."""
 
 from dataclasses import dataclass
 from functools import cache, lru_cache
@@ -14,14 +14,14 @@ from services.reporting.pages.pivots import SHARE, Column, Header
 from services.reporting.pages.published_table import HIDDEN, NONE, Value
 
 PACKAGE = "services.reporting.pages"
-# Numbers and lines; each is a few dozen bytes to a few hundred.
+# How many numbers and rows are kept; each takes a few dozen to a few hundred bytes.
 KEPT = 4096
 TITLES = {"en": "title", "fr": "x-title-fr"}
 
 
 @dataclass(frozen=True, slots=True)
 class Labels:
-    """What things are called in a language, under one version of the plan."""
+    """Names things in one language, under one version of the plan."""
 
     language: str
     plan: int
@@ -31,7 +31,7 @@ class Labels:
         return catalogue(self.language)
 
     def header(self, header: Header) -> str:
-        """The name of a row or column."""
+        """Return the name of a row or column."""
         dimension, code = header
         if dimension == "period":
             return self.period(code)
@@ -46,7 +46,7 @@ class Labels:
         return self.code(dimension, code)
 
     def code(self, dimension: str, code: str) -> str:
-        """The name of a code of a dimension."""
+        """Return the name of a code of a dimension."""
         told = schemas.plan(self.plan)["dimensions"][dimension]
         if code in told["labels"]:
             return str(told["labels"][code][TITLES[self.language]])
@@ -54,7 +54,7 @@ class Labels:
         return schemas.label(name, code, self.language)
 
     def dimension(self, name: str) -> str:
-        """The name of a dimension."""
+        """Return the name of a dimension."""
         if name == "period":
             return self._said.gettext("Period")
         if name == "table":
@@ -62,17 +62,17 @@ class Labels:
         return str(schemas.plan(self.plan)["dimensions"][name][TITLES[self.language]])
 
     def table(self, name: str) -> str:
-        """The title of a table."""
+        """Return the title of a table."""
         [table] = [table for table in schemas.plan(self.plan)["tables"] if table["id"] == name]
         return str(table[TITLES[self.language]])
 
     def indicator(self, name: str) -> str:
-        """The title of an indicator."""
+        """Return the title of an indicator."""
         [found] = [each for each in schemas.indicators() if each["id"] == name]
         return str(found[TITLES[self.language]])
 
     def period(self, period: str) -> str:
-        """A fiscal quarter or year in words."""
+        """Return a fiscal quarter or year as text."""
         year, _, quarter = period.partition("-")
         following = str(int(year) + 1)
         said = self._said
@@ -86,7 +86,7 @@ class Labels:
         return told.get(quarter, whole)
 
     def value(self, column: Column, value: Value) -> str:
-        """A value as people read it; whatever is hidden has one and the same sign."""
+        """Return a value as people read it; every hidden value has the same sign."""
         if value == HIDDEN:
             return self._said.gettext("not shown")
         if value == NONE:
@@ -94,41 +94,41 @@ class Labels:
         return self.share(str(value)) if column.kind == SHARE else self.number(int(value))
 
     def number(self, value: int) -> str:
-        """A whole number."""
+        """Return a whole number as text."""
         return number(self.language, value)
 
     def share(self, value: str) -> str:
-        """A share in percent, which at its ends is a bound."""
+        """Return a share in percent as text; at both ends it is a bound."""
         told = {"<": self._said.gettext("%(share)s or less"), ">": self._said.gettext("%(share)s or more")}
         return told.get(value[0], "%(share)s") % {"share": self.percent(int(value.lstrip("<>=")))}
 
     def percent(self, value: int) -> str:
-        """A percentage."""
+        """Return a percentage as text."""
         return format_percent(value / 100, locale=locale_of(self.language))
 
 
 def catalogue(language: str) -> NullTranslations:
-    """The sentences in a language."""
+    """Return the sentences in a language."""
     return i18n.catalogue(PACKAGE, language)
 
 
 @lru_cache(KEPT)
 def number(language: str, value: int) -> str:
-    """A whole number. A page has a thousand of them, most of them small, and they are most of the work that it makes."""
+    """Return a whole number as text. It is cached: a page has a thousand numbers, and formatting them is most of its work."""
     return format_decimal(value, locale=locale_of(language))
 
 
 @cache
 def templates(language: str) -> Environment:
-    """The templates, speaking a language."""
+    """Return the templates in a language."""
     made = i18n.environment(PACKAGE, language, catalogue(language))
     made.globals.update(
         label=lambda kind, code: schemas.label(kind, code, language), recommendation=schemas.recommendations().get
     )
-    made.filters["need"] = lambda code, words: words.code("family", code)
-    made.filters["row"] = lambda header, words: words.header(header)
+    made.filters["need"] = lambda code, labels: labels.code("family", code)
+    made.filters["row"] = lambda header, labels: labels.header(header)
     made.filters["number"] = lambda value: number(language, value)
-    # Of hundreds of lines few change from one look to the next.
-    made.filters["line"] = lru_cache(KEPT)(lambda row: made.get_template("line.html").render(row=row))
+    # Few of hundreds of rows change from one refresh to the next.
+    made.filters["capacity_row"] = lru_cache(KEPT)(lambda row: made.get_template("capacity_row.html").render(row=row))
     made.filters["titled"] = lambda told: told[TITLES[language]]
     return made

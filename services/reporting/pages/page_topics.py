@@ -1,4 +1,4 @@
-"""What a page can be about: a recommendation, a region, a family of needs, a table; and what a publication shows of it."""
+"""The topics of pages: recommendations, regions, families of needs and tables; and what a publication shows of each."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -16,12 +16,12 @@ from services.reporting.pages.published_table import HIDDEN, Table
 
 RECOMMENDATION, REGION, FAMILY, TABLE = "recommendation", "region", "family", "table"
 PLAN = 1
-"""The plan by which pages are named while there is no publication that says its own."""
+"""The plan that names pages before any publication names its own plan."""
 
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """A grid beside its chart. `part` is what of the table it shows; `highest` the rows that stand out."""
+    """A grid beside its chart. `part` is the part of the table that it shows; `highest` the rows that stand out."""
 
     table: str
     part: tuple[str, str] | None
@@ -34,24 +34,24 @@ class Section:
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """What belongs to one indicator, or to none in particular."""
+    """The sections of one indicator, or of none in particular."""
 
     indicator: Mapping[str, Any] | None
     sections: tuple[Section, ...]
 
 
 def kind(subject: str, plan: int = PLAN) -> str | None:
-    """What sort of thing a subject is; None: no page is about it."""
+    """Return what sort of topic a name is, or None if no page is about it."""
     return _kinds(plan).get(subject)
 
 
 def subjects(sort: str, plan: int) -> list[str]:
-    """All subjects of a sort, in order."""
+    """Return all topics of a sort, in order."""
     return [name for name, found in _kinds(plan).items() if found == sort]
 
 
 def tables(release: Release, subject: str) -> list[Mapping[str, Any]]:
-    """The tables of a publication that speak of a subject, as its plan has them."""
+    """Return the tables of a publication that speak of a topic, as its plan describes them."""
     sort = kind(subject, release.plan)
     held = [table for table in schemas.plan(release.plan)["tables"] if table["id"] in release.tables]
     if sort == RECOMMENDATION:
@@ -66,18 +66,18 @@ def tables(release: Release, subject: str) -> list[Mapping[str, Any]]:
 
 
 def newest(releases: Releases, subject: str) -> Release | None:
-    """The newest publication that has something to show of a subject."""
+    """Return the newest publication that has something to show of a topic."""
     return latest([release for release in releases if tables(release, subject)])
 
 
 def catalogue(recommendation: str) -> list[Mapping[str, Any]]:
-    """The indicators of a recommendation."""
+    """Return the indicators of a recommendation."""
     return [found for found in schemas.indicators() if found["id"].partition(".")[0] == recommendation]
 
 
-def blocks(holdings: Holdings, releases: Releases, release: Release, subject: str, words: Labels) -> list[Block]:
-    """Everything that a publication shows of a subject."""
-    about = _About(holdings, releases, release, words)
+def blocks(holdings: Holdings, releases: Releases, release: Release, subject: str, labels: Labels) -> list[Block]:
+    """Return everything that a publication shows of a topic."""
+    about = _About(holdings, releases, release, labels)
     sort = kind(subject, release.plan)
     if sort == RECOMMENDATION:
         return [Block(found, tuple(about.indicator(found["id"], subject))) for found in catalogue(subject)]
@@ -91,10 +91,10 @@ class _About:
     holdings: Holdings
     releases: Releases
     release: Release
-    words: Labels
+    labels: Labels
 
     def indicator(self, name: str, subject: str) -> Iterator[Section]:
-        """The shares of an indicator, table by table, and how those of the whole country went through time."""
+        """Yield the shares of an indicator, table by table, and those of the whole country through time."""
         for table in tables(self.release, subject):
             found = self.holdings.table(self.release, str(table["id"]))
             if name in found.indicators():
@@ -103,7 +103,7 @@ class _About:
                     yield from self._trend(found.id, lambda held: pivots.shares(held, name))
 
     def table(self, name: str, only: Mapping[str, str]) -> Iterator[Section]:
-        """A table, or what of it has one code only."""
+        """Yield the sections of a table, or of its part with one code only."""
         table = self.holdings.table(self.release, name)
         only = {dimension: code for dimension, code in only.items() if dimension in table.dimensions}
         for part in [{}] if only else pivots.parts(table):
@@ -122,12 +122,12 @@ class _About:
 
     def _section(self, name: str, grid: Grid, part: tuple[str, str] | None = None, *, trend: bool = False) -> Section:
         main = _main(grid)
-        chart = charts.draw(main, self.words)
+        chart = charts.draw(main, self.labels)
         return Section(name, part, grid, chart, main.columns[-1], _highest(main), trend)
 
 
 def _main(grid: Grid) -> Grid:
-    """What of a grid is drawn: its first share if it has counts and shares, otherwise all of it."""
+    """Return the part of a grid that is drawn: its first share if it has counts and shares, otherwise all of it."""
     mixed = len({column.kind for column in grid.columns}) > 1
     return pivots.column(grid, grid.shares[0]) if mixed else grid
 
@@ -137,7 +137,7 @@ def _national(table: Table) -> bool:
 
 
 def _highest(grid: Grid) -> tuple[tuple[str, str], ...]:
-    """The rows with the highest value shown, where one column is compared and some values differ."""
+    """Return the rows with the highest value shown, if one column is compared and some values differ."""
     if len(grid.columns) > 1 or grid.rows[0][0] == "period":
         return ()
     shown = {row: charts.size(value) for row, (value,) in zip(grid.rows, grid.cells, strict=True) if value != HIDDEN}

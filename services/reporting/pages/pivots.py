@@ -1,4 +1,4 @@
-"""Arranges published values in rows and columns as people read them; which ones, never what they are."""
+"""Arranges published values in rows and columns as people read them; it selects values and never changes them."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ Header = tuple[str, str]
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """What stands in a column: counts or shares, and of which code of which dimension."""
+    """A column of counts or of shares, for one code of one dimension."""
 
     kind: str
     head: Header
@@ -28,14 +28,14 @@ class Grid:
 
     @property
     def shares(self) -> list[int]:
-        """The places of the columns with shares."""
+        """Return the positions of the columns with shares."""
         return [place for place, column in enumerate(self.columns) if column.kind == SHARE]
 
 
 def counts(table: Table, only: Mapping[str, str] | None = None) -> Grid:
-    """The cells of a table, or those with some codes only: one dimension downwards, the last one across.
+    """Return the cells of a table, or those with some codes only: one dimension downwards, the last one across.
 
-    Where a line would stand alone, lists of places go downwards instead.
+    If only one row would remain, a list of regions goes downwards instead.
     """
     only = only or {}
     lists = {name: [only[name]] if name in only else table.codes(name) for name in table.dimensions}
@@ -54,7 +54,7 @@ def counts(table: Table, only: Mapping[str, str] | None = None) -> Grid:
 
 
 def shares(table: Table, indicator: str) -> Grid:
-    """One indicator's shares in a table: needs downwards, and across whatever else tells its cells apart."""
+    """Return one indicator's shares in a table: needs downwards, and across the other dimension of its cells, if any."""
     found = [ratio for ratio in table.ratios if ratio.indicator == indicator]
     names = list(found[0].cell)
     codes = {name: list(dict.fromkeys(ratio.cell[name] for ratio in found)) for name in names}
@@ -75,7 +75,7 @@ def shares(table: Table, indicator: str) -> Grid:
 
 
 def parts(table: Table) -> list[Mapping[str, str]]:
-    """What a table with three dimensions is shown by, one part after the other; of others, the whole."""
+    """Return the parts in which a table with three dimensions is shown, one after the other; other tables are one part."""
     if len(table.dimensions) < 3:
         return [{}]
     middle = table.dimensions[1]
@@ -83,18 +83,18 @@ def parts(table: Table) -> list[Mapping[str, str]]:
 
 
 def through_time(found: Sequence[tuple[str, Grid]]) -> Grid:
-    """The same grid of several periods: of one line, a row for each period; of several, a column for each."""
+    """Return one grid for several periods: a row for each period if there is one row, otherwise a column for each."""
     periods = [("period", period) for period, _ in found]
     newest = found[-1][1]
     if len(newest.rows) == 1:
         return Grid(tuple(periods), newest.columns, tuple(grid.cells[0] for _, grid in found))
     columns = tuple(Column(newest.columns[0].kind, period) for period in periods)
-    lines = [{row: cells[0] for row, cells in zip(grid.rows, grid.cells, strict=True)} for _, grid in found]
-    return Grid(newest.rows, columns, tuple(tuple(line.get(row, HIDDEN) for line in lines) for row in newest.rows))
+    by_row = [{row: cells[0] for row, cells in zip(grid.rows, grid.cells, strict=True)} for _, grid in found]
+    return Grid(newest.rows, columns, tuple(tuple(cells.get(row, HIDDEN) for cells in by_row) for row in newest.rows))
 
 
 def column(grid: Grid, place: int) -> Grid:
-    """One column of a grid alone."""
+    """Return one column of a grid alone."""
     return Grid(grid.rows, (grid.columns[place],), tuple((row[place],) for row in grid.cells))
 
 

@@ -1,4 +1,4 @@
-"""One published table as a page has it: read from its frozen bytes, and from nothing else."""
+"""One published table, read from its frozen bytes and from nothing else."""
 
 import json
 from collections.abc import Mapping
@@ -12,7 +12,7 @@ Key = tuple[str, ...]
 
 @dataclass(frozen=True, slots=True)
 class Ratio:
-    """A share in percent, in steps; `cell` says of whom."""
+    """A share in percent, in steps; `cell` says whose share it is."""
 
     indicator: str
     cell: Mapping[str, str]
@@ -31,30 +31,30 @@ class Table:
 
     @property
     def dimensions(self) -> tuple[str, ...]:
-        """What its cells are told apart by."""
+        """Return the dimensions of its cells."""
         return self.columns[:-1]
 
     def codes(self, dimension: str) -> list[str]:
-        """The codes of a dimension, in order."""
+        """Return the codes of a dimension, in order."""
         place = self.dimensions.index(dimension)
         return list(dict.fromkeys(key[place] for key in self.cells))
 
     def indicators(self) -> list[str]:
-        """The indicators that it has shares of."""
+        """Return the indicators that it has shares of."""
         return list(dict.fromkeys(ratio.indicator for ratio in self.ratios))
 
     def share(self, indicator: str, cell: Mapping[str, str]) -> Value | None:
-        """A share of a cell, or None where there is none by plan."""
+        """Return a share of a cell, or None where the plan has none."""
         found = (ratio.percent for ratio in self.ratios if ratio.indicator == indicator and ratio.cell == cell)
         return next(found, None)
 
     def hidden(self) -> int:
-        """How many of its cells are hidden."""
+        """Return how many of its cells are hidden."""
         return sum(value == HIDDEN for value in self.cells.values())
 
 
 def read(content: bytes) -> Table:
-    """A table from its published bytes."""
+    """Return a table read from its published bytes."""
     document: Mapping[str, Any] = json.loads(content)
     return Table(
         id=document["table"],

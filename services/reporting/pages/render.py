@@ -1,4 +1,4 @@
-"""Pages, made of what they are given alone: always the same for the same publications and the same live facts."""
+"""Renders pages from their arguments alone: equal publications and live facts give equal bytes."""
 
 import json
 
@@ -15,60 +15,60 @@ HOME = "/reporting"
 SORTS = (RECOMMENDATION, REGION, FAMILY, TABLE)
 
 
-def look_ahead(holdings: Holdings) -> None:
-    """Look at what is published and declared, and make what shows it, so that whoever asks next waits for neither."""
-    live, releases = holdings.live.look(), holdings.releases.look()
+def prefetch(holdings: Holdings) -> None:
+    """Refresh the publications and live facts, and render what shows them, so that the next reader waits for neither."""
+    live, releases = holdings.live.refresh(), holdings.releases.refresh()
     for language in LANGUAGES:
         holdings.make_live(overview, live, releases, language)
 
 
 def overview(holdings: Holdings, live: Live, releases: Releases, language: str) -> bytes:
-    """What there is to read, and what services can take now."""
+    """Return the overview: what there is to read, and what services can take now."""
     return _render(language, "overview.html", gaps=holdings.make(gaps, releases, language).decode(), live=live)
 
 
 def gaps(holdings: Holdings, releases: Releases, language: str) -> bytes:
-    """The part of the overview that changes with publications only."""
+    """Return the part of the overview that changes with publications only."""
     newest = latest(releases)
-    words = Labels(language, newest.plan if newest else PLAN)
+    labels = Labels(language, newest.plan if newest else PLAN)
     people = page_topics.newest(releases, "people")
     return _render(
         language,
         "gaps.html",
-        words=words,
+        labels=labels,
         newest=newest,
-        names={sort: page_topics.subjects(sort, words.plan) for sort in SORTS},
+        names={sort: page_topics.subjects(sort, labels.plan) for sort in SORTS},
         people=people,
-        blocks=page_topics.blocks(holdings, releases, people, "people", words) if people else [],
+        blocks=page_topics.blocks(holdings, releases, people, "people", labels) if people else [],
     )
 
 
 def method(_holdings: Holdings, language: str) -> bytes:
-    """What is hidden and why, and how people are counted."""
+    """Return the page on method: what is hidden and why, and how people are counted."""
     plan, rules = schemas.plan(PLAN), schemas.rules(PLAN)
-    return _render(language, "method.html", words=Labels(language, PLAN), plan=plan, rules=rules)
+    return _render(language, "method.html", labels=Labels(language, PLAN), plan=plan, rules=rules)
 
 
 def archive(_holdings: Holdings, releases: Releases, language: str) -> bytes:
-    """Every publication there is."""
-    return _render(language, "archive.html", words=Labels(language, PLAN), releases=releases)
+    """Return the page that lists every publication."""
+    return _render(language, "archive.html", labels=Labels(language, PLAN), releases=releases)
 
 
 def none_yet(_holdings: Holdings, language: str, subject: str, sort: str) -> bytes:
-    """Word that there is no publication yet that says something of a subject."""
+    """Return the page that says that no publication has anything on a topic yet."""
     indicators = page_topics.catalogue(subject)
     return _render(
-        language, "none_yet.html", words=Labels(language, PLAN), subject=subject, sort=sort, indicators=indicators
+        language, "none_yet.html", labels=Labels(language, PLAN), subject=subject, sort=sort, indicators=indicators
     )
 
 
 def trouble(language: str, status: int) -> bytes:
-    """Word that there is no such page, or that it cannot be had now."""
+    """Return the page for an error: the address does not exist, or is not available now."""
     return _render(language, "trouble.html", status=status)
 
 
 def contents(_holdings: Holdings, releases: Releases, release: Release, language: str) -> bytes:
-    """What a publication holds: everything that a page can be about and that it has numbers for."""
+    """Return the contents of a publication: every topic that it has numbers for."""
     held = {
         sort: [name for name in page_topics.subjects(sort, release.plan) if page_topics.tables(release, name)]
         for sort in SORTS
@@ -77,8 +77,8 @@ def contents(_holdings: Holdings, releases: Releases, release: Release, language
 
 
 def subject_page(holdings: Holdings, releases: Releases, release: Release, language: str, subject: str) -> bytes:
-    """What a publication says of one subject."""
-    words = Labels(language, release.plan)
+    """Return the page of one topic in a publication."""
+    labels = Labels(language, release.plan)
     return _page(
         "subject.html",
         releases,
@@ -87,13 +87,13 @@ def subject_page(holdings: Holdings, releases: Releases, release: Release, langu
         path=f"/{subject}",
         subject=subject,
         sort=page_topics.kind(subject, release.plan),
-        blocks=page_topics.blocks(holdings, releases, release, subject, words),
+        blocks=page_topics.blocks(holdings, releases, release, subject, labels),
         periods=[each for each in history(releases, release) if page_topics.tables(each, subject)],
     )
 
 
 def quality(holdings: Holdings, releases: Releases, release: Release, language: str) -> bytes:
-    """How much of a publication is hidden, who checked it, and how."""
+    """Return the page on data quality: how much of a publication is hidden, who checked it, and how."""
     tables = [holdings.table(release, name) for name in release.tables]
     columns = (
         Column(COUNT, ("quality", "cells")),
@@ -117,7 +117,7 @@ def quality(holdings: Holdings, releases: Releases, release: Release, language: 
 
 
 def _page(template: str, releases: Releases, release: Release, language: str, **values: object) -> bytes:
-    shown = {"release": release, "revision": revision(releases, release), "words": Labels(language, release.plan)}
+    shown = {"release": release, "revision": revision(releases, release), "labels": Labels(language, release.plan)}
     return _render(language, template, **shown, **values)
 
 

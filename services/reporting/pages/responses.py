@@ -1,4 +1,4 @@
-"""How public files are asked for and answered: a tag is the hash of the bytes, and so says nothing that they do not."""
+"""Requests for public files, and their responses: an entity tag is the hash of the bytes, so it tells nothing beyond them."""
 
 from hashlib import sha256
 from typing import Annotated
@@ -9,21 +9,21 @@ from fastapi.responses import Response
 from services.reporting.pages.catalogue import Holdings
 
 HTML = "text/html; charset=utf-8"
-# A page may learn of a revision; a file never changes. Neither is kept so long that it could not be called back.
+# A page may change after a revision; a file never changes. Neither is cached so long that it could not be withdrawn.
 PAGE_SECONDS, FILE_SECONDS = 300, 3600
 
 
-async def the_holdings(request: Request) -> Holdings:
-    """All that a public route can reach."""
+async def get_holdings(request: Request) -> Holdings:
+    """Return all that a public route can reach."""
     holdings: Holdings = request.app.state.holdings
     return holdings
 
 
-TheHoldings = Annotated[Holdings, Depends(the_holdings)]
+HoldingsDep = Annotated[Holdings, Depends(get_holdings)]
 
 
 def frozen(request: Request, content: bytes, media: str, seconds: int = FILE_SECONDS) -> Response:
-    """Bytes that anybody may have and keep for a while; or word that the caller has them already."""
+    """Return bytes that anybody may cache for a while, or 304 if the caller has them already."""
     tag = f'"{sha256(content).hexdigest()}"'
     headers = {"etag": tag, "cache-control": f"public, max-age={seconds}"}
     if {tag, "*"} & _held(request.headers.get("if-none-match", "")):

@@ -1,4 +1,4 @@
-"""The public pages: what a publication says, permalink by permalink, and live facts about services."""
+"""Routes of the public pages: each publication at its permanent addresses, and live facts about services."""
 
 from functools import cache
 from importlib.resources import files
@@ -13,7 +13,7 @@ from services.common.http.i18n import LANGUAGES, preferred
 from services.reporting.pages import page_topics, render
 from services.reporting.pages.catalogue import find, latest
 from services.reporting.pages.render import HOME
-from services.reporting.pages.responses import HTML, PAGE_SECONDS, TheHoldings, frozen
+from services.reporting.pages.responses import HTML, PAGE_SECONDS, HoldingsDep, frozen
 
 QUALITY = "quality"
 FILES = {"report.css": "text/css; charset=utf-8", "report.svg": "image/svg+xml"}
@@ -32,13 +32,13 @@ Language = Annotated[str, Depends(_language)]
 @routes.get("")
 @routes.get("/")
 def start(request: Request) -> Response:
-    """Begin in the language that the browser prefers."""
+    """Redirect to the overview in the language that the browser prefers."""
     return RedirectResponse(f"{HOME}/{preferred(request.headers.get('accept-language', ''))}/", 307)
 
 
 @routes.get("/files/{name}")
 def file(request: Request, name: str) -> Response:
-    """The style and the icon."""
+    """Return the style sheet or the icon."""
     if name not in FILES:
         raise not_found()
     return frozen(request, _read(name), FILES[name])
@@ -46,14 +46,14 @@ def file(request: Request, name: str) -> Response:
 
 @routes.get("/{language}")
 @routes.get("/{language}/")
-def overview(holdings: TheHoldings, language: Language) -> Response:
-    """What there is to read, and what services can take now."""
+def overview(holdings: HoldingsDep, language: Language) -> Response:
+    """Return the overview: what there is to read, and what services can take now."""
     return HTMLResponse(holdings.make_live(render.overview, holdings.live(), holdings.releases(), language))
 
 
 @routes.get("/{language}/r/{publication}")
-def about_publication(holdings: TheHoldings, request: Request, language: Language, publication: str) -> Response:
-    """What one publication holds."""
+def about_publication(holdings: HoldingsDep, request: Request, language: Language, publication: str) -> Response:
+    """Return the contents of one publication."""
     releases = holdings.releases()
     release = find(releases, publication)
     return frozen(request, holdings.make(render.contents, releases, release, language), HTML, PAGE_SECONDS)
@@ -61,9 +61,9 @@ def about_publication(holdings: TheHoldings, request: Request, language: Languag
 
 @routes.get("/{language}/r/{publication}/{subject}")
 def about_subject(
-    holdings: TheHoldings, request: Request, language: Language, publication: str, subject: str
+    holdings: HoldingsDep, request: Request, language: Language, publication: str, subject: str
 ) -> Response:
-    """What one publication says of a recommendation, a region, a family of needs, a table, or of itself."""
+    """Return one publication's page on a recommendation, a region, a family of needs, a table, or its own quality."""
     releases = holdings.releases()
     release = find(releases, publication)
     if subject == QUALITY:
@@ -74,20 +74,20 @@ def about_subject(
 
 
 @routes.get("/{language}/method")
-def method(holdings: TheHoldings, language: Language) -> Response:
-    """What is hidden and why, and how people are counted."""
+def method(holdings: HoldingsDep, language: Language) -> Response:
+    """Return the page on method: what is hidden and why, and how people are counted."""
     return HTMLResponse(holdings.make(render.method, language))
 
 
 @routes.get("/{language}/archive")
-def archive(holdings: TheHoldings, language: Language) -> Response:
-    """Every publication there is."""
+def archive(holdings: HoldingsDep, language: Language) -> Response:
+    """Return the page that lists every publication."""
     return HTMLResponse(holdings.make(render.archive, holdings.releases(), language))
 
 
 @routes.get("/{language}/{subject}")
-def newest(holdings: TheHoldings, language: Language, subject: str) -> Response:
-    """Lead to the newest publication that says something of a subject; say so if there is none yet."""
+def newest(holdings: HoldingsDep, language: Language, subject: str) -> Response:
+    """Redirect to the newest publication that has something on a topic; say so if there is none yet."""
     releases = holdings.releases()
     if subject == QUALITY:
         found, sort = latest(releases), QUALITY
@@ -101,7 +101,7 @@ def newest(holdings: TheHoldings, language: Language, subject: str) -> Response:
 
 
 def show_trouble(request: Request, problem: Problem) -> Response | None:
-    """The page for a browser that asked for what is not there; the same for whatever that is. None beside the pages."""
+    """Return the same error page for every missing address below the pages; None for addresses elsewhere."""
     if not is_page(request.url.path, HOME):
         return None
     named = request.url.path.removeprefix(HOME).split("/")[1:2]

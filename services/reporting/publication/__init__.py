@@ -1,1 +1,1 @@
-"""Building, protecting, auditing and freezing publications."""
+"""Disclosure control: building, protecting, auditing and freezing publications."""

@@ -1,4 +1,4 @@
-"""A publication before it is one: true counts, what is hidden of them, and what the world would see."""
+"""A publication before it is frozen: true cells, which of them are suppressed, and what an intruder would see."""
 
 from collections import Counter, defaultdict
 from collections.abc import Collection, Mapping, Sequence
@@ -8,18 +8,18 @@ from typing import Any
 from services.auditor import published
 from services.auditor.published import MANY, Key, Publication
 from services.auditor.relations import Relations, relations
-from services.reporting.publication.primary_suppression import may_show, rounded
+from services.reporting.publication.primary_suppression import meets_primary_rule, round_randomly
 from services.reporting.publication.true_counts import Count, TrueTable
 
-# The last holds whatever happens: no cell has so many people.
+# The last step is a bound in every case: no cell has so many contributors.
 STEPS = (0, 1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 10_000, MANY)
 
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """What will be published of a period, and the truth about it.
+    """The cells to be published of a period, and the truth about them.
 
-    `hidden` are groups of people, by their number in the plan's relations, that are hidden beyond the primary rule.
+    `hidden` are the groups of contributors under secondary suppression, by their number in the plan's relations.
     """
 
     id: str
@@ -31,18 +31,18 @@ class Draft:
     secret: bytes
     revises: str | None = None
     drift: Mapping[str, int] | None = None
-    # Cells of which everybody knows that they are empty: there is no such service.
+    # Cells that everybody knows to be empty: there is no such service.
     empty: frozenset[tuple[str, Key]] = frozenset()
     hidden: frozenset[int] = frozenset()
     certain: frozenset[tuple[str, ...]] = frozenset()
 
     @property
     def known(self) -> Relations:
-        """What holds between its cells."""
+        """Return the relations that hold between its cells."""
         return relations(self.plan, self.rules)
 
     def shown(self) -> Publication:
-        """What the world would see of it."""
+        """Return the publication as an intruder would see it."""
         return Publication(
             id=self.id,
             number=self.number,
@@ -57,15 +57,15 @@ class Draft:
         )
 
     def persons(self) -> dict[str, int]:
-        """The true count of each group of people, by the name that it has in the attacker's system."""
+        """Return the true size of each group of contributors, by its name in the attacker's system."""
         return {self.name(table, key): count.persons for table, key, count in self._counts()}
 
     def own(self, agency: str) -> dict[str, int]:
-        """Of each group, how many this agency knows."""
+        """Return how many contributors of each group this agency knows."""
         return {self.name(table, key): count.by_agency.get(agency, 0) for table, key, count in self._counts()}
 
     def both(self) -> dict[tuple[str, str], dict[str, int]]:
-        """For each two agencies, how many of each group both know."""
+        """Return for each two agencies how many contributors of each group both know."""
         found: dict[tuple[str, str], dict[str, int]] = defaultdict(dict)
         for table, key, count in self._counts():
             for two, persons in count.by_both.items():
@@ -73,45 +73,45 @@ class Draft:
         return found
 
     def shown_numbers(self) -> frozenset[int]:
-        """The groups of people that the world would see."""
+        """Return the groups of contributors that an intruder would see."""
         tables = self.shown().tables.items()
         return frozenset(
             self.known.place[name, key] for name, cells in tables for key, value in cells.items() if value is not None
         )
 
     def smallest(self, numbers: Collection[int]) -> frozenset[int]:
-        """The one of some groups that has the fewest people, if there is any."""
+        """Return the smallest of some groups by number of contributors, as a set; empty if there is none."""
         sizes = {self.known.place[table, key]: count.persons for table, key, count in self._counts()}
         return frozenset(sorted(numbers, key=lambda number: (sizes[number], number))[:1])
 
     def name(self, table: str, key: Key) -> str:
-        """A cell's name in the attacker's system."""
+        """Return a cell's name in the attacker's system."""
         return f"{self.id}:{self.known.names[self.known.place[table, key]]}"
 
     def agencies(self) -> Counter[str]:
-        """Every agency, with how much it has to do with what is counted."""
+        """Return every agency, with how many contributors it knows over all cells."""
         found: Counter[str] = Counter()
         for _, _, count in self._counts():
             found.update(count.by_agency)
         return found
 
     def after(self, drifts: Mapping[str, int], revises: str | None) -> "Draft":
-        """The same, as a publication that comes after others."""
+        """Return this draft as a publication that comes after others."""
         return replace(self, drift=dict(drifts), revises=revises)
 
     def hiding(self, more: frozenset[int], certain: frozenset[tuple[str, ...]] | None = None) -> "Draft":
-        """The same with more hidden, and with those claims only in which every cell is shown still."""
+        """Return this draft with more cells suppressed; claims about cells that are now suppressed are dropped."""
         fresh = replace(self, hidden=self.hidden | more, certain=frozenset())
         shown = fresh.shown()
         hidden = {self.name(table, key) for table, cells in shown.tables.items() for key in cells if cells[key] is None}
         kept = self.certain if certain is None else certain
         return replace(fresh, certain=frozenset(claim for claim in kept if not hidden.intersection(claim)))
 
-    def tells_of_few(self, earlier: Publication, sizes: Mapping[str, int]) -> bool:
-        """Whether it shows another number than an earlier publication of its period, though no cell changed by many.
+    def reveals_few_changes(self, earlier: Publication, sizes: Mapping[str, int]) -> bool:
+        """Return whether it shows another number than an earlier publication of its period, though no cell changed by many.
 
-        The same people show the same number: whoever compares the two would learn where those few count who came or left.
-        `sizes` are the true counts of the earlier one.
+        Equal contributors show an equal number: a reader who compares the two would learn where those few count who
+        came or left. `sizes` are the true sizes in the earlier one.
         """
         now = {name.partition(":")[2]: size for name, size in self.persons().items()}
         was = {name.partition(":")[2]: size for name, size in sizes.items()}
@@ -134,22 +134,22 @@ class Draft:
             return 0
         count, number = self.tables[table][key], self.known.place[table, key]
         rules: Mapping[str, Any] = published.rules(self.rules)
-        if number in self.hidden or not may_show(count, self.known.floors[number], rules):
+        if number in self.hidden or not meets_primary_rule(count, self.known.floors[number], rules):
             return None
-        return rounded(count, rules["base"], self.secret)
+        return round_randomly(count, rules["base"], self.secret)
 
 
 def begin(
     identity: tuple[str, int, str], versions: tuple[int, int], tables: Sequence[TrueTable], secret: bytes
 ) -> Draft:
-    """A draft of true tables, for `(id, number, period)` under `(plan, rules)`."""
+    """Return a draft of true tables, for `(id, number, period)` under `(plan, rules)`."""
     return Draft(*identity, *versions, {table.table: table.cells for table in tables}, secret)
 
 
 def drift(earlier: Mapping[str, int], now: Mapping[str, int]) -> int:
-    """The least step that no cell has changed by more than, since it was published.
+    """Return the least step that no cell has changed by more than, since it was published.
 
-    Both are the true counts of the same groups of people; the step is told to everybody, so it is a coarse one.
+    Both are the true sizes of the same groups of contributors; the step is published, so it is a coarse one.
     """
     most = max((abs(now.get(name, 0) - persons) for name, persons in earlier.items()), default=0)
     return next(step for step in STEPS if step >= most)

@@ -15,7 +15,7 @@ Files = Mapping[str, bytes]
 
 
 def tables(publication: Publication) -> dict[str, bytes]:
-    """Every table of a publication as it will be published, in the order of the plan, whatever the numbers are."""
+    """Return every table as bytes, by file name; their order is that of the plan, whatever the numbers are."""
     plan, made = published.plan(publication.plan), {}
     for table in plan["tables"]:
         if table["id"] in publication.tables:
@@ -35,7 +35,7 @@ def tables(publication: Publication) -> dict[str, bytes]:
 
 
 def head(publication: Publication, files: Files) -> dict[str, Any]:
-    """What the auditor must know beside the tables."""
+    """Return what the auditor must know beside the tables."""
     return {
         **{name: getattr(publication, name) for name in ("id", "number", "period", "plan", "rules", "revises")},
         "drift": dict(publication.drift),
@@ -45,19 +45,19 @@ def head(publication: Publication, files: Files) -> dict[str, Any]:
 
 
 def certificate(publication: Mapping[str, Any], files: Files, **more: object) -> bytes:
-    """The certificate: what was published, the hash of each file and of all of them, and what else is known."""
+    """Return the certificate: the head, the digest of each file and of all of them, and further facts."""
     hashes = {name: sha256(content).hexdigest() for name, content in sorted(files.items())}
-    return as_bytes({"publication": publication, "files": hashes, "bundle": bundle(publication, files), **more})
+    return as_bytes({"publication": publication, "files": hashes, "bundle": digest(publication, files), **more})
 
 
-def bundle(publication: Mapping[str, Any], files: Files) -> str:
-    """One hash for everything that an approval is about."""
+def digest(publication: Mapping[str, Any], files: Files) -> str:
+    """Return one digest for everything that an approval is about."""
     hashes = {name: sha256(content).hexdigest() for name, content in sorted(files.items())}
     return sha256(as_bytes([publication, hashes])).hexdigest()
 
 
 def as_bytes(document: object) -> bytes:
-    """A document as bytes, always the same for the same document."""
+    """Return a document as bytes, always equal for an equal document."""
     return json.dumps(document, ensure_ascii=False, sort_keys=True, indent=1).encode() + b"\n"
 
 
@@ -82,7 +82,7 @@ def _ratios(publication: Publication, plan: Mapping[str, Any], table: Mapping[st
 
 
 def _others(cells: Mapping[str, Sequence[str]], wanted: Mapping[str, Any]) -> Iterator[dict[str, str]]:
-    """Every cell along the dimensions that a ratio does not sum over."""
+    """Yield every cell along the dimensions that a ratio does not sum over."""
     only = wanted.get("only", {})
     lists = {
         name: [code for code in codes if code in only.get(name, codes)]

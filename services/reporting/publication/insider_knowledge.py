@@ -1,4 +1,4 @@
-"""What only the hub knows of its publications, kept for the audit of later ones: true sizes, and what each agency knows."""
+"""The hub's own knowledge of its publications, kept for later audits: true sizes, and what each agency, an insider, knows."""
 
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
@@ -6,15 +6,15 @@ from typing import Any
 
 from services.auditor.insiders import Insider
 from services.reporting.publication.drafts import Draft
-from services.reporting.publication.secondary_suppression import Inside
+from services.reporting.publication.secondary_suppression import InsiderKnowledge
 
 Truth = Mapping[str, Any]
 
 
 def truth(draft: Draft) -> Truth:
-    """The truth about a draft, as it is kept."""
+    """Return the truth about a draft, in the form that is stored."""
     agencies = draft.agencies()
-    # Of several that are equally large the first by name, so that it is always the same.
+    # Among agencies of equal size the first by name, so that the result is always equal.
     pair = sorted(sorted(agencies, key=lambda agency: (-agencies[agency], agency))[:2])
     own = {agency: _some(draft.own(agency)) for agency in sorted(agencies)}
     both = [[*two, sizes] for two, sizes in sorted(draft.both().items())]
@@ -22,12 +22,12 @@ def truth(draft: Draft) -> Truth:
 
 
 def persons(truths: Sequence[Truth]) -> dict[str, int]:
-    """True sizes of all groups of people, by their names."""
+    """Return the true sizes of all groups of contributors, by name."""
     return {name: size for one in truths for name, size in one["persons"].items()}
 
 
 def insiders(truths: Sequence[Truth]) -> list[Insider]:
-    """Every agency with what it knows of everything, and for each publication the two largest together."""
+    """Return every agency as an insider in all publications, and for each publication the two largest as a coalition."""
     own: dict[str, dict[str, int]] = defaultdict(dict)
     for one in truths:
         for agency, sizes in one["own"].items():
@@ -36,14 +36,14 @@ def insiders(truths: Sequence[Truth]) -> list[Insider]:
     return [*singles, *(_pair(one, own, truths) for one in truths if len(one["pair"]) == 2)]
 
 
-def of(draft: Draft, earlier: Sequence[Truth]) -> Inside:
-    """Everything that is known inside when a draft is to be protected."""
+def of(draft: Draft, earlier: Sequence[Truth]) -> InsiderKnowledge:
+    """Return the insider knowledge against which a draft is to be protected."""
     truths = [*earlier, truth(draft)]
-    return Inside(persons(truths), insiders(truths))
+    return InsiderKnowledge(persons(truths), insiders(truths))
 
 
 def _pair(one: Truth, own: Mapping[str, Mapping[str, int]], truths: Sequence[Truth]) -> Insider:
-    """What two agencies know together: those that either knows, and nobody twice."""
+    """Return what two agencies know as a coalition: the contributors that either knows, each counted once."""
     together: Counter[str] = Counter()
     for agency in one["pair"]:
         together.update(own.get(agency, {}))

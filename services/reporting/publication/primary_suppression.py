@@ -1,4 +1,4 @@
-"""Makes a count fit to be shown: hides what speaks of few people, few agencies or one of them, and rounds the rest."""
+"""Primary suppression (threshold, number of agencies, dominance rule), random rounding, and ratios of protected cells."""
 
 import hmac
 from collections.abc import Mapping, Sequence
@@ -9,8 +9,11 @@ from services.reporting.publication.true_counts import Count
 SCALE = 1 << 64
 
 
-def may_show(count: Count, floor: int, rules: Mapping[str, Any]) -> bool:
-    """The primary rule. Nobody at all is as telling as one: zeros are hidden like any small count."""
+def meets_primary_rule(count: Count, floor: int, rules: Mapping[str, Any]) -> bool:
+    """Return whether a cell meets the threshold, has enough agencies, and is dominated by none.
+
+    Zero is as telling as one: empty cells are suppressed like any small cell.
+    """
     return (
         count.persons >= floor
         and count.agencies >= rules["agencies"]
@@ -18,10 +21,11 @@ def may_show(count: Count, floor: int, rules: Mapping[str, Any]) -> bool:
     )
 
 
-def rounded(count: Count, base: int, secret: bytes) -> int:
-    """The count up or down to a multiple of `base`, on average itself; the same people always give the same number.
+def round_randomly(count: Count, base: int, secret: bytes) -> int:
+    """Return the count rounded randomly, up or down, to a multiple of the rounding base; its mean is the count.
 
-    The draw knows who is counted and how many they are, and not where: one group shows one number in every table.
+    The draw depends on who contributes and on how many they are, and not on the cell: equal contributors show an equal
+    number in every table.
     """
     message = count.contributors.to_bytes(8, "big") + count.persons.to_bytes(8, "big")
     draw = int.from_bytes(hmac.digest(secret, message, "sha256")[:8], "big")
@@ -30,7 +34,7 @@ def rounded(count: Count, base: int, secret: bytes) -> int:
 
 
 def ratio(numerator: Sequence[int | None], denominator: Sequence[int | None], rules: Mapping[str, Any]) -> str | None:
-    """A share in percent from shown numbers alone, in steps, without saying that it is nearly none or nearly all."""
+    """Return a share in percent made of shown numbers only, in steps, capped at both ends; None if any number is hidden."""
     shown = [value for value in denominator if value is not None]
     parts = [value for value in numerator if value is not None]
     if len(shown) < len(denominator) or len(parts) < len(numerator) or not sum(shown):

@@ -1,4 +1,4 @@
-"""Hides more, as little as it can, until the attacker finds nobody: the auditor judges, and this only looks for a way out."""
+"""Secondary suppression: hides as few further cells as it can until the attacker of `services.auditor` finds nobody."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -16,9 +16,9 @@ from services.auditor.published import MANY, Doubt, Publication, rules
 from services.auditor.system import Group, Numbers, System, build
 from services.reporting.publication.drafts import Draft
 
-# After so many rounds small steps have had their chance; after so many more, whole tables go.
-PATIENCE, ROUNDS = 40, 50
-# From so many agencies it is learnt at once what they find.
+# After so many rounds whole tables are suppressed; after so many in all, everything.
+TABLE_ROUNDS, ROUNDS = 40, 50
+# So many insiders' findings are gathered in one round.
 FINDERS = 4
 SECONDS = 30.0
 TINY = 1e-6
@@ -27,14 +27,14 @@ Keep = Callable[[Draft], None]
 
 
 @dataclass(frozen=True, slots=True)
-class Inside:
-    """What only the hub knows: true counts of all that was published this year, and what agencies know of them."""
+class InsiderKnowledge:
+    """The hub's knowledge: true sizes of all groups published this year, and what insiders know of them."""
 
     persons: Mapping[str, int]
     insiders: Sequence[Insider] = ()
 
     def large(self, names: Sequence[str], floor: int, outside: int) -> bool:
-        """Whether a difference is not small in truth, and not made up by one agency's clients: then that may be said."""
+        """Return whether a difference reaches the threshold and no agency dominates it: then it may be published as large."""
         size = self._size(self.persons, names)
         known = max((self._size(insider.own, names) for insider in self.insiders if not insider.about), default=0)
         return len(names) > 1 and size >= floor and size - known >= outside
@@ -45,36 +45,41 @@ class Inside:
 
 
 @dataclass(frozen=True, slots=True)
-class _Failure:
+class _UnsafeFinding:
     finding: Finding
     names: tuple[str, ...]
-    # Who found it out; None is anybody.
+    # Who found it; None is an outside intruder.
     insider: Insider | None
 
 
-def _forget(draft: Draft) -> None:
-    """Nothing is kept of a step."""
+def _keep_nothing(draft: Draft) -> None:
+    """Keep nothing of a step."""
 
 
-def repair(
-    draft: Draft, published: Sequence[Publication], inside: Inside, progress: Progress, keep: Keep = _forget
+def suppress_further(
+    draft: Draft,
+    published: Sequence[Publication],
+    inside: InsiderKnowledge,
+    progress: Progress,
+    keep: Keep = _keep_nothing,
 ) -> Draft:
-    """The draft with as much hidden as it takes: in the end everything, and that tells nothing of anybody.
+    """Return the draft with enough cells suppressed to be safe: in the end all of them, which discloses nothing.
 
-    After each step the draft is kept: whoever begins with that goes on from there.
+    Each step is given to `keep`, so that an interrupted run can resume from it.
     """
-    case = Case([*_concerned(draft.shown(), published), draft.shown()])
+    case = Case([*_linked_publications(draft.shown(), published), draft.shown()])
     judges = [Judge(Soplex, SECONDS, insider) for insider in (None, *inside.insiders)]
     floors = {group.name: group.floor for group in case.system.groups}
     round_ = 0
-    while failures := _failures(case, inside, judges):
+    while failures := _unsafe_findings(case, inside, judges):
         progress("Protecting", min(round_, ROUNDS), ROUNDS)
-        claims = _claims(draft, failures, inside, floors) if round_ < ROUNDS else frozenset()
+        claims = _large_differences(draft, failures, inside, floors) if round_ < ROUNDS else frozenset()
         if claims - draft.certain:
             draft = replace(draft, certain=draft.certain | claims)
         else:
-            more = _more(draft, case, failures, round_)
-            # Where nothing is left to hide, what is claimed goes as well: then nothing at all is added to what is out.
+            more = _next_suppressions(draft, case, failures, round_)
+            # Once no cell is left to suppress, the claims are dropped too: then the draft adds nothing to what is
+            # published.
             draft = draft.hiding(more, None if more else frozenset())
         keep(draft)
         case = case.after(draft.shown())
@@ -83,10 +88,10 @@ def repair(
     return draft
 
 
-def _claims(
-    draft: Draft, failures: Sequence[_Failure], inside: Inside, floors: Mapping[str, int]
+def _large_differences(
+    draft: Draft, failures: Sequence[_UnsafeFinding], inside: InsiderKnowledge, floors: Mapping[str, int]
 ) -> frozenset[tuple[str, ...]]:
-    """Differences that were found out, but are not small: that may be said."""
+    """Return the differences that were found but are large enough to be published as claims."""
     outside = rules(draft.rules)["outside_largest"]
     return frozenset(
         failure.names
@@ -95,60 +100,62 @@ def _claims(
     )
 
 
-def _more(draft: Draft, case: Case, failures: Sequence[_Failure], round_: int) -> frozenset[int]:
-    """What to hide next: as little as it takes; if that leads nowhere, whole stretches."""
+def _next_suppressions(draft: Draft, case: Case, failures: Sequence[_UnsafeFinding], round_: int) -> frozenset[int]:
+    """Return the cells to suppress next: the cheapest set, or else wider sets; raise `Doubt` if nothing helps."""
     free = draft.hiding(frozenset(), frozenset())
-    for step in (free, draft) if round_ < PATIENCE else ():
-        if more := _cheapest(step, case, failures) - draft.hidden:
+    for step in (free, draft) if round_ < TABLE_ROUNDS else ():
+        if more := _cheapest_suppressions(step, case, failures) - draft.hidden:
             return more
-    first = 0 if round_ < PATIENCE else 2 if round_ < ROUNDS else 3
-    for stretch in _stretches(draft, failures)[first:]:
-        if more := stretch & draft.shown_numbers():
+    first = 0 if round_ < TABLE_ROUNDS else 2 if round_ < ROUNDS else 3
+    for wider in _wider_suppressions(draft, failures)[first:]:
+        if more := wider & draft.shown_numbers():
             return more
     if draft.certain:
         return frozenset()
     raise Doubt(f"{failures[0].finding.group.name} can be found in what is published already.")
 
 
-def _concerned(new: Publication, published: Sequence[Publication]) -> list[Publication]:
-    """The earlier publications that a new one can say anything about: quarters meet in their year only."""
+def _linked_publications(new: Publication, published: Sequence[Publication]) -> list[Publication]:
+    """Return the earlier publications linked to a new one: quarters are linked to their own year only."""
     found = {new.id: new}
     while True:
-        near = [one for one in published if one.id not in found and any(_meet(one, other) for other in found.values())]
+        near = [
+            one for one in published if one.id not in found and any(_linked(one, other) for other in found.values())
+        ]
         if not near:
             return [one for one in published if one.id in found]
         found |= {one.id: one for one in near}
 
 
-def _meet(one: Publication, other: Publication) -> bool:
+def _linked(one: Publication, other: Publication) -> bool:
     return one.year == other.year and (one.period == other.period or one.kind != other.kind)
 
 
-def _failures(case: Case, inside: Inside, judges: list[Judge]) -> list[_Failure]:
-    """What an outsider finds, or, if that is nothing, what agencies find."""
+def _unsafe_findings(case: Case, inside: InsiderKnowledge, judges: list[Judge]) -> list[_UnsafeFinding]:
+    """Return what an outside intruder finds, or, if that is nothing, what insiders find."""
     names = case.system.names
-    found: list[_Failure] = []
+    found: list[_UnsafeFinding] = []
     finders: list[Judge] = []
     for judge in () if case.nothing_new else judges:
-        wanted = _cautious(case.system, inside) if judge.insider is None else None
+        wanted = _with_insider_margin(case.system, inside) if judge.insider is None else None
         own = [finding for finding in judge.judge(case, wanted=wanted) if not finding.safe]
         found += [
-            _Failure(finding, tuple(names[column] for column in finding.group.columns), judge.insider)
+            _UnsafeFinding(finding, tuple(names[column] for column in finding.group.columns), judge.insider)
             for finding in own
         ]
         finders += [judge] if own else []
         if found and (judge.insider is None or len(finders) == FINDERS):
             break
-    # Whoever found something is asked first the next time.
+    # Insiders who found something are asked first in the next round.
     judges.sort(key=lambda judge: (judge.insider is not None, judge not in finders))
     return found
 
 
-def _cautious(system: System, inside: Inside) -> System:
-    """The system with as much left open to an outsider as the best informed agency will need; it saves many rounds."""
+def _with_insider_margin(system: System, inside: InsiderKnowledge) -> System:
+    """Return the system with a margin for the best informed insider; it saves many rounds."""
     most = np.zeros(len(system.names), dtype=np.int64)
     for insider in inside.insiders:
-        # Two agencies together are kept from the cells of one publication only.
+        # A coalition of two agencies attacks the cells of one publication only.
         concerned = [insider.about is None or name.startswith(f"{insider.about}:") for name in system.names]
         most = np.maximum(most, insider.of(system.names) * concerned)
     groups = [
@@ -158,20 +165,20 @@ def _cautious(system: System, inside: Inside) -> System:
     return replace(system, groups=tuple(groups))
 
 
-def _cheapest(draft: Draft, case: Case, failures: Sequence[_Failure]) -> frozenset[int]:
-    """The least that must be hidden so that each group in turn might be as small, and as large, as it needs to be."""
+def _cheapest_suppressions(draft: Draft, case: Case, failures: Sequence[_UnsafeFinding]) -> frozenset[int]:
+    """Return the cheapest set of cells to suppress so that each group in turn can be as small, and as large, as required."""
     system = build([*case.members[:-1], draft.shown()])
     more: frozenset[int] = frozenset()
     for insider in dict.fromkeys(id(failure.insider) for failure in failures):
         own = [failure for failure in failures if id(failure.insider) == insider]
-        relaxed = _Relaxed(case.seen(system, own[0].insider) or system, draft, more)
-        relaxed.free([failure.finding for failure in own])
-        more |= relaxed.hidden
+        program = _SuppressionProgram(case.seen(system, own[0].insider) or system, draft, more)
+        program.protect([failure.finding for failure in own])
+        more |= program.hidden
     return more
 
 
-def _stretches(draft: Draft, failures: Sequence[_Failure]) -> list[frozenset[int]]:
-    """Cells of the draft that a failure speaks of; the smallest that holds or is part of one; their tables; everything."""
+def _wider_suppressions(draft: Draft, failures: Sequence[_UnsafeFinding]) -> list[frozenset[int]]:
+    """Return ever wider sets to suppress: the cells of the findings, the smallest around them, their tables, everything."""
     start = f"{draft.id}:"
     numbers = {name: number for number, name in enumerate(draft.known.names)}
     named = {
@@ -184,8 +191,8 @@ def _stretches(draft: Draft, failures: Sequence[_Failure]) -> list[frozenset[int
     return [frozenset(named), draft.smallest(near), frozenset(whole), frozenset(range(len(numbers)))]
 
 
-class _Relaxed:
-    """The system in which any number of the draft may be hidden, at a price for each."""
+class _SuppressionProgram:
+    """A linear program in which any number of the draft may be suppressed, at a cost for each."""
 
     def __init__(self, system: System, draft: Draft, hidden: frozenset[int]) -> None:
         self.hidden = hidden
@@ -197,20 +204,20 @@ class _Relaxed:
         self._model.setOptionValue("output_flag", False)
         self._model.passModel(self._program())
 
-    def free(self, findings: Sequence[Finding]) -> None:
-        """Let each group be as small, and as large, as it needs to be."""
+    def protect(self, findings: Sequence[Finding]) -> None:
+        """Suppress enough that each group can be as small, and as large, as required."""
         forms = Forms([finding.group for finding in findings])
         for sign in (1.0, -1.0):
             aims = np.array([finding.group.low if sign > 0 else -finding.group.high for finding in findings])
             now = np.array([finding.low if sign > 0 else -finding.high for finding in findings], dtype=float)
             for at, finding in enumerate(findings):
-                # What freed one group has often freed others.
+                # The cells that protect one group have often protected others.
                 if now[at] > aims[at] + TINY:
                     point = self._push(finding.group, sign, float(aims[at]))
                     now = now if point is None else np.minimum(now, sign * forms.at(point))
 
     def _push(self, group: Group, sign: float, aim: float) -> Numbers | None:
-        """A cheapest point at which a group is as it should be; all that is bent for that will be hidden."""
+        """Suppress the cells of a cheapest point at which a group reaches its required bound."""
         signs = sign * np.array([1.0, *(-1.0 for _ in group.inner)])
         row, width = self._model.getNumRow(), len(self._system.names)
         self._model.addRow(-highspy.kHighsInf, aim, len(signs), np.array(group.columns, dtype=np.int32), signs)
@@ -236,7 +243,7 @@ class _Relaxed:
             forms.append(((column, at), (1, -1), -highspy.kHighsInf, float(system.upper[column])))
         program: Any = highspy.HighsLp()
         program.num_col_, program.num_row_ = count + len(self._columns), len(forms)
-        program.col_cost_ = np.concatenate([np.zeros(count), [self._price(column) for column in self._columns]])
+        program.col_cost_ = np.concatenate([np.zeros(count), [self._cost(column) for column in self._columns]])
         program.col_lower_ = np.concatenate([lower, np.zeros(len(self._columns))])
         program.col_upper_ = np.concatenate([upper, np.full(len(self._columns), float(MANY))])
         program.row_lower_ = np.array([low for _, _, low, _ in forms])
@@ -247,6 +254,6 @@ class _Relaxed:
         program.a_matrix_.value_ = np.array([s for _, signs, *_ in forms for s in signs], dtype=float)
         return program
 
-    def _price(self, column: int) -> float:
-        """What hiding costs: less for what is hidden already, more for numbers that say more."""
+    def _cost(self, column: int) -> float:
+        """Return the cost of suppressing a cell: none if it is suppressed already, more for larger cells."""
         return 0.0 if column - self._start in self.hidden else 1.0 + float(self._system.lower[column]) / 50

@@ -1,1 +1,1 @@
-"""Every query of reporting: services' own facts, what is counted of survivors, and publications."""
+"""Every query of reporting: facts about services, the counts of survivors, and publications."""

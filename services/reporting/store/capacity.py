@@ -1,4 +1,4 @@
-"""What services declare, live: the latest statement of each programme stands."""
+"""Queries of what services declare, live: the latest statement of each programme stands."""
 
 from collections.abc import Mapping
 
@@ -8,7 +8,7 @@ from services.common.database.inserts import upsert
 from services.reporting.models import capacity, roster
 from services.reporting.pages.data_source import Free
 
-# Put together once: they are asked again and again.
+# Built once, since these queries run again and again.
 _agency = roster.table
 _groups = (capacity.c.region, capacity.c.need, capacity.c.unit)
 AVAILABLE = (
@@ -19,7 +19,7 @@ AVAILABLE = (
         func.count(),
         func.min(capacity.c.as_of).label("as_of"),
     )
-    # Nobody can be sent to an agency that takes no part: what it declared is no room for anyone.
+    # Nobody can be sent to an agency that takes no part: its capacity does not count.
     .join(_agency, (_agency.c.id == capacity.c.agency) & (_agency.c.standing == "active"))
     .group_by(*_groups)
     .order_by(*_groups)
@@ -35,11 +35,11 @@ def keep_capacity(connection: Connection, row: Mapping[str, object]) -> None:
 
 
 def available(connection: Connection) -> list[Free]:
-    """Live capacity by region, need and unit."""
+    """Return live capacity by region, need and unit."""
     return [Free._make(row) for row in connection.execute(AVAILABLE).all()]
 
 
 def declaring(connection: Connection) -> tuple[int, int]:
-    """How many of the active agencies have declared something, and how many there are."""
+    """Return how many of the active agencies have declared something, and how many there are."""
     declared, active = connection.execute(DECLARING).one()
     return declared, active

@@ -1,4 +1,4 @@
-"""What is counted of survivors: the journal, the one cell in which each group counts, and the sums of each cell."""
+"""Queries of survivors' counts: the journal, the one cell in which each group counts, and the sums of each cell."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -44,7 +44,7 @@ KEY = (Column("low", BigInteger), Column("high", BigInteger))
 NEW_THREADS = stage("new_thread", journal)
 NEW_PLACES = stage("new_place", contribution, *KEY)
 NEW_SUMS = stage("new_sum", cell)
-# Places that are entered, with the result, region and stage of those that are left for them, if any are.
+# Places to enter, each with the result, region and stage of the place that its group leaves, if any.
 MOVES = stage("move", contribution, *KEY, *[Column(f"left_{code.name}", code.type) for code in LEFT])
 
 
@@ -59,32 +59,32 @@ class Cell(NamedTuple):
 
 
 class Sum(NamedTuple):
-    """How many contribute to a cell, and their keys' sum in two halves."""
+    """How many contribute to a cell, and the sum of their keys in two halves."""
 
     persons: int
     low: int
     high: int
 
 
-def alone(connection: Connection) -> None:
-    """Until the transaction ends nobody else folds, withdraws or rebuilds."""
+def lock_counts(connection: Connection) -> None:
+    """Lock the counts until the transaction ends: nobody else folds, withdraws or rebuilds meanwhile."""
     advisory_locks.lock_until_commit(connection, LOCK)
 
 
 def rows_of_threads(found: Mapping[Thread, Seen]) -> Rows:
-    """Threads as they are kept. In order, since rows that lie near each other are found sooner."""
+    """Return threads as rows, sorted: rows that lie near each other are found sooner."""
     return Rows.of(sorted(thread + seen for thread, seen in found.items()))
 
 
 def rows_of_places(found: Mapping[Group, tuple[Place, int]]) -> Rows:
-    """Places of groups, each with its contributor key, as they are kept; in order as well."""
+    """Return places of groups, each with its contributor key, as sorted rows."""
     return Rows.of(sorted((*group, *where, key & MASK, key >> HALF) for group, (where, key) in found.items()))
 
 
 def keep(connection: Connection, threads: Rows, places: Rows) -> None:
-    """Add threads to the journal, but nothing of those who withdrew; what is known of a thread joins what was.
+    """Add threads to the journal, except those of survivors who withdrew; merge facts of threads that are known.
 
-    Let groups count in these places, unless they count in a better one.
+    Then let groups count in these places, unless they count in a better one.
     """
     empty(connection, NEW_THREADS, NEW_PLACES, MOVES)
     put(connection, NEW_THREADS, threads)
@@ -100,20 +100,20 @@ def place(connection: Connection, places: Rows) -> None:
 
 
 def places_of(connection: Connection, pseudonyms: Sequence[str]) -> dict[Group, Place]:
-    """Where all groups of these survivors count now."""
+    """Return where all groups of these survivors count now."""
     found = connection.execute(_PLACES, {"pseudonyms": listed(pseudonyms)})
     return {Group(*row[:3]): Place(*row[3:]) for row in found}
 
 
 def add_to_cells(connection: Connection, sums: Mapping[Cell, Sum]) -> None:
-    """Add to cells, or with negative numbers take out again."""
+    """Add to cells; negative numbers subtract."""
     empty(connection, NEW_SUMS)
     put(connection, NEW_SUMS, Rows.of([base + added for base, added in sums.items()]))
     do(connection, _sum_up)
 
 
 def forget(connection: Connection, pseudonyms: Sequence[str]) -> None:
-    """Take out of the journal and of all places whoever withdrew, and let nothing of them in any more."""
+    """Remove withdrawn survivors from the journal and from all places, and keep them out from now on."""
     insert_new(connection, withdrawn, [{"statistics": name} for name in pseudonyms])
     left = connection.scalars(_LEFT_QUARTERS, {"pseudonyms": listed(pseudonyms)}).all()
     insert_new(connection, departure, [{"quarter": quarter, "times": 0} for quarter in left])
@@ -125,36 +125,36 @@ def forget(connection: Connection, pseudonyms: Sequence[str]) -> None:
 
 
 def departures(connection: Connection, quarters: Sequence[str]) -> dict[str, int]:
-    """How often somebody was taken out of these quarters."""
+    """Return how often somebody was removed from each of these quarters."""
     query = select(departure).where(departure.c.quarter.in_(quarters))
     return {row.quarter: row.times for row in connection.execute(query)}
 
 
 def sums(connection: Connection, quarter: str) -> dict[Cell, Sum]:
-    """Every cell of a quarter that somebody counts in."""
+    """Return every cell of a quarter in which somebody counts."""
     query = select(cell).where(cell.c.quarter == quarter, cell.c.persons != 0)
     return {Cell(*row[:5]): Sum(*row[5:]) for row in connection.execute(query)}
 
 
 def journal_size(connection: Connection, quarters: Sequence[str] = ()) -> int:
-    """How many threads the journal holds, of some quarters or in all."""
+    """Return how many threads the journal holds, in some quarters or in all."""
     query = select(func.count()).select_from(journal)
     return connection.scalar(query.where(journal.c.quarter.in_(quarters)) if quarters else query) or 0
 
 
 def anybody(connection: Connection, until: str) -> bool:
-    """Whether the journal holds anything of a quarter or of those before it."""
+    """Return whether the journal holds anything of a quarter or of those before it."""
     return bool(connection.scalar(select(exists().where(journal.c.quarter <= until))))
 
 
 def quarters(connection: Connection) -> list[str]:
-    """The quarters in which somebody counts, in order."""
+    """Return the quarters in which somebody counts, in order."""
     query = select(cell.c.quarter).where(cell.c.persons != 0).distinct().order_by(cell.c.quarter)
     return list(connection.scalars(query))
 
 
 def read_quarters(connection: Connection, quarters: Sequence[str]) -> Iterator[tuple[Thread, Seen]]:
-    """The journal of some quarters, all of one survivor together, without holding more than a few rows at once.
+    """Yield the journal of some quarters, all threads of one survivor together, holding only a few rows in memory.
 
     PostgreSQL does this with a cursor, which lives in a transaction only: give it a `snapshot`, not a `reading`.
     """
@@ -164,24 +164,24 @@ def read_quarters(connection: Connection, quarters: Sequence[str]) -> Iterator[t
 
 
 def agencies_of(connection: Connection, sector: str) -> frozenset[str]:
-    """The agencies that do one kind of work."""
+    """Return the agencies of one sector."""
     return frozenset(connection.scalars(select(roster.table.c.id).where(roster.table.c.sector == sector)))
 
 
 def begin_rebuild(connection: Connection) -> None:
-    """Empty what is made from the journal; a rebuild begins."""
+    """Begin a rebuild: empty the tables that are made from the journal."""
     for table in (contribution, cell, rebuilding):
         connection.execute(delete(table))
     connection.execute(rebuilding.insert(), {"id": 1, "after": "", "done": 0})
 
 
 def rebuilt(connection: Connection) -> int | None:
-    """How many threads a rebuild has read so far; None: there is none under way."""
+    """Return how many threads a rebuild has read so far, or None if none is under way."""
     return connection.scalar(select(rebuilding.c.done))
 
 
 def next_threads(connection: Connection, size: int) -> list[tuple[Thread, Seen]]:
-    """What a rebuild has to read next; that it has been read is remembered with this transaction. Empty: it has ended."""
+    """Return the threads that a rebuild reads next, and record within this transaction that it has; empty at the end."""
     after = connection.scalar(select(rebuilding.c.after)) or ""
     query = _ordered().limit(size)
     if after:
@@ -217,7 +217,7 @@ def _without_withdrawn(new: Table) -> Step:
 
 
 def _moves() -> Step:
-    """Who enters which place and leaves which one: nobody who withdrew, or counts in such a place or a better one."""
+    """Return who enters which place and leaves which; without those who withdrew or stand in an equal or better place."""
     there, new = (tuple_(*[table.c[name] for name in Place._fields]) for table in (contribution, NEW_PLACES))
     same = and_(*(contribution.c[name] == NEW_PLACES.c[name] for name in Group._fields))
     gone = exists().where(withdrawn.c.statistics == NEW_PLACES.c.statistics)
@@ -227,7 +227,7 @@ def _moves() -> Step:
 
 
 def _entering_and_leaving() -> Select[Any]:
-    """What changes in each cell: added up for each, before any is changed."""
+    """Return the change in each cell, added up for each before any is changed."""
     new, codes = MOVES.c, Cell._fields
     entering = select(*[new[name] for name in codes], literal(1).label("persons"), new.low, new.high)
     left = [new[f"left_{name}"] if f"left_{name}" in new else new[name] for name in codes]
@@ -237,7 +237,7 @@ def _entering_and_leaving() -> Select[Any]:
     return select(*cells, *[func.sum(both.c[name]) for name in Sum._fields]).group_by(*cells)
 
 
-# What every batch does is put together once.
+# Statements that every batch runs are built once.
 _keep = (_without_withdrawn(NEW_THREADS), merge(journal, select(NEW_THREADS), _join_seen))
 _place = (
     _moves(),

@@ -1,4 +1,4 @@
-"""Every query about publications, approvals and decisions of governance bodies."""
+"""Queries of publications, approvals and decisions of governance bodies."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -7,10 +7,10 @@ from sqlalchemy import Connection, bindparam, delete, insert, select, update
 
 from services.common.database import advisory_locks
 from services.common.database.inserts import Row, insert_new
-from services.reporting.models_publication import approval, decision, frozen_file, publication, unfinished
+from services.reporting.models import approval, decision, frozen_file, publication, unfinished
 
 LOCK = "fireweed:reporting:gate"
-# Put together once: they are asked for every page and every file.
+# Built once: every page and every file runs these queries.
 _public = publication.c.state == "published"
 STANDING = select(publication.c.id, publication.c.bundle).where(_public).order_by(publication.c.number)
 PUBLISHED_FILE = (
@@ -20,13 +20,13 @@ PUBLISHED_FILE = (
 )
 
 
-def alone(connection: Connection) -> None:
-    """Until the transaction ends nobody else drafts, approves, publishes or decides: words are for what is seen."""
+def lock_publications(connection: Connection) -> None:
+    """Lock publications until the transaction ends: nobody else drafts, approves, publishes or decides meanwhile."""
     advisory_locks.lock_until_commit(connection, LOCK)
 
 
 def list_all(connection: Connection) -> Sequence[Any]:
-    """Every publication and draft, in order."""
+    """Return every publication and draft, in order."""
     return connection.execute(select(publication).order_by(publication.c.number)).all()
 
 
@@ -49,12 +49,12 @@ def keep_unfinished(connection: Connection, row: Row) -> None:
 
 
 def find_unfinished(connection: Connection, begun: str) -> Any:
-    """How far this very build had come, or None."""
+    """Return how far the build with this digest had come, or None."""
     return connection.execute(select(unfinished).where(unfinished.c.begun == begun)).one_or_none()
 
 
 def keep_verdict(connection: Connection, draft: Any, state: str, verdict: Mapping[str, Any]) -> bool:
-    """Keep what an audit said of a draft; false if another draft has taken its place since."""
+    """Keep the verdict of an audit; return False if another draft has taken its place since."""
     ours = (
         (publication.c.id == draft.id) & (publication.c.bundle == draft.bundle) & (publication.c.state != "published")
     )
@@ -68,23 +68,23 @@ def freeze(connection: Connection, name: str, certificate: bytes, at: object) ->
 
 
 def files(connection: Connection, name: str) -> dict[str, bytes]:
-    """Every file of a publication or draft."""
+    """Return every file of a publication or draft."""
     query = select(frozen_file.c.name, frozen_file.c.content).where(frozen_file.c.publication == name)
     return {row.name: bytes(row.content) for row in connection.execute(query.order_by(frozen_file.c.name))}
 
 
 def published_file(connection: Connection, name: str, file: str) -> bytes | None:
-    """One file, if it is published."""
+    """Return one file if it is published, else None."""
     return connection.scalar(PUBLISHED_FILE, {"publication": name, "file": file})
 
 
 def standing(connection: Connection) -> list[tuple[str, str]]:
-    """Which publications stand, each with its hash, in order."""
+    """Return which publications are out, each with its digest, in order."""
     return [(row.id, row.bundle) for row in connection.execute(STANDING)]
 
 
 def published(connection: Connection) -> Sequence[Any]:
-    """What anybody may know of the publications there are, in order."""
+    """Return the public facts of all publications, in order."""
     columns = (
         publication.c.id,
         publication.c.period,
@@ -97,12 +97,12 @@ def published(connection: Connection) -> Sequence[Any]:
 
 
 def keep_approval(connection: Connection, row: Row) -> bool:
-    """Keep a person's word; false if that role has given one already."""
+    """Keep a person's approval; return False if that role has given one already."""
     return bool(insert_new(connection, approval, [row], "role"))
 
 
 def approvals(connection: Connection, name: str, bundle: str) -> Sequence[Any]:
-    """Who approved this very bundle."""
+    """Return the approvals of this digest."""
     query = select(approval).where(approval.c.publication == name, approval.c.bundle == bundle)
     return connection.execute(query.order_by(approval.c.role)).all()
 
@@ -113,5 +113,5 @@ def keep_decision(connection: Connection, row: Row) -> None:
 
 
 def decisions(connection: Connection, switch: str) -> Sequence[Any]:
-    """What was decided about a switch, in order."""
+    """Return the decisions about a switch, in order."""
     return connection.execute(select(decision).where(decision.c.switch == switch).order_by(decision.c.id)).all()

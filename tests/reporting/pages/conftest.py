@@ -1,4 +1,4 @@
-"""Reporting's public face over publications of a made-up cohort, one for all tests that only read."""
+"""Reporting's public pages over publications of a made-up cohort, shared by all tests that only read."""
 
 from collections.abc import Iterator
 from pathlib import Path

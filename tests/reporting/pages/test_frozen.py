@@ -1,4 +1,4 @@
-"""Pages stay as they are: bytes, tags and addresses; nothing is left behind in a browser, and nothing needs a script."""
+"""Pages stay the same: bytes, tags and addresses; nothing is stored in a browser, and nothing needs a script."""
 
 import re
 from collections.abc import Callable
@@ -10,7 +10,7 @@ from sqlalchemy import update
 from starlette.testclient import TestClient
 
 import schemas
-from services.reporting.models_publication import frozen_file
+from services.reporting.models import frozen_file
 from services.reporting.store import publications as store
 from tests.support.report_pages import HOME, LANGUAGES, every_path, held, read_page
 from tests.support.shelves import drafts, front, revised, shelve
@@ -20,7 +20,8 @@ FILES = ("need.json", "need.csv", "need.xlsx", "need.en.pdf", "need-city-result.
 PUBLISHED = [*(f"{HOME}/en{path}" for path in SOME), *(f"{HOME}/v1/publications/2026/tables/{name}" for name in FILES)]
 
 
-def test_what_was_published_reads_the_same_when_more_is_published_and_in_any_process(tmp_path: Path) -> None:
+def test_published_bytes_never_change(tmp_path: Path) -> None:
+    """They stay equal when more is published, and in any process."""
     first, second = [], []
     url = f"sqlite:///{tmp_path / 'reporting.sqlite'}"
     with front(url, tmp_path, drafts()[:3]) as face, TestClient(face.app) as client:
@@ -32,7 +33,8 @@ def test_what_was_published_reads_the_same_when_more_is_published_and_in_any_pro
     assert len(set(first)) == len(PUBLISHED)
 
 
-def test_a_revision_stands_beside_what_it_revises_and_each_says_so(tmp_path: Path) -> None:
+def test_revision_and_revised_page_name_each_other(tmp_path: Path) -> None:
+    """A revision stands beside the publication that it revises."""
     published = [*drafts()[:3], revised(drafts()[2], 4)]
     url = f"sqlite:///{tmp_path / 'reporting.sqlite'}"
     with front(url, tmp_path, published) as face, TestClient(face.app, follow_redirects=False) as client:
@@ -48,7 +50,8 @@ def test_a_revision_stands_beside_what_it_revises_and_each_says_so(tmp_path: Pat
         ]
 
 
-def test_the_newest_is_what_ended_last_even_if_something_earlier_was_revised_since(tmp_path: Path) -> None:
+def test_newest_is_the_period_that_ended_last(tmp_path: Path) -> None:
+    """A later revision of an earlier period does not count as the newest."""
     first, second = drafts()[:2]
     published = [first, second, revised(first, 3)]
     url = f"sqlite:///{tmp_path / 'reporting.sqlite'}"
@@ -69,7 +72,7 @@ def test_the_newest_is_what_ended_last_even_if_something_earlier_was_revised_sin
         ("certificate.json", lambda was: was[:100]),
     ],
 )
-def test_bytes_that_are_not_those_that_were_published_are_not_shown(
+def test_damaged_bytes_are_not_shown(
     tmp_path: Path, damaged: str, change: Callable[[bytes], bytes], caplog: pytest.LogCaptureFixture
 ) -> None:
     url = f"sqlite:///{tmp_path / 'reporting.sqlite'}"
@@ -90,7 +93,7 @@ def test_bytes_that_are_not_those_that_were_published_are_not_shown(
 
 
 @pytest.mark.parametrize("path", PUBLISHED)
-def test_a_tag_is_the_hash_of_the_bytes_and_whoever_has_them_is_told_so(web: TestClient, path: str) -> None:
+def test_tag_is_the_hash_and_a_known_tag_gets_304(web: TestClient, path: str) -> None:
     answer = web.get(path)
     assert answer.status_code == 200
     assert answer.headers["etag"] == f'"{sha256(answer.content).hexdigest()}"'
@@ -101,12 +104,13 @@ def test_a_tag_is_the_hash_of_the_bytes_and_whoever_has_them_is_told_so(web: Tes
 
 
 @pytest.mark.parametrize("path", [f"{HOME}/", f"{HOME}/v1/publications", f"{HOME}/en/r/none", *PUBLISHED])
-def test_whoever_only_looks_whether_a_link_still_leads_somewhere_is_told_so(web: TestClient, path: str) -> None:
+def test_head_request_tells_whether_a_link_still_works(web: TestClient, path: str) -> None:
     head, whole = web.head(path), web.get(path)
     assert (head.status_code, head.headers, head.content) == (whole.status_code, whole.headers, b"")
 
 
-def test_no_page_leaves_anything_behind_needs_a_script_or_reaches_elsewhere(web: TestClient) -> None:
+def test_pages_set_no_cookie_need_no_script_and_load_nothing(web: TestClient) -> None:
+    """Nothing is stored in the browser, and nothing is loaded from elsewhere."""
     for path in every_path(web)[::5]:
         answer = web.get(path)
         headers = answer.headers
@@ -143,7 +147,7 @@ def test_every_link_on_every_page_leads_somewhere(web: TestClient) -> None:
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
-def test_before_the_first_publication_every_page_says_so(tmp_path: Path, language: str) -> None:
+def test_every_page_says_so_before_the_first_publication(tmp_path: Path, language: str) -> None:
     names = [*schemas.recommendations(), "toronto", "F2", "F11", "need", "quality"]
     with front(f"sqlite:///{tmp_path / 'reporting.sqlite'}", tmp_path) as face, TestClient(face.app) as client:
         overview = client.get(f"{HOME}/{language}/").text
@@ -159,7 +163,7 @@ def test_before_the_first_publication_every_page_says_so(tmp_path: Path, languag
                 assert answer.headers["cache-control"] == "no-store"
 
 
-def test_the_browser_says_in_which_language_to_begin(web: TestClient) -> None:
+def test_browser_language_decides_where_to_begin(web: TestClient) -> None:
     assert web.get(HOME, headers={"accept-language": "fr-CA"}).headers["location"] == f"{HOME}/fr/"
     assert web.get(f"{HOME}/").headers["location"] == f"{HOME}/en/"
 

@@ -1,4 +1,4 @@
-"""What is hidden is nowhere: two hubs that differ in hidden numbers alone cannot be told apart by any answer."""
+"""Hidden numbers leave no trace: no answer tells two hubs apart that differ in hidden numbers only."""
 
 import json
 import re
@@ -13,15 +13,15 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from starlette.testclient import TestClient
 
-from services.reporting.models_publication import publication
-from services.reporting.page_data import FrozenShelf
+from services.reporting.models import publication
+from services.reporting.page_data import DatabaseSource
 from services.reporting.pages.catalogue import Holdings
 from tests.support.counted import AGENCIES, Asked, CountingContext, events_of
 from tests.support.report_pages import HOME, LANGUAGES, SIGN, bundle, every_path, held, read_page
 from tests.support.shelves import Front, asked_of_databases, draft_of, drafts, front, keep, more_hidden
 
 MORE = 3
-# What knows a true number, or was never meant for everybody.
+# Tables that know a true number, or were never meant to be public.
 SECRET = re.compile(r"\b(journal|contribution|cell|withdrawn|rebuilding|approval|decision|truth|verdict|built_at)\b")
 HEADERS = (
     "accept",
@@ -37,7 +37,7 @@ HEADERS = (
 
 @pytest.fixture(scope="module")
 def other(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Front]:
-    """A hub with people in its journal, other true numbers wherever they are hidden, and a draft that is not out."""
+    """Return a hub with people in its journal, other true numbers where they are hidden, and a draft that is not out."""
     folder: Path = tmp_path_factory.mktemp("other")
     url = f"sqlite:///{folder / 'reporting.sqlite'}"
     with front(url, folder, [more_hidden(draft, MORE) for draft in drafts()]) as made:
@@ -49,7 +49,7 @@ def other(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Front]:
         context.close()
         keep(made.database, draft_of(5, "2027-Q2"))
         with made.database.transaction() as connection:
-            # Who takes part is no secret, and live: the same in both.
+            # Which agencies take part is no secret, and live: it is equal in both.
             connection.exec_driver_sql("DELETE FROM agency")
         yield made
 
@@ -66,12 +66,12 @@ def addresses(web: TestClient) -> list[str]:
 
 
 def seen(client: TestClient, path: str, method: str = "GET", headers: dict[str, str] | None = None) -> Any:
-    """All that a caller sees of an answer."""
+    """Return all that a caller sees of an answer."""
     answer = client.request(method, path, headers=headers)
     return answer.status_code, sorted(answer.headers.items()), answer.content
 
 
-def test_the_two_hubs_hide_different_truths_behind_the_same_files(face: Front, other: Front) -> None:
+def test_two_hubs_hide_different_truths_behind_equal_files(face: Front, other: Front) -> None:
     truths = []
     for hub in (face, other):
         with hub.database.reading() as connection:
@@ -86,7 +86,7 @@ def test_the_two_hubs_hide_different_truths_behind_the_same_files(face: Front, o
 
 
 @pytest.mark.slow
-def test_every_answer_is_the_same_to_the_byte_whatever_is_hidden(
+def test_answers_are_equal_to_the_byte_whatever_is_hidden(
     both: tuple[TestClient, TestClient], addresses: list[str]
 ) -> None:
     one, two = both
@@ -147,7 +147,7 @@ def alike(
 
 @fuzzing
 @given(path=paths, query=queries, header=headers, method=methods)
-def test_i13_no_path_query_or_header_tells_what_is_hidden(
+def test_i13_no_path_query_or_header_tells_hidden_numbers(
     both: tuple[TestClient, TestClient], path: str, query: dict[str, str], header: dict[str, str], method: str
 ) -> None:
     alike(both, path, query, header, method)
@@ -155,14 +155,15 @@ def test_i13_no_path_query_or_header_tells_what_is_hidden(
 
 @fuzzing
 @given(data=st.data(), query=queries, header=headers, method=methods)
-def test_i13_no_query_or_header_at_an_address_that_answers_tells_what_is_hidden(
+def test_i13_no_query_or_header_of_a_page_tells_hidden_numbers(
     both: tuple[TestClient, TestClient], addresses: list[str], data: st.DataObject, method: str, **more: dict[str, str]
 ) -> None:
+    """These are addresses that answer with a page or file."""
     alike(both, data.draw(st.sampled_from(addresses)), more["query"], more["header"], method)
 
 
 @pytest.mark.parametrize("page", ["/en/", "/en/archive", "/en/r/2026", "/fr/r/2026/R1", "/en/r/2026/need-city"])
-def test_i13_no_sort_filter_or_range_in_an_address_changes_a_page(web: TestClient, page: str) -> None:
+def test_i13_no_sort_filter_or_range_changes_a_page(web: TestClient, page: str) -> None:
     plain = seen(web, HOME + page)
     assert plain[0] == 200
     for name in QUERIES:
@@ -170,16 +171,14 @@ def test_i13_no_sort_filter_or_range_in_an_address_changes_a_page(web: TestClien
 
 
 @pytest.mark.slow
-def test_whatever_is_asked_the_same_is_asked_of_the_database_and_never_of_what_is_secret(
-    face: Front, other: Front, addresses: list[str]
-) -> None:
+def test_database_queries_do_not_depend_on_secrets(face: Front, other: Front, addresses: list[str]) -> None:
     """So that not even the time which an answer takes can depend on a hidden number."""
     work = []
     for hub in (face, other):
-        # A new face, which has nothing in its memory yet.
+        # New pages, which have nothing cached yet.
         with front(hub.url, hub.folder) as fresh, TestClient(fresh.app) as client:
-            # Time stands still, so that neither is asked what services declare more often than the other.
-            fresh.app.state.holdings = Holdings(FrozenShelf(fresh.database), now=lambda: 0.0)
+            # Time stands still, so that neither refreshes live facts more often than the other.
+            fresh.app.state.holdings = Holdings(DatabaseSource(fresh.database), now=lambda: 0.0)
             with asked_of_databases() as statements:
                 for path in (*addresses[::3], f"{HOME}/en/", f"{HOME}/v1/capacity"):
                     client.get(path)
@@ -191,9 +190,7 @@ def test_whatever_is_asked_the_same_is_asked_of_the_database_and_never_of_what_i
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
-def test_a_hidden_cell_leaves_one_and_the_same_mark_in_the_page_and_no_other_trace(
-    web: TestClient, language: str
-) -> None:
+def test_hidden_cell_leaves_one_sign_and_no_other_trace(web: TestClient, language: str) -> None:
     for publication_ in ("2026", "2027-Q1"):
         for table in held(web, publication_):
             document = bundle(web, publication_, table)
@@ -207,12 +204,12 @@ def test_a_hidden_cell_leaves_one_and_the_same_mark_in_the_page_and_no_other_tra
             assert {name for tag, given in page.marks if tag in {"td", "tr", "tbody"} for name in given} == set()
 
 
-def test_nothing_is_drawn_for_a_hidden_cell_but_its_sign(web: TestClient) -> None:
+def test_only_the_sign_is_drawn_for_a_hidden_cell(web: TestClient) -> None:
     grounds = 0
     for table in ("need-result", "need-city", "need-city-result"):
         page = read_page(web.get(f"{HOME}/en/r/2026/{table}").text)
         shapes = [given.get("class", "") for tag, given in page.marks if tag == "rect"]
-        signs = [words for drawn in page.drawn for words in drawn if words in {"x", SIGN["en"]}]
+        signs = [text for drawn in page.drawn for text in drawn if text in {"x", SIGN["en"]}]
         bars, beds = shapes.count("bar"), shapes.count("ground")
         assert signs
         if bars:
@@ -223,7 +220,7 @@ def test_nothing_is_drawn_for_a_hidden_cell_but_its_sign(web: TestClient) -> Non
     assert grounds
 
 
-def test_what_is_not_published_gets_one_answer(other: Front) -> None:
+def test_unpublished_things_get_one_answer(other: Front) -> None:
     with TestClient(other.app) as client:
         answers = [
             seen(client, HOME + path)

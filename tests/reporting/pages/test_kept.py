@@ -1,4 +1,4 @@
-"""What is kept so that pages are quick: it shows nothing that is gone, hides nothing that is new, and has an end."""
+"""The cache behind the pages: it shows nothing that was withdrawn, hides nothing that is new, and is bounded."""
 
 import threading
 from collections.abc import Iterator
@@ -12,12 +12,11 @@ from starlette.testclient import TestClient
 
 from services.common.settings import Settings
 from services.reporting import main
-from services.reporting.models import roster
-from services.reporting.models_publication import publication
-from services.reporting.page_data import FrozenShelf
+from services.reporting.models import publication, roster
+from services.reporting.page_data import DatabaseSource
 from services.reporting.pages.catalogue import KEPT, KEPT_LIVE, RECENT_SECONDS, Holdings
 from services.reporting.pages.data_source import Live
-from services.reporting.pages.render import look_ahead
+from services.reporting.pages.render import prefetch
 from services.reporting.store.capacity import keep_capacity
 from tests.support.clocks import NOON
 from tests.support.report_pages import HOME, read_page
@@ -31,7 +30,7 @@ OVERVIEW, CAPACITY = f"{HOME}/en/", f"{HOME}/v1/capacity"
 
 @dataclass
 class Hand:
-    """A clock that goes on when it is told to."""
+    """A clock that moves only when a test moves it."""
 
     at: float = 100.0
 
@@ -40,7 +39,7 @@ class Hand:
 
 
 class Once(threading.Event):
-    """Ends a loop at its first pause, and tells how long that would have been."""
+    """Ends a loop at its first pause, and records how long the pause would have been."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -54,7 +53,7 @@ class Once(threading.Event):
 
 @dataclass(frozen=True)
 class Kept:
-    """A public face over two publications, whose memory goes by a clock held in hand."""
+    """The public pages over two publications, with a cache whose clock a test moves."""
 
     face: Front
     holdings: Holdings
@@ -78,17 +77,18 @@ def kept(tmp_path: Path) -> Iterator[Kept]:
             agency = {"id": "agency-a", "name": "Sample", "sector": "ngo", "standing": "active", "version": 1}
             connection.execute(roster.table.insert(), agency)
         clock = Hand()
-        face.app.state.holdings = holdings = Holdings(FrozenShelf(face.database), clock)
+        face.app.state.holdings = holdings = Holdings(DatabaseSource(face.database), clock)
         with TestClient(face.app, follow_redirects=False) as client:
             yield Kept(face, holdings, clock, client)
 
 
 def free(page: str) -> list[str]:
-    """The column of the overview that says how much is free."""
+    """Return the column of the overview with the free capacity."""
     return [row[3] for table in read_page(page).tables if "Free" in table.heads for row in table.rows]
 
 
-def test_what_a_service_declares_is_shown_within_a_second_and_the_oldest_look_counts(kept: Kept) -> None:
+def test_declared_capacity_is_shown_within_a_second(kept: Kept) -> None:
+    """The second counts from the last refresh."""
     kept.declare(3)
     assert free(kept.get(OVERVIEW)) == ["3"]
     kept.declare(4, minutes=1)
@@ -100,7 +100,7 @@ def test_what_a_service_declares_is_shown_within_a_second_and_the_oldest_look_co
     assert RECENT_SECONDS <= 1
 
 
-def test_each_page_shows_the_same_live_facts_in_either_language_and_as_json(kept: Kept) -> None:
+def test_live_facts_are_equal_in_both_languages_and_json(kept: Kept) -> None:
     for number in range(5):
         kept.declare(10 + number, minutes=number)
         kept.clock.at += RECENT_SECONDS
@@ -113,7 +113,7 @@ def test_each_page_shows_the_same_live_facts_in_either_language_and_as_json(kept
 
 
 @pytest.mark.parametrize("path", [*PATHS, "/v1/capacity", "/v1/publications", *(f"{FIRST}/{name}" for name in FILES)])
-def test_what_was_read_before_costs_the_database_nothing(kept: Kept, path: str) -> None:
+def test_cached_answer_does_not_query_the_database(kept: Kept, path: str) -> None:
     path = f"{HOME}{path}"
     first = kept.get(path)
     with asked_of_databases() as asked:
@@ -121,10 +121,10 @@ def test_what_was_read_before_costs_the_database_nothing(kept: Kept, path: str) 
     assert asked == []
 
 
-def test_what_no_longer_stands_is_gone_within_a_second_from_every_page_and_file_however_often_it_was_read(
+def test_withdrawn_publication_is_gone_within_a_second(
     kept: Kept,
 ) -> None:
-    """No command withdraws a publication. Whoever must take one out of the database need not restart anything."""
+    """No command withdraws a publication. It is gone from every page and file, however often they were read."""
     gone = [
         *(f"{HOME}{path}" for path in PATHS if "2026-Q1" in path),
         *(f"{HOME}{FIRST}/{name}" for name in FILES),
@@ -141,7 +141,7 @@ def test_what_no_longer_stands_is_gone_within_a_second_from_every_page_and_file_
     assert "April to June" not in kept.get(f"{HOME}/en/r/2026-Q2/people")
 
 
-def test_what_is_published_is_there_within_a_second_on_every_page_that_names_it(kept: Kept) -> None:
+def test_new_publication_is_on_its_pages_within_a_second(kept: Kept) -> None:
     naming = [f"{HOME}/fr/archive", f"{HOME}/v1/publications", OVERVIEW]
     assert ["/2026" in kept.get(path) or '"2026"' in kept.get(path) for path in naming] == [True, False, True]
     before = [kept.get(path) for path in naming]
@@ -153,7 +153,7 @@ def test_what_is_published_is_there_within_a_second_on_every_page_that_names_it(
     assert kept.client.get(f"{HOME}/en/F2").headers["location"] == f"{HOME}/en/r/2026/F2"
 
 
-def test_a_publication_of_the_same_name_with_other_bytes_is_never_shown_with_the_old_ones(kept: Kept) -> None:
+def test_republished_name_never_shows_the_old_bytes(kept: Kept) -> None:
     path = f"{HOME}/en/r/2026-Q1/need"
     before = kept.get(path)
     with kept.face.database.transaction() as connection:
@@ -169,7 +169,7 @@ def test_a_publication_of_the_same_name_with_other_bytes_is_never_shown_with_the
     assert after != ""
 
 
-def test_what_is_kept_has_an_end_and_live_facts_push_out_no_page(kept: Kept) -> None:
+def test_cache_is_bounded_and_live_facts_evict_no_page(kept: Kept) -> None:
     made: list[int] = []
 
     def maker(_holdings: Holdings, *about: object) -> bytes:
@@ -191,9 +191,9 @@ def test_what_is_kept_has_an_end_and_live_facts_push_out_no_page(kept: Kept) -> 
     assert (made.count(10_000), made.count(20_000)) == (2, 2)
 
 
-def test_after_a_look_ahead_not_even_the_first_reader_of_the_overview_waits_for_the_database(kept: Kept) -> None:
+def test_first_reader_after_a_prefetch_waits_for_no_database(kept: Kept) -> None:
     kept.declare(7)
-    look_ahead(kept.holdings)
+    prefetch(kept.holdings)
     kept.clock.at += RECENT_SECONDS * 0.99
     with asked_of_databases() as asked:
         assert free(kept.get(OVERVIEW)) == ["7"]
@@ -201,12 +201,12 @@ def test_after_a_look_ahead_not_even_the_first_reader_of_the_overview_waits_for_
     assert asked == []
     kept.declare(8, minutes=1)
     shelve(kept.face.database, drafts()[2:3])
-    look_ahead(kept.holdings)
+    prefetch(kept.holdings)
     assert free(kept.get(OVERVIEW)) == ["8"]
     assert f'{HOME}/en/r/2026"' in kept.get(OVERVIEW)
 
 
-def test_a_loop_beside_the_pages_looks_ahead_twice_in_the_time_for_which_a_look_counts(kept: Kept) -> None:
+def test_loop_prefetches_twice_per_cache_lifetime(kept: Kept) -> None:
     service = main.build(Settings(data=kept.face.folder, database_url=kept.face.url))
     [loop] = service.api_loops.values()
     once = Once()

@@ -1,4 +1,4 @@
-"""No sentence of the public pages is missing in any language, and nothing stands on them outside of the catalogue."""
+"""Every sentence of the public pages is translated, and no text stands outside the catalogue."""
 
 import re
 from importlib.resources import files
@@ -17,27 +17,27 @@ FOLDER = Path(str(files("services.reporting.pages")))
 
 
 @pytest.mark.parametrize("language", OTHERS)
-def test_no_sentence_is_missing_and_none_is_left_over(language: str) -> None:
+def test_catalogue_has_every_sentence_and_no_other(language: str) -> None:
     assert len(said(FOLDER)) > 80
     assert amiss(FOLDER, language) == set()
     assert catalogue(language).gettext("not shown") == "non montré"
 
 
 @pytest.mark.parametrize("language", OTHERS)
-def test_a_sentence_names_the_same_things_in_each_language(language: str) -> None:
+def test_translations_have_equal_placeholders(language: str) -> None:
     assert unlike(FOLDER, language) == []
 
 
-def test_nothing_that_anybody_reads_stands_outside_the_catalogue() -> None:
+def test_no_text_stands_outside_the_catalogue() -> None:
     assert set().union(*(outside(path) for path in (FOLDER / "templates").glob("*.html"))) == {"JSON"}
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_every_code_table_and_indicator_of_the_plan_has_a_name(language: str) -> None:
-    words = Labels(language, 1)
-    named = [words.code(name, code) for name in DIMENSIONS for code in DIMENSIONS[name]["within"]]
-    named += [words.table(table["id"]) for table in TABLES]
-    named += [words.indicator(name) for table in TABLES for name in table["indicators"]]
+    labels = Labels(language, 1)
+    named = [labels.code(name, code) for name in DIMENSIONS for code in DIMENSIONS[name]["within"]]
+    named += [labels.table(table["id"]) for table in TABLES]
+    named += [labels.indicator(name) for table in TABLES for name in table["indicators"]]
     assert all(named)
 
 
@@ -48,9 +48,9 @@ def test_numbers_are_written_as_each_language_writes_them() -> None:
     assert Labels("en", 1).period("2026-Q4") == "January to March 2027"
 
 
-def test_no_french_page_has_signs_as_english_sets_them(web: TestClient) -> None:
-    """In French there is room before a colon and a percent sign, and other quotation marks."""
+def test_french_pages_have_french_punctuation(web: TestClient) -> None:
+    """French has a space before a colon and a percent sign, and its own quotation marks."""
     for path in every_path(web):
         if path.startswith(f"{HOME}/fr/"):
-            words = re.sub(r"<[^>]*>", " ", web.get(path).text)
-            assert re.findall(r"[^\W\d]: |“|\d%", words) == [], path
+            text = re.sub(r"<[^>]*>", " ", web.get(path).text)
+            assert re.findall(r"[^\W\d]: |“|\d%", text) == [], path

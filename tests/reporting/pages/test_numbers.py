@@ -1,4 +1,4 @@
-"""Pages, CSV, XLSX and PDF say what the frozen bundle says: every number, every hidden cell, in its order, nothing else."""
+"""Pages, CSV, XLSX and PDF say what the frozen tables say: every number and hidden cell, in order, and nothing else."""
 
 import csv
 import io
@@ -21,9 +21,10 @@ FILES = f"{HOME}/v1/publications"
 
 @pytest.mark.parametrize("language", LANGUAGES)
 @each_table
-def test_a_page_shows_every_number_of_its_table_once_in_order_and_no_other(
+def test_page_shows_each_number_of_its_table_once_in_order(
     web: TestClient, publication: str, table: str, language: str
 ) -> None:
+    """It shows no other number."""
     page = read_page(web.get(f"{HOME}/{language}/r/{publication}/{table}").text)
     wanted = [[name, *values] for (_, name), values in expected(bundle(web, publication, table), language).items()]
     parts = len({part for part, _ in expected(bundle(web, publication, table), language)})
@@ -35,14 +36,12 @@ def test_a_page_shows_every_number_of_its_table_once_in_order_and_no_other(
 
 
 def _of_part(table: str, part: int, size: int, parts: int) -> range:
-    """Where the rows of a part stand: the plan names needs first, and the part within."""
+    """Return the positions of a part's rows: the plan names needs first, and the part second."""
     return range(part, size * parts, parts) if parts > 1 else range(size)
 
 
 @each_table
-def test_csv_and_xlsx_hold_the_rows_of_the_bundle_and_the_names_of_its_codes(
-    web: TestClient, publication: str, table: str
-) -> None:
+def test_csv_and_xlsx_hold_the_rows_and_names_of_the_table(web: TestClient, publication: str, table: str) -> None:
     document = bundle(web, publication, table)
     text = web.get(f"{FILES}/{publication}/tables/{table}.csv").text
     assert list(csv.reader(io.StringIO(text)))[1:] == [[str(value) for value in row] for row in document["rows"]]
@@ -68,7 +67,7 @@ def test_csv_and_xlsx_hold_the_rows_of_the_bundle_and_the_names_of_its_codes(
 
 @pytest.mark.parametrize("language", LANGUAGES)
 @each_table
-def test_a_pdf_reads_as_its_page_does(web: TestClient, publication: str, table: str, language: str) -> None:
+def test_pdf_text_equals_its_page(web: TestClient, publication: str, table: str, language: str) -> None:
     made = pypdf.PdfReader(io.BytesIO(web.get(f"{FILES}/{publication}/tables/{table}.{language}.pdf").content))
     text = re.sub(r"\s", "", "".join(page.extract_text() for page in made.pages)).translate(SPACES)
     page = read_page(web.get(f"{HOME}/{language}/r/{publication}/{table}").text)
@@ -84,7 +83,7 @@ def test_a_pdf_reads_as_its_page_does(web: TestClient, publication: str, table: 
 
 
 @pytest.mark.parametrize("publication", ["2026", "2027-Q1"])
-def test_every_share_of_the_bundle_stands_on_the_page_of_its_recommendation(web: TestClient, publication: str) -> None:
+def test_recommendation_page_shows_every_share_of_its_tables(web: TestClient, publication: str) -> None:
     for language, number in product(LANGUAGES, range(1, 8)):
         path = f"{HOME}/{language}/r/{publication}/R{number}"
         ratios = [
@@ -96,15 +95,15 @@ def test_every_share_of_the_bundle_stands_on_the_page_of_its_recommendation(web:
         answer = web.get(path)
         assert answer.status_code == (200 if ratios else 404)
         if ratios:
-            words = Labels(language, 1)
+            labels = Labels(language, 1)
             shown = [cell for table in read_page(answer.text).tables for row in table.rows for cell in row[1:]]
             for percent in {percent for _, _, percent in ratios if percent != "x"}:
-                assert words.share(percent) in shown
+                assert labels.share(percent) in shown
             assert len(shown) >= len(ratios)
 
 
 @pytest.mark.parametrize("subject", ["toronto", "ontario", "F2", "F17"])
-def test_a_page_of_a_region_or_a_need_shows_what_the_table_says_of_it(web: TestClient, subject: str) -> None:
+def test_region_or_need_page_shows_its_table_rows(web: TestClient, subject: str) -> None:
     page = read_page(web.get(f"{HOME}/en/r/2026/{subject}").text)
     shown = [cell.translate(SPACES) for table in page.tables for row in table.rows for cell in row[1:]]
     rows = [row for table in held(web, "2026") for row in bundle(web, "2026", table)["rows"] if subject in row[:-1]]

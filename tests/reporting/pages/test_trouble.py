@@ -1,4 +1,4 @@
-"""A browser that asks for what is not there reads so on a page, the same for whatever it is; programs read JSON."""
+"""A browser gets an error page, the same for every missing address; programs get JSON."""
 
 import pytest
 from starlette.testclient import TestClient
@@ -6,7 +6,7 @@ from starlette.testclient import TestClient
 from tests.support.report_pages import HOME, read_page
 
 BROWSER = {"accept": "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"}
-# Nothing of the kind; a publication that was never made, or not let out; what one that is out does not hold.
+# Addresses of nothing; of publications that were never made, or not published; of tables that a publication lacks.
 ABSENT = [
     "/mistyped",
     "/r/2031",
@@ -23,7 +23,7 @@ PROBLEM = "application/problem+json"
 
 
 @pytest.mark.parametrize("language", TOLD)
-def test_whatever_is_not_there_is_answered_by_one_and_the_same_page(web: TestClient, language: str) -> None:
+def test_every_missing_address_returns_the_same_page(web: TestClient, language: str) -> None:
     answers = [web.get(f"{HOME}/{language}{path}", headers=BROWSER) for path in ABSENT]
     assert len({(answer.status_code, answer.content, tuple(answer.headers.items())) for answer in answers}) == 1
     [page] = [read_page(answer.text) for answer in answers[:1]]
@@ -36,26 +36,26 @@ def test_whatever_is_not_there_is_answered_by_one_and_the_same_page(web: TestCli
 
 @pytest.mark.parametrize("path", ["/de", "/de/archive", "/files/none.css", "/mistyped/R1", "/EN/"])
 @pytest.mark.parametrize(("accepted", "language"), [("fr-CA, en;q=0.5", "fr"), ("de", "en"), ("", "en")])
-def test_where_the_address_names_no_language_the_browser_does(
+def test_browser_language_is_used_where_the_address_has_none(
     web: TestClient, path: str, accepted: str, language: str
 ) -> None:
     answer = web.get(f"{HOME}{path}", headers={**BROWSER, "accept-language": accepted})
     assert (answer.status_code, f'<html lang="{language}"' in answer.text) == (404, True)
 
 
-def test_another_method_is_answered_by_a_page_too(web: TestClient) -> None:
+def test_wrong_method_returns_a_page_too(web: TestClient) -> None:
     answer = web.post(f"{HOME}/fr/archive", headers=BROWSER)
     assert (answer.status_code, answer.headers["allow"]) == (405, "GET")
     assert TOLD["fr"] in answer.text
 
 
 @pytest.mark.parametrize("path", ["/v1", "/v1/nothing", "/v1/publications/2031/certificate.json"])
-def test_what_programs_ask_is_answered_in_json_whoever_asks(web: TestClient, path: str) -> None:
+def test_programs_get_json_from_any_client(web: TestClient, path: str) -> None:
     answer = web.get(f"{HOME}{path}", headers=BROWSER)
     assert (answer.status_code, answer.headers["content-type"]) == (404, PROBLEM)
 
 
 @pytest.mark.parametrize("path", ["/en/mistyped", "/fr/r/2031", "/nothing"])
-def test_who_asked_for_no_page_reads_the_document(web: TestClient, path: str) -> None:
+def test_request_without_html_gets_json(web: TestClient, path: str) -> None:
     answer = web.get(f"{HOME}{path}")
     assert (answer.status_code, answer.headers["content-type"]) == (404, PROBLEM)

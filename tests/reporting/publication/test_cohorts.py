@@ -1,4 +1,4 @@
-"""Years of publications of made-up cohorts: the attacker has everything that is out, and finds nobody."""
+"""Years of publications of made-up cohorts: the attacker has everything that is published, and finds nobody."""
 
 import random
 from collections.abc import Mapping
@@ -15,7 +15,7 @@ from services.auditor.audit import attack_all
 from services.auditor.engines import Soplex
 from services.auditor.system import Group, build
 from services.reporting.publication.drafts import Draft, begin
-from services.reporting.publication.secondary_suppression import Inside, repair
+from services.reporting.publication.secondary_suppression import InsiderKnowledge, suppress_further
 from tests.support.cohorts import Cohort, shipped, tables
 from tests.support.publishing import Press, quietly, share
 
@@ -32,7 +32,7 @@ LARGE = {
     "5,000 people": Cohort(20, 5000),
 }
 
-# Each agency is everywhere, so that there are few of them, and the plan is brief; the attacks are the same.
+# Each agency is everywhere, so that there are few of them, and the plan is brief; the attacks are unchanged.
 SMALL = {
     "60 people, brief plan": Cohort(31, 60, agencies=4, local=False),
     "tiny cities, one dominant agency, brief plan": Cohort(32, 200, skew=2.0, dominant=0.5, agencies=4, local=False),
@@ -40,7 +40,7 @@ SMALL = {
 
 
 def years(press: Press, count: int) -> None:
-    """Quarter by quarter and year by year, while people withdraw and events come late."""
+    """Publish quarter by quarter and year by year, while people withdraw and events come late."""
     dice = random.Random(press.cohort.seed)  # noqa: S311
     for year in range(2026, 2026 + count):
         for period in (*(f"{year}-Q{number}" for number in range(1, 5)), f"{year}"):
@@ -50,8 +50,8 @@ def years(press: Press, count: int) -> None:
 
 
 def alone(draft: Draft) -> Draft:
-    """A year protected as if nothing else were ever published, from everybody who is no agency."""
-    return repair(draft, [], Inside(draft.persons()), quietly)
+    """Return a year protected as if nothing else were ever published, against outsiders only."""
+    return suppress_further(draft, [], InsiderKnowledge(draft.persons()), quietly)
 
 
 EXACT, BRIEF = 99, 98
@@ -60,7 +60,7 @@ BRIEF_FAMILIES = {"any", "F1", "F2", "F8", "F17"}
 
 @pytest.fixture(autouse=True)
 def more_public(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Rules that show numbers as they are, and a plan that is the same with a few families of needs only."""
+    """Rules that show exact numbers, and a plan with only a few families of needs."""
     public = published._public
 
     def with_more(folder: str, version: int) -> Mapping[str, Any]:
@@ -86,9 +86,9 @@ def brief(plan: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def narrowed(draft: Draft, low: int, high: int, within: int) -> tuple[float, float]:
-    """The shares of hidden cells known to the last person, and to within two, by an attacker of a naive release.
+    """Return the shares of hidden cells known exactly, and to within two, by an attacker of a naive release.
 
-    Just `low` to `high` are hidden, which the attacker knows; the rest is exact, or the nearest five (`within` two).
+    Only `low` to `high` are hidden, which the attacker knows; the rest is exact, or the nearest five (`within` two).
     """
     shown = draft.shown()
     system = build([replace(shown, tables={name: dict.fromkeys(cells) for name, cells in shown.tables.items()})])
@@ -99,7 +99,7 @@ def narrowed(draft: Draft, low: int, high: int, within: int) -> tuple[float, flo
     nearest = 5 * ((sizes + 2) // 5) if within else sizes
     lower = np.where(hidden, low, np.where(told, np.maximum(nearest - within, 0), system.lower))
     upper = np.where(hidden, high, np.where(told, nearest + within, system.upper))
-    # Aims that nothing meets, so that each cell is pushed as far as it goes.
+    # Bounds that nothing meets, so that each cell is pushed as far as it goes.
     groups = tuple(Group(system.names[at], int(at), (), -1, 10**6, 10**6) for at in np.flatnonzero(hidden))
     attacked = replace(system, lower=lower, upper=upper, groups=groups)
     findings = Attack(attacked, Soplex, 10.0).run((), still)
@@ -129,14 +129,14 @@ def test_i6_naive_releases_of_the_shipped_cohort_are_caught(capsys: pytest.Captu
 
 
 @pytest.mark.slow
-def test_i6_without_repair_the_audit_fails_and_with_it_it_passes(hub: Press) -> None:
+def test_i6_audit_passes_only_with_secondary_suppression(hub: Press) -> None:
     bare = hub.draft("2026")
     assert not attack_all([bare.shown()], quietly).safe
     assert attack_all([alone(bare).shown()], quietly).safe
 
 
 def compare(name: str, press: Press, capsys: pytest.CaptureFixture[str]) -> None:
-    """More of a year is published than by plain suppression; the two shares are printed."""
+    """Check that more of a year is published than by plain suppression; print both shares."""
     draft = Press(replace(press.cohort, gone=set()), press.folder, plan=press.plan).draft("2026")
     ours, theirs = share(alone(draft)), share(alone(replace(draft, rules=EXACT)))
     with capsys.disabled():
@@ -154,15 +154,13 @@ def nobody_is_found(press: Press) -> None:
 
 
 @pytest.mark.slow
-def test_more_is_published_than_plain_suppression_could(hub: Press, capsys: pytest.CaptureFixture[str]) -> None:
+def test_more_is_published_than_by_plain_suppression(hub: Press, capsys: pytest.CaptureFixture[str]) -> None:
     compare("300 people", hub, capsys)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", SMALL)
-def test_two_years_of_a_small_cohort_are_published_and_nobody_is_found(
-    name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_two_years_of_a_small_cohort_are_safe(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     press = Press(SMALL[name], tmp_path, late=0.03, plan=BRIEF)
     years(press, 2)
     nobody_is_found(press)
@@ -171,9 +169,7 @@ def test_two_years_of_a_small_cohort_are_published_and_nobody_is_found(
 
 @pytest.mark.soak
 @pytest.mark.parametrize("name", LARGE)
-def test_two_years_of_every_cohort_are_published_and_nobody_is_found(
-    name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_two_years_of_every_cohort_are_safe(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     press = Press(LARGE[name], tmp_path, late=0.03)
     years(press, 2)
     nobody_is_found(press)

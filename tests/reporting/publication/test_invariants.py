@@ -1,4 +1,4 @@
-"""What must hold of every publication, whoever was counted; `docs/reporting.md` lists these by their numbers."""
+"""Invariants of every publication, for any cohort; `docs/reporting.md` lists these by their numbers."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -26,7 +26,7 @@ SURE = 0.9
 
 
 def drawn(number: int) -> Cohort:
-    """Some cohort or other."""
+    """Some cohort."""
     dice = Random(number)  # noqa: S311
     return Cohort(
         seed=number,
@@ -40,7 +40,7 @@ def drawn(number: int) -> Cohort:
 
 @dataclass(frozen=True, slots=True)
 class Release:
-    """A protected quarter, the truth about it and what the auditor says."""
+    """A protected quarter, the truth about it, and the auditor's findings."""
 
     press: Press
     draft: Draft
@@ -51,7 +51,7 @@ class Release:
         return self.press.insider_knowledge(self.press.known).insiders
 
     def size(self, names: Sequence[str]) -> int:
-        """How many people a difference has in truth."""
+        """Return the true size of a difference."""
         persons = self.draft.persons()
         return persons[names[0]] - sum(persons[name] for name in names[1:])
 
@@ -63,7 +63,8 @@ def release(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     return Release(press, draft, press.verdict())
 
 
-def test_i4_every_hidden_cell_might_be_empty_and_might_be_large_and_the_truth_is_possible(release: Release) -> None:
+def test_i4_every_hidden_cell_might_be_empty_and_might_be_large(release: Release) -> None:
+    """The truth is possible in the attacker's system."""
     # The verdict is one on the truth as well: a system that does not hold it is a doubt.
     assert release.verdict.safe, release.verdict.as_json()
     cells = [finding for finding in release.verdict.findings if not finding.group.inner]
@@ -75,7 +76,8 @@ def test_i4_every_hidden_cell_might_be_empty_and_might_be_large_and_the_truth_is
         assert (finding.low == 0 and finding.high >= floor - 1) or release.size([finding.group.name]) >= floor
 
 
-def test_i5_every_difference_might_be_empty_and_might_be_large_or_is_large_in_truth(release: Release) -> None:
+def test_i5_every_difference_might_be_empty_or_is_truly_large(release: Release) -> None:
+    """It might be empty and might be large, or it is large in truth."""
     names = Case(read_all(release.press.folder)).system.names
     differences = [finding for finding in release.verdict.findings if finding.group.inner]
     assert len(differences) > 50
@@ -85,7 +87,8 @@ def test_i5_every_difference_might_be_empty_and_might_be_large_or_is_large_in_tr
         assert open_ or release.size([names[column] for column in finding.group.columns]) >= floor
 
 
-def test_i11_each_agency_with_its_own_clients_finds_nobody_else_and_nor_do_the_two_largest(release: Release) -> None:
+def test_i11_no_agency_and_no_pair_of_the_largest_finds_anybody(release: Release) -> None:
+    """Each agency knows its own clients; the two largest attack together."""
     case = Case(read_all(release.press.folder))
     assert len(release.insiders) >= 4
     assert release.insiders[-1].about == QUARTER
@@ -100,7 +103,8 @@ def test_i11_each_agency_with_its_own_clients_finds_nobody_else_and_nor_do_the_t
                 assert finding.high - known >= floor - 1 or release.size([finding.group.name]) >= floor
 
 
-def test_i11_two_agencies_together_know_those_whom_either_knows_and_nobody_twice(corpus: Press) -> None:
+def test_i11_coalition_knows_each_client_of_either_once(corpus: Press) -> None:
+    """Two agencies together know the clients of either, and count nobody twice."""
     draft = corpus.draft(QUARTER)
     two = set(insider_knowledge.truth(draft)["pair"])
     together = corpus.insider_knowledge([draft]).insiders[-1]
@@ -111,7 +115,7 @@ def test_i11_two_agencies_together_know_those_whom_either_knows_and_nobody_twice
         assert together.own[draft.name("need", (family,))] == len(known)
 
 
-def test_i12_no_hidden_cell_is_nearly_surely_empty_or_nearly_surely_few(release: Release) -> None:
+def test_i12_no_hidden_cell_is_nearly_surely_empty_or_small(release: Release) -> None:
     families = {key[0] for key, value in release.draft.shown().tables["need"].items() if value is not None}
     found = [
         belief for family in sorted(families) for belief in weighed(release.draft.shown(), release.draft, family, 5)
@@ -119,7 +123,7 @@ def test_i12_no_hidden_cell_is_nearly_surely_empty_or_nearly_surely_few(release:
     assert [belief for belief in found if belief.nobody > SURE or belief.few > SURE] == []
 
 
-def test_i12_a_cell_that_exact_numbers_give_away_is_believed() -> None:
+def test_i12_cell_given_away_by_exact_numbers_is_believed() -> None:
     shown: dict[tuple[str, tuple[str, ...]], int | None] = {
         ("need", ("F2",)): 40,
         ("need-result", ("F2", "in_time")): 20,
@@ -145,7 +149,8 @@ def weighed(shown: Publication, draft: Draft, family: str, step: int) -> Sequenc
 
 @pytest.mark.slow
 @pytest.mark.parametrize("comes", [True, False], ids=["one more", "one fewer"])
-def test_i9_one_survivor_more_or_fewer_is_not_found_in_what_came_before_and_after(comes: bool, tmp_path: Path) -> None:
+def test_i9_one_survivor_more_or_fewer_is_not_found(comes: bool, tmp_path: Path) -> None:
+    """Publications before and after the change are compared."""
     press = Press(Cohort(5, 150, agencies=3, local=False), tmp_path)
     shown = {row.person for row in press.cohort.asked(QUARTER) if row.family == "F2"}
     press.cohort.gone.update({min(shown)} if comes else ())
@@ -161,8 +166,8 @@ def test_i9_one_survivor_more_or_fewer_is_not_found_in_what_came_before_and_afte
 
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", [0, 3])
-def test_i9_whatever_is_out_a_revision_can_be_drafted_at_worst_with_nothing_in_it(seed: int, tmp_path: Path) -> None:
-    """What it claims of an earlier publication may be what gives that away; hiding alone would not help then."""
+def test_i9_revision_can_always_be_drafted_if_need_be_empty(seed: int, tmp_path: Path) -> None:
+    """A claim of the revision may itself disclose something of an earlier publication; hiding alone would not help then."""
     press = Press(Cohort(seed, 300, agencies=4, local=False), tmp_path)
     press.publish(QUARTER)
     press.cohort.gone.add(min(row.person for row in press.cohort.asked(QUARTER) if row.family == "F2"))
@@ -171,22 +176,23 @@ def test_i9_whatever_is_out_a_revision_can_be_drafted_at_worst_with_nothing_in_i
 
 
 @pytest.mark.parametrize(("left", "tells"), [(0, False), (1, True), (9, True), (60, False)])
-def test_i9_another_number_tells_of_whoever_left_unless_they_were_many(tmp_path: Path, left: int, tells: bool) -> None:
+def test_i9_changed_number_is_refused_unless_many_left(tmp_path: Path, left: int, tells: bool) -> None:
+    """It would tell where those few count who left."""
     press = Press(Cohort(1, 300, agencies=4, local=False), tmp_path)
     before = press.draft(QUARTER)
     press.known.append(before)
     press.cohort.gone.update(sorted({row.person for row in press.cohort.asked(QUARTER) if row.family == "F8"})[:left])
-    assert press.draft(QUARTER, revises=QUARTER).tells_of_few(before.shown(), before.persons()) is tells
+    assert press.draft(QUARTER, revises=QUARTER).reveals_few_changes(before.shown(), before.persons()) is tells
 
 
 @pytest.fixture
 def corpus(tmp_path: Path) -> Press:
-    """A cohort on which every part of the protection has something to do."""
+    """Return a cohort on which every part of the protection has something to do."""
     return Press(Cohort(1, 300, agencies=4, local=False, dominant=0.3), tmp_path)
 
 
 class WithoutDifferences(Case):
-    """What a protector sees who thinks of hidden cells only."""
+    """A system without differences: what a protector sees that checks hidden cells only."""
 
     @property
     def system(self) -> System:
@@ -195,32 +201,32 @@ class WithoutDifferences(Case):
 
 
 def outsiders(draft: Draft, *earlier: Draft) -> Draft:
-    """A draft protected from everybody who is no agency."""
+    """Return a draft protected against outsiders only."""
     persons = {name: size for one in (draft, *earlier) for name, size in one.persons().items()}
-    return secondary_suppression.repair(
-        draft, [one.shown() for one in earlier], secondary_suppression.Inside(persons), quietly
+    return secondary_suppression.suppress_further(
+        draft, [one.shown() for one in earlier], secondary_suppression.InsiderKnowledge(persons), quietly
     )
 
 
-def test_i6_a_protector_that_hides_nothing_more_is_caught(corpus: Press) -> None:
+def test_i6_protector_without_secondary_suppression_is_caught(corpus: Press) -> None:
     assert not attack_all([corpus.draft(QUARTER).shown()], quietly).safe
     assert attack_all([outsiders(corpus.draft(QUARTER)).shown()], quietly).safe
 
 
-def test_i6_a_protector_that_forgets_differences_is_caught(corpus: Press, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_i6_protector_that_forgets_differences_is_caught(corpus: Press, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(secondary_suppression, "Case", WithoutDifferences)
     assert not attack_all([outsiders(corpus.draft(QUARTER)).shown()], quietly).safe
 
 
 @pytest.mark.slow
-def test_i6_a_protector_that_forgets_the_agencies_is_caught(corpus: Press) -> None:
+def test_i6_protector_that_forgets_the_agencies_is_caught(corpus: Press) -> None:
     draft = outsiders(corpus.draft(QUARTER))
     insiders = corpus.insider_knowledge([draft]).insiders
     assert not attack_all([draft.shown()], quietly, insiders).safe
     assert attack_all([corpus.publish(QUARTER).shown()], quietly, insiders).safe
 
 
-def test_i6_a_protector_that_forgets_what_is_out_already_is_caught(corpus: Press) -> None:
+def test_i6_protector_that_forgets_earlier_tables_is_caught(corpus: Press) -> None:
     first = outsiders(corpus.draft(QUARTER))
     corpus.known.append(first)
     there = sorted({row.person for row in corpus.cohort.asked(QUARTER)})
@@ -231,7 +237,7 @@ def test_i6_a_protector_that_forgets_what_is_out_already_is_caught(corpus: Press
     assert attack_all([first.shown(), outsiders(again, first).shown()], quietly).safe
 
 
-def test_i7_made_again_in_any_order_the_files_are_the_same_to_the_byte(corpus: Press) -> None:
+def test_i7_files_rebuilt_in_any_order_are_equal_to_the_byte(corpus: Press) -> None:
     shown = corpus.draft(QUARTER).shown()
     dice = Random(1)  # noqa: S311
     first = files.tables(shown)
@@ -240,14 +246,15 @@ def test_i7_made_again_in_any_order_the_files_are_the_same_to_the_byte(corpus: P
         names = dice.sample(list(mixed), len(mixed))
         again = files.tables(replace(shown, tables={name: mixed[name] for name in names}))
         assert again == first
-        assert files.bundle(files.head(shown, again), again) == files.bundle(files.head(shown, first), first)
+        assert files.digest(files.head(shown, again), again) == files.digest(files.head(shown, first), first)
 
 
-@pytest.mark.parametrize(("patience", "rounds"), [(0, 0), (0, 100)])
-def test_repair_ends_though_nothing_clever_helps_and_hiding_everything_is_safe(
-    patience: int, rounds: int, corpus: Press, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(("tables_after", "rounds"), [(0, 0), (0, 100)])
+def test_suppression_ends_when_single_cells_do_not_help(
+    tables_after: int, rounds: int, corpus: Press, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(secondary_suppression, "PATIENCE", patience)
+    """Hiding everything is safe."""
+    monkeypatch.setattr(secondary_suppression, "TABLE_ROUNDS", tables_after)
     monkeypatch.setattr(secondary_suppression, "ROUNDS", rounds)
     done = corpus.publish(QUARTER)
     assert corpus.verdict().safe

@@ -1,4 +1,4 @@
-"""True tables: every cell by hand, every relation that the plan promises, and no number from books that differ."""
+"""True tables: every cell counted by hand, every relation of the plan, and no numbers if the fold is wrong."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ from sqlalchemy import text
 import schemas
 from services.common.fiscal_periods import fiscal_quarter
 from services.reporting.domain import NEVER, Seen, Thread, place_of
-from services.reporting.publication.tabulate import BooksDiffer, true_tables
+from services.reporting.publication.tabulate import CountsDiffer, true_tables
 from services.reporting.publication.true_counts import Count, TrueTable
 from tests.reporting.test_fold import histories, some
 from tests.support.counted import AGENCIES, PERIODS, POLICE, Asked, CountingContext, events_of, pseudonym
@@ -29,7 +29,7 @@ Leaves = dict[str, str]
 
 
 def chain(dimension: str, code: str) -> set[str]:
-    """A code with everything that it lies within."""
+    """Return a code with everything that it lies within."""
     up: str | None = code
     found = set()
     while up is not None:
@@ -39,7 +39,7 @@ def chain(dimension: str, code: str) -> set[str]:
 
 
 def leaves(asks: Sequence[Asked], keys: Any) -> Leaves:
-    """What one family of somebody's needs counts as in a quarter, said as plainly as can be."""
+    """Return the codes of one family of somebody's needs in a quarter, computed in the simplest way."""
     tries = []
     for ask in asks:
         hours = int(str(WAITS[ask.waited])) if "started" in ask.states else NEVER
@@ -57,7 +57,7 @@ def leaves(asks: Sequence[Asked], keys: Any) -> Leaves:
 
 
 def whole(asks: Sequence[Asked]) -> Leaves:
-    """What somebody counts as in a quarter for all of her needs together."""
+    """Return the codes of somebody in a quarter for all of her needs together."""
     families = {NEEDS[ask.need]["x-family"] for ask in asks}
     at_work = {ask.recipient for ask in asks if "accepted" in ask.states}
     several = "joined_up" if len(at_work) >= 2 else "not_joined_up"
@@ -68,7 +68,7 @@ def whole(asks: Sequence[Asked]) -> Leaves:
 
 
 def by_hand(told: Sequence[Asked], period: str, keys: Any) -> dict[tuple[int, str], tuple[Leaves, set[str]]]:
-    """For each survivor and family: her codes in a period, and the agencies that know."""
+    """Return for each survivor and family her codes in a period, and the agencies that know."""
     found: dict[tuple[int, str], list[tuple[Leaves, set[str]]]] = defaultdict(list)
     people: dict[int, list[Leaves]] = defaultdict(list)
     for quarter in PERIODS[:4] if period == "2026" else (period,):
@@ -102,7 +102,7 @@ def by_hand(told: Sequence[Asked], period: str, keys: Any) -> dict[tuple[int, st
 def cell(
     standing: dict[tuple[int, str], tuple[Leaves, set[str]]], names: Sequence[str], key: Sequence[str]
 ) -> set[int]:
-    """Who is in a cell."""
+    """Return the contributors of a cell."""
     return {
         who
         for (who, _), (codes, _) in standing.items()
@@ -112,9 +112,7 @@ def cell(
 
 @some
 @given(told=histories)
-def test_every_cell_of_every_table_is_what_counting_by_hand_gives(
-    counting: CountingContext, told: Sequence[Asked]
-) -> None:
+def test_every_cell_equals_counting_by_hand(counting: CountingContext, told: Sequence[Asked]) -> None:
     counting.empty()
     counting.take(events_of(told))
     keys = counting.context.contributors
@@ -144,7 +142,7 @@ Where = tuple[tuple[str, str], ...]
 
 
 def cells_of(tables: dict[tuple[str, str], TrueTable], period: str) -> dict[Where, Count]:
-    """Every cell of a period by its code in each dimension that does not stand at its root."""
+    """Return every cell of a period by its code in each dimension that does not stand at its root."""
     found: dict[Where, Count] = {}
     for (name, of), table in tables.items():
         if of == period:
@@ -159,7 +157,7 @@ def cells_of(tables: dict[tuple[str, str], TrueTable], period: str) -> dict[Wher
 
 @cache
 def splits(cells: frozenset[Where]) -> list[tuple[Where, list[Where], bool]]:
-    """Each cell with the cells that it falls into along each dimension, and whether a person is in one of them only."""
+    """Yield each cell with its parts along each dimension, and whether a person is in one of them only."""
     found = []
     for where, (name, tree) in product(cells, TREES.items()):
         children = [code for code, parent in tree.items() if parent == dict(where).get(name, root(name))]
@@ -171,9 +169,7 @@ def splits(cells: frozenset[Where]) -> list[tuple[Where, list[Where], bool]]:
 
 @some
 @given(told=histories)
-def test_the_relations_that_the_plan_promises_hold_between_true_cells(
-    counting: CountingContext, told: Sequence[Asked]
-) -> None:
+def test_relations_of_the_plan_hold_between_true_cells(counting: CountingContext, told: Sequence[Asked]) -> None:
     counting.empty()
     counting.take(events_of(told))
     tables = counting.every_table()
@@ -212,7 +208,7 @@ def relate(parent: Count, parts: Sequence[Count], *, one: bool) -> None:
         assert max(part.persons for part in parts) <= parent.persons <= together
 
 
-def test_a_family_asked_of_several_agencies_at_once_is_met_if_one_of_them_begins(counting: CountingContext) -> None:
+def test_family_is_met_if_one_of_several_agencies_begins(counting: CountingContext) -> None:
     told = [
         Asked(1, "N02", region, "crisis", AGENCIES[1], to, date(2026, 4, 1), states, reason="no_capacity")
         for region, to, states in (
@@ -228,7 +224,7 @@ def test_a_family_asked_of_several_agencies_at_once_is_met_if_one_of_them_begins
     assert tables["need"]["F2",].by_agency == dict.fromkeys(AGENCIES[1:], 1)
 
 
-def test_a_year_shows_the_quarter_that_went_worst(counting: CountingContext) -> None:
+def test_year_shows_the_quarter_with_the_worst_result(counting: CountingContext) -> None:
     first, second = date(2026, 4, 1), date(2026, 7, 1)
     lives = ((first, ("requested", "accepted", "started")), (second, ("requested",)))
     counting.take(
@@ -239,17 +235,17 @@ def test_a_year_shows_the_quarter_that_went_worst(counting: CountingContext) -> 
 
 
 @pytest.mark.parametrize("damage", ["UPDATE cell SET low = low + 1", "DELETE FROM cell", "DELETE FROM journal"])
-def test_nothing_is_built_from_books_that_differ(counting: CountingContext, damage: str) -> None:
+def test_nothing_is_built_if_the_fold_differs_from_the_journal(counting: CountingContext, damage: str) -> None:
     told = Asked(1, "N02", "toronto", "crisis", AGENCIES[1], AGENCIES[2], date(2026, 4, 1), ("requested",))
     counting.take(events_of([told]))
     counting.tables("2026")
     with counting.database.transaction() as connection:
         connection.execute(text(damage))
-    with pytest.raises(BooksDiffer, match="publication rebuild"):
+    with pytest.raises(CountsDiffer, match="publication rebuild"):
         counting.tables("2026")
 
 
-def test_progress_is_told_up_to_the_end(counting: CountingContext) -> None:
+def test_progress_is_reported_to_the_end(counting: CountingContext) -> None:
     asks = [
         Asked(who, "N02", "toronto", "crisis", AGENCIES[1], AGENCIES[2], date(2026, 4, 1), ("requested",))
         for who in range(5)

@@ -1,4 +1,4 @@
-"""The gate: nothing about people comes out but frozen bytes that passed the audit and two people's word."""
+"""The publication workflow: only frozen bytes that passed the audit and two approvals are published."""
 
 import json
 import os
@@ -25,12 +25,12 @@ from services.common.errors import Problem
 from services.common.http.app import create_app
 from services.reporting import api
 from services.reporting.context import Context
-from services.reporting.models_publication import approval, decision
-from services.reporting.page_data import FrozenShelf
+from services.reporting.models import approval, decision
+from services.reporting.page_data import DatabaseSource
 from services.reporting.pages.catalogue import Holdings
 from services.reporting.publication import governance, workflow
 from services.reporting.publication.drafts import Draft
-from services.reporting.publication.secondary_suppression import repair
+from services.reporting.publication.secondary_suppression import suppress_further
 from services.reporting.store import publications as store
 from tests.support.clocks import StillClock
 from tests.support.counted import AGENCIES, Asked, CountingContext, events_of, withdrawal
@@ -44,7 +44,7 @@ STATES = ("requested", "accepted", "started")
 
 @pytest.fixture
 def context(counting: CountingContext) -> Context:
-    """A room in which a hundred people asked for housing and sixty for health care, and a third got no help."""
+    """Return a hub where a hundred people asked for housing and sixty for health care, and a third got no help."""
     counting.empty()
     people = [
         Asked(
@@ -87,8 +87,8 @@ def web(context: Context) -> Iterator[TestClient]:
 
 
 def public(context: Context) -> FastAPI:
-    """What anybody can reach of a room."""
-    return create_app("test", "test", [api.routes], holdings=Holdings(FrozenShelf(context.database)))
+    """Return the public pages and files of a hub."""
+    return create_app("test", "test", [api.routes], holdings=Holdings(DatabaseSource(context.database)))
 
 
 def refused(act: Callable[[], object]) -> str:
@@ -97,7 +97,7 @@ def refused(act: Callable[[], object]) -> str:
     return told.value.code
 
 
-def test_without_an_audit_and_two_different_people_nothing_is_published(context: Context, keys: Path) -> None:
+def test_publishing_needs_an_audit_and_two_people(context: Context, keys: Path) -> None:
     assert refused(lambda: workflow.publish(context)) == "no-draft"
     workflow.build(context, keys, "2026-Q1", quietly)
     assert refused(lambda: workflow.publish(context)) == "not-audited"
@@ -112,28 +112,28 @@ def test_without_an_audit_and_two_different_people_nothing_is_published(context:
     workflow.publish(context)
 
 
-def test_a_draft_says_in_which_tables_nothing_can_be_shown(context: Context, keys: Path) -> None:
+def test_draft_names_the_tables_without_numbers(context: Context, keys: Path) -> None:
     made = workflow.build(context, keys, "2026-Q1", quietly)
-    told = workflow.silent(made)
+    told = workflow.tables_without_numbers(made)
     assert "need" not in told
     assert set(told) == {
         Path(name).stem
-        for name, words in made["files"].items()
-        if name.endswith(".csv") and {line.rpartition(b",")[2] for line in words.splitlines()[1:]} == {b"x"}
+        for name, data in made["files"].items()
+        if name.endswith(".csv") and {row.rpartition(b",")[2] for row in data.splitlines()[1:]} == {b"x"}
     }
 
 
 @pytest.mark.slow
-def test_a_draft_says_which_quarters_it_would_pass_over_for_good(context: Context, keys: Path) -> None:
-    assert workflow.passed_over(context, workflow.build(context, keys, "2026-Q1", quietly)) == []
-    assert workflow.passed_over(context, workflow.build(context, keys, "2026-Q2", quietly)) == ["2026-Q1"]
+def test_draft_names_the_quarters_it_would_pass_over(context: Context, keys: Path) -> None:
+    assert workflow.quarters_passed_over(context, workflow.build(context, keys, "2026-Q1", quietly)) == []
+    assert workflow.quarters_passed_over(context, workflow.build(context, keys, "2026-Q2", quietly)) == ["2026-Q1"]
     released(context, keys, "2026-Q1")
-    assert workflow.passed_over(context, workflow.build(context, keys, "2026-Q2", quietly)) == []
+    assert workflow.quarters_passed_over(context, workflow.build(context, keys, "2026-Q2", quietly)) == []
     released(context, keys, "2026-Q2")
     assert refused(lambda: workflow.build(context, keys, "2026-Q1", quietly)) == "too-late"
 
 
-def test_words_given_for_one_draft_do_not_hold_for_another(context: Context, keys: Path) -> None:
+def test_approvals_of_one_draft_do_not_hold_for_another(context: Context, keys: Path) -> None:
     workflow.build(context, keys, "2026-Q1", quietly)
     approved(context)
     workflow.build(context, keys, "2026-Q2", quietly)
@@ -141,7 +141,7 @@ def test_words_given_for_one_draft_do_not_hold_for_another(context: Context, key
     assert refused(lambda: workflow.publish(context)) == "not-approved"
 
 
-def test_a_draft_that_came_while_another_was_audited_has_passed_nothing(
+def test_draft_built_during_an_audit_has_passed_nothing(
     context: Context, keys: Path, counting: CountingContext
 ) -> None:
     audited = workflow.build(context, keys, "2026-Q1", quietly)
@@ -159,7 +159,7 @@ def test_a_draft_that_came_while_another_was_audited_has_passed_nothing(
     assert refused(lambda: workflow.publish(context)) == "not-audited"
 
 
-def test_one_person_who_speaks_twice_at_the_same_instant_is_still_one(context: Context, keys: Path) -> None:
+def test_one_person_approving_twice_at_once_counts_once(context: Context, keys: Path) -> None:
     workflow.build(context, keys, "2026-Q1", quietly)
     assert workflow.check(context, quietly).safe
     ready = threading.Barrier(2)
@@ -179,16 +179,15 @@ def test_one_person_who_speaks_twice_at_the_same_instant_is_still_one(context: C
 
 
 @pytest.mark.parametrize("name", ["", " \t ", "\u200b", "x" * 121])
-def test_what_names_nobody_is_nobodys_word(context: Context, keys: Path, name: str) -> None:
+def test_name_of_nobody_is_refused(context: Context, keys: Path, name: str) -> None:
     workflow.build(context, keys, "2026-Q1", quietly)
     assert workflow.check(context, quietly).safe
     assert refused(lambda: workflow.approve(context, "publisher", name)) == "invalid-request"
     assert refused(lambda: governance.decide(context, "indigenous", "on", name)) == "invalid-request"
 
 
-def test_i7_what_is_published_never_changes_and_its_certificate_names_its_bytes(
-    context: Context, keys: Path, web: TestClient, tmp_path: Path
-) -> None:
+def test_i7_published_bytes_never_change(context: Context, keys: Path, web: TestClient, tmp_path: Path) -> None:
+    """Their certificate names them."""
     released(context, keys, "2026-Q1")
     first = {path: web.get(f"/reporting/v1/publications/2026-Q1/{path}").content for path in paths(web)}
     assert refused(lambda: workflow.build(context, keys, "2026-Q1", quietly)) == "too-late"
@@ -210,9 +209,8 @@ def test_i7_what_is_published_never_changes_and_its_certificate_names_its_bytes(
     assert audit(tmp_path / "downloaded", quietly).safe
 
 
-def test_i15_what_is_downloaded_from_a_running_hub_is_verified_offline_with_nothing_else(
-    context: Context, keys: Path, tmp_path: Path
-) -> None:
+def test_i15_downloaded_files_are_verified_offline(context: Context, keys: Path, tmp_path: Path) -> None:
+    """Nothing but the files and the program is needed."""
     released(context, keys, "2026-Q1")
     folder = tmp_path / "downloaded"
     with served(public(context)) as origin:
@@ -229,7 +227,7 @@ def test_i15_what_is_downloaded_from_a_running_hub_is_verified_offline_with_noth
 
 
 def download(address: str, folder: Path) -> None:
-    """Everything that a hub has published."""
+    """Download everything that a hub has published."""
     for listed in httpx2.get(address).json()["publications"]:
         for path in ("certificate.json", *listed["files"]):
             file = folder / listed["id"] / path
@@ -238,7 +236,7 @@ def download(address: str, folder: Path) -> None:
 
 
 def offline_audit(folder: Path) -> subprocess.CompletedProcess[str]:
-    """The command as somebody runs it who has the files and the program only."""
+    """Run the command as somebody who has the files and the program only."""
     command = [sys.executable, "-m", "services.cli", "publication", "audit", "."]
     environment = {"PATH": os.environ["PATH"], "HOME": str(folder)}
     return subprocess.run(
@@ -246,9 +244,7 @@ def offline_audit(folder: Path) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_an_interrupted_build_goes_on_from_where_it_was_and_ends_safe(
-    context: Context, keys: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_interrupted_build_resumes_and_ends_safe(context: Context, keys: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     steps: list[Draft] = []
 
     def interrupted(draft: Draft, published: Any, known: Any, progress: Any, keep: Callable[[Draft], None]) -> Draft:
@@ -257,7 +253,7 @@ def test_an_interrupted_build_goes_on_from_where_it_was_and_ends_safe(
             raise KeyboardInterrupt
 
         steps.append(draft)
-        return repair(draft, published, known, progress, and_stop)
+        return suppress_further(draft, published, known, progress, and_stop)
 
     monkeypatch.setattr(workflow, "repair", interrupted)
     for _ in range(50):
@@ -270,13 +266,13 @@ def test_an_interrupted_build_goes_on_from_where_it_was_and_ends_safe(
     assert len(said) > 1
     assert len(set(said)) == len(said)
     assert said[0] == (0, 0)
-    # What was built is built: the next build begins anew.
+    # A finished build is not resumed: the next one begins anew.
     with suppress(KeyboardInterrupt):
         workflow.build(context, keys, "2026-Q1", quietly)
     assert (len(steps[len(said)].hidden), len(steps[len(said)].certain)) == (0, 0)
 
 
-def test_a_build_that_was_interrupted_begins_anew_if_anybody_came_or_left(
+def test_interrupted_build_restarts_if_anybody_came_or_left(
     context: Context, keys: Path, counting: CountingContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def stopped(draft: Draft, *rest: Any) -> Draft:
@@ -285,7 +281,7 @@ def test_a_build_that_was_interrupted_begins_anew_if_anybody_came_or_left(
 
     def seen(draft: Draft, *rest: Any) -> Draft:
         begun.append(len(draft.hidden))
-        return repair(draft, *rest)
+        return suppress_further(draft, *rest)
 
     begun: list[int] = []
     monkeypatch.setattr(workflow, "repair", stopped)
@@ -297,7 +293,7 @@ def test_a_build_that_was_interrupted_begins_anew_if_anybody_came_or_left(
     assert begun == [0]
 
 
-def test_i16_a_plan_that_has_grown_is_audited_together_with_all_that_is_out(
+def test_i16_grown_plan_is_audited_with_all_that_is_published(
     context: Context, keys: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     released(context, keys, "2026-Q1")
@@ -326,9 +322,8 @@ def paths(web: TestClient) -> list[str]:
     return ["certificate.json", *listed["files"], *(name.replace(".json", ".csv") for name in listed["files"])]
 
 
-def test_hidden_cells_are_one_sign_in_every_file_and_both_kinds_of_file_say_the_same(
-    context: Context, keys: Path, web: TestClient
-) -> None:
+def test_hidden_cells_have_one_sign_in_both_kinds_of_file(context: Context, keys: Path, web: TestClient) -> None:
+    """JSON and CSV say the same."""
     released(context, keys, "2026-Q1")
     values = []
     for path in paths(web)[1:]:
@@ -344,7 +339,7 @@ def test_hidden_cells_are_one_sign_in_every_file_and_both_kinds_of_file_say_the_
     assert all(value >= 10 and value % 5 == 0 for value in shown)
 
 
-def test_what_was_tampered_with_after_the_audit_is_not_published(context: Context, keys: Path) -> None:
+def test_files_changed_after_the_audit_are_not_published(context: Context, keys: Path) -> None:
     workflow.build(context, keys, "2026-Q1", quietly)
     approved(context)
     with context.database.transaction() as connection:
@@ -355,9 +350,7 @@ def test_what_was_tampered_with_after_the_audit_is_not_published(context: Contex
     assert refused(lambda: workflow.publish(context)) == "changed"
 
 
-def test_a_draft_that_fails_its_audit_stops_there_and_what_is_out_stands(
-    context: Context, keys: Path, web: TestClient
-) -> None:
+def test_failed_audit_leaves_published_tables_unchanged(context: Context, keys: Path, web: TestClient) -> None:
     released(context, keys, "2026-Q1")
     workflow.build(context, keys, "2026-Q2", quietly)
     with context.database.transaction() as connection:
@@ -373,31 +366,31 @@ def test_a_draft_that_fails_its_audit_stops_there_and_what_is_out_stands(
     assert [row["id"] for row in web.get("/reporting/v1/publications").json()["publications"]] == ["2026-Q1"]
 
 
-def test_a_period_closes_sixty_days_after_its_end(context: Context, keys: Path) -> None:
+def test_period_closes_sixty_days_after_its_end(context: Context, keys: Path) -> None:
     early = replace(context, clock=StillClock(datetime(2026, 8, 29, 12, tzinfo=UTC)))
     assert refused(lambda: workflow.build(early, keys, "2026-Q1", quietly)) == "open-period"
     late = replace(context, clock=StillClock(datetime(2026, 8, 29, 12, tzinfo=UTC) + timedelta(days=1)))
     workflow.build(late, keys, "2026-Q1", quietly)
-    # Digits of other scripts would name the same year once more, and stand after every other.
+    # Digits of other scripts would name the same year again, and sort after every other.
     years = ("0000", "9999", "9999-Q4", "\uff12\uff10\uff12\uff16", "202\u0666-Q1")
     for wrong in ("2026-Q5", "2026-Q1-r1", "soon", "../2026", *years):
         assert refused(lambda wrong=wrong: workflow.build(context, keys, wrong, quietly)) == "no-period"  # type: ignore[misc]
 
 
 @pytest.mark.parametrize("period", ["2000", "2025", "2025-Q4"])
-def test_nothing_is_drafted_of_what_was_before_anybody_was_counted(context: Context, keys: Path, period: str) -> None:
+def test_nothing_is_drafted_before_anybody_was_counted(context: Context, keys: Path, period: str) -> None:
     assert refused(lambda: workflow.build(context, keys, period, quietly)) == "nobody-counted"
     assert not list(keys.rglob("rounding-*"))
-    # A quarter without anybody between others is published like any other: that there is none would tell.
+    # A quarter without anybody between others is published like any other: a missing one would tell that it is empty.
     workflow.build(context, keys, "2026-Q2", quietly)
 
 
-def test_whoever_withdraws_after_the_build_is_not_in_what_is_published(
+def test_withdrawal_after_the_build_voids_the_draft(
     context: Context, keys: Path, counting: CountingContext, web: TestClient
 ) -> None:
     workflow.build(context, keys, "2026-Q1", quietly)
     approved(context)
-    # A hundred less five: both are shown as they are, so the next draft is other bytes and needs other words.
+    # A hundred less five: both are multiples of five, so the next draft has other bytes and needs new approvals.
     counting.take([withdrawal(1, *range(1, 6))])
     assert refused(lambda: workflow.publish(context)) == "somebody-left"
     assert refused(lambda: workflow.approve(context, "publisher", "Sample Cedar")) == "somebody-left"
@@ -406,21 +399,20 @@ def test_whoever_withdraws_after_the_build_is_not_in_what_is_published(
     released(context, keys, "2026-Q1")
 
 
-def test_whoever_withdraws_while_it_is_built_is_not_in_it_either(
+def test_withdrawal_during_the_build_voids_the_draft(
     context: Context, keys: Path, counting: CountingContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def meanwhile(draft: Draft, *rest: Any) -> Draft:
         counting.take([withdrawal(1, 7)])
-        return repair(draft, *rest)
+        return suppress_further(draft, *rest)
 
     monkeypatch.setattr(workflow, "repair", meanwhile)
     workflow.build(context, keys, "2026-Q1", quietly)
     assert refused(lambda: workflow.check(context, quietly)) == "somebody-left"
 
 
-def test_who_comes_late_or_left_another_period_stops_no_draft(
-    context: Context, keys: Path, counting: CountingContext
-) -> None:
+def test_changes_in_another_period_void_no_draft(context: Context, keys: Path, counting: CountingContext) -> None:
+    """Somebody comes late, or leaves another period."""
     late = Asked(400, "N02", "toronto", "crisis", AGENCIES[0], AGENCIES[1], date(2026, 4, 1), STATES)
     other = replace(late, who=401, day=date(2026, 7, 1))
     counting.take(events_of([other]))
@@ -433,7 +425,7 @@ def test_who_comes_late_or_left_another_period_stops_no_draft(
 
 
 @pytest.mark.parametrize("period", ["2026-Q1", "2026-Q2"])
-def test_a_draft_that_was_built_while_another_was_published_is_not_kept(
+def test_draft_built_during_a_publication_is_not_kept(
     context: Context, keys: Path, monkeypatch: pytest.MonkeyPatch, period: str
 ) -> None:
     workflow.build(context, keys, "2026-Q1", quietly)
@@ -441,14 +433,14 @@ def test_a_draft_that_was_built_while_another_was_published_is_not_kept(
 
     def meanwhile(draft: Draft, *rest: Any) -> Draft:
         workflow.publish(context)
-        return repair(draft, *rest)
+        return suppress_further(draft, *rest)
 
     monkeypatch.setattr(workflow, "repair", meanwhile)
     assert refused(lambda: workflow.build(context, keys, period, quietly)) == "changed"
     assert refused(lambda: workflow.check(context, quietly)) == "no-draft"
 
 
-def test_books_that_differ_stop_a_build_and_it_says_what_helps(context: Context, keys: Path) -> None:
+def test_fold_that_differs_stops_a_build_and_says_what_helps(context: Context, keys: Path) -> None:
     with context.database.transaction() as connection:
         connection.execute(text("UPDATE cell SET persons = persons + 1"))
     with pytest.raises(Problem, match="books-differ") as told:
@@ -456,7 +448,7 @@ def test_books_that_differ_stop_a_build_and_it_says_what_helps(context: Context,
     assert "fireweed publication rebuild" in told.value.title
 
 
-def test_a_published_file_that_was_damaged_stops_what_would_be_built_beside_it(context: Context, keys: Path) -> None:
+def test_damaged_published_file_stops_builds_beside_it(context: Context, keys: Path) -> None:
     released(context, keys, "2026-Q1")
     with context.database.transaction() as connection:
         connection.execute(
@@ -469,7 +461,7 @@ def test_a_published_file_that_was_damaged_stops_what_would_be_built_beside_it(c
 
 
 @pytest.mark.slow
-def test_there_is_one_revision_a_year_and_only_of_what_is_out(context: Context, keys: Path) -> None:
+def test_one_revision_a_year_and_only_of_published_periods(context: Context, keys: Path) -> None:
     assert refused(lambda: workflow.build(context, keys, "2026-Q1", quietly, revision=True)) == "nothing-to-revise"
     released(context, keys, "2026-Q1")
     workflow.build(context, keys, "2026-Q1", quietly, revision=True)
@@ -479,10 +471,8 @@ def test_there_is_one_revision_a_year_and_only_of_what_is_out(context: Context, 
 
 
 @pytest.mark.slow
-def test_i9_a_revision_that_could_only_tell_of_the_few_who_left_is_not_made(
-    context: Context, keys: Path, counting: CountingContext
-) -> None:
-    """The same people show the same number: where another stands now, somebody came or left."""
+def test_i9_revision_that_tells_of_few_is_refused(context: Context, keys: Path, counting: CountingContext) -> None:
+    """Equal people show an equal number: where another stands now, somebody came or left."""
     released(context, keys, "2026-Q1")
     counting.take([withdrawal(1, *range(1, 6))])
     assert refused(lambda: workflow.build(context, keys, "2026-Q1", quietly, revision=True)) == "too-few-changes"
@@ -490,9 +480,7 @@ def test_i9_a_revision_that_could_only_tell_of_the_few_who_left_is_not_made(
     workflow.build(context, keys, "2026-Q1", quietly, revision=True)
 
 
-def test_i13_whatever_is_not_published_gets_one_and_the_same_answer(
-    context: Context, keys: Path, web: TestClient
-) -> None:
+def test_i13_every_unpublished_thing_gets_the_same_answer(context: Context, keys: Path, web: TestClient) -> None:
     released(context, keys, "2026-Q1")
     workflow.build(context, keys, "2026-Q2", quietly)
     base = "/reporting/v1/publications"
@@ -516,7 +504,7 @@ def test_i13_whatever_is_not_published_gets_one_and_the_same_answer(
     assert len({tuple(sorted((k, v) for k, v in answer.headers.items() if k != "date")) for answer in answers}) == 1
 
 
-def test_i13_no_sort_filter_range_or_condition_changes_an_answer(context: Context, keys: Path, web: TestClient) -> None:
+def test_i13_no_sort_filter_range_or_condition_changes_answers(context: Context, keys: Path, web: TestClient) -> None:
     released(context, keys, "2026-Q1")
     path = "/reporting/v1/publications/2026-Q1/tables/need.json"
     plain = web.get(path)
@@ -534,9 +522,7 @@ def test_i13_no_sort_filter_range_or_condition_changes_an_answer(context: Contex
         assert (answer.status_code, answer.content, answer.headers["etag"]) == (304, b"", plain.headers["etag"])
 
 
-def test_the_rows_of_a_table_stand_in_the_order_of_the_plan_whatever_the_numbers(
-    context: Context, keys: Path, web: TestClient
-) -> None:
+def test_rows_stand_in_plan_order_whatever_the_numbers(context: Context, keys: Path, web: TestClient) -> None:
     released(context, keys, "2026-Q1")
     rows = web.get("/reporting/v1/publications/2026-Q1/tables/need.json").json()["rows"]
     codes = [int(row[0][1:]) for row in rows]
@@ -544,7 +530,8 @@ def test_the_rows_of_a_table_stand_in_the_order_of_the_plan_whatever_the_numbers
 
 
 @pytest.mark.slow
-def test_ocap_nothing_a_switch_governs_exists_until_the_named_body_says_so(context: Context, keys: Path) -> None:
+def test_ocap_governed_tables_need_the_consent_of_their_body(context: Context, keys: Path) -> None:
+    """Nothing behind a switch exists until the named body says so."""
     made = workflow.build(context, keys, "2026", quietly)
     assert not [name for name in made["files"] if "culture" in name]
     assert refused(lambda: governance.decide(context, "indigenous", "seen", BODY)) == "switch-off"
@@ -558,11 +545,11 @@ def test_ocap_nothing_a_switch_governs_exists_until_the_named_body_says_so(conte
     assert refused(lambda: workflow.show(context, "indigenous", "Somebody Else", given.append)) == "not-yours"
     assert not given
 
-    def no_room(_files: object) -> None:
+    def full_disk(_files: object) -> None:
         raise OSError(28, "No space left on device", "copy")
 
     with pytest.raises(OSError, match="No space"):
-        workflow.show(context, "indigenous", BODY, no_room)
+        workflow.show(context, "indigenous", BODY, full_disk)
     assert refused(lambda: workflow.publish(context)) == "not-seen"
     workflow.show(context, "indigenous", BODY, given.append)
     [own] = given
@@ -570,7 +557,8 @@ def test_ocap_nothing_a_switch_governs_exists_until_the_named_body_says_so(conte
     workflow.publish(context)
 
 
-def test_ocap_of_two_bodies_that_speak_at_the_same_instant_one_holds_the_switch(context: Context) -> None:
+def test_ocap_only_one_of_two_bodies_holds_the_switch(context: Context) -> None:
+    """They speak at the same instant."""
     ready = threading.Barrier(2)
 
     def claim(body: str) -> bool:
@@ -588,7 +576,8 @@ def test_ocap_of_two_bodies_that_speak_at_the_same_instant_one_holds_the_switch(
 
 
 @pytest.mark.slow
-def test_ocap_a_veto_stops_the_draft_and_leaves_the_tables_out_of_the_next(context: Context, keys: Path) -> None:
+def test_ocap_veto_stops_the_draft(context: Context, keys: Path) -> None:
+    """The next draft lacks the tables."""
     governance.decide(context, "indigenous", "on", BODY)
     workflow.build(context, keys, "2026", quietly)
     approved(context)
