@@ -28,7 +28,7 @@ def test_a_problem_in_a_log_is_its_status_and_code() -> None:
 
 
 def test_what_is_not_there_is_always_told_in_the_same_way() -> None:
-    told = {"type": "urn:fireweed:problem:not-found", "title": "There is nothing here for you.", "status": 404}
+    told = {"type": "urn:fireweed:problem:not-found", "title": "Not found.", "status": 404}
     assert (not_found().status, not_found().as_json(), not_found().headers) == (404, told, {})
 
 

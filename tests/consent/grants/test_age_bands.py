@@ -70,7 +70,7 @@ def test_a_stranger_is_told_nothing_and_the_erased_have_no_age(house: House, adv
     stranger = house.agency("ngo")
     for ppid in (young.ppid, "a" * 26):
         answer = house.call(stranger, STATE, {"ppid": ppid, "age_band": "age_18_24"})
-        assert (answer.status_code, answer.json()["title"]) == (404, "There is nothing here for you.")
+        assert (answer.status_code, answer.json()["title"]) == (404, "Not found.")
     rights.erase(house.context, young.subject)
     house.clock.move(timedelta(seconds=1))
     assert house.call(advocate, STATE, {"ppid": young.ppid, "age_band": "age_18_24"}).status_code == 404
