@@ -25,8 +25,8 @@ Every answer that is not a success is an RFC 9457 problem, `application/problem+
 ```
 
 Decide by `type` and `status`. A `title` is for people and may be reworded. `errors` names each member at fault by its JSON
-Pointer, or by a header and claim; it never repeats the value that was sent. After a 503, wait for `Retry-After` seconds and send
-the same request again. Absent things and things that an agency may not know of get the same answer: `not-found`.
+Pointer, or by a header and claim; it never repeats the value that was sent. After a 503, wait for `Retry-After` seconds and
+send the same request again. Absent things and things that an agency may not know of get the same answer: `not-found`.
 
 `make problems` writes this page from the code. An ellipsis stands for a part that is filled in. `common` means every service.
 Problems of `reporting` with status 409 appear on the command line only.
