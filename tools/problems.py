@@ -147,7 +147,7 @@ def _value(call: ast.Call, how: str, texts: dict[str, ast.expr]) -> str:
 
 
 def _text(node: ast.expr, texts: dict[str, ast.expr]) -> str:
-    """Return a constant as it is written, with an ellipsis for each part that is filled in."""
+    """Return the text of a constant or f-string, with an ellipsis for each part that is filled in."""
     if isinstance(node, ast.Constant):
         return str(node.value)
     if isinstance(node, ast.JoinedStr):

@@ -25,22 +25,22 @@ class Row(NamedTuple):
 def glossary() -> list[Row]:
     """Return the rows of the glossary's tables, without their headings."""
     found = [match.groupdict() for match in ROW.finditer(text("docs/glossary.md")) if match["term"] != "term"]
-    return [Row(row["term"], row["meaning"], words(row["retires"])) for row in found if "---" not in row["term"]]
+    return [Row(row["term"], row["meaning"], segments(row["retires"])) for row in found if "---" not in row["term"]]
 
 
-def words(name: str) -> tuple[str, ...]:
+def segments(name: str) -> tuple[str, ...]:
     """Split an identifier or a phrase into lower-case words: `_readBox` into `read`, `box`."""
     return tuple(segment.lower() for segment in SEGMENT.findall(name))
 
 
 ROWS = glossary()
 RETIRED = {word for row in ROWS for word in row.retires}
-COMPOUNDS = [words(row.term) for row in ROWS if len(words(row.term)) > 1]
+COMPOUNDS = [segments(row.term) for row in ROWS if len(segments(row.term)) > 1]
 
 
-def retired_words(name: str) -> set[str]:
+def retired_segments(name: str) -> set[str]:
     """Return the retired words in a name, singular or plural, except inside of a defined compound term."""
-    joined = f" {' '.join(words(name))} "
+    joined = f" {' '.join(segments(name))} "
     for compound in COMPOUNDS:
         joined = re.sub(rf"(?<= ){' '.join(compound)}s?(?= )", "", joined)
     left = set(joined.split())
@@ -53,14 +53,14 @@ def names(file: str, tree: ast.Module) -> Iterator[str]:
     yield from (node.name for node in ast.walk(tree) if isinstance(node, Function | ast.ClassDef))
 
 
-def test_glossary_has_terms_and_retired_words() -> None:
+def test_glossary_has_terms_and_retired_segments() -> None:
     assert len(ROWS) > 40
     assert {"box", "door", "patience", "duties", "look", "room", "line", "words"} <= RETIRED
 
 
 def test_each_term_is_defined_once() -> None:
     """Two spellings (hyphen or space, capital or not, plural or not) count as one term."""
-    terms = [" ".join(words(row.term)).removesuffix("s") for row in ROWS]
+    terms = [" ".join(segments(row.term)).removesuffix("s") for row in ROWS]
     assert sorted(terms) == sorted(set(terms))
 
 
@@ -74,16 +74,16 @@ def test_no_term_is_retired() -> None:
 
 @pytest.mark.parametrize("name", EVERY_FILE)
 def test_names_hold_no_retired_word(name: str) -> None:
-    assert {found: held for found in names(name, parsed(name)) if (held := retired_words(found))} == {}
+    assert {found: held for found in names(name, parsed(name)) if (held := retired_segments(found))} == {}
 
 
 @pytest.mark.parametrize("name", ["read_box", "Boxes", "_Box", "test_a_door_opens", "new_words", "look_up", "rooms"])
 def test_retired_word_is_found(name: str) -> None:
-    assert retired_words(name)
+    assert retired_segments(name)
 
 
 @pytest.mark.parametrize(
     "name", ["SecondLookRule", "second_looks", "log_line", "inbox", "outlook", "word_lists", "linear"]
 )
 def test_compound_term_and_longer_word_are_allowed(name: str) -> None:
-    assert retired_words(name) == set()
+    assert retired_segments(name) == set()
