@@ -70,7 +70,7 @@ def named_tests() -> list[tuple[str, str]]:
     """Return (file, test) for each test that a page names; `::name` alone belongs to the file named before it."""
     found, file = [], ""
     for page in files(".md"):
-        for match in re.finditer(r"`([a-z_/]*test_[a-z_]+\.py)?(?:::([a-z_]+))?`", text(page)):
+        for match in re.finditer(r"`([a-z_/]*test_[a-z0-9_]+\.py)?(?:::([a-z0-9_]+))?`", text(page)):
             file = match[1] or file
             if any(match.groups()):
                 found.append((file, match[2] or ""))
