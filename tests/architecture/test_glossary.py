@@ -73,7 +73,7 @@ def test_no_term_is_retired() -> None:
 
 
 @pytest.mark.parametrize("name", EVERY_FILE)
-def test_names_hold_no_retired_word(name: str) -> None:
+def test_names_hold_no_retired_term(name: str) -> None:
     assert {found: held for found in names(name, parsed(name)) if (held := retired_segments(found))} == {}
 
 

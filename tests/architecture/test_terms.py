@@ -45,5 +45,5 @@ def test_french_sentences_use_the_agreed_terms(package: str) -> None:
 
 @pytest.mark.parametrize("package", PAGES)
 def test_french_typography_follows_canadian_rules(package: str) -> None:
-    """There is no space before a question mark, and a no-break space before a colon and inside quotation marks."""
+    """A question mark follows without a space; a no-break space stands before a colon and inside quotation marks."""
     assert {french for french in sentences(package).values() if re.search(SIGNS, french)} == set()
