@@ -14,7 +14,7 @@ COMPILE := $(BIN)/python -m piptools compile --quiet --generate-hashes --strip-e
 	--no-emit-index-url --no-emit-trusted-host --no-emit-find-links --no-emit-options --no-header
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check soak mutants bench lock openapi migration catalogue screenshots clean
+.PHONY: help demo test check soak mutants bench lock openapi problems migration catalogue screenshots clean
 
 help:  ## List what can be made
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -59,6 +59,9 @@ lock: $(VENV)/.dev  ## Write the lock files anew from pyproject.toml
 
 openapi: $(VENV)/.dev  ## Write schemas/openapi anew from the routes
 	$(BIN)/python -m tools.openapi
+
+problems: $(VENV)/.dev  ## Write docs/problems.md anew from the code
+	$(BIN)/python -m tools.problems
 
 migration: $(VENV)/.dev  ## Write a migration step: make migration SERVICE=consent MESSAGE="what changes"
 	$(BIN)/python -m tools.new_migration $(SERVICE) "$(MESSAGE)"

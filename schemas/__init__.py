@@ -1,4 +1,4 @@
-"""Reads the contract, which is the JSON beside this file; nothing here adds to it."""
+"""Loads the contract, the JSON files beside this module; adds nothing to it."""
 
 import json
 from collections.abc import Mapping
@@ -12,7 +12,7 @@ _LABELS = {"en": "title", "fr": "x-title-fr"}
 
 @dataclass(frozen=True, slots=True)
 class Code:
-    """One code of a list; `extra` is whatever the list says of it beyond its labels, by the same names."""
+    """One code of a list; `extra` holds the other members of its entry, by their names."""
 
     code: str
     en: str
@@ -22,60 +22,60 @@ class Code:
 
 @cache
 def codes(name: str) -> tuple[Code, ...]:
-    """The codes of one list, in the order in which people see them; `KeyError` if there is no such list."""
+    """Return the codes of one list, in display order; raise `KeyError` if the list does not exist."""
     return tuple(_code(choice) for choice in _folder("codes")[name]["oneOf"])
 
 
 @cache
 def code_set(name: str) -> frozenset[str]:
-    """The codes of one list, to ask whether something is among them."""
+    """Return the codes of one list as a set of strings."""
     return frozenset(code.code for code in codes(name))
 
 
 def label(name: str, code: str, language: str, otherwise: str | None = None) -> str:
-    """What people read in place of a code, in `en` or `fr`; if there is none, `otherwise`, and without that `KeyError`."""
+    """Return the label of a code in `en` or `fr`, or else `otherwise`; without `otherwise` raise `KeyError`."""
     labels = _labels(name, language)
     return labels[code] if otherwise is None else labels.get(code, otherwise)
 
 
 @cache
 def event_types(sender: str | None = None) -> tuple[str, ...]:
-    """Every event type, or those that one sender sends (`agency`, or a service's name), by name."""
+    """Return the sorted names of all event types, or of those of one sender (`agency`, or a service's name)."""
     events = _folder("events").items()
     return tuple(sorted(type_ for type_, schema in events if sender in {None, schema["x-sender"]}))
 
 
 def event_schema(event_type: str) -> dict[str, object]:
-    """The schema of an event's data; `KeyError` if there is no such type."""
+    """Return the schema of an event's data; raise `KeyError` if the type does not exist."""
     return _folder("events")[event_type]
 
 
 @cache
 def documents() -> Mapping[str, dict[str, object]]:
-    """Every schema by its `$id`, for a validator that must follow `$ref`."""
+    """Return every schema by its `$id`, for a validator that follows `$ref`."""
     folders = (_folder(name) for name in ("codes", "events", "parts"))
     return {schema["$id"]: schema for folder in folders for schema in folder.values()}
 
 
 def plan(version: int) -> Mapping[str, Any]:
-    """The tables that a publication may hold, and what relates their cells; `KeyError` if there is no such version."""
+    """Return the tables of a plan and the relations of their cells; raise `KeyError` if the version does not exist."""
     return _folder("plans")[str(version)]
 
 
 def rules(version: int) -> Mapping[str, Any]:
-    """How small a published cell may be, and when a period closes; `KeyError` if there is no such version."""
+    """Return the least size of a published cell and the closing time of periods; raise `KeyError` if unknown."""
     return _folder("rules")[str(version)]
 
 
 @cache
 def indicators() -> tuple[Mapping[str, Any], ...]:
-    """The catalogue of indicators, in the order of the recommendations that they are for."""
+    """Return the catalogue of indicators, in the order of their recommendations."""
     return tuple(entry for _, group in sorted(_folder("indicators").items()) for entry in group["indicators"])
 
 
 @cache
 def recommendations() -> Mapping[str, Mapping[str, Any]]:
-    """What indicators are for, by number, in order; `X` is across all of them."""
+    """Return the recommendations by number, in order; `X` stands for indicators across all of them."""
     return {group["recommendation"]: group for _, group in sorted(_folder("indicators").items())}
 
 

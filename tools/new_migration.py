@@ -10,7 +10,7 @@ from services.common.settings import Settings
 
 
 def main(service: str, message: str) -> None:
-    """Compare a freshly migrated, empty database with the models and write the difference down."""
+    """Compare an empty, freshly migrated database with the models and write a step with the difference."""
     with tempfile.TemporaryDirectory() as folder:
         made = composition.build_one(service, Settings(data=Path(folder)))
         upgrade(service, made.database)

@@ -1,4 +1,4 @@
-"""Writes `schemas/openapi/` from the services' routes; `--check` compares instead, and says which document is stale."""
+"""Writes `schemas/openapi/` from the services' routes; `--check` compares instead and names stale documents."""
 
 import json
 import sys
@@ -36,7 +36,7 @@ SCHEMES: Mapping[str, Mapping[str, str]] = {
         " `POST /my/v1/session/step-up` in the five minutes before.",
     },
 }
-"""Who may call; a route without one of these is public."""
+"""Security schemes by name; a route without one of these is public."""
 _FAULT = {
     "type": "object",
     "description": "One member that is wrong. The value that was sent is never repeated.",
@@ -80,7 +80,7 @@ def main(check: bool) -> None:
 
 
 def texts() -> dict[str, str]:
-    """Each service's document as it is kept: keys in order, so that a difference is a difference."""
+    """Return the text of each service's document, with sorted keys, so that equal documents have equal text."""
     with tempfile.TemporaryDirectory(prefix="fireweed-openapi-") as folder:
         services = composition.build_all(Settings(data=Path(folder)), "http://127.0.0.1")
         try:
@@ -91,7 +91,7 @@ def texts() -> dict[str, str]:
 
 
 def gates(dependant: Dependant) -> Iterator[str]:
-    """Which doors a route's dependencies lead through."""
+    """Yield the security schemes that a route's dependencies need."""
     known = {_dependency(Caller): PARTNER, _dependency(SessionDep): SURVIVOR, _dependency(SteppedUpDep): SURVIVOR}
     if dependant.call in known:
         yield known[dependant.call]
@@ -104,7 +104,7 @@ def _document(app: object) -> dict[str, Any]:
     document = app.openapi()
     components = document.setdefault("components", {})
     schemas = components.setdefault("schemas", {})
-    # The framework describes an error answer that this hub never gives.
+    # FastAPI describes an error answer that this hub never gives.
     for name in ("HTTPValidationError", "ValidationError"):
         schemas.pop(name, None)
     schemas |= {"Fault": _FAULT, "Problem": _PROBLEM}
@@ -116,7 +116,7 @@ def _document(app: object) -> dict[str, Any]:
 
 
 def _complete(document: dict[str, Any], route: RouteContext) -> str | None:
-    """Say of one route how it refuses and who may call it; that scheme's name."""
+    """Add the problem answer and the security scheme to one route; return the scheme's name."""
     scheme = next(gates(route.dependant), None)
     for method in route.methods or ():
         operation = document["paths"][route.path_format][method.lower()]
@@ -127,7 +127,7 @@ def _complete(document: dict[str, Any], route: RouteContext) -> str | None:
 
 
 def _dependency(alias: object) -> object:
-    """The function behind an `Annotated[..., Depends(function)]`."""
+    """Return the function of an `Annotated[..., Depends(function)]`."""
     return get_args(alias)[1].dependency
 
 

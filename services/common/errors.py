@@ -49,7 +49,7 @@ class Problem(Exception):
 
 def not_found() -> Problem:
     """Return the one 404 problem for what is absent and for what the caller may not know of (promise P6)."""
-    return Problem(404, "not-found", "There is nothing here for you.")
+    return Problem(404, "not-found", "Not found.")
 
 
 def invalid(*faults: Fault, status: int = 400) -> Problem:

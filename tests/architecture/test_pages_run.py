@@ -1,4 +1,4 @@
-"""Commands that a page calls runnable do run, as they stand, from a copy of the checkout."""
+"""Commands that a page marks as runnable succeed unchanged in a copy of the checkout."""
 
 import re
 import subprocess
@@ -15,12 +15,12 @@ BLOCKS = [
     for name in files(".md")
     for number, (language, commands) in enumerate(BLOCK.findall(text(name)), start=1)
 ]
-PATIENCE = 300
+TIMEOUT_SECONDS = 300
 
 
 @pytest.fixture(scope="module")
 def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with everything of the checkout in it, where commands may leave what they make."""
+    """Return a folder with links to everything in the checkout, where commands may write files."""
     folder = tmp_path_factory.mktemp("checkout")
     for path in ROOT.iterdir():
         if path.name not in {"data", ".git", ".venv"}:
@@ -29,16 +29,16 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_the_readme_has_commands_that_run() -> None:
+def test_readme_has_a_runnable_block() -> None:
     assert BLOCK.search(text("README.md"))
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("language", "commands"), BLOCKS)
-def test_a_runnable_block_runs(checkout: Path, language: str, commands: str) -> None:
+def test_runnable_block_succeeds(checkout: Path, language: str, commands: str) -> None:
     program = ["bash", "-euo", "pipefail", "-c"] if language == "sh" else [sys.executable, "-c"]
     done = subprocess.run(
-        [*program, commands], cwd=checkout, capture_output=True, text=True, timeout=PATIENCE, check=False
+        [*program, commands], cwd=checkout, capture_output=True, text=True, timeout=TIMEOUT_SECONDS, check=False
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert "Traceback" not in done.stderr

@@ -1,4 +1,4 @@
-"""Every path is gated: each route of each service is listed here with what a caller must show, and asks for just that."""
+"""Each route of each service is listed here with what a caller must show, and the application asks for exactly that."""
 
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -24,9 +24,9 @@ TOKEN = "an agency's token and proof"
 SESSION = "her session"
 PIN = "her session, and her PIN a moment ago"
 INTAKE = "intake's own signature"
-PAGE = "her session; without it her page leads to the way in"
+PAGE = "her session; without it her page redirects to the sign-in page"
 FORM = "her session, and a form that was shown to it"
-PIN_FORM = "the same, and her PIN with it or a moment ago"
+PIN_FORM = "her session, a form that was shown to it, and her PIN with it or a moment ago"
 GUEST_FORM = "a form that was shown to the same browser"
 NOTHING = "nothing"
 
@@ -40,47 +40,47 @@ GATES: Mapping[object, str] = {
     pin_page: PIN_FORM,
     guest_form_page: GUEST_FORM,
 }
-# Each of these asks what the next one asks, and more.
+# Each of these asks for everything that the next one asks for, and more.
 STRICTER = [PIN_FORM, FORM, PAGE]
 
-# Each with the reason why anybody may call it.
+# Each value is the reason why anybody may call the route.
 PUBLIC = {
-    "GET /.well-known/oauth-authorization-server/intake": "says where tokens are to be had",
-    "GET /intake/.well-known/oauth-authorization-server": "the same",
+    "GET /.well-known/oauth-authorization-server/intake": "metadata of the token endpoint",
+    "GET /intake/.well-known/oauth-authorization-server": "metadata of the token endpoint",
     "GET /intake/jwks.json": "public keys",
     "GET /consent/jwks.json": "public keys",
     "POST /intake/oauth/token": "checks the client's assertion and proof itself",
-    "GET /.well-known/authzen-configuration/consent": "says where decisions are to be had",
-    "GET /consent/.well-known/authzen-configuration": "the same",
-    "POST /my/v1/session": "is the way in, and checks her words or code itself",
+    "GET /.well-known/authzen-configuration/consent": "metadata of the decision endpoint",
+    "GET /consent/.well-known/authzen-configuration": "metadata of the decision endpoint",
+    "POST /my/v1/session": "is the sign-in, and checks her passphrase or code itself",
     "POST /my/v1/revoke-card": "checks the card's code itself; shows nothing, only takes away",
-    "GET /my": "shows the way in, or what a session may see",
-    "GET /my/": "the same",
-    "GET /my/start": "where a slip's code is typed",
-    "GET /my/card": "where a card's code is typed",
-    "GET /my/check": "where a letter's code is typed",
+    "GET /my": "shows the sign-in page, or what a session may see",
+    "GET /my/": "shows the sign-in page, or what a session may see",
+    "GET /my/start": "asks for a slip's code",
+    "GET /my/card": "asks for a card's code",
+    "GET /my/check": "asks for a letter's code",
     "GET /my/about": "what leaving can do and what it cannot",
     "GET /my/today": "a calendar",
     "GET /my/files/{name}": "a style, two scripts and an icon",
-    "GET /consent/workers/{agency}": "how to hand over a slip; nothing about anybody",
+    "GET /consent/workers/{agency}": "says how to hand over a slip; nothing about a person",
     "POST /my/leave": "must always work; shows nothing",
-    "GET /reporting": "leads to the page",
-    "GET /reporting/": "the same",
+    "GET /reporting": "redirects to the page",
+    "GET /reporting/": "redirects to the page",
     "GET /reporting/files/{name}": "a style and an icon",
     "GET /reporting/{language}": "facts about services, and frozen, audited bytes as a page",
     "GET /reporting/{language}/": "the same",
     "GET /reporting/{language}/method": "the rules of hiding",
     "GET /reporting/{language}/archive": "what is published",
-    "GET /reporting/{language}/{subject}": "leads to the newest publication that says something of it",
+    "GET /reporting/{language}/{subject}": "redirects to the newest publication about it",
     "GET /reporting/{language}/r/{publication}": "frozen, audited bytes as a page",
-    "GET /reporting/{language}/r/{publication}/{subject}": "the same",
+    "GET /reporting/{language}/r/{publication}/{subject}": "frozen, audited bytes as a page",
     "GET /reporting/v1/capacity": "facts about services",
     "GET /reporting/v1/publications": "what is published",
     "GET /reporting/v1/publications/{publication}/certificate.json": "frozen, audited bytes",
     "GET /reporting/v1/publications/{publication}/tables/{file}": "frozen, audited bytes",
     "GET /consent/v1/ledger/key": "a public key",
     "GET /consent/v1/ledger/checkpoint": "a size, a hash and signatures, which anybody may verify",
-    "GET /consent/v1/ledger/checkpoint/cosigned": "the same",
+    "GET /consent/v1/ledger/checkpoint/cosigned": "a checkpoint with its cosignatures",
     "GET /consent/v1/ledger/tile/{path}": "hashes and commitments, which anybody may verify",
     **{f"GET /{name}/health/{kind}": "one word" for name in composition.NAMES for kind in ("live", "ready")},
 }
@@ -119,7 +119,7 @@ GATED = {
     "POST /my/v1/restrictions": SESSION,
     "DELETE /my/v1/restrictions/{restriction}": PIN,
     "GET /my/v1/requests": SESSION,
-    # These two ask for the PIN inside, when the answer is yes; tests/consent shows it.
+    # These two ask for the PIN inside the handler when the answer is yes; tests/consent covers it.
     "POST /my/v1/requests/{request_id}": SESSION,
     "PUT /my/v1/statistics": SESSION,
     "POST /my/v1/link-codes": PIN,
@@ -136,7 +136,7 @@ GATED = {
     "POST /consent/v1/corrections/{correction}": TOKEN,
     "POST /internal/consent/v1/decisions": INTAKE,
 }
-# Each checks the secret that was typed itself.
+# Each of these checks the typed secret itself.
 TYPED = {f"POST /my/{path}": GUEST_FORM for path in ("in", "in/key", "start", "card", "check")}
 PAGES = {
     "GET /my/still": PAGE,
@@ -204,7 +204,7 @@ def apps(services: list[Service]) -> list[FastAPI]:
 def routes(services: list[Service]) -> Iterator[tuple[str, RouteContext, FastAPI]]:
     for app in apps(services):
         for route in iter_route_contexts(app.routes):
-            # Anything else (a mount, a static folder) would answer without being listed.
+            # Another kind of route (a mount, a static folder) would answer without being listed.
             assert isinstance(route.original_route, APIRoute), route
             yield from ((f"{method} {route.path_format}", route, app) for method in sorted(route.methods or ()))
 
@@ -223,16 +223,16 @@ def gate(route: RouteContext) -> str:
     return left.pop() if left else NOTHING
 
 
-def test_the_inventory_lists_every_route_and_no_other(services: list[Service]) -> None:
+def test_inventory_lists_exactly_the_routes(services: list[Service]) -> None:
     assert sorted(name for name, _, _ in routes(services)) == sorted(INVENTORY)
 
 
-def test_every_path_is_gated_as_the_inventory_says(services: list[Service]) -> None:
+def test_each_route_asks_for_what_the_inventory_says(services: list[Service]) -> None:
     assert {name: gate(route) for name, route, _ in routes(services)} == INVENTORY
 
 
 @pytest.mark.parametrize("name", GATED)
-def test_without_what_it_asks_for_a_route_answers_401_and_nothing_else(services: list[Service], name: str) -> None:
+def test_route_without_credentials_answers_401_only(services: list[Service], name: str) -> None:
     [(route, app)] = [(route, app) for found, route, app in routes(services) if found == name]
     method, path = name.split(" ")
     parameters = {parameter.name: SOME_ID for parameter in route.dependant.path_params}
@@ -250,9 +250,7 @@ def test_without_what_it_asks_for_a_route_answers_401_and_nothing_else(services:
 
 
 @pytest.mark.parametrize("name", PAGES)
-def test_without_a_session_a_page_of_hers_shows_nothing_and_leads_to_the_way_in(
-    services: list[Service], name: str
-) -> None:
+def test_her_page_without_session_redirects_to_sign_in(services: list[Service], name: str) -> None:
     [(route, app)] = [(route, app) for found, route, app in routes(services) if found == name]
     method, path = name.split(" ")
     parameters = {parameter.name: SOME_ID for parameter in route.dependant.path_params}
@@ -263,7 +261,7 @@ def test_without_a_session_a_page_of_hers_shows_nothing_and_leads_to_the_way_in(
 
 
 @pytest.mark.parametrize("name", TYPED)
-def test_a_form_that_nobody_was_shown_is_not_taken(services: list[Service], name: str) -> None:
+def test_form_that_was_never_shown_returns_403(services: list[Service], name: str) -> None:
     [(_, app)] = [(route, app) for found, route, app in routes(services) if found == name]
     with TestClient(app, base_url="http://127.0.0.1:8080") as client:
         for form in ({}, {"form": "0" * 64}):
@@ -271,7 +269,7 @@ def test_a_form_that_nobody_was_shown_is_not_taken(services: list[Service], name
             assert answer.status_code == 403
 
 
-# How much a caller must show, from nothing on. What an agency passes on of her spoken word is its own token's business.
+# How much a survivor must show, in rising order. An agency that passes on her spoken revocation shows its own token.
 ASSURANCE = {NOTHING: 0, SESSION: 1, PAGE: 1, FORM: 1, PIN: 2, PIN_FORM: 2}
 TAKES_AWAY = (
     "DELETE /my/v1/grants/{grant}",
@@ -290,19 +288,20 @@ GIVES = (
 )
 
 
-def test_what_takes_away_never_asks_for_more_than_what_shows_and_less_than_what_gives() -> None:
+def test_revoking_needs_least_and_granting_needs_most() -> None:
+    """Taking away needs at most as much as showing, and showing needs less than giving."""
     taking, showing, giving = ({ASSURANCE[INVENTORY[name]] for name in names} for names in (TAKES_AWAY, SHOWS, GIVES))
 
     assert max(taking) <= min(showing) <= max(showing) < min(giving)
 
 
-def test_no_application_has_a_middleware_that_buffers(services: list[Service]) -> None:
+def test_no_application_has_buffering_middleware(services: list[Service]) -> None:
     for app in apps(services):
         for middleware in app.user_middleware:
             assert isinstance(middleware.cls, type)
             assert not issubclass(middleware.cls, BaseHTTPMiddleware)
 
 
-def test_no_application_serves_its_own_documentation(services: list[Service]) -> None:
+def test_no_application_serves_generated_documentation(services: list[Service]) -> None:
     for app in apps(services):
         assert (app.docs_url, app.redoc_url, app.openapi_url) == (None, None, None)

@@ -1,4 +1,4 @@
-"""One thing has one name, in every sentence of both sets of pages, and French is set as it is set in Canada."""
+"""French sentences of both sets of pages use one term for one thing and the typography of Canada."""
 
 import re
 from importlib.resources import files
@@ -19,19 +19,19 @@ TERMS = {
     r"\bpublications?\b": "publication|parution|figure",
     r"\bsurvivors?\b": "personnes? survivantes?",
 }
-# Each was used where its thing has another name, and “Compte” on a page is an account.
+# Each of these was used in place of an agreed term; “Compte” on a page would mean an account.
 SHUNNED = r"\bôte|\bsecond regard|\bsupprim|^Compte$|\bqu’il voulait|peut-il|\bUne chose\b"
 SIGNS = r"[^\u00a0\u202f]:(?!//)|«[^\u00a0]|[^\u00a0]»|\s[?!;]|['“”]|\.\.\."
 
 
 def sentences(package: str) -> dict[str, str]:
-    """Each sentence with its French."""
+    """Return the French translation of each English sentence."""
     found = kept(Path(str(files(package))), "fr")
     return {str(message.id): str(message.string) for message in found if message.id}
 
 
 @pytest.mark.parametrize("package", PAGES)
-def test_one_thing_has_one_name_in_french(package: str) -> None:
+def test_french_sentences_use_the_agreed_terms(package: str) -> None:
     told = sentences(package)
     wrong = {
         english: french
@@ -44,6 +44,6 @@ def test_one_thing_has_one_name_in_french(package: str) -> None:
 
 
 @pytest.mark.parametrize("package", PAGES)
-def test_french_is_set_with_the_signs_and_spaces_of_canada(package: str) -> None:
-    """No space before a question mark, one that does not break before a colon and within quotation marks."""
+def test_french_typography_follows_canadian_rules(package: str) -> None:
+    """A question mark follows without a space; a no-break space stands before a colon and inside quotation marks."""
     assert {french for french in sentences(package).values() if re.search(SIGNS, french)} == set()

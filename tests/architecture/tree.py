@@ -1,4 +1,4 @@
-"""The files of the project as the house's rules see them."""
+"""Lists and parses the files of the project for the architecture tests."""
 
 import ast
 from collections.abc import Iterator
@@ -6,7 +6,7 @@ from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-# What was installed, made or measured here, and is no part of the project.
+# Installed, built or measured files, which are not part of the project.
 NOT_OURS = {
     ".git",
     ".venv",
@@ -25,40 +25,40 @@ Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 
 def files(*suffixes: str) -> list[str]:
-    """Every file of the project with one of these endings (or every file), by its path from the top."""
+    """Return the paths from the top of all files with one of these endings, or of all files."""
     return sorted(name for name in _walk(ROOT) if not suffixes or name.endswith(suffixes))
 
 
 def modules(*folders: str) -> list[str]:
-    """Every Python file below these folders; steps of migrations are history, and rules do not rewrite history."""
+    """Return every Python file below these folders, without migration steps: released steps are never rewritten."""
     names = files(".py")
     return [name for name in names if name.startswith(tuple(f"{folder}/" for folder in folders)) and not is_step(name)]
 
 
 def is_step(name: str) -> bool:
-    """Whether a file is a step of a migration."""
+    """Tell whether a file is a migration step."""
     return "/migrations/" in name and not name.endswith("__init__.py")
 
 
 @cache
 def text(name: str) -> str:
-    """A file's text."""
+    """Return the text of a file."""
     return (ROOT / name).read_text("utf-8")
 
 
 @cache
 def parsed(name: str) -> ast.Module:
-    """A Python file as a tree."""
+    """Return a Python file as a syntax tree."""
     return ast.parse(text(name))
 
 
 def functions(tree: ast.Module) -> Iterator[Function]:
-    """Every function, also those inside of others."""
+    """Yield every function, nested ones included."""
     return (node for node in ast.walk(tree) if isinstance(node, Function))
 
 
 def imports(tree: ast.Module) -> Iterator[tuple[str, str]]:
-    """What is imported from where, wherever in the file: (module, name), with an empty name for a whole module."""
+    """Yield (module, name) for each import at any depth; the name is empty if a whole module is imported."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             yield from ((alias.name, "") for alias in node.names)
@@ -67,7 +67,7 @@ def imports(tree: ast.Module) -> Iterator[tuple[str, str]]:
 
 
 def calls(tree: ast.AST) -> Iterator[str]:
-    """Every called thing by its written name, such as `datetime.now` or `self._consumer.commit`."""
+    """Yield the written name of each call, such as `datetime.now` or `self._consumer.commit`."""
     return (ast.unparse(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call))
 
 

@@ -28,7 +28,7 @@ def test_a_problem_in_a_log_is_its_status_and_code() -> None:
 
 
 def test_not_found_has_one_document() -> None:
-    told = {"type": "urn:fireweed:problem:not-found", "title": "There is nothing here for you.", "status": 404}
+    told = {"type": "urn:fireweed:problem:not-found", "title": "Not found.", "status": 404}
     assert (not_found().status, not_found().as_json(), not_found().headers) == (404, told, {})
 
 

@@ -230,6 +230,6 @@ def test_an_agency_sees_only_what_it_posted_itself(door: FrontDoor) -> None:
             handlers.look_up(door.context, agency, event_id)
         assert caught.value.as_json() == {
             "type": "urn:fireweed:problem:not-found",
-            "title": "There is nothing here for you.",
+            "title": "Not found.",
             "status": 404,
         }

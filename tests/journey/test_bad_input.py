@@ -943,7 +943,7 @@ def test_every_envelope_that_may_not_be_opened_gets_the_same_404(world: World) -
     problem = refused(nothing, 404)
     assert problem == {
         "type": "urn:fireweed:problem:not-found",
-        "title": "There is nothing here for you.",
+        "title": "Not found.",
         "status": 404,
     }
     for why, (agency, envelope) in boxes.made.items():

@@ -1,4 +1,4 @@
-"""What may change between releases: all that was valid stays valid and keeps its meaning (BACKWARD_TRANSITIVE)."""
+"""Compares schemas of two releases: valid data must stay valid and keep its meaning (BACKWARD_TRANSITIVE)."""
 
 import json
 import operator
@@ -16,14 +16,14 @@ KINDS = ("codes", "events", "parts")
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """A change that must not happen within a version, and how it is told from the old and the new schema of a place."""
+    """A forbidden change within a version; `broken` recognises it from the old and the new schema of one place."""
 
     name: str
     broken: Callable[[Schema, Schema], bool]
 
 
 def _values(schema: Schema) -> frozenset[object] | None:
-    """The closed list of values that a schema takes; None if it takes no closed list."""
+    """Return the closed list of values that a schema accepts; None if it accepts no closed list."""
     if "const" in schema:
         return frozenset({schema["const"]})
     if "oneOf" in schema:
@@ -56,7 +56,7 @@ def _bound(word: str, tighter: Callable[[int, int], bool]) -> Callable[[Schema, 
 
 
 def _form(word: str) -> Callable[[Schema, Schema], bool]:
-    """A form that is asked for, or another than before; to ask for none any more lets more in."""
+    """Detect a new or changed constraint; removing one is allowed, since it accepts more."""
     return lambda old, new: word in new and new[word] != old.get(word)
 
 
@@ -65,10 +65,10 @@ def _fact(word: str) -> Callable[[Schema, Schema], bool]:
 
 
 RULES = (
-    # Named as schema registries name them, where they have a name, so that a partner's tools say the same.
+    # Names are those of schema registries where they have one, so that a partner's tools use the same.
     Rule("property_removed_from_closed_content_model", lambda old, new: bool(_names(old) - _names(new))),
     Rule("required_attribute_added", lambda old, new: bool(_required(new) - _required(old))),
-    # Data would stay valid, but a reader may count on what was promised to be there.
+    # Data would stay valid, but a reader may rely on a required member.
     Rule("required_attribute_removed", lambda old, new: bool((_required(old) - _required(new)) & _names(new))),
     Rule(
         "additional_properties_narrowed",
@@ -89,7 +89,7 @@ RULES = (
     Rule("max_properties_decreased", _bound("maxProperties", operator.lt)),
     Rule("min_properties_increased", _bound("minProperties", operator.gt)),
     Rule("unique_items_added", lambda old, new: bool(new.get("uniqueItems")) and not old.get("uniqueItems")),
-    # What the hub does with a value is part of the promise: who may read it, on which topic it travels, who sends it.
+    # Who may read a value, on which topic it travels and who sends it is part of the contract.
     Rule("category_changed", _fact("x-category")),
     Rule("topic_changed", _fact("x-topic")),
     Rule("sender_changed", _fact("x-sender")),
@@ -99,14 +99,14 @@ RULES = (
 
 
 def breaks(old: Documents, new: Documents) -> list[str]:
-    """Every rule that a later set of documents breaks, each with the place where; empty when all is well."""
+    """Return `place: rule` for each rule that a later set of documents breaks; empty if none."""
     gone = [f"{name}: document_removed" for name in sorted(old.keys() - new.keys())]
     both = sorted(old.keys() & new.keys())
     return gone + [found for name in both for found in _walk(_whole(old, name), _whole(new, name), name)]
 
 
 def read(folder: Path) -> Documents:
-    """The documents of one release, or of today, by `events/<type>` and so on."""
+    """Return the documents in a folder (a release, or today's) by names such as `events/<type>`."""
     return {
         f"{kind}/{path.stem}": json.loads(path.read_text("utf-8"))
         for kind in KINDS
@@ -115,7 +115,7 @@ def read(folder: Path) -> Documents:
 
 
 def releases() -> list[str]:
-    """Every release whose documents are kept."""
+    """Return the names of all kept releases."""
     return sorted(path.name for path in (FOLDER / "released").iterdir() if path.is_dir())
 
 
@@ -132,7 +132,7 @@ def _names(schema: Schema) -> set[str]:
 
 
 def _whole(documents: Documents, name: str) -> Schema:
-    """A document with what it refers to in the place of each `$ref`, as it was at that release."""
+    """Return a document with each `$ref` replaced by its target of the same release."""
     whole: Schema = _inlined(documents, documents[name])
     return whole
 

@@ -1,4 +1,4 @@
-"""What the tests of the contract share: its documents, its examples, and what a validator says of them."""
+"""Shared by the tests of the contract: its documents, its examples, and a validator for them."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -17,7 +17,7 @@ FOLDER = Path(str(files("schemas")))
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """One file of `schemas/examples`; `pointer` is where a validator must complain, None if it must not."""
+    """One file of `schemas/examples`; `pointer` is the place at fault, or None if the data is valid."""
 
     event_type: str
     name: str
@@ -26,7 +26,7 @@ class Example:
 
 
 def examples() -> Iterator[Example]:
-    """Every example there is."""
+    """Yield every example."""
     for path in sorted((FOLDER / "examples").glob("*/*.json")):
         content = json.loads(path.read_text("utf-8"))
         if path.stem.startswith("valid-"):
@@ -37,13 +37,13 @@ def examples() -> Iterator[Example]:
 
 @cache
 def validator(event_type: str) -> Draft202012Validator:
-    """A validator as a partner would build it, from the published documents alone."""
+    """Return a validator for an event type, built from the published documents alone, as a partner would."""
     registry = Registry(list(schemas.documents().items()))
     return Draft202012Validator(schemas.event_schema(event_type), registry=registry, validate_formats=True)
 
 
 def complaints(event_type: str, data: object) -> set[str]:
-    """JSON pointers to what is wrong; a member that is too many, or missing, is named itself."""
+    """Return JSON Pointers to the faults; an additional or missing member is named itself."""
     return {pointer for error in validator(event_type).iter_errors(data) for pointer in _pointers(error)}
 
 
@@ -58,7 +58,7 @@ def _pointers(error: ValidationError) -> list[str]:
 
 
 def objects(value: object, at: tuple[str | int, ...] = ()) -> Iterator[tuple[str | int, ...]]:
-    """The path of each object in some data, the outermost first."""
+    """Yield the path of each object in some data, the outermost first."""
     if isinstance(value, dict):
         yield at
     steps: Mapping[Any, object] = value if isinstance(value, dict) else {}
@@ -69,7 +69,7 @@ def objects(value: object, at: tuple[str | int, ...] = ()) -> Iterator[tuple[str
 
 
 def changed(value: object, path: tuple[str | int, ...], change: object) -> object:
-    """A copy of the data in which one place holds something else."""
+    """Return a copy of the data with another value at one path."""
     if not path:
         return change
     copy: Any = list(value) if isinstance(value, list) else dict(value) if isinstance(value, dict) else value
@@ -78,7 +78,7 @@ def changed(value: object, path: tuple[str | int, ...], change: object) -> objec
 
 
 def references(value: object) -> Iterator[str]:
-    """Where a document refers to, at every depth."""
+    """Yield the target of each `$ref` at any depth."""
     if isinstance(value, dict):
         yield from ([value["$ref"]] if "$ref" in value else [])
         for inner in value.values():

@@ -1,4 +1,4 @@
-"""The rules that every schema of the contract keeps beyond being valid: nothing open, and nothing unsaid."""
+"""Checks rules beyond validity for every schema of the contract: closed, bounded, annotated."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -8,7 +8,7 @@ import schemas
 
 Schema = Mapping[str, Any]
 
-# Keywords that mean the same in draft-07 and in 2020-12, so that a validator of either kind says the same.
+# Keywords with one meaning in draft-07 and in 2020-12, so that validators of both agree.
 ABOUT = {"$schema", "$id", "title", "description"}
 KINDS = ("$ref", "const", "enum", "oneOf", "type")
 OF_OBJECTS = {"properties", "required", "additionalProperties", "minProperties", "maxProperties"}
@@ -16,7 +16,7 @@ OF_ARRAYS = {"items", "minItems", "maxItems", "uniqueItems"}
 OF_VALUES = {"minLength", "maxLength", "pattern", "format", "minimum", "maximum"}
 KEYWORDS = ABOUT.union(KINDS, OF_OBJECTS, OF_ARRAYS, OF_VALUES)
 
-# What may stand beside `$ref`: draft-07 passes over everything that does.
+# Allowed beside `$ref`; draft-07 ignores all members there.
 BESIDE_REF = {"$ref", "title", "description"}
 TYPES = ("object", "array", "string", "integer", "number", "boolean")
 
@@ -25,12 +25,12 @@ SENTENCE = "She would like a call after lunch, please."
 
 
 def problems(document: Schema) -> list[str]:
-    """Every rule that the schema breaks, each with the place where; empty when all is well."""
+    """Return `place: problem` for each rule that the schema breaks; empty if none."""
     return list(_walk(document, "", None))
 
 
 def _walk(schema: Schema, at: str, kind: str | None) -> Iterator[str]:
-    """`kind` is what the nearest property says of itself: routing or a category; None outside of any."""
+    """Yield problems in a subtree; `kind` is the annotation of the nearest property, routing or a category, or None."""
     broken = (*_vocabulary(schema), *_form(schema), *_bounds(schema), *_closed(schema, kind))
     yield from (f"{at or '/'}: {problem}" for problem in broken)
     for name, inner in schema.get("properties", {}).items():
@@ -85,7 +85,7 @@ def _closed(schema: Schema, kind: str | None) -> Iterator[str]:
 
 
 def _is_closed(schema: Schema) -> bool:
-    """Whether no sentence fits. An organization's public name is the one routing fact made of words."""
+    """Tell whether no sentence fits; an organization's public name is the one routing fact with free text."""
     if schema.get("format") in {"date", "date-time"} or schema.get("x-public-name") is True:
         return True
     pattern = schema.get("pattern", "")

@@ -1,4 +1,4 @@
-"""The bus is described once: each event on its own topic, each service with what it sends and reads."""
+"""The AsyncAPI document places each event on its topic and lists what each service sends and reads."""
 
 from typing import Any
 
@@ -42,7 +42,7 @@ def names(operation: Any) -> set[str]:
     return {reference["$ref"].rsplit("/", 1)[-1] for reference in operation["messages"]}
 
 
-def test_each_event_type_is_one_message_with_its_own_schema() -> None:
+def test_each_event_type_is_one_message_with_its_schema() -> None:
     assert sorted(MESSAGES) == sorted(schemas.event_types())
     for event_type, message in MESSAGES.items():
         assert message["name"] == event_type
@@ -51,19 +51,19 @@ def test_each_event_type_is_one_message_with_its_own_schema() -> None:
 
 
 @pytest.mark.parametrize("event_type", schemas.event_types())
-def test_an_event_is_on_the_channel_of_its_topic_and_on_no_other(event_type: str) -> None:
+def test_event_is_on_the_channel_of_its_topic_only(event_type: str) -> None:
     found = [channel["address"] for channel in CHANNELS.values() if event_type in channel["messages"]]
     assert found == ([schemas.event_schema(event_type)["x-topic"]] if on_the_bus(event_type) else [])
 
 
-def test_every_message_of_a_channel_is_the_one_of_its_name() -> None:
+def test_channel_message_refers_to_the_message_of_its_name() -> None:
     for channel in CHANNELS.values():
         for name, reference in channel["messages"].items():
             assert target(reference) is MESSAGES[name]
 
 
 @pytest.mark.parametrize("service", sorted(READS))
-def test_a_service_sends_what_the_schemas_say_and_nothing_else(service: str) -> None:
+def test_service_sends_exactly_what_schemas_say(service: str) -> None:
     senders = {"intake", "agency"} if service == "intake" else {service}
     expected = {type_ for sender in senders for type_ in schemas.event_types(sender) if on_the_bus(type_)}
     sent = [name for operation in operations(service, "send") for name in names(operation)]
@@ -71,7 +71,7 @@ def test_a_service_sends_what_the_schemas_say_and_nothing_else(service: str) -> 
 
 
 @pytest.mark.parametrize(("service", "topics"), sorted(READS.items()))
-def test_a_service_reads_only_what_it_needs(service: str, topics: set[str]) -> None:
+def test_service_reads_only_the_topics_it_needs(service: str, topics: set[str]) -> None:
     assert {target(operation["channel"])["address"] for operation in operations(service, "receive")} == topics
 
 
@@ -80,7 +80,7 @@ def test_intake_reads_refusals_only() -> None:
     assert names(operation) == {"event.refused.v1"}
 
 
-def test_an_operation_is_named_after_what_it_does() -> None:
+def test_operation_name_says_service_verb_and_channel() -> None:
     verbs = {"send": "sends", "receive": "receives"}
     for name, operation in OPERATIONS.items():
         channel = operation["channel"]["$ref"].removeprefix("#/channels/")
@@ -91,19 +91,20 @@ def test_an_operation_is_named_after_what_it_does() -> None:
 
 
 @pytest.mark.parametrize(("topic", "hours"), sorted(KEPT.items()))
-def test_a_topic_forgets_in_time(topic: str, hours: int) -> None:
+def test_topic_has_its_retention_time(topic: str, hours: int) -> None:
     [channel] = [channel for channel in CHANNELS.values() if channel["address"] == topic]
     kafka = channel["bindings"]["kafka"]
     assert kafka["partitions"] == 6
     assert kafka["topicConfiguration"] == {"cleanup.policy": ["delete"], "retention.ms": hours * HOUR}
 
 
-def test_the_topic_of_agencies_keeps_the_last_word_on_each() -> None:
+def test_agencies_topic_is_compacted() -> None:
+    """The topic keeps the last event about each agency."""
     kafka = CHANNELS["agencies"]["bindings"]["kafka"]
     assert kafka["partitions"] == 1
     assert kafka["topicConfiguration"] == {"cleanup.policy": ["compact"], "max.compaction.lag.ms": 24 * HOUR}
 
 
-def test_the_subject_is_never_a_header() -> None:
+def test_subject_is_never_a_header() -> None:
     headers = DOCUMENT["components"]["messageTraits"]["cloudEvent"]["headers"]
     assert "ce_subject" not in headers["properties"]

@@ -1,4 +1,4 @@
-"""Nothing that was ever released becomes invalid or changes its meaning; each rule is shown to catch its own breach."""
+"""Released data stays valid and keeps its meaning; each compatibility rule catches its own breach."""
 
 import copy
 from collections.abc import Mapping
@@ -22,7 +22,7 @@ def closed(required: tuple[str, ...] = (), **properties: Any) -> dict[str, Any]:
     return {"type": "object", "additionalProperties": False, "required": list(required), "properties": properties}
 
 
-# By rule: what was released, what must not follow it, and data that was valid and no longer is (if data can show it).
+# By rule: a released schema, a forbidden later one, and data that only the first accepts (if data can show it).
 NOTHING_SHOWS = object()
 BROKEN: Mapping[str, Example] = {
     "property_removed_from_closed_content_model": (closed(a=TEXT, b=TEXT), closed(a=TEXT), {"b": "x"}),
@@ -68,11 +68,11 @@ ALLOWED: Mapping[str, tuple[dict[str, Any], dict[str, Any]]] = {
 
 
 @pytest.mark.parametrize("release", releases())
-def test_everything_released_is_still_valid_and_means_the_same(release: str) -> None:
+def test_todays_documents_break_no_release(release: str) -> None:
     assert breaks(read(FOLDER / "released" / release), TODAY) == []
 
 
-def test_every_release_keeps_all_of_its_documents() -> None:
+def test_release_has_documents_of_every_kind() -> None:
     assert "0.1.0" in releases()
     for release in releases():
         kept = read(FOLDER / "released" / release)
@@ -80,12 +80,12 @@ def test_every_release_keeps_all_of_its_documents() -> None:
         assert "events/referral.requested.v1" in kept
 
 
-def test_every_rule_has_an_example_that_breaks_it() -> None:
+def test_every_rule_has_a_breaking_example() -> None:
     assert [rule.name for rule in RULES] == list(BROKEN)
 
 
 @pytest.mark.parametrize("rule", BROKEN)
-def test_a_rule_catches_its_breach_and_is_the_only_one_to_speak(rule: str) -> None:
+def test_breach_is_found_by_its_rule_only(rule: str) -> None:
     old, new, _ = BROKEN[rule]
     assert breaks({"events/e": old}, {"events/e": new}) == [f"events/e: {rule}"]
     assert breaks({"events/e": closed(p=old)}, {"events/e": closed(p=new)}) == [f"events/e/p: {rule}"]
@@ -94,24 +94,24 @@ def test_a_rule_catches_its_breach_and_is_the_only_one_to_speak(rule: str) -> No
 
 
 @pytest.mark.parametrize("rule", [rule for rule, (_, _, data) in BROKEN.items() if data is not NOTHING_SHOWS])
-def test_a_validator_agrees_that_the_breach_turns_valid_data_away(rule: str) -> None:
+def test_validator_rejects_data_that_was_valid_before_the_breach(rule: str) -> None:
     old, new, data = BROKEN[rule]
     assert Draft202012Validator(old, validate_formats=True).is_valid(data)
     assert not Draft202012Validator(new, validate_formats=True).is_valid(data)
 
 
 @pytest.mark.parametrize("change", ALLOWED)
-def test_what_the_readme_allows_breaks_no_rule(change: str) -> None:
+def test_change_allowed_by_the_readme_breaks_no_rule(change: str) -> None:
     old, new = ALLOWED[change]
     assert breaks({"events/e": old}, {"events/e": new}) == []
 
 
-def test_a_new_document_is_allowed_and_a_missing_one_is_not() -> None:
+def test_new_document_is_allowed_and_removed_one_is_not() -> None:
     assert breaks({}, {"events/e": TEXT}) == []
     assert breaks({"events/e": TEXT}, {}) == ["events/e: document_removed"]
 
 
-def test_a_code_taken_from_a_list_breaks_every_event_that_refers_to_it() -> None:
+def test_removed_code_breaks_events_that_refer_to_it() -> None:
     changed: Any = copy.deepcopy(TODAY)
     choices = changed["codes/urgencies"]["oneOf"]
     choices[:] = [choice for choice in choices if choice["const"] != "1h"]
@@ -120,7 +120,7 @@ def test_a_code_taken_from_a_list_breaks_every_event_that_refers_to_it() -> None
     assert "events/referral.requested.v1/urgency: enum_array_narrowed" in found
 
 
-def test_a_change_inside_a_part_is_found_where_events_carry_it() -> None:
+def test_change_inside_a_part_is_found_in_its_events() -> None:
     changed: Any = copy.deepcopy(TODAY)
     changed["parts/summary"]["properties"]["text"]["maxLength"] -= 1
     assert breaks(TODAY, changed) == [
@@ -129,7 +129,7 @@ def test_a_change_inside_a_part_is_found_where_events_carry_it() -> None:
     ]
 
 
-def test_a_reference_that_leads_elsewhere_is_judged_by_what_it_leads_to() -> None:
+def test_changed_reference_is_judged_by_its_target() -> None:
     old: dict[str, Any] = {"codes/a": {"oneOf": [{"const": "x"}]}, "events/e": {"$ref": "../codes/a.json"}}
     same = {**old, "codes/b": {"oneOf": [{"const": "x"}, {"const": "y"}]}, "events/e": {"$ref": "../codes/b.json"}}
     other = {**old, "codes/b": {"oneOf": [{"const": "y"}]}, "events/e": {"$ref": "../codes/b.json"}}

@@ -1,4 +1,4 @@
-"""Every schema is valid, closed, annotated, and leads nowhere that is not published."""
+"""Every schema is valid, closed and annotated, and refers to published documents only."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -13,7 +13,7 @@ from tests.schemas.lint import problems
 
 DOCUMENTS = schemas.documents()
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
-# Parts of member names; what people may say in their own words is theirs.
+# Forbidden parts of member names. Free text that people write is not checked.
 NEVER_ASKED = (
     *(
         "trafficker",
@@ -53,50 +53,50 @@ def annotations(value: object) -> Iterator[str]:
             yield from annotations(inner)
 
 
-def test_the_readme_explains_every_annotation_and_no_other() -> None:
+def test_readme_explains_exactly_the_annotations() -> None:
     table = re.findall(r"^\|[^|]*\|([^|]*)\|", (FOLDER / "README.md").read_text("utf-8"), re.MULTILINE)
     explained = {word for cell in table for word in re.findall(r"`(x-[a-z-]+)`", cell)}
     assert explained == {word for document in DOCUMENTS.values() for word in annotations(document)}
 
 
-def test_every_file_is_a_document_under_its_own_name() -> None:
+def test_every_file_is_a_document_with_its_own_id() -> None:
     paths = [path for folder in ("codes", "events", "parts") for path in (FOLDER / folder).iterdir()]
     expected = {f"https://fireweed.example/schemas/{path.parent.name}/{path.name}" for path in paths}
     assert set(DOCUMENTS) == expected
 
 
 @each_document
-def test_a_document_is_valid_against_the_metaschema(address: str) -> None:
+def test_document_is_valid_against_the_metaschema(address: str) -> None:
     assert DOCUMENTS[address]["$schema"] == DIALECT
     jsonschema_rs.meta.validate(DOCUMENTS[address])
 
 
 @each_document
-def test_a_document_keeps_every_rule_of_the_lint(address: str) -> None:
+def test_document_breaks_no_lint_rule(address: str) -> None:
     assert problems(DOCUMENTS[address]) == []
 
 
 @each_document
-def test_a_document_says_what_it_is_for(address: str) -> None:
+def test_document_has_title_and_description(address: str) -> None:
     document = DOCUMENTS[address]
     assert document["title"]
     assert str(document["description"]).endswith((".", "?"))
 
 
 @each_document
-def test_a_document_refers_only_to_what_is_published(address: str) -> None:
+def test_document_refers_to_published_documents_only(address: str) -> None:
     base = "https://fireweed.example/schemas/"
     assert {ref.replace("../", base) for ref in references(DOCUMENTS[address])} <= set(DOCUMENTS)
 
 
 @each_document
-def test_no_member_asks_what_must_never_be_collected(address: str) -> None:
+def test_no_member_asks_for_forbidden_facts(address: str) -> None:
     names = {name for name, _ in properties(DOCUMENTS[address])}
     assert [(name, word) for name in names for word in NEVER_ASKED if word in name] == []
 
 
 @each_event
-def test_an_event_says_who_sends_it_where_and_about_whom(event_type: str) -> None:
+def test_event_schema_has_sender_topic_and_subject(event_type: str) -> None:
     schema = schemas.event_schema(event_type)
     assert schema["x-sender"] in {"agency", "intake", "referral", "consent"}
     assert re.fullmatch(r"[a-z]+\.v1", str(schema["x-topic"]))
@@ -104,7 +104,7 @@ def test_an_event_says_who_sends_it_where_and_about_whom(event_type: str) -> Non
 
 
 @each_event
-def test_only_what_an_agency_posts_holds_words_or_a_subject(event_type: str) -> None:
+def test_only_posted_events_hold_free_text_or_a_subject(event_type: str) -> None:
     schema = schemas.event_schema(event_type)
     personal = any("x-category" in inner for _, inner in properties(schema))
     if personal or schema["x-subject"] == "ppid":
@@ -115,13 +115,14 @@ def test_only_what_an_agency_posts_holds_words_or_a_subject(event_type: str) -> 
 
 
 @each_event
-def test_what_an_event_becomes_travels_on_the_same_topic(event_type: str) -> None:
+def test_replacing_event_type_has_the_same_topic(event_type: str) -> None:
     schema = schemas.event_schema(event_type)
     becomes = schemas.event_schema(str(schema.get("x-becomes", event_type)))
     assert becomes["x-topic"] == schema["x-topic"]
 
 
-def test_words_in_a_routing_fact_are_only_an_organizations_public_name() -> None:
+def test_public_agency_name_is_the_only_free_routing_text() -> None:
+    """`agency.changed.v1` holds the one routing fact that is made of words."""
     found = {
         (address.rsplit("/", 1)[-1], name)
         for address, document in DOCUMENTS.items()
@@ -131,7 +132,7 @@ def test_words_in_a_routing_fact_are_only_an_organizations_public_name() -> None
     assert found == {("agency.changed.v1.json", "name")}
 
 
-def test_every_category_has_one_part_and_a_place_in_a_request() -> None:
+def test_every_category_has_a_part_that_requests_carry() -> None:
     categories = schemas.code_set("categories")
     request: Any = schemas.event_schema("referral.requested.v1")
     assert {path.stem for path in (FOLDER / "parts").iterdir()} == categories
@@ -139,7 +140,7 @@ def test_every_category_has_one_part_and_a_place_in_a_request() -> None:
 
 
 @pytest.mark.parametrize("category", sorted(schemas.code_set("categories")))
-def test_every_title_in_a_part_is_in_french_too(category: str) -> None:
+def test_titles_in_a_part_are_also_in_french(category: str) -> None:
     part = DOCUMENTS[f"https://fireweed.example/schemas/parts/{category}.json"]
     for schema in (part, *(inner for _, inner in properties(part))):
         assert schema["title"]
@@ -147,7 +148,7 @@ def test_every_title_in_a_part_is_in_french_too(category: str) -> None:
         assert schema["x-title-fr"] != schema["title"]
 
 
-def test_a_list_in_an_event_can_hold_every_code() -> None:
+def test_list_in_an_event_can_hold_every_code() -> None:
     lists = [inner for document in DOCUMENTS.values() for _, inner in properties(document) if "items" in inner]
     coded = [inner for inner in lists if "$ref" in inner["items"]]
     assert coded

@@ -1,4 +1,4 @@
-"""Every example is judged as its name says, and no example leaves room for a word that nobody asked for."""
+"""Every example is valid or invalid as its name says, and valid examples accept no additional member or sentence."""
 
 from collections.abc import Iterator, Mapping
 from functools import cache
@@ -32,7 +32,7 @@ def older_validator(event_type: str) -> Draft7Validator:
 
 
 def routing_strings(schema: Mapping[str, Any], data: Any, at: Path = ()) -> Iterator[Path]:
-    """The place of each string in the data that belongs to a routing fact."""
+    """Yield the path of each string in the data that belongs to a routing fact."""
     for member, inner in schema.get("properties", {}).items():
         if member in data and inner.get("x-routing") and not inner.get("x-public-name"):
             yield from strings(inner, data[member], (*at, member))
@@ -48,33 +48,34 @@ def strings(schema: Mapping[str, Any], value: Any, at: Path) -> Iterator[Path]:
 
 
 @pytest.mark.parametrize("event_type", schemas.event_types())
-def test_every_type_has_one_valid_and_two_invalid_examples_at_least(event_type: str) -> None:
+def test_event_type_has_valid_and_invalid_examples(event_type: str) -> None:
+    """Each type has at least one valid and two invalid examples."""
     assert len([example for example in VALID if example.event_type == event_type]) >= 1
     assert len([example for example in INVALID if example.event_type == event_type]) >= 2
 
 
-def test_every_example_belongs_to_a_type_and_says_what_it_is() -> None:
+def test_example_belongs_to_a_type_and_has_a_known_prefix() -> None:
     assert {example.event_type for example in EXAMPLES} == set(schemas.event_types())
     assert all(example.name.startswith(("valid-", "invalid-")) for example in EXAMPLES)
 
 
 @pytest.mark.parametrize("example", VALID, ids=name)
-def test_a_valid_example_is_valid(example: Example) -> None:
+def test_valid_example_is_accepted(example: Example) -> None:
     assert complaints(example.event_type, example.data) == set()
 
 
 @pytest.mark.parametrize("example", INVALID, ids=name)
-def test_an_invalid_example_is_wrong_exactly_where_it_says(example: Example) -> None:
+def test_invalid_example_fails_exactly_at_its_pointer(example: Example) -> None:
     assert complaints(example.event_type, example.data) == {example.pointer}
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=name)
-def test_an_older_validator_says_the_same(example: Example) -> None:
+def test_draft_07_validator_agrees(example: Example) -> None:
     assert older_validator(example.event_type).is_valid(example.data) == (example.pointer is None)
 
 
 @pytest.mark.parametrize("example", VALID, ids=name)
-def test_one_member_more_is_too_many_in_every_object(example: Example) -> None:
+def test_additional_member_is_rejected_in_every_object(example: Example) -> None:
     for path in objects(example.data):
         found: Any = example.data
         for step in path:
@@ -84,7 +85,7 @@ def test_one_member_more_is_too_many_in_every_object(example: Example) -> None:
 
 
 @pytest.mark.parametrize("example", VALID, ids=name)
-def test_no_sentence_fits_into_a_routing_fact(example: Example) -> None:
+def test_routing_fact_rejects_a_sentence(example: Example) -> None:
     paths = list(routing_strings(schemas.event_schema(example.event_type), example.data))
     assert paths
     for path in paths:
@@ -92,14 +93,14 @@ def test_no_sentence_fits_into_a_routing_fact(example: Example) -> None:
 
 
 @pytest.mark.parametrize("example", VALID, ids=name)
-def test_every_member_that_is_required_is_missed(example: Example) -> None:
+def test_missing_required_member_is_rejected(example: Example) -> None:
     schema: Any = schemas.event_schema(example.event_type)
     for member in schema["required"]:
         less = {key: value for key, value in example.data.items() if key != member}
         assert complaints(example.event_type, less) == {f"/{member}"}
 
 
-def test_the_valid_requests_show_every_member_of_every_part() -> None:
+def test_valid_requests_show_every_member_of_every_part() -> None:
     shown = {
         (category, member)
         for example in VALID

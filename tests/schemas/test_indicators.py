@@ -1,4 +1,4 @@
-"""The catalogue of indicators is whole, in two languages, and says of each what the plan shows; nothing else lists them."""
+"""The catalogue of indicators is complete, bilingual and consistent with the plan; nothing else lists them."""
 
 import json
 import re
@@ -17,7 +17,7 @@ GROUPS = [json.loads(path.read_text("utf-8")) for path in sorted((FOLDER / "indi
 EVERY = schemas.indicators()
 PLAN, RULES = schemas.plan(1), schemas.rules(1)
 HOW_MANY = {"R1": 4, "R2": 4, "R3": 4, "R4": 4, "R5": 3, "R6": 3, "R7": 3, "X": 2}
-# Where a table's dimension, and the levels of its codes, are named as the catalogue names them.
+# The catalogue's names for the code lists of a region.
 LEVELS = {"regions": "city", "macro_regions": "macro"}
 NARROW = re.compile(r"\d (?:\d|heure|jour|mois|an)|[^\u00a0]:|[«»]")
 
@@ -31,13 +31,14 @@ def tables(indicator: Any) -> list[Any]:
     return [table for table in PLAN["tables"] if indicator["id"] in table["indicators"]]
 
 
-def words(value: Any) -> list[tuple[str, str]]:
-    """Every text, with its language."""
+def texts_of(value: Any) -> list[tuple[str, str]]:
+    """Return (language, text) for every text."""
     found = [("en", value["title"]), ("fr", value["x-title-fr"])]
     return found + [item for each in value.values() if isinstance(each, dict) for item in each.items()]
 
 
-def test_there_are_25_indicators_of_seven_recommendations_and_two_across_them() -> None:
+def test_catalogue_has_the_27_indicators_in_order() -> None:
+    """There are 25 for the seven recommendations and 2 across them."""
     assert {group["recommendation"]: len(group["indicators"]) for group in GROUPS} == HOW_MANY
     assert [each["id"] for each in EVERY] == [
         f"{group}{'.' if group != 'X' else ''}{n}" for group, many in HOW_MANY.items() for n in range(1, many + 1)
@@ -45,7 +46,7 @@ def test_there_are_25_indicators_of_seven_recommendations_and_two_across_them() 
 
 
 @pytest.mark.parametrize("group", GROUPS, ids=lambda group: str(group["recommendation"]))
-def test_a_file_of_the_catalogue_keeps_its_closed_schema(group: Any) -> None:
+def test_catalogue_file_is_valid(group: Any) -> None:
     VALIDATOR.validate(group)
 
 
@@ -53,7 +54,7 @@ def test_a_file_of_the_catalogue_keeps_its_closed_schema(group: Any) -> None:
     "change",
     [{"floor": None}, {"note": "x"}, {"tier": "E"}, {"why": {"en": "Only English."}}, {"breakdowns": ["postal_code"]}],
 )
-def test_the_schema_is_closed(change: dict[str, Any]) -> None:
+def test_catalogue_schema_rejects_other_members_and_values(change: dict[str, Any]) -> None:
     first = next(each for each in GROUPS[0]["indicators"] if each["tier"] == "D")
     changed = {name: value for name, value in {**first, **change}.items() if value is not None}
     assert not VALIDATOR.is_valid({**GROUPS[0], "indicators": [changed, *GROUPS[0]["indicators"][1:]]})
@@ -61,10 +62,10 @@ def test_the_schema_is_closed(change: dict[str, Any]) -> None:
 
 
 @each_indicator
-def test_an_indicator_is_told_in_both_languages_with_their_own_typography(indicator: Any) -> None:
-    told = words(indicator)
-    assert not [words for _, words in told if "'" in words or '"' in words or words != words.strip()]
-    assert not [words for language, words in told if language == "fr" and NARROW.search(words)]
+def test_indicator_texts_have_correct_typography(indicator: Any) -> None:
+    told = texts_of(indicator)
+    assert not [text for _, text in told if "'" in text or '"' in text or text != text.strip()]
+    assert not [text for language, text in told if language == "fr" and NARROW.search(text)]
     for part in ("numerator", "denominator", "why"):
         assert indicator[part]["en"] != indicator[part]["fr"]
     assert indicator["why"]["en"].endswith(".")
@@ -72,7 +73,7 @@ def test_an_indicator_is_told_in_both_languages_with_their_own_typography(indica
 
 
 @each_indicator
-def test_an_indicator_stands_on_events_that_the_contract_has(indicator: Any) -> None:
+def test_indicator_refers_to_existing_event_types(indicator: Any) -> None:
     assert set(indicator["events"]) <= set(schemas.event_types())
     assert bool(indicator["events"]) or indicator["id"] == "X2"
     about_people = {"referral.updated.v1", "need.counted.v1"}
@@ -80,7 +81,8 @@ def test_an_indicator_stands_on_events_that_the_contract_has(indicator: Any) -> 
 
 
 @of_survivors
-def test_what_is_about_survivors_is_in_the_plan_with_its_floor_and_its_breakdowns(indicator: Any) -> None:
+def test_survivor_indicator_has_floor_and_breakdowns_of_the_plan(indicator: Any) -> None:
+    """The tables of the plan show the periods, levels and floor that the catalogue states."""
     shown, floors = set(), set()
     for table in tables(indicator):
         shown |= set(table["periods"]) | ({"stage"} if "stage" in table["cells"] else set())
@@ -96,16 +98,16 @@ def test_what_is_about_survivors_is_in_the_plan_with_its_floor_and_its_breakdown
 
 
 @of_survivors
-def test_what_is_about_survivors_is_a_ratio_of_the_plan(indicator: Any) -> None:
+def test_survivor_indicator_is_a_ratio_of_the_plan(indicator: Any) -> None:
     assert [ratio for ratio in PLAN["ratios"] if ratio["indicator"] == indicator["id"]]
 
 
-def test_only_what_is_about_survivors_is_in_the_plan() -> None:
+def test_plan_holds_survivor_indicators_only() -> None:
     planned = {name for table in PLAN["tables"] for name in table["indicators"]}
     assert planned == {each["id"] for each in EVERY if each["tier"] == "D"}
 
 
-def test_nothing_else_lists_the_indicators() -> None:
+def test_no_other_file_lists_the_indicators() -> None:
     ids = [re.compile(rf"\b{re.escape(each['id'])}\b") for each in EVERY]
     lists = [
         name

@@ -1,4 +1,4 @@
-"""The OpenAPI documents say what the routes do: none is stale, none tells of an inner door, and answers fit them."""
+"""The OpenAPI documents match the routes, show no internal route, and describe real answers."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -54,7 +54,7 @@ def agency(hub: TestHub) -> Partner:
 
 
 def schema_of(name: str, path: str, method: str, status: str) -> dict[str, Any]:
-    """A schema by itself, with the components that it refers to."""
+    """Return the schema of an answer, with the components that it refers to."""
     document = DOCUMENTS[name]
     response = document["paths"][path][method]["responses"][status]
     while "$ref" in response:
@@ -63,13 +63,13 @@ def schema_of(name: str, path: str, method: str, status: str) -> dict[str, Any]:
     return {**content["schema"], "components": document["components"]}
 
 
-def test_no_document_differs_from_what_the_routes_say() -> None:
+def test_documents_match_the_routes() -> None:
     for name, text in openapi.texts().items():
         kept = (FOLDER / "openapi" / f"{name}.json").read_text("utf-8")
         assert kept == text, f"schemas/openapi/{name}.json is stale; run: make openapi"
 
 
-def test_the_check_names_a_stale_document_and_changes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_check_names_a_stale_document_and_changes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in composition.NAMES:
         (tmp_path / f"{name}.json").write_bytes((FOLDER / "openapi" / f"{name}.json").read_bytes())
     monkeypatch.setattr(openapi, "FOLDER", tmp_path)
@@ -87,7 +87,7 @@ def test_the_check_names_a_stale_document_and_changes_nothing(tmp_path: Path, mo
 
 
 @each_document
-def test_every_reference_leads_somewhere_and_every_schema_is_valid(name: str) -> None:
+def test_references_resolve_and_schemas_are_valid(name: str) -> None:
     document = DOCUMENTS[name]
     for reference in references(document):
         found = document
@@ -98,19 +98,19 @@ def test_every_reference_leads_somewhere_and_every_schema_is_valid(name: str) ->
 
 
 @each_operation
-def test_an_operation_says_in_a_sentence_what_it_does(method: str, path: str, operation: Mapping[str, Any]) -> None:
+def test_operation_description_is_a_sentence(method: str, path: str, operation: Mapping[str, Any]) -> None:
     assert operation["description"].endswith(".")
     assert operation["description"][0].isupper()
 
 
 @each_operation
-def test_an_operation_refuses_with_the_shared_problem(method: str, path: str, operation: Mapping[str, Any]) -> None:
+def test_operation_refuses_with_the_shared_problem(method: str, path: str, operation: Mapping[str, Any]) -> None:
     assert operation["responses"]["default"] == {"$ref": "#/components/responses/Problem"}
     assert "422" not in operation["responses"]
 
 
 @each_operation
-def test_an_operation_says_who_may_call_it(method: str, path: str, operation: Mapping[str, Any]) -> None:
+def test_operation_names_its_security_scheme(method: str, path: str, operation: Mapping[str, Any]) -> None:
     public = {
         "/intake/.well-known/oauth-authorization-server",
         "/consent/.well-known/authzen-configuration",
@@ -131,7 +131,7 @@ def test_an_operation_says_who_may_call_it(method: str, path: str, operation: Ma
 
 
 @each_document
-def test_no_document_tells_of_an_inner_door_or_of_health(name: str) -> None:
+def test_no_document_shows_internal_or_health_routes(name: str) -> None:
     text = json.dumps(DOCUMENTS[name])
     assert "/internal" not in text
     assert "/health" not in text
@@ -147,7 +147,7 @@ def test_no_document_tells_of_an_inner_door_or_of_health(name: str) -> None:
         ("get", "/reporting/v1/publications/{publication}/certificate.json", None, 404),
     ],
 )
-def test_a_refusal_is_the_problem_that_the_document_describes(
+def test_refusal_matches_the_documented_problem(
     hub: TestHub, method: str, path: str, body: object, status: int
 ) -> None:
     name = next(name for name, document in DOCUMENTS.items() if path in document["paths"])
@@ -157,7 +157,7 @@ def test_a_refusal_is_the_problem_that_the_document_describes(
 
 
 @pytest.mark.backend("sqlite", "local_log")
-def test_what_became_of_events_fits_the_document(agency: Partner) -> None:
+def test_event_results_match_the_document(agency: Partner) -> None:
     posted = schema_of("intake", "/intake/v1/events", "post", "202")
     found = schema_of("intake", "/intake/v1/events/{event_id}", "get", "200")
 

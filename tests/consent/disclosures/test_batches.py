@@ -26,7 +26,7 @@ from tests.consent.disclosures.test_openings import NEVER, flipped, settled
 from tests.support.consent import SUMMARY, Agency, House, Person
 
 PATH = "/consent/v1/openings"
-NOTHING = {"type": "urn:fireweed:problem:not-found", "title": "There is nothing here for you.", "status": 404}
+NOTHING = {"type": "urn:fireweed:problem:not-found", "title": "Not found.", "status": 404}
 
 
 def open_all(house: House, agency: Agency, envelopes: list[str]) -> list[dict[str, Any]]:

@@ -70,7 +70,7 @@ def test_age_band_for_unlinked_or_erased_survivor_returns_404(house: House, advo
     stranger = house.agency("ngo")
     for ppid in (young.ppid, "a" * 26):
         answer = house.call(stranger, STATE, {"ppid": ppid, "age_band": "age_18_24"})
-        assert (answer.status_code, answer.json()["title"]) == (404, "There is nothing here for you.")
+        assert (answer.status_code, answer.json()["title"]) == (404, "Not found.")
     erasure.erase(house.context, young.subject)
     house.clock.move(timedelta(seconds=1))
     assert house.call(advocate, STATE, {"ppid": young.ppid, "age_band": "age_18_24"}).status_code == 404

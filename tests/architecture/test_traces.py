@@ -1,4 +1,4 @@
-"""No file tells of the machine it was written on, of where packages were fetched, or of the tools that were at hand."""
+"""No file names a folder of one machine, a package registry or a writing tool."""
 
 import re
 
@@ -6,7 +6,7 @@ import pytest
 
 from tests.architecture.tree import ROOT, files
 
-# Written in halves, so that this file may lie in the tree that it checks.
+# Written in halves, so that this file passes its own check.
 TOOLS = (
     ("cla", "ude"),
     ("anth", "ropic"),
@@ -42,14 +42,14 @@ FORBIDDEN = {
 
 
 @pytest.mark.parametrize("name", [name for name in files() if not name.endswith(".png")])
-def test_a_file_says_nothing_about_how_it_came_to_be(name: str) -> None:
-    words = f"{name}\n" + (ROOT / name).read_bytes().decode("utf-8", "replace")
-    found = {what: match[0] for what, pattern in FORBIDDEN.items() if (match := pattern.search(words))}
+def test_file_holds_no_trace_of_tools_or_machines(name: str) -> None:
+    sample = f"{name}\n" + (ROOT / name).read_bytes().decode("utf-8", "replace")
+    found = {what: match[0] for what, pattern in FORBIDDEN.items() if (match := pattern.search(sample))}
     assert found == {}
 
 
 @pytest.mark.parametrize(
-    ("what", "words"),
+    ("what", "sample"),
     [
         ("a tool", "Written with " + "Cla" + "ude."),
         ("a tool", "an L" + "LM wrote this"),
@@ -59,12 +59,13 @@ def test_a_file_says_nothing_about_how_it_came_to_be(name: str) -> None:
         ("where packages come from", "pip install --index" + "-url http://127.0.0.1"),
     ],
 )
-def test_the_patterns_find_what_they_are_for(what: str, words: str) -> None:
-    assert FORBIDDEN[what].search(words)
+def test_pattern_finds_forbidden_text(what: str, sample: str) -> None:
+    assert FORBIDDEN[what].search(sample)
 
 
 @pytest.mark.parametrize(
-    "words", ["OpenAPI and AsyncAPI", "a framework/workshop", "tmpfs: [/tmp]", "--no-emit-index-url", "pages by cursor"]
+    "sample",
+    ["OpenAPI and AsyncAPI", "a framework/workshop", "tmpfs: [/tmp]", "--no-emit-index-url", "pages by cursor"],
 )
-def test_the_patterns_leave_plain_words_alone(words: str) -> None:
-    assert [what for what, pattern in FORBIDDEN.items() if pattern.search(words)] == []
+def test_pattern_ignores_plain_text(sample: str) -> None:
+    assert [what for what, pattern in FORBIDDEN.items() if pattern.search(sample)] == []
