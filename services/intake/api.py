@@ -8,6 +8,7 @@ from fastapi.responses import JSONResponse
 from services.common.auth.access_tokens import Caller, proof_of
 from services.common.errors import Fault, invalid
 from services.common.http.app import json_body, raw_body
+from services.common.media_types import read_media_type
 from services.common.messaging.cloudevents import BATCH_CONTENT_TYPE, CONTENT_TYPE
 from services.intake import handlers
 from services.intake.context import Context
@@ -155,12 +156,14 @@ def look_up(context: ContextDep, agency: Caller, event_id: str) -> dict[str, Any
 
 
 def _documents(content_type: str, raw: bytes) -> tuple[bool, list[Any]]:
-    kind = content_type.partition(";")[0].strip().lower()
-    if kind not in {CONTENT_TYPE, BATCH_CONTENT_TYPE}:
-        accepted = f"{CONTENT_TYPE} or {BATCH_CONTENT_TYPE}"
+    found, accepted = read_media_type(content_type), f"{CONTENT_TYPE} or {BATCH_CONTENT_TYPE}"
+    if found is None or found.name not in {CONTENT_TYPE, BATCH_CONTENT_TYPE}:
         raise invalid(Fault("Content-Type", "Not a kind of body that is taken here.", accepted), status=415)
+    if not found.is_utf8:
+        fault = Fault("Content-Type", "Its charset is not UTF-8.", f"{accepted}, with no charset or utf-8")
+        raise invalid(fault, status=415)
     document = json_body(raw)
-    if kind == CONTENT_TYPE:
+    if found.name == CONTENT_TYPE:
         return False, [document]
     if not isinstance(document, list):
         raise invalid(Fault("", "A batch is an array.", "a JSON array of events"))

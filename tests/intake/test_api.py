@@ -85,7 +85,18 @@ def test_a_full_batch_is_taken(door: FrontDoor, partner: Partner) -> None:
     assert len(door.sent()) == MAX_BATCH
 
 
-@pytest.mark.parametrize("content_type", [CONTENT_TYPE, f"{CONTENT_TYPE}; charset=utf-8", CONTENT_TYPE.upper()])
+@pytest.mark.parametrize("charset", ["latin-1", '"utf-16"'])
+def test_body_of_another_charset_returns_415_and_names_it(shared_partner: Partner, charset: str) -> None:
+    event_ = shared_partner.event(capacity())
+    answer = shared_partner.request("POST", EVENTS, event_, f"{CONTENT_TYPE}; charset={charset}")
+    [fault] = answer.json()["errors"]
+    assert (answer.status_code, fault["member"], fault["detail"]) == (415, "Content-Type", "Its charset is not UTF-8.")
+
+
+@pytest.mark.parametrize(
+    "content_type",
+    [CONTENT_TYPE, f"{CONTENT_TYPE}; charset=utf-8", CONTENT_TYPE.upper(), f'{CONTENT_TYPE} ; Charset="UTF-8"'],
+)
 def test_a_kind_of_body_may_be_spelled_as_http_allows(shared_partner: Partner, content_type: str) -> None:
     event_ = shared_partner.event(capacity())
     assert shared_partner.request("POST", EVENTS, event_, content_type).status_code == 202

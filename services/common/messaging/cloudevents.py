@@ -9,6 +9,7 @@ from typing import Any
 from pydantic_core import from_json, to_json
 
 from services.common.errors import Fault
+from services.common.media_types import read_media_type
 
 CONTENT_TYPE = "application/cloudevents+json"
 BATCH_CONTENT_TYPE = "application/cloudevents-batch+json"
@@ -67,7 +68,9 @@ def from_record(headers: Mapping[str, str], value: bytes | None, key: str) -> Ev
     """Read an event from a bus record of either mode; raises `ValueError` when it is not one."""
     if value is None:
         raise ValueError("a record without a value is a tombstone, not an event")
-    if headers.get("content-type", "").startswith(CONTENT_TYPE):
+    content_type = headers.get("content-type", "")
+    kind = None if content_type == DATA_CONTENT_TYPE else read_media_type(content_type)
+    if kind and kind.name == CONTENT_TYPE:
         document = from_json(value)
         return _build({f"ce_{name}": document.get(name) for name in ATTRIBUTES}, document.get("data"), key)
     return _build(headers, from_json(value), key)
@@ -89,7 +92,7 @@ def from_structured(document: object, now: datetime) -> Event | list[Fault]:
         return [Fault("", "An event is a JSON object.", "CloudEvents 1.0, structured mode")]
     # An attribute that is null counts as left out (CloudEvents JSON format, section 2.2).
     document = {name: value for name, value in document.items() if value is not None}
-    faults = [*_unknown(document), *_malformed(document), *_mistimed(document, now)]
+    faults = [*_unknown(document), *_malformed(document), *_miscoded(document), *_mistimed(document, now)]
     if faults:
         return faults
     return Event(
@@ -123,7 +126,6 @@ def _malformed(document: Mapping[str, Any]) -> list[Fault]:
             "subject" not in document or _matches(_SUBJECT, document["subject"]),
             "a ppid that this hub gave you",
         ),
-        "datacontenttype": (document.get("datacontenttype", DATA_CONTENT_TYPE) == DATA_CONTENT_TYPE, DATA_CONTENT_TYPE),
         "dataschema": (isinstance(document.get("dataschema", ""), str), "a URI"),
         "data": (isinstance(document.get("data"), dict), "a JSON object"),
         "traceparent": (
@@ -132,6 +134,16 @@ def _malformed(document: Mapping[str, Any]) -> list[Fault]:
         ),
     }
     return [Fault(f"/{name}", "Missing or malformed.", accepted) for name, (ok, accepted) in rules.items() if not ok]
+
+
+def _miscoded(document: Mapping[str, Any]) -> list[Fault]:
+    """Return the fault of a `datacontenttype` that is not JSON in UTF-8; media types are compared as RFC 9110 says."""
+    kind = read_media_type(document.get("datacontenttype", DATA_CONTENT_TYPE))
+    if kind is None or kind.name != DATA_CONTENT_TYPE:
+        return [Fault("/datacontenttype", "Missing or malformed.", DATA_CONTENT_TYPE)]
+    if not kind.is_utf8:
+        return [Fault("/datacontenttype", "Its charset is not UTF-8.", f"{DATA_CONTENT_TYPE}, with no charset or utf-8")]
+    return []
 
 
 def _mistimed(document: Mapping[str, Any], now: datetime) -> list[Fault]:

@@ -176,11 +176,39 @@ FAULTY: Mapping[str, list[object]] = {
     "type": ["", "Referral.Accepted.v1", "referral", "referral.accepted", "referral.accepted.v1\n", "..v1", 1, None],
     "subject": [1, ["ppid"], {}, False, "", "two words", "x" * 65],
     "time": ["noon", "", "2026-06-01", "2026-06-01T12:00:00", "2026-13-01T00:00:00Z", 1780315200, ["2026"]],
-    "datacontenttype": ["text/plain", "application/xml", 1, ""],
+    "datacontenttype": [
+        "text/plain",
+        "application/xml",
+        "application/jsonx",
+        "application/json charset=utf-8",
+        "application/json; charset=latin-1",
+        'application/json; charset="utf-16"',
+        1,
+        "",
+    ],
     "dataschema": [1, {}],
     "data": [None, [], "text", 1, True],
     "traceparent": ["", "1", f"01-{'a' * 32}-{'b' * 16}-01", f"00-{'A' * 32}-{'b' * 16}-01", 1],
 }
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "Application/JSON",
+        "application/json; charset=utf-8",
+        'application/json ;charset="UTF-8"',
+        "application/json;profile=x",
+    ],
+)
+def test_datacontenttype_is_compared_as_a_media_type(value: str) -> None:
+    assert isinstance(judge(datacontenttype=value), Event)
+
+
+@pytest.mark.parametrize("charset", ["latin-1", '"UTF-16"', "utf-7"])
+def test_datacontenttype_of_another_charset_names_the_charset(charset: str) -> None:
+    [fault] = faults(datacontenttype=f"application/json; charset={charset}")
+    assert (fault.member, fault.detail) == ("/datacontenttype", "Its charset is not UTF-8.")
 
 
 @pytest.mark.parametrize(("name", "value"), [(name, value) for name, values in FAULTY.items() for value in values])
