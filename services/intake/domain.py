@@ -6,8 +6,9 @@ from datetime import datetime
 from typing import Any
 
 from services.common.errors import Fault
+from services.common.instants import read_instant
 from services.common.messaging import contracts
-from services.common.messaging.cloudevents import MAX_FUTURE, Event, instant
+from services.common.messaging.cloudevents import MAX_FUTURE, Event
 
 # Which member of the data names the thread (referral or offer) that an event carries on.
 THREAD_MEMBERS = ("referral", "offer")
@@ -58,7 +59,7 @@ def _contradictions(event: Event, now: datetime) -> list[Fault]:
     faults = []
     if event.type == "capacity.declared.v1":
         # The latest statement stands, so one from the future would silence every later one.
-        as_of = instant(event.data["as_of"])
+        as_of = read_instant(event.data["as_of"])
         if as_of is None or as_of > now + MAX_FUTURE:
             faults.append(Fault("/data/as_of", "Not a time that has been.", "when this was true, with an offset"))
         if event.data["available"] > event.data["total"]:

@@ -137,7 +137,7 @@ def test_a_result_leaves_out_what_it_has_not() -> None:
     assert full["errors"] == [{"member": "/type", "detail": "Not a type."}]
 
 
-@pytest.mark.parametrize("as_of", ["2999-01-01T00:00:00Z", "2026-01-01T23:59:60Z"])
+@pytest.mark.parametrize("as_of", ["2999-01-01T00:00:00Z", "2026-01-01T23:59:60Z", "0000-01-01T00:00:00Z"])
 def test_capacity_is_declared_of_a_time_that_has_been(as_of: str) -> None:
     data = valid_data("capacity.declared.v1") | {"as_of": as_of}
     assert members(faults_of(make("capacity.declared.v1", data), ME, NOON)) == ["/data/as_of"]

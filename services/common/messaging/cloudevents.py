@@ -3,12 +3,13 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from pydantic_core import from_json, to_json
 
 from services.common.errors import Fault
+from services.common.instants import read_instant
 from services.common.media_types import read_media_type
 
 CONTENT_TYPE = "application/cloudevents+json"
@@ -83,7 +84,10 @@ def _build(attributes: Mapping[str, Any], data: Any, key: str) -> Event:
     if not (id_ and source and type_ and time and get("ce_specversion") == "1.0" and isinstance(data, dict)):
         missing = [name for name in ("id", "source", "type", "time") if not get(f"ce_{name}")]
         raise ValueError(f"not a CloudEvent: {', '.join(missing) or 'specversion or data'}")
-    return Event(id_, source, type_, datetime.fromisoformat(time), data, key, traceparent=get("ce_traceparent"))
+    instant = read_instant(time)
+    if instant is None:
+        raise ValueError("not a CloudEvent: time")
+    return Event(id_, source, type_, instant, data, key, traceparent=get("ce_traceparent"))
 
 
 def from_structured(document: object, now: datetime) -> Event | list[Fault]:
@@ -99,7 +103,7 @@ def from_structured(document: object, now: datetime) -> Event | list[Fault]:
         id=document["id"],
         source=document["source"],
         type=document["type"],
-        time=instant(document.get("time")) or now,
+        time=read_instant(document.get("time")) or now,
         data=document["data"],
         subject=document.get("subject"),
         traceparent=document.get("traceparent"),
@@ -149,21 +153,12 @@ def _miscoded(document: Mapping[str, Any]) -> list[Fault]:
 def _mistimed(document: Mapping[str, Any], now: datetime) -> list[Fault]:
     if "time" not in document:
         return []
-    time = instant(document["time"])
+    time = read_instant(document["time"])
     if time is None:
         return [Fault("/time", "Not a time that can be read.", "an RFC 3339 date-time with an offset")]
     if time > now + MAX_FUTURE:
         return [Fault("/time", "This lies in the future.", f"at most {MAX_FUTURE.seconds} seconds ahead of this hub")]
     return []
-
-
-def instant(value: object) -> datetime | None:
-    """The moment that an RFC 3339 date-time with an offset names; None for anything else."""
-    try:
-        moment = datetime.fromisoformat(value) if isinstance(value, str) else None
-        return moment.astimezone(UTC) if moment and moment.tzinfo else None
-    except (ValueError, OverflowError):
-        return None
 
 
 def _matches(pattern: re.Pattern[str], value: object) -> bool:

@@ -175,7 +175,21 @@ FAULTY: Mapping[str, list[object]] = {
     "source": [1, None, ["a"], {}],
     "type": ["", "Referral.Accepted.v1", "referral", "referral.accepted", "referral.accepted.v1\n", "..v1", 1, None],
     "subject": [1, ["ppid"], {}, False, "", "two words", "x" * 65],
-    "time": ["noon", "", "2026-06-01", "2026-06-01T12:00:00", "2026-13-01T00:00:00Z", 1780315200, ["2026"]],
+    "time": [
+        "noon",
+        "",
+        "2026-06-01",
+        "2026-06-01T12:00:00",
+        "2026-13-01T00:00:00Z",
+        "2026-06-01 12:00:00Z",
+        "2026-06-01T12:00Z",
+        "20260601T120000Z",
+        "2026-W23-1T12:00:00Z",
+        "2026-06-01T12:00:00,5Z",
+        "2026-06-01T12:00:00+00:00:30",
+        1780315200,
+        ["2026"],
+    ],
     "datacontenttype": [
         "text/plain",
         "application/xml",
@@ -246,6 +260,26 @@ def test_a_time_may_be_a_little_ahead_and_no_more() -> None:
     assert isinstance(judge(time=(NOON + MAX_FUTURE).isoformat()), Event)
     found = faults(time=(NOON + MAX_FUTURE + timedelta(microseconds=1)).isoformat())
     assert [(fault.member, fault.detail) for fault in found] == [("/time", "This lies in the future.")]
+
+
+@pytest.mark.parametrize("time", ["2026-06-01t12:00:00z", "2026-06-01T12:00:00.0000001Z"])
+def test_time_is_read_as_rfc_3339_writes_it(time: str) -> None:
+    event = judge(time=time)
+    assert isinstance(event, Event)
+    assert event.time == NOON
+
+
+def test_leap_second_is_read_as_the_last_microsecond() -> None:
+    event = judge(time="2016-12-31T23:59:60Z")
+    assert isinstance(event, Event)
+    assert event.time.isoformat() == "2016-12-31T23:59:59.999999+00:00"
+
+
+@pytest.mark.parametrize("time", ["2026-06-01T12:00:00", "2026-06-01 12:00:00Z", "20260601T120000Z"])
+def test_record_with_another_time_is_refused(time: str) -> None:
+    headers = {**to_headers(Event("1", "a", "b.v1", NOON, {})), "ce_time": time}
+    with pytest.raises(ValueError, match="time"):
+        from_record(headers, b"{}", "key")
 
 
 def test_a_time_is_understood_in_any_zone_and_kept_in_utc() -> None:
