@@ -1,5 +1,6 @@
 """Pages in several languages: templates speak English, and a catalogue says each of their sentences in another one."""
 
+import re
 from datetime import date
 from functools import cache
 from gettext import NullTranslations
@@ -16,6 +17,11 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 LANGUAGES = ("en", "fr")
 COUNTRY = "CA"
+# A member of Accept-Language: its primary subtag or `*`, and its weight (RFC 9110, section 12.4.2; RFC 4647, section 2.1).
+_RANGE = re.compile(
+    r"[ \t]*(?:([A-Za-z]{1,8})(?:-[A-Za-z0-9]{1,8})*|\*)"
+    r"(?:[ \t]*;[ \t]*[qQ]=(0(?:\.[0-9]{0,3})?|1(?:\.0{0,3})?))?[ \t]*"
+)
 
 
 @cache
@@ -65,7 +71,18 @@ def locale_of(language: str) -> Locale:
         return Locale(language)
 
 
-def preferred(accepted: str) -> str:
-    """The first of our languages in an `Accept-Language` header; English when there is none."""
-    named = (part.partition(";")[0].strip()[:2].lower() for part in accepted.split(","))
-    return next((language for language in named if language in LANGUAGES), LANGUAGES[0])
+def preferred(*accepted: str) -> str:
+    """Return the one of our languages that `Accept-Language` header lines rate highest; English if they name none of ours.
+
+    By RFC 9110, section 12.5.4: `fr-CA` asks for French and `frr` does not, `q=0` excludes, `*` stands for every language
+    that is not named, and a malformed member is left out. Of equally rated languages the one named first is taken.
+    """
+    members = [found.groups() for member in ",".join(accepted).split(",") if (found := _RANGE.fullmatch(member))]
+    ratings: dict[str, tuple[float, int]] = {}
+    for place, (primary, weight) in enumerate(members):
+        rating = (float(weight or 1), -place)
+        ratings[(primary or "*").lower()] = max(rating, ratings.get((primary or "*").lower(), rating))
+    # A language of which nothing is said comes after every one that is asked for, and before those that are excluded.
+    unnamed = ratings.get("*", (0.0001, -len(members)))
+    best = max(LANGUAGES, key=lambda language: ratings.get(language, unnamed))
+    return best if ratings.get(best, unnamed)[0] > 0 else LANGUAGES[0]

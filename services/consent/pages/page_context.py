@@ -103,7 +103,7 @@ def anyone(
     """Somebody without a session; a form must come from a page that was shown to the same browser."""
     token = request.cookies.get(auth.cookie) or new_session_token()
     chosen = l or request.query_params.get("l") or ""
-    language = chosen if chosen in LANGUAGES else preferred(request.headers.get("accept-language", ""))
+    language = chosen if chosen in LANGUAGES else preferred(*request.headers.getlist("accept-language"))
     return _kept(Visit(context, auth, request, token, language))
 
 
