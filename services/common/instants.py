@@ -25,7 +25,9 @@ def read_instant(value: object) -> datetime | None:
         return None
     day, minutes, seconds, fraction, sign, offset_hours, offset_minutes = found.groups()
     leap = seconds == "60"
-    microsecond = LAST_MICROSECOND if leap else int((fraction or "")[:MICROSECOND_DIGITS].ljust(MICROSECOND_DIGITS, "0"))
+    microsecond = (
+        LAST_MICROSECOND if leap else int((fraction or "")[:MICROSECOND_DIGITS].ljust(MICROSECOND_DIGITS, "0"))
+    )
     try:
         moment = datetime.fromisoformat(f"{day}T{minutes}:{'59' if leap else seconds}").replace(microsecond=microsecond)
         if sign:

@@ -23,14 +23,15 @@ def agency() -> None:
 @click.option("--name", required=True, help="The organisation's public name, as survivors will read it.")
 @click.option("--sector", required=True, help="A code of schemas/codes/sectors.json, such as housing or health.")
 @click.option("--jwks", required=True, type=click.File("r"), help="File with the partner's public keys (a JWK set).")
+@click.option("--force", is_flag=True, help="Take a name that looks like another agency's. A key is never shared.")
 @hub_options
-def add(settings: Settings, as_json: bool, name: str, sector: str, jwks: TextIO) -> None:  # noqa: ARG001
+def add(settings: Settings, as_json: bool, name: str, sector: str, jwks: TextIO, force: bool) -> None:  # noqa: ARG001
     """Take an agency in. Prints JSON with its client id, which is also the `source` of its events."""
     try:
         keys = json.load(jwks)
     except (ValueError, RecursionError) as error:
         raise invalid(Fault("--jwks", "The file is not JSON.", '{"keys": [...]}')) from error
-    row = handlers.add_agency(_context(settings), name, sector, keys)
+    row = handlers.add_agency(_context(settings), name, sector, keys, force=force)
     told = {**_told(row), "issuer": settings.token_issuer, "token_endpoint": f"{settings.token_issuer}/oauth/token"}
     answer(told, True, list)
 

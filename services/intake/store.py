@@ -6,6 +6,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, bindparam, select, update
 
+from services.common.database.bulk_merge import alone
 from services.common.database.inserts import insert_all
 from services.common.database.list_parameters import listed, one_of
 from services.intake.models import agency, posted
@@ -20,6 +21,11 @@ _POSTED = select(posted).where(posted.c.source == bindparam("source"), one_of(po
 def add_agency(connection: Connection, row: Mapping[str, object]) -> None:
     """A new agency."""
     connection.execute(agency.insert(), dict(row))
+
+
+def hold_agencies(connection: Connection) -> None:
+    """Keep every other transaction from adding an agency until this one ends, so that names and keys can be compared."""
+    alone(connection, "fireweed:intake agencies")
 
 
 def get_agency(connection: Connection, agency_id: str) -> AnyRow | None:

@@ -61,9 +61,10 @@ class Terminal:
         path.write_bytes(content if isinstance(content, bytes) else json.dumps(content).encode())
         return str(path)
 
-    def add(self, name: str = "Maison Échantillon", sector: str = "housing") -> dict[str, Any]:
+    def add(self, name: str = "Maison Échantillon", sector: str = "housing", *more: str) -> dict[str, Any]:
         keys = self.file(public_jwks(new_key()))
-        added: dict[str, Any] = json.loads(self.succeeds("add", "--name", name, "--sector", sector, "--jwks", keys))
+        arguments = ["add", "--name", name, "--sector", sector, "--jwks", keys, *more]
+        added: dict[str, Any] = json.loads(self.succeeds(*arguments))
         return added
 
     def listed(self) -> list[dict[str, Any]]:
@@ -136,6 +137,22 @@ def test_the_same_holds_in_processes_of_their_own(terminal: Terminal) -> None:
 def test_a_hub_without_agencies_lists_none(terminal: Terminal) -> None:
     assert terminal.listed() == []
     assert terminal.succeeds("list") == ""
+
+
+def test_alike_name_is_refused_unless_forced(terminal: Terminal) -> None:
+    terminal.add("Silver Maple House")
+    keys = terminal.file(public_jwks(new_key()))
+    told = terminal.fails("add", "--name", "SILVER MAPLE H0USE", "--sector", "ngo", "--jwks", keys)
+    assert "Another agency has a name that looks like this one." in told
+    assert "--force" in told
+    assert terminal.add("SILVER MAPLE H0USE", "ngo", "--force")["name"] == "SILVER MAPLE H0USE"
+
+
+def test_known_key_is_refused_even_if_forced(terminal: Terminal) -> None:
+    terminal.add()
+    arguments = ("add", "--name", "Other", "--sector", "ngo", "--jwks", str(terminal.data / "keys.json"), "--force")
+    assert "Another agency already has this key." in terminal.fails(*arguments)
+    assert len(terminal.listed()) == 1
 
 
 def test_an_agency_that_is_not_there_is_said_so_with_where_to_look(terminal: Terminal) -> None:

@@ -48,6 +48,29 @@ def test_taking_an_agency_in_is_told_to_every_service_once(door: FrontDoor) -> N
     assert contracts.faults("agency.changed.v1", news) == []
 
 
+NAME = "Silver Maple House"
+
+
+@pytest.mark.parametrize(
+    "alike", [NAME, NAME.upper(), f" {NAME.replace(' ', '')}", "Silver Maple H\u043euse", "SiIver Map1e House"]
+)
+def test_name_that_looks_like_anothers_returns_409(door: FrontDoor, alike: str) -> None:
+    agency = handlers.add_agency(door.context, NAME, "housing", public_jwks(new_key())).id
+    handlers.set_standing(door.context, agency, "suspended")
+    assert faults(door, name=alike) == ["name"]
+    assert handlers.add_agency(door.context, alike, "ngo", public_jwks(new_key()), force=True).name == alike
+
+
+def test_key_of_another_agency_returns_409_even_with_force(door: FrontDoor) -> None:
+    """A key is known by its RFC 7638 thumbprint: under another `kid`, and as the second key of a set."""
+    known, own = new_key(), new_key()
+    handlers.add_agency(door.context, NAME, "housing", public_jwks(known))
+    shared = {"keys": [public(own, kid="own"), public(known, kid="other", alg="ES256")]}
+    assert faults(door, name="Another Place", jwks=shared) == ["jwks"]
+    with pytest.raises(Problem, match="agency-key-known"):
+        handlers.add_agency(door.context, "Another Place", "ngo", shared, force=True)
+
+
 def test_each_change_of_standing_is_told_once_with_the_next_version(door: FrontDoor) -> None:
     agency = door.agency()
     for standing in SUSPENDED_AND_BACK:
@@ -97,7 +120,7 @@ def test_a_sector_must_be_a_code_and_the_codes_are_told(shared_door: FrontDoor, 
 
 @pytest.mark.parametrize("sector", sorted(schemas.code_set("sectors")))
 def test_every_sector_of_the_codes_is_taken(shared_door: FrontDoor, sector: str) -> None:
-    assert handlers.add_agency(shared_door.context, "Sample", sector, public_jwks(new_key())).sector == sector
+    assert handlers.add_agency(shared_door.context, f"Sample {sector}", sector, public_jwks(new_key())).sector == sector
 
 
 @pytest.mark.parametrize("name", ["", "   ", "x" * 121, "a\nb", "a\x00b", "a\u202eb", "\ud800"])

@@ -120,12 +120,12 @@ class FrontDoor:
 
     def agency(self, name: str = "Sample Outreach", sector: str = "ngo") -> str:
         """A new agency's id, for tests that call handlers."""
-        return str(handlers.add_agency(self.context, name, sector, public_jwks(new_key())).id)
+        return str(handlers.add_agency(self.context, name, sector, public_jwks(new_key()), force=True).id)
 
     def join(self, name: str = "Sample Outreach", sector: str = "ngo") -> Partner:
         """A new agency's system, for tests that come over HTTP."""
         key = new_key()
-        row = handlers.add_agency(self.context, name, sector, public_jwks(key))
+        row = handlers.add_agency(self.context, name, sector, public_jwks(key), force=True)
         partner = Partner.connect(self.origins, row.id, key.as_dict(private=True))
         self.clients.callback(partner.close)
         return partner

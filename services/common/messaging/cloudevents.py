@@ -146,7 +146,9 @@ def _miscoded(document: Mapping[str, Any]) -> list[Fault]:
     if kind is None or kind.name != DATA_CONTENT_TYPE:
         return [Fault("/datacontenttype", "Missing or malformed.", DATA_CONTENT_TYPE)]
     if not kind.is_utf8:
-        return [Fault("/datacontenttype", "Its charset is not UTF-8.", f"{DATA_CONTENT_TYPE}, with no charset or utf-8")]
+        return [
+            Fault("/datacontenttype", "Its charset is not UTF-8.", f"{DATA_CONTENT_TYPE}, with no charset or utf-8")
+        ]
     return []
 
 
