@@ -4,11 +4,11 @@ partner = Partner.connect("https://hub.example", client_id, private_jwk)
 partner.post({"type": "capacity.declared.v1", "data": {...}})
 """
 
+import json
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
-from itertools import islice
 from typing import Any, Self
 from uuid import uuid4
 
@@ -17,7 +17,7 @@ from joserfc import jwt
 from joserfc.jwk import ECKey, Key, KeySet, import_key
 
 from services.common.encoding import base64url
-from services.common.messaging.cloudevents import BATCH_CONTENT_TYPE, CONTENT_TYPE
+from services.common.messaging.cloudevents import BATCH_CONTENT_TYPE, CONTENT_TYPE, MAX_BATCH_BODY
 
 ALGORITHM = "ES256"
 RENEW_SECONDS = 30
@@ -77,9 +77,15 @@ class Partner:
         """Post one event; `specversion`, `id` and `source` are filled in. What became of it."""
         return dict(self.call("POST", "/intake/v1/events", self.event(event), CONTENT_TYPE))
 
-    def post_all(self, events: Iterator[Mapping[str, Any]], size: int = 100) -> Iterator[dict[str, Any]]:
-        """Post events in batches as they come, so that a long file never has to fit in memory."""
-        while batch := [self.event(event) for event in islice(events, size)]:
+    def post_all(
+        self, events: Iterator[Mapping[str, Any]], size: int = 100, most_bytes: int = MAX_BATCH_BODY
+    ) -> Iterator[dict[str, Any]]:
+        """Yield what became of each event, in order; raise `Refused`.
+
+        They are posted as they come, so that a long file never has to fit in memory, in batches of at most `size` events
+        and `most_bytes` bytes. An event that is larger by itself goes alone, for the hub to refuse.
+        """
+        for batch in _batches((_encoded(self.event(event)) for event in events), size, most_bytes):
             yield from self.call("POST", "/intake/v1/events", batch, BATCH_CONTENT_TYPE)
 
     def event(self, event: Mapping[str, Any]) -> dict[str, Any]:
@@ -99,7 +105,8 @@ class Partner:
         """The same, with whatever the hub answered."""
         token = self.token()
         headers = {"authorization": f"DPoP {token}"} | ({} if body is None else {"content-type": content_type})
-        request = self.http.build_request(method, self.origins.url(path), headers=headers, json=body)
+        content = body if isinstance(body, bytes) or body is None else _encoded(body)
+        request = self.http.build_request(method, self.origins.url(path), headers=headers, content=content)
         # The address as it is sent: what is not allowed in one is written in another way by now.
         request.headers["dpop"] = self.proof(method, str(request.url).partition("?")[0], token)
         return self.http.send(request)
@@ -181,6 +188,24 @@ class Survivor:
         if not response.is_success:
             raise Refused(response)
         return response.json() if response.content else None
+
+
+def _encoded(body: Any) -> bytes:
+    return json.dumps(body, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
+
+
+def _batches(events: Iterable[bytes], size: int, most_bytes: int) -> Iterator[bytes]:
+    """Yield JSON arrays of encoded events, none longer than both limits allow."""
+    batch: list[bytes] = []
+    length = 1
+    for event in events:
+        if batch and (len(batch) == size or length + len(event) + 1 > most_bytes):
+            yield b"[%b]" % b",".join(batch)
+            batch, length = [], 1
+        batch.append(event)
+        length += len(event) + 1
+    if batch:
+        yield b"[%b]" % b",".join(batch)
 
 
 def _json(response: httpx2.Response) -> dict[str, Any]:

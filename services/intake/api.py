@@ -1,22 +1,27 @@
 """Intake's routes for agencies, under `/intake`."""
 
+from asyncio import timeout
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Form, Request, Response
 from fastapi.responses import JSONResponse
+from starlette.requests import ClientDisconnect
 
 from services.common.auth.access_tokens import Caller, proof_of
-from services.common.errors import Fault, invalid
-from services.common.http.app import json_body, raw_body
+from services.common.errors import Fault, Problem, invalid, unavailable
+from services.common.http.app import MAX_BODY, json_body
 from services.common.media_types import read_media_type
-from services.common.messaging.cloudevents import BATCH_CONTENT_TYPE, CONTENT_TYPE
+from services.common.messaging.cloudevents import BATCH_CONTENT_TYPE, CONTENT_TYPE, MAX_BATCH, MAX_BATCH_BODY
 from services.intake import handlers
 from services.intake.context import Context
 from services.intake.posting import post, raise_if_rejected
 from services.intake.token_endpoint import ASSERTION_MAX_SECONDS, ASSERTION_TYPE, GRANT, TokenEndpoint, TokenRequest
 
-MAX_BATCH = 500
-
+# So many batches that are larger than a single event may be are held in memory at once; others wait, but not for long.
+LARGE_BATCHES = 2
+LARGE_BATCH_SECONDS = 60
 
 routes = APIRouter(tags=["agencies"])
 
@@ -33,6 +38,40 @@ async def _tokens(request: Request) -> TokenEndpoint:
 
 ContextDep = Annotated[Context, Depends(_context)]
 TheTokens = Annotated[TokenEndpoint, Depends(_tokens)]
+
+
+async def _body(request: Request, _agency: Caller) -> AsyncIterator[bytes]:
+    """Yield the body; it is read only after the caller is known, so that nobody else can fill the memory."""
+    async with AsyncExitStack() as held:
+        yield await _read(request, held)
+
+
+async def _read(request: Request, held: AsyncExitStack) -> bytes:
+    """Return the body; raise a 413 problem if it is longer than its kind may be, 503 if it takes too long.
+
+    Until `held` is closed, it counts as one of the few large ones that may be at work.
+    """
+    kind = read_media_type(request.headers.get("content-type", ""))
+    most = MAX_BATCH_BODY if kind and kind.name == BATCH_CONTENT_TYPE else MAX_BODY
+    body, large = bytearray(), False
+    try:
+        async with timeout(LARGE_BATCH_SECONDS):
+            async for piece in request.stream():
+                body += piece
+                if len(body) > most:
+                    fault = Fault("", "Too large.", f"at most {most} bytes")
+                    raise Problem(413, "too-large", "The body is too large.", [fault])
+                if len(body) > MAX_BODY and not large:
+                    await held.enter_async_context(request.app.state.large_batches)
+                    large = True
+    except ClientDisconnect as error:
+        # Nobody hears this; but a caller who hangs up is no failure of the hub, and belongs in no log.
+        raise invalid(Fault("", "The body ended too soon.", "as much as was announced")) from error
+    except TimeoutError as error:
+        raise unavailable("This body takes too long. Nothing was stored; please send less at once.") from error
+    return bytes(body)
+
+
 _EVENT = {
     "type": "object",
     "required": ["specversion", "id", "source", "type", "data"],
@@ -139,9 +178,12 @@ def token(
 
 @routes.post("/intake/v1/events", status_code=202, openapi_extra=_BODIES)
 def post_events(
-    context: ContextDep, request: Request, agency: Caller, raw: Annotated[bytes, Depends(raw_body)]
+    context: ContextDep, request: Request, agency: Caller, raw: Annotated[bytes, Depends(_body)]
 ) -> Response:
-    """Post one event, or up to 500 at once. The answer tells of each, in order, what became of it."""
+    """Post one event of at most 256 kB, or a batch of up to 500 of at most 12 MB: each may hold every part at full length.
+
+    The answer tells of each, in order, what became of it.
+    """
     batch, documents = _documents(request.headers.get("content-type", ""), raw)
     results = post(context, agency, documents)
     told = [result.as_json() for result in results] if batch else raise_if_rejected(results[0]).as_json()

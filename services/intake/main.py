@@ -1,5 +1,7 @@
 """Puts intake together; nothing else happens here."""
 
+from asyncio import Semaphore
+
 from joserfc.jwk import KeySet, OKPKey
 
 from services.common.auth.access_tokens import AccessGate, TokenKeys
@@ -9,6 +11,7 @@ from services.common.clock import Clock, SystemClock
 from services.common.database.engine import Database
 from services.common.http import health
 from services.common.http.app import create_app
+from services.common.messaging.cloudevents import MAX_BATCH_BODY
 from services.common.secret_files import kept, secret
 from services.common.service import Service
 from services.common.settings import Settings
@@ -46,7 +49,14 @@ def build(settings: Settings, consent_url: str, clock: Clock | None = None) -> S
         plumbing=models.plumbing,
         handlers={"event.refused.v1": note_refusal},
         app=create_app(
-            "Fireweed intake", "Where partner systems post events.", routers, context=context, gate=gate, tokens=tokens
+            "Fireweed intake",
+            "Where partner systems post events.",
+            routers,
+            larger={"/intake/v1/events": MAX_BATCH_BODY},
+            context=context,
+            gate=gate,
+            tokens=tokens,
+            large_batches=Semaphore(api.LARGE_BATCHES),
         ),
         prefixes=("/intake", "/.well-known"),
         on_close=(context.consent.close,),

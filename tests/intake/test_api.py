@@ -5,14 +5,16 @@ import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 import httpx2
 import pytest
 
+import schemas
 from services.client import Partner
-from services.common.messaging.cloudevents import BATCH_CONTENT_TYPE, CONTENT_TYPE
-from services.intake.api import MAX_BATCH
+from services.common.http.app import MAX_BODY
+from services.common.messaging.cloudevents import BATCH_CONTENT_TYPE, CONTENT_TYPE, MAX_BATCH, MAX_BATCH_BODY
 from tests.support.front_door import LINKED, Decider, FrontDoor, capacity, event, front_door, referral
 
 METADATA = ("/intake/.well-known/oauth-authorization-server", "/.well-known/oauth-authorization-server/intake")
@@ -83,6 +85,45 @@ def test_a_full_batch_is_taken(door: FrontDoor, partner: Partner) -> None:
     answer = partner.request("POST", EVENTS, documents, BATCH_CONTENT_TYPE)
     assert {result["status"] for result in answer.json()} == {"accepted"}
     assert len(door.sent()) == MAX_BATCH
+
+
+def longest(schema: dict[str, Any]) -> Any:
+    """A value of a part's member, each text as long as its schema allows."""
+    if "$ref" in schema:
+        return max((code.code for code in schemas.codes(Path(schema["$ref"]).stem)), key=len)
+    if schema["type"] == "array":
+        return [longest(schema["items"])[:-1] + str(place) for place in range(schema["maxItems"])]
+    return "2026-06-01" if schema.get("format") == "date" or schema["maxLength"] == 10 else "e" * schema["maxLength"]
+
+
+def longest_parts() -> dict[str, Any]:
+    found = schemas.event_schema("referral.requested.v1")["properties"]["parts"]["properties"]
+    parts = {name: schemas.documents()[f"https://fireweed.example/schemas/parts/{name}.json"] for name in found}
+    return {
+        name: {member: longest(each) for member, each in part["properties"].items()} for name, part in parts.items()
+    }
+
+
+def test_batch_of_500_full_events_is_taken(door: FrontDoor, consent: Decider, partner: Partner) -> None:
+    """Every text of every part is as long as its schema allows; a single event keeps its own limit."""
+    consent.decide = lambda _sending: consent.permit(*longest_parts())
+    content = referral(door.agency("Sample Shelter", "housing"), parts=longest_parts())
+    documents = [partner.event(content) for _ in range(MAX_BATCH)]
+    answer = partner.request("POST", EVENTS, documents, BATCH_CONTENT_TYPE)
+    assert (answer.status_code, {result["status"] for result in answer.json()}) == (202, {"accepted"})
+    assert MAX_BATCH_BODY * 0.8 < len(answer.request.content) <= MAX_BATCH_BODY
+
+
+@pytest.mark.parametrize("content_type", [CONTENT_TYPE, "application/json", "application/cloudevents-batch"])
+def test_body_of_another_kind_keeps_its_limit(shared_partner: Partner, content_type: str) -> None:
+    answer = shared_partner.request("POST", EVENTS, b" " * (MAX_BODY + 1), content_type)
+    assert (answer.status_code, answer.json()["errors"][0]["accepted"]) == (413, f"at most {MAX_BODY} bytes")
+
+
+def test_large_body_of_a_stranger_returns_401_unread(shared_door: FrontDoor) -> None:
+    url = shared_door.origins.url(EVENTS)
+    answer = httpx2.post(url, content=b"[" * (2 * MAX_BODY), headers={"content-type": BATCH_CONTENT_TYPE})
+    assert answer.status_code == 401
 
 
 @pytest.mark.parametrize("charset", ["latin-1", '"utf-16"'])

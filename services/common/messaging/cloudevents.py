@@ -15,6 +15,9 @@ from services.common.media_types import read_media_type
 CONTENT_TYPE = "application/cloudevents+json"
 BATCH_CONTENT_TYPE = "application/cloudevents-batch+json"
 DATA_CONTENT_TYPE = "application/json"
+MAX_BATCH = 500
+# So many events fit, each with every text of every part as long as its schema allows (22,000 characters, mostly ASCII).
+MAX_BATCH_BODY = 12 * 1024 * 1024
 MAX_FUTURE = timedelta(minutes=1)
 
 # Only these attributes are let in: whatever else a sender invents would travel unsealed.
