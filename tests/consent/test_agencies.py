@@ -6,6 +6,7 @@ from uuid import UUID
 import pytest
 
 from services.consent.handlers.grants.grants import Rule, restrict
+from services.consent.handlers.rights.rights import make_link_code
 from services.consent.models import consent_request
 from tests.support.consent import House
 
@@ -24,6 +25,19 @@ def test_an_agency_registers_a_survivor_and_gets_two_codes_for_her(house: House)
 @pytest.mark.parametrize("language", ["de", "", "EN", "e\x00", 5])
 def test_a_language_that_is_not_offered_is_refused(house: House, language: object) -> None:
     assert house.call(house.agency(), "/consent/v1/subjects", {"language": language}).status_code == 422
+
+
+@pytest.mark.parametrize("code", ["", "wrong", "used"])
+def test_wrong_link_code_returns_422(house: House, code: str) -> None:
+    """A client that is answered 401 fetches a new token and comes again; the caller is known here, and the code is wrong."""
+    agency, other = house.agency(), house.agency()
+    if code == "used":
+        code = make_link_code(house.context, house.person(house.agency()).subject).code
+        assert house.call(other, "/consent/v1/links", {"link_code": code}).status_code == 200
+    answer = house.call(agency, "/consent/v1/links", {"link_code": code})
+    assert (answer.status_code, answer.json()["type"]) == (422, "urn:fireweed:problem:wrong-link-code")
+    assert [fault["member"] for fault in answer.json()["errors"]] == ["/link_code"]
+    assert "www-authenticate" not in answer.headers
 
 
 def test_a_request_waits_for_her_and_allows_nothing(house: House) -> None:

@@ -52,7 +52,7 @@ def test_a_link_code_is_good_once(house: House) -> None:
     ppid = linked_acts.link(house.context, first.id, made.code.replace("-", " ").upper())
 
     assert knows(house, first, ppid)
-    with pytest.raises(Problem, match="401"):
+    with pytest.raises(Problem, match="422"):
         linked_acts.link(house.context, second.id, made.code)
     assert house.kinds(person)[-1] == "linked"
 
@@ -65,7 +65,7 @@ def test_a_link_code_is_good_for_an_hour(house: House) -> None:
     linked_acts.link(house.context, agency.id, early.code)
     house.clock.move(timedelta(seconds=1))
 
-    with pytest.raises(Problem, match="401"):
+    with pytest.raises(Problem, match="422"):
         linked_acts.link(house.context, agency.id, late.code)
 
 
@@ -233,7 +233,7 @@ def test_erasing_leaves_no_way_to_her_and_nothing_that_opens(house: House) -> No
         assert house.my("POST", "/session", body=body).status_code == 401
     assert house.my("POST", "/revoke-card", body={"revoke_code": person.revoke_code}).status_code == 401
     assert house.my("GET", "/grants", words.session).status_code == 401
-    assert house.call(agency, "/consent/v1/links", {"link_code": code}).status_code == 401
+    assert house.call(agency, "/consent/v1/links", {"link_code": code}).status_code == 422
     assert not knows(house, agency, person.ppid)
     wish = {"ppid": person.ppid, "agency": agency.id, "purpose": "referral", "categories": ["contact"]}
     assert house.call(agency, "/consent/v1/consent-requests", wish).status_code == 404
