@@ -11,7 +11,7 @@ import click
 from sqlalchemy.exc import DatabaseError, SQLAlchemyError
 
 from services import composition
-from services.common.cli import DAMAGED, answer, hub_options
+from services.common.cli import DAMAGED, answer, hub_options, of_hub
 from services.common.clock import SystemClock
 from services.common.database.migrations import Newer
 from services.common.messaging.broker import BrokerUnavailable
@@ -146,6 +146,7 @@ def parked() -> None:
 @parked.command("list")
 @click.argument("services", nargs=-1, type=click.Choice(composition.NAMES))
 @hub_options
+@of_hub(*composition.NAMES)
 def list_(settings: Settings, as_json: bool, services: tuple[str, ...]) -> None:
     """List parked keys with what stopped them, of every service or of those you name."""
     found = _parked(settings, services or composition.NAMES)
@@ -156,6 +157,7 @@ def list_(settings: Settings, as_json: bool, services: tuple[str, ...]) -> None:
 @click.argument("service", type=click.Choice(composition.NAMES))
 @click.argument("key")
 @hub_options
+@of_hub(*composition.NAMES)
 def release(settings: Settings, as_json: bool, service: str, key: str) -> None:
     """Handle a parked key's events again, in order. The status is 1 if one still fails; it and those behind it stay."""
     made = composition.build_one(service, settings)
@@ -179,6 +181,7 @@ def _of_key(service: Service, key: str) -> list[Summary]:
 @click.command()
 @click.argument("services", nargs=-1, type=click.Choice(composition.NAMES))
 @hub_options
+@of_hub(*composition.NAMES)
 def doctor(settings: Settings, as_json: bool, services: tuple[str, ...]) -> None:
     """Look the hub over, or the services you name; every finding says what to do next. The status is 1 if one is ill."""
     found = run_checks(settings, services or composition.NAMES)

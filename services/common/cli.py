@@ -2,15 +2,18 @@
 
 import json
 import socket
-from collections.abc import Callable, Mapping
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from errno import ENOSPC
 from functools import wraps
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import click
 from pydantic import ValidationError
+from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DatabaseError, OperationalError, ProgrammingError
 
 from services.common.errors import Problem
@@ -25,10 +28,35 @@ FULL = "The disk is full. Make room, then say it once more."
 DAMAGED = "It is damaged, or none at all: bring its newest copy back, as deploy/README.md says."
 
 
+class Failure(click.ClickException):
+    """A failure that is also told as a problem document where the command was given `--json`."""
+
+    def __init__(self, message: str, document: Mapping[str, Any] | None = None) -> None:
+        super().__init__(message)
+        self.document = document
+
+
+class JsonFailure(click.ClickException):
+    """A failure told on stderr as `{"error": {...}}`, in the members of a problem document (RFC 9457)."""
+
+    def __init__(self, error: click.ClickException) -> None:
+        super().__init__(error.format_message())
+        self.exit_code = error.exit_code
+        self.document = getattr(error, "document", None) or {"type": "about:blank", "title": self.message}
+        context = getattr(error, "ctx", None) or click.get_current_context(silent=True)
+        if isinstance(error, click.UsageError) and context is not None:
+            self.document = {**self.document, "usage": context.get_usage()}
+
+    def show(self, file: IO[Any] | None = None) -> None:
+        """Print the document."""
+        click.echo(json.dumps({"error": self.document}, indent=2, ensure_ascii=False), file=file, err=file is None)
+
+
 class Later(click.Group):
     """A group that loads a command's module when the command is asked for; `later` tells the module of each.
 
-    A process of one service then holds no code of another, and begins in half the time.
+    A process of one service then holds no code of another, and begins in half the time. Errors are JSON if `--json` is
+    among the arguments, also those of usage, which come before a command begins.
     """
 
     def __init__(self, *arguments: Any, later: Mapping[str, str], **options: Any) -> None:
@@ -46,6 +74,22 @@ class Later(click.Group):
         command: click.Command = getattr(import_module(self._later[cmd_name]), cmd_name)
         return command
 
+    def main(self, args: Sequence[str] | None = None, *rest: Any, standalone_mode: bool = True, **more: Any) -> Any:
+        """Run the command; exit with its status unless `standalone_mode` is off."""
+        arguments = list(sys.argv[1:] if args is None else args)
+        if not standalone_mode or "--json" not in arguments:
+            return super().main(arguments, *rest, standalone_mode=standalone_mode, **more)
+        try:
+            status = super().main(arguments, *rest, standalone_mode=False, **more)
+        except click.ClickException as error:
+            failure = error if isinstance(error, JsonFailure) else JsonFailure(error)
+            failure.show()
+            sys.exit(failure.exit_code)
+        except click.Abort:
+            JsonFailure(click.ClickException("Aborted.")).show()
+            sys.exit(1)
+        sys.exit(status if isinstance(status, int) else 0)
+
 
 def hub_options(command: Command) -> Command:
     """Add `--data` and `--json`; the command is called with `settings` and `as_json`."""
@@ -55,22 +99,63 @@ def hub_options(command: Command) -> Command:
     @wraps(command)
     def with_settings(data: Path | None, as_json: bool, **options: Any) -> Any:
         try:
-            settings = Settings(data=data) if data else Settings()
-            return command(settings=settings, as_json=as_json, **options)
-        except Problem as problem:
-            raise click.ClickException(told(problem)) from problem
-        except ValidationError as error:
-            wrong = [": ".join([*_variable(item["loc"]), item["msg"]]) for item in error.errors()]
-            raise click.ClickException("\n  ".join(["These settings cannot be used.", *wrong])) from error
-        except (DatabaseError, Damaged) as error:
-            raise _unusable(error) from error
-        except BrokerUnavailable as error:
-            advice = "Check FIREWEED_KAFKA, and that Kafka runs."
-            raise click.ClickException(f"The bus cannot be reached ({error}). {advice}") from error
-        except OSError as error:
-            raise _unwritable(error) from error
+            with _failures():
+                settings = Settings(data=data) if data else Settings()
+                return command(settings=settings, as_json=as_json, **options)
+        except click.ClickException as error:
+            if as_json:
+                raise JsonFailure(error) from error
+            raise
 
     return with_settings
+
+
+@contextmanager
+def _failures() -> Iterator[None]:
+    """Turn what an operator can mend into a `ClickException` that says how."""
+    try:
+        yield
+    except Problem as problem:
+        raise Failure(told(problem), problem.as_json()) from problem
+    except ValidationError as error:
+        wrong = [": ".join([*_variable(item["loc"]), item["msg"]]) for item in error.errors()]
+        raise click.ClickException("\n  ".join(["These settings cannot be used.", *wrong])) from error
+    except (DatabaseError, Damaged) as error:
+        raise _unusable(error) from error
+    except BrokerUnavailable as error:
+        advice = "Check FIREWEED_KAFKA, and that Kafka runs."
+        raise click.ClickException(f"The bus cannot be reached ({error}). {advice}") from error
+    except OSError as error:
+        raise _unwritable(error) from error
+
+
+def of_hub(*services: str) -> Callable[[Command], Command]:
+    """Let a command run only where at least one of the services has a database; put it below `hub_options`.
+
+    Without that, the command would make folders and files of a hub that was never there. The services are the
+    command's own argument `services` if it has one.
+    """
+
+    def decorate(command: Command) -> Command:
+        @wraps(command)
+        def checked(settings: Settings, **options: Any) -> Any:
+            refuse_without_hub(settings, options.get("services") or services)
+            return command(settings=settings, **options)
+
+        return checked
+
+    return decorate
+
+
+def refuse_without_hub(settings: Settings, services: Sequence[str]) -> None:
+    """Raise a `ClickException` if none of the services has a database file where the settings say; write nothing."""
+    urls = [make_url(settings.database(service)) for service in services]
+    files = [Path(url.database) for url in urls if url.get_backend_name() == "sqlite" and url.database]
+    # A folder that is a file is told of in other words, by what fails to open it.
+    if len(files) < len(urls) or any(file.exists() for file in files) or settings.data.is_file():
+        return
+    advice = "`fireweed up` begins one, `fireweed migrate` only its databases; --data names another folder."
+    raise click.ClickException(f"There is no hub in {settings.data}. {advice}")
 
 
 def _unusable(error: DatabaseError | Damaged) -> Exception:

@@ -5,13 +5,13 @@ from typing import Any, TextIO
 
 import click
 
-from services.common.cli import answer, hub_options
+from services.common.cli import answer, hub_options, of_hub
 from services.common.clock import SystemClock
 from services.common.errors import Fault, invalid
 from services.common.settings import Settings
 from services.intake import handlers
 from services.intake.context import Context
-from services.intake.main import build_context
+from services.intake.main import NAME, build_context
 
 
 @click.group()
@@ -25,6 +25,7 @@ def agency() -> None:
 @click.option("--jwks", required=True, type=click.File("r"), help="File with the partner's public keys (a JWK set).")
 @click.option("--force", is_flag=True, help="Take a name that looks like another agency's. A key is never shared.")
 @hub_options
+@of_hub(NAME)
 def add(settings: Settings, as_json: bool, name: str, sector: str, jwks: TextIO, force: bool) -> None:  # noqa: ARG001
     """Take an agency in. Prints JSON with its client id, which is also the `source` of its events."""
     try:
@@ -38,6 +39,7 @@ def add(settings: Settings, as_json: bool, name: str, sector: str, jwks: TextIO,
 
 @agency.command("list")
 @hub_options
+@of_hub(NAME)
 def list_(settings: Settings, as_json: bool) -> None:
     """List every agency."""
     rows = [_told(row) for row in handlers.list_agencies(_context(settings))]
@@ -51,6 +53,7 @@ def list_(settings: Settings, as_json: bool) -> None:
 @agency.command()
 @click.argument("client_id")
 @hub_options
+@of_hub(NAME)
 def suspend(settings: Settings, as_json: bool, client_id: str) -> None:
     """Stop an agency from acting and receiving, at once; its grants stay and wait."""
     row = handlers.set_standing(_context(settings), client_id, "suspended")
@@ -60,6 +63,7 @@ def suspend(settings: Settings, as_json: bool, client_id: str) -> None:
 @agency.command()
 @click.argument("client_id")
 @hub_options
+@of_hub(NAME)
 def restore(settings: Settings, as_json: bool, client_id: str) -> None:
     """Let a suspended agency act again."""
     row = handlers.set_standing(_context(settings), client_id, "active")

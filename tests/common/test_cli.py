@@ -140,6 +140,85 @@ def test_an_unknown_option_is_refused(tmp_path: Path) -> None:
     assert run("--folder", str(tmp_path)).exit_code == 2
 
 
+OF_A_HUB = [
+    "agency list",
+    "agency suspend agency-zzzzzzzzzz",
+    "doctor",
+    "doctor intake",
+    "parked list",
+    "parked release intake key",
+    "ledger key",
+    "ledger copy {folder}/copy",
+    "keys rotate",
+    "grants end-all --yes",
+    "publication list",
+    "publication audit --draft",
+    "publication publish",
+]
+
+
+@pytest.mark.parametrize("command", OF_A_HUB)
+def test_folder_without_a_hub_is_told_and_stays_unwritten(tmp_path: Path, command: str) -> None:
+    for data in (tmp_path / "new" / "data", tmp_path):
+        arguments = [*command.format(folder=tmp_path).split(), "--data", str(data)]
+        told = CliRunner().invoke(main, arguments, env=CLEARED)
+        assert (told.exit_code, told.stdout) == (1, ""), told.exception
+        assert f"There is no hub in {data}." in told.stderr
+        assert "fireweed migrate" in told.stderr
+        as_json = json.loads(CliRunner().invoke(main, [*arguments, "--json"], env=CLEARED).stderr)
+        assert as_json["error"]["title"].startswith(f"There is no hub in {data}.")
+        assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("error", [error for error, _ in FAILURES.values()], ids=FAILURES)
+def test_failure_is_json_on_request(error: Exception) -> None:
+    result = run("--json", error=error)
+    told = json.loads(result.stderr)["error"]
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert told["title"]
+    if isinstance(error, Problem):
+        assert told == error.as_json()
+
+
+def test_unusable_setting_is_json_on_request() -> None:
+    assert "FIREWEED_LOG_LEVEL" in json.loads(run("--json", FIREWEED_LOG_LEVEL=CANARY).stderr)["error"]["title"]
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "agency list --unknown",
+        "agency add --name Sample",
+        "agency add --name S --sector ngo --jwks nowhere.json",
+        "agency suspend",
+        "agency nothing",
+        "nothing",
+        "parked list nothing",
+        "publication build",
+        "publication audit",
+        "ledger verify",
+        "ledger verify --key nothing",
+        "serve nothing api",
+        "up --port 99999",
+    ],
+)
+def test_usage_error_is_json_on_request(tmp_path: Path, command: str) -> None:
+    told = CliRunner().invoke(main, [*command.split(), "--json"], env=CLEARED)
+    plain = CliRunner().invoke(main, command.split(), env=CLEARED)
+    error = json.loads(told.stderr)["error"]
+    assert (told.exit_code, told.stdout) == (plain.exit_code, "")
+    assert told.exit_code in {1, 2}
+    assert error["title"] in plain.stderr
+    assert "usage" in error or told.exit_code == 1
+
+
+def test_answer_before_which_nobody_agrees_is_json_on_request(tmp_path: Path) -> None:
+    arguments = ["grants", "end-all", "--json", "--data", str(tmp_path)]
+    told = CliRunner().invoke(main, arguments, env=CLEARED, input="n\n")
+    assert told.exit_code == 1
+    assert json.loads(told.stderr)["error"]["title"] == "Aborted."
+
+
 COMMANDS = [
     "agency list",
     "parked list",
