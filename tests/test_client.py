@@ -27,7 +27,7 @@ def moved() -> Iterator[str]:
         yield origin
 
 
-def test_what_a_partner_is_told_to_ask_elsewhere_was_not_done(moved: str) -> None:
+def test_redirected_partner_request_raises_refused(moved: str) -> None:
     partner = Partner.connect(moved, "agency-samplesend", new_key().as_dict(private=True))
     with pytest.raises(Refused, match="308"):
         partner.call("POST", "/consent/v1/revocations", {"ppid": "sample"})
@@ -60,7 +60,7 @@ def test_batches_are_cut_by_count_and_by_bytes(most: int, counts: list[int]) -> 
     assert all(length <= most or count == 1 for count, length in sizes)
 
 
-def test_what_a_survivor_is_told_to_ask_elsewhere_was_not_revoked(moved: str) -> None:
+def test_redirected_revocation_raises_refused(moved: str) -> None:
     survivor = Survivor(Origins(moved))
     with pytest.raises(Refused, match="308"):
         survivor.revoke("0192f0c1-5b7e-7000-8000-000000000000")

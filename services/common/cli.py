@@ -1,4 +1,4 @@
-"""How every command speaks: options that all share, answers for people or as JSON, problems in plain words."""
+"""Options that all commands share, answers as text or JSON, and errors that say what to do; no command of its own."""
 
 import json
 import socket
@@ -64,11 +64,11 @@ class Later(click.Group):
         self._later = later
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click calls it so
-        """The names of all of them."""
+        """Return the names of all commands."""
         return sorted({*self.commands, *self._later})
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """The command, from its module if it is one of those."""
+        """Return the command, from its module if it is loaded late; None if it is unknown."""
         if cmd_name not in self._later:
             return super().get_command(ctx, cmd_name)
         command: click.Command = getattr(import_module(self._later[cmd_name]), cmd_name)
@@ -159,14 +159,14 @@ def refuse_without_hub(settings: Settings, services: Sequence[str]) -> None:
 
 
 def _unusable(error: DatabaseError | Damaged) -> Exception:
-    """What an error of a database or key tells an operator; any but these is a mistake of ours, and stays what it is."""
+    """Return an error that tells an operator what to do about a database or key; any other error unchanged, as a bug."""
     if isinstance(error, Damaged):
         return click.ClickException(f"{error.path} cannot be read. {DAMAGED}")
     if type(error) is DatabaseError:  # as SQLite says of a file
         return click.ClickException(f"A database file cannot be read. {DAMAGED} `fireweed doctor` tells which.")
     if not isinstance(error, OperationalError | ProgrammingError):
         return error
-    # SQLite says of a full disk, of a file that it cannot open, and of a table that is not there, that it is operational.
+    # SQLite reports a full disk, a file that it cannot open and a missing table all as an operational error.
     why = getattr(error.orig, "sqlite_errorname", type(error).__name__)
     if why == "SQLITE_FULL":
         return click.ClickException(FULL)
@@ -176,7 +176,7 @@ def _unusable(error: DatabaseError | Damaged) -> Exception:
 
 
 def _unwritable(error: OSError) -> Exception:
-    """What an operating system's error about a file tells an operator; one about no file is a mistake of ours."""
+    """Return an error that tells an operator what to do about a file; an error without a file unchanged, as a bug."""
     if error.errno == ENOSPC:
         return click.ClickException(FULL)
     if error.filename is None:
@@ -190,14 +190,14 @@ def _variable(location: tuple[int | str, ...]) -> list[str]:
 
 
 def answer(document: Mapping[str, Any] | list[Any], as_json: bool, lines: Callable[[], list[str]]) -> None:
-    """Print a result, as JSON or in lines."""
+    """Print a result, as JSON or as rows of text."""
     text = json.dumps(document, indent=2, ensure_ascii=False, default=str) if as_json else "\n".join(lines())
     if text:
         click.echo(text)
 
 
 def listener_on(port: int, host: str = "127.0.0.1") -> socket.socket:
-    """A listening socket; a port that cannot be had is told in a line."""
+    """Return a listening socket; raise a `ClickException` if the port cannot be used."""
     try:
         return listen(port, host)
     except OSError as error:
@@ -209,7 +209,7 @@ def listener_on(port: int, host: str = "127.0.0.1") -> socket.socket:
 
 
 def progress(label: str) -> Callable[[int, int], None]:
-    """What long work calls with how much is done, and of how much; it is told on stderr in steps of 5 %."""
+    """Return a function that long work calls with (done, total); it prints progress to stderr in steps of 5 %."""
     steps: set[int] = set()
 
     def show(done: int, total: int) -> None:
@@ -222,7 +222,7 @@ def progress(label: str) -> Callable[[int, int], None]:
 
 
 def told(problem: Problem) -> str:
-    """A problem in a line or two, with what would have been accepted."""
+    """Return a problem as text: its title, then each fault with the accepted value."""
     lines = [problem.title]
     for fault in problem.faults:
         accepted = f" Accepted: {fault.accepted}." if fault.accepted else ""

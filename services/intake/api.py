@@ -1,4 +1,4 @@
-"""Intake's routes for agencies, under `/intake`."""
+"""Routes for agencies under `/intake`: tokens, posted events and their results."""
 
 from asyncio import timeout
 from collections.abc import AsyncIterator
@@ -37,7 +37,7 @@ async def _tokens(request: Request) -> TokenEndpoint:
 
 
 ContextDep = Annotated[Context, Depends(_context)]
-TheTokens = Annotated[TokenEndpoint, Depends(_tokens)]
+TokensDep = Annotated[TokenEndpoint, Depends(_tokens)]
 
 
 async def _body(request: Request, _agency: Caller) -> AsyncIterator[bytes]:
@@ -133,7 +133,7 @@ _ISSUED = {
         "expires_in": {"type": "integer", "description": "Seconds."},
     },
 }
-# What is missing is told as OAuth tells it, so no member is required of the function.
+# A missing member is reported as OAuth does, so the function requires none.
 _TOKEN = {
     "parameters": [_PROOF],
     "requestBody": {
@@ -152,26 +152,26 @@ _FOUND = {"responses": {"200": {"content": {"application/json": {"schema": _RESU
 # RFC 8414, section 3, puts the well-known step before an issuer's path; clients look in either place.
 @routes.get("/.well-known/oauth-authorization-server/intake", include_in_schema=False)
 @routes.get("/intake/.well-known/oauth-authorization-server")
-def metadata(tokens: TheTokens) -> dict[str, Any]:
-    """Where tokens are to be had, and how (RFC 8414)."""
+def metadata(tokens: TokensDep) -> dict[str, Any]:
+    """Return the authorization server metadata (RFC 8414): where and how tokens are issued."""
     return tokens.metadata()
 
 
 @routes.get("/intake/jwks.json")
-def keys(tokens: TheTokens) -> dict[str, Any]:
-    """The keys that verify access tokens."""
+def keys(tokens: TokensDep) -> dict[str, Any]:
+    """Return the public keys that verify access tokens (RFC 7517)."""
     return tokens.public_keys()
 
 
 @routes.post("/intake/oauth/token", openapi_extra=_TOKEN)
 def token(
-    tokens: TheTokens,
+    tokens: TokensDep,
     request: Request,
     grant_type: Annotated[str, Form(description=f"`{GRANT}`")] = "",
     client_assertion_type: Annotated[str, Form(description=f"`{ASSERTION_TYPE}`")] = "",
     client_assertion: Annotated[str, Form(description=_ASSERTION)] = "",
 ) -> dict[str, Any]:
-    """Client credentials with `private_key_jwt` and a DPoP proof: a token for 300 s, bound to the proof's key."""
+    """Issue a token for 300 s, bound to the key of the DPoP proof; clients authenticate with `private_key_jwt`."""
     form = dict(zip(_FORM, (grant_type, client_assertion_type, client_assertion), strict=True))
     return tokens.issue(TokenRequest(f"{tokens.issuer}/oauth/token", form, proof_of(request.headers)))
 
@@ -182,7 +182,7 @@ def post_events(
 ) -> Response:
     """Post one event of at most 256 kB, or a batch of up to 500 of at most 12 MB: each may hold every part at full length.
 
-    The answer tells of each, in order, what became of it.
+    The answer holds the result of each event, in order.
     """
     batch, documents = _documents(request.headers.get("content-type", ""), raw)
     results = post(context, agency, documents)
@@ -191,10 +191,12 @@ def post_events(
 
 
 # An id may hold slashes (a URN, a path), and servers decode `%2F` before a route sees it.
-@routes.get("/intake/v1/events/{event_id:path}", openapi_extra=_FOUND)
-def look_up(context: ContextDep, agency: Caller, event_id: str) -> dict[str, Any]:
-    """What became of an event you posted; a refusal further on is here with its reason."""
-    return handlers.look_up(context, agency, event_id).as_json()
+@routes.get(
+    "/intake/v1/events/{event_id:path}", openapi_extra=_FOUND, operation_id="look_up_intake_v1_events__event_id__get"
+)
+def find_result(context: ContextDep, agency: Caller, event_id: str) -> dict[str, Any]:
+    """Return the result of an event that you posted, also if it was refused later, with the reason; 404 if unknown."""
+    return handlers.find_result(context, agency, event_id).as_json()
 
 
 def _documents(content_type: str, raw: bytes) -> tuple[bool, list[Any]]:

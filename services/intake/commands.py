@@ -1,4 +1,4 @@
-"""Commands about agencies: `fireweed agency add|list|suspend|restore`."""
+"""Commands about agencies: `fireweed agency add|list|suspend|restore`. The work is done in `handlers`."""
 
 import json
 from typing import Any, TextIO

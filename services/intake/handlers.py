@@ -1,4 +1,4 @@
-"""What intake does besides taking events in: agencies, and what became of an event. One transaction each."""
+"""Adds and suspends agencies, and finds results of events; one transaction each. Posting is in `posting`."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -14,8 +14,8 @@ from services.common.messaging.cloudevents import Event
 from services.intake import events, store
 from services.intake.context import Context
 from services.intake.domain import Result
-from services.intake.name_likeness import look_alike
-from services.intake.posting import earlier
+from services.intake.posting import result_of
+from services.intake.similar_names import are_alike
 
 AGENCY_CHARACTERS = 10
 NAME_LENGTH = 120
@@ -50,7 +50,7 @@ def add_agency(context: Context, name: str, sector: str, jwks: object, *, force:
 
 
 def set_standing(context: Context, agency: str, standing: str) -> store.AnyRow:
-    """Suspend an agency or let it act again; every service follows within moments."""
+    """Set an agency's standing, announce it to every service and return the row; raise 404 if the agency is unknown."""
     with context.database.transaction() as connection:
         row = store.change_standing(connection, agency, standing)
         if row is None:
@@ -60,22 +60,22 @@ def set_standing(context: Context, agency: str, standing: str) -> store.AnyRow:
 
 
 def list_agencies(context: Context) -> Sequence[store.AnyRow]:
-    """Every agency."""
+    """Return every agency's row, oldest first."""
     with context.database.reading() as connection:
         return store.list_agencies(connection)
 
 
-def look_up(context: Context, agency: str, event_id: str) -> Result:
-    """What became of an event that this agency posted."""
+def find_result(context: Context, agency: str, event_id: str) -> Result:
+    """Return the result of an event that this agency posted; raise 404 if there is none."""
     with context.database.reading() as connection:
         row = store.get_posted(connection, agency, [event_id]).get(event_id)
     if row is None:
         raise not_found()
-    return earlier(row, row.status)
+    return result_of(row, row.status)
 
 
 def note_refusal(connection: Connection, event: Event) -> None:
-    """Handle `event.refused.v1`: an accepted event was refused further on, and its sender will want to know."""
+    """Handle `event.refused.v1`: record for the sender that an accepted event was refused by a later service."""
     store.reject_posted(connection, event.data["agency"], event.data["event"], event.data["reason"])
 
 
@@ -90,7 +90,7 @@ def _refuse_known(agencies: Sequence[store.AnyRow], row: Mapping[str, Any], *, f
     if holder := next((other for other in agencies if _thumbprints(other.jwks) & mine), None):
         fault = Fault("jwks", f"{holder.id} has one of these keys.", "keys that no other agency has")
         raise Problem(409, "agency-key-known", "Another agency already has this key.", [fault])
-    alike = next((other for other in agencies if look_alike(other.name, row["name"])), None)
+    alike = next((other for other in agencies if are_alike(other.name, row["name"])), None)
     if alike is not None and not force:
         fault = Fault("name", f"Looks like the name of {alike.id}.", "a name that cannot be mistaken, or --force")
         raise Problem(409, "agency-name-alike", "Another agency has a name that looks like this one.", [fault])

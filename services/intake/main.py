@@ -1,4 +1,4 @@
-"""Puts intake together; nothing else happens here."""
+"""Builds the intake service from its parts; no other logic lives here."""
 
 from asyncio import Semaphore
 
@@ -16,7 +16,7 @@ from services.common.secret_files import kept, secret
 from services.common.service import Service
 from services.common.settings import Settings
 from services.intake import api, models, store
-from services.intake.consent_client import ConsentGate
+from services.intake.consent_client import ConsentClient
 from services.intake.context import Context
 from services.intake.handlers import note_refusal
 from services.intake.token_endpoint import Client, TokenEndpoint
@@ -25,7 +25,7 @@ NAME = "intake"
 
 
 def build(settings: Settings, consent_url: str, clock: Clock | None = None) -> Service:
-    """The service with everything it works with; `consent_url` is the inner origin of the consent service."""
+    """Return the service with all its parts; `consent_url` is the internal origin of the consent service."""
     clock = clock or SystemClock()
     key = _token_key(settings)
     context = build_context(settings, consent_url, clock)
@@ -64,18 +64,18 @@ def build(settings: Settings, consent_url: str, clock: Clock | None = None) -> S
 
 
 def build_context(settings: Settings, consent_url: str, clock: Clock) -> Context:
-    """What the handlers work with."""
+    """Return the context for the handlers, with keys from the key folder."""
     return Context(
         database=Database(settings.database(NAME), by_key=True),
         outbox=models.plumbing.outbox,
-        consent=ConsentGate(consent_url, _token_key(settings), clock),
+        consent=ConsentClient(consent_url, _token_key(settings), clock),
         digest_key=secret(settings.keys_folder / NAME / "digest.key"),
         clock=clock,
     )
 
 
 def public_token_keys(settings: Settings) -> KeySet:
-    """The keys that verify tokens, for other services in the same process."""
+    """Return the public keys that verify tokens, for other services in the same process."""
     return key_set([_token_key(settings).as_dict(private=False)])
 
 

@@ -34,7 +34,7 @@ def run(*arguments: str, error: Exception | None = None, **variables: str) -> Re
     return CliRunner().invoke(command, arguments, env=CLEARED | variables)
 
 
-def test_an_answer_is_in_lines_for_people() -> None:
+def test_answer_is_printed_as_text() -> None:
     assert run("--data", "elsewhere").output == "data in elsewhere\nMontréal\n"
 
 
@@ -48,7 +48,7 @@ def test_the_folder_may_be_given_by_the_environment() -> None:
     assert run("--data", "given", FIREWEED_DATA="from-environment").output.startswith("data in given\n")
 
 
-def test_nothing_to_say_is_no_empty_line() -> None:
+def test_empty_answer_prints_nothing() -> None:
     @click.command()
     def silent() -> None:
         answer([], False, list)
@@ -77,7 +77,7 @@ FAILURES: dict[str, tuple[Exception, str]] = {
 
 
 @pytest.mark.parametrize(("error", "words"), FAILURES.values(), ids=FAILURES)
-def test_a_failure_is_told_in_plain_words(error: Exception, words: str) -> None:
+def test_failure_is_reported_plainly(error: Exception, words: str) -> None:
     result = run(error=error)
     assert result.exit_code == 1
     assert words in result.output
@@ -85,7 +85,7 @@ def test_a_failure_is_told_in_plain_words(error: Exception, words: str) -> None:
     assert CANARY not in result.output
 
 
-def test_a_setting_that_cannot_be_used_is_named_and_its_value_not_repeated() -> None:
+def test_unusable_setting_is_named_without_its_value() -> None:
     result = run(FIREWEED_LOG_LEVEL=CANARY)
     assert result.exit_code == 1
     assert "FIREWEED_LOG_LEVEL" in result.output
@@ -93,7 +93,7 @@ def test_a_setting_that_cannot_be_used_is_named_and_its_value_not_repeated() -> 
     assert "FIREWEED_PUBLIC_URL" in run(FIREWEED_PUBLIC_URL="http://hub.example").output
 
 
-def test_a_folder_that_is_a_file_is_told_of_in_plain_words(tmp_path: Path) -> None:
+def test_data_folder_that_is_a_file_is_reported_plainly(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     told = CliRunner().invoke(main, ["agency", "list", "--data", str(tmp_path / "file")], env=CLEARED)
     assert (told.exit_code, "Traceback" in told.output) == (1, False)
@@ -118,7 +118,7 @@ def test_an_address_that_cannot_be_listened_on_is_named() -> None:
         listener_on(0, "192.0.2.1")
 
 
-def test_a_bug_is_not_dressed_up() -> None:
+def test_unexpected_error_is_raised_unchanged() -> None:
     assert isinstance(run(error=LookupError()).exception, LookupError)
     assert isinstance(run(error=OSError("no file is named")).exception, OSError)
 
@@ -127,7 +127,7 @@ def problem(*faults: Fault, **more: Any) -> Problem:
     return Problem(400, "test", "Something needs changing.", faults, **more)
 
 
-def test_a_problem_is_told_with_every_fault_and_what_would_be_accepted() -> None:
+def test_problem_is_printed_with_every_fault_and_accepted_value() -> None:
     assert told(problem()) == "Something needs changing."
     assert told(problem(Fault("/a", "Wrong.", "right"), Fault("/b", "Missing."))).splitlines() == [
         "Something needs changing.",
@@ -231,7 +231,7 @@ COMMANDS = [
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_a_database_file_that_is_damaged_is_told_of_in_plain_words(tmp_path: Path, command: str) -> None:
+def test_damaged_database_file_is_reported_plainly(tmp_path: Path, command: str) -> None:
     for name in ("intake", "consent", "referral", "reporting", "log"):
         (tmp_path / f"{name}.sqlite").write_bytes(b"damaged " * 1024)
     told = CliRunner().invoke(main, [*command.split(), "--data", str(tmp_path)], env=CLEARED)
@@ -254,9 +254,7 @@ KEY_FILES = [
 
 
 @pytest.mark.parametrize(("command", "file", "content"), KEY_FILES)
-def test_a_key_file_that_is_damaged_is_named_and_none_is_used_cut_short(
-    tmp_path: Path, command: str, file: str, content: bytes
-) -> None:
+def test_damaged_key_file_is_named_and_not_used(tmp_path: Path, command: str, file: str, content: bytes) -> None:
     for first in ("migrate", "agency list", "ledger key"):
         assert CliRunner().invoke(main, [*first.split(), "--data", str(tmp_path)], env=CLEARED).exit_code == 0
     (tmp_path / "keys" / file).write_bytes(content)

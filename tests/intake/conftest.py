@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.clocks import StillClock
-from tests.support.front_door import Decider, FrontDoor, decider, front_door
+from tests.support.running_intake import Decider, RunningIntake, decider, running_intake
 
 
 @pytest.fixture
@@ -21,14 +21,14 @@ def clock() -> StillClock:
 
 
 @pytest.fixture(scope="module")
-def shared_door(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FrontDoor]:
+def shared_intake(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningIntake]:
     """One intake for those tests of a module that need no empty database; consent cannot be asked."""
-    with front_door(tmp_path_factory.mktemp("intake"), "http://127.0.0.1:1", StillClock()) as made:
+    with running_intake(tmp_path_factory.mktemp("intake"), "http://127.0.0.1:1", StillClock()) as made:
         yield made
 
 
 @pytest.fixture
-def door(database_url: str, tmp_path: Path, consent: Decider, clock: StillClock) -> Iterator[FrontDoor]:
+def running(database_url: str, tmp_path: Path, consent: Decider, clock: StillClock) -> Iterator[RunningIntake]:
     """Intake on SQLite and on PostgreSQL; its clock stands still."""
-    with front_door(tmp_path, consent.url, clock, database_url) as made:
+    with running_intake(tmp_path, consent.url, clock, database_url) as made:
         yield made

@@ -15,7 +15,7 @@ import schemas
 from services.client import Partner
 from services.common.http.app import MAX_BODY
 from services.common.messaging.cloudevents import BATCH_CONTENT_TYPE, CONTENT_TYPE, MAX_BATCH, MAX_BATCH_BODY
-from tests.support.front_door import LINKED, Decider, FrontDoor, capacity, event, front_door, referral
+from tests.support.running_intake import LINKED, Decider, RunningIntake, capacity, event, referral, running_intake
 
 METADATA = ("/intake/.well-known/oauth-authorization-server", "/.well-known/oauth-authorization-server/intake")
 ALGORITHMS = ["ES256", "PS256", "Ed25519"]
@@ -23,21 +23,21 @@ EVENTS = "/intake/v1/events"
 
 
 @pytest.fixture
-def door(database_url: str, tmp_path: Path, consent: Decider) -> Iterator[FrontDoor]:
+def running(database_url: str, tmp_path: Path, consent: Decider) -> Iterator[RunningIntake]:
     """Intake by the machine's clock, since partners' clients go by it."""
-    with front_door(tmp_path, consent.url, database_url=database_url) as made:
+    with running_intake(tmp_path, consent.url, database_url=database_url) as made:
         yield made
 
 
 @pytest.fixture
-def partner(door: FrontDoor) -> Partner:
-    return door.join()
+def partner(running: RunningIntake) -> Partner:
+    return running.join()
 
 
-def test_metadata_is_the_same_in_both_places_where_clients_look(shared_door: FrontDoor) -> None:
-    issuer = shared_door.origins.url("/intake")
+def test_metadata_is_the_same_at_both_well_known_urls(shared_intake: RunningIntake) -> None:
+    issuer = shared_intake.origins.url("/intake")
     for path in METADATA:
-        answer = httpx2.get(shared_door.origins.url(path))
+        answer = httpx2.get(shared_intake.origins.url(path))
         assert answer.headers["content-type"] == "application/json"
         assert answer.json() == {
             "issuer": issuer,
@@ -51,17 +51,17 @@ def test_metadata_is_the_same_in_both_places_where_clients_look(shared_door: Fro
         }
 
 
-def test_what_verifies_tokens_is_published_and_nothing_private_with_it(shared_door: FrontDoor) -> None:
-    [key] = httpx2.get(shared_door.origins.url("/intake/jwks.json")).json()["keys"]
+def test_published_token_keys_hold_nothing_private(shared_intake: RunningIntake) -> None:
+    [key] = httpx2.get(shared_intake.origins.url("/intake/jwks.json")).json()["keys"]
     assert (key["kty"], key["crv"], key["use"], key["alg"]) == ("OKP", "Ed25519", "sig", "Ed25519")
     assert "d" not in key
 
 
-def test_a_single_event_is_told_of_by_itself_and_a_batch_in_order(
-    door: FrontDoor, consent: Decider, partner: Partner
+def test_results_follow_the_order_of_the_posted_events(
+    running: RunningIntake, consent: Decider, partner: Partner
 ) -> None:
     consent.decide = lambda _sending: consent.permit("summary")
-    recipient = door.agency("Sample Shelter", "housing")
+    recipient = running.agency("Sample Shelter", "housing")
     single = partner.request("POST", EVENTS, partner.event(referral(recipient)), CONTENT_TYPE)
     assert (single.status_code, single.headers["content-type"]) == (202, "application/json")
     assert single.json()["parts"] == {"housing": "withheld", "summary": "sealed"}
@@ -80,11 +80,11 @@ def test_a_batch_of_one_is_answered_as_a_batch(partner: Partner) -> None:
     assert [result["status"] for result in answer.json()] == ["accepted"]
 
 
-def test_a_full_batch_is_taken(door: FrontDoor, partner: Partner) -> None:
+def test_a_full_batch_is_taken(running: RunningIntake, partner: Partner) -> None:
     documents = [partner.event(capacity()) for _ in range(MAX_BATCH)]
     answer = partner.request("POST", EVENTS, documents, BATCH_CONTENT_TYPE)
     assert {result["status"] for result in answer.json()} == {"accepted"}
-    assert len(door.sent()) == MAX_BATCH
+    assert len(running.sent()) == MAX_BATCH
 
 
 def longest(schema: dict[str, Any]) -> Any:
@@ -104,10 +104,10 @@ def longest_parts() -> dict[str, Any]:
     }
 
 
-def test_batch_of_500_full_events_is_taken(door: FrontDoor, consent: Decider, partner: Partner) -> None:
+def test_batch_of_500_full_events_is_taken(running: RunningIntake, consent: Decider, partner: Partner) -> None:
     """Every text of every part is as long as its schema allows; a single event keeps its own limit."""
     consent.decide = lambda _sending: consent.permit(*longest_parts())
-    content = referral(door.agency("Sample Shelter", "housing"), parts=longest_parts())
+    content = referral(running.agency("Sample Shelter", "housing"), parts=longest_parts())
     documents = [partner.event(content) for _ in range(MAX_BATCH)]
     answer = partner.request("POST", EVENTS, documents, BATCH_CONTENT_TYPE)
     assert (answer.status_code, {result["status"] for result in answer.json()}) == (202, {"accepted"})
@@ -120,8 +120,8 @@ def test_body_of_another_kind_keeps_its_limit(shared_partner: Partner, content_t
     assert (answer.status_code, answer.json()["errors"][0]["accepted"]) == (413, f"at most {MAX_BODY} bytes")
 
 
-def test_large_body_of_a_stranger_returns_401_unread(shared_door: FrontDoor) -> None:
-    url = shared_door.origins.url(EVENTS)
+def test_large_body_of_a_stranger_returns_401_unread(shared_intake: RunningIntake) -> None:
+    url = shared_intake.origins.url(EVENTS)
     answer = httpx2.post(url, content=b"[" * (2 * MAX_BODY), headers={"content-type": BATCH_CONTENT_TYPE})
     assert answer.status_code == 401
 
@@ -150,7 +150,7 @@ def test_an_attribute_that_is_null_counts_as_left_out(shared_partner: Partner) -
 
 
 @pytest.mark.parametrize("name", ["e1", "urn:uuid:0192f0c1-5b7e", "2026/000123", "50%", "a?b#c", "a+b", "%2F", "~._-"])
-def test_what_became_of_an_event_can_be_asked_by_any_id_that_was_taken(shared_partner: Partner, name: str) -> None:
+def test_result_is_found_under_any_accepted_id(shared_partner: Partner, name: str) -> None:
     shared_partner.post(capacity() | {"id": name})
     assert shared_partner.call("GET", f"{EVENTS}/{quote(name, safe='')}") == {
         "id": name,
@@ -165,21 +165,21 @@ def test_a_partners_client_proves_the_address_that_it_sends(shared_partner: Part
     assert shared_partner.request("GET", f"{EVENTS}/{name}").status_code == 404
 
 
-def test_what_became_of_a_referral_is_told_with_its_parts_and_thread(
-    door: FrontDoor, consent: Decider, partner: Partner
+def test_result_of_a_referral_has_its_parts_and_thread(
+    running: RunningIntake, consent: Decider, partner: Partner
 ) -> None:
     consent.decide = lambda _sending: consent.permit("housing")
-    posted = partner.post(referral(door.agency("Sample Shelter", "housing")))
+    posted = partner.post(referral(running.agency("Sample Shelter", "housing")))
     found = partner.call("GET", f"{EVENTS}/{posted['id']}")
     assert found == posted
     assert found["parts"] == {"housing": "sealed", "summary": "withheld"}
 
 
-def test_an_event_of_another_agencys_looks_like_one_that_never_was(
-    door: FrontDoor, consent: Decider, partner: Partner
+def test_event_of_another_agency_returns_404_like_an_unknown_one(
+    running: RunningIntake, consent: Decider, partner: Partner
 ) -> None:
     posted = partner.post(capacity())
-    other = door.join("Sample Clinic", "health")
+    other = running.join("Sample Clinic", "health")
     consent.decide = lambda _sending: LINKED
     withheld = partner.post(referral(other.client_id))
     asked = [(other, posted["id"]), (partner, "never-posted"), (partner, withheld["id"])]
@@ -200,7 +200,7 @@ def test_nothing_that_intake_answers_may_be_kept_by_a_cache(shared_partner: Part
 
 @pytest.fixture(scope="module")
 def shared_partner(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Partner]:
-    with front_door(tmp_path_factory.mktemp("intake"), "http://127.0.0.1:1") as made:
+    with running_intake(tmp_path_factory.mktemp("intake"), "http://127.0.0.1:1") as made:
         yield made.join()
 
 
@@ -216,14 +216,14 @@ def test_a_content_length_that_is_none_is_refused(shared_partner: Partner, lengt
     assert shared_partner.post(capacity())["status"] == "accepted"
 
 
-def test_a_sender_who_hangs_up_half_way_is_no_failure_of_the_hub(
-    door: FrontDoor, partner: Partner, caplog: pytest.LogCaptureFixture
+def test_sender_hanging_up_half_way_logs_no_failure(
+    running: RunningIntake, partner: Partner, caplog: pytest.LogCaptureFixture
 ) -> None:
     body = json.dumps(partner.event(capacity())).encode()
     with talking_to(partner) as line:
         line.sendall(head(partner, f"content-length: {len(body)}") + body[:-1])
     assert partner.post(capacity())["status"] == "accepted"
-    assert len(door.kept()) == 1
+    assert len(running.kept()) == 1
     assert [record for record in caplog.records if record.levelname == "ERROR"] == []
 
 
@@ -243,7 +243,7 @@ def talking_to(partner: Partner) -> Iterator[socket.socket]:
         yield line
 
 
-def test_events_about_nobody_are_taken_while_consent_cannot_be_asked(shared_partner: Partner) -> None:
+def test_events_without_subject_are_taken_without_consent(shared_partner: Partner) -> None:
     assert shared_partner.post(capacity())["status"] == "accepted"
     answer = shared_partner.request("POST", EVENTS, shared_partner.event(referral("agency-bbbbbbbbbb")), CONTENT_TYPE)
     assert answer.status_code == 503

@@ -114,7 +114,7 @@ def test_an_agency_is_listed_suspended_and_restored(terminal: Terminal) -> None:
 
 
 @pytest.mark.slow
-def test_the_same_holds_in_processes_of_their_own(terminal: Terminal) -> None:
+def test_commands_work_in_processes_of_their_own(terminal: Terminal) -> None:
     keys = terminal.file(public_jwks(new_key()))
     added = terminal.run_in_process("add", "--name", "Maison Échantillon", "--sector", "housing", "--jwks", keys)
     assert (added.returncode, added.stderr) == (0, "")
@@ -155,7 +155,7 @@ def test_known_key_is_refused_even_if_forced(terminal: Terminal) -> None:
     assert len(terminal.listed()) == 1
 
 
-def test_an_agency_that_is_not_there_is_said_so_with_where_to_look(terminal: Terminal) -> None:
+def test_unknown_agency_is_reported_with_the_list_command(terminal: Terminal) -> None:
     for act in ("suspend", "restore"):
         assert "`fireweed agency list`" in terminal.fails(act, "agency-zzzzzzzzzz")
 
@@ -183,7 +183,7 @@ def test_keys_that_cannot_be_used_are_refused_with_what_would_be(
     assert terminal.listed() == []
 
 
-def test_a_sector_that_is_no_code_is_refused_with_the_codes(terminal: Terminal) -> None:
+def test_unknown_sector_is_refused_with_the_codes(terminal: Terminal) -> None:
     keys = terminal.file(public_jwks(new_key()))
     told = terminal.fails("add", "--name", "Sample", "--sector", "shelter", "--jwks", keys)
     assert "mental_health" in told

@@ -30,9 +30,9 @@ from services.common.http.app import MAX_BODY
 from services.common.messaging.cloudevents import BATCH_CONTENT_TYPE, CONTENT_TYPE, MAX_BATCH_BODY
 from services.intake import consent_client
 from services.intake.models import plumbing, posted
-from tests.support.front_door import capacity, decider, front_door
 from tests.support.hubs import TestHub, embedded_hub, eventually
 from tests.support.people import Person, meet, referral, send, waiting
+from tests.support.running_intake import capacity, decider, running_intake
 
 pytestmark = pytest.mark.backend("sqlite", "local_log")
 EVENTS, TOKEN, OPENINGS = "/intake/v1/events", "/intake/oauth/token", "/consent/v1/openings"
@@ -155,13 +155,13 @@ def test_malformed_json_is_refused(world: World, name: str, content_type: str) -
 
 
 @pytest.mark.parametrize("document", [None, 7, "words", True, []])
-def test_json_that_is_no_object_is_no_event(world: World, document: object) -> None:
+def test_json_other_than_an_object_is_refused(world: World, document: object) -> None:
     with world.nothing_stored():
         refused(post(world.outreach, document), 422, "")
 
 
 @pytest.mark.parametrize("document", [None, 7, "words", {}, {"events": []}])
-def test_a_batch_that_is_no_array_is_refused(world: World, document: object) -> None:
+def test_batch_other_than_an_array_is_refused(world: World, document: object) -> None:
     with world.nothing_stored():
         refused(post(world.outreach, document, BATCH_CONTENT_TYPE), 400, "")
 
@@ -201,7 +201,7 @@ def test_a_type_of_the_hubs_own_is_refused_even_with_valid_data(world: World, ki
         refused(post(world.outreach, event), 422, "/type", sent=(kind,))
 
 
-def test_an_unknown_category_is_refused_and_the_known_ones_are_listed(world: World) -> None:
+def test_unknown_category_is_refused_with_the_known_ones(world: World) -> None:
     event = world.referral()
     event["data"]["parts"]["diary"] = {"text": MARK}
     with world.nothing_stored():
@@ -214,9 +214,7 @@ def test_an_unknown_category_is_refused_and_the_known_ones_are_listed(world: Wor
     [("purpose", "purposes"), ("need", "needs"), ("stage", "stages"), ("region", "regions"), ("urgency", "urgencies")],
 )
 @pytest.mark.parametrize("value", [MARK, "", 7, None, ["N02"], {"code": "N02"}], ids=str)
-def test_an_unknown_code_is_refused_and_the_known_ones_are_listed(
-    world: World, name: str, codes: str, value: object
-) -> None:
+def test_unknown_code_is_refused_with_the_known_ones(world: World, name: str, codes: str, value: object) -> None:
     with world.nothing_stored():
         problem = refused(post(world.outreach, world.referral(**{name: value})), 422, f"/data/{name}")
     assert set(problem["errors"][0]["accepted"].split(", ")) == schemas.code_set(codes)
@@ -246,7 +244,7 @@ def test_a_property_too_many_is_refused_wherever_it_is(
 
 
 @pytest.mark.parametrize("name", ["data_base64", "partitionkey", "tracestate", "authid"])
-def test_an_extension_attribute_would_travel_unsealed_and_is_refused(world: World, name: str) -> None:
+def test_extension_attribute_is_refused(world: World, name: str) -> None:
     with world.nothing_stored():
         refused(post(world.outreach, world.referral() | {name: "eA"}), 422, "", sent=(name,))
 
@@ -267,7 +265,7 @@ def test_parts_without_content_are_refused(world: World, parts: object) -> None:
     assert all(fault["member"].startswith("/data/parts") and fault["accepted"] for fault in problem["errors"])
 
 
-def test_words_that_are_too_long_are_refused_without_repeating_them(world: World) -> None:
+def test_too_long_text_is_refused_without_repeating_it(world: World) -> None:
     parts = {"summary": {"text": f"{MARK} " * 1000}}
     event = world.outreach.event(referral(world.person, world.shelter, parts=parts))
     with world.nothing_stored():
@@ -279,7 +277,7 @@ def test_words_that_are_too_long_are_refused_without_repeating_them(world: World
     "content_type",
     ["application/json", "text/plain", "application/cloudevents+xml", "", "application/cloudevents+jsonx"],
 )
-def test_another_kind_of_body_is_refused_with_the_kinds_that_are_taken(world: World, content_type: str) -> None:
+def test_other_content_type_returns_415_with_the_accepted_ones(world: World, content_type: str) -> None:
     with world.nothing_stored():
         problem = refused(post(world.outreach, world.referral(), content_type), 415, "Content-Type")
     assert problem["errors"][0]["accepted"] == f"{CONTENT_TYPE} or {BATCH_CONTENT_TYPE}"
@@ -300,7 +298,7 @@ def in_pieces(size: int) -> Callable[[], Iterator[bytes]]:
 
 @pytest.mark.parametrize("times", [1, 3])
 @pytest.mark.parametrize(("content_type", "limit"), [(CONTENT_TYPE, MAX_BODY), (BATCH_CONTENT_TYPE, MAX_BATCH_BODY)])
-def test_a_body_over_256_kb_is_refused_when_it_says_so(world: World, content_type: str, limit: int, times: int) -> None:
+def test_body_over_its_limit_returns_413_if_announced(world: World, content_type: str, limit: int, times: int) -> None:
     with world.nothing_stored():
         problem = refused(post(world.outreach, b" " * (times * limit + 1), content_type), 413, "")
     assert problem["errors"][0]["accepted"] == f"at most {limit} bytes"
@@ -308,7 +306,7 @@ def test_a_body_over_256_kb_is_refused_when_it_says_so(world: World, content_typ
 
 @pytest.mark.parametrize("times", [1, 3])
 @pytest.mark.parametrize(("content_type", "limit"), [(CONTENT_TYPE, MAX_BODY), (BATCH_CONTENT_TYPE, MAX_BATCH_BODY)])
-def test_a_body_over_256_kb_is_refused_when_it_does_not_say_so(
+def test_body_over_its_limit_returns_413_if_not_announced(
     world: World, content_type: str, limit: int, times: int
 ) -> None:
     with world.nothing_stored():
@@ -326,7 +324,7 @@ def test_a_body_of_256_kb_is_taken(world: World) -> None:
     [(TOKEN, MAX_BODY), (OPENINGS, 4 * 1024 * 1024), ("/consent/v1/subjects", MAX_BODY), ("/my/v1/session", MAX_BODY)],
 )
 @pytest.mark.parametrize("announced", [True, False])
-def test_a_large_body_is_refused_at_every_door(world: World, path: str, limit: int, announced: bool) -> None:
+def test_large_body_returns_413_on_every_route(world: World, path: str, limit: int, announced: bool) -> None:
     url, token = world.outreach.origins.url(path), world.outreach.token()
     headers = {
         "authorization": f"DPoP {token}",
@@ -358,7 +356,7 @@ def test_a_source_that_is_not_the_caller_is_refused(world: World) -> None:
             refused(post(world.outreach, world.referral() | {"source": source}), 422, "/source", sent=(source,))
 
 
-def test_a_ppid_that_is_unlinked_foreign_or_of_nobody_gets_one_answer(world: World) -> None:
+def test_unusable_ppids_get_one_answer(world: World) -> None:
     elsewhere = meet(world.hub, world.clinic)
     erased = meet(world.hub, world.outreach)
     erased.page.call("DELETE", "")
@@ -500,7 +498,7 @@ def no_token(answer: httpx2.Response, member: str, error: str, *sent: str) -> No
     assert "access_token" not in answer.text
 
 
-def test_the_tests_own_tokens_proofs_and_assertions_are_good_ones(world: World) -> None:
+def test_tokens_and_proofs_of_these_tests_are_valid(world: World) -> None:
     assert ask_for_token(world.outreach, assertion(world.outreach)).status_code == 200
     assert with_token(world, access_token(world, world.outreach)).status_code == 202
 
@@ -614,7 +612,7 @@ def test_an_old_proof_is_refused(world: World) -> None:
         unauthorized(with_token(world, token, proven), "DPoP iat", "invalid_dpop_proof", proven)
 
 
-def test_an_assertion_for_several_audiences_or_another_one_is_refused(world: World) -> None:
+def test_assertion_with_other_or_several_audiences_is_refused(world: World) -> None:
     issuer = world.outreach.origins.url("/intake")
     for audience in (
         [issuer],
@@ -687,7 +685,7 @@ def test_a_request_without_a_token_of_the_right_kind_is_refused(world: World, au
 
 
 @pytest.mark.parametrize("token", ["x", "a.b.c", "..", "e30.e30.", "[" * 3000 + ".e30.eA"])
-def test_what_is_no_token_is_refused(world: World, token: str) -> None:
+def test_malformed_token_is_refused(world: World, token: str) -> None:
     with world.nothing_stored():
         answer = with_token(world, token)
     assert (answer.status_code, answer.headers["content-type"]) == (401, PROBLEM)
@@ -720,7 +718,7 @@ def test_one_bad_event_in_a_batch_rejects_that_event_only(world: World) -> None:
     assert {name for _, name, _ in kept - kept_before} == {event["id"] for event in good}
 
 
-def test_the_same_event_twice_in_one_batch_is_taken_once(world: World) -> None:
+def test_event_repeated_in_a_batch_is_taken_once(world: World) -> None:
     event = world.referral()
     first, second = post(world.outreach, [event, event], BATCH_CONTENT_TYPE).json()
     assert (first["status"], second["status"]) == ("accepted", "duplicate")
@@ -736,7 +734,7 @@ def test_one_id_for_two_events_in_one_batch_takes_the_first_only(world: World) -
     assert [fault["member"] for fault in results[1]["errors"]] == ["/id"]
 
 
-def test_the_same_id_with_other_content_is_a_conflict_and_the_first_stays(world: World) -> None:
+def test_reused_id_returns_409_and_the_first_event_stays(world: World) -> None:
     first = world.referral()
     accepted = post(world.outreach, first).json()
     with world.nothing_stored():
@@ -748,7 +746,7 @@ def test_the_same_id_with_other_content_is_a_conflict_and_the_first_stays(world:
 
 
 @pytest.mark.parametrize("kind", ["referral", "capacity"])
-def test_an_event_posted_by_many_at_once_is_accepted_exactly_once(world: World, kind: str) -> None:
+def test_event_posted_concurrently_is_accepted_once(world: World, kind: str) -> None:
     for _ in range(5):
         event = world.referral() if kind == "referral" else world.outreach.event(capacity())
         results = [answer.json() for answer in at_once(lambda event=event: post(world.outreach, event))]  # type: ignore[misc]
@@ -779,8 +777,8 @@ BROKEN: dict[str, tuple[int, bytes]] = {
 
 def unavailable(consent_url: str, folder: Path) -> None:
     """Intake with that consent service answers 503 to a referral, alone or in a batch, and keeps nothing at all."""
-    with front_door(folder, consent_url) as door:
-        partner = door.join()
+    with running_intake(folder, consent_url) as running:
+        partner = running.join()
         parts = {"summary": {"text": MARK}}
         about_her = {"subject": "ppid-of-sample-aspen", "type": "referral.requested.v1", "data": _referral(parts)}
         batch = [partner.event(capacity()), partner.event(about_her)]
@@ -788,8 +786,8 @@ def unavailable(consent_url: str, folder: Path) -> None:
             answer = post(partner, body, kind)
             refused(answer, 503)
             assert int(answer.headers["retry-after"]) >= 1
-        assert door.kept() == {}
-        assert door.sent() == []
+        assert running.kept() == {}
+        assert running.sent() == []
         assert partner.request("GET", f"{EVENTS}/{batch[0]['id']}").status_code == 404
 
 
@@ -798,15 +796,13 @@ def test_consent_down_is_a_503_and_nothing_is_stored(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("what", BROKEN)
-def test_a_consent_service_in_disorder_is_a_503_and_nothing_is_stored(tmp_path: Path, what: str) -> None:
+def test_disordered_consent_service_returns_503(tmp_path: Path, what: str) -> None:
     with decider() as consent:
         consent.raw = lambda _sendings: BROKEN[what]
         unavailable(consent.url, tmp_path)
 
 
-def test_a_consent_service_that_is_too_slow_is_a_503_and_nothing_is_stored(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_slow_consent_service_returns_503(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(consent_client, "TIMEOUT_SECONDS", 0.2)
     with decider() as consent:
         over = Event()
@@ -820,16 +816,16 @@ def test_a_consent_service_that_is_too_slow_is_a_503_and_nothing_is_stored(
         over.set()
 
 
-def test_the_same_event_is_taken_once_consent_is_back(tmp_path: Path) -> None:
-    with decider() as consent, front_door(tmp_path, consent.url) as door:
-        partner = door.join()
+def test_event_is_taken_after_consent_is_back(tmp_path: Path) -> None:
+    with decider() as consent, running_intake(tmp_path, consent.url) as running:
+        partner = running.join()
         data = _referral({"summary": {"text": MARK}})
         event = partner.event({"subject": "ppid-of-sample-aspen", "type": "referral.requested.v1", "data": data})
         consent.raw = lambda _sendings: (500, b"")
         assert post(partner, event).status_code == 503
         consent.raw, consent.decide = None, lambda _sending: consent.permit("summary")
         assert post(partner, event).json()["status"] == "accepted"
-        assert len(door.sent()) == 1
+        assert len(running.sent()) == 1
 
 
 # --- A suspended agency -----------------------------------------------------------------------------------------------
@@ -843,13 +839,13 @@ PARTNER_ROUTES = sorted(
 )
 
 
-def test_every_partner_route_is_among_those_that_suspension_closes() -> None:
+def test_every_partner_route_is_tested_under_suspension() -> None:
     assert {("POST", EVENTS), ("POST", OPENINGS), ("GET", "/referral/v1/inbox")} <= set(PARTNER_ROUTES)
     assert len(PARTNER_ROUTES) >= 10
 
 
 @pytest.mark.slow
-def test_a_suspended_agency_is_refused_on_every_partner_route_until_it_is_restored(world: World) -> None:
+def test_suspended_agency_is_refused_on_every_partner_route(world: World) -> None:
     agency = world.hub.join("Sample Drop-in", "ngo")
 
     def answers() -> list[httpx2.Response]:
@@ -984,7 +980,7 @@ def test_a_request_for_an_opening_that_holds_no_envelope_says_so(world: World, b
     assert answer.json()["errors"]
 
 
-def test_a_property_too_many_is_refused_at_consents_door_without_repeating_it(world: World) -> None:
+def test_unknown_property_is_refused_by_consent_unrepeated(world: World) -> None:
     answer = world.shelter.request("POST", OPENINGS, {"envelope": "x", MARK: MARK})
     assert (answer.status_code, answer.headers["content-type"]) == (422, PROBLEM)
     assert MARK not in answer.text

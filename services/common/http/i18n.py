@@ -1,4 +1,4 @@
-"""Pages in several languages: templates speak English, and a catalogue says each of their sentences in another one."""
+"""Pages in several languages: templates are in English, and a catalogue translates each sentence. Chooses languages."""
 
 import re
 from datetime import date
@@ -26,7 +26,7 @@ _RANGE = re.compile(
 
 @cache
 def catalogue(package: str, language: str) -> NullTranslations:
-    """The sentences in a language. Read from the text that translators edit: nothing has to be compiled before a start."""
+    """Return a language's translations, read from the file that translators edit, so that nothing is compiled before."""
     if language == LANGUAGES[0]:
         return NullTranslations()
     compiled = BytesIO()
@@ -37,7 +37,7 @@ def catalogue(package: str, language: str) -> NullTranslations:
 
 
 def environment(package: str, language: str, said: NullTranslations) -> Environment:
-    """A package's templates, speaking a language: its sentences, dates and direction of writing."""
+    """Return an environment for a package's templates in a language: its sentences, dates and writing direction."""
     made = Environment(
         loader=PackageLoader(package),
         autoescape=True,
@@ -58,13 +58,13 @@ def environment(package: str, language: str, said: NullTranslations) -> Environm
 
 
 def long_date(day: date, locale: Locale) -> str:
-    """A day in words; the first of a month is "1er" in French, which the common tables of dates leave out."""
+    """Return a day as text; the first of a month is "1er" in French, which the CLDR tables leave out."""
     written = format_date(day, "long", locale=locale)
     return written.replace("1 ", "1er ", 1) if locale.language == "fr" and written.startswith("1 ") else written
 
 
 def locale_of(language: str) -> Locale:
-    """How a language writes days, times and numbers here."""
+    """Return the locale by which a language writes days, times and numbers in Canada."""
     try:
         return Locale(language, COUNTRY)
     except UnknownLocaleError:
@@ -72,10 +72,10 @@ def locale_of(language: str) -> Locale:
 
 
 def preferred(*accepted: str) -> str:
-    """Return the one of our languages that `Accept-Language` header lines rate highest; English if they name none of ours.
+    """Return the one of our languages that `Accept-Language` header lines rate highest; English if none is named.
 
     By RFC 9110, section 12.5.4: `fr-CA` asks for French and `frr` does not, `q=0` excludes, `*` stands for every language
-    that is not named, and a malformed member is left out. Of equally rated languages the one named first is taken.
+    that is not named, and a malformed member is left out. The first named one of equally rated languages is chosen.
     """
     members = [found.groups() for member in ",".join(accepted).split(",") if (found := _RANGE.fullmatch(member))]
     ratings: dict[str, tuple[float, int]] = {}

@@ -1,4 +1,4 @@
-"""The event that travels between rooms, and its two CloudEvents 1.0 forms: binary on the bus, structured over HTTP."""
+"""The event that travels between services, in two CloudEvents 1.0 forms: binary on the bus, structured over HTTP."""
 
 import re
 from collections.abc import Mapping
@@ -20,7 +20,7 @@ MAX_BATCH = 500
 MAX_BATCH_BODY = 12 * 1024 * 1024
 MAX_FUTURE = timedelta(minutes=1)
 
-# Only these attributes are let in: whatever else a sender invents would travel unsealed.
+# Only these attributes are accepted: any other one would travel unsealed.
 ATTRIBUTES = frozenset(
     {"specversion", "id", "source", "type", "subject", "time", "datacontenttype", "dataschema", "data", "traceparent"}
 )
@@ -32,10 +32,10 @@ _TRACEPARENT = re.compile(r"00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One fact or request. `source` and `id` together identify it; `key` orders it among its like on the bus.
+    """One fact or request. `source` and `id` identify it; events of one `key` keep their order on the bus.
 
-    `subject` is a survivor's pairwise pseudonym as a partner posts it; it never goes onto the bus. `traceparent` is the
-    *starting* trace of the whole way (CloudEvents distributed tracing extension), not of one hop.
+    `subject` is a survivor's ppid as a partner posts it; it never goes onto the bus. `traceparent` is the *starting*
+    trace of the whole way (CloudEvents distributed tracing extension), not of one hop.
     """
 
     id: str
@@ -49,7 +49,7 @@ class Event:
 
 
 def to_headers(event: Event) -> dict[str, str]:
-    """The attributes as Kafka headers (CloudEvents Kafka binding, binary mode); `subject` stays behind."""
+    """Return the attributes as Kafka headers (CloudEvents Kafka binding, binary mode), without `subject`."""
     headers = {
         "content-type": DATA_CONTENT_TYPE,
         "ce_specversion": "1.0",
@@ -64,12 +64,12 @@ def to_headers(event: Event) -> dict[str, str]:
 
 
 def to_value(event: Event) -> bytes:
-    """The data as the record's value."""
+    """Return the data as the record's value, in JSON."""
     return to_json(event.data)
 
 
 def from_record(headers: Mapping[str, str], value: bytes | None, key: str) -> Event:
-    """Read an event from a bus record of either mode; raises `ValueError` when it is not one."""
+    """Read an event from a bus record of either mode; raise `ValueError` if it holds none."""
     if value is None:
         raise ValueError("a record without a value is a tombstone, not an event")
     content_type = headers.get("content-type", "")
@@ -81,7 +81,7 @@ def from_record(headers: Mapping[str, str], value: bytes | None, key: str) -> Ev
 
 
 def _build(attributes: Mapping[str, Any], data: Any, key: str) -> Event:
-    # Every service reads every event here, a thousand at a time: no step too many.
+    # Every service reads every event here, a thousand at a time, so this must be fast.
     get = attributes.get
     id_, source, type_, time = get("ce_id"), get("ce_source"), get("ce_type"), get("ce_time")
     if not (id_ and source and type_ and time and get("ce_specversion") == "1.0" and isinstance(data, dict)):
@@ -94,7 +94,7 @@ def _build(attributes: Mapping[str, Any], data: Any, key: str) -> Event:
 
 
 def from_structured(document: object, now: datetime) -> Event | list[Fault]:
-    """Read what a partner posted; either the event or every fault of its envelope (its data is checked elsewhere)."""
+    """Read a posted document; return the event, or every fault of its attributes (`contracts` checks its data)."""
     if not isinstance(document, dict):
         return [Fault("", "An event is a JSON object.", "CloudEvents 1.0, structured mode")]
     # An attribute that is null counts as left out (CloudEvents JSON format, section 2.2).
@@ -115,7 +115,7 @@ def from_structured(document: object, now: datetime) -> Event | list[Fault]:
 
 def _unknown(document: Mapping[str, Any]) -> list[Fault]:
     accepted = ", ".join(sorted(ATTRIBUTES))
-    # The name itself is not repeated: a sender may have put anything there.
+    # The name is not repeated: it may hold personal data.
     return (
         [Fault("", "The event has an attribute that is not known here.", accepted)]
         if document.keys() - ATTRIBUTES

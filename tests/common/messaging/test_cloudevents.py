@@ -100,7 +100,7 @@ def test_an_event_survives_the_bus(event: Event) -> None:
 
 
 @given(events)
-def test_the_official_sdk_reads_what_we_put_on_the_bus(event: Event) -> None:
+def test_official_sdk_reads_our_records(event: Event) -> None:
     found = sdk.from_binary(as_message(event), JSONFormat())
     assert (found.get_id(), found.get_source(), found.get_type()) == (event.id, event.source, event.type)
     assert found.get_time() == event.time
@@ -110,31 +110,31 @@ def test_the_official_sdk_reads_what_we_put_on_the_bus(event: Event) -> None:
 
 
 @given(events)
-def test_we_read_what_the_official_sdk_puts_on_the_bus(event: Event) -> None:
+def test_binary_record_of_the_official_sdk_is_read(event: Event) -> None:
     message = sdk.to_binary(as_sdk_event(event), JSONFormat(), key_mapper=lambda _event: event.key)
     assert read(message) == event
 
 
 @given(events)
-def test_we_read_what_the_official_sdk_puts_on_the_bus_in_structured_mode(event: Event) -> None:
+def test_structured_record_of_the_official_sdk_is_read(event: Event) -> None:
     message = sdk.to_structured(as_sdk_event(event), JSONFormat(), key_mapper=lambda _event: event.key)
     assert read(message) == event
 
 
 @given(events)
-def test_we_read_what_a_partner_posts_with_the_official_sdk(event: Event) -> None:
+def test_event_posted_with_the_official_sdk_is_read(event: Event) -> None:
     document = json.loads(JSONFormat().write(as_sdk_event(event)))
     assert from_structured(document, NOON) == replace(event, key="")
 
 
 @given(events, ids)
-def test_whom_an_event_is_about_never_goes_onto_the_bus(event: Event, ppid: str) -> None:
+def test_subject_never_goes_onto_the_bus(event: Event, ppid: str) -> None:
     about = replace(event, subject=ppid)
     assert to_headers(about) == to_headers(event)
     assert to_value(about) == to_value(event)
 
 
-def test_whom_an_event_is_about_is_not_in_its_printed_form() -> None:
+def test_subject_is_not_in_the_printed_form() -> None:
     assert CANARY not in repr(Event("1", "a", "b.v1", NOON, {}, subject=CANARY))
 
 
@@ -237,7 +237,7 @@ def test_every_fault_is_told_at_once() -> None:
     assert sorted(fault.member for fault in found) == sorted(f"/{name}" for name in FAULTY)
 
 
-def test_an_attribute_too_many_is_refused_and_its_name_not_repeated() -> None:
+def test_unknown_attribute_is_refused_without_repeating_it() -> None:
     found = faults(sampleaspen=CANARY)
     assert len(found) == 1
     assert "sampleaspen" not in str(found)
@@ -250,7 +250,7 @@ def test_a_time_at_the_end_of_all_years_is_told_as_a_fault(time: str) -> None:
 
 
 @pytest.mark.parametrize("document", [None, [], "text", 1, True, [VALID]])
-def test_what_is_not_an_object_is_not_an_event(document: object) -> None:
+def test_document_that_is_not_an_object_is_refused(document: object) -> None:
     found = from_structured(document, NOON)
     assert isinstance(found, list)
     assert [fault.member for fault in found] == [""]
@@ -314,9 +314,7 @@ def test_anything_at_all_is_either_an_event_or_told_faults(document: object) -> 
 
 
 @given(st.dictionaries(texts | names.map(lambda name: f"ce_{name}"), texts), st.none() | st.binary(), texts)
-def test_a_record_that_is_no_event_is_refused_with_a_value_error(
-    headers: Mapping[str, str], value: bytes | None, key: str
-) -> None:
+def test_record_without_an_event_raises_value_error(headers: Mapping[str, str], value: bytes | None, key: str) -> None:
     with pytest.raises(ValueError):  # noqa: PT011 - whatever it says, the consumer parks it
         from_record({name: text for name, text in headers.items() if name != "ce_id"}, value, key)
 

@@ -109,7 +109,7 @@ def test_whatever_is_wrong_no_sent_value_is_repeated(example: Example, canary: s
 
 @settings(max_examples=100, deadline=None)
 @given(event_type=st.sampled_from(schemas.event_types()), depth=st.integers(1, MAX_DEPTH))
-def test_data_of_any_depth_that_is_let_in_is_told_its_faults(event_type: str, depth: int) -> None:
+def test_data_of_any_allowed_depth_gets_its_faults(event_type: str, depth: int) -> None:
     deep: Any = CANARY
     for _level in range(depth):
         deep = {"parts": deep}
@@ -127,14 +127,14 @@ def lists(schema: object) -> Iterator[dict[str, Any]]:
         yield from lists(part)
 
 
-def test_of_a_list_that_is_far_too_long_only_the_beginning_is_looked_at() -> None:
+def test_only_the_start_of_a_far_too_long_list_is_validated() -> None:
     [data] = [example.data for example in VALID if name(example) == "capacity.declared.v1/valid-beds"]
     found = contracts.faults("capacity.declared.v1", {**data, "flags": [CANARY] * 1000})
     assert ("/data/flags", "Too many.") in [(fault.member, fault.detail) for fault in found]
     assert len(found) <= contracts.BEGINNING + 2
 
 
-def test_no_list_that_may_be_posted_is_longer_than_what_is_looked_at() -> None:
+def test_every_allowed_list_is_validated_whole() -> None:
     own = {schemas.event_schema(kind)["$id"] for kind in set(schemas.event_types()) - contracts.posted_types()}
     posted = [
         document for address, document in schemas.documents().items() if address not in own and "/events/" in address
@@ -143,13 +143,13 @@ def test_no_list_that_may_be_posted_is_longer_than_what_is_looked_at() -> None:
     assert all(each["maxItems"] < contracts.BEGINNING for each in lists([*posted, *parts]))
 
 
-def test_what_is_wrong_far_on_in_a_long_list_is_told_all_the_same() -> None:
+def test_fault_far_on_in_a_long_list_is_reported() -> None:
     names = [*(letter * 26 for letter in "abcdefghijklmnopqrst"), CANARY]
     found = contracts.faults("statistics.withdrawn.v1", {"pseudonyms": names})
     assert {fault.member for fault in found} == {"/data/pseudonyms/20"}
 
 
-def test_every_posted_type_belongs_to_a_topic_and_a_kind_of_subject() -> None:
+def test_every_posted_type_has_a_topic_and_a_kind_of_subject() -> None:
     assert contracts.posted_types() == set(schemas.event_types("agency"))
     for event_type in schemas.event_types():
         assert contracts.topic(event_type).endswith(".v1")
@@ -173,7 +173,7 @@ def keywords(schema: object) -> Iterator[str]:
             yield from keywords(part)
 
 
-def test_every_keyword_that_the_schemas_use_has_its_words() -> None:
+def test_every_schema_keyword_has_a_message() -> None:
     silent = {"properties", "items", "const", "title", "description", "$id", "$ref", "$schema"}
     used = {keyword for document in schemas.documents().values() for keyword in keywords(document)}
     judging = {keyword for keyword in used if not keyword.startswith("x-")} - silent

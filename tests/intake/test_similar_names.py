@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.intake.name_likeness import look_alike
+from services.intake.similar_names import are_alike
 
 NAME = "Silver Maple House"
 ALIKE = [
@@ -33,14 +33,14 @@ DIFFERENT = [
 
 
 @pytest.mark.parametrize("other", [NAME, *ALIKE])
-def test_name_that_a_reader_could_take_for_another_looks_alike(other: str) -> None:
-    assert look_alike(NAME, other)
-    assert look_alike(other, NAME)
+def test_name_that_resembles_another_is_alike(other: str) -> None:
+    assert are_alike(NAME, other)
+    assert are_alike(other, NAME)
 
 
 @pytest.mark.parametrize("other", DIFFERENT)
-def test_other_name_does_not_look_alike(other: str) -> None:
-    assert not look_alike(NAME, other)
+def test_other_name_is_not_alike(other: str) -> None:
+    assert not are_alike(NAME, other)
 
 
 @pytest.mark.parametrize(
@@ -53,11 +53,11 @@ def test_other_name_does_not_look_alike(other: str) -> None:
         ("HOUSE", "\u041d\u039eUSE".replace("\u039e", "\u041e")),
     ],
 )
-def test_names_in_other_scripts_and_forms_look_alike(one: str, other: str) -> None:
-    assert look_alike(one, other)
+def test_names_in_other_scripts_and_forms_are_alike(one: str, other: str) -> None:
+    assert are_alike(one, other)
 
 
 @given(st.text(max_size=20), st.text(max_size=20))
 def test_likeness_is_the_same_both_ways(one: str, other: str) -> None:
-    assert look_alike(one, one)
-    assert look_alike(one, other) == look_alike(other, one)
+    assert are_alike(one, one)
+    assert are_alike(one, other) == are_alike(other, one)

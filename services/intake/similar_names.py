@@ -13,7 +13,7 @@ _INVISIBLE = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u180b\u180c\u180d\u180f\u
 }
 
 
-def look_alike(one: str, other: str) -> bool:
+def are_alike(one: str, other: str) -> bool:
     """Return whether a reader could take one name for the other."""
     return not _forms(one).isdisjoint(_forms(other))
 

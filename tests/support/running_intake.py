@@ -110,7 +110,7 @@ def decider() -> Iterator[Decider]:
 
 
 @dataclass(slots=True)
-class FrontDoor:
+class RunningIntake:
     """Intake on its own database; nothing is relayed, so what was put out stays in the outbox to be looked at."""
 
     service: Service
@@ -148,9 +148,9 @@ def outgoing(context: Context) -> list[tuple[str, str, dict[str, Any]]]:
 
 
 @contextmanager
-def front_door(
+def running_intake(
     folder: Path, consent_url: str, clock: Clock | None = None, database_url: str | None = None
-) -> Iterator[FrontDoor]:
+) -> Iterator[RunningIntake]:
     """Intake on an empty database, asking for decisions at that URL, its door open."""
     listener = listen(0)
     own: Mapping[str, Any] = {"database_url": database_url} if database_url else {}
@@ -161,7 +161,7 @@ def front_door(
     server.start()
     try:
         with ExitStack() as clients:
-            yield FrontDoor(service, service.app.state.context, Origins(settings.public_url), clients)  # type: ignore[attr-defined]
+            yield RunningIntake(service, service.app.state.context, Origins(settings.public_url), clients)  # type: ignore[attr-defined]
     finally:
         server.stop()
         service.close()
