@@ -112,7 +112,7 @@ def _event(row: Mapping[str, str]) -> dict[str, Any]:
 
 
 def _whole(text: str) -> int:
-    """A whole number that may be written as a float; the hub takes none below zero."""
+    """Return a whole number that may be written as a float; raise for one below zero, which the hub refuses."""
     return max(int(float(text)), 0)
 
 

@@ -1,4 +1,4 @@
-"""The client for partners and survivors takes for done only what a hub has said is done."""
+"""The clients for partners and survivors report success only after the hub confirmed it."""
 
 import json
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ TOKEN = {"access_token": "a token of this test", "expires_in": 300}
 
 
 async def elsewhere(scope: Scope, receive: Receive, send: Send) -> None:
-    """Gives tokens, and sends whoever asks for anything else to another address, as a proxy before a hub may."""
+    """Give tokens, and redirect every other request, as a proxy before a hub may."""
     is_token = scope["path"].endswith("/token")
     answer = JSONResponse(TOKEN) if is_token else Response(None, 308, {"location": "https://hub.example/"})
     await answer(scope, receive, send)

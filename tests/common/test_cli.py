@@ -1,4 +1,4 @@
-"""How every command answers, and how it fails."""
+"""Answers and failures of every command, as text and as JSON."""
 
 import json
 import sqlite3
@@ -65,10 +65,10 @@ def full_disk() -> sqlite3.OperationalError:
 FAILURES: dict[str, tuple[Exception, str]] = {
     "a problem": (invalid(Fault("/a", "Wrong.", "right")), "/a: Wrong. Accepted: right."),
     "no database": (OperationalError("SELECT", {}, Exception(CANARY)), "The database cannot be used"),
-    "no room": (OperationalError("INSERT", {}, full_disk()), "The disk is full."),
+    "full disk": (OperationalError("INSERT", {}, full_disk()), "The disk is full."),
     "no table": (ProgrammingError("SELECT", {}, Exception(CANARY)), "fireweed migrate"),
     "no bus": (BrokerUnavailable("KafkaTimeoutError"), "Check FIREWEED_KAFKA"),
-    "no room for a file": (OSError(ENOSPC, "No space left on device"), "The disk is full."),
+    "full disk for a file": (OSError(ENOSPC, "No space left on device"), "The disk is full."),
     "no way to write": (
         PermissionError(13, "Permission denied", "/elsewhere"),
         "/elsewhere cannot be used (Permission",
@@ -76,11 +76,11 @@ FAILURES: dict[str, tuple[Exception, str]] = {
 }
 
 
-@pytest.mark.parametrize(("error", "words"), FAILURES.values(), ids=FAILURES)
-def test_failure_is_reported_plainly(error: Exception, words: str) -> None:
+@pytest.mark.parametrize(("error", "expected"), FAILURES.values(), ids=FAILURES)
+def test_failure_is_reported_plainly(error: Exception, expected: str) -> None:
     result = run(error=error)
     assert result.exit_code == 1
-    assert words in result.output
+    assert expected in result.output
     assert "Traceback" not in result.output
     assert CANARY not in result.output
 

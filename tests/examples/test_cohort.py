@@ -1,4 +1,4 @@
-"""A made-up cohort: the same seed gives the same plan, and whatever happens both sides of a referral see the same."""
+"""A made-up cohort: one seed gives one plan, and both sides of a referral always see the same state."""
 
 import json
 import subprocess
@@ -37,7 +37,7 @@ def agencies(hub: TestHub) -> dict[str, Partner]:
 
 @pytest.fixture
 def folder(agencies: dict[str, Partner], tmp_path: Path) -> Path:
-    """The agencies' credentials as an operator would keep them."""
+    """Return a folder of the agencies' credentials, as an operator keeps them."""
     for name, agency in agencies.items():
         region, sector, _ = name.split("/")
         key = agency.key.as_dict(private=True)
@@ -138,7 +138,7 @@ def test_both_sides_agree_and_withdrawn_envelopes_are_gone(hub: TestHub, agencie
 
 
 def _one_of_each(places: list[Place]) -> list[Plan]:
-    """A few plans in which somebody's referral is withdrawn, completed and declined, and somebody else pauses."""
+    """Return a few plans with a withdrawn, a completed and a declined referral, and with a pause."""
     wanted: list[Callable[[Plan], object]] = [
         lambda plan: plan.then == "revoke" and plan.asks[0].answers == () and plan.asks[0].allowed,
         lambda plan: plan.then == "" and plan.asks[0].answers[-1:] == ("completed",) and plan.asks[0].allowed,

@@ -1,4 +1,4 @@
-"""A partner makes a key with one command; its private half stays with the partner."""
+"""A partner makes a key with one command, which prints only the public half."""
 
 import json
 import stat

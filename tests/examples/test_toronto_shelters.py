@@ -1,4 +1,4 @@
-"""A partner's connector brings a real open-data file through the public door, whatever state the file is in."""
+"""A partner's connector posts a real open-data file through the public API, even if parts of the file are damaged."""
 
 import csv
 import json
@@ -52,7 +52,7 @@ def connector(hub: TestHub, tmp_path: Path) -> Connector:
 
 
 def counts(*files: Path) -> Counts:
-    """By unit, what the files say last of each program: free places, all places, programs."""
+    """Return, by unit, the sums of each program's last row: free places, all places, programs."""
     latest: dict[str, tuple[str, str, int, int]] = {}
     for file in files:
         for row in csv.DictReader(file.read_text("utf-8").splitlines()):
@@ -68,7 +68,7 @@ def counts(*files: Path) -> Counts:
 
 
 def shown(hub: TestHub) -> Counts:
-    """By unit, what the public page shows for Toronto."""
+    """Return, by unit, the numbers that the public page shows for Toronto."""
     page = httpx2.get(hub.origins.url("/reporting/en/")).text
     cells = r"<td>Emergency housing</td><td>([^<]+)</td><td>(\d+)</td><td>(\d+)</td><td>(\d+)</td>"
     rows = re.findall(r'<th scope="row">Toronto</th>' + cells, page)
@@ -158,7 +158,7 @@ def test_file_of_ten_thousand_rows_needs_no_more_memory(hub: TestHub, connector:
 
 
 def _generated() -> Iterator[str]:
-    """Rows of the sample's shape: many days of many programs, dated as the full data set dates them."""
+    """Yield rows like the sample's: many days of many programs, with the date format of the full data set."""
     pattern = lines()[3].split(",")
     names = lines()[0].split(",")
     for day in range(DAYS):

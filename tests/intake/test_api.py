@@ -1,4 +1,4 @@
-"""Intake's routes over HTTP: where tokens are to be had, which bodies are taken, and what became of one's own events."""
+"""Intake's routes over HTTP: metadata and keys, accepted bodies, and results of one's own events."""
 
 import json
 import socket
@@ -24,7 +24,7 @@ EVENTS = "/intake/v1/events"
 
 @pytest.fixture
 def running(database_url: str, tmp_path: Path, consent: Decider) -> Iterator[RunningIntake]:
-    """Intake by the machine's clock, since partners' clients go by it."""
+    """Yield intake with the machine's clock, which partners' clients use too."""
     with running_intake(tmp_path, consent.url, database_url=database_url) as made:
         yield made
 
@@ -88,7 +88,7 @@ def test_a_full_batch_is_taken(running: RunningIntake, partner: Partner) -> None
 
 
 def longest(schema: dict[str, Any]) -> Any:
-    """A value of a part's member, each text as long as its schema allows."""
+    """Return a value of a part's member in which each text is as long as its schema allows."""
     if "$ref" in schema:
         return max((code.code for code in schemas.codes(Path(schema["$ref"]).stem)), key=len)
     if schema["type"] == "array":
@@ -228,7 +228,7 @@ def test_sender_hanging_up_half_way_logs_no_failure(
 
 
 def head(partner: Partner, *more: str) -> bytes:
-    """The head of a request that posts an event."""
+    """Return the head of a request that posts an event."""
     url, token = partner.origins.url(EVENTS), partner.token()
     proof = f"dpop: {partner.proof('POST', url, token)}"
     lines = [f"POST {EVENTS} HTTP/1.1", "host: hub", f"authorization: DPoP {token}", proof]
@@ -237,7 +237,7 @@ def head(partner: Partner, *more: str) -> bytes:
 
 @contextmanager
 def talking_to(partner: Partner) -> Iterator[socket.socket]:
-    """A bare connection, on which anything can be said."""
+    """Yield a bare connection on which any bytes can be sent."""
     address = httpx2.URL(partner.origins.default)
     with socket.create_connection((address.host, address.port or 80), timeout=20) as line:
         yield line

@@ -1,4 +1,4 @@
-"""`fireweed agency` as an operator types it: JSON where programs read, and errors that say what to do."""
+"""The commands of `fireweed agency`: JSON for programs, and errors that say what to do."""
 
 import json
 import os
@@ -26,16 +26,16 @@ pytestmark = pytest.mark.backend("sqlite")
 
 @dataclass(frozen=True, slots=True)
 class Terminal:
-    """An operator's terminal; every command is told where the hub's data is."""
+    """An operator's terminal; every command gets the folder of the hub's data."""
 
     data: Path
 
     def run(self, arguments: Sequence[str], data: Path | None, variables: Mapping[str, str]) -> Result:
-        """Without a process of its own, which takes a second to start."""
+        """Run a command in this process, since a new one takes a second to start."""
         return CliRunner().invoke(main, self.command(*arguments, data=data), env={**ENVIRONMENT, **variables})
 
     def run_in_process(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        """As it is really typed."""
+        """Run a command in a process of its own, as an operator does."""
         command = [sys.executable, "-m", "services.cli", *self.command(*arguments)]
         kept = {name: value for name, value in os.environ.items() if not name.startswith("FIREWEED_")}
         return subprocess.run(command, env=kept, capture_output=True, text=True, check=False)
@@ -49,7 +49,7 @@ class Terminal:
         return done.stdout
 
     def fails(self, *arguments: str, data: Path | None = None, variables: Mapping[str, str] | None = None) -> str:
-        """What it says when it cannot; never a traceback."""
+        """Check that a command fails without a traceback; return its stderr."""
         done = self.run(arguments, data, variables or {})
         assert done.exit_code != 0
         assert isinstance(done.exception, SystemExit), "it would have printed a traceback"

@@ -1,4 +1,4 @@
-"""Asking consent: with a token of intake's own, and whatever is not a whole, readable, timely answer is a 503."""
+"""Asking consent with a token of intake: every answer that is incomplete, unreadable or late is a 503."""
 
 import json
 import socket

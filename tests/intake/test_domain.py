@@ -1,4 +1,4 @@
-"""What a posted event may look like: every rule names its member, and no rule repeats what was sent."""
+"""Rules for posted events: every fault names its member, and none repeats a posted value."""
 
 import json
 from pathlib import Path
@@ -26,7 +26,7 @@ def valid_data(event_type: str) -> dict[str, Any]:
 
 
 def make(event_type: str, data: dict[str, Any] | None = None, source: str = ME, subject: str | None = "") -> Event:
-    """An event as its sender should write it, unless a test says otherwise; "" stands for what the type needs."""
+    """Return a valid event, except where a test changes it; "" stands for the subject that the type needs."""
     needed = "ppid-of-sample-aspen" if contracts.needs_subject(event_type) else None
     given = needed if subject == "" else subject
     return Event("e1", source, event_type, NOON, valid_data(event_type) if data is None else data, subject=given)

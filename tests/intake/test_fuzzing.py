@@ -1,4 +1,4 @@
-"""Whatever a partner sends, the answer is never a 5xx, and what is kept is exactly what was accepted and is valid."""
+"""Random input: no answer is a 5xx, and exactly the accepted, valid events are stored."""
 
 import copy
 import json
@@ -53,7 +53,7 @@ at_length = settings(quickly, max_examples=3000)
 
 @pytest.fixture(scope="module")
 def consent() -> Iterator[Decider]:
-    """She is known by one ppid, and allows everything."""
+    """Decide for one known ppid, and permit every category."""
     with decider() as made:
         everything = made.permit(*schemas.code_set("categories"), statistics="s-" + "a" * 26)
         made.decide = lambda sending: everything if sending["ppid"] == PPID else UNLINKED
@@ -79,7 +79,7 @@ def send(partner: Partner, body: bytes, content_type: str) -> httpx2.Response:
 
 
 def check(running: RunningIntake, partner: Partner, body: bytes, content_type: str) -> int:
-    """Send a body and see that the answer and what was kept agree; how many events were accepted."""
+    """Send a body, check that the answer agrees with the stored events, and return the number of accepted ones."""
     kept_before, sent_before = running.kept(), len(running.sent())
     answer = send(partner, body, content_type)
     assert answer.status_code < 500, answer.text
@@ -112,7 +112,7 @@ def valid_event(partner: Partner, event_type: str, data: dict[str, Any]) -> dict
 
 @st.composite
 def changes(draw: st.DrawFn) -> tuple[tuple[str, dict[str, Any]], list[Callable[[Any], None]]]:
-    """One of the valid examples, and what to do to the event made of it."""
+    """Draw one of the valid examples, and a change to the event made of it."""
     return draw(st.sampled_from(EXAMPLES)), [draw(one_change()) for _ in range(draw(st.integers(0, 2)))]
 
 

@@ -1,4 +1,4 @@
-"""Agencies and what became of events: each change is told once, with a growing version; each sender sees only its own."""
+"""Agencies and results of events: each change is announced once with a growing version; each sender sees only its own."""
 
 from datetime import timedelta
 from typing import Any
@@ -28,7 +28,7 @@ def public(key: ECKey | OKPKey | RSAKey, **changed: Any) -> dict[str, Any]:
 def faults(
     running: RunningIntake, name: str = "Sample Shelter", sector: str = "housing", jwks: object = None
 ) -> list[str]:
-    """The members at fault when an agency with these cannot be taken in; nothing is kept or told of it."""
+    """Return the members at fault when an agency is refused; check that nothing was stored or announced."""
     before = outgoing(running.context), handlers.list_agencies(running.context)
     with pytest.raises(Problem) as caught:
         handlers.add_agency(running.context, name, sector, public_jwks(new_key()) if jwks is None else jwks)

@@ -1,4 +1,4 @@
-"""Taking events in, on SQLite and PostgreSQL: decided anew each time, sealed or withheld, kept once, and all or nothing."""
+"""Posting events, on SQLite and PostgreSQL: decided anew each time, sealed or withheld, stored once, all or nothing."""
 
 import json
 import threading
@@ -49,7 +49,7 @@ def one(running: RunningIntake, agency: str, document: object) -> Result:
 
 
 def at_once(running: RunningIntake, agency: str, batches: list[list[dict[str, Any]]]) -> list[list[Result]]:
-    """Post each batch in a thread of its own, all begun together."""
+    """Post each batch in a thread of its own; all start together."""
     ready = threading.Barrier(len(batches))
 
     def run(batch: list[dict[str, Any]]) -> list[Result]:

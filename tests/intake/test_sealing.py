@@ -1,4 +1,4 @@
-"""What intake seals, only the grant's key opens, only as it was sealed, and its length tells little."""
+"""Sealed parts: only the grant's key opens them, only unchanged, and their length reveals little."""
 
 import json
 from collections.abc import Mapping
@@ -213,7 +213,7 @@ def _flipped(content: bytes, bit: int) -> bytes:
 
 
 def _opens_to_nothing_else(text: str) -> None:
-    """Every part that still opens says what was sealed, under the header that was sealed."""
+    """Check that every part that still opens has the sealed content under the sealed header."""
     try:
         envelope = read(text)
     except NotAnEnvelope:

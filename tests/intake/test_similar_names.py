@@ -1,4 +1,4 @@
-"""Two names of agencies look alike or they do not, by case, blanks and the look-alike letters of UTS 39."""
+"""Similar names of agencies are found by case, blanks and the look-alike letters of UTS 39."""
 
 import pytest
 from hypothesis import given

@@ -1,4 +1,4 @@
-"""The token endpoint: who gets a token, what it says, and every way in which nobody gets one (FAPI 2.0, 5.3 and 5.4)."""
+"""The token endpoint: issued tokens and their claims, and every refusal (FAPI 2.0, 5.3 and 5.4)."""
 
 import hmac
 import json
@@ -42,7 +42,7 @@ def identified(key: Key) -> Key:
 
 @dataclass(slots=True)
 class Client:
-    """A partner's system at the token endpoint, which can be made to send anything."""
+    """A partner's client of the token endpoint that can send anything."""
 
     endpoint: TokenEndpoint
     clock: StillClock
@@ -58,7 +58,7 @@ class Client:
         return int(self.clock.now().timestamp()) + offset
 
     def sign(self, header: Mapping[str, Any], claims: Mapping[str, Any], key: Key | None = None) -> str:
-        """`None` takes a member out."""
+        """Change members of the form; `None` removes one."""
         full = {name: value for name, value in {"alg": self.algorithm, **header}.items() if value is not None}
         said = {name: value for name, value in claims.items() if value is not None}
         return jws.serialize_compact(full, json.dumps(said).encode(), key or self.key, algorithms=[full["alg"]])
@@ -85,7 +85,7 @@ class Client:
         return self.endpoint.issue(self.request(assertion, proof, **form))
 
     def refused(self, assertion: str | None = None, proof: str | None = None, **form: str) -> tuple[str, str]:
-        """OAuth's error and the member at fault; whatever was sent is not repeated in the problem."""
+        """Return OAuth's error and the member at fault; check that the problem repeats nothing that was sent."""
         request = self.request(assertion, proof, **form)
         with pytest.raises(Problem) as caught:
             self.endpoint.issue(request)
@@ -106,7 +106,7 @@ def client(shared_intake: RunningIntake) -> Client:
 
 
 def enrolled(running: RunningIntake, *more: Key, **changed: Any) -> Client:
-    """A client whose keys the hub knows."""
+    """Return a client whose keys the hub knows."""
     client = Client(running.service.app.state.tokens, running.service.clock, **changed)  # type: ignore[attr-defined, arg-type]
     jwks = KeySet([client.key, *more]).as_dict(private=False)
     client.id = handlers.add_agency(running.context, "Sample Outreach", "ngo", dict(jwks)).id
@@ -468,7 +468,7 @@ def test_published_keys_verify_tokens_and_are_public(client: Client) -> None:
 
 
 def _resolved(client: Client, name: str, value: Any) -> Any:
-    """Times are given as offsets from now, audiences with a place for the issuer."""
+    """Return claims; times are offsets from now, audiences have a place for the issuer."""
     if name in {"iat", "nbf", "exp"} and isinstance(value, int) and not isinstance(value, bool) and value < 10**6:
         return client.seconds(value)
     if isinstance(value, list):
@@ -477,7 +477,7 @@ def _resolved(client: Client, name: str, value: Any) -> Any:
 
 
 def _by_hand(key: Key, header: Mapping[str, Any], claims: Mapping[str, Any]) -> str:
-    """An ES256 signature over any header at all, some of which the library would not sign."""
+    """Return a JWT with an ES256 signature over any header, also one that the library would not sign."""
     private = key.raw_value
     assert isinstance(private, EllipticCurvePrivateKey)
     said = [json.dumps({"alg": "ES256", **header}), json.dumps(claims)]
@@ -487,7 +487,7 @@ def _by_hand(key: Key, header: Mapping[str, Any], claims: Mapping[str, Any]) -> 
 
 
 def _with_header(text: str, **changed: Any) -> str:
-    """A JWT whose header says something else than what was signed."""
+    """Return a JWT whose header differs from the signed one."""
     header, _, rest = text.partition(".")
     said = json.loads(from_base64url(header)) | changed
     written = {name: value for name, value in said.items() if value is not None}

@@ -1,4 +1,4 @@
-"""The issue's chapter on bad input, line by line and over HTTP: refused kindly, nothing repeated, nothing stored."""
+"""Every kind of bad input over HTTP: refused with a problem, nothing repeated, nothing stored."""
 
 import json
 import re
@@ -57,9 +57,9 @@ class World:
     strangers_key: Key = field(default_factory=lambda: ECKey.generate_key("P-256"))
 
     def stored(self) -> tuple[set[Any], set[Any]]:
-        """Every event that was kept, and every one of an agency's that waits in the outbox or has left it for the bus.
+        """Return every stored event, and every agency's event that is in the outbox or on the bus.
 
-        The relay writes to the bus before it empties the outbox, so whoever looks there in this order misses nothing.
+        The relay writes to the bus before it empties the outbox, so reading in this order misses nothing.
         """
         with self.intake.reading() as connection:
             kept = {(row.source, row.id, row.status) for row in connection.execute(select(posted))}
@@ -71,18 +71,18 @@ class World:
 
     @contextmanager
     def nothing_stored(self) -> Iterator[None]:
-        """What is done here leaves no event behind."""
+        """Check that the block leaves no event behind."""
         before = self.stored()
         yield
         assert self.stored() == before
 
     def referral(self, **changed: Any) -> dict[str, Any]:
-        """An event that would be accepted."""
+        """Return an event that would be accepted."""
         parts = {"summary": {"text": f"{MARK} would like a quiet place."}}
         return self.outreach.event(referral(self.person, self.shelter, parts=parts, **changed))
 
     def token_key(self) -> OKPKey:
-        """The key with which this hub signs its tokens."""
+        """Return the key with which this hub signs its tokens."""
         return load_signing_key((self.hub.settings.keys_folder / "intake" / "token-key.json").read_bytes())
 
 
@@ -100,7 +100,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
 
 
 def post(partner: Partner, body: Any, content_type: str = CONTENT_TYPE, **headers: str) -> httpx2.Response:
-    """Post a body as it is, or as JSON; `headers` replace what a good client sends."""
+    """Post a body of bytes or of JSON; `headers` replace those of a correct client."""
     url, token = partner.origins.url(EVENTS), partner.token()
     good = {
         "authorization": f"DPoP {token}",
@@ -112,7 +112,7 @@ def post(partner: Partner, body: Any, content_type: str = CONTENT_TYPE, **header
 
 
 def refused(answer: httpx2.Response, status: int, *members: str, sent: tuple[str, ...] = ()) -> dict[str, Any]:
-    """The problem, after seeing that it is one: it names these members with what is accepted, and repeats nothing."""
+    """Check that the answer is a problem that names these members with accepted values and repeats nothing; return it."""
     assert (answer.status_code, answer.headers["content-type"]) == (status, PROBLEM), answer.text
     problem: dict[str, Any] = answer.json()
     assert problem["status"] == status
@@ -287,7 +287,7 @@ def test_other_content_type_returns_415_with_the_accepted_ones(world: World, con
 
 
 def in_pieces(size: int) -> Callable[[], Iterator[bytes]]:
-    """A body that does not say beforehand how long it will be."""
+    """Return a body whose length is not announced."""
 
     def pieces() -> Iterator[bytes]:
         for start in range(0, size, 16_384):
@@ -320,7 +320,7 @@ def test_a_body_of_256_kb_is_taken(world: World) -> None:
 
 @pytest.mark.parametrize(
     ("path", "limit"),
-    # A batch of openings holds up to 200 boxes.
+    # A batch of openings holds up to 200 envelopes.
     [(TOKEN, MAX_BODY), (OPENINGS, 4 * 1024 * 1024), ("/consent/v1/subjects", MAX_BODY), ("/my/v1/session", MAX_BODY)],
 )
 @pytest.mark.parametrize("announced", [True, False])
@@ -423,13 +423,13 @@ def test_a_time_that_cannot_be_read_is_refused(world: World, when: object) -> No
 
 
 def signed(header: Mapping[str, Any], claims: Mapping[str, Any], key: Key, algorithm: str = "ES256") -> str:
-    """A signature over any claims."""
+    """Return a JWT over any claims."""
     content = json.dumps(dict(claims)).encode()
     return jws.serialize_compact({"alg": algorithm, **header}, content, key, algorithms=[algorithm])
 
 
 def assertion(partner: Partner, key: Key | None = None, **changed: Any) -> str:
-    """A client assertion that says what it should, but for what a test changes."""
+    """Return a correct client assertion, except for the claims that a test changes."""
     now = int(time.time())
     claims = {"iss": partner.client_id, "sub": partner.client_id, "aud": partner.origins.url("/intake")}
     times = {"jti": str(uuid4()), "iat": now, "exp": now + 60}
@@ -437,7 +437,7 @@ def assertion(partner: Partner, key: Key | None = None, **changed: Any) -> str:
 
 
 def proof(partner: Partner, method: str, path: str, token: str | None = None, **changed: Any) -> str:
-    """A DPoP proof, the same way; `key` signs it and is in it."""
+    """Return a correct DPoP proof, except for the claims that a test changes; `key` signs it and is in it."""
     key = changed.pop("key", partner.key)
     public = {name: value for name, value in key.as_dict(private=False).items() if name != "kid"}
     claims = {"htm": method, "htu": partner.origins.url(path), "iat": int(time.time()), "jti": str(uuid4())}
@@ -447,14 +447,14 @@ def proof(partner: Partner, method: str, path: str, token: str | None = None, **
 
 
 def without_algorithm(token: str) -> str:
-    """The same claims, signed by nobody."""
+    """Return a JWT with these claims and no signature."""
     header, payload, _ = token.split(".")
     said = json.loads(from_base64url(header)) | {"alg": "none"}
     return f"{base64url(json.dumps(said).encode())}.{payload}."
 
 
 def access_token(world: World, partner: Partner, key: OKPKey | None = None, **changed: Any) -> str:
-    """An access token as the hub signs them, but for what a test changes."""
+    """Return an access token as the hub signs them, except for the claims that a test changes."""
     now, signing = int(time.time()), key or world.token_key()
     claims = {
         "iss": partner.origins.url("/intake"),
@@ -484,14 +484,14 @@ def with_token(world: World, token: str, proven: str | None = None) -> httpx2.Re
 
 
 def unauthorized(answer: httpx2.Response, member: str, error: str, *sent: str) -> None:
-    """A 401 that names the member, and tells OAuth clients which kind of thing was wrong."""
+    """Check for a 401 that names the member and has OAuth's error code in its challenge."""
     refused(answer, 401, member, sent=sent)
     challenge = answer.headers["www-authenticate"]
     assert challenge == f'DPoP algs="ES256 PS256 Ed25519", error="{error}"'
 
 
 def no_token(answer: httpx2.Response, member: str, error: str, *sent: str) -> None:
-    """A token request refused in OAuth's words as well (RFC 6749, section 5.2)."""
+    """Check for a refused token request that also carries OAuth's error (RFC 6749, section 5.2)."""
     problem = refused(answer, 400, member, sent=sent)
     assert problem["error"] == error
     assert problem["error_description"] == problem["errors"][0]["detail"]
@@ -776,7 +776,7 @@ BROKEN: dict[str, tuple[int, bytes]] = {
 
 
 def unavailable(consent_url: str, folder: Path) -> None:
-    """Intake with that consent service answers 503 to a referral, alone or in a batch, and keeps nothing at all."""
+    """Check that intake with that consent service answers 503 to a referral, alone or in a batch, and stores nothing."""
     with running_intake(folder, consent_url) as running:
         partner = running.join()
         parts = {"summary": {"text": MARK}}
@@ -857,7 +857,7 @@ def test_suspended_agency_is_refused_on_every_partner_route(world: World) -> Non
 
     assert 403 not in {answer.status_code for answer in answers()}
     world.hub.command("agency", "suspend", agency.client_id)
-    # At its own door at once; the other services hear of it by an event.
+    # Intake refuses at once; the other services learn of it by an event.
     event = agency.event(capacity())
     with world.nothing_stored():
         assert refused(post(agency, event), 403)["type"] == "urn:fireweed:problem:not-active"
@@ -880,14 +880,14 @@ def test_an_agency_that_this_hub_does_not_know_is_refused(world: World) -> None:
 
 
 @dataclass(slots=True)
-class Boxes:
-    """Envelopes that may not be opened, by why, each with the agency that tries."""
+class Unopenable:
+    """Envelopes that may not be opened, by reason, each with the agency that tries."""
 
     world: World
     made: dict[str, tuple[Partner, str]] = field(default_factory=dict)
 
     def add(self, why: str, end: Callable[[Person, str], object]) -> None:
-        """One that could be opened, until this was done."""
+        """Add an envelope that could be opened until this act."""
         person = meet(self.world.hub, self.world.outreach)
         grant = person.page.allow(self.world.shelter.client_id, "referral", ["summary", "housing"])
         envelope = waiting(self.world.shelter, send(person, self.world.outreach, self.world.shelter))["envelope"]
@@ -901,7 +901,7 @@ def opening(agency: Partner, envelope: str) -> httpx2.Response:
 
 
 def expire(hub: TestHub, grant: str) -> None:
-    """Let a grant's time be over."""
+    """Set a grant's end into the past."""
     consent = Database(hub.settings.database("consent"))
     with closing(consent), consent.transaction() as connection:
         over = {"now": datetime.now(UTC).replace(tzinfo=None).isoformat(" "), "grant": grant.replace("-", "")}
@@ -911,17 +911,19 @@ def expire(hub: TestHub, grant: str) -> None:
 
 @pytest.mark.slow
 def test_every_envelope_that_may_not_be_opened_gets_the_same_404(world: World) -> None:
-    boxes = Boxes(world)
+    unopenable = Unopenable(world)
     hub, shelter, clinic = world.hub, world.shelter, world.clinic
-    boxes.add("revoked", lambda person, grant: person.page.revoke(grant))
-    boxes.add("expired", lambda _person, grant: expire(hub, grant))
-    boxes.add("paused", lambda person, _grant: person.page.call("POST", "/pause"))
-    boxes.add("erased", lambda person, _grant: person.page.call("DELETE", ""))
-    boxes.add("restricted", lambda person, _grant: person.page.call("POST", "/restrictions", {"sector": "housing"}))
-    boxes.add("revoked by card", lambda person, _grant: revoke_card(hub, person))
+    unopenable.add("revoked", lambda person, grant: person.page.revoke(grant))
+    unopenable.add("expired", lambda _person, grant: expire(hub, grant))
+    unopenable.add("paused", lambda person, _grant: person.page.call("POST", "/pause"))
+    unopenable.add("erased", lambda person, _grant: person.page.call("DELETE", ""))
+    unopenable.add(
+        "restricted", lambda person, _grant: person.page.call("POST", "/restrictions", {"sector": "housing"})
+    )
+    unopenable.add("revoked by card", lambda person, _grant: revoke_card(hub, person))
 
     live = waiting(shelter, send(world.person, world.outreach, shelter))["envelope"]
-    boxes.made |= {
+    unopenable.made |= {
         "foreign": (clinic, live),
         "the sender's own": (world.outreach, live),
         "of a grant that never was": (shelter, altered(live, grant=str(uuid4()))),
@@ -933,7 +935,7 @@ def test_every_envelope_that_may_not_be_opened_gets_the_same_404(world: World) -
         "cut short": (shelter, live[:-10]),
         "doubled": (shelter, live + live),
     }
-    boxes.made |= {
+    unopenable.made |= {
         f"malformed: {given[:8]!r}": (shelter, given)
         for given in ("", "x", "fw1.", "fw1.x", "fw1.bm90aGluZw", "fw1." + base64url(b"[" * 3000), "\x00", MARK)
     }
@@ -944,7 +946,7 @@ def test_every_envelope_that_may_not_be_opened_gets_the_same_404(world: World) -
         "title": "There is nothing here for you.",
         "status": 404,
     }
-    for why, (agency, envelope) in boxes.made.items():
+    for why, (agency, envelope) in unopenable.made.items():
         answer = opening(agency, envelope)
         assert answer.status_code == 404, why
         assert (answer.headers.raw, answer.content) == (nothing.headers.raw, nothing.content), why
@@ -952,20 +954,20 @@ def test_every_envelope_that_may_not_be_opened_gets_the_same_404(world: World) -
 
 
 def revoke_card(hub: TestHub, person: Person) -> None:
-    """She, or whoever finds her card, gives its code."""
+    """Revoke everything by the code of her card."""
     answer = httpx2.post(hub.origins.url("/my/v1/revoke-card"), json={"revoke_code": person.revoke_code})
     assert answer.is_success, answer.text
 
 
 def altered(envelope: str, **header: Any) -> str:
-    """The box with something else written on it."""
+    """Return the envelope with another header."""
     document = json.loads(from_base64url(envelope.removeprefix("fw1.")))
     document["header"] |= header
     return "fw1." + base64url(json.dumps(document).encode())
 
 
 def changed_content(envelope: str) -> str:
-    """The box with one bit of a part changed."""
+    """Return the envelope with one bit of a part changed."""
     document = json.loads(from_base64url(envelope.removeprefix("fw1.")))
     part = bytearray(from_base64url(document["parts"]["summary"]))
     part[20] ^= 1
@@ -990,7 +992,7 @@ def test_unknown_property_is_refused_by_consent_unrepeated(world: World) -> None
 
 
 def at_once(request: Callable[[], httpx2.Response]) -> list[httpx2.Response]:
-    """The same request from several threads, all begun together."""
+    """Send one request from several threads that start together."""
     ready = Barrier(THREADS)
 
     def run(_number: int) -> httpx2.Response:

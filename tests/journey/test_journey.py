@@ -1,4 +1,4 @@
-"""One event's way, over HTTP only: withheld, granted, opened, revoked, granted again, answered, counted."""
+"""The journey of one event, over HTTP only: withheld, granted, opened, revoked, granted again, answered, counted."""
 
 from typing import Any
 

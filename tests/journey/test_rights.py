@@ -1,4 +1,4 @@
-"""Her rights over HTTP on a whole hub: agencies are told within a second, and she sees what asks, waits or was compelled."""
+"""Her rights over HTTP: agencies get notices within a second; she sees requests, pending grants and compelled acts."""
 
 import time
 from typing import Any
@@ -23,7 +23,7 @@ def agencies(running_hub: TestHub) -> Agencies:
 
 
 def notices(hub: TestHub, agency: Partner, ack: list[str] | None = None) -> dict[str, dict[str, Any]]:
-    """What a poll brings, verified: what each notice says of its event."""
+    """Poll for notices, verify them and return the event claims of each."""
     answer = agency.call("POST", "/consent/v1/notices/poll", {"ack": ack or [], "returnImmediately": True})
     keys = key_set(agency.http.get(hub.origins.url("/consent/jwks.json")).json()["keys"])
     claims = {name: verify(token, keys, "notice").claims for name, token in answer["sets"].items()}

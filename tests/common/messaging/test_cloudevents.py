@@ -1,4 +1,4 @@
-"""An event says the same in each of its forms, and what is wrong with one is told without repeating it."""
+"""An event survives each of its forms, and faults are reported without repeating posted values."""
 
 import json
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""Data is judged by its schema; what is wrong is told by place, reason and what would be accepted, never repeated."""
+"""Data is validated by its schema; each fault has a place, a reason and the accepted values, never the posted one."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -26,7 +26,7 @@ def name(example: Example) -> str:
 
 
 def strings(value: object, at: Path = ()) -> Iterator[Path]:
-    """The place of each string in some data."""
+    """Yield the path of each string in some data."""
     if isinstance(value, str):
         yield at
     inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
@@ -35,7 +35,7 @@ def strings(value: object, at: Path = ()) -> Iterator[Path]:
 
 
 def places(value: object, at: Path = ()) -> Iterator[Path]:
-    """The place of everything in some data."""
+    """Yield the path of every value in some data."""
     yield at
     inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
     for step, part in inner:
@@ -119,7 +119,7 @@ def test_data_of_any_allowed_depth_gets_its_faults(event_type: str, depth: int) 
 
 
 def lists(schema: object) -> Iterator[dict[str, Any]]:
-    """The schema of each list in a schema."""
+    """Yield the schema of each list in a schema."""
     inner = schema.values() if isinstance(schema, dict) else schema if isinstance(schema, list) else ()
     if isinstance(schema, dict) and schema.get("type") == "array":
         yield schema
@@ -162,7 +162,7 @@ def test_a_type_nobody_knows_has_no_topic() -> None:
 
 
 def keywords(schema: object) -> Iterator[str]:
-    """Every keyword of a schema that judges a value by itself."""
+    """Yield every keyword of a schema that validates one value by itself."""
     if isinstance(schema, list):
         for part in schema:
             yield from keywords(part)
