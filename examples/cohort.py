@@ -99,7 +99,7 @@ class Cohort:
         }
 
     def _send(self, plan: Plan, ask: Ask, ppid: str) -> str | None:
-        """Post the need, if she is counted, and the referral; return its id if any part was sealed, else None."""
+        """Post the need and the referral; return the referral's id if any part was sealed, else None."""
         sender = self.agencies[plan.sender]
         routing = {"need": ask.need, "stage": ask.stage, "region": plan.region}
         about = {"subject": ppid, "time": (self.now - timedelta(days=plan.days_ago)).isoformat()}

@@ -74,11 +74,11 @@ class Later(click.Group):
         command: click.Command = getattr(import_module(self._later[cmd_name]), cmd_name)
         return command
 
-    def main(self, args: Sequence[str] | None = None, *rest: Any, standalone_mode: bool = True, **more: Any) -> Any:
+    def main(self, args: Sequence[str] | None = None, *rest: Any, standalone_mode: bool = True, **more: Any) -> Any:  # type: ignore[override]
         """Run the command; exit with its status unless `standalone_mode` is off."""
         arguments = list(sys.argv[1:] if args is None else args)
         if not standalone_mode or "--json" not in arguments:
-            return super().main(arguments, *rest, standalone_mode=standalone_mode, **more)
+            return super().main(arguments, *rest, standalone_mode=standalone_mode, **more)  # type: ignore[call-overload]
         try:
             status = super().main(arguments, *rest, standalone_mode=False, **more)
         except click.ClickException as error:

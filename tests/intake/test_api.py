@@ -97,8 +97,11 @@ def longest(schema: dict[str, Any]) -> Any:
 
 
 def longest_parts() -> dict[str, Any]:
-    found = schemas.event_schema("referral.requested.v1")["properties"]["parts"]["properties"]
-    parts = {name: schemas.documents()[f"https://fireweed.example/schemas/parts/{name}.json"] for name in found}
+    schema: Any = schemas.event_schema("referral.requested.v1")
+    found = schema["properties"]["parts"]["properties"]
+    parts: dict[str, Any] = {
+        name: schemas.documents()[f"https://fireweed.example/schemas/parts/{name}.json"] for name in found
+    }
     return {
         name: {member: longest(each) for member, each in part["properties"].items()} for name, part in parts.items()
     }

@@ -112,7 +112,7 @@ def valid_event(partner: Partner, event_type: str, data: dict[str, Any]) -> dict
 
 @st.composite
 def changes(draw: st.DrawFn) -> tuple[tuple[str, dict[str, Any]], list[Callable[[Any], None]]]:
-    """Draw one of the valid examples, and a change to the event made of it."""
+    """Draw one of the valid examples, and up to two changes to the event made of it."""
     return draw(st.sampled_from(EXAMPLES)), [draw(one_change()) for _ in range(draw(st.integers(0, 2)))]
 
 

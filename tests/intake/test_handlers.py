@@ -65,8 +65,8 @@ def test_name_resembling_anothers_returns_409(running: RunningIntake, alike: str
 
 def test_key_of_another_agency_returns_409_even_with_force(running: RunningIntake) -> None:
     """A key is known by its RFC 7638 thumbprint: under another `kid`, and as the second key of a set."""
-    known, own = new_key(), new_key()
-    handlers.add_agency(running.context, NAME, "housing", public_jwks(known))
+    known, own = ECKey.generate_key("P-256"), ECKey.generate_key("P-256")
+    handlers.add_agency(running.context, NAME, "housing", {"keys": [public(known)]})
     shared = {"keys": [public(own, kid="own"), public(known, kid="other", alg="ES256")]}
     assert faults(running, name="Another Place", jwks=shared) == ["jwks"]
     with pytest.raises(Problem, match="agency-key-known"):

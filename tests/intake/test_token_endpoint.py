@@ -58,7 +58,7 @@ class Client:
         return int(self.clock.now().timestamp()) + offset
 
     def sign(self, header: Mapping[str, Any], claims: Mapping[str, Any], key: Key | None = None) -> str:
-        """Change members of the form; `None` removes one."""
+        """Return a signed JWT; a member that is `None` is left out."""
         full = {name: value for name, value in {"alg": self.algorithm, **header}.items() if value is not None}
         said = {name: value for name, value in claims.items() if value is not None}
         return jws.serialize_compact(full, json.dumps(said).encode(), key or self.key, algorithms=[full["alg"]])
@@ -109,7 +109,7 @@ def enrolled(running: RunningIntake, *more: Key, **changed: Any) -> Client:
     """Return a client whose keys the hub knows."""
     client = Client(running.service.app.state.tokens, running.service.clock, **changed)  # type: ignore[attr-defined, arg-type]
     jwks = KeySet([client.key, *more]).as_dict(private=False)
-    client.id = handlers.add_agency(running.context, "Sample Outreach", "ngo", dict(jwks)).id
+    client.id = handlers.add_agency(running.context, "Sample Outreach", "ngo", dict(jwks), force=True).id
     return client
 
 
