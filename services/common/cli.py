@@ -41,7 +41,7 @@ class JsonFailure(click.ClickException):
 
     def __init__(self, error: click.ClickException) -> None:
         super().__init__(error.format_message())
-        self.exit_code = error.exit_code
+        self.exit_code = error.exit_code  # type: ignore[misc]  # as click sets it for each class
         self.document = getattr(error, "document", None) or {"type": "about:blank", "title": self.message}
         context = getattr(error, "ctx", None) or click.get_current_context(silent=True)
         if isinstance(error, click.UsageError) and context is not None:
@@ -74,13 +74,13 @@ class Later(click.Group):
         command: click.Command = getattr(import_module(self._later[cmd_name]), cmd_name)
         return command
 
-    def main(self, args: Sequence[str] | None = None, *rest: Any, standalone_mode: bool = True, **more: Any) -> Any:  # type: ignore[override]
+    def main(self, args: Sequence[str] | None = None, *rest: Any, standalone_mode: bool = True, **more: Any) -> Any:
         """Run the command; exit with its status unless `standalone_mode` is off."""
         arguments = list(sys.argv[1:] if args is None else args)
         if not standalone_mode or "--json" not in arguments:
             return super().main(arguments, *rest, standalone_mode=standalone_mode, **more)  # type: ignore[call-overload]
         try:
-            status = super().main(arguments, *rest, standalone_mode=False, **more)
+            status = super().main(arguments, *rest, standalone_mode=False, **more)  # type: ignore[call-overload]
         except click.ClickException as error:
             failure = error if isinstance(error, JsonFailure) else JsonFailure(error)
             failure.show()
