@@ -5,7 +5,7 @@
 FOLDER holds the agencies' credentials: files that end in `.jsonl`, one agency a line,
 `{"client_id": "agency-...", "sector": "housing", "region": "toronto", "key": {private JWK}}`.
 
-The same seed and the same agencies always give the same plan, whatever the hub. Nobody is kept in memory after her turn.
+One seed and one set of agencies always give the same plan, on every hub. No person is kept in memory after her turn.
 """
 
 import argparse
@@ -36,14 +36,14 @@ WISHES = {
     "culture": {"needs": "Would like to talk with an elder."},
     "contact": {"method": "through_sender"},
 }
-PATIENCE_SECONDS = 30.0
+WAIT_SECONDS = 30.0
 PROGRESS_STEPS = 20
 Found = TypeVar("Found")
 
 
 @dataclass(frozen=True, slots=True)
 class Thread:
-    """A referral that was sent: its two sides, what for, and the state that both should see."""
+    """A referral that was sent: its two agencies, its plan, and the state that both should see."""
 
     id: str
     sender: str
@@ -54,17 +54,17 @@ class Thread:
 
 @dataclass(slots=True)
 class Cohort:
-    """The hub and its agencies' systems, by the names that plans use, while people come and go."""
+    """The hub and its agencies' systems, under the names that plans use."""
 
     origins: Origins
     agencies: Mapping[str, Partner]
     now: datetime = field(default_factory=lambda: datetime.now(UTC))
     # Up to where each agency has read its inbox.
     cursors: dict[str, str] = field(default_factory=dict)
-    http: httpx2.Client = field(default_factory=lambda: httpx2.Client(timeout=PATIENCE_SECONDS))
+    http: httpx2.Client = field(default_factory=lambda: httpx2.Client(timeout=WAIT_SECONDS))
 
     def play(self, plan: Plan) -> list[Thread]:
-        """Let one person's plan happen; her referrals, once both sides see the state that they should have."""
+        """Play one person's plan and return her referrals, after both sides see the expected state."""
         sender = self.agencies[plan.sender]
         registered = sender.call("POST", "/consent/v1/subjects", {"language": plan.language})
         person = Survivor(self.origins, self.http)
@@ -79,7 +79,7 @@ class Cohort:
         return threads
 
     def close(self) -> None:
-        """Let go of the connections."""
+        """Close the connections."""
         self.http.close()
         for agency in self.agencies.values():
             agency.close()
@@ -99,7 +99,7 @@ class Cohort:
         }
 
     def _send(self, plan: Plan, ask: Ask, ppid: str) -> str | None:
-        """Tell of the need, if she is counted, and post the referral; its id if any part of it was let through."""
+        """Post the need and the referral; return the referral's id if any part was sealed, else None."""
         sender = self.agencies[plan.sender]
         routing = {"need": ask.need, "stage": ask.stage, "region": plan.region}
         about = {"subject": ppid, "time": (self.now - timedelta(days=plan.days_ago)).isoformat()}
@@ -124,7 +124,7 @@ class Cohort:
     def _revoke(
         self, person: Survivor, grants: Mapping[tuple[str, str], str], threads: Sequence[Thread]
     ) -> list[Thread]:
-        """She takes her first grant back, if she gave one: whatever is open under it is withdrawn."""
+        """Revoke her first grant, if she gave one: every open referral under it is withdrawn."""
         first = next(iter(grants), None)
         if first is not None:
             person.revoke(grants[first])
@@ -136,7 +136,7 @@ class Cohort:
         ]
 
     def _envelope(self, place: str, thread: str) -> str | None:
-        """The box of a referral, from what is new in its recipient's inbox."""
+        """Return the envelope of a referral, from the new items of its recipient's inbox."""
         partner, after = self.agencies[place], self.cursors.get(place)
         while True:
             page = partner.call("GET", "/referral/v1/inbox" + (f"?cursor={after}" if after else ""))
@@ -149,7 +149,7 @@ class Cohort:
             after = page["next"]
 
     def _settled(self, thread: Thread) -> Thread:
-        """The same thread, as soon as both sides see the state that it should have."""
+        """Wait until both sides see the expected state of a referral."""
         path = f"/referral/v1/referrals/{thread.id}"
         sides = [self.agencies[place] for place in (thread.sender, thread.recipient)]
         _until(lambda: all(side.call("GET", path)["state"] == thread.state for side in sides))
@@ -192,7 +192,7 @@ def _told(plan: Plan, threads: Sequence[Thread]) -> Iterator[str]:
 
 
 def _agencies(hub: str, folder: Path) -> dict[Place, Partner]:
-    """The agencies of a folder."""
+    """Return the agencies whose credentials a folder holds."""
     agencies: dict[Place, Partner] = {}
     seen: Counter[str] = Counter()
     for path in sorted(folder.glob("*.jsonl")):
@@ -212,12 +212,12 @@ def _agencies(hub: str, folder: Path) -> dict[Place, Partner]:
 
 
 def _until(look: Callable[[], Found | None]) -> Found:
-    deadline = time.monotonic() + PATIENCE_SECONDS
+    deadline = time.monotonic() + WAIT_SECONDS
     while time.monotonic() < deadline:
         if found := look():
             return found
         time.sleep(0.02)
-    raise TimeoutError(f"it did not come about within {PATIENCE_SECONDS:.0f} s")
+    raise TimeoutError(f"it did not come about within {WAIT_SECONDS:.0f} s")
 
 
 def _arguments() -> argparse.Namespace:

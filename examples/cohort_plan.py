@@ -1,4 +1,4 @@
-"""What made-up people will do: the odds, and plans drawn from them. Nothing here talks to a hub."""
+"""Plans for made-up people, drawn from given odds. Nothing here talks to a hub."""
 
 import random
 from collections.abc import Iterator, Mapping, Sequence
@@ -71,7 +71,7 @@ NAMES = ("Aspen", "Birch", "Cedar", "Clover", "Fern", "Hazel", "Juniper", "Lark"
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """An agency as plans name it, the same on every hub."""
+    """An agency under the name that plans use, the same on every hub."""
 
     name: str
     sector: str
@@ -80,7 +80,7 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """One need, the agency that is asked for help with it, and what it answers. `allowed` is what she lets it see."""
+    """One need, the agency that is asked for help, and its answer. `allowed` lists the categories that it may see."""
 
     need: str
     stage: str
@@ -95,7 +95,7 @@ class Ask:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What one made-up person will do."""
+    """The plan of one made-up person."""
 
     name: str
     language: str
@@ -109,7 +109,7 @@ class Plan:
 
 
 def plans(places: Sequence[Place], size: int, seed: int, days: int) -> Iterator[Plan]:
-    """One plan after another; each depends on the seed, its number and the places, and on nothing else."""
+    """Yield one plan after another; each depends only on the seed, its number and the places."""
     cities = {city: weight for city, weight in CITIES.items() if any(place.region == city for place in places)}
     for number in range(size):
         # Not for secrets: the point of this randomness is that it can be repeated.
@@ -154,7 +154,7 @@ def _ask(dice: random.Random, places: Sequence[Place], sender: Place, claims: bo
 
 
 def _recipient(dice: random.Random, places: Sequence[Place], sender: Place, sector: str) -> Place:
-    """Who would be asked: the right kind of place near by, else any near by, else the right kind, else any."""
+    """Return the agency to ask: the right kind near by, else any near by, else the right kind, else any."""
     others = [place for place in places if place.name != sender.name]
     near = [place for place in others if place.region == sender.region]
     right = [place for place in others if place.sector == sector]

@@ -112,7 +112,7 @@ def _event(row: Mapping[str, str]) -> dict[str, Any]:
 
 
 def _whole(text: str) -> int:
-    """A whole number that may be written as a float; the hub takes none below zero."""
+    """Return a whole number, which may be written as a float; 0 for one below zero, which the hub does not take."""
     return max(int(float(text)), 0)
 
 

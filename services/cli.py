@@ -1,4 +1,4 @@
-"""The command line: `fireweed --help` is where to begin."""
+"""The command line `fireweed`: commands that run processes and databases; other groups are loaded when asked for."""
 
 import gc
 import socket
@@ -82,7 +82,7 @@ def serve(settings: Settings, as_json: bool, service: str, role: str, host: str,
         raise click.ClickException(f"The {service} database lacks: {lacking}. Run: fireweed migrate {service}")
     chosen = 8080 if port is None and role == "api" else port
     listener = None if chosen is None else listener_on(chosen, host)
-    # What is loaded now stays for good: looking it through again and again for garbage makes pauses, and finds nothing.
+    # Objects loaded now stay for good: to search them for garbage again and again would cost pauses and find nothing.
     gc.freeze()
     with hold(made.database, role):
         if listener is None or role == "worker":
@@ -113,7 +113,7 @@ def sync(settings: Settings, as_json: bool) -> None:
 
 
 def _answer(service: Service, listener: socket.socket) -> None:
-    """Run a service's API until it is told to stop."""
+    """Run a service's API until it is stopped."""
     beside = Worker(service.api_loops)
     beside.start()
     apps = composition.public_apps([service])
@@ -122,17 +122,17 @@ def _answer(service: Service, listener: socket.socket) -> None:
 
 
 def _work(service: Service, settings: Settings, listener: socket.socket | None) -> int:
-    """Run a service's worker, with its health told on the listener if there is one; the exit status."""
+    """Run a service's worker and return the exit status; serve its health on the listener if there is one."""
     worker = Worker(service.worker_loops(composition.broker(settings)))
     if listener is None:
         return worker.run()
     routes = health.router(f"/{service.name}", service.database, ready=lambda: not worker.stopping.is_set())
-    door = BackgroundServer(create_app(f"Fireweed {service.name} worker", "Health only.", [routes]), listener)
-    door.start()
+    health_server = BackgroundServer(create_app(f"Fireweed {service.name} worker", "Health only.", [routes]), listener)
+    health_server.start()
     try:
         return worker.run()
     finally:
-        door.stop()
+        health_server.stop()
 
 
 if __name__ == "__main__":

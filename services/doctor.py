@@ -10,7 +10,7 @@ import click
 from sqlalchemy.exc import DatabaseError, SQLAlchemyError
 
 from services import composition
-from services.common.cli import DAMAGED, answer, hub_options
+from services.common.cli import DAMAGED, answer, hub_options, of_hub
 from services.common.clock import SystemClock
 from services.common.database.migrations import Newer
 from services.common.messaging.broker import BrokerUnavailable
@@ -130,6 +130,7 @@ def _bus(settings: Settings) -> Iterator[Finding]:
 @click.command()
 @click.argument("services", nargs=-1, type=click.Choice(composition.NAMES))
 @hub_options
+@of_hub(*composition.NAMES)
 def doctor(settings: Settings, as_json: bool, services: tuple[str, ...]) -> None:
     """Look the hub over, or the services you name; every finding says what to do next. The status is 1 if one fails."""
     found = run_checks(settings, services or composition.NAMES)

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from services import composition
-from services.common.cli import answer, hub_options
+from services.common.cli import answer, hub_options, of_hub
 from services.common.messaging.parking import Summary
 from services.common.service import Service
 from services.common.settings import Settings
@@ -22,6 +22,7 @@ def parked() -> None:
 @parked.command("list")
 @click.argument("services", nargs=-1, type=click.Choice(composition.NAMES))
 @hub_options
+@of_hub(*composition.NAMES)
 def list_(settings: Settings, as_json: bool, services: tuple[str, ...]) -> None:
     """List parked keys with what stopped them, of every service or of those you name."""
     found = _parked(settings, services or composition.NAMES)
@@ -32,6 +33,7 @@ def list_(settings: Settings, as_json: bool, services: tuple[str, ...]) -> None:
 @click.argument("service", type=click.Choice(composition.NAMES))
 @click.argument("key")
 @hub_options
+@of_hub(*composition.NAMES)
 def release(settings: Settings, as_json: bool, service: str, key: str) -> None:
     """Handle a parked key's events again, in order. The status is 1 if one still fails; it and those behind it stay."""
     made = composition.build_one(service, settings)

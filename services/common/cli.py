@@ -1,16 +1,19 @@
-"""How every command speaks: options that all share, answers for people or as JSON, problems in plain words."""
+"""Options that all commands share, answers as text or JSON, and errors that say what to do; no command of its own."""
 
 import json
 import socket
-from collections.abc import Callable, Mapping
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from errno import ENOSPC
 from functools import wraps
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import click
 from pydantic import ValidationError
+from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DatabaseError, OperationalError, ProgrammingError
 
 from services.common.errors import Problem
@@ -25,10 +28,35 @@ FULL = "The disk is full. Make room, then say it once more."
 DAMAGED = "It is damaged, or none at all: bring its newest copy back, as deploy/README.md says."
 
 
+class Failure(click.ClickException):
+    """A failure that is also told as a problem document where the command was given `--json`."""
+
+    def __init__(self, message: str, document: Mapping[str, Any] | None = None) -> None:
+        super().__init__(message)
+        self.document = document
+
+
+class JsonFailure(click.ClickException):
+    """A failure told on stderr as `{"error": {...}}`, in the members of a problem document (RFC 9457)."""
+
+    def __init__(self, error: click.ClickException) -> None:
+        super().__init__(error.format_message())
+        self.exit_code = error.exit_code  # type: ignore[misc]  # as click sets it for each class
+        self.document = getattr(error, "document", None) or {"type": "about:blank", "title": self.message}
+        context = getattr(error, "ctx", None) or click.get_current_context(silent=True)
+        if isinstance(error, click.UsageError) and context is not None:
+            self.document = {**self.document, "usage": context.get_usage()}
+
+    def show(self, file: IO[Any] | None = None) -> None:
+        """Print the document."""
+        click.echo(json.dumps({"error": self.document}, indent=2, ensure_ascii=False), file=file, err=file is None)
+
+
 class Later(click.Group):
     """A group that loads a command's module when the command is asked for; `later` tells the module of each.
 
-    A process of one service then holds no code of another, and begins in half the time.
+    A process of one service then holds no code of another, and begins in half the time. Errors are JSON if `--json` is
+    among the arguments, also those of usage, which come before a command begins.
     """
 
     def __init__(self, *arguments: Any, later: Mapping[str, str], **options: Any) -> None:
@@ -36,15 +64,31 @@ class Later(click.Group):
         self._later = later
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click calls it so
-        """The names of all of them."""
+        """Return the names of all commands."""
         return sorted({*self.commands, *self._later})
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """The command, from its module if it is one of those."""
+        """Return the command, from its module if it is loaded late; None if it is unknown."""
         if cmd_name not in self._later:
             return super().get_command(ctx, cmd_name)
         command: click.Command = getattr(import_module(self._later[cmd_name]), cmd_name)
         return command
+
+    def main(self, args: Sequence[str] | None = None, *rest: Any, standalone_mode: bool = True, **more: Any) -> Any:
+        """Run the command; exit with its status unless `standalone_mode` is off."""
+        arguments = list(sys.argv[1:] if args is None else args)
+        if not standalone_mode or "--json" not in arguments:
+            return super().main(arguments, *rest, standalone_mode=standalone_mode, **more)  # type: ignore[call-overload]
+        try:
+            status = super().main(arguments, *rest, standalone_mode=False, **more)  # type: ignore[call-overload]
+        except click.ClickException as error:
+            failure = error if isinstance(error, JsonFailure) else JsonFailure(error)
+            failure.show()
+            sys.exit(failure.exit_code)
+        except click.Abort:
+            JsonFailure(click.ClickException("Aborted.")).show()
+            sys.exit(1)
+        sys.exit(status if isinstance(status, int) else 0)
 
 
 def hub_options(command: Command) -> Command:
@@ -55,33 +99,74 @@ def hub_options(command: Command) -> Command:
     @wraps(command)
     def with_settings(data: Path | None, as_json: bool, **options: Any) -> Any:
         try:
-            settings = Settings(data=data) if data else Settings()
-            return command(settings=settings, as_json=as_json, **options)
-        except Problem as problem:
-            raise click.ClickException(told(problem)) from problem
-        except ValidationError as error:
-            wrong = [": ".join([*_variable(item["loc"]), item["msg"]]) for item in error.errors()]
-            raise click.ClickException("\n  ".join(["These settings cannot be used.", *wrong])) from error
-        except (DatabaseError, Damaged) as error:
-            raise _unusable(error) from error
-        except BrokerUnavailable as error:
-            advice = "Check FIREWEED_KAFKA, and that Kafka runs."
-            raise click.ClickException(f"The bus cannot be reached ({error}). {advice}") from error
-        except OSError as error:
-            raise _unwritable(error) from error
+            with _failures():
+                settings = Settings(data=data) if data else Settings()
+                return command(settings=settings, as_json=as_json, **options)
+        except click.ClickException as error:
+            if as_json:
+                raise JsonFailure(error) from error
+            raise
 
     return with_settings
 
 
+@contextmanager
+def _failures() -> Iterator[None]:
+    """Turn what an operator can mend into a `ClickException` that says how."""
+    try:
+        yield
+    except Problem as problem:
+        raise Failure(told(problem), problem.as_json()) from problem
+    except ValidationError as error:
+        wrong = [": ".join([*_variable(item["loc"]), item["msg"]]) for item in error.errors()]
+        raise click.ClickException("\n  ".join(["These settings cannot be used.", *wrong])) from error
+    except (DatabaseError, Damaged) as error:
+        raise _unusable(error) from error
+    except BrokerUnavailable as error:
+        advice = "Check FIREWEED_KAFKA, and that Kafka runs."
+        raise click.ClickException(f"The bus cannot be reached ({error}). {advice}") from error
+    except OSError as error:
+        raise _unwritable(error) from error
+
+
+def of_hub(*services: str) -> Callable[[Command], Command]:
+    """Let a command run only where at least one of the services has a database; put it below `hub_options`.
+
+    Without that, the command would make folders and files of a hub that was never there. The services are the
+    command's own argument `services` if it has one.
+    """
+
+    def decorate(command: Command) -> Command:
+        @wraps(command)
+        def checked(settings: Settings, **options: Any) -> Any:
+            refuse_without_hub(settings, options.get("services") or services)
+            return command(settings=settings, **options)
+
+        return checked
+
+    return decorate
+
+
+def refuse_without_hub(settings: Settings, services: Sequence[str]) -> None:
+    """Raise a `ClickException` if none of the services has a database file where the settings say; write nothing."""
+    urls = [make_url(settings.database(service)) for service in services]
+    files = [Path(url.database) for url in urls if url.get_backend_name() == "sqlite" and url.database]
+    # A folder that is a file is told of in other words, by what fails to open it.
+    if len(files) < len(urls) or any(file.exists() for file in files) or settings.data.is_file():
+        return
+    advice = "`fireweed up` begins one, `fireweed migrate` only its databases; --data names another folder."
+    raise click.ClickException(f"There is no hub in {settings.data}. {advice}")
+
+
 def _unusable(error: DatabaseError | Damaged) -> Exception:
-    """What an error of a database or key tells an operator; any but these is a mistake of ours, and stays what it is."""
+    """Return an error that tells an operator what to do about a database or key; any other error unchanged, as a bug."""
     if isinstance(error, Damaged):
         return click.ClickException(f"{error.path} cannot be read. {DAMAGED}")
     if type(error) is DatabaseError:  # as SQLite says of a file
         return click.ClickException(f"A database file cannot be read. {DAMAGED} `fireweed doctor` tells which.")
     if not isinstance(error, OperationalError | ProgrammingError):
         return error
-    # SQLite says of a full disk, of a file that it cannot open, and of a table that is not there, that it is operational.
+    # SQLite reports a full disk, a file that it cannot open and a missing table all as an operational error.
     why = getattr(error.orig, "sqlite_errorname", type(error).__name__)
     if why == "SQLITE_FULL":
         return click.ClickException(FULL)
@@ -91,7 +176,7 @@ def _unusable(error: DatabaseError | Damaged) -> Exception:
 
 
 def _unwritable(error: OSError) -> Exception:
-    """What an operating system's error about a file tells an operator; one about no file is a mistake of ours."""
+    """Return an error that tells an operator what to do about a file; an error without a file unchanged, as a bug."""
     if error.errno == ENOSPC:
         return click.ClickException(FULL)
     if error.filename is None:
@@ -105,14 +190,14 @@ def _variable(location: tuple[int | str, ...]) -> list[str]:
 
 
 def answer(document: Mapping[str, Any] | list[Any], as_json: bool, lines: Callable[[], list[str]]) -> None:
-    """Print a result, as JSON or in lines."""
+    """Print a result, as JSON or as rows of text."""
     text = json.dumps(document, indent=2, ensure_ascii=False, default=str) if as_json else "\n".join(lines())
     if text:
         click.echo(text)
 
 
 def listener_on(port: int, host: str = "127.0.0.1") -> socket.socket:
-    """A listening socket; a port that cannot be had is told in a line."""
+    """Return a listening socket; raise a `ClickException` if the port cannot be used."""
     try:
         return listen(port, host)
     except OSError as error:
@@ -124,7 +209,7 @@ def listener_on(port: int, host: str = "127.0.0.1") -> socket.socket:
 
 
 def progress(label: str) -> Callable[[int, int], None]:
-    """What long work calls with how much is done, and of how much; it is told on stderr in steps of 5 %."""
+    """Return a function that long work calls with (done, total); it prints progress to stderr in steps of 5 %."""
     steps: set[int] = set()
 
     def show(done: int, total: int) -> None:
@@ -137,7 +222,7 @@ def progress(label: str) -> Callable[[int, int], None]:
 
 
 def told(problem: Problem) -> str:
-    """A problem in a line or two, with what would have been accepted."""
+    """Return a problem as text: its title, then each fault with the accepted value."""
     lines = [problem.title]
     for fault in problem.faults:
         accepted = f" Accepted: {fault.accepted}." if fault.accepted else ""

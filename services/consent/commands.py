@@ -8,7 +8,7 @@ from typing import Any, TextIO
 
 import click
 
-from services.common.cli import answer, hub_options
+from services.common.cli import answer, hub_options, of_hub
 from services.common.clock import SystemClock
 from services.common.database.process_lock import hold
 from services.common.errors import Problem
@@ -21,7 +21,7 @@ from services.consent.handlers.operations.key_rotation import KeyLost, StillWrap
 from services.consent.handlers.operations.restore import Ended, end_everything
 from services.consent.ledger import verify as offline
 from services.consent.ledger.verify import Broken, Findings
-from services.consent.main import build_context
+from services.consent.main import NAME, build_context
 
 
 @click.group()
@@ -31,6 +31,7 @@ def keys() -> None:
 
 @keys.command("rotate")
 @hub_options
+@of_hub(NAME)
 def rotate_(settings: Settings, as_json: bool) -> None:
     """Wrap every live key anew and destroy the old key: what was revoked or erased before can then never be opened."""
 
@@ -58,6 +59,7 @@ def grants() -> None:
 @grants.command("end-all")
 @click.confirmation_option(prompt="This ends every grant of everybody. Go on?")
 @hub_options
+@of_hub(NAME)
 def end_all(settings: Settings, as_json: bool) -> None:
     """End every grant, after an older copy of the database was brought back: what she took back since would flow again.
 
@@ -112,6 +114,7 @@ def verify(folder: Path | None, key: str, earlier: Any, receipt: Any, copy_: Any
 @ledger.command("copy")
 @click.argument("folder", type=click.Path(path_type=Path, file_okay=False))
 @hub_options
+@of_hub(NAME)
 def copy(settings: Settings, as_json: bool, folder: Path) -> None:
     """Write the ledger's checkpoint, tiles and entries to a FOLDER, as they are served; it holds commitments only."""
     with _context(settings) as context:
@@ -135,6 +138,7 @@ def copy(settings: Settings, as_json: bool, folder: Path) -> None:
 
 @ledger.command("key")
 @hub_options
+@of_hub(NAME)
 def key_(settings: Settings, as_json: bool) -> None:
     """Print the ledger's verifier key, which every verifier must get from you."""
     with _context(settings) as context:

@@ -37,7 +37,7 @@ def build() -> FastAPI:
 @routes.get("/")
 def front_page(request: Request) -> Response:
     """Show the ways in, in the language that the browser prefers."""
-    page = _page("front.html", preferred(request.headers.get("accept-language", "")))
+    page = _page("front.html", preferred(*request.headers.getlist("accept-language")))
     page.headers["vary"] = "Accept-Language"
     return page
 

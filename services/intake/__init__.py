@@ -1,1 +1,1 @@
-"""The front door: agencies, their tokens, and the events they post. Locks boxes, cannot unlock them."""
+"""Takes events in: agencies, their tokens, and the events they post. It seals envelopes and cannot open them."""

@@ -1,28 +1,68 @@
-"""Intake's routes for agencies, under `/intake`."""
+"""Routes for agencies under `/intake`: tokens, posted events and their results."""
 
+from asyncio import timeout
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Form, Request, Response
 from fastapi.responses import JSONResponse
+from starlette.requests import ClientDisconnect
 
 from services.common.auth.access_tokens import Caller, proof_of
-from services.common.errors import Fault, invalid
-from services.common.http.app import json_body, raw_body
+from services.common.errors import Fault, Problem, invalid, unavailable
+from services.common.http.app import MAX_BODY, json_body
 from services.common.http.dependencies import from_state
-from services.common.messaging.cloudevents import BATCH_CONTENT_TYPE, CONTENT_TYPE
+from services.common.media_types import read_media_type
+from services.common.messaging.cloudevents import BATCH_CONTENT_TYPE, CONTENT_TYPE, MAX_BATCH, MAX_BATCH_BODY
 from services.intake import handlers
 from services.intake.context import Context
 from services.intake.posting import post, raise_if_rejected
 from services.intake.token_endpoint import ASSERTION_MAX_SECONDS, ASSERTION_TYPE, GRANT, TokenEndpoint, TokenRequest
 
-MAX_BATCH = 500
-
+# So many batches that are larger than a single event may be are held in memory at once; others wait, but not for long.
+LARGE_BATCHES = 2
+LARGE_BATCH_SECONDS = 60
 
 routes = APIRouter(tags=["agencies"])
 
 
 ContextDep = Annotated[Context, Depends(from_state("context"))]
-TheTokens = Annotated[TokenEndpoint, Depends(from_state("tokens"))]
+TokensDep = Annotated[TokenEndpoint, Depends(from_state("tokens"))]
+
+
+async def _body(request: Request, _agency: Caller) -> AsyncIterator[bytes]:
+    """Yield the body; it is read only after the caller is known, so that nobody else can fill the memory."""
+    async with AsyncExitStack() as held:
+        yield await _read(request, held)
+
+
+async def _read(request: Request, held: AsyncExitStack) -> bytes:
+    """Return the body; raise a 413 problem if it is longer than its kind may be, 503 if it takes too long.
+
+    Until `held` is closed, it counts as one of the few large ones that may be at work.
+    """
+    kind = read_media_type(request.headers.get("content-type", ""))
+    most = MAX_BATCH_BODY if kind and kind.name == BATCH_CONTENT_TYPE else MAX_BODY
+    body, large = bytearray(), False
+    try:
+        async with timeout(LARGE_BATCH_SECONDS):
+            async for piece in request.stream():
+                body += piece
+                if len(body) > most:
+                    fault = Fault("", "Too large.", f"at most {most} bytes")
+                    raise Problem(413, "too-large", "The body is too large.", [fault])
+                if len(body) > MAX_BODY and not large:
+                    await held.enter_async_context(request.app.state.large_batches)
+                    large = True
+    except ClientDisconnect as error:
+        # Nobody hears this; but a caller who hangs up is no failure of the hub, and belongs in no log.
+        raise invalid(Fault("", "The body ended too soon.", "as much as was announced")) from error
+    except TimeoutError as error:
+        raise unavailable("This body takes too long. Nothing was stored; please send less at once.") from error
+    return bytes(body)
+
+
 _EVENT = {
     "type": "object",
     "required": ["specversion", "id", "source", "type", "data"],
@@ -84,7 +124,7 @@ _ISSUED = {
         "expires_in": {"type": "integer", "description": "Seconds."},
     },
 }
-# What is missing is told as OAuth tells it, so no member is required of the function.
+# A missing member is reported as OAuth does, so the function requires none.
 _TOKEN = {
     "parameters": [_PROOF],
     "requestBody": {
@@ -103,35 +143,38 @@ _FOUND = {"responses": {"200": {"content": {"application/json": {"schema": _RESU
 # RFC 8414, section 3, puts the well-known step before an issuer's path; clients look in either place.
 @routes.get("/.well-known/oauth-authorization-server/intake", include_in_schema=False)
 @routes.get("/intake/.well-known/oauth-authorization-server")
-def metadata(tokens: TheTokens) -> dict[str, Any]:
-    """Where tokens are to be had, and how (RFC 8414)."""
+def metadata(tokens: TokensDep) -> dict[str, Any]:
+    """Return the authorization server metadata (RFC 8414): where and how tokens are issued."""
     return tokens.metadata()
 
 
 @routes.get("/intake/jwks.json")
-def keys(tokens: TheTokens) -> dict[str, Any]:
-    """The keys that verify access tokens."""
+def keys(tokens: TokensDep) -> dict[str, Any]:
+    """Return the public keys that verify access tokens (RFC 7517)."""
     return tokens.public_keys()
 
 
 @routes.post("/intake/oauth/token", openapi_extra=_TOKEN)
 def token(
-    tokens: TheTokens,
+    tokens: TokensDep,
     request: Request,
     grant_type: Annotated[str, Form(description=f"`{GRANT}`")] = "",
     client_assertion_type: Annotated[str, Form(description=f"`{ASSERTION_TYPE}`")] = "",
     client_assertion: Annotated[str, Form(description=_ASSERTION)] = "",
 ) -> dict[str, Any]:
-    """Client credentials with `private_key_jwt` and a DPoP proof: a token for 300 s, bound to the proof's key."""
+    """Issue a token for 300 s, bound to the key of the DPoP proof; clients authenticate with `private_key_jwt`."""
     form = dict(zip(_FORM, (grant_type, client_assertion_type, client_assertion), strict=True))
     return tokens.issue(TokenRequest(f"{tokens.issuer}/oauth/token", form, proof_of(request.headers)))
 
 
 @routes.post("/intake/v1/events", status_code=202, openapi_extra=_BODIES)
 def post_events(
-    context: ContextDep, request: Request, agency: Caller, raw: Annotated[bytes, Depends(raw_body)]
+    context: ContextDep, request: Request, agency: Caller, raw: Annotated[bytes, Depends(_body)]
 ) -> Response:
-    """Post one event, or up to 500 at once. The answer tells of each, in order, what became of it."""
+    """Post one event of at most 256 kB, or a batch of up to 500 of at most 12 MB: each may hold every part at full length.
+
+    The answer holds the result of each event, in order.
+    """
     batch, documents = _documents(request.headers.get("content-type", ""), raw)
     results = post(context, agency, documents)
     told = [result.as_json() for result in results] if batch else raise_if_rejected(results[0]).as_json()
@@ -139,19 +182,23 @@ def post_events(
 
 
 # An id may hold slashes (a URN, a path), and servers decode `%2F` before a route sees it.
-@routes.get("/intake/v1/events/{event_id:path}", openapi_extra=_FOUND)
-def look_up(context: ContextDep, agency: Caller, event_id: str) -> dict[str, Any]:
-    """What became of an event you posted; a refusal further on is here with its reason."""
-    return handlers.look_up(context, agency, event_id).as_json()
+@routes.get(
+    "/intake/v1/events/{event_id:path}", openapi_extra=_FOUND, operation_id="look_up_intake_v1_events__event_id__get"
+)
+def find_result(context: ContextDep, agency: Caller, event_id: str) -> dict[str, Any]:
+    """Return the result of an event that you posted, also if it was refused later, with the reason; 404 if unknown."""
+    return handlers.find_result(context, agency, event_id).as_json()
 
 
 def _documents(content_type: str, raw: bytes) -> tuple[bool, list[Any]]:
-    kind = content_type.partition(";")[0].strip().lower()
-    if kind not in {CONTENT_TYPE, BATCH_CONTENT_TYPE}:
-        accepted = f"{CONTENT_TYPE} or {BATCH_CONTENT_TYPE}"
+    found, accepted = read_media_type(content_type), f"{CONTENT_TYPE} or {BATCH_CONTENT_TYPE}"
+    if found is None or found.name not in {CONTENT_TYPE, BATCH_CONTENT_TYPE}:
         raise invalid(Fault("Content-Type", "Not a kind of body that is taken here.", accepted), status=415)
+    if not found.is_utf8:
+        fault = Fault("Content-Type", "Its charset is not UTF-8.", f"{accepted}, with no charset or utf-8")
+        raise invalid(fault, status=415)
     document = json_body(raw)
-    if kind == CONTENT_TYPE:
+    if found.name == CONTENT_TYPE:
         return False, [document]
     if not isinstance(document, list):
         raise invalid(Fault("", "A batch is an array.", "a JSON array of events"))

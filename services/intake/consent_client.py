@@ -1,4 +1,4 @@
-"""Asks the consent service what may be sealed; any doubt or delay is a 503, and then nothing is stored."""
+"""Asks the consent service what may be sealed. Any doubt or delay is a 503, and then nothing is stored."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ TOKEN_SECONDS = 60
 
 
 class Sending(NamedTuple):
-    """An event about to be sent; without `to` it only asks whether she is counted."""
+    """An event that an agency wants to send; without `to` it only asks whether she is counted."""
 
     agency: str
     ppid: str
@@ -32,7 +32,7 @@ class Sending(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Seal:
-    """Under which grant, to which key, and which categories may be sealed."""
+    """A permission to seal: the grant, its public key, the categories and the epoch."""
 
     grant: str
     public_key: X25519PublicKey
@@ -42,22 +42,22 @@ class Seal:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """Whether the agency is linked to her, what may be sealed, and her statistics pseudonym if she is counted."""
+    """One decision: if the agency is linked to her, what may be sealed, and her statistics pseudonym if she is counted."""
 
     linked: bool
     seal: Seal | None
     statistics: str | None
 
 
-class ConsentGate:
-    """The consent service, as intake sees it. No answer is kept: each post is decided anew."""
+class ConsentClient:
+    """A client of the consent service. It caches nothing: each post is decided anew."""
 
     def __init__(self, url: str, key: OKPKey, clock: Clock) -> None:
         self._client = httpx2.Client(base_url=url, timeout=TIMEOUT_SECONDS)
         self._key, self._clock = key, clock
 
     def ask(self, sendings: Sequence[Sending]) -> list[Answer]:
-        """One answer for each sending, in order; raises a 503 problem when there is none to be had."""
+        """Return one answer for each sending, in order; raise a 503 problem if consent cannot be asked."""
         if not sendings:
             return []
         with telemetry.span("decide", SpanKind.CLIENT):
@@ -77,7 +77,7 @@ class ConsentGate:
         return answers
 
     def close(self) -> None:
-        """Let go of the connections."""
+        """Close the connections."""
         self._client.close()
 
     def _token(self) -> str:
@@ -93,6 +93,6 @@ def _answer(item: dict[str, Any]) -> Answer:
 
 
 def _seal(told: dict[str, Any]) -> Seal:
-    # Raises `ValueError` for what nothing can be sealed to.
+    # Raises `ValueError` for a key to which nothing can be sealed.
     key = X25519PublicKey.from_public_bytes(from_base64url(told["public_key"]))
     return Seal(told["grant"], key, frozenset(told["categories"]), told["epoch"])

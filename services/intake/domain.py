@@ -1,4 +1,4 @@
-"""What a posted event may look like and what it becomes; pure."""
+"""Rules for posted events and the results that senders get; pure functions, no database."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -6,17 +6,18 @@ from datetime import datetime
 from typing import Any
 
 from services.common.errors import Fault
+from services.common.instants import read_instant
 from services.common.messaging import contracts
-from services.common.messaging.cloudevents import MAX_FUTURE, Event, instant
+from services.common.messaging.cloudevents import MAX_FUTURE, Event
 
-# Which member of the data names the thread (referral or offer) that an event carries on.
+# The member of the data that names the thread (referral or offer) to which an event belongs.
 THREAD_MEMBERS = ("referral", "offer")
 STARTS_A_THREAD = frozenset({"referral.requested.v1", "offer.opened.v1"})
 
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What a sender is told of one event."""
+    """The result of one event, as its sender gets it."""
 
     id: str | None
     status: str
@@ -26,7 +27,7 @@ class Result:
     faults: tuple[Fault, ...] = ()
 
     def as_json(self) -> dict[str, object]:
-        """The result as it stands in the answer."""
+        """Return the result as a member of the answer, without empty members."""
         told: dict[str, object] = {"id": self.id, "status": self.status, "parts": dict(self.parts)}
         if self.reason:
             told["reason"] = self.reason
@@ -38,7 +39,7 @@ class Result:
 
 
 def faults_of(event: Event, agency: str, now: datetime) -> list[Fault]:
-    """Everything that is wrong with an event from this agency, apart from its envelope's form."""
+    """Return every fault of an event from this agency, except those of its CloudEvents attributes."""
     if event.type not in contracts.posted_types():
         return [Fault("/type", "Not a type that agencies post.", ", ".join(sorted(contracts.posted_types())))]
     faults = contracts.faults(event.type, event.data)
@@ -54,11 +55,11 @@ def faults_of(event: Event, agency: str, now: datetime) -> list[Fault]:
 
 
 def _contradictions(event: Event, now: datetime) -> list[Fault]:
-    """What no member is wrong about by itself: a schema cannot see it."""
+    """Return the faults that no schema can see, because each member is valid by itself."""
     faults = []
     if event.type == "capacity.declared.v1":
-        # The latest statement stands, so one from the future would silence every later one.
-        as_of = instant(event.data["as_of"])
+        # The latest statement counts, so one from the future would hide every later one.
+        as_of = read_instant(event.data["as_of"])
         if as_of is None or as_of > now + MAX_FUTURE:
             faults.append(Fault("/data/as_of", "Not a time that has been.", "when this was true, with an offset"))
         if event.data["available"] > event.data["total"]:
@@ -69,10 +70,10 @@ def _contradictions(event: Event, now: datetime) -> list[Fault]:
 
 
 def thread_of(event: Event) -> str | None:
-    """The referral or offer that an event carries on, None if it begins one or belongs to none."""
+    """Return the referral or offer to which an event belongs; None if it begins one or belongs to none."""
     return next((str(event.data[name]) for name in THREAD_MEMBERS if name in event.data), None)
 
 
 def parts_told(parts: Mapping[str, Any], sealed: frozenset[str]) -> dict[str, str]:
-    """Per category, whether it was sealed or withheld."""
+    """Return `sealed` or `withheld` for each posted category."""
     return {category: "sealed" if category in sealed else "withheld" for category in sorted(parts)}

@@ -1,4 +1,4 @@
-"""The events that intake puts on the bus; it reads only `event.refused.v1`."""
+"""Builds the events that intake puts on the bus; it reads only `event.refused.v1`."""
 
 from dataclasses import replace
 from datetime import datetime
@@ -13,7 +13,7 @@ SOURCE = "intake"
 
 
 def sealed_referral(event: Event, referral: str, seal: Seal, envelope: str, statistics: str | None) -> Event:
-    """A posted `referral.requested.v1` with its parts sealed; the person's ppid stays behind."""
+    """Return a posted `referral.requested.v1` with its parts sealed and without the person's ppid."""
     routing = {name: event.data[name] for name in ("to", "purpose", "need", "stage", "region", "urgency")}
     data: dict[str, object] = {
         "referral": referral,
@@ -30,19 +30,19 @@ def sealed_referral(event: Event, referral: str, seal: Seal, envelope: str, stat
 
 
 def counted_need(event: Event, key: str, statistics: str, now: datetime) -> Event:
-    """A posted `need.recorded.v1` of a survivor who agreed to be counted."""
+    """Return a posted `need.recorded.v1` with the statistics pseudonym of a survivor who agreed to be counted."""
     data = {**event.data, "agency": event.source, "statistics": statistics}
-    # Her pseudonym is that of the present fiscal year. In the books of another she would be one person more.
+    # Her pseudonym is that of the present fiscal year. Counted in another year, she would be one person more.
     time = event.time if fiscal_year(event.time.date()) == fiscal_year(now.date()) else now
     return replace(event, type="need.counted.v1", time=time, data=data, key=key, subject=None)
 
 
 def passed_on(event: Event, key: str) -> Event:
-    """An event that says nothing about a person, as it was posted."""
+    """Return an event without a subject as it was posted, under this key."""
     return replace(event, key=key, subject=None)
 
 
 def agency_changed(clock: Clock, row: Any) -> Event:
-    """The whole present state of an agency, since its topic keeps only the latest record of each key."""
+    """Return the whole present state of an agency, since its topic keeps only the latest record of each key."""
     data = {"agency": row.id, **{name: getattr(row, name) for name in ("name", "sector", "standing", "version")}}
     return Event(str(clock.new_id()), SOURCE, "agency.changed.v1", clock.now(), data, row.id)

@@ -1,5 +1,6 @@
-"""Puts intake together; nothing else happens here."""
+"""Builds the intake service from its parts; no other logic lives here."""
 
+from asyncio import Semaphore
 from functools import partial
 
 from joserfc.jwk import KeySet, OKPKey
@@ -11,11 +12,12 @@ from services.common.clock import Clock, SystemClock
 from services.common.database.engine import Database
 from services.common.http import health
 from services.common.http.app import create_app
+from services.common.messaging.cloudevents import MAX_BATCH_BODY
 from services.common.secret_files import kept, secret
 from services.common.service import Service
 from services.common.settings import Settings
 from services.intake import api, models, store
-from services.intake.consent_client import ConsentGate
+from services.intake.consent_client import ConsentClient
 from services.intake.context import Context
 from services.intake.handlers import note_refusal
 from services.intake.token_endpoint import Client, TokenEndpoint
@@ -24,7 +26,7 @@ NAME = "intake"
 
 
 def build(settings: Settings, consent_url: str, clock: Clock | None = None) -> Service:
-    """The service with everything it works with; `consent_url` is the inner origin of the consent service."""
+    """Return the service with all its parts; `consent_url` is the internal origin of the consent service."""
     clock = clock or SystemClock()
     key = _token_key(settings)
     context = build_context(settings, consent_url, clock)
@@ -42,7 +44,14 @@ def build(settings: Settings, consent_url: str, clock: Clock | None = None) -> S
         plumbing=models.plumbing,
         handlers={"event.refused.v1": note_refusal},
         app=create_app(
-            "Fireweed intake", "Where partner systems post events.", routers, context=context, gate=gate, tokens=tokens
+            "Fireweed intake",
+            "Where partner systems post events.",
+            routers,
+            larger={"/intake/v1/events": MAX_BATCH_BODY},
+            context=context,
+            gate=gate,
+            tokens=tokens,
+            large_batches=Semaphore(api.LARGE_BATCHES),
         ),
         prefixes=("/intake", "/.well-known"),
         on_close=(context.consent.close,),
@@ -50,18 +59,18 @@ def build(settings: Settings, consent_url: str, clock: Clock | None = None) -> S
 
 
 def build_context(settings: Settings, consent_url: str, clock: Clock) -> Context:
-    """What the handlers work with."""
+    """Return the context for the handlers, with keys from the key folder."""
     return Context(
         database=Database(settings.database(NAME), by_key=True),
         outbox=models.plumbing.outbox,
-        consent=ConsentGate(consent_url, _token_key(settings), clock),
+        consent=ConsentClient(consent_url, _token_key(settings), clock),
         digest_key=secret(settings.keys_folder / NAME / "digest.key"),
         clock=clock,
     )
 
 
 def public_token_keys(settings: Settings) -> KeySet:
-    """The keys that verify tokens, for other services in the same process."""
+    """Return the public keys that verify tokens, for other services in the same process."""
     return key_set([_token_key(settings).as_dict(private=False)])
 
 

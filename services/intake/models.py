@@ -1,4 +1,4 @@
-"""The tables of intake: who the agencies are, and what became of each posted event; no part's content, clear or sealed."""
+"""The tables of intake: agencies and results of posted events; no part's content, clear or sealed."""
 
 from sqlalchemy import Column, Integer, LargeBinary, MetaData, String, Table
 
@@ -23,8 +23,8 @@ agency = Table(
 posted = Table(
     "posted_event",
     metadata,
-    # The id first: an index that began with the source would let PostgreSQL, until it has counted the table, read all that
-    # one agency ever posted to find a few of them.
+    # The id comes first: with the source first, PostgreSQL would read everything that one agency ever posted to find a few
+    # rows, until it has statistics of the table.
     Column("id", String(128), primary_key=True),
     Column("source", String(64), primary_key=True),
     Column("type", String(64), nullable=False),
@@ -32,6 +32,6 @@ posted = Table(
     Column("reason", String(64)),
     Column("parts", Json, nullable=False),
     Column("thread", String(64)),  # the referral or offer it belongs to
-    Column("digest", LargeBinary(32), nullable=False),  # keyed, so that nobody can guess what was posted from it
+    Column("digest", LargeBinary(32), nullable=False),  # keyed, so that nobody can guess the posted content from it
     Column("received_at", Instant, nullable=False),
 )

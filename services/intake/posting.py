@@ -1,4 +1,4 @@
-"""Takes events in: checks them, asks consent once for all of them, seals, and keeps them in one transaction."""
+"""Takes posted events in: checks them, asks consent once for all, seals, and stores them in one transaction."""
 
 import hmac
 from collections import Counter
@@ -23,7 +23,7 @@ FEW = 10
 
 
 def post(context: Context, agency: str, documents: Sequence[object]) -> list[Result]:
-    """Take events in; one result for each, in order. Nothing is stored for what is withheld or rejected."""
+    """Take events in and return one result for each, in order; store nothing of withheld or rejected ones."""
     posting = _Posting(context, agency, documents)
     results = posting.run()
     for status, count in Counter(result.status for result in results).items():
@@ -32,7 +32,7 @@ def post(context: Context, agency: str, documents: Sequence[object]) -> list[Res
 
 
 class _Posting:
-    """One request's events on their way: checked, decided together, sealed, then kept in one transaction."""
+    """The events of one request: checked, decided together, sealed, then stored in one transaction."""
 
     def __init__(self, context: Context, agency: str, documents: Sequence[object]) -> None:
         self.context, self.agency, self.documents = context, agency, documents
@@ -44,7 +44,7 @@ class _Posting:
         self.repeats: dict[int, int] = {}
 
     def run(self) -> list[Result]:
-        """Every event's result, in order."""
+        """Return every event's result, in order."""
         checked = self._checked()
         self.names = {place: event.id for place, event in checked.items()}
         self.results |= self._known()
@@ -52,7 +52,7 @@ class _Posting:
         asking = {place: event for place, event in new.items() if event.subject}
         answers = self.context.consent.ask([_sending(event) for event in asking.values()])
         decided = dict(zip(asking, answers, strict=True))
-        # Requests that seal many take turns: they share one interpreter, and to switch between them costs more than it gives.
+        # Requests that seal many events take turns: they share one interpreter, and switching between them only costs time.
         with self.context.turn if len(checked) > FEW else nullcontext():
             for place, event in new.items():
                 self._prepare(place, event, decided.get(place))
@@ -73,17 +73,17 @@ class _Posting:
         return checked
 
     def _known(self) -> dict[int, Result]:
-        """By place, the results of the events that were posted before."""
+        """Return, by place, the results of the events that were posted before."""
         with self.context.database.reading() as connection:
             known = store.get_posted(connection, self.agency, set(self.names.values()))
         rows = {place: known[name] for place, name in self.names.items() if name in known}
         return {
-            place: earlier(row, "duplicate") if bytes(row.digest) == self._digest(place) else _reused(row.id)
+            place: result_of(row, "duplicate") if bytes(row.digest) == self._digest(place) else _reused(row.id)
             for place, row in rows.items()
         }
 
     def _without_repeats(self, posted: Mapping[int, Event]) -> dict[int, Event]:
-        """The first of each id. Another event's id is taken; the same event gets what the first one gets."""
+        """Return the first event of each id. A repetition gets the first one's result; another event is rejected."""
         first: dict[str, int] = {}
         for place, event in posted.items():
             of_first = first.setdefault(event.id, place)
@@ -124,7 +124,7 @@ class _Posting:
         referral = str(self.context.clock.new_id())
         header = Header(referral, event.data["to"], permitted.grant, permitted.epoch, event.type)
         envelope = seal(header, permitted.public_key, {category: parts[category] for category in sealed})
-        # Of now, whatever the sender's clock says: her pseudonym is that of the present fiscal year.
+        # Now, whatever the sender's clock says: her pseudonym is that of the present fiscal year.
         outgoing = events.sealed_referral(replace(event, time=self.now), referral, permitted, envelope, statistics)
         self._accept(place, event, outgoing, told, referral)
 
@@ -150,8 +150,8 @@ class _Posting:
                 self._store()
                 return
             except AlreadyThere:
-                # Another request with the same id was a moment faster; its result is this one's as well, and it decides
-                # which of several events under that id was the first.
+                # Another request stored the same id a moment before; its row decides the result here too, and which of
+                # several events under that id was the first.
                 known = self._known()
                 if not known.keys() & self.rows.keys():
                     raise
@@ -168,7 +168,7 @@ class _Posting:
 
 
 def raise_if_rejected(result: Result) -> Result:
-    """For a request of one event: a rejection is an error of the whole request."""
+    """Return the result of a request with one event; raise 409 or 422 if it was rejected."""
     if result.status != "rejected":
         return result
     status = 409 if result.reason == "id-reused" else 422
@@ -181,13 +181,13 @@ def _sending(event: Event) -> Sending:
     return Sending(event.source, event.subject, event.data.get("to"), event.data.get("purpose"), categories)
 
 
-def earlier(row: store.AnyRow, status: str) -> Result:
-    """What was kept of an event, as a result."""
+def result_of(row: store.AnyRow, status: str) -> Result:
+    """Return the result that a stored row describes."""
     return Result(row.id, status, row.parts, row.reason, row.thread)
 
 
 def _again(first: Result) -> Result:
-    """The same event once more in one batch: a duplicate of what was taken, and otherwise just as little taken."""
+    """Return the result for a repetition in one batch: a duplicate if the first was accepted, else the same result."""
     return replace(first, status="duplicate") if first.status == "accepted" else first
 
 
@@ -197,6 +197,6 @@ def _reused(event_id: str) -> Result:
 
 
 def _id_of(document: object) -> str | None:
-    """The id to answer with, if the sender gave one that is safe to repeat."""
+    """Return the id to answer with; None if the sender gave none that is safe to repeat."""
     given = document.get("id") if isinstance(document, dict) else None
     return given if isinstance(given, str) and given.isascii() and given.isprintable() and len(given) <= 128 else None

@@ -22,7 +22,7 @@ from services.common.envelope import (
 
 
 def seal(header: Header, public_key: X25519PublicKey, parts: Mapping[str, Mapping[str, Any]]) -> str:
-    """The envelope's text: each part under a key of its own, all of them under the grant's public key."""
+    """Return the envelope's text: each part under its own key, all of those under the grant's public key."""
     content_key = os.urandom(CONTENT_KEY_BYTES)
     wrapped = SUITE.encrypt(content_key, public_key, info=header.context)
     sealed = {category: _seal_part(content_key, header, category, part) for category, part in sorted(parts.items())}

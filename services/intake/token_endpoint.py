@@ -40,17 +40,17 @@ class Client:
     active: bool
 
     def check_endpoint_auth_method(self, method: str, _endpoint: str) -> bool:
-        """Authlib asks: may this client authenticate so?"""
+        """Return whether this client may authenticate by this method; Authlib calls it."""
         return method == METHOD and self.active
 
     def check_grant_type(self, grant_type: str) -> bool:
-        """Authlib asks: may this client use this grant?"""
+        """Return whether this client may use this grant type; Authlib calls it."""
         return grant_type == GRANT
 
 
 @dataclass(frozen=True, slots=True)
 class TokenRequest:
-    """A request to the token endpoint, in no framework's words."""
+    """A request to the token endpoint, independent of the web framework."""
 
     url: str
     form: Mapping[str, str]
@@ -58,7 +58,7 @@ class TokenRequest:
 
 
 class TokenEndpoint:
-    """Issues tokens. One instance serves many threads; what belongs to one request is made for that request."""
+    """Issues tokens. One instance serves many threads; state of one request lives in objects made for that request."""
 
     def __init__(
         self, issuer: str, key: OKPKey, find_client: Callable[[str], Client | None], replay: ReplayGuard, clock: Clock
@@ -66,7 +66,7 @@ class TokenEndpoint:
         self.issuer, self.key, self.find_client, self.replay, self.clock = issuer, key, find_client, replay, clock
 
     def metadata(self) -> dict[str, object]:
-        """The authorization server metadata (RFC 8414)."""
+        """Return the authorization server metadata (RFC 8414)."""
         return {
             "issuer": self.issuer,
             "token_endpoint": f"{self.issuer}/oauth/token",
@@ -79,11 +79,11 @@ class TokenEndpoint:
         }
 
     def public_keys(self) -> dict[str, Any]:
-        """The keys that verify tokens (RFC 7517)."""
+        """Return the public keys that verify tokens (RFC 7517)."""
         return {"keys": [self.key.as_dict(private=False, kid=self.key.kid, alg="Ed25519", use="sig")]}
 
     def issue(self, request: TokenRequest) -> dict[str, Any]:
-        """A token, or a problem that also carries OAuth's `error`."""
+        """Return the token answer; raise a 400 or 401 problem that also carries OAuth's `error`."""
         if request.form.get("grant_type") != GRANT:
             accepted = f"{GRANT}, in a form (application/x-www-form-urlencoded)"
             raise _refusal("unsupported_grant_type", 400, Fault("grant_type", "Missing or not offered here.", accepted))
@@ -98,7 +98,7 @@ class TokenEndpoint:
         return dict(body)
 
     def make_token(self, client: Client, thumbprint: str) -> dict[str, Any]:
-        """A JWT access token (RFC 9068) bound to the key with that thumbprint."""
+        """Return a token answer: a JWT access token (RFC 9068) bound to the key with that thumbprint."""
         now = self.clock.now()
         claims = {
             "iss": self.issuer,
@@ -131,7 +131,7 @@ class _Request(OAuth2Request):  # type: ignore[misc]  # Authlib ships no types
 
 
 class _Server(AuthorizationServer):  # type: ignore[misc]  # as above
-    """Authlib's core for one request; it has no signals, and its answers stay plain tuples."""
+    """Authlib's core for one request. It sends no signals, and its answers stay plain tuples."""
 
     def __init__(self, endpoint: TokenEndpoint, thumbprint: str) -> None:
         super().__init__()
@@ -158,7 +158,7 @@ class _Server(AuthorizationServer):  # type: ignore[misc]  # as above
         return status, body, headers
 
     def send_signal(self, name: str, *args: object, **kwargs: object) -> None:
-        """Nobody listens."""
+        """Do nothing: no part of the hub uses Authlib's signals."""
 
     def _generate(self, client: Client, **_asked: object) -> dict[str, Any]:
         return self.endpoint.make_token(client, self.thumbprint)

@@ -9,7 +9,7 @@ import click
 from services.auditor import published
 from services.auditor.audit import Verdict
 from services.auditor.audit import audit as audit_folder
-from services.common.cli import answer, hub_options, progress
+from services.common.cli import answer, hub_options, of_hub, progress, refuse_without_hub
 from services.common.settings import Settings
 from services.reporting import handlers
 from services.reporting.main import NAME, build_context
@@ -44,6 +44,7 @@ def publication() -> None:
 @click.argument("period")
 @click.option("--revision", is_flag=True, help="Revise what is published of this period; once a year at most.")
 @hub_options
+@of_hub(NAME)
 def build(settings: Settings, as_json: bool, period: str, revision: bool) -> None:
     """Make a draft of a fiscal quarter (2026-Q1) or year (2026), with as much hidden as it takes."""
     context = build_context(settings)
@@ -67,6 +68,8 @@ def audit(settings: Settings, as_json: bool, folder: Path | None, draft: bool) -
     """
     if draft == (folder is not None):
         raise click.UsageError("Name a folder of downloaded publications, or say --draft.")
+    if draft:
+        refuse_without_hub(settings, [NAME])
     verdict = audit_folder(folder, Steps()) if folder else workflow.check(build_context(settings), Steps())
     answer(verdict.as_json(), as_json, lambda: [*_verdict_text(verdict), *(_advice(verdict) if draft else [])])
     sys.exit(0 if verdict.safe else 1)
@@ -76,6 +79,7 @@ def audit(settings: Settings, as_json: bool, folder: Path | None, draft: bool) -
 @click.option("--role", required=True, type=click.Choice(workflow.ROLES), help="As whom you speak.")
 @click.option("--name", required=True, help="Your name, as the certificate will show it.")
 @hub_options
+@of_hub(NAME)
 def approve(settings: Settings, as_json: bool, role: str, name: str) -> None:
     """Give your word for the audited draft. It takes two people, one of them the survivor council's delegate."""
     draft = workflow.approve(build_context(settings), role, name)
@@ -85,6 +89,7 @@ def approve(settings: Settings, as_json: bool, role: str, name: str) -> None:
 
 @publication.command()
 @hub_options
+@of_hub(NAME)
 def publish(settings: Settings, as_json: bool) -> None:
     """Freeze the approved draft: from then on its bytes never change."""
     draft = workflow.publish(build_context(settings))
@@ -93,6 +98,7 @@ def publish(settings: Settings, as_json: bool) -> None:
 
 @publication.command("list")
 @hub_options
+@of_hub(NAME)
 def list_(settings: Settings, as_json: bool) -> None:
     """List every publication, and the draft if there is one."""
     context = build_context(settings)
@@ -107,6 +113,7 @@ def list_(settings: Settings, as_json: bool) -> None:
 @click.option("--body", required=True, help="The governance body that speaks, by its name.")
 @click.option("--to", "folder", type=click.Path(path_type=Path), help="With seen: where the body's own copy goes.")
 @hub_options
+@of_hub(NAME)
 def govern(settings: Settings, as_json: bool, switch: str, word: str, body: str, folder: Path | None) -> None:
     """Record what a governance body decides: on, off, seen (it has its copy of the draft) or veto."""
     context = build_context(settings)
@@ -124,6 +131,7 @@ def govern(settings: Settings, as_json: bool, switch: str, word: str, body: str,
 
 @publication.command()
 @hub_options
+@of_hub(NAME)
 def rebuild(settings: Settings, as_json: bool) -> None:
     """Make everything that is counted anew from the journal; run it again to go on where it was interrupted."""
     context = build_context(settings)

@@ -2,10 +2,10 @@
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import datetime
 
 from sqlalchemy import Connection
 
+from services.common.instants import read_instant
 from services.common.messaging.cloudevents import Event
 from services.common.messaging.consumer import Act
 from services.reporting.context import Context
@@ -22,7 +22,8 @@ CHUNK = 5_000
 def keep_capacity(connection: Connection, event: Event) -> None:
     """Handle `capacity.declared.v1`."""
     named = {name: event.data[name] for name in ("program", "need", "region", "unit", "total", "available")}
-    as_of = datetime.fromisoformat(event.data["as_of"])
+    as_of = read_instant(event.data["as_of"])
+    assert as_of is not None  # noqa: S101 - intake lets no other in
     capacity.keep_capacity(connection, {"agency": event.source, **named, "as_of": as_of})
 
 

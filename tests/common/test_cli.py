@@ -1,4 +1,4 @@
-"""How every command answers, and how it fails."""
+"""Answers and failures of every command, as text and as JSON."""
 
 import json
 import sqlite3
@@ -34,7 +34,7 @@ def run(*arguments: str, error: Exception | None = None, **variables: str) -> Re
     return CliRunner().invoke(command, arguments, env=CLEARED | variables)
 
 
-def test_an_answer_is_in_lines_for_people() -> None:
+def test_answer_is_printed_as_text() -> None:
     assert run("--data", "elsewhere").output == "data in elsewhere\nMontréal\n"
 
 
@@ -48,7 +48,7 @@ def test_the_folder_may_be_given_by_the_environment() -> None:
     assert run("--data", "given", FIREWEED_DATA="from-environment").output.startswith("data in given\n")
 
 
-def test_nothing_to_say_is_no_empty_line() -> None:
+def test_empty_answer_prints_nothing() -> None:
     @click.command()
     def silent() -> None:
         answer([], False, list)
@@ -65,10 +65,10 @@ def full_disk() -> sqlite3.OperationalError:
 FAILURES: dict[str, tuple[Exception, str]] = {
     "a problem": (invalid(Fault("/a", "Wrong.", "right")), "/a: Wrong. Accepted: right."),
     "no database": (OperationalError("SELECT", {}, Exception(CANARY)), "The database cannot be used"),
-    "no room": (OperationalError("INSERT", {}, full_disk()), "The disk is full."),
+    "full disk": (OperationalError("INSERT", {}, full_disk()), "The disk is full."),
     "no table": (ProgrammingError("SELECT", {}, Exception(CANARY)), "fireweed migrate"),
     "no bus": (BrokerUnavailable("KafkaTimeoutError"), "Check FIREWEED_KAFKA"),
-    "no room for a file": (OSError(ENOSPC, "No space left on device"), "The disk is full."),
+    "full disk for a file": (OSError(ENOSPC, "No space left on device"), "The disk is full."),
     "no way to write": (
         PermissionError(13, "Permission denied", "/elsewhere"),
         "/elsewhere cannot be used (Permission",
@@ -76,16 +76,16 @@ FAILURES: dict[str, tuple[Exception, str]] = {
 }
 
 
-@pytest.mark.parametrize(("error", "words"), FAILURES.values(), ids=FAILURES)
-def test_a_failure_is_told_in_plain_words(error: Exception, words: str) -> None:
+@pytest.mark.parametrize(("error", "expected"), FAILURES.values(), ids=FAILURES)
+def test_failure_is_reported_plainly(error: Exception, expected: str) -> None:
     result = run(error=error)
     assert result.exit_code == 1
-    assert words in result.output
+    assert expected in result.output
     assert "Traceback" not in result.output
     assert CANARY not in result.output
 
 
-def test_a_setting_that_cannot_be_used_is_named_and_its_value_not_repeated() -> None:
+def test_unusable_setting_is_named_without_its_value() -> None:
     result = run(FIREWEED_LOG_LEVEL=CANARY)
     assert result.exit_code == 1
     assert "FIREWEED_LOG_LEVEL" in result.output
@@ -93,7 +93,7 @@ def test_a_setting_that_cannot_be_used_is_named_and_its_value_not_repeated() -> 
     assert "FIREWEED_PUBLIC_URL" in run(FIREWEED_PUBLIC_URL="http://hub.example").output
 
 
-def test_a_folder_that_is_a_file_is_told_of_in_plain_words(tmp_path: Path) -> None:
+def test_data_folder_that_is_a_file_is_reported_plainly(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     told = CliRunner().invoke(main, ["agency", "list", "--data", str(tmp_path / "file")], env=CLEARED)
     assert (told.exit_code, "Traceback" in told.output) == (1, False)
@@ -118,7 +118,7 @@ def test_an_address_that_cannot_be_listened_on_is_named() -> None:
         listener_on(0, "192.0.2.1")
 
 
-def test_a_bug_is_not_dressed_up() -> None:
+def test_unexpected_error_is_raised_unchanged() -> None:
     assert isinstance(run(error=LookupError()).exception, LookupError)
     assert isinstance(run(error=OSError("no file is named")).exception, OSError)
 
@@ -127,7 +127,7 @@ def problem(*faults: Fault, **more: Any) -> Problem:
     return Problem(400, "test", "Something needs changing.", faults, **more)
 
 
-def test_a_problem_is_told_with_every_fault_and_what_would_be_accepted() -> None:
+def test_problem_is_printed_with_every_fault_and_accepted_value() -> None:
     assert told(problem()) == "Something needs changing."
     assert told(problem(Fault("/a", "Wrong.", "right"), Fault("/b", "Missing."))).splitlines() == [
         "Something needs changing.",
@@ -138,6 +138,85 @@ def test_a_problem_is_told_with_every_fault_and_what_would_be_accepted() -> None
 
 def test_an_unknown_option_is_refused(tmp_path: Path) -> None:
     assert run("--folder", str(tmp_path)).exit_code == 2
+
+
+OF_A_HUB = [
+    "agency list",
+    "agency suspend agency-zzzzzzzzzz",
+    "doctor",
+    "doctor intake",
+    "parked list",
+    "parked release intake key",
+    "ledger key",
+    "ledger copy {folder}/copy",
+    "keys rotate",
+    "grants end-all --yes",
+    "publication list",
+    "publication audit --draft",
+    "publication publish",
+]
+
+
+@pytest.mark.parametrize("command", OF_A_HUB)
+def test_folder_without_a_hub_is_told_and_stays_unwritten(tmp_path: Path, command: str) -> None:
+    for data in (tmp_path / "new" / "data", tmp_path):
+        arguments = [*command.format(folder=tmp_path).split(), "--data", str(data)]
+        told = CliRunner().invoke(main, arguments, env=CLEARED)
+        assert (told.exit_code, told.stdout) == (1, ""), told.exception
+        assert f"There is no hub in {data}." in told.stderr
+        assert "fireweed migrate" in told.stderr
+        as_json = json.loads(CliRunner().invoke(main, [*arguments, "--json"], env=CLEARED).stderr)
+        assert as_json["error"]["title"].startswith(f"There is no hub in {data}.")
+        assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("error", [error for error, _ in FAILURES.values()], ids=FAILURES)
+def test_failure_is_json_on_request(error: Exception) -> None:
+    result = run("--json", error=error)
+    told = json.loads(result.stderr)["error"]
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert told["title"]
+    if isinstance(error, Problem):
+        assert told == error.as_json()
+
+
+def test_unusable_setting_is_json_on_request() -> None:
+    assert "FIREWEED_LOG_LEVEL" in json.loads(run("--json", FIREWEED_LOG_LEVEL=CANARY).stderr)["error"]["title"]
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "agency list --unknown",
+        "agency add --name Sample",
+        "agency add --name S --sector ngo --jwks nowhere.json",
+        "agency suspend",
+        "agency nothing",
+        "nothing",
+        "parked list nothing",
+        "publication build",
+        "publication audit",
+        "ledger verify",
+        "ledger verify --key nothing",
+        "serve nothing api",
+        "up --port 99999",
+    ],
+)
+def test_usage_error_is_json_on_request(tmp_path: Path, command: str) -> None:
+    told = CliRunner().invoke(main, [*command.split(), "--json"], env=CLEARED)
+    plain = CliRunner().invoke(main, command.split(), env=CLEARED)
+    error = json.loads(told.stderr)["error"]
+    assert (told.exit_code, told.stdout) == (plain.exit_code, "")
+    assert told.exit_code in {1, 2}
+    assert error["title"] in plain.stderr
+    assert "usage" in error or told.exit_code == 1
+
+
+def test_answer_before_which_nobody_agrees_is_json_on_request(tmp_path: Path) -> None:
+    arguments = ["grants", "end-all", "--json", "--data", str(tmp_path)]
+    told = CliRunner().invoke(main, arguments, env=CLEARED, input="n\n")
+    assert told.exit_code == 1
+    assert json.loads(told.stderr)["error"]["title"] == "Aborted."
 
 
 COMMANDS = [
@@ -152,7 +231,7 @@ COMMANDS = [
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_a_database_file_that_is_damaged_is_told_of_in_plain_words(tmp_path: Path, command: str) -> None:
+def test_damaged_database_file_is_reported_plainly(tmp_path: Path, command: str) -> None:
     for name in ("intake", "consent", "referral", "reporting", "log"):
         (tmp_path / f"{name}.sqlite").write_bytes(b"damaged " * 1024)
     told = CliRunner().invoke(main, [*command.split(), "--data", str(tmp_path)], env=CLEARED)
@@ -175,9 +254,7 @@ KEY_FILES = [
 
 
 @pytest.mark.parametrize(("command", "file", "content"), KEY_FILES)
-def test_a_key_file_that_is_damaged_is_named_and_none_is_used_cut_short(
-    tmp_path: Path, command: str, file: str, content: bytes
-) -> None:
+def test_damaged_key_file_is_named_and_not_used(tmp_path: Path, command: str, file: str, content: bytes) -> None:
     for first in ("migrate", "agency list", "ledger key"):
         assert CliRunner().invoke(main, [*first.split(), "--data", str(tmp_path)], env=CLEARED).exit_code == 0
     (tmp_path / "keys" / file).write_bytes(content)

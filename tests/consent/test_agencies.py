@@ -5,6 +5,7 @@ from uuid import UUID
 
 import pytest
 
+from services.consent.handlers.accounts.links import make_link_code
 from services.consent.handlers.grants.grants import Rule, restrict
 from services.consent.models import consent_request
 from tests.support.consent import House
@@ -24,6 +25,19 @@ def test_registering_a_survivor_returns_ppid_and_two_codes(house: House) -> None
 @pytest.mark.parametrize("language", ["de", "", "EN", "e\x00", 5])
 def test_registering_in_an_unoffered_language_returns_422(house: House, language: object) -> None:
     assert house.call(house.agency(), "/consent/v1/subjects", {"language": language}).status_code == 422
+
+
+@pytest.mark.parametrize("code", ["", "wrong", "used"])
+def test_wrong_link_code_returns_422(house: House, code: str) -> None:
+    """A client that is answered 401 fetches a new token and comes again; the caller is known here, and the code is wrong."""
+    agency, other = house.agency(), house.agency()
+    if code == "used":
+        code = make_link_code(house.context, house.person(house.agency()).subject).code
+        assert house.call(other, "/consent/v1/links", {"link_code": code}).status_code == 200
+    answer = house.call(agency, "/consent/v1/links", {"link_code": code})
+    assert (answer.status_code, answer.json()["type"]) == (422, "urn:fireweed:problem:wrong-link-code")
+    assert [fault["member"] for fault in answer.json()["errors"]] == ["/link_code"]
+    assert "www-authenticate" not in answer.headers
 
 
 def test_consent_request_waits_and_permits_nothing(house: House) -> None:

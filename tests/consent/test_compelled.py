@@ -103,6 +103,14 @@ def test_unsealed_entry_matches_hash_of_sealed_entry(house: House) -> None:
     assert house.kinds(person).count("compelled.unsealed") == 1
 
 
+@pytest.mark.parametrize("member", ["disclosed_on", "sealed_until"])
+@pytest.mark.parametrize("day", [86_400, "20260601", "2026-W23-1", "2026-06-01T00:00:00Z", "\uff12026-06-01"])
+def test_day_outside_rfc_3339_returns_422(house: House, member: str, day: object) -> None:
+    agency = house.agency()
+    answer = record(house, agency, house.person(agency), **{member: day})
+    assert (answer.status_code, [fault["member"] for fault in answer.json()["errors"]]) == (422, [f"/{member}"])
+
+
 @pytest.mark.parametrize(
     ("changed", "member"),
     [

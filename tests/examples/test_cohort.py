@@ -1,4 +1,4 @@
-"""A made-up cohort: the same seed gives the same plan, and whatever happens both sides of a referral see the same."""
+"""A made-up cohort: one seed gives one plan, and both sides of a referral always see the same state."""
 
 import json
 import subprocess
@@ -37,7 +37,7 @@ def agencies(hub: TestHub) -> dict[str, Partner]:
 
 @pytest.fixture
 def folder(agencies: dict[str, Partner], tmp_path: Path) -> Path:
-    """The agencies' credentials as an operator would keep them."""
+    """Return a folder of the agencies' credentials, as an operator keeps them."""
     for name, agency in agencies.items():
         region, sector, _ = name.split("/")
         key = agency.key.as_dict(private=True)
@@ -82,7 +82,7 @@ def test_every_code_in_a_plan_is_a_code_of_the_contract() -> None:
             assert ask.to != plan.sender
 
 
-def test_the_cohort_is_spread_like_the_cities_and_does_everything() -> None:
+def test_cohort_follows_the_spread_of_cities_and_does_everything() -> None:
     cohort = list(plans(PLACES, 2000, 1, 90))
     regions = Counter(plan.region for plan in cohort)
     assert set(regions) == set(CITIES)
@@ -106,7 +106,7 @@ def test_nobody_has_a_name_that_could_be_anybodys() -> None:
 
 @pytest.mark.slow
 @pytest.mark.backend("sqlite", "local_log")
-def test_six_people_come_and_the_plan_is_the_one_that_was_announced(hub: TestHub, folder: Path) -> None:
+def test_six_people_follow_the_announced_plan(hub: TestHub, folder: Path) -> None:
     arguments = (hub.origins.default, str(folder), "--size", "6", "--seed", "4")
     announced, played = run(*arguments, "--dry-run"), run(*arguments)
     assert played.returncode == 0, played.stderr
@@ -117,9 +117,7 @@ def test_six_people_come_and_the_plan_is_the_one_that_was_announced(hub: TestHub
 
 @pytest.mark.slow
 @pytest.mark.backend("sqlite", "local_log")
-def test_both_sides_end_in_the_same_state_and_withdrawn_boxes_are_gone(
-    hub: TestHub, agencies: dict[str, Partner]
-) -> None:
+def test_both_sides_agree_and_withdrawn_envelopes_are_gone(hub: TestHub, agencies: dict[str, Partner]) -> None:
     cohort = Cohort(hub.origins, agencies)
     places = [Place(name, *reversed(name.split("/")[:2])) for name in AGENCIES]
     chosen = _one_of_each(places)
@@ -140,7 +138,7 @@ def test_both_sides_end_in_the_same_state_and_withdrawn_boxes_are_gone(
 
 
 def _one_of_each(places: list[Place]) -> list[Plan]:
-    """A few plans in which somebody's referral is withdrawn, completed and declined, and somebody else pauses."""
+    """Return a few plans with a withdrawn, a completed and a declined referral, and with a pause."""
     wanted: list[Callable[[Plan], object]] = [
         lambda plan: plan.then == "revoke" and plan.asks[0].answers == () and plan.asks[0].allowed,
         lambda plan: plan.then == "" and plan.asks[0].answers[-1:] == ("completed",) and plan.asks[0].allowed,
@@ -165,7 +163,7 @@ def test_a_folder_without_agencies_is_told_of(tmp_path: Path) -> None:
     assert "two agencies or more" in told.stderr
 
 
-def test_a_hub_that_is_away_stops_the_cohort_with_a_plain_word(folder: Path) -> None:
+def test_absent_hub_stops_the_cohort_with_a_plain_message(folder: Path) -> None:
     told = run("http://127.0.0.1:1", str(folder), "--size", "2")
     assert told.returncode == 1
     assert "Stopped after 0 people" in told.stderr

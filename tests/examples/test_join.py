@@ -1,4 +1,4 @@
-"""A partner makes a key with one command; its private half stays with the partner."""
+"""A partner makes a key with one command, which prints only the public half."""
 
 import json
 import stat
@@ -19,7 +19,7 @@ def join(path: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run([sys.executable, str(SCRIPT), str(path)], capture_output=True, text=True, check=False)
 
 
-def test_only_the_public_half_is_printed_and_only_the_owner_reads_the_private_one(tmp_path: Path) -> None:
+def test_public_key_is_printed_and_private_key_is_for_its_owner(tmp_path: Path) -> None:
     made = join(tmp_path / "key.json")
     assert made.returncode == 0, made.stderr
     private = json.loads((tmp_path / "key.json").read_text())
@@ -40,7 +40,7 @@ def test_a_key_is_never_replaced(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("argument", "status"), [("--help", 0), ("--key", 2)])
-def test_an_option_is_no_file_to_keep_a_key_in(tmp_path: Path, argument: str, status: int) -> None:
+def test_option_is_refused_as_a_key_file(tmp_path: Path, argument: str, status: int) -> None:
     told = subprocess.run(
         [sys.executable, str(SCRIPT), argument], capture_output=True, text=True, check=False, cwd=tmp_path
     )
@@ -51,7 +51,7 @@ def test_an_option_is_no_file_to_keep_a_key_in(tmp_path: Path, argument: str, st
 
 
 @pytest.mark.backend("sqlite", "local_log")
-def test_the_hub_takes_the_printed_half_and_the_kept_half_opens_its_door(tmp_path: Path) -> None:
+def test_hub_accepts_the_printed_key_and_the_kept_key_signs(tmp_path: Path) -> None:
     public = tmp_path / "public.json"
     public.write_text(join(tmp_path / "key.json").stdout)
     with embedded_hub(tmp_path / "hub") as hub:

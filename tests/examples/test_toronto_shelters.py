@@ -1,4 +1,4 @@
-"""A partner's connector brings a real open-data file through the public door, whatever state the file is in."""
+"""A partner's connector posts a real open-data file through the public API, even if parts of the file are damaged."""
 
 import csv
 import json
@@ -52,7 +52,7 @@ def connector(hub: TestHub, tmp_path: Path) -> Connector:
 
 
 def counts(*files: Path) -> Counts:
-    """By unit, what the files say last of each program: free places, all places, programs."""
+    """Return, by unit, the sums of each program's last row: free places, all places, programs."""
     latest: dict[str, tuple[str, str, int, int]] = {}
     for file in files:
         for row in csv.DictReader(file.read_text("utf-8").splitlines()):
@@ -68,7 +68,7 @@ def counts(*files: Path) -> Counts:
 
 
 def shown(hub: TestHub) -> Counts:
-    """By unit, what the public page shows for Toronto."""
+    """Return, by unit, the numbers that the public page shows for Toronto."""
     page = httpx2.get(hub.origins.url("/reporting/en/")).text
     cells = r"<td>Emergency housing</td><td>([^<]+)</td><td>(\d+)</td><td>(\d+)</td><td>(\d+)</td>"
     rows = re.findall(r'<th scope="row">Toronto</th>' + cells, page)
@@ -79,13 +79,13 @@ def lines() -> list[str]:
     return SAMPLE.read_text("utf-8").splitlines()
 
 
-def test_every_row_is_accepted_and_the_page_shows_what_the_file_says(hub: TestHub, connector: Connector) -> None:
+def test_every_row_is_accepted_and_shown_on_the_page(hub: TestHub, connector: Connector) -> None:
     ran = connector(SAMPLE)
     assert (ran.told, ran.status) == ("Rows: 22 accepted.", 0), ran.errors
     assert eventually(lambda: shown(hub) if shown(hub) == counts(SAMPLE) else None)
 
 
-def test_the_same_file_again_changes_nothing(hub: TestHub, connector: Connector, tmp_path: Path) -> None:
+def test_repeated_file_changes_nothing(hub: TestHub, connector: Connector, tmp_path: Path) -> None:
     connector(SAMPLE)
     eventually(lambda: shown(hub) == counts(SAMPLE))
     with_times = tmp_path / "with-times.csv"
@@ -112,7 +112,7 @@ def test_a_damaged_row_is_counted_and_the_others_go_on(connector: Connector, tmp
     assert (ran.told, ran.status) == ("Rows: 17 accepted, 5 unreadable.", 0), ran.errors
 
 
-def test_a_file_of_something_else_is_no_success(connector: Connector, tmp_path: Path) -> None:
+def test_file_of_something_else_fails(connector: Connector, tmp_path: Path) -> None:
     other = tmp_path / "other.csv"
     other.write_text("name,number\nsample,1\n")
 
@@ -122,7 +122,7 @@ def test_a_file_of_something_else_is_no_success(connector: Connector, tmp_path: 
     assert "other.csv could be read. Name the city's CSV file" in ran.errors
 
 
-def test_a_key_that_the_hub_does_not_know_is_told_so_in_one_line(hub: TestHub, tmp_path: Path) -> None:
+def test_unknown_key_is_reported_in_one_row(hub: TestHub, tmp_path: Path) -> None:
     key = tmp_path / "key.json"
     key.write_text(json.dumps(new_key().as_dict(private=True)))
     client = hub.join("Example City", "housing").client_id
@@ -134,7 +134,7 @@ def test_a_key_that_the_hub_does_not_know_is_told_so_in_one_line(hub: TestHub, t
     assert line.endswith(f"Was {client} given to you for the key in {key}?")
 
 
-def test_a_row_that_the_hub_refuses_is_told_of_and_ends_with_status_1(connector: Connector, tmp_path: Path) -> None:
+def test_refused_row_is_reported_with_status_1(connector: Connector, tmp_path: Path) -> None:
     rows = lines()
     rows[1] = rows[1].replace(",148.0,150.0,", ",1480000.0,150.0,")
     refused = tmp_path / "refused.csv"
@@ -145,9 +145,7 @@ def test_a_row_that_the_hub_refuses_is_told_of_and_ends_with_status_1(connector:
     assert (ran.told, ran.status) == ("Rows: 21 accepted, 1 rejected.", 1), ran.errors
 
 
-def test_a_file_of_ten_thousand_rows_takes_no_more_memory_than_the_sample(
-    hub: TestHub, connector: Connector, tmp_path: Path
-) -> None:
+def test_file_of_ten_thousand_rows_needs_no_more_memory(hub: TestHub, connector: Connector, tmp_path: Path) -> None:
     small = connector(SAMPLE)
     long = tmp_path / "long.csv"
     long.write_text(lines()[0] + "\n" + "".join(_generated()))
@@ -160,7 +158,7 @@ def test_a_file_of_ten_thousand_rows_takes_no_more_memory_than_the_sample(
 
 
 def _generated() -> Iterator[str]:
-    """Rows of the sample's shape: many days of many programs, dated as the full data set dates them."""
+    """Yield rows like the sample's: many days of many programs, with the date format of the full data set."""
     pattern = lines()[3].split(",")
     names = lines()[0].split(",")
     for day in range(DAYS):

@@ -1,4 +1,4 @@
-"""Intake by itself, on each database, asking a consent service that a test directs."""
+"""Provides intake alone on each database, with a consent service that a test directs."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.clocks import StillClock
-from tests.support.front_door import Decider, FrontDoor, decider, front_door
+from tests.support.running_intake import Decider, RunningIntake, decider, running_intake
 
 
 @pytest.fixture
@@ -21,14 +21,14 @@ def clock() -> StillClock:
 
 
 @pytest.fixture(scope="module")
-def shared_door(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FrontDoor]:
-    """One intake for those tests of a module that need no empty database; consent cannot be asked."""
-    with front_door(tmp_path_factory.mktemp("intake"), "http://127.0.0.1:1", StillClock()) as made:
+def shared_intake(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningIntake]:
+    """Yield one intake for the tests of a module that need no empty database; consent cannot be asked."""
+    with running_intake(tmp_path_factory.mktemp("intake"), "http://127.0.0.1:1", StillClock()) as made:
         yield made
 
 
 @pytest.fixture
-def door(database_url: str, tmp_path: Path, consent: Decider, clock: StillClock) -> Iterator[FrontDoor]:
-    """Intake on SQLite and on PostgreSQL; its clock stands still."""
-    with front_door(tmp_path, consent.url, clock, database_url) as made:
+def running(database_url: str, tmp_path: Path, consent: Decider, clock: StillClock) -> Iterator[RunningIntake]:
+    """Yield intake on SQLite and on PostgreSQL; its clock stands still."""
+    with running_intake(tmp_path, consent.url, clock, database_url) as made:
         yield made

@@ -1,19 +1,21 @@
-"""Intake's routes over HTTP: where tokens are to be had, which bodies are taken, and what became of one's own events."""
+"""Intake's routes over HTTP: metadata and keys, accepted bodies, and results of one's own events."""
 
 import json
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 import httpx2
 import pytest
 
+import schemas
 from services.client import Partner
-from services.common.messaging.cloudevents import BATCH_CONTENT_TYPE, CONTENT_TYPE
-from services.intake.api import MAX_BATCH
-from tests.support.front_door import LINKED, Decider, FrontDoor, capacity, event, front_door, referral
+from services.common.http.app import MAX_BODY
+from services.common.messaging.cloudevents import BATCH_CONTENT_TYPE, CONTENT_TYPE, MAX_BATCH, MAX_BATCH_BODY
+from tests.support.running_intake import LINKED, Decider, RunningIntake, capacity, event, referral, running_intake
 
 METADATA = ("/intake/.well-known/oauth-authorization-server", "/.well-known/oauth-authorization-server/intake")
 ALGORITHMS = ["ES256", "PS256", "Ed25519"]
@@ -21,21 +23,21 @@ EVENTS = "/intake/v1/events"
 
 
 @pytest.fixture
-def door(database_url: str, tmp_path: Path, consent: Decider) -> Iterator[FrontDoor]:
-    """Intake by the machine's clock, since partners' clients go by it."""
-    with front_door(tmp_path, consent.url, database_url=database_url) as made:
+def running(database_url: str, tmp_path: Path, consent: Decider) -> Iterator[RunningIntake]:
+    """Yield intake with the machine's clock, which partners' clients use too."""
+    with running_intake(tmp_path, consent.url, database_url=database_url) as made:
         yield made
 
 
 @pytest.fixture
-def partner(door: FrontDoor) -> Partner:
-    return door.join()
+def partner(running: RunningIntake) -> Partner:
+    return running.join()
 
 
-def test_metadata_is_the_same_in_both_places_where_clients_look(shared_door: FrontDoor) -> None:
-    issuer = shared_door.origins.url("/intake")
+def test_metadata_is_the_same_at_both_well_known_urls(shared_intake: RunningIntake) -> None:
+    issuer = shared_intake.origins.url("/intake")
     for path in METADATA:
-        answer = httpx2.get(shared_door.origins.url(path))
+        answer = httpx2.get(shared_intake.origins.url(path))
         assert answer.headers["content-type"] == "application/json"
         assert answer.json() == {
             "issuer": issuer,
@@ -49,17 +51,17 @@ def test_metadata_is_the_same_in_both_places_where_clients_look(shared_door: Fro
         }
 
 
-def test_what_verifies_tokens_is_published_and_nothing_private_with_it(shared_door: FrontDoor) -> None:
-    [key] = httpx2.get(shared_door.origins.url("/intake/jwks.json")).json()["keys"]
+def test_published_token_keys_hold_nothing_private(shared_intake: RunningIntake) -> None:
+    [key] = httpx2.get(shared_intake.origins.url("/intake/jwks.json")).json()["keys"]
     assert (key["kty"], key["crv"], key["use"], key["alg"]) == ("OKP", "Ed25519", "sig", "Ed25519")
     assert "d" not in key
 
 
-def test_a_single_event_is_told_of_by_itself_and_a_batch_in_order(
-    door: FrontDoor, consent: Decider, partner: Partner
+def test_results_follow_the_order_of_the_posted_events(
+    running: RunningIntake, consent: Decider, partner: Partner
 ) -> None:
     consent.decide = lambda _sending: consent.permit("summary")
-    recipient = door.agency("Sample Shelter", "housing")
+    recipient = running.agency("Sample Shelter", "housing")
     single = partner.request("POST", EVENTS, partner.event(referral(recipient)), CONTENT_TYPE)
     assert (single.status_code, single.headers["content-type"]) == (202, "application/json")
     assert single.json()["parts"] == {"housing": "withheld", "summary": "sealed"}
@@ -78,14 +80,67 @@ def test_a_batch_of_one_is_answered_as_a_batch(partner: Partner) -> None:
     assert [result["status"] for result in answer.json()] == ["accepted"]
 
 
-def test_a_full_batch_is_taken(door: FrontDoor, partner: Partner) -> None:
+def test_a_full_batch_is_taken(running: RunningIntake, partner: Partner) -> None:
     documents = [partner.event(capacity()) for _ in range(MAX_BATCH)]
     answer = partner.request("POST", EVENTS, documents, BATCH_CONTENT_TYPE)
     assert {result["status"] for result in answer.json()} == {"accepted"}
-    assert len(door.sent()) == MAX_BATCH
+    assert len(running.sent()) == MAX_BATCH
 
 
-@pytest.mark.parametrize("content_type", [CONTENT_TYPE, f"{CONTENT_TYPE}; charset=utf-8", CONTENT_TYPE.upper()])
+def longest(schema: dict[str, Any]) -> Any:
+    """Return a value of a part's member in which each text is as long as its schema allows."""
+    if "$ref" in schema:
+        return max((code.code for code in schemas.codes(Path(schema["$ref"]).stem)), key=len)
+    if schema["type"] == "array":
+        return [longest(schema["items"])[:-1] + str(place) for place in range(schema["maxItems"])]
+    return "2026-06-01" if schema.get("format") == "date" or schema["maxLength"] == 10 else "e" * schema["maxLength"]
+
+
+def longest_parts() -> dict[str, Any]:
+    schema: Any = schemas.event_schema("referral.requested.v1")
+    found = schema["properties"]["parts"]["properties"]
+    parts: dict[str, Any] = {
+        name: schemas.documents()[f"https://fireweed.example/schemas/parts/{name}.json"] for name in found
+    }
+    return {
+        name: {member: longest(each) for member, each in part["properties"].items()} for name, part in parts.items()
+    }
+
+
+def test_batch_of_500_full_events_is_taken(running: RunningIntake, consent: Decider, partner: Partner) -> None:
+    """Every text of every part is as long as its schema allows; a single event keeps its own limit."""
+    consent.decide = lambda _sending: consent.permit(*longest_parts())
+    content = referral(running.agency("Sample Shelter", "housing"), parts=longest_parts())
+    documents = [partner.event(content) for _ in range(MAX_BATCH)]
+    answer = partner.request("POST", EVENTS, documents, BATCH_CONTENT_TYPE)
+    assert (answer.status_code, {result["status"] for result in answer.json()}) == (202, {"accepted"})
+    assert MAX_BATCH_BODY * 0.8 < len(answer.request.content) <= MAX_BATCH_BODY
+
+
+@pytest.mark.parametrize("content_type", [CONTENT_TYPE, "application/json", "application/cloudevents-batch"])
+def test_body_of_another_kind_keeps_its_limit(shared_partner: Partner, content_type: str) -> None:
+    answer = shared_partner.request("POST", EVENTS, b" " * (MAX_BODY + 1), content_type)
+    assert (answer.status_code, answer.json()["errors"][0]["accepted"]) == (413, f"at most {MAX_BODY} bytes")
+
+
+def test_large_body_of_a_stranger_returns_401_unread(shared_intake: RunningIntake) -> None:
+    url = shared_intake.origins.url(EVENTS)
+    answer = httpx2.post(url, content=b"[" * (2 * MAX_BODY), headers={"content-type": BATCH_CONTENT_TYPE})
+    assert answer.status_code == 401
+
+
+@pytest.mark.parametrize("charset", ["latin-1", '"utf-16"'])
+def test_body_of_another_charset_returns_415_and_names_it(shared_partner: Partner, charset: str) -> None:
+    event_ = shared_partner.event(capacity())
+    answer = shared_partner.request("POST", EVENTS, event_, f"{CONTENT_TYPE}; charset={charset}")
+    [fault] = answer.json()["errors"]
+    assert (answer.status_code, fault["member"], fault["detail"]) == (415, "Content-Type", "Its charset is not UTF-8.")
+
+
+@pytest.mark.parametrize(
+    "content_type",
+    [CONTENT_TYPE, f"{CONTENT_TYPE}; charset=utf-8", CONTENT_TYPE.upper(), f'{CONTENT_TYPE} ; Charset="UTF-8"'],
+)
 def test_a_kind_of_body_may_be_spelled_as_http_allows(shared_partner: Partner, content_type: str) -> None:
     event_ = shared_partner.event(capacity())
     assert shared_partner.request("POST", EVENTS, event_, content_type).status_code == 202
@@ -98,7 +153,7 @@ def test_an_attribute_that_is_null_counts_as_left_out(shared_partner: Partner) -
 
 
 @pytest.mark.parametrize("name", ["e1", "urn:uuid:0192f0c1-5b7e", "2026/000123", "50%", "a?b#c", "a+b", "%2F", "~._-"])
-def test_what_became_of_an_event_can_be_asked_by_any_id_that_was_taken(shared_partner: Partner, name: str) -> None:
+def test_result_is_found_under_any_accepted_id(shared_partner: Partner, name: str) -> None:
     shared_partner.post(capacity() | {"id": name})
     assert shared_partner.call("GET", f"{EVENTS}/{quote(name, safe='')}") == {
         "id": name,
@@ -113,21 +168,21 @@ def test_a_partners_client_proves_the_address_that_it_sends(shared_partner: Part
     assert shared_partner.request("GET", f"{EVENTS}/{name}").status_code == 404
 
 
-def test_what_became_of_a_referral_is_told_with_its_parts_and_thread(
-    door: FrontDoor, consent: Decider, partner: Partner
+def test_result_of_a_referral_has_its_parts_and_thread(
+    running: RunningIntake, consent: Decider, partner: Partner
 ) -> None:
     consent.decide = lambda _sending: consent.permit("housing")
-    posted = partner.post(referral(door.agency("Sample Shelter", "housing")))
+    posted = partner.post(referral(running.agency("Sample Shelter", "housing")))
     found = partner.call("GET", f"{EVENTS}/{posted['id']}")
     assert found == posted
     assert found["parts"] == {"housing": "sealed", "summary": "withheld"}
 
 
-def test_an_event_of_another_agencys_looks_like_one_that_never_was(
-    door: FrontDoor, consent: Decider, partner: Partner
+def test_event_of_another_agency_returns_404_like_an_unknown_one(
+    running: RunningIntake, consent: Decider, partner: Partner
 ) -> None:
     posted = partner.post(capacity())
-    other = door.join("Sample Clinic", "health")
+    other = running.join("Sample Clinic", "health")
     consent.decide = lambda _sending: LINKED
     withheld = partner.post(referral(other.client_id))
     asked = [(other, posted["id"]), (partner, "never-posted"), (partner, withheld["id"])]
@@ -148,7 +203,7 @@ def test_nothing_that_intake_answers_may_be_kept_by_a_cache(shared_partner: Part
 
 @pytest.fixture(scope="module")
 def shared_partner(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Partner]:
-    with front_door(tmp_path_factory.mktemp("intake"), "http://127.0.0.1:1") as made:
+    with running_intake(tmp_path_factory.mktemp("intake"), "http://127.0.0.1:1") as made:
         yield made.join()
 
 
@@ -164,19 +219,19 @@ def test_a_content_length_that_is_none_is_refused(shared_partner: Partner, lengt
     assert shared_partner.post(capacity())["status"] == "accepted"
 
 
-def test_a_sender_who_hangs_up_half_way_is_no_failure_of_the_hub(
-    door: FrontDoor, partner: Partner, caplog: pytest.LogCaptureFixture
+def test_sender_hanging_up_half_way_logs_no_failure(
+    running: RunningIntake, partner: Partner, caplog: pytest.LogCaptureFixture
 ) -> None:
     body = json.dumps(partner.event(capacity())).encode()
     with talking_to(partner) as line:
         line.sendall(head(partner, f"content-length: {len(body)}") + body[:-1])
     assert partner.post(capacity())["status"] == "accepted"
-    assert len(door.kept()) == 1
+    assert len(running.kept()) == 1
     assert [record for record in caplog.records if record.levelname == "ERROR"] == []
 
 
 def head(partner: Partner, *more: str) -> bytes:
-    """The head of a request that posts an event."""
+    """Return the head of a request that posts an event."""
     url, token = partner.origins.url(EVENTS), partner.token()
     proof = f"dpop: {partner.proof('POST', url, token)}"
     lines = [f"POST {EVENTS} HTTP/1.1", "host: hub", f"authorization: DPoP {token}", proof]
@@ -185,13 +240,13 @@ def head(partner: Partner, *more: str) -> bytes:
 
 @contextmanager
 def talking_to(partner: Partner) -> Iterator[socket.socket]:
-    """A bare connection, on which anything can be said."""
+    """Yield a bare connection on which any bytes can be sent."""
     address = httpx2.URL(partner.origins.default)
     with socket.create_connection((address.host, address.port or 80), timeout=20) as line:
         yield line
 
 
-def test_events_about_nobody_are_taken_while_consent_cannot_be_asked(shared_partner: Partner) -> None:
+def test_events_without_subject_are_taken_without_consent(shared_partner: Partner) -> None:
     assert shared_partner.post(capacity())["status"] == "accepted"
     answer = shared_partner.request("POST", EVENTS, shared_partner.event(referral("agency-bbbbbbbbbb")), CONTENT_TYPE)
     assert answer.status_code == 503

@@ -1,4 +1,4 @@
-"""`fireweed agency` as an operator types it: JSON where programs read, and errors that say what to do."""
+"""The commands of `fireweed agency`: JSON for programs, and errors that say what to do."""
 
 import json
 import os
@@ -26,16 +26,16 @@ pytestmark = pytest.mark.backend("sqlite")
 
 @dataclass(frozen=True, slots=True)
 class Terminal:
-    """An operator's terminal; every command is told where the hub's data is."""
+    """An operator's terminal; every command gets the folder of the hub's data."""
 
     data: Path
 
     def run(self, arguments: Sequence[str], data: Path | None, variables: Mapping[str, str]) -> Result:
-        """Without a process of its own, which takes a second to start."""
+        """Run a command in this process, since a new one takes a second to start."""
         return CliRunner().invoke(main, self.command(*arguments, data=data), env={**ENVIRONMENT, **variables})
 
     def run_in_process(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        """As it is really typed."""
+        """Run a command in a process of its own, as an operator does."""
         command = [sys.executable, "-m", "services.cli", *self.command(*arguments)]
         kept = {name: value for name, value in os.environ.items() if not name.startswith("FIREWEED_")}
         return subprocess.run(command, env=kept, capture_output=True, text=True, check=False)
@@ -49,7 +49,7 @@ class Terminal:
         return done.stdout
 
     def fails(self, *arguments: str, data: Path | None = None, variables: Mapping[str, str] | None = None) -> str:
-        """What it says when it cannot; never a traceback."""
+        """Check that a command fails without a traceback; return its stderr."""
         done = self.run(arguments, data, variables or {})
         assert done.exit_code != 0
         assert isinstance(done.exception, SystemExit), "it would have printed a traceback"
@@ -61,9 +61,10 @@ class Terminal:
         path.write_bytes(content if isinstance(content, bytes) else json.dumps(content).encode())
         return str(path)
 
-    def add(self, name: str = "Maison Échantillon", sector: str = "housing") -> dict[str, Any]:
+    def add(self, name: str = "Maison Échantillon", sector: str = "housing", *more: str) -> dict[str, Any]:
         keys = self.file(public_jwks(new_key()))
-        added: dict[str, Any] = json.loads(self.succeeds("add", "--name", name, "--sector", sector, "--jwks", keys))
+        arguments = ["add", "--name", name, "--sector", sector, "--jwks", keys, *more]
+        added: dict[str, Any] = json.loads(self.succeeds(*arguments))
         return added
 
     def listed(self) -> list[dict[str, Any]]:
@@ -113,7 +114,7 @@ def test_an_agency_is_listed_suspended_and_restored(terminal: Terminal) -> None:
 
 
 @pytest.mark.slow
-def test_the_same_holds_in_processes_of_their_own(terminal: Terminal) -> None:
+def test_commands_work_in_processes_of_their_own(terminal: Terminal) -> None:
     keys = terminal.file(public_jwks(new_key()))
     added = terminal.run_in_process("add", "--name", "Maison Échantillon", "--sector", "housing", "--jwks", keys)
     assert (added.returncode, added.stderr) == (0, "")
@@ -138,7 +139,23 @@ def test_a_hub_without_agencies_lists_none(terminal: Terminal) -> None:
     assert terminal.succeeds("list") == ""
 
 
-def test_an_agency_that_is_not_there_is_said_so_with_where_to_look(terminal: Terminal) -> None:
+def test_alike_name_is_refused_unless_forced(terminal: Terminal) -> None:
+    terminal.add("Silver Maple House")
+    keys = terminal.file(public_jwks(new_key()))
+    told = terminal.fails("add", "--name", "SILVER MAPLE H0USE", "--sector", "ngo", "--jwks", keys)
+    assert "Another agency has a name that looks like this one." in told
+    assert "--force" in told
+    assert terminal.add("SILVER MAPLE H0USE", "ngo", "--force")["name"] == "SILVER MAPLE H0USE"
+
+
+def test_known_key_is_refused_even_if_forced(terminal: Terminal) -> None:
+    terminal.add()
+    arguments = ("add", "--name", "Other", "--sector", "ngo", "--jwks", str(terminal.data / "keys.json"), "--force")
+    assert "Another agency already has this key." in terminal.fails(*arguments)
+    assert len(terminal.listed()) == 1
+
+
+def test_unknown_agency_is_reported_with_the_list_command(terminal: Terminal) -> None:
     for act in ("suspend", "restore"):
         assert "`fireweed agency list`" in terminal.fails(act, "agency-zzzzzzzzzz")
 
@@ -166,7 +183,7 @@ def test_keys_that_cannot_be_used_are_refused_with_what_would_be(
     assert terminal.listed() == []
 
 
-def test_a_sector_that_is_no_code_is_refused_with_the_codes(terminal: Terminal) -> None:
+def test_unknown_sector_is_refused_with_the_codes(terminal: Terminal) -> None:
     keys = terminal.file(public_jwks(new_key()))
     told = terminal.fails("add", "--name", "Sample", "--sector", "shelter", "--jwks", keys)
     assert "mental_health" in told

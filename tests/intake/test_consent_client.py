@@ -1,4 +1,4 @@
-"""Asking consent: with a token of intake's own, and whatever is not a whole, readable, timely answer is a 503."""
+"""Asking consent with a token of intake: every answer that is incomplete, unreadable or late is a 503."""
 
 import json
 import socket
@@ -15,16 +15,16 @@ from services.common.auth.jose import load_signing_key, new_signing_key
 from services.common.encoding import base64url
 from services.common.errors import Problem
 from services.intake import consent_client
-from services.intake.consent_client import Answer, ConsentGate, Seal, Sending
+from services.intake.consent_client import Answer, ConsentClient, Seal, Sending
 from tests.support.clocks import StillClock
-from tests.support.front_door import LINKED, UNLINKED, Decider
+from tests.support.running_intake import LINKED, UNLINKED, Decider
 
 SENDING = Sending("agency-aaaaaaaaaa", "ppid-of-sample-aspen", "agency-bbbbbbbbbb", "referral", ["summary"])
 
 
 @contextmanager
-def asking(url: str, key: OKPKey | None = None) -> Iterator[ConsentGate]:
-    made = ConsentGate(url, key or load_signing_key(new_signing_key()), StillClock())
+def asking(url: str, key: OKPKey | None = None) -> Iterator[ConsentClient]:
+    made = ConsentClient(url, key or load_signing_key(new_signing_key()), StillClock())
     with closing(made):
         yield made
 

@@ -1,4 +1,4 @@
-"""Whatever a partner sends, the answer is never a 5xx, and what is kept is exactly what was accepted and is valid."""
+"""Random input: no answer is a 5xx, and exactly the accepted, valid events are stored."""
 
 import copy
 import json
@@ -15,7 +15,7 @@ from jsonschema_rs import Draft202012Validator, Registry
 import schemas
 from services.client import Partner
 from services.common.messaging.cloudevents import BATCH_CONTENT_TYPE, CONTENT_TYPE
-from tests.support.front_door import UNLINKED, Decider, FrontDoor, decider, front_door
+from tests.support.running_intake import UNLINKED, Decider, RunningIntake, decider, running_intake
 
 pytestmark = pytest.mark.backend("sqlite")
 EVENTS = "/intake/v1/events"
@@ -53,7 +53,7 @@ at_length = settings(quickly, max_examples=3000)
 
 @pytest.fixture(scope="module")
 def consent() -> Iterator[Decider]:
-    """She is known by one ppid, and allows everything."""
+    """Decide for one known ppid, and permit every category."""
     with decider() as made:
         everything = made.permit(*schemas.code_set("categories"), statistics="s-" + "a" * 26)
         made.decide = lambda sending: everything if sending["ppid"] == PPID else UNLINKED
@@ -61,14 +61,14 @@ def consent() -> Iterator[Decider]:
 
 
 @pytest.fixture(scope="module")
-def door(tmp_path_factory: pytest.TempPathFactory, consent: Decider) -> Iterator[FrontDoor]:
-    with front_door(tmp_path_factory.mktemp("intake"), consent.url) as made:
+def running(tmp_path_factory: pytest.TempPathFactory, consent: Decider) -> Iterator[RunningIntake]:
+    with running_intake(tmp_path_factory.mktemp("intake"), consent.url) as made:
         yield made
 
 
 @pytest.fixture(scope="module")
-def partner(door: FrontDoor) -> Partner:
-    return door.join()
+def partner(running: RunningIntake) -> Partner:
+    return running.join()
 
 
 def send(partner: Partner, body: bytes, content_type: str) -> httpx2.Response:
@@ -78,9 +78,9 @@ def send(partner: Partner, body: bytes, content_type: str) -> httpx2.Response:
     return partner.http.post(url, content=body, headers=headers)
 
 
-def check(door: FrontDoor, partner: Partner, body: bytes, content_type: str) -> int:
-    """Send a body and see that the answer and what was kept agree; how many events were accepted."""
-    kept_before, sent_before = door.kept(), len(door.sent())
+def check(running: RunningIntake, partner: Partner, body: bytes, content_type: str) -> int:
+    """Send a body, check that the answer agrees with the stored events, and return the number of accepted ones."""
+    kept_before, sent_before = running.kept(), len(running.sent())
     answer = send(partner, body, content_type)
     assert answer.status_code < 500, answer.text
     if answer.is_error:
@@ -88,8 +88,8 @@ def check(door: FrontDoor, partner: Partner, body: bytes, content_type: str) -> 
         assert all(fault["member"] is not None and fault["detail"] for fault in answer.json()["errors"])
     told = [] if answer.is_error else answer.json() if isinstance(answer.json(), list) else [answer.json()]
     accepted = [result["id"] for result in told if result["status"] == "accepted"]
-    assert sorted(door.kept().keys() - kept_before.keys()) == sorted(accepted)
-    assert len(door.sent()) - sent_before == len(accepted)
+    assert sorted(running.kept().keys() - kept_before.keys()) == sorted(accepted)
+    assert len(running.sent()) - sent_before == len(accepted)
     documents = json.loads(body) if accepted else []
     for document in documents if isinstance(documents, list) else [documents]:
         if isinstance(document, dict) and document.get("id") in accepted:
@@ -112,7 +112,7 @@ def valid_event(partner: Partner, event_type: str, data: dict[str, Any]) -> dict
 
 @st.composite
 def changes(draw: st.DrawFn) -> tuple[tuple[str, dict[str, Any]], list[Callable[[Any], None]]]:
-    """One of the valid examples, and what to do to the event made of it."""
+    """Draw one of the valid examples, and up to two changes to the event made of it."""
     return draw(st.sampled_from(EXAMPLES)), [draw(one_change()) for _ in range(draw(st.integers(0, 2)))]
 
 
@@ -153,17 +153,17 @@ def changed_event(partner: Partner, drawn: Any) -> dict[str, Any]:
     return document
 
 
-def any_body(door: FrontDoor, partner: Partner, body: bytes, content_type: str) -> None:
-    assert check(door, partner, body, content_type) == 0
+def any_body(running: RunningIntake, partner: Partner, body: bytes, content_type: str) -> None:
+    assert check(running, partner, body, content_type) == 0
 
 
-def any_event(door: FrontDoor, partner: Partner, drawn: Any) -> None:
-    check(door, partner, json.dumps(changed_event(partner, drawn)).encode(), CONTENT_TYPE)
+def any_event(running: RunningIntake, partner: Partner, drawn: Any) -> None:
+    check(running, partner, json.dumps(changed_event(partner, drawn)).encode(), CONTENT_TYPE)
 
 
-def any_batch(door: FrontDoor, partner: Partner, drawn: list[Any]) -> None:
+def any_batch(running: RunningIntake, partner: Partner, drawn: list[Any]) -> None:
     batch = [changed_event(partner, one) for one in drawn]
-    check(door, partner, json.dumps(batch).encode(), BATCH_CONTENT_TYPE)
+    check(running, partner, json.dumps(batch).encode(), BATCH_CONTENT_TYPE)
 
 
 bodies = anything.map(lambda value: json.dumps(value).encode()) | st.binary(max_size=200) | deep.map(str.encode)
@@ -172,10 +172,10 @@ content_types = st.sampled_from([CONTENT_TYPE, BATCH_CONTENT_TYPE, "application/
 
 @pytest.mark.parametrize(("event_type", "data"), EXAMPLES)
 def test_every_valid_example_is_accepted(
-    door: FrontDoor, partner: Partner, event_type: str, data: dict[str, Any]
+    running: RunningIntake, partner: Partner, event_type: str, data: dict[str, Any]
 ) -> None:
     body = json.dumps(valid_event(partner, event_type, data)).encode()
-    assert check(door, partner, body, CONTENT_TYPE) == 1
+    assert check(running, partner, body, CONTENT_TYPE) == 1
 
 
 @pytest.mark.slow
@@ -186,66 +186,62 @@ def test_every_valid_example_is_accepted(
 @example(b"\xff\xfe[\x00]\x00", BATCH_CONTENT_TYPE)
 @example(b'"\xed\xa0\x80"', CONTENT_TYPE)
 @quickly
-def test_no_body_at_all_is_a_5xx_or_kept(door: FrontDoor, partner: Partner, body: bytes, content_type: str) -> None:
-    any_body(door, partner, body, content_type)
+def test_no_random_body_is_a_5xx_or_kept(
+    running: RunningIntake, partner: Partner, body: bytes, content_type: str
+) -> None:
+    any_body(running, partner, body, content_type)
 
 
 @pytest.mark.slow
 @given(changes())
 @quickly
-def test_an_event_with_anything_changed_is_kept_only_if_it_is_valid(
-    door: FrontDoor, partner: Partner, drawn: Any
-) -> None:
-    any_event(door, partner, drawn)
+def test_changed_event_is_kept_only_if_valid(running: RunningIntake, partner: Partner, drawn: Any) -> None:
+    any_event(running, partner, drawn)
 
 
 @pytest.mark.slow
 @given(st.lists(changes(), min_size=1, max_size=6))
 @settings(quickly, max_examples=40)
-def test_of_a_batch_with_anything_changed_only_valid_events_are_kept(
-    door: FrontDoor, partner: Partner, drawn: list[Any]
-) -> None:
-    any_batch(door, partner, drawn)
+def test_changed_batch_keeps_only_valid_events(running: RunningIntake, partner: Partner, drawn: list[Any]) -> None:
+    any_batch(running, partner, drawn)
 
 
 @pytest.mark.soak
 @given(bodies, content_types)
 @at_length
-def test_no_body_at_all_is_a_5xx_or_kept_at_length(
-    door: FrontDoor, partner: Partner, body: bytes, content_type: str
+def test_no_random_body_is_a_5xx_or_kept_at_length(
+    running: RunningIntake, partner: Partner, body: bytes, content_type: str
 ) -> None:
-    any_body(door, partner, body, content_type)
+    any_body(running, partner, body, content_type)
 
 
 @pytest.mark.soak
 @given(changes())
 @at_length
-def test_an_event_with_anything_changed_is_kept_only_if_it_is_valid_at_length(
-    door: FrontDoor, partner: Partner, drawn: Any
-) -> None:
-    any_event(door, partner, drawn)
+def test_changed_event_is_kept_only_if_valid_at_length(running: RunningIntake, partner: Partner, drawn: Any) -> None:
+    any_event(running, partner, drawn)
 
 
 @pytest.mark.soak
 @given(st.lists(changes(), min_size=1, max_size=6))
 @settings(at_length, max_examples=1000)
-def test_of_a_batch_with_anything_changed_only_valid_events_are_kept_at_length(
-    door: FrontDoor, partner: Partner, drawn: list[Any]
+def test_changed_batch_keeps_only_valid_events_at_length(
+    running: RunningIntake, partner: Partner, drawn: list[Any]
 ) -> None:
-    any_batch(door, partner, drawn)
+    any_batch(running, partner, drawn)
 
 
 @pytest.mark.parametrize("header", ["authorization", "dpop", "content-type", "traceparent"])
 @given(st.binary(max_size=60).filter(lambda value: not set(value) & set(b"\r\n\x00")))
 @settings(quickly, max_examples=25)
-def test_no_header_at_all_is_a_5xx(door: FrontDoor, partner: Partner, header: str, value: bytes) -> None:
+def test_no_header_at_all_is_a_5xx(running: RunningIntake, partner: Partner, header: str, value: bytes) -> None:
     url, token = partner.origins.url(EVENTS), partner.token()
     good = {"authorization": f"DPoP {token}", "dpop": partner.proof("POST", url, token), "content-type": CONTENT_TYPE}
     headers = {name.encode(): text.encode() for name, text in good.items()} | {header.encode(): value}
-    before = door.kept().keys()
+    before = running.kept().keys()
     try:
         answer = httpx2.post(url, content=b"{}", headers=headers, timeout=20)
     except httpx2.HTTPError:
         return  # not a header that a client may send, or so wrong that the server hung up
     assert answer.status_code < 500
-    assert door.kept().keys() == before
+    assert running.kept().keys() == before

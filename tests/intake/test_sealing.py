@@ -1,4 +1,4 @@
-"""What intake seals, only the grant's key opens, only as it was sealed, and its length tells little."""
+"""Sealed parts: only the grant's key opens them, only unchanged, and their length reveals little."""
 
 import json
 from collections.abc import Mapping
@@ -25,7 +25,7 @@ from services.common.envelope import (
     write,
 )
 from services.intake.sealing import seal
-from tests.support.front_door import open_parts
+from tests.support.running_intake import open_parts
 
 KEY = X25519PrivateKey.from_private_bytes(bytes(range(32)))
 PUBLIC = KEY.public_key()
@@ -37,9 +37,9 @@ FAILURES = (InvalidTag, ValueError)  # `NotAnEnvelope` and what HPKE raises for 
 
 categories = st.sampled_from(sorted(schemas.code_set("categories")))
 # Whatever JSON can say; the schemas allow far less.
-words = st.text(max_size=40)
-values = st.recursive(words | st.integers() | st.booleans() | st.none(), st.lists, max_leaves=4)
-contents = st.dictionaries(words, values, max_size=3)
+content = st.text(max_size=40)
+values = st.recursive(content | st.integers() | st.booleans() | st.none(), st.lists, max_leaves=4)
+contents = st.dictionaries(content, values, max_size=3)
 texts = st.text(st.characters(min_codepoint=0x21, max_codepoint=0x7E), min_size=1, max_size=40)
 headers = st.builds(
     Header, id=texts, recipient=texts, grant=st.uuids().map(str), epoch=st.integers(0, 2**31), type=texts
@@ -66,7 +66,7 @@ def test_no_other_key_opens_it(other: bytes) -> None:
 
 
 @pytest.mark.parametrize("name", sorted(asdict(HEADER)))
-def test_a_box_with_any_header_field_changed_stays_shut(name: str) -> None:
+def test_envelope_with_a_changed_header_field_stays_shut(name: str) -> None:
     changed: dict[str, Any] = {
         "id": "0192f0c1-1111-7a30-8c11-2f64d1a0b9e3",
         "recipient": "agency-cccccccccc",
@@ -81,13 +81,13 @@ def test_a_box_with_any_header_field_changed_stays_shut(name: str) -> None:
 
 
 @given(headers)
-def test_a_box_under_any_other_header_stays_shut(header: Header) -> None:
+def test_envelope_under_another_header_stays_shut(header: Header) -> None:
     assume(header != HEADER)
     with pytest.raises(InvalidTag):
         opened(replace(read(seal(HEADER, PUBLIC, PARTS)), header=header))
 
 
-def test_parts_cannot_change_places_within_a_box() -> None:
+def test_parts_cannot_change_places_within_an_envelope() -> None:
     envelope = read(seal(HEADER, PUBLIC, PARTS))
     swapped = {"summary": envelope.parts["housing"], "housing": envelope.parts["summary"]}
     for category, part in swapped.items():
@@ -102,7 +102,7 @@ def test_a_part_cannot_be_called_by_another_category() -> None:
             opened(replace(envelope, parts={category: envelope.parts["summary"]}))
 
 
-def test_a_part_cannot_move_to_another_box_of_the_same_grant() -> None:
+def test_part_cannot_move_to_another_envelope_of_its_grant() -> None:
     first, second = (read(seal(HEADER, PUBLIC, PARTS)) for _ in range(2))
     with pytest.raises(InvalidTag):
         opened(replace(first, parts=second.parts))
@@ -133,7 +133,7 @@ def test_not_one_bit_of_the_wrapped_key_can_be_changed() -> None:
 
 @given(st.integers(min_value=0), st.integers(min_value=1, max_value=255))
 @settings(max_examples=300)
-def test_a_box_with_any_byte_of_its_document_changed_fails_or_says_the_same(place: int, change: int) -> None:
+def test_envelope_with_a_changed_byte_fails_or_says_the_same(place: int, change: int) -> None:
     document = bytearray(from_base64url(seal(HEADER, PUBLIC, PARTS).removeprefix(PREFIX)))
     document[place % len(document)] ^= change
     _opens_to_nothing_else(PREFIX + base64url(bytes(document)))
@@ -141,7 +141,7 @@ def test_a_box_with_any_byte_of_its_document_changed_fails_or_says_the_same(plac
 
 @given(st.data())
 @settings(max_examples=200)
-def test_a_box_cut_short_fails(data: st.DataObject) -> None:
+def test_truncated_envelope_fails(data: st.DataObject) -> None:
     text = seal(HEADER, PUBLIC, PARTS)
     with pytest.raises(NotAnEnvelope):
         read(text[: data.draw(st.integers(0, len(text) - 2))])
@@ -154,14 +154,14 @@ def test_a_part_cut_short_fails() -> None:
             opened(replace(envelope, parts={"summary": envelope.parts["summary"][:length]}))
 
 
-def test_each_part_of_a_box_has_a_key_of_its_own() -> None:
+def test_each_part_of_an_envelope_has_its_own_key() -> None:
     keys = {part_key(bytes(32), category) for category in schemas.code_set("categories")}
     assert len(keys) == len(schemas.code_set("categories"))
     assert {len(key) for key in keys} == {32}
 
 
 @given(headers, headers, categories, categories)
-def test_each_part_is_sealed_in_the_context_of_its_whole_header_and_its_category(
+def test_part_is_bound_to_the_whole_header_and_its_category(
     first: Header, second: Header, one: str, other: str
 ) -> None:
     same = (first, one) == (second, other)
@@ -169,20 +169,20 @@ def test_each_part_is_sealed_in_the_context_of_its_whole_header_and_its_category
     assert part_context(first, one) == part_context(replace(first), one)
 
 
-def test_the_same_words_look_different_each_time() -> None:
-    boxes = [read(seal(HEADER, PUBLIC, PARTS)) for _ in range(20)]
-    assert len({box.key for box in boxes}) == len(boxes)
-    assert len({part for box in boxes for part in box.parts.values()}) == 2 * len(boxes)
+def test_equal_content_is_sealed_differently_each_time() -> None:
+    envelopes = [read(seal(HEADER, PUBLIC, PARTS)) for _ in range(20)]
+    assert len({envelope.key for envelope in envelopes}) == len(envelopes)
+    assert len({part for envelope in envelopes for part in envelope.parts.values()}) == 2 * len(envelopes)
 
 
-def test_the_same_words_in_two_categories_look_different_within_one_box() -> None:
+def test_equal_content_in_two_categories_is_sealed_differently() -> None:
     same = {"needs": "Someone to come along."}
-    box = read(seal(HEADER, PUBLIC, {"family": same, "legal": same}))
-    assert box.parts["family"] != box.parts["legal"]
+    envelope = read(seal(HEADER, PUBLIC, {"family": same, "legal": same}))
+    assert envelope.parts["family"] != envelope.parts["legal"]
 
 
 @given(st.integers(0, 2000))
-def test_a_parts_length_tells_only_how_many_steps_of_padding_it_fills(length: int) -> None:
+def test_sealed_length_tells_only_the_steps_of_padding(length: int) -> None:
     part = {"text": "x" * length}
     content = len(json.dumps(part, separators=(",", ":")))
     sealed = read(seal(HEADER, PUBLIC, {"summary": part})).parts["summary"]
@@ -191,16 +191,16 @@ def test_a_parts_length_tells_only_how_many_steps_of_padding_it_fills(length: in
     assert (steps - 1) * PADDING < content <= steps * PADDING
 
 
-def test_short_words_and_shorter_ones_cannot_be_told_apart_by_length() -> None:
+def test_short_contents_have_equal_sealed_lengths() -> None:
     assert len({len(seal(HEADER, PUBLIC, {"summary": {"text": "x" * length}})) for length in range(1, 200)}) == 1
 
 
-def test_no_word_of_a_part_is_readable_in_its_box() -> None:
+def test_no_clear_text_is_readable_in_an_envelope() -> None:
     text = seal(HEADER, PUBLIC, {"summary": {"text": "canary-word " * 20}})
     assert b"canary" not in from_base64url(text.removeprefix(PREFIX))
 
 
-def test_what_is_not_a_public_key_is_refused_before_anything_is_sealed() -> None:
+def test_malformed_public_key_is_refused_before_sealing() -> None:
     for wrong in (b"", b"short", bytes(33), bytes(32)):
         with pytest.raises(ValueError):  # noqa: PT011 - the library's message is not ours to promise
             seal(HEADER, X25519PublicKey.from_public_bytes(wrong), PARTS)
@@ -213,7 +213,7 @@ def _flipped(content: bytes, bit: int) -> bytes:
 
 
 def _opens_to_nothing_else(text: str) -> None:
-    """Every part that still opens says what was sealed, under the header that was sealed."""
+    """Check that every part that still opens has the sealed content under the sealed header."""
     try:
         envelope = read(text)
     except NotAnEnvelope:
@@ -226,6 +226,6 @@ def _opens_to_nothing_else(text: str) -> None:
         assert (envelope.header, content) == (HEADER, {category: PARTS[category]})
 
 
-def test_writing_and_reading_a_box_changes_nothing() -> None:
+def test_envelope_round_trip_changes_nothing() -> None:
     text = seal(HEADER, PUBLIC, PARTS)
     assert write(read(text)) == text

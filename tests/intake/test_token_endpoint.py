@@ -1,4 +1,4 @@
-"""The token endpoint: who gets a token, what it says, and every way in which nobody gets one (FAPI 2.0, 5.3 and 5.4)."""
+"""The token endpoint: issued tokens and their claims, and every refusal (FAPI 2.0, 5.3 and 5.4)."""
 
 import hmac
 import json
@@ -24,7 +24,7 @@ from services.intake import handlers, models
 from services.intake.main import build
 from services.intake.token_endpoint import TokenEndpoint, TokenRequest
 from tests.support.clocks import StillClock
-from tests.support.front_door import FrontDoor
+from tests.support.running_intake import RunningIntake
 
 ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 ALGORITHMS: Mapping[str, Callable[[], Key]] = {
@@ -42,7 +42,7 @@ def identified(key: Key) -> Key:
 
 @dataclass(slots=True)
 class Client:
-    """A partner's system at the token endpoint, which can be made to send anything."""
+    """A partner's client of the token endpoint that can send anything."""
 
     endpoint: TokenEndpoint
     clock: StillClock
@@ -58,7 +58,7 @@ class Client:
         return int(self.clock.now().timestamp()) + offset
 
     def sign(self, header: Mapping[str, Any], claims: Mapping[str, Any], key: Key | None = None) -> str:
-        """`None` takes a member out."""
+        """Return a signed JWT; a member that is `None` is left out."""
         full = {name: value for name, value in {"alg": self.algorithm, **header}.items() if value is not None}
         said = {name: value for name, value in claims.items() if value is not None}
         return jws.serialize_compact(full, json.dumps(said).encode(), key or self.key, algorithms=[full["alg"]])
@@ -85,7 +85,7 @@ class Client:
         return self.endpoint.issue(self.request(assertion, proof, **form))
 
     def refused(self, assertion: str | None = None, proof: str | None = None, **form: str) -> tuple[str, str]:
-        """OAuth's error and the member at fault; whatever was sent is not repeated in the problem."""
+        """Return OAuth's error and the member at fault; check that the problem repeats nothing that was sent."""
         request = self.request(assertion, proof, **form)
         with pytest.raises(Problem) as caught:
             self.endpoint.issue(request)
@@ -101,19 +101,19 @@ class Client:
 
 
 @pytest.fixture
-def client(shared_door: FrontDoor) -> Client:
-    return enrolled(shared_door)
+def client(shared_intake: RunningIntake) -> Client:
+    return enrolled(shared_intake)
 
 
-def enrolled(door: FrontDoor, *more: Key, **changed: Any) -> Client:
-    """A client whose keys the hub knows."""
-    client = Client(door.service.app.state.tokens, door.service.clock, **changed)  # type: ignore[attr-defined, arg-type]
+def enrolled(running: RunningIntake, *more: Key, **changed: Any) -> Client:
+    """Return a client whose keys the hub knows."""
+    client = Client(running.service.app.state.tokens, running.service.clock, **changed)  # type: ignore[attr-defined, arg-type]
     jwks = KeySet([client.key, *more]).as_dict(private=False)
-    client.id = handlers.add_agency(door.context, "Sample Outreach", "ngo", dict(jwks)).id
+    client.id = handlers.add_agency(running.context, "Sample Outreach", "ngo", dict(jwks), force=True).id
     return client
 
 
-def test_a_token_names_its_client_lasts_300_seconds_and_is_bound_to_the_proofs_key(client: Client) -> None:
+def test_token_names_its_client_and_is_bound_to_the_proofs_key(client: Client) -> None:
     answer = client.ask()
     signed = jwt.decode(answer["access_token"], client.endpoint.key, algorithms=["Ed25519"])
     assert (answer["token_type"], answer["expires_in"]) == ("DPoP", 300)
@@ -139,8 +139,8 @@ def test_no_two_tokens_have_the_same_id(client: Client) -> None:
 
 
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
-def test_a_client_may_sign_with_any_algorithm_of_the_profile(shared_door: FrontDoor, algorithm: str) -> None:
-    client = enrolled(shared_door, algorithm=algorithm, key=identified(ALGORITHMS[algorithm]()))
+def test_a_client_may_sign_with_any_algorithm_of_the_profile(shared_intake: RunningIntake, algorithm: str) -> None:
+    client = enrolled(shared_intake, algorithm=algorithm, key=identified(ALGORITHMS[algorithm]()))
     assert client.ask()["token_type"] == "DPoP"
 
 
@@ -151,9 +151,9 @@ def test_the_proofs_key_need_not_be_a_registered_one(client: Client) -> None:
     assert claims["cnf"] == {"jkt": other.thumbprint()}
 
 
-def test_of_several_registered_keys_the_assertion_names_its_own(shared_door: FrontDoor) -> None:
+def test_assertion_names_its_key_among_several(shared_intake: RunningIntake) -> None:
     second = identified(ECKey.generate_key("P-256"))
-    client = enrolled(shared_door, second)
+    client = enrolled(shared_intake, second)
     for key in (client.key, second):
         assert client.ask(client.assertion({"kid": key.kid}, key))
     assert client.refused(client.assertion({"kid": second.kid})) == ("invalid_client", "client_assertion signature")
@@ -161,29 +161,29 @@ def test_of_several_registered_keys_the_assertion_names_its_own(shared_door: Fro
     assert client.refused(client.assertion()) == ("invalid_client", "client_assertion signature")
 
 
-def test_an_assertion_is_good_once(door: FrontDoor) -> None:
-    client = enrolled(door)
+def test_an_assertion_is_good_once(running: RunningIntake) -> None:
+    client = enrolled(running)
     assertion = client.assertion()
     client.ask(assertion)
     assert client.refused(assertion) == ("invalid_client", "client_assertion jti")
 
 
-def test_an_assertion_is_good_once_for_all_processes_together(door: FrontDoor) -> None:
-    client = enrolled(door)
+def test_an_assertion_is_good_once_for_all_processes_together(running: RunningIntake) -> None:
+    client = enrolled(running)
     assertion = client.assertion()
     client.ask(assertion)
-    second = build(door.service.settings, "http://127.0.0.1:1", client.clock)
+    second = build(running.service.settings, "http://127.0.0.1:1", client.clock)
     client.endpoint = second.app.state.tokens  # type: ignore[attr-defined]
     assert client.refused(assertion) == ("invalid_client", "client_assertion jti")
     second.close()
 
 
-def test_a_used_assertion_is_remembered_for_as_long_as_it_could_be_used(door: FrontDoor) -> None:
-    client = enrolled(door)
+def test_used_assertion_is_remembered_while_it_is_valid(running: RunningIntake) -> None:
+    client = enrolled(running)
     assertion = client.assertion(exp=client.seconds(300))
     client.ask(assertion)
     client.clock.move(timedelta(seconds=299))
-    ReplayGuard(door.context.database, models.plumbing.replay).forget(client.clock.now())
+    ReplayGuard(running.context.database, models.plumbing.replay).forget(client.clock.now())
     assert client.refused(assertion) == ("invalid_client", "client_assertion jti")
 
 
@@ -260,17 +260,17 @@ def test_a_client_that_is_not_known_gets_no_token(client: Client, subject: objec
     assert client.refused(client.assertion(iss=subject, sub=subject)) == ("invalid_client", member)
 
 
-def test_a_suspended_agency_gets_no_token_until_it_is_restored(shared_door: FrontDoor, client: Client) -> None:
-    handlers.set_standing(shared_door.context, client.id, "suspended")
+def test_a_suspended_agency_gets_no_token_until_it_is_restored(shared_intake: RunningIntake, client: Client) -> None:
+    handlers.set_standing(shared_intake.context, client.id, "suspended")
     assert client.refused() == ("invalid_client", "client_assertion sub")
-    handlers.set_standing(shared_door.context, client.id, "active")
+    handlers.set_standing(shared_intake.context, client.id, "active")
     assert client.ask()
 
 
-def test_a_stranger_does_not_learn_that_an_agency_is_suspended(shared_door: FrontDoor, client: Client) -> None:
+def test_a_stranger_does_not_learn_that_an_agency_is_suspended(shared_intake: RunningIntake, client: Client) -> None:
     stranger = ECKey.generate_key("P-256")
     before = client.refused(client.assertion(key=stranger))
-    handlers.set_standing(shared_door.context, client.id, "suspended")
+    handlers.set_standing(shared_intake.context, client.id, "suspended")
     assert client.refused(client.assertion(key=stranger)) == before
 
 
@@ -282,7 +282,7 @@ def test_an_assertion_signed_by_another_key_gets_no_token(client: Client) -> Non
 
 
 @pytest.mark.parametrize("algorithm", ["none", "None", "NONE", "", 7, ["ES256"]])
-def test_an_assertion_or_proof_without_an_algorithm_gets_no_token(client: Client, algorithm: object) -> None:
+def test_jwt_without_an_algorithm_gets_no_token(client: Client, algorithm: object) -> None:
     assertion = _with_header(client.assertion(), alg=algorithm)
     proof = _with_header(client.proof(), alg=algorithm)
     for signature in ("", assertion.rpartition(".")[2]):
@@ -308,7 +308,7 @@ def test_the_public_key_cannot_be_used_as_a_shared_secret(client: Client) -> Non
 
 
 @pytest.mark.parametrize("header", [{"crit": ["urgent"], "urgent": True}, {"crit": ["b64"], "b64": False}], ids=str)
-def test_a_header_that_must_be_understood_and_is_not_gets_no_token(client: Client, header: dict[str, Any]) -> None:
+def test_unknown_critical_header_gets_no_token(client: Client, header: dict[str, Any]) -> None:
     claims = {"iss": client.id, "sub": client.id, "aud": client.endpoint.issuer, "jti": "x", "exp": client.seconds(60)}
     assert client.refused(_by_hand(client.key, header, claims))[0] == "invalid_client"
     said = {"typ": "dpop+jwt", "jwk": client.key.as_dict(private=False), **header}
@@ -340,13 +340,13 @@ def test_a_header_that_need_not_be_understood_is_passed_over(client: Client) -> 
     ],
     ids=range(13),
 )
-def test_what_is_no_jwt_gets_no_token(client: Client, text: str) -> None:
+def test_malformed_jwt_gets_no_token(client: Client, text: str) -> None:
     assert client.refused(text) == ("invalid_client", "client_assertion")
     assert client.refused(proof=text) == ("invalid_dpop_proof", "DPoP")
 
 
 @pytest.mark.parametrize("payload", [b"", b"null", b"[]", b'"x"', b"7", b"\xff", b"[" * 5000], ids=range(7))
-def test_a_signed_payload_that_is_no_json_object_gets_no_token(client: Client, payload: bytes) -> None:
+def test_signed_payload_other_than_an_object_gets_no_token(client: Client, payload: bytes) -> None:
     def signed(header: Mapping[str, Any]) -> str:
         return jws.serialize_compact({"alg": "ES256", **header}, payload, client.key, algorithms=["ES256"])
 
@@ -372,12 +372,12 @@ def test_a_form_for_something_else_is_told_what_is_offered(
     assert client.refused(**form) == (error, member)
 
 
-def test_without_a_proof_there_is_no_token(client: Client) -> None:
+def test_missing_proof_gets_no_token(client: Client) -> None:
     assert client.refused(proof="") == ("invalid_dpop_proof", "DPoP")
 
 
-def test_a_proof_is_good_once(door: FrontDoor) -> None:
-    client = enrolled(door)
+def test_a_proof_is_good_once(running: RunningIntake) -> None:
+    client = enrolled(running)
     proof = client.proof()
     client.ask(proof=proof)
     assert client.refused(proof=proof) == ("invalid_dpop_proof", "DPoP jti")
@@ -458,7 +458,7 @@ def test_a_proof_signed_by_another_key_gets_no_token(client: Client) -> None:
     assert client.refused(proof=proof) == ("invalid_dpop_proof", "DPoP signature")
 
 
-def test_the_published_keys_verify_tokens_and_hold_nothing_private(client: Client) -> None:
+def test_published_keys_verify_tokens_and_are_public(client: Client) -> None:
     published = client.endpoint.public_keys()
     [key] = published["keys"]
     assert "d" not in key
@@ -468,7 +468,7 @@ def test_the_published_keys_verify_tokens_and_hold_nothing_private(client: Clien
 
 
 def _resolved(client: Client, name: str, value: Any) -> Any:
-    """Times are given as offsets from now, audiences with a place for the issuer."""
+    """Return claims; times are offsets from now, audiences have a place for the issuer."""
     if name in {"iat", "nbf", "exp"} and isinstance(value, int) and not isinstance(value, bool) and value < 10**6:
         return client.seconds(value)
     if isinstance(value, list):
@@ -477,7 +477,7 @@ def _resolved(client: Client, name: str, value: Any) -> Any:
 
 
 def _by_hand(key: Key, header: Mapping[str, Any], claims: Mapping[str, Any]) -> str:
-    """An ES256 signature over any header at all, some of which the library would not sign."""
+    """Return a JWT with an ES256 signature over any header, also one that the library would not sign."""
     private = key.raw_value
     assert isinstance(private, EllipticCurvePrivateKey)
     said = [json.dumps({"alg": "ES256", **header}), json.dumps(claims)]
@@ -487,7 +487,7 @@ def _by_hand(key: Key, header: Mapping[str, Any], claims: Mapping[str, Any]) -> 
 
 
 def _with_header(text: str, **changed: Any) -> str:
-    """A JWT whose header says something else than what was signed."""
+    """Return a JWT whose header differs from the signed one."""
     header, _, rest = text.partition(".")
     said = json.loads(from_base64url(header)) | changed
     written = {name: value for name, value in said.items() if value is not None}

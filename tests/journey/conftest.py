@@ -1,4 +1,4 @@
-"""A hub for journeys, in each way to run in turn."""
+"""Provides a hub for journeys: embedded and distributed in turn."""
 
 from collections.abc import Iterator
 from pathlib import Path

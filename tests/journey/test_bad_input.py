@@ -1,4 +1,4 @@
-"""The issue's chapter on bad input, line by line and over HTTP: refused kindly, nothing repeated, nothing stored."""
+"""Every kind of bad input over HTTP: refused with a problem, nothing repeated, nothing stored."""
 
 import json
 import re
@@ -27,12 +27,12 @@ from services.common.auth.jose import load_signing_key
 from services.common.database.engine import Database
 from services.common.encoding import base64url, from_base64url
 from services.common.http.app import MAX_BODY
-from services.common.messaging.cloudevents import BATCH_CONTENT_TYPE, CONTENT_TYPE
+from services.common.messaging.cloudevents import BATCH_CONTENT_TYPE, CONTENT_TYPE, MAX_BATCH_BODY
 from services.intake import consent_client
 from services.intake.models import plumbing, posted
-from tests.support.front_door import capacity, decider, front_door
 from tests.support.hubs import TestHub, embedded_hub, eventually
 from tests.support.people import Person, meet, referral, send, waiting
+from tests.support.running_intake import capacity, decider, running_intake
 
 pytestmark = pytest.mark.backend("sqlite", "local_log")
 EVENTS, TOKEN, OPENINGS = "/intake/v1/events", "/intake/oauth/token", "/consent/v1/openings"
@@ -57,9 +57,9 @@ class World:
     strangers_key: Key = field(default_factory=lambda: ECKey.generate_key("P-256"))
 
     def stored(self) -> tuple[set[Any], set[Any]]:
-        """Every event that was kept, and every one of an agency's that waits in the outbox or has left it for the bus.
+        """Return every stored event, and every agency's event that is in the outbox or on the bus.
 
-        The relay writes to the bus before it empties the outbox, so whoever looks there in this order misses nothing.
+        The relay writes to the bus before it empties the outbox, so reading in this order misses nothing.
         """
         with self.intake.reading() as connection:
             kept = {(row.source, row.id, row.status) for row in connection.execute(select(posted))}
@@ -71,18 +71,18 @@ class World:
 
     @contextmanager
     def nothing_stored(self) -> Iterator[None]:
-        """What is done here leaves no event behind."""
+        """Check that the block leaves no event behind."""
         before = self.stored()
         yield
         assert self.stored() == before
 
     def referral(self, **changed: Any) -> dict[str, Any]:
-        """An event that would be accepted."""
+        """Return an event that would be accepted."""
         parts = {"summary": {"text": f"{MARK} would like a quiet place."}}
         return self.outreach.event(referral(self.person, self.shelter, parts=parts, **changed))
 
     def token_key(self) -> OKPKey:
-        """The key with which this hub signs its tokens."""
+        """Return the key with which this hub signs its tokens."""
         return load_signing_key((self.hub.settings.keys_folder / "intake" / "token-key.json").read_bytes())
 
 
@@ -100,7 +100,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
 
 
 def post(partner: Partner, body: Any, content_type: str = CONTENT_TYPE, **headers: str) -> httpx2.Response:
-    """Post a body as it is, or as JSON; `headers` replace what a good client sends."""
+    """Post a body of bytes or of JSON; `headers` replace those of a correct client."""
     url, token = partner.origins.url(EVENTS), partner.token()
     good = {
         "authorization": f"DPoP {token}",
@@ -112,7 +112,7 @@ def post(partner: Partner, body: Any, content_type: str = CONTENT_TYPE, **header
 
 
 def refused(answer: httpx2.Response, status: int, *members: str, sent: tuple[str, ...] = ()) -> dict[str, Any]:
-    """The problem, after seeing that it is one: it names these members with what is accepted, and repeats nothing."""
+    """Check that the answer is a problem that names these members with accepted values and repeats nothing; return it."""
     assert (answer.status_code, answer.headers["content-type"]) == (status, PROBLEM), answer.text
     problem: dict[str, Any] = answer.json()
     assert problem["status"] == status
@@ -155,13 +155,13 @@ def test_malformed_json_is_refused(world: World, name: str, content_type: str) -
 
 
 @pytest.mark.parametrize("document", [None, 7, "words", True, []])
-def test_json_that_is_no_object_is_no_event(world: World, document: object) -> None:
+def test_json_other_than_an_object_is_refused(world: World, document: object) -> None:
     with world.nothing_stored():
         refused(post(world.outreach, document), 422, "")
 
 
 @pytest.mark.parametrize("document", [None, 7, "words", {}, {"events": []}])
-def test_a_batch_that_is_no_array_is_refused(world: World, document: object) -> None:
+def test_batch_other_than_an_array_is_refused(world: World, document: object) -> None:
     with world.nothing_stored():
         refused(post(world.outreach, document, BATCH_CONTENT_TYPE), 400, "")
 
@@ -201,7 +201,7 @@ def test_a_type_of_the_hubs_own_is_refused_even_with_valid_data(world: World, ki
         refused(post(world.outreach, event), 422, "/type", sent=(kind,))
 
 
-def test_an_unknown_category_is_refused_and_the_known_ones_are_listed(world: World) -> None:
+def test_unknown_category_is_refused_with_the_known_ones(world: World) -> None:
     event = world.referral()
     event["data"]["parts"]["diary"] = {"text": MARK}
     with world.nothing_stored():
@@ -214,9 +214,7 @@ def test_an_unknown_category_is_refused_and_the_known_ones_are_listed(world: Wor
     [("purpose", "purposes"), ("need", "needs"), ("stage", "stages"), ("region", "regions"), ("urgency", "urgencies")],
 )
 @pytest.mark.parametrize("value", [MARK, "", 7, None, ["N02"], {"code": "N02"}], ids=str)
-def test_an_unknown_code_is_refused_and_the_known_ones_are_listed(
-    world: World, name: str, codes: str, value: object
-) -> None:
+def test_unknown_code_is_refused_with_the_known_ones(world: World, name: str, codes: str, value: object) -> None:
     with world.nothing_stored():
         problem = refused(post(world.outreach, world.referral(**{name: value})), 422, f"/data/{name}")
     assert set(problem["errors"][0]["accepted"].split(", ")) == schemas.code_set(codes)
@@ -246,7 +244,7 @@ def test_a_property_too_many_is_refused_wherever_it_is(
 
 
 @pytest.mark.parametrize("name", ["data_base64", "partitionkey", "tracestate", "authid"])
-def test_an_extension_attribute_would_travel_unsealed_and_is_refused(world: World, name: str) -> None:
+def test_extension_attribute_is_refused(world: World, name: str) -> None:
     with world.nothing_stored():
         refused(post(world.outreach, world.referral() | {name: "eA"}), 422, "", sent=(name,))
 
@@ -267,7 +265,7 @@ def test_parts_without_content_are_refused(world: World, parts: object) -> None:
     assert all(fault["member"].startswith("/data/parts") and fault["accepted"] for fault in problem["errors"])
 
 
-def test_words_that_are_too_long_are_refused_without_repeating_them(world: World) -> None:
+def test_too_long_text_is_refused_without_repeating_it(world: World) -> None:
     parts = {"summary": {"text": f"{MARK} " * 1000}}
     event = world.outreach.event(referral(world.person, world.shelter, parts=parts))
     with world.nothing_stored():
@@ -279,17 +277,17 @@ def test_words_that_are_too_long_are_refused_without_repeating_them(world: World
     "content_type",
     ["application/json", "text/plain", "application/cloudevents+xml", "", "application/cloudevents+jsonx"],
 )
-def test_another_kind_of_body_is_refused_with_the_kinds_that_are_taken(world: World, content_type: str) -> None:
+def test_other_content_type_returns_415_with_the_accepted_ones(world: World, content_type: str) -> None:
     with world.nothing_stored():
         problem = refused(post(world.outreach, world.referral(), content_type), 415, "Content-Type")
     assert problem["errors"][0]["accepted"] == f"{CONTENT_TYPE} or {BATCH_CONTENT_TYPE}"
 
 
-# --- A body over 256 kB, a batch over 500 -----------------------------------------------------------------------------
+# --- A body over 256 kB, a batch over 12 MB or over 500 events -----------------------------------------------------------
 
 
 def in_pieces(size: int) -> Callable[[], Iterator[bytes]]:
-    """A body that does not say beforehand how long it will be."""
+    """Return a body whose length is not announced."""
 
     def pieces() -> Iterator[bytes]:
         for start in range(0, size, 16_384):
@@ -298,19 +296,21 @@ def in_pieces(size: int) -> Callable[[], Iterator[bytes]]:
     return pieces
 
 
-@pytest.mark.parametrize("size", [MAX_BODY + 1, 20 * MAX_BODY])
-@pytest.mark.parametrize("content_type", [CONTENT_TYPE, BATCH_CONTENT_TYPE])
-def test_a_body_over_256_kb_is_refused_when_it_says_so(world: World, content_type: str, size: int) -> None:
+@pytest.mark.parametrize("times", [1, 3])
+@pytest.mark.parametrize(("content_type", "limit"), [(CONTENT_TYPE, MAX_BODY), (BATCH_CONTENT_TYPE, MAX_BATCH_BODY)])
+def test_body_over_its_limit_returns_413_if_announced(world: World, content_type: str, limit: int, times: int) -> None:
     with world.nothing_stored():
-        problem = refused(post(world.outreach, b" " * size, content_type), 413, "")
-    assert problem["errors"][0]["accepted"] == f"at most {MAX_BODY} bytes"
+        problem = refused(post(world.outreach, b" " * (times * limit + 1), content_type), 413, "")
+    assert problem["errors"][0]["accepted"] == f"at most {limit} bytes"
 
 
-@pytest.mark.parametrize("size", [MAX_BODY + 1, 20 * MAX_BODY])
-@pytest.mark.parametrize("content_type", [CONTENT_TYPE, BATCH_CONTENT_TYPE])
-def test_a_body_over_256_kb_is_refused_when_it_does_not_say_so(world: World, content_type: str, size: int) -> None:
+@pytest.mark.parametrize("times", [1, 3])
+@pytest.mark.parametrize(("content_type", "limit"), [(CONTENT_TYPE, MAX_BODY), (BATCH_CONTENT_TYPE, MAX_BATCH_BODY)])
+def test_body_over_its_limit_returns_413_if_not_announced(
+    world: World, content_type: str, limit: int, times: int
+) -> None:
     with world.nothing_stored():
-        refused(post(world.outreach, in_pieces(size), content_type), 413, "")
+        refused(post(world.outreach, in_pieces(times * limit + 1), content_type), 413, "")
 
 
 def test_a_body_of_256_kb_is_taken(world: World) -> None:
@@ -320,11 +320,11 @@ def test_a_body_of_256_kb_is_taken(world: World) -> None:
 
 @pytest.mark.parametrize(
     ("path", "limit"),
-    # A batch of openings holds up to 200 boxes.
+    # A batch of openings holds up to 200 envelopes.
     [(TOKEN, MAX_BODY), (OPENINGS, 4 * 1024 * 1024), ("/consent/v1/subjects", MAX_BODY), ("/my/v1/session", MAX_BODY)],
 )
 @pytest.mark.parametrize("announced", [True, False])
-def test_a_large_body_is_refused_at_every_door(world: World, path: str, limit: int, announced: bool) -> None:
+def test_large_body_returns_413_on_every_route(world: World, path: str, limit: int, announced: bool) -> None:
     url, token = world.outreach.origins.url(path), world.outreach.token()
     headers = {
         "authorization": f"DPoP {token}",
@@ -356,7 +356,7 @@ def test_a_source_that_is_not_the_caller_is_refused(world: World) -> None:
             refused(post(world.outreach, world.referral() | {"source": source}), 422, "/source", sent=(source,))
 
 
-def test_a_ppid_that_is_unlinked_foreign_or_of_nobody_gets_one_answer(world: World) -> None:
+def test_unusable_ppids_get_one_answer(world: World) -> None:
     elsewhere = meet(world.hub, world.clinic)
     erased = meet(world.hub, world.outreach)
     erased.page.call("DELETE", "")
@@ -423,13 +423,13 @@ def test_a_time_that_cannot_be_read_is_refused(world: World, when: object) -> No
 
 
 def signed(header: Mapping[str, Any], claims: Mapping[str, Any], key: Key, algorithm: str = "ES256") -> str:
-    """A signature over any claims."""
+    """Return a JWT over any claims."""
     content = json.dumps(dict(claims)).encode()
     return jws.serialize_compact({"alg": algorithm, **header}, content, key, algorithms=[algorithm])
 
 
 def assertion(partner: Partner, key: Key | None = None, **changed: Any) -> str:
-    """A client assertion that says what it should, but for what a test changes."""
+    """Return a correct client assertion, except for the claims that a test changes."""
     now = int(time.time())
     claims = {"iss": partner.client_id, "sub": partner.client_id, "aud": partner.origins.url("/intake")}
     times = {"jti": str(uuid4()), "iat": now, "exp": now + 60}
@@ -437,7 +437,7 @@ def assertion(partner: Partner, key: Key | None = None, **changed: Any) -> str:
 
 
 def proof(partner: Partner, method: str, path: str, token: str | None = None, **changed: Any) -> str:
-    """A DPoP proof, the same way; `key` signs it and is in it."""
+    """Return a correct DPoP proof, except for the claims that a test changes; `key` signs it and is in it."""
     key = changed.pop("key", partner.key)
     public = {name: value for name, value in key.as_dict(private=False).items() if name != "kid"}
     claims = {"htm": method, "htu": partner.origins.url(path), "iat": int(time.time()), "jti": str(uuid4())}
@@ -447,14 +447,14 @@ def proof(partner: Partner, method: str, path: str, token: str | None = None, **
 
 
 def without_algorithm(token: str) -> str:
-    """The same claims, signed by nobody."""
+    """Return a JWT with these claims and no signature."""
     header, payload, _ = token.split(".")
     said = json.loads(from_base64url(header)) | {"alg": "none"}
     return f"{base64url(json.dumps(said).encode())}.{payload}."
 
 
 def access_token(world: World, partner: Partner, key: OKPKey | None = None, **changed: Any) -> str:
-    """An access token as the hub signs them, but for what a test changes."""
+    """Return an access token as the hub signs them, except for the claims that a test changes."""
     now, signing = int(time.time()), key or world.token_key()
     claims = {
         "iss": partner.origins.url("/intake"),
@@ -484,21 +484,21 @@ def with_token(world: World, token: str, proven: str | None = None) -> httpx2.Re
 
 
 def unauthorized(answer: httpx2.Response, member: str, error: str, *sent: str) -> None:
-    """A 401 that names the member, and tells OAuth clients which kind of thing was wrong."""
+    """Check for a 401 that names the member and has OAuth's error code in its challenge."""
     refused(answer, 401, member, sent=sent)
     challenge = answer.headers["www-authenticate"]
     assert challenge == f'DPoP algs="ES256 PS256 Ed25519", error="{error}"'
 
 
 def no_token(answer: httpx2.Response, member: str, error: str, *sent: str) -> None:
-    """A token request refused in OAuth's words as well (RFC 6749, section 5.2)."""
+    """Check for a refused token request that also carries OAuth's error (RFC 6749, section 5.2)."""
     problem = refused(answer, 400, member, sent=sent)
     assert problem["error"] == error
     assert problem["error_description"] == problem["errors"][0]["detail"]
     assert "access_token" not in answer.text
 
 
-def test_the_tests_own_tokens_proofs_and_assertions_are_good_ones(world: World) -> None:
+def test_tokens_and_proofs_of_these_tests_are_valid(world: World) -> None:
     assert ask_for_token(world.outreach, assertion(world.outreach)).status_code == 200
     assert with_token(world, access_token(world, world.outreach)).status_code == 202
 
@@ -612,7 +612,7 @@ def test_an_old_proof_is_refused(world: World) -> None:
         unauthorized(with_token(world, token, proven), "DPoP iat", "invalid_dpop_proof", proven)
 
 
-def test_an_assertion_for_several_audiences_or_another_one_is_refused(world: World) -> None:
+def test_assertion_with_other_or_several_audiences_is_refused(world: World) -> None:
     issuer = world.outreach.origins.url("/intake")
     for audience in (
         [issuer],
@@ -685,7 +685,7 @@ def test_a_request_without_a_token_of_the_right_kind_is_refused(world: World, au
 
 
 @pytest.mark.parametrize("token", ["x", "a.b.c", "..", "e30.e30.", "[" * 3000 + ".e30.eA"])
-def test_what_is_no_token_is_refused(world: World, token: str) -> None:
+def test_malformed_token_is_refused(world: World, token: str) -> None:
     with world.nothing_stored():
         answer = with_token(world, token)
     assert (answer.status_code, answer.headers["content-type"]) == (401, PROBLEM)
@@ -718,7 +718,7 @@ def test_one_bad_event_in_a_batch_rejects_that_event_only(world: World) -> None:
     assert {name for _, name, _ in kept - kept_before} == {event["id"] for event in good}
 
 
-def test_the_same_event_twice_in_one_batch_is_taken_once(world: World) -> None:
+def test_event_repeated_in_a_batch_is_taken_once(world: World) -> None:
     event = world.referral()
     first, second = post(world.outreach, [event, event], BATCH_CONTENT_TYPE).json()
     assert (first["status"], second["status"]) == ("accepted", "duplicate")
@@ -734,7 +734,7 @@ def test_one_id_for_two_events_in_one_batch_takes_the_first_only(world: World) -
     assert [fault["member"] for fault in results[1]["errors"]] == ["/id"]
 
 
-def test_the_same_id_with_other_content_is_a_conflict_and_the_first_stays(world: World) -> None:
+def test_reused_id_returns_409_and_the_first_event_stays(world: World) -> None:
     first = world.referral()
     accepted = post(world.outreach, first).json()
     with world.nothing_stored():
@@ -746,7 +746,7 @@ def test_the_same_id_with_other_content_is_a_conflict_and_the_first_stays(world:
 
 
 @pytest.mark.parametrize("kind", ["referral", "capacity"])
-def test_an_event_posted_by_many_at_once_is_accepted_exactly_once(world: World, kind: str) -> None:
+def test_event_posted_concurrently_is_accepted_once(world: World, kind: str) -> None:
     for _ in range(5):
         event = world.referral() if kind == "referral" else world.outreach.event(capacity())
         results = [answer.json() for answer in at_once(lambda event=event: post(world.outreach, event))]  # type: ignore[misc]
@@ -776,9 +776,9 @@ BROKEN: dict[str, tuple[int, bytes]] = {
 
 
 def unavailable(consent_url: str, folder: Path) -> None:
-    """Intake with that consent service answers 503 to a referral, alone or in a batch, and keeps nothing at all."""
-    with front_door(folder, consent_url) as door:
-        partner = door.join()
+    """Check that intake with that consent service answers 503 to a referral, alone or in a batch, and stores nothing."""
+    with running_intake(folder, consent_url) as running:
+        partner = running.join()
         parts = {"summary": {"text": MARK}}
         about_her = {"subject": "ppid-of-sample-aspen", "type": "referral.requested.v1", "data": _referral(parts)}
         batch = [partner.event(capacity()), partner.event(about_her)]
@@ -786,8 +786,8 @@ def unavailable(consent_url: str, folder: Path) -> None:
             answer = post(partner, body, kind)
             refused(answer, 503)
             assert int(answer.headers["retry-after"]) >= 1
-        assert door.kept() == {}
-        assert door.sent() == []
+        assert running.kept() == {}
+        assert running.sent() == []
         assert partner.request("GET", f"{EVENTS}/{batch[0]['id']}").status_code == 404
 
 
@@ -796,15 +796,13 @@ def test_consent_down_is_a_503_and_nothing_is_stored(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("what", BROKEN)
-def test_a_consent_service_in_disorder_is_a_503_and_nothing_is_stored(tmp_path: Path, what: str) -> None:
+def test_disordered_consent_service_returns_503(tmp_path: Path, what: str) -> None:
     with decider() as consent:
         consent.raw = lambda _sendings: BROKEN[what]
         unavailable(consent.url, tmp_path)
 
 
-def test_a_consent_service_that_is_too_slow_is_a_503_and_nothing_is_stored(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_slow_consent_service_returns_503(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(consent_client, "TIMEOUT_SECONDS", 0.2)
     with decider() as consent:
         over = Event()
@@ -818,16 +816,16 @@ def test_a_consent_service_that_is_too_slow_is_a_503_and_nothing_is_stored(
         over.set()
 
 
-def test_the_same_event_is_taken_once_consent_is_back(tmp_path: Path) -> None:
-    with decider() as consent, front_door(tmp_path, consent.url) as door:
-        partner = door.join()
+def test_event_is_taken_after_consent_is_back(tmp_path: Path) -> None:
+    with decider() as consent, running_intake(tmp_path, consent.url) as running:
+        partner = running.join()
         data = _referral({"summary": {"text": MARK}})
         event = partner.event({"subject": "ppid-of-sample-aspen", "type": "referral.requested.v1", "data": data})
         consent.raw = lambda _sendings: (500, b"")
         assert post(partner, event).status_code == 503
         consent.raw, consent.decide = None, lambda _sending: consent.permit("summary")
         assert post(partner, event).json()["status"] == "accepted"
-        assert len(door.sent()) == 1
+        assert len(running.sent()) == 1
 
 
 # --- A suspended agency -----------------------------------------------------------------------------------------------
@@ -841,13 +839,13 @@ PARTNER_ROUTES = sorted(
 )
 
 
-def test_every_partner_route_is_among_those_that_suspension_closes() -> None:
+def test_every_partner_route_is_tested_under_suspension() -> None:
     assert {("POST", EVENTS), ("POST", OPENINGS), ("GET", "/referral/v1/inbox")} <= set(PARTNER_ROUTES)
     assert len(PARTNER_ROUTES) >= 10
 
 
 @pytest.mark.slow
-def test_a_suspended_agency_is_refused_on_every_partner_route_until_it_is_restored(world: World) -> None:
+def test_suspended_agency_is_refused_on_every_partner_route(world: World) -> None:
     agency = world.hub.join("Sample Drop-in", "ngo")
 
     def answers() -> list[httpx2.Response]:
@@ -859,7 +857,7 @@ def test_a_suspended_agency_is_refused_on_every_partner_route_until_it_is_restor
 
     assert 403 not in {answer.status_code for answer in answers()}
     world.hub.command("agency", "suspend", agency.client_id)
-    # At its own door at once; the other services hear of it by an event.
+    # Intake refuses at once; the other services learn of it by an event.
     event = agency.event(capacity())
     with world.nothing_stored():
         assert refused(post(agency, event), 403)["type"] == "urn:fireweed:problem:not-active"
@@ -882,14 +880,14 @@ def test_an_agency_that_this_hub_does_not_know_is_refused(world: World) -> None:
 
 
 @dataclass(slots=True)
-class Boxes:
-    """Envelopes that may not be opened, by why, each with the agency that tries."""
+class Unopenable:
+    """Envelopes that may not be opened, by reason, each with the agency that tries."""
 
     world: World
     made: dict[str, tuple[Partner, str]] = field(default_factory=dict)
 
     def add(self, why: str, end: Callable[[Person, str], object]) -> None:
-        """One that could be opened, until this was done."""
+        """Add an envelope that could be opened until this act."""
         person = meet(self.world.hub, self.world.outreach)
         grant = person.page.allow(self.world.shelter.client_id, "referral", ["summary", "housing"])
         envelope = waiting(self.world.shelter, send(person, self.world.outreach, self.world.shelter))["envelope"]
@@ -903,7 +901,7 @@ def opening(agency: Partner, envelope: str) -> httpx2.Response:
 
 
 def expire(hub: TestHub, grant: str) -> None:
-    """Let a grant's time be over."""
+    """Set a grant's end into the past."""
     consent = Database(hub.settings.database("consent"))
     with closing(consent), consent.transaction() as connection:
         over = {"now": datetime.now(UTC).replace(tzinfo=None).isoformat(" "), "grant": grant.replace("-", "")}
@@ -913,17 +911,19 @@ def expire(hub: TestHub, grant: str) -> None:
 
 @pytest.mark.slow
 def test_every_envelope_that_may_not_be_opened_gets_the_same_404(world: World) -> None:
-    boxes = Boxes(world)
+    unopenable = Unopenable(world)
     hub, shelter, clinic = world.hub, world.shelter, world.clinic
-    boxes.add("revoked", lambda person, grant: person.page.revoke(grant))
-    boxes.add("expired", lambda _person, grant: expire(hub, grant))
-    boxes.add("paused", lambda person, _grant: person.page.call("POST", "/pause"))
-    boxes.add("erased", lambda person, _grant: person.page.call("DELETE", ""))
-    boxes.add("restricted", lambda person, _grant: person.page.call("POST", "/restrictions", {"sector": "housing"}))
-    boxes.add("revoked by card", lambda person, _grant: revoke_card(hub, person))
+    unopenable.add("revoked", lambda person, grant: person.page.revoke(grant))
+    unopenable.add("expired", lambda _person, grant: expire(hub, grant))
+    unopenable.add("paused", lambda person, _grant: person.page.call("POST", "/pause"))
+    unopenable.add("erased", lambda person, _grant: person.page.call("DELETE", ""))
+    unopenable.add(
+        "restricted", lambda person, _grant: person.page.call("POST", "/restrictions", {"sector": "housing"})
+    )
+    unopenable.add("revoked by card", lambda person, _grant: revoke_card(hub, person))
 
     live = waiting(shelter, send(world.person, world.outreach, shelter))["envelope"]
-    boxes.made |= {
+    unopenable.made |= {
         "foreign": (clinic, live),
         "the sender's own": (world.outreach, live),
         "of a grant that never was": (shelter, altered(live, grant=str(uuid4()))),
@@ -935,7 +935,7 @@ def test_every_envelope_that_may_not_be_opened_gets_the_same_404(world: World) -
         "cut short": (shelter, live[:-10]),
         "doubled": (shelter, live + live),
     }
-    boxes.made |= {
+    unopenable.made |= {
         f"malformed: {given[:8]!r}": (shelter, given)
         for given in ("", "x", "fw1.", "fw1.x", "fw1.bm90aGluZw", "fw1." + base64url(b"[" * 3000), "\x00", MARK)
     }
@@ -946,7 +946,7 @@ def test_every_envelope_that_may_not_be_opened_gets_the_same_404(world: World) -
         "title": "Not found.",
         "status": 404,
     }
-    for why, (agency, envelope) in boxes.made.items():
+    for why, (agency, envelope) in unopenable.made.items():
         answer = opening(agency, envelope)
         assert answer.status_code == 404, why
         assert (answer.headers.raw, answer.content) == (nothing.headers.raw, nothing.content), why
@@ -954,20 +954,20 @@ def test_every_envelope_that_may_not_be_opened_gets_the_same_404(world: World) -
 
 
 def revoke_card(hub: TestHub, person: Person) -> None:
-    """She, or whoever finds her card, gives its code."""
+    """Revoke everything by the code of her card."""
     answer = httpx2.post(hub.origins.url("/my/v1/revoke-card"), json={"revoke_code": person.revoke_code})
     assert answer.is_success, answer.text
 
 
 def altered(envelope: str, **header: Any) -> str:
-    """The box with something else written on it."""
+    """Return the envelope with another header."""
     document = json.loads(from_base64url(envelope.removeprefix("fw1.")))
     document["header"] |= header
     return "fw1." + base64url(json.dumps(document).encode())
 
 
 def changed_content(envelope: str) -> str:
-    """The box with one bit of a part changed."""
+    """Return the envelope with one bit of a part changed."""
     document = json.loads(from_base64url(envelope.removeprefix("fw1.")))
     part = bytearray(from_base64url(document["parts"]["summary"]))
     part[20] ^= 1
@@ -982,7 +982,7 @@ def test_a_request_for_an_opening_that_holds_no_envelope_says_so(world: World, b
     assert answer.json()["errors"]
 
 
-def test_a_property_too_many_is_refused_at_consents_door_without_repeating_it(world: World) -> None:
+def test_unknown_property_is_refused_by_consent_unrepeated(world: World) -> None:
     answer = world.shelter.request("POST", OPENINGS, {"envelope": "x", MARK: MARK})
     assert (answer.status_code, answer.headers["content-type"]) == (422, PROBLEM)
     assert MARK not in answer.text
@@ -992,7 +992,7 @@ def test_a_property_too_many_is_refused_at_consents_door_without_repeating_it(wo
 
 
 def at_once(request: Callable[[], httpx2.Response]) -> list[httpx2.Response]:
-    """The same request from several threads, all begun together."""
+    """Send one request from several threads that start together."""
     ready = Barrier(THREADS)
 
     def run(_number: int) -> httpx2.Response:

@@ -1,4 +1,4 @@
-"""One event's way, over HTTP only: withheld, granted, opened, revoked, granted again, answered, counted."""
+"""The journey of one event, over HTTP only: withheld, granted, opened, revoked, granted again, answered, counted."""
 
 from typing import Any
 
@@ -20,7 +20,7 @@ def agencies(running_hub: TestHub) -> Agencies:
     return joined[0], joined[1], joined[2]
 
 
-def test_without_a_grant_everything_is_withheld_and_nothing_is_kept(running_hub: TestHub, agencies: Agencies) -> None:
+def test_event_without_a_grant_is_withheld_and_not_kept(running_hub: TestHub, agencies: Agencies) -> None:
     outreach, shelter, _ = agencies
     person = meet(running_hub, outreach)
 
@@ -32,7 +32,7 @@ def test_without_a_grant_everything_is_withheld_and_nothing_is_kept(running_hub:
     assert outreach.request("GET", f"/intake/v1/events/{event['id']}").status_code == 404
 
 
-def test_only_the_granted_categories_reach_only_the_granted_agency(running_hub: TestHub, agencies: Agencies) -> None:
+def test_granted_categories_reach_only_the_granted_agency(running_hub: TestHub, agencies: Agencies) -> None:
     outreach, shelter, clinic = agencies
     person = meet(running_hub, outreach)
     person.page.allow(shelter.client_id, "referral", ["summary", "housing"])
@@ -54,7 +54,7 @@ def test_only_the_granted_categories_reach_only_the_granted_agency(running_hub: 
     assert result["thread"] not in [item["referral"] for item in inbox(clinic)]
 
 
-def test_revoked_means_stopped_and_a_new_grant_opens_no_old_box(running_hub: TestHub, agencies: Agencies) -> None:
+def test_new_grant_opens_no_envelope_of_a_revoked_one(running_hub: TestHub, agencies: Agencies) -> None:
     outreach, shelter, _ = agencies
     person = meet(running_hub, outreach)
     grant = person.page.allow(shelter.client_id, "referral", ["summary"])
@@ -74,9 +74,7 @@ def test_revoked_means_stopped_and_a_new_grant_opens_no_old_box(running_hub: Tes
     assert open_status(shelter, envelope) == 404
 
 
-def test_pause_restrict_and_erase_close_every_box_like_one_that_never_was(
-    running_hub: TestHub, agencies: Agencies
-) -> None:
+def test_pause_restriction_and_erasure_close_every_envelope(running_hub: TestHub, agencies: Agencies) -> None:
     outreach, shelter, _ = agencies
     person = meet(running_hub, outreach)
     person.page.allow(shelter.client_id, "referral", ["summary"])
@@ -119,9 +117,7 @@ def test_both_sides_see_a_referral_through_to_its_end(running_hub: TestHub, agen
     assert state(clinic, thread) == ""
 
 
-def test_an_answer_that_is_not_possible_comes_back_to_its_sender_with_a_reason(
-    running_hub: TestHub, agencies: Agencies
-) -> None:
+def test_impossible_answer_returns_to_its_sender_with_a_reason(running_hub: TestHub, agencies: Agencies) -> None:
     outreach, shelter, clinic = agencies
     person = meet(running_hub, outreach)
     person.page.allow(shelter.client_id, "referral", ["summary"])
@@ -140,7 +136,7 @@ def test_an_answer_that_is_not_possible_comes_back_to_its_sender_with_a_reason(
     assert state(outreach, thread) == "requested"
 
 
-def test_counts_follow_what_services_declare_and_people_stay_hidden(running_hub: TestHub, agencies: Agencies) -> None:
+def test_counts_follow_declarations_and_people_stay_hidden(running_hub: TestHub, agencies: Agencies) -> None:
     outreach, shelter, _ = agencies
     person = meet(running_hub, outreach)
     person.page.call("PUT", "/statistics", {"on": True})

@@ -1,4 +1,4 @@
-"""Her rights over HTTP on a whole hub: agencies are told within a second, and she sees what asks, waits or was compelled."""
+"""Her rights over HTTP: agencies get notices within a second; she sees requests, pending grants and compelled acts."""
 
 import time
 from typing import Any
@@ -23,16 +23,14 @@ def agencies(running_hub: TestHub) -> Agencies:
 
 
 def notices(hub: TestHub, agency: Partner, ack: list[str] | None = None) -> dict[str, dict[str, Any]]:
-    """What a poll brings, verified: what each notice says of its event."""
+    """Poll for notices, verify them and return the event claims of each."""
     answer = agency.call("POST", "/consent/v1/notices/poll", {"ack": ack or [], "returnImmediately": True})
     keys = key_set(agency.http.get(hub.origins.url("/consent/jwks.json")).json()["keys"])
     claims = {name: verify(token, keys, "notice").claims for name, token in answer["sets"].items()}
     return {name: next(iter(one["events"].values())) | {"about": one.get("sub_id")} for name, one in claims.items()}
 
 
-def test_an_agency_that_polls_is_told_within_a_second_and_she_sees_how_far_it_is(
-    running_hub: TestHub, agencies: Agencies
-) -> None:
+def test_polling_agency_is_told_within_a_second(running_hub: TestHub, agencies: Agencies) -> None:
     outreach, shelter, _ = agencies
     person = meet(running_hub, outreach)
     grant = person.page.allow(shelter.client_id, "referral", ["summary"])
@@ -84,7 +82,7 @@ def test_an_agency_asks_and_she_answers_when_it_is_safe(running_hub: TestHub, ag
     assert [row["id"] for row in person.page.call("GET", "/grants")["grants"]] == [answer["grant"]]
 
 
-def test_her_word_is_enough_to_stop_everything(running_hub: TestHub, agencies: Agencies) -> None:
+def test_spoken_revocation_stops_everything(running_hub: TestHub, agencies: Agencies) -> None:
     outreach, shelter, _ = agencies
     person = meet(running_hub, outreach)
     person.page.allow(shelter.client_id, "referral", ["summary"])
@@ -111,7 +109,7 @@ def test_where_someone_works_nothing_arrives_and_nobody_is_named(running_hub: Te
         person.page.call("POST", "/restrictions", {"agency": "Sample Birch", "reason": "someone_works_there"})
 
 
-def test_a_young_persons_grant_waits_for_who_looks_at_it_with_her(running_hub: TestHub, agencies: Agencies) -> None:
+def test_grant_of_a_young_person_waits_for_a_second_look(running_hub: TestHub, agencies: Agencies) -> None:
     outreach, shelter, _ = agencies
     registered = outreach.call("POST", "/consent/v1/subjects", {"language": "fr", "age_band": "under_16"})
     page = running_hub.survivor()
@@ -127,7 +125,7 @@ def test_a_young_persons_grant_waits_for_who_looks_at_it_with_her(running_hub: T
     assert open_status(shelter, waiting(shelter, send(young, outreach, shelter))["envelope"]) == 200
 
 
-def test_what_a_law_compelled_is_on_record_and_opens_nothing(running_hub: TestHub, agencies: Agencies) -> None:
+def test_compelled_disclosure_is_recorded_and_opens_nothing(running_hub: TestHub, agencies: Agencies) -> None:
     outreach, shelter, police = agencies
     person = meet(running_hub, outreach)
     grant = person.page.allow(shelter.client_id, "referral", ["summary"])

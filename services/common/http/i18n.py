@@ -1,5 +1,6 @@
-"""Pages in several languages: templates speak English, and a catalogue says each of their sentences in another one."""
+"""Pages in several languages: templates are in English, and a catalogue translates each sentence. Chooses languages."""
 
+import re
 from datetime import date
 from functools import cache
 from gettext import NullTranslations
@@ -16,11 +17,16 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 LANGUAGES = ("en", "fr")
 COUNTRY = "CA"
+# A member of Accept-Language: its primary subtag or `*`, and its weight (RFC 9110, section 12.4.2; RFC 4647, section 2.1).
+_RANGE = re.compile(
+    r"[ \t]*(?:([A-Za-z]{1,8})(?:-[A-Za-z0-9]{1,8})*|\*)"
+    r"(?:[ \t]*;[ \t]*[qQ]=(0(?:\.[0-9]{0,3})?|1(?:\.0{0,3})?))?[ \t]*"
+)
 
 
 @cache
 def catalogue(package: str, language: str) -> NullTranslations:
-    """The sentences in a language. Read from the text that translators edit: nothing has to be compiled before a start."""
+    """Return a language's translations, read from the file that translators edit, so that nothing is compiled before."""
     if language == LANGUAGES[0]:
         return NullTranslations()
     compiled = BytesIO()
@@ -31,7 +37,7 @@ def catalogue(package: str, language: str) -> NullTranslations:
 
 
 def environment(package: str, language: str, said: NullTranslations) -> Environment:
-    """A package's templates, speaking a language: its sentences, dates and direction of writing."""
+    """Return an environment for a package's templates in a language: its sentences, dates and writing direction."""
     made = Environment(
         loader=PackageLoader(package),
         autoescape=True,
@@ -52,20 +58,31 @@ def environment(package: str, language: str, said: NullTranslations) -> Environm
 
 
 def long_date(day: date, locale: Locale) -> str:
-    """A day in words; the first of a month is "1er" in French, which the common tables of dates leave out."""
+    """Return a day as text; the first of a month is "1er" in French, which the CLDR tables leave out."""
     written = format_date(day, "long", locale=locale)
     return written.replace("1 ", "1er ", 1) if locale.language == "fr" and written.startswith("1 ") else written
 
 
 def locale_of(language: str) -> Locale:
-    """How a language writes days, times and numbers here."""
+    """Return the locale by which a language writes days, times and numbers in Canada."""
     try:
         return Locale(language, COUNTRY)
     except UnknownLocaleError:
         return Locale(language)
 
 
-def preferred(accepted: str) -> str:
-    """The first of our languages in an `Accept-Language` header; English when there is none."""
-    named = (part.partition(";")[0].strip()[:2].lower() for part in accepted.split(","))
-    return next((language for language in named if language in LANGUAGES), LANGUAGES[0])
+def preferred(*accepted: str) -> str:
+    """Return the one of our languages that `Accept-Language` header lines rate highest; English if none is named.
+
+    By RFC 9110, section 12.5.4: `fr-CA` asks for French and `frr` does not, `q=0` excludes, `*` stands for every language
+    that is not named, and a malformed member is left out. The first named one of equally rated languages is chosen.
+    """
+    members = [found.groups() for member in ",".join(accepted).split(",") if (found := _RANGE.fullmatch(member))]
+    ratings: dict[str, tuple[float, int]] = {}
+    for place, (primary, weight) in enumerate(members):
+        rating = (float(weight or 1), -place)
+        ratings[(primary or "*").lower()] = max(rating, ratings.get((primary or "*").lower(), rating))
+    # A language of which nothing is said comes after every one that is asked for, and before those that are excluded.
+    unnamed = ratings.get("*", (0.0001, -len(members)))
+    best = max(LANGUAGES, key=lambda language: ratings.get(language, unnamed))
+    return best if ratings.get(best, unnamed)[0] > 0 else LANGUAGES[0]

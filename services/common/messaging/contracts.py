@@ -1,4 +1,4 @@
-"""Checks an event's data against its schema in `schemas/`, and says what would have been accepted."""
+"""Checks an event's data against its schema in `schemas/`, and reports the values that would be accepted."""
 
 import re
 from collections.abc import Mapping
@@ -11,38 +11,38 @@ from jsonschema_rs.canonical.json import to_string
 import schemas
 from services.common.errors import Fault
 
-# Longer than any list that an agency may post: of a list that is too long, this much is looked at for what else is wrong.
+# Longer than any list that an agency may post. Of a list that is too long, only so many items are validated.
 BEGINNING = 16
 
 
 def faults(event_type: str, data: Mapping[str, Any]) -> list[Fault]:
-    """Every way in which the data breaks its schema, as faults under `/data`; no value is ever repeated."""
+    """Return every way in which the data breaks its schema, as faults under `/data`; no value is repeated."""
     validator = _validator(event_type)
     if validator.is_valid(data):
         return []
-    # Each item can be a fault. To find those of 100,000 items takes half a minute, in which nobody else is served.
+    # Each item can be a fault. To find the faults of 100,000 items would block every other request for half a minute.
     found = [_fault(error) for error in validator.iter_errors(_beginning(data))]
     return found or [_fault(error) for error in validator.iter_errors(data)]
 
 
 def meaning(document: object) -> bytes:
-    """One spelling for all JSON documents that a schema cannot tell apart, such as those whose members change places."""
+    """Return the canonical JSON of a document, the same for all that a schema cannot tell apart (as by member order)."""
     return to_string(document).encode()
 
 
 def topic(event_type: str) -> str:
-    """The topic on which events of this type travel."""
+    """Return the topic on which events of this type travel."""
     return str(schemas.event_schema(event_type)["x-topic"])
 
 
 def needs_subject(event_type: str) -> bool:
-    """Whether such an event is about one survivor, so that its `subject` must be her ppid."""
+    """Return whether such an event is about one survivor, so that its `subject` must be her ppid."""
     return schemas.event_schema(event_type)["x-subject"] == "ppid"
 
 
 @cache
 def posted_types() -> frozenset[str]:
-    """The types that agencies may post."""
+    """Return the types that agencies may post."""
     return frozenset(schemas.event_types("agency"))
 
 
@@ -57,7 +57,7 @@ def _validator(event_type: str) -> Draft202012Validator:
 
 
 def _beginning(value: Any) -> Any:
-    """A value with no more than the beginning of any list in it."""
+    """Return a value in which each list is cut to its first `BEGINNING` items."""
     if isinstance(value, Mapping):
         return {name: _beginning(item) for name, item in value.items()}
     return [_beginning(item) for item in value[:BEGINNING]] if isinstance(value, list) else value
@@ -87,7 +87,7 @@ def _accepted(error: ValidationError) -> str | None:
 
 
 def _schema_at(error: ValidationError) -> Mapping[str, Any]:
-    """The schema object whose keyword failed: its address is absolute once a `$ref` was followed."""
+    """Return the schema object whose keyword failed; its address is absolute after a `$ref`."""
     location = error.absolute_keyword_location or ""
     address, _, pointer = location.partition("#")
     document: Any = schemas.documents().get(address, {})
@@ -98,7 +98,7 @@ def _schema_at(error: ValidationError) -> Mapping[str, Any]:
 
 
 def _escape(step: str) -> str:
-    # A step can be a name that the sender invented; only what a schema could hold is repeated.
+    # A step can be a name that the sender invented; only names that a schema could hold are repeated.
     return step if re.fullmatch(r"[a-z_0-9]{1,32}", step) else "*"
 
 

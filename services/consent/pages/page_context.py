@@ -103,7 +103,7 @@ def guest_page(
     """Return the context of a page that needs no session."""
     token = request.cookies.get(auth.cookie) or new_session_token()
     chosen = l or request.query_params.get("l") or ""
-    language = chosen if chosen in LANGUAGES else preferred(request.headers.get("accept-language", ""))
+    language = chosen if chosen in LANGUAGES else preferred(*request.headers.getlist("accept-language"))
     return _remembered(PageContext(context, auth, request, token, language))
 
 

@@ -33,7 +33,7 @@ Language = Annotated[str, Depends(_language)]
 @routes.get("/")
 def start(request: Request) -> Response:
     """Redirect to the overview in the language that the browser prefers."""
-    return RedirectResponse(f"{HOME}/{preferred(request.headers.get('accept-language', ''))}/", 307)
+    return RedirectResponse(f"{HOME}/{preferred(*request.headers.getlist('accept-language'))}/", 307)
 
 
 @routes.get("/files/{name}")
@@ -105,7 +105,7 @@ def show_trouble(request: Request, problem: Problem) -> Response | None:
     if not is_page(request.url.path, HOME):
         return None
     named = request.url.path.removeprefix(HOME).split("/")[1:2]
-    language = named[0] if named and named[0] in LANGUAGES else preferred(request.headers.get("accept-language", ""))
+    language = named[0] if named and named[0] in LANGUAGES else preferred(*request.headers.getlist("accept-language"))
     return HTMLResponse(render.trouble(language, problem.status), problem.status)
 
 

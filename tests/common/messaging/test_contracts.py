@@ -1,4 +1,4 @@
-"""Data is judged by its schema; what is wrong is told by place, reason and what would be accepted, never repeated."""
+"""Data is validated by its schema; each fault has a place, a reason and the accepted values, never the posted one."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -26,7 +26,7 @@ def name(example: Example) -> str:
 
 
 def strings(value: object, at: Path = ()) -> Iterator[Path]:
-    """The place of each string in some data."""
+    """Yield the path of each string in some data."""
     if isinstance(value, str):
         yield at
     inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
@@ -35,7 +35,7 @@ def strings(value: object, at: Path = ()) -> Iterator[Path]:
 
 
 def places(value: object, at: Path = ()) -> Iterator[Path]:
-    """The place of everything in some data."""
+    """Yield the path of every value in some data."""
     yield at
     inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
     for step, part in inner:
@@ -109,7 +109,7 @@ def test_whatever_is_wrong_no_sent_value_is_repeated(example: Example, canary: s
 
 @settings(max_examples=100, deadline=None)
 @given(event_type=st.sampled_from(schemas.event_types()), depth=st.integers(1, MAX_DEPTH))
-def test_data_of_any_depth_that_is_let_in_is_told_its_faults(event_type: str, depth: int) -> None:
+def test_data_of_any_allowed_depth_gets_its_faults(event_type: str, depth: int) -> None:
     deep: Any = CANARY
     for _level in range(depth):
         deep = {"parts": deep}
@@ -119,7 +119,7 @@ def test_data_of_any_depth_that_is_let_in_is_told_its_faults(event_type: str, de
 
 
 def lists(schema: object) -> Iterator[dict[str, Any]]:
-    """The schema of each list in a schema."""
+    """Yield the schema of each list in a schema."""
     inner = schema.values() if isinstance(schema, dict) else schema if isinstance(schema, list) else ()
     if isinstance(schema, dict) and schema.get("type") == "array":
         yield schema
@@ -127,14 +127,14 @@ def lists(schema: object) -> Iterator[dict[str, Any]]:
         yield from lists(part)
 
 
-def test_of_a_list_that_is_far_too_long_only_the_beginning_is_looked_at() -> None:
+def test_only_the_start_of_a_far_too_long_list_is_validated() -> None:
     [data] = [example.data for example in VALID if name(example) == "capacity.declared.v1/valid-beds"]
     found = contracts.faults("capacity.declared.v1", {**data, "flags": [CANARY] * 1000})
     assert ("/data/flags", "Too many.") in [(fault.member, fault.detail) for fault in found]
     assert len(found) <= contracts.BEGINNING + 2
 
 
-def test_no_list_that_may_be_posted_is_longer_than_what_is_looked_at() -> None:
+def test_every_allowed_list_is_validated_whole() -> None:
     own = {schemas.event_schema(kind)["$id"] for kind in set(schemas.event_types()) - contracts.posted_types()}
     posted = [
         document for address, document in schemas.documents().items() if address not in own and "/events/" in address
@@ -143,13 +143,13 @@ def test_no_list_that_may_be_posted_is_longer_than_what_is_looked_at() -> None:
     assert all(each["maxItems"] < contracts.BEGINNING for each in lists([*posted, *parts]))
 
 
-def test_what_is_wrong_far_on_in_a_long_list_is_told_all_the_same() -> None:
+def test_fault_far_on_in_a_long_list_is_reported() -> None:
     names = [*(letter * 26 for letter in "abcdefghijklmnopqrst"), CANARY]
     found = contracts.faults("statistics.withdrawn.v1", {"pseudonyms": names})
     assert {fault.member for fault in found} == {"/data/pseudonyms/20"}
 
 
-def test_every_posted_type_belongs_to_a_topic_and_a_kind_of_subject() -> None:
+def test_every_posted_type_has_a_topic_and_a_kind_of_subject() -> None:
     assert contracts.posted_types() == set(schemas.event_types("agency"))
     for event_type in schemas.event_types():
         assert contracts.topic(event_type).endswith(".v1")
@@ -162,7 +162,7 @@ def test_a_type_nobody_knows_has_no_topic() -> None:
 
 
 def keywords(schema: object) -> Iterator[str]:
-    """Every keyword of a schema that judges a value by itself."""
+    """Yield every keyword of a schema that validates one value by itself."""
     if isinstance(schema, list):
         for part in schema:
             yield from keywords(part)
@@ -173,7 +173,7 @@ def keywords(schema: object) -> Iterator[str]:
             yield from keywords(part)
 
 
-def test_every_keyword_that_the_schemas_use_has_its_words() -> None:
+def test_every_schema_keyword_has_a_message() -> None:
     silent = {"properties", "items", "const", "title", "description", "$id", "$ref", "$schema"}
     used = {keyword for document in schemas.documents().values() for keyword in keywords(document)}
     judging = {keyword for keyword in used if not keyword.startswith("x-")} - silent

@@ -55,7 +55,7 @@ def test_link_code_works_once(house: House) -> None:
     ppid = linked_acts.link(house.context, first.id, made.code.replace("-", " ").upper())
 
     assert knows(house, first, ppid)
-    with pytest.raises(Problem, match="401"):
+    with pytest.raises(Problem, match="422"):
         linked_acts.link(house.context, second.id, made.code)
     assert house.kinds(person)[-1] == "linked"
 
@@ -68,7 +68,7 @@ def test_link_code_expires_after_an_hour(house: House) -> None:
     linked_acts.link(house.context, agency.id, early.code)
     house.clock.move(timedelta(seconds=1))
 
-    with pytest.raises(Problem, match="401"):
+    with pytest.raises(Problem, match="422"):
         linked_acts.link(house.context, agency.id, late.code)
 
 
@@ -238,7 +238,7 @@ def test_erasure_leaves_no_way_in_and_nothing_that_opens(house: House) -> None:
         assert house.my("POST", "/session", body=body).status_code == 401
     assert house.my("POST", "/revoke-card", body={"revoke_code": person.revoke_code}).status_code == 401
     assert house.my("GET", "/grants", claimed.session).status_code == 401
-    assert house.call(agency, "/consent/v1/links", {"link_code": code}).status_code == 401
+    assert house.call(agency, "/consent/v1/links", {"link_code": code}).status_code == 422
     assert not knows(house, agency, person.ppid)
     wish = {"ppid": person.ppid, "agency": agency.id, "purpose": "referral", "categories": ["contact"]}
     assert house.call(agency, "/consent/v1/consent-requests", wish).status_code == 404

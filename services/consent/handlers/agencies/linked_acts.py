@@ -10,7 +10,7 @@ from services.common.errors import Fault, Problem, invalid, not_found
 from services.consent import consistency_tokens
 from services.consent.consistency_tokens import Known
 from services.consent.context import Context
-from services.consent.handlers.accounts.sessions import new_ppid, not_let_in
+from services.consent.handlers.accounts.sessions import new_ppid
 from services.consent.handlers.grants.grants import Wish, code_faults, revoke_all
 from services.consent.ledger import entries as ledger
 from services.consent.ledger.entries import Entry
@@ -18,12 +18,14 @@ from services.consent.store import permissions, subjects
 
 
 def link(context: Context, agency: str, code: str) -> str:
-    """Link an agency by the code that she told it; return its ppid for her. Raises 401."""
+    """Link an agency by the code that she told it; return its ppid for her. Raises 422 for a wrong, used or old code."""
     now = context.clock.now()
     with context.database.transaction() as connection:
         subject = subjects.use_link_code(connection, context.secrets.code_digest("link", code), now)
         if subject is None:
-            raise not_let_in()
+            # The agency proved who it is: a 401 would send its client for a new token, again and again.
+            fault = Fault("/link_code", "Wrong, used or too old.", "a new code, which she makes on her page")
+            raise Problem(422, "wrong-link-code", "This link code cannot be used.", [fault])
         ppid = subjects.add_link(connection, agency, new_ppid(), subject)
         ledger.append(connection, [Entry("linked", subject, agency)], now)
     return ppid

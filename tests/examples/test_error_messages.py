@@ -1,4 +1,4 @@
-"""Who names a file that is not there, or a hub that does not run, is told in one line what to do."""
+"""Each example program reports a missing file or an absent hub in one row that says what to do."""
 
 import json
 import subprocess
@@ -25,7 +25,7 @@ def key(tmp_path: Path) -> dict[str, Any]:
 
 
 def told(folder: Path, script: str, *arguments: str) -> str:
-    """The one line that a program ends with."""
+    """Return the one row with which a program ends."""
     command = [sys.executable, str(EXAMPLES / script), *arguments]
     ran = subprocess.run(command, capture_output=True, text=True, check=False, cwd=folder)
     assert (ran.returncode, ran.stdout) == (1, "")

@@ -1,4 +1,4 @@
-"""Intake by itself, with a consent service of the test's own: a real HTTP server that decides as it is told to."""
+"""Runs intake alone, with a consent service of the test: a real HTTP server that decides as the test says."""
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -43,7 +43,7 @@ CAPACITY = {
 
 @dataclass(slots=True)
 class Decider:
-    """A consent service that decides as `decide` says of each sending, or answers `raw` whatever was asked."""
+    """A consent service that answers `decide` for each sending, or `raw` for the whole request."""
 
     url: str = ""
     key: X25519PrivateKey = field(default_factory=X25519PrivateKey.generate)
@@ -54,13 +54,13 @@ class Decider:
     tokens: list[str] = field(default_factory=list)
 
     def permit(self, *categories: str, statistics: str | None = None, epoch: int = 3) -> Decision:
-        """She allows these categories."""
+        """Return a decision that permits these categories."""
         public = base64url(self.key.public_key().public_bytes_raw())
         seal = {"grant": self.grant, "public_key": public, "categories": list(categories), "epoch": epoch}
         return {"linked": True, "seal": seal, "statistics": statistics}
 
     def answer(self, sendings: list[Sending], token: str) -> tuple[int, bytes]:
-        """The status and body of an answer."""
+        """Return the status and body of an answer."""
         self.asked.append(sendings)
         self.tokens.append(token)
         if self.raw:
@@ -68,12 +68,12 @@ class Decider:
         return 200, json.dumps([self.decide(sending) for sending in sendings]).encode()
 
     def open(self, envelope: str) -> dict[str, Any]:
-        """What is in an envelope, as the consent service would open it."""
+        """Return the content of an envelope, as the consent service would open it."""
         return open_parts(self.key, read(envelope))
 
 
 def open_parts(key: X25519PrivateKey, envelope: Envelope) -> dict[str, Any]:
-    """Every part of an envelope; raises when the key or anything in it does not fit."""
+    """Return every part of an envelope; raise if the key or any byte does not fit."""
     header = envelope.header
     content_key = SUITE.decrypt(envelope.key, key, info=header.context)
     return {
@@ -86,7 +86,7 @@ def open_parts(key: X25519PrivateKey, envelope: Envelope) -> dict[str, Any]:
 
 @contextmanager
 def decider() -> Iterator[Decider]:
-    """A decider that listens."""
+    """Yield a decider that listens on a port."""
     made = Decider()
 
     class Handler(BaseHTTPRequestHandler):
@@ -110,8 +110,8 @@ def decider() -> Iterator[Decider]:
 
 
 @dataclass(slots=True)
-class FrontDoor:
-    """Intake on its own database; nothing is relayed, so what was put out stays in the outbox to be looked at."""
+class RunningIntake:
+    """Intake on its own database. Nothing is relayed, so sent events stay in the outbox for tests to read."""
 
     service: Service
     context: Context
@@ -119,39 +119,39 @@ class FrontDoor:
     clients: ExitStack
 
     def agency(self, name: str = "Sample Outreach", sector: str = "ngo") -> str:
-        """A new agency's id, for tests that call handlers."""
-        return str(handlers.add_agency(self.context, name, sector, public_jwks(new_key())).id)
+        """Add an agency and return its id, for tests that call handlers."""
+        return str(handlers.add_agency(self.context, name, sector, public_jwks(new_key()), force=True).id)
 
     def join(self, name: str = "Sample Outreach", sector: str = "ngo") -> Partner:
-        """A new agency's system, for tests that come over HTTP."""
+        """Add an agency and return its client, for tests over HTTP."""
         key = new_key()
-        row = handlers.add_agency(self.context, name, sector, public_jwks(key))
+        row = handlers.add_agency(self.context, name, sector, public_jwks(key), force=True)
         partner = Partner.connect(self.origins, row.id, key.as_dict(private=True))
         self.clients.callback(partner.close)
         return partner
 
     def kept(self) -> dict[str, Any]:
-        """Every event that was kept, by id."""
+        """Return every stored event, by id."""
         with self.context.database.reading() as connection:
             return {row.id: row for row in connection.execute(select(models.posted))}
 
     def sent(self) -> list[tuple[str, str, dict[str, Any]]]:
-        """Type, key and data of everything in the outbox but news of agencies, oldest first."""
+        """Return type, key and data of each event in the outbox except `agency.changed.v1`, oldest first."""
         return [row for row in outgoing(self.context) if row[0] != "agency.changed.v1"]
 
 
 def outgoing(context: Context) -> list[tuple[str, str, dict[str, Any]]]:
-    """Type, key and data of everything in the outbox, oldest first."""
+    """Return type, key and data of each event in the outbox, oldest first."""
     with context.database.reading() as connection:
         rows = context.outbox.oldest(connection, 0, 100_000)
     return [(row.type, row.key, json.loads(row.payload)) for row in rows]
 
 
 @contextmanager
-def front_door(
+def running_intake(
     folder: Path, consent_url: str, clock: Clock | None = None, database_url: str | None = None
-) -> Iterator[FrontDoor]:
-    """Intake on an empty database, asking for decisions at that URL, its door open."""
+) -> Iterator[RunningIntake]:
+    """Yield intake on an empty database, listening, with the consent service at that URL."""
     listener = listen(0)
     own: Mapping[str, Any] = {"database_url": database_url} if database_url else {}
     settings = Settings(data=folder, public_url=origin(listener), **own)
@@ -161,14 +161,14 @@ def front_door(
     server.start()
     try:
         with ExitStack() as clients:
-            yield FrontDoor(service, service.app.state.context, Origins(settings.public_url), clients)  # type: ignore[attr-defined]
+            yield RunningIntake(service, service.app.state.context, Origins(settings.public_url), clients)  # type: ignore[attr-defined]
     finally:
         server.stop()
         service.close()
 
 
 def referral(to: str, subject: str = "ppid-of-sample-aspen", **changed: Any) -> dict[str, Any]:
-    """A referral to an agency as its sender would write it, without the members that its client adds."""
+    """Return a referral to an agency as a sender writes it, without the members that the client adds."""
     data = {
         "to": to,
         "purpose": "referral",
@@ -185,10 +185,10 @@ def referral(to: str, subject: str = "ppid-of-sample-aspen", **changed: Any) -> 
 
 
 def capacity(**changed: Any) -> dict[str, Any]:
-    """A declaration of capacity, which is about nobody."""
+    """Return a declaration of capacity, which has no subject."""
     return {"type": "capacity.declared.v1", "data": CAPACITY | changed}
 
 
 def event(source: str, content: Mapping[str, Any], **changed: Any) -> dict[str, Any]:
-    """A whole event from an agency."""
+    """Return a whole event from an agency."""
     return {"specversion": "1.0", "id": str(uuid4()), "source": source, **content, **changed}
