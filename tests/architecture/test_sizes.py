@@ -13,7 +13,7 @@ FUNCTION_LINES, FUNCTION_MEDIAN, FUNCTION_P90 = 50, 10, 30
 PARAMETERS = 6
 
 
-def lines(name: str) -> int:
+def length_of(name: str) -> int:
     return sum(1 for line in text(name).splitlines() if line.strip())
 
 
@@ -28,7 +28,7 @@ def test_there_is_something_to_measure() -> None:
 
 @pytest.mark.parametrize("name", BUDGETED)
 def test_a_file_can_be_read_in_one_go(name: str) -> None:
-    assert lines(name) <= FILE_LINES
+    assert length_of(name) <= FILE_LINES
 
 
 @pytest.mark.parametrize("name", BUDGETED)

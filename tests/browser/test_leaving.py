@@ -1,4 +1,4 @@
-"""*Leave now*: the view is empty at once, the session ends, site data is cleared, and Back shows nothing."""
+"""Leave now: the view is empty at once, the session ends, site data is cleared, and Back shows nothing."""
 
 import pytest
 from playwright.sync_api import Page

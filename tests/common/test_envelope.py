@@ -228,7 +228,7 @@ def test_padding_is_ignored_by_json_and_hides_the_length(part: Mapping[str, str]
     assert len(padded) % PADDING == 0
 
 
-def test_texts_of_nearby_lengths_look_alike() -> None:
+def test_texts_of_nearby_lengths_have_equal_size() -> None:
     assert {len(pad(b"x" * length)) for length in range(1, PADDING + 1)} == {PADDING}
     assert len(pad(b"")) in {0, PADDING}
 

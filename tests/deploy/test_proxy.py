@@ -123,7 +123,7 @@ def test_front_page_leads_to_reporting(path: str) -> None:
 
 
 @pytest.mark.parametrize("path", CLOSED)
-def test_other_paths_look_like_missing_ones(path: str) -> None:
+def test_other_paths_equal_missing_ones(path: str) -> None:
     status, body = location(path).value("return").split(" ", 1)
     assert int(status) == 404
     assert json.loads(body.strip("'")) == not_found().as_json()

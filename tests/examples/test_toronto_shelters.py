@@ -75,7 +75,7 @@ def shown(hub: TestHub) -> Counts:
     return {unit: (int(free), int(total), int(programs)) for unit, free, total, programs in rows}
 
 
-def lines() -> list[str]:
+def rows_of_csv() -> list[str]:
     return SAMPLE.read_text("utf-8").splitlines()
 
 
@@ -97,7 +97,7 @@ def test_repeated_file_changes_nothing(hub: TestHub, connector: Connector, tmp_p
 
 
 def test_a_damaged_row_is_counted_and_the_others_go_on(connector: Connector, tmp_path: Path) -> None:
-    rows = lines()
+    rows = rows_of_csv()
     rows[1] = rows[1].replace(",148.0,0.0,", ",148.0,many,")
     rows[2] = rows[2].replace("2023-01-01", "the first of January")
     rows[3] = rows[3][:60]
@@ -135,7 +135,7 @@ def test_unknown_key_is_reported_in_one_row(hub: TestHub, tmp_path: Path) -> Non
 
 
 def test_refused_row_is_reported_with_status_1(connector: Connector, tmp_path: Path) -> None:
-    rows = lines()
+    rows = rows_of_csv()
     rows[1] = rows[1].replace(",148.0,150.0,", ",1480000.0,150.0,")
     refused = tmp_path / "refused.csv"
     refused.write_text("\n".join(rows))
@@ -148,7 +148,7 @@ def test_refused_row_is_reported_with_status_1(connector: Connector, tmp_path: P
 def test_file_of_ten_thousand_rows_needs_no_more_memory(hub: TestHub, connector: Connector, tmp_path: Path) -> None:
     small = connector(SAMPLE)
     long = tmp_path / "long.csv"
-    long.write_text(lines()[0] + "\n" + "".join(_generated()))
+    long.write_text(rows_of_csv()[0] + "\n" + "".join(_generated()))
 
     large = connector(long)
 
@@ -159,8 +159,8 @@ def test_file_of_ten_thousand_rows_needs_no_more_memory(hub: TestHub, connector:
 
 def _generated() -> Iterator[str]:
     """Yield rows like the sample's: many days of many programs, with the date format of the full data set."""
-    pattern = lines()[3].split(",")
-    names = lines()[0].split(",")
+    pattern = rows_of_csv()[3].split(",")
+    names = rows_of_csv()[0].split(",")
     for day in range(DAYS):
         for program in range(PROGRAMS):
             row = dict(zip(names, pattern, strict=True))

@@ -59,7 +59,7 @@ def test_robots_are_told_to_read_nothing(front: TestClient) -> None:
 
 
 @pytest.mark.parametrize("path", ["/icon.svg", "/favicon.ico"])
-def test_icon_exists_where_browsers_look_for_it(front: TestClient, path: str) -> None:
+def test_icon_exists_where_browsers_expect_it(front: TestClient, path: str) -> None:
     answer = front.get(path)
     assert (answer.status_code, answer.headers["content-type"]) == (200, "image/svg+xml")
     assert answer.content.startswith(b"<svg")

@@ -49,7 +49,7 @@ class PageContext:
 
     @property
     def subject(self) -> UUID:
-        """The survivor's id; raises a 401 problem if there is no session."""
+        """The survivor's id; raises a 401 problem without a session."""
         return self.here.subject
 
     @property

@@ -190,7 +190,7 @@ def test_route_may_override_a_default_header(hub: httpx2.Client) -> None:
     assert answer.headers["x-content-type-options"] == "nosniff"
 
 
-def test_hidden_and_missing_resources_look_the_same(hub: httpx2.Client) -> None:
+def test_hidden_and_missing_resources_answer_alike(hub: httpx2.Client) -> None:
     answers = [hub.get(path) for path in ("/test/fail/hidden", "/test/nothing", "/elsewhere", "/", "/test")]
     assert len({(answer.status_code, answer.content, tuple(answer.headers.items())) for answer in answers}) == 1
 

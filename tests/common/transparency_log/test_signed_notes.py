@@ -125,7 +125,7 @@ def test_malformed_checkpoint_is_refused(body: str) -> None:
         checkpoint(body)
 
 
-def test_checkpoint_may_have_extension_lines() -> None:
+def test_checkpoint_may_have_extensions() -> None:
     assert checkpoint(f"{HEAD}more\n") == HEAD
 
 
