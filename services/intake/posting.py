@@ -2,9 +2,9 @@
 
 import hmac
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import nullcontext
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from services.common import metrics
@@ -31,140 +31,157 @@ def post(context: Context, agency: str, documents: Sequence[object]) -> list[Res
     return results
 
 
+@dataclass(slots=True)
+class _Item:
+    """One posted event: the document as it came, the event that was read from it, and what becomes of it."""
+
+    document: object
+    event: Event | None = None
+    result: Result | None = None
+    row: dict[str, Any] | None = None
+    """The row to store, with the event to send beside it, once the event is accepted."""
+    outgoing: Event | None = None
+    repeats: "_Item | None" = None
+    """An earlier item of the same request that this one repeats."""
+
+    @property
+    def read(self) -> Event:
+        """The event; only items whose document has no fault are asked for it."""
+        assert self.event is not None  # noqa: S101 - as above
+        return self.event
+
+
 class _Posting:
     """The events of one request: checked, decided together, sealed, then stored in one transaction."""
 
     def __init__(self, context: Context, agency: str, documents: Sequence[object]) -> None:
-        self.context, self.agency, self.documents = context, agency, documents
+        self.context, self.agency = context, agency
         self.now = context.clock.now()
-        self.names: dict[int, str] = {}
-        self.results: dict[int, Result] = {}
-        self.rows: dict[int, dict[str, Any]] = {}
-        self.outgoing: dict[int, Event] = {}
-        self.repeats: dict[int, int] = {}
+        self.items = [_Item(document) for document in documents]
 
     def run(self) -> list[Result]:
         """Return every event's result, in order."""
-        checked = self._checked()
-        self.names = {place: event.id for place, event in checked.items()}
-        self.results |= self._known()
-        new = self._without_repeats({place: event for place, event in checked.items() if place not in self.results})
-        asking = {place: event for place, event in new.items() if event.subject}
-        answers = self.context.consent.ask([_sending(event) for event in asking.values()])
-        decided = dict(zip(asking, answers, strict=True))
+        for item in self.items:
+            self._check(item)
+        checked = [item for item in self.items if item.event]
+        self._find_posted(checked)
+        new = self._without_repeats([item for item in checked if item.result is None])
+        asking = [item for item in new if item.read.subject]
+        answers = self.context.consent.ask([_sending(item.read) for item in asking])
+        decided = {id(item): answer for item, answer in zip(asking, answers, strict=True)}
         # Requests that seal many events take turns: they share one interpreter, and switching between them only costs time.
         with self.context.turn if len(checked) > FEW else nullcontext():
-            for place, event in new.items():
-                self._prepare(place, event, decided.get(place))
-        self._keep()
-        for place, first in self.repeats.items():
-            self.results[place] = _again(self.results[first])
-        return [self.results[place] for place in range(len(self.documents))]
+            for item in new:
+                self._prepare(item, decided.get(id(item)))
+        self._keep(checked)
+        return [self._result(item) for item in self.items]
 
-    def _checked(self) -> dict[int, Event]:
-        checked: dict[int, Event] = {}
-        for place, document in enumerate(self.documents):
-            event = from_structured(document, self.now)
-            faults = event if isinstance(event, list) else faults_of(event, self.agency, self.now)
-            if faults or isinstance(event, list):
-                self.results[place] = Result(_id_of(document), "rejected", reason="invalid", faults=tuple(faults))
-            else:
-                checked[place] = event
-        return checked
+    def _result(self, item: _Item) -> Result:
+        result = _again(self._result(item.repeats)) if item.repeats else item.result
+        assert result is not None  # noqa: S101 - every item is rejected, repeated, found or prepared
+        return result
 
-    def _known(self) -> dict[int, Result]:
-        """Return, by place, the results of the events that were posted before."""
+    def _check(self, item: _Item) -> None:
+        event = from_structured(item.document, self.now)
+        faults = event if isinstance(event, list) else faults_of(event, self.agency, self.now)
+        if faults or isinstance(event, list):
+            item.result = Result(_id_of(item.document), "rejected", reason="invalid", faults=tuple(faults))
+        else:
+            item.event = event
+
+    def _find_posted(self, items: Sequence[_Item]) -> None:
+        """Give the items whose id was posted before their results; nothing of them is stored any more."""
         with self.context.database.reading() as connection:
-            known = store.get_posted(connection, self.agency, set(self.names.values()))
-        rows = {place: known[name] for place, name in self.names.items() if name in known}
-        return {
-            place: result_of(row, "duplicate") if bytes(row.digest) == self._digest(place) else _reused(row.id)
-            for place, row in rows.items()
-        }
+            posted = store.get_posted(connection, self.agency, {item.read.id for item in items})
+        for item in items:
+            if row := posted.get(item.read.id):
+                same = bytes(row.digest) == self._digest(item)
+                item.result = result_of(row, "duplicate") if same else _reused(row.id)
+                item.row = None
 
-    def _without_repeats(self, posted: Mapping[int, Event]) -> dict[int, Event]:
-        """Return the first event of each id. A repetition gets the first one's result; another event is rejected."""
-        first: dict[str, int] = {}
-        for place, event in posted.items():
-            of_first = first.setdefault(event.id, place)
-            if of_first == place:
+    def _without_repeats(self, items: Sequence[_Item]) -> list[_Item]:
+        """Return the first item of each id. A repetition gets the first one's result; another event is rejected."""
+        first: dict[str, _Item] = {}
+        for item in items:
+            of_first = first.setdefault(item.read.id, item)
+            if of_first is item:
                 continue
-            if self._digest(of_first) == self._digest(place):
-                self.repeats[place] = of_first
+            if self._digest(of_first) == self._digest(item):
+                item.repeats = of_first
             else:
-                self.results[place] = _reused(event.id)
-        return {place: posted[place] for place in first.values()}
+                item.result = _reused(item.read.id)
+        return list(first.values())
 
-    def _prepare(self, place: int, event: Event, answer: Answer | None) -> None:
+    def _prepare(self, item: _Item, answer: Answer | None) -> None:
+        event = item.read
         if answer is None:
             thread = str(self.context.clock.new_id()) if event.type in STARTS_A_THREAD else thread_of(event)
-            self._accept(place, event, events.passed_on(event, thread or self.agency), thread=thread)
+            self._accept(item, events.passed_on(event, thread or self.agency), thread=thread)
         elif not answer.linked:
             fault = Fault("/subject", "Your agency is not linked to anyone by this name.", "a ppid this hub gave you")
-            self.results[place] = Result(event.id, "rejected", reason="invalid", faults=(fault,))
+            item.result = Result(event.id, "rejected", reason="invalid", faults=(fault,))
         elif event.type == "need.recorded.v1":
-            self._prepare_need(place, event, answer.statistics)
+            self._prepare_need(item, answer.statistics)
         else:
-            self._prepare_referral(place, event, answer.seal, answer.statistics)
+            self._prepare_referral(item, answer.seal, answer.statistics)
 
-    def _prepare_need(self, place: int, event: Event, statistics: str | None) -> None:
+    def _prepare_need(self, item: _Item, statistics: str | None) -> None:
         if statistics is None:
-            self.results[place] = Result(event.id, "withheld", reason="not-counted")
+            item.result = Result(item.read.id, "withheld", reason="not-counted")
             return
         key = str(self.context.clock.new_id())
-        self._accept(place, event, events.counted_need(event, key, statistics, self.now))
+        self._accept(item, events.counted_need(item.read, key, statistics, self.now))
 
-    def _prepare_referral(self, place: int, event: Event, permitted: Seal | None, statistics: str | None) -> None:
-        parts = event.data["parts"]
+    def _prepare_referral(self, item: _Item, permitted: Seal | None, statistics: str | None) -> None:
+        event, parts = item.read, item.read.data["parts"]
         sealed = permitted.categories & parts.keys() if permitted else frozenset[str]()
         told = parts_told(parts, frozenset(sealed))
         if permitted is None or not sealed:
-            self.results[place] = Result(event.id, "withheld", told, "no-consent")
+            item.result = Result(event.id, "withheld", told, "no-consent")
             return
         referral = str(self.context.clock.new_id())
         header = Header(referral, event.data["to"], permitted.grant, permitted.epoch, event.type)
         envelope = seal(header, permitted.public_key, {category: parts[category] for category in sealed})
         # Now, whatever the sender's clock says: her pseudonym is that of the present fiscal year.
         outgoing = events.sealed_referral(replace(event, time=self.now), referral, permitted, envelope, statistics)
-        self._accept(place, event, outgoing, told, referral)
+        self._accept(item, outgoing, told, referral)
 
     def _accept(
-        self, place: int, event: Event, outgoing: Event, parts: dict[str, str] | None = None, thread: str | None = None
+        self, item: _Item, outgoing: Event, parts: dict[str, str] | None = None, thread: str | None = None
     ) -> None:
-        self.results[place] = Result(event.id, "accepted", parts or {}, thread=thread)
-        self.outgoing[place] = outgoing
-        self.rows[place] = {
+        event = item.read
+        item.result = Result(event.id, "accepted", parts or {}, thread=thread)
+        item.outgoing = outgoing
+        item.row = {
             "source": event.source,
             "id": event.id,
             "type": event.type,
             "status": "accepted",
             "parts": parts or {},
             "thread": thread,
-            "digest": self._digest(place),
+            "digest": self._digest(item),
             "received_at": self.now,
         }
 
-    def _keep(self) -> None:
-        while self.rows:
+    def _keep(self, items: Sequence[_Item]) -> None:
+        while accepted := [item for item in items if item.row]:
             try:
-                self._store()
+                self._store(accepted)
                 return
             except AlreadyThere:
                 # Another request stored the same id a moment before; its row decides the result here too, and which of
                 # several events under that id was the first.
-                known = self._known()
-                if not known.keys() & self.rows.keys():
+                self._find_posted(items)
+                if all(item.row for item in accepted):
                     raise
-                self.results |= known
-                self.rows = {place: row for place, row in self.rows.items() if place not in known}
 
-    def _store(self) -> None:
+    def _store(self, accepted: Sequence[_Item]) -> None:
         with self.context.database.transaction() as connection:
-            store.add_posted(connection, self.rows.values())
-            self.context.outbox.add(connection, [self.outgoing[place] for place in self.rows], self.now)
+            store.add_posted(connection, [item.row for item in accepted if item.row])
+            self.context.outbox.add(connection, [item.outgoing for item in accepted if item.outgoing], self.now)
 
-    def _digest(self, place: int) -> bytes:
-        return hmac.digest(self.context.digest_key, contracts.meaning(self.documents[place]), "sha256")
+    def _digest(self, item: _Item) -> bytes:
+        return hmac.digest(self.context.digest_key, contracts.meaning(item.document), "sha256")
 
 
 def raise_if_rejected(result: Result) -> Result:
