@@ -255,7 +255,7 @@ def test_interrupted_build_resumes_and_ends_safe(context: Context, keys: Path, m
         steps.append(draft)
         return suppress_further(draft, published, known, progress, and_stop)
 
-    monkeypatch.setattr(workflow, "repair", interrupted)
+    monkeypatch.setattr(workflow, "suppress_further", interrupted)
     for _ in range(50):
         with suppress(KeyboardInterrupt):
             workflow.build(context, keys, "2026-Q1", quietly)
@@ -284,11 +284,11 @@ def test_interrupted_build_restarts_if_anybody_came_or_left(
         return suppress_further(draft, *rest)
 
     begun: list[int] = []
-    monkeypatch.setattr(workflow, "repair", stopped)
+    monkeypatch.setattr(workflow, "suppress_further", stopped)
     with pytest.raises(KeyboardInterrupt):
         workflow.build(context, keys, "2026-Q1", quietly)
     counting.take([withdrawal(1, 1)])
-    monkeypatch.setattr(workflow, "repair", seen)
+    monkeypatch.setattr(workflow, "suppress_further", seen)
     workflow.build(context, keys, "2026-Q1", quietly)
     assert begun == [0]
 
@@ -406,7 +406,7 @@ def test_withdrawal_during_the_build_voids_the_draft(
         counting.take([withdrawal(1, 7)])
         return suppress_further(draft, *rest)
 
-    monkeypatch.setattr(workflow, "repair", meanwhile)
+    monkeypatch.setattr(workflow, "suppress_further", meanwhile)
     workflow.build(context, keys, "2026-Q1", quietly)
     assert refused(lambda: workflow.check(context, quietly)) == "somebody-left"
 
@@ -435,7 +435,7 @@ def test_draft_built_during_a_publication_is_not_kept(
         workflow.publish(context)
         return suppress_further(draft, *rest)
 
-    monkeypatch.setattr(workflow, "repair", meanwhile)
+    monkeypatch.setattr(workflow, "suppress_further", meanwhile)
     assert refused(lambda: workflow.build(context, keys, period, quietly)) == "changed"
     assert refused(lambda: workflow.check(context, quietly)) == "no-draft"
 
