@@ -34,7 +34,7 @@ STAY = {grant, grant_key, audit_key, notice}
 """Tables whose rows may stay: ended grants and notices hold codes, and key rows hold no key; see `stays_unreadable`."""
 TOMBSTONE = {"id", "state", "epoch", "language", "created_at"}
 Act = Callable[[], object]
-GONE, NOBODY = 401, 404
+GONE, NOBODY, WRONG_CODE = 401, 404, 422
 
 
 def save_contact(house: House, _agency: Agency, person: Person) -> Act:
@@ -199,7 +199,7 @@ WRITES: dict[Callable[[House, Agency, Person], Act], int | None] = {
     speak: GONE,
     claim: GONE,
     come_in: GONE,
-    link: GONE,
+    link: WRONG_CODE,
     corrected: NOBODY,
     ask: NOBODY,
     compel: NOBODY,
