@@ -42,7 +42,7 @@ def main() -> None:
                     fireweed agency add  let a partner in
     If unsure       fireweed doctor      what is well and what is not
 
-    Settings are environment variables that start with FIREWEED_; the README lists them.
+    Settings are environment variables that start with FIREWEED_; docs/configuration.md lists them.
     """
 
 

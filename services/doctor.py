@@ -108,7 +108,7 @@ def _ledger(settings: Settings) -> Iterator[Finding]:
     finally:
         context.database.close()
     worker = f"{_runs(settings, consent.NAME)} must be running; if it is, its log says why it"
-    yield Finding("every line of the ledger is in a signed tree", found.ledger_is_signed, f"{worker} does not sign")
+    yield Finding("every entry of the ledger is in a signed tree", found.ledger_is_signed, f"{worker} does not sign")
     yield Finding("the key-encryption key is young", found.keys_are_young, f"{worker} does not rotate the keys")
     back = f"bring the missing files in {settings.keys_folder / consent.NAME} back"
     older = "if it is the database that was brought back, from an older copy: fireweed grants end-all"

@@ -4,7 +4,7 @@ from functools import cache
 from importlib.resources import files
 
 from fastapi import APIRouter, FastAPI, Request
-from fastapi.responses import HTMLResponse, PlainTextResponse, Response
+from fastapi.responses import HTMLResponse, PlainTextResponse, RedirectResponse, Response
 from jinja2 import Environment
 
 from services.common.errors import not_found
@@ -59,6 +59,12 @@ def icon() -> Response:
 def style() -> Response:
     """Return the style sheet of these pages."""
     return Response(_static("front.css"), media_type="text/css; charset=utf-8")
+
+
+@routes.get("/developers")
+def developers(request: Request) -> Response:
+    """Redirect to the page for developers in the language that the browser prefers."""
+    return RedirectResponse(f"/developers/{preferred(*request.headers.getlist('accept-language'))}", 307)
 
 
 @routes.get("/developers/openapi/{name}.json")

@@ -1,9 +1,9 @@
-"""Tells whether two agencies' names look alike to a reader: by case, blanks and look-alike letters (UTS 39); pure."""
+"""Tells whether two agencies' names look alike: but for case, blanks, accents, punctuation and look-alike letters; pure."""
 
 from collections.abc import Mapping
 from functools import cache
 from importlib import import_module
-from unicodedata import normalize
+from unicodedata import category, normalize
 
 # The library wraps letters that are written from right to left in this mark.
 _MARK = "\u200e"
@@ -11,6 +11,9 @@ _MARK = "\u200e"
 _INVISIBLE = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u180b\u180c\u180d\u180f\u2800\u3164\uffa0") | {
     chr(code) for start, end in ((0xFE00, 0xFE0F), (0xE0100, 0xE01EF)) for code in range(start, end + 1)
 }
+
+# An accent is easily overlooked, above all in capitals, where French often leaves it out.
+_ACCENTS = frozenset(map(chr, range(0x0300, 0x0370)))
 
 
 def are_alike(one: str, other: str) -> bool:
@@ -21,18 +24,20 @@ def are_alike(one: str, other: str) -> bool:
 @cache
 def _forms(name: str) -> frozenset[str]:
     """Return the name's skeletons: as written, in lower and in upper case, since letters look alike in one case only."""
-    shown = "".join(character for character in normalize("NFKC", name) if not _shows_nothing(character))
+    shown = "".join(character for character in normalize("NFKC", name) if not _is_passed_over(character))
     return frozenset(_skeleton(form).casefold() for form in (shown, shown.casefold(), shown.upper()))
 
 
-def _shows_nothing(character: str) -> bool:
-    return character.isspace() or character in _INVISIBLE
+def _is_passed_over(character: str) -> bool:
+    """Tell whether a reader passes over a character: a blank, an invisible one, or punctuation."""
+    return character.isspace() or character in _INVISIBLE or category(character).startswith("P")
 
 
 def _skeleton(text: str) -> str:
-    """Return the skeleton of UTS 39, section 4: each character's prototype."""
+    """Return the skeleton of UTS 39, section 4, without accents: each character's prototype."""
     prototypes = _prototypes()
-    return normalize("NFD", "".join(prototypes.get(character, character) for character in normalize("NFD", text)))
+    plain = (character for character in normalize("NFD", text) if character not in _ACCENTS)
+    return normalize("NFD", "".join(prototypes.get(character, character) for character in plain))
 
 
 @cache

@@ -27,6 +27,7 @@ PUBLIC = [
 ]
 FRONT = [
     "/",
+    "/developers",
     "/developers/en",
     "/developers/openapi/intake.json",
     "/en",

@@ -40,7 +40,7 @@ def test_front_page_speaks_the_language_of_the_browser(front: TestClient, accept
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_front_page_links_to_each_way_in(front: TestClient, language: str) -> None:
     links = re.findall(r'<li><a href="([^"]+)"(?! hreflang)', front.get(f"/{language}").text)
-    assert links == ["/my", f"/reporting/{language}/", f"/developers/{language}"]
+    assert links == [f"/my?l={language}", f"/reporting/{language}/", f"/developers/{language}"]
 
 
 @pytest.mark.parametrize("path", PAGES)
@@ -65,6 +65,12 @@ def test_icon_exists_where_browsers_expect_it(front: TestClient, path: str) -> N
     assert answer.content.startswith(b"<svg")
 
 
+@pytest.mark.parametrize(("accepted", "language"), [("fr-CA", "fr"), ("", "en")])
+def test_developers_page_redirects_to_a_language(front: TestClient, accepted: str, language: str) -> None:
+    answer = front.get("/developers", headers={"accept-language": accepted}, follow_redirects=False)
+    assert (answer.status_code, answer.headers["location"]) == (307, f"/developers/{language}")
+
+
 @pytest.mark.parametrize("name", DOCUMENTS)
 def test_developers_get_the_openapi_document_of_each_service(front: TestClient, name: str) -> None:
     assert f'href="/developers/openapi/{name}.json"' in front.get("/developers/en").text
@@ -72,7 +78,7 @@ def test_developers_get_the_openapi_document_of_each_service(front: TestClient, 
 
 
 @pytest.mark.parametrize(
-    "path", ["/de", "/developers", "/developers/de", "/developers/openapi/other.json", "/front", "/en/more", "/static"]
+    "path", ["/de", "/developers/de", "/developers/openapi/other.json", "/front", "/en/more", "/static"]
 )
 def test_unknown_path_returns_404_problem(front: TestClient, path: str) -> None:
     answer = front.get(path)

@@ -1,4 +1,4 @@
-"""Similar names of agencies are found by case, blanks and the look-alike letters of UTS 39."""
+"""Similar names of agencies are found: by case, blanks, accents, punctuation and the look-alike letters of UTS 39."""
 
 import pytest
 from hypothesis import given
@@ -22,6 +22,9 @@ ALIKE = [
     "Silver\ufe0f Maple House",
     "\uff33ilver Maple House",
     "Silver Map\U0001d4c1e House",
+    "Silver-Maple House.",
+    "Sílver Maplé House",
+    "“Silver Maple” House",
 ]
 DIFFERENT = [
     "Silver Maple Home",

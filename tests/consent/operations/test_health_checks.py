@@ -120,7 +120,7 @@ def test_doctor_reports_unsigned_ledger_and_young_key(own_house: House) -> None:
     told = {item.what: item.well for item in run_checks(own_house.service.settings, ["consent"])}
 
     # The clock of the test stands in the past, so the unsigned entry is old for the doctor.
-    assert told["every line of the ledger is in a signed tree"] is False
+    assert told["every entry of the ledger is in a signed tree"] is False
     assert told["the key-encryption key is young"] is True
 
 
