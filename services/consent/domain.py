@@ -120,14 +120,6 @@ def decide(snapshot: Snapshot, request: Request, now: datetime, policy: Policy) 
         return Decision(dict.fromkeys(_asked(request), _deny("unreadable")), 0, "", None)
 
 
-def is_shut_out(snapshot: Snapshot, agency: str) -> bool:
-    """Tell whether a restriction names this agency and denies it everything."""
-    return any(
-        (rule.agency, rule.sector, rule.category, rule.purpose) == (agency, None, None, None)
-        for rule in snapshot.restrictions
-    )
-
-
 def best_grant(decision: Decision, grants: Iterable[Grant]) -> Grant | None:
     """Return the grant to seal under: it opens most of the permitted categories, then lasts longest; None without any."""
 
@@ -180,7 +172,7 @@ def _forbidden(restrictions: Iterable[Restriction], sector: str, request: Reques
     """Return the categories that restrictions deny here; None among them stands for all categories."""
     forbidden: set[str | None] = set()
     for rule in restrictions:
-        if not _readable(rule, policy):
+        if not is_readable(rule, policy):
             forbidden.add(None)
         elif _matches(rule, sector, request):
             forbidden.add(rule.category)
@@ -218,7 +210,7 @@ def _holds(grant: Grant, request: Request, now: datetime) -> bool:
     )
 
 
-def _readable(rule: Restriction, policy: Policy) -> bool:
+def is_readable(rule: Restriction, policy: Policy) -> bool:
     """Tell whether all codes of a restriction are known; one with an unknown code may mean anything, so it denies all."""
     return (
         rule.readable is True

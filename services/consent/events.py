@@ -17,6 +17,12 @@ def grant_ended(clock: Clock, grant: UUID, agency: str, reason: str, epoch: int)
     return _event(clock, "grant.ended.v1", str(grant), data)
 
 
+def sender_shut_out(clock: Clock, grant: UUID, agency: str, *, shut_out: bool) -> Event:
+    """Make the event that lets referrals under a grant stand still for an agency, or lets it follow them again."""
+    data = {"grant": str(grant), "agency": agency, "shut_out": shut_out}
+    return _event(clock, "sender.shut_out.v1", str(grant), data)
+
+
 def statistics_withdrawn(clock: Clock, pseudonyms: Sequence[str]) -> Event:
     """Return the event that tells to remove these pseudonyms from all counts."""
     return _event(clock, "statistics.withdrawn.v1", str(clock.new_id()), {"pseudonyms": list(pseudonyms)})

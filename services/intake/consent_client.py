@@ -42,9 +42,8 @@ class Seal:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """One decision: if the agency is linked to her, what may be sealed, and her statistics pseudonym if she is counted."""
+    """One decision: what may be sealed, if anything, and her statistics pseudonym if she is counted."""
 
-    linked: bool
     seal: Seal | None
     statistics: str | None
 
@@ -89,7 +88,7 @@ class ConsentClient:
 
 def _answer(item: dict[str, Any]) -> Answer:
     told = item["seal"]
-    return Answer(linked=item["linked"] is True, seal=_seal(told) if told else None, statistics=item["statistics"])
+    return Answer(seal=_seal(told) if told else None, statistics=item["statistics"])
 
 
 def _seal(told: dict[str, Any]) -> Seal:

@@ -117,9 +117,6 @@ class _Posting:
         if answer is None:
             thread = str(self.context.clock.new_id()) if event.type in STARTS_A_THREAD else thread_of(event)
             self._accept(item, events.passed_on(event, thread or self.agency), thread=thread)
-        elif not answer.linked:
-            fault = Fault("/subject", "Your agency is not linked to anyone by this name.", "a ppid this hub gave you")
-            item.result = Result(event.id, "rejected", reason="invalid", faults=(fault,))
         elif event.type == "need.recorded.v1":
             self._prepare_need(item, answer.statistics)
         else:
@@ -127,7 +124,7 @@ class _Posting:
 
     def _prepare_need(self, item: _Item, statistics: str | None) -> None:
         if statistics is None:
-            item.result = Result(item.read.id, "withheld", reason="not-counted")
+            item.result = Result(item.read.id, "withheld", reason="no-consent")
             return
         key = str(self.context.clock.new_id())
         self._accept(item, events.counted_need(item.read, key, statistics, self.now))

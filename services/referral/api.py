@@ -109,18 +109,20 @@ def offers(context: ContextDep, agency: Caller, cursor: str | None = None) -> Of
 @routes.get("/referrals/{referral}")
 def referral(context: ContextDep, agency: Caller, referral: str) -> Referral:
     """A referral you sent or received, with its history."""
-    row, steps = handlers.read_referral(context, agency, referral)
-    history = [Step(state=step.state, reason=step.reason, at=step.at) for step in steps]
-    return Referral(**_common(context, row), recipient=row.recipient, opened_at=row.opened_at, history=history)
+    view = handlers.read_referral(context, agency, referral)
+    history = [Step(state=step.state, reason=step.reason, at=step.at) for step in view.steps]
+    told = _common(context, view.row, view.state)
+    return Referral(**told, recipient=view.row.recipient, opened_at=view.opened_at, history=history)
 
 
 def _item(context: Context, row: AnyRow) -> InboxItem:
-    return InboxItem(**_common(context, row), envelope=row.sealed)
+    return InboxItem(**_common(context, row, row.state), envelope=row.sealed)
 
 
-def _common(context: Context, row: AnyRow) -> dict[str, Any]:
-    named = {name: getattr(row, name) for name in (*ROUTING, "sender", "state", "requested_at", "answer_by")}
-    return {"referral": row.id, **named, "overdue": is_overdue(State(row.state), row.answer_by, context.clock.now())}
+def _common(context: Context, row: AnyRow, state: str) -> dict[str, Any]:
+    named = {name: getattr(row, name) for name in (*ROUTING, "sender", "requested_at", "answer_by")}
+    overdue = is_overdue(State(state), row.answer_by, context.clock.now())
+    return {"referral": row.id, **named, "state": state, "overdue": overdue}
 
 
 def _offer(row: AnyRow, agency: str) -> Offer:

@@ -1,6 +1,8 @@
 """Handles each event and question of the referral service, in one transaction each."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
 
 from sqlalchemy import Connection
 
@@ -52,6 +54,9 @@ def answer(context: Context, connection: Connection, event: Event) -> None:
     party = party_of(event.source, row.sender, row.recipient) if row else None
     asked = ANSWERS[event.type]
     outcome = move(State(row.state), asked, party) if row else Refused("unknown_referral")
+    if row and party and store.still_since(connection, row.grant_id, event.source):
+        # Shut out, an agency acts on nothing of hers any more; the answer is one that a late act would get.
+        outcome = Refused("not_possible_now")
     if isinstance(outcome, Refused) or row is None:
         reason = outcome.reason if isinstance(outcome, Refused) else "unknown_referral"
         context.outbox.add(connection, [events.refused(context.clock, event, reason)], context.clock.now())
@@ -66,6 +71,15 @@ def withdraw(context: Context, connection: Connection, event: Event) -> None:
     for row in store.under_grant(connection, grant):
         if not isinstance(move(State(row.state), State.WITHDRAWN, Party.HUB), Refused):
             _enter(context, connection, row, State.WITHDRAWN, {})
+
+
+def stand_still(context: Context, connection: Connection, event: Event) -> None:
+    """Handle `sender.shut_out.v1`: let the referrals under a grant stand still for an agency, or move again."""
+    grant, agency = event.data["grant"], event.data["agency"]
+    if event.data["shut_out"]:
+        store.stand_still(connection, grant, agency, context.clock.now())
+    else:
+        store.move_again(connection, grant, agency)
 
 
 def note_disclosure(connection: Connection, event: Event) -> None:
@@ -107,13 +121,30 @@ def read_offers(context: Context, agency: str, after: str | None) -> Sequence[st
         return store.offers_for(connection, agency, after, PAGE)
 
 
-def read_referral(context: Context, agency: str, referral: str) -> tuple[store.AnyRow, Sequence[store.AnyRow]]:
-    """Return a referral and its history, for its two sides only; raise 404 for anybody else."""
+@dataclass(frozen=True, slots=True)
+class View:
+    """A referral as one of its sides may see it: as it is, or as it was when the hub made it stand still for that side."""
+
+    row: store.AnyRow
+    state: str
+    opened_at: datetime | None
+    steps: Sequence[store.AnyRow]
+
+
+def read_referral(context: Context, agency: str, referral: str) -> View:
+    """Return a referral with its history, for its two sides only; raise 404 for anybody else."""
     with context.database.reading() as connection:
         row = store.get_referral(connection, referral)
         if row is None or party_of(agency, row.sender, row.recipient) is None:
             raise not_found()
-        return row, store.steps_of(connection, referral)
+        steps = store.steps_of(connection, referral)
+        since = store.still_since(connection, row.grant_id, agency)
+    if since is None:
+        return View(row, row.state, row.opened_at, steps)
+    # Its first step is always seen: it may have come after she shut the agency out.
+    seen = [step for step in steps if step.at <= since] or steps[:1]
+    opened = row.opened_at if row.opened_at and row.opened_at <= since else None
+    return View(row, seen[-1].state, opened, seen)
 
 
 def _enter(context: Context, connection: Connection, row: store.AnyRow, state: State, data: object) -> None:

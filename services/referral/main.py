@@ -53,6 +53,7 @@ def _handlers(context: Context) -> dict[str, Handler]:
         "offer.claimed.v1": partial(handlers.claim_offer, context),
         "capacity.declared.v1": handlers.keep_service,
         "grant.ended.v1": partial(handlers.withdraw, context),
+        "sender.shut_out.v1": partial(handlers.stand_still, context),
         "disclosure.made.v1": handlers.note_disclosure,
         "agency.changed.v1": models.roster.take,
     }

@@ -58,6 +58,15 @@ grant_seen = Table(
     Column("ended_at", Instant),
 )
 
+# For whom the referrals under a grant stand still, since when. A row may come before the referrals it is about.
+standstill = Table(
+    "standstill",
+    metadata,
+    Column("grant_id", String(36), primary_key=True),
+    Column("agency", String(64), primary_key=True),
+    Column("since", Instant, nullable=False),
+)
+
 # Which agency offers which service where: these agencies are asked when an offer opens.
 offered_service = Table(
     "offered_service",

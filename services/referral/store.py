@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, delete, exists, func, or_, select, update
 
 from services.common.database.inserts import insert_new, upsert
-from services.referral.models import envelope, grant_seen, offer, offered_service, referral, step
+from services.referral.models import envelope, grant_seen, offer, offered_service, referral, standstill, step
 
 AnyRow = Row[tuple[Any, ...]]
 
@@ -59,7 +59,8 @@ def remove_envelope(connection: Connection, referral_id: str) -> None:
 
 def inbox(connection: Connection, recipient: str, after: str | None, limit: int) -> Sequence[AnyRow]:
     """Return an agency's referrals that have an envelope, oldest first, from just after an id (ids are in order of time)."""
-    query = select(referral, envelope.c.sealed).join(envelope).where(referral.c.recipient == recipient)
+    held = exists().where(standstill.c.grant_id == referral.c.grant_id, standstill.c.agency == recipient)
+    query = select(referral, envelope.c.sealed).join(envelope).where(referral.c.recipient == recipient, ~held)
     if after is not None:
         query = query.where(referral.c.id > after)
     return connection.execute(query.order_by(referral.c.id).limit(limit)).all()
@@ -69,6 +70,23 @@ def under_grant(connection: Connection, grant: str) -> Sequence[AnyRow]:
     """Return every referral under a grant, locked against change."""
     query = select(referral).where(referral.c.grant_id == grant).order_by(referral.c.id)
     return connection.execute(query.with_for_update()).all()
+
+
+def stand_still(connection: Connection, grant: str, agency: str, since: datetime) -> None:
+    """Let the referrals under a grant stand still for an agency; an earlier time stays."""
+    insert_new(connection, standstill, [{"grant_id": grant, "agency": agency, "since": since}])
+
+
+def move_again(connection: Connection, grant: str, agency: str) -> None:
+    """Let an agency follow the referrals under a grant again."""
+    statement = delete(standstill).where(standstill.c.grant_id == grant, standstill.c.agency == agency)
+    connection.execute(statement)
+
+
+def still_since(connection: Connection, grant: str, agency: str) -> datetime | None:
+    """Return since when the referrals under a grant stand still for an agency, None if they do not."""
+    query = select(standstill.c.since).where(standstill.c.grant_id == grant, standstill.c.agency == agency)
+    return connection.scalar(query)
 
 
 def hold_grant(connection: Connection, grant: str) -> bool:

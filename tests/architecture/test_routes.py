@@ -122,6 +122,8 @@ GATED = {
     # These two ask for the PIN inside the handler when the answer is yes; tests/consent covers it.
     "POST /my/v1/requests/{request_id}": SESSION,
     "PUT /my/v1/statistics": SESSION,
+    "GET /my/v1/links": SESSION,
+    "DELETE /my/v1/links/{agency}": SESSION,
     "POST /my/v1/link-codes": PIN,
     "GET /my/v1/ledger": SESSION,
     "GET /my/v1/receipts/{grant}": SESSION,
@@ -155,6 +157,7 @@ PAGES = {
     "GET /my/never": PAGE,
     "POST /my/never": FORM,
     "POST /my/never/{restriction}/lift": PIN_FORM,
+    "POST /my/known/{agency}/end": FORM,
     "GET /my/past": PAGE,
     "GET /my/mine": PAGE,
     "POST /my/copy": PIN_FORM,
@@ -274,6 +277,7 @@ ASSURANCE = {NOTHING: 0, SESSION: 1, PAGE: 1, FORM: 1, PIN: 2, PIN_FORM: 2}
 TAKES_AWAY = (
     "DELETE /my/v1/grants/{grant}",
     "POST /my/v1/pause",
+    "DELETE /my/v1/links/{agency}",
     "POST /my/v1/restrictions",
     "POST /my/v1/revoke-card",
     "POST /my/stop/{grant}",

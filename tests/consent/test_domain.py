@@ -29,7 +29,6 @@ from services.consent.domain import (
     Verdict,
     best_grant,
     decide,
-    is_shut_out,
 )
 from services.consent.policy import reason
 from tests.support.clocks import NOON
@@ -529,23 +528,3 @@ def test_a_stricter_policy_never_widens(snapshot: Snapshot, request: Request, ca
     stricter = replace(POLICY, floors=POLICY.floors | {(sector, category)})
 
     assert decide(snapshot, request, NOON, stricter).permitted <= decided(snapshot, request).permitted
-
-
-@pytest.mark.parametrize(
-    ("named", "shut_out"),
-    [
-        ({"agency": "theirs"}, True),
-        ({"agency": "another"}, False),
-        ({}, False),
-        ({"sector": "health"}, False),
-        ({"agency": "theirs", "sector": "health"}, False),
-        ({"agency": "theirs", "category": "health"}, False),
-        ({"agency": "theirs", "purpose": "court_support"}, False),
-    ],
-)
-def test_is_shut_out_only_by_rule_naming_the_agency_alone(named: Any, shut_out: bool) -> None:
-    """A rule that also names a sector, a category or a purpose shuts out nobody; other rules do not matter."""
-    other = Restriction(UUID(int=1), category="health")
-    rules = [other, Restriction(UUID(int=2), **named), other]
-    assert is_shut_out(Snapshot("active", 1, None, restrictions=rules), "theirs") is shut_out
-    assert not is_shut_out(Snapshot("active", 1, None, restrictions=[other]), "theirs")

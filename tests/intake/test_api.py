@@ -15,7 +15,7 @@ import schemas
 from services.client import Partner
 from services.common.http.app import MAX_BODY
 from services.common.messaging.cloudevents import BATCH_CONTENT_TYPE, CONTENT_TYPE, MAX_BATCH, MAX_BATCH_BODY
-from tests.support.running_intake import LINKED, Decider, RunningIntake, capacity, event, referral, running_intake
+from tests.support.running_intake import NOTHING, Decider, RunningIntake, capacity, event, referral, running_intake
 
 METADATA = ("/intake/.well-known/oauth-authorization-server", "/.well-known/oauth-authorization-server/intake")
 ALGORITHMS = ["ES256", "PS256", "Ed25519"]
@@ -183,7 +183,7 @@ def test_event_of_another_agency_returns_404_like_an_unknown_one(
 ) -> None:
     posted = partner.post(capacity())
     other = running.join("Sample Clinic", "health")
-    consent.decide = lambda _sending: LINKED
+    consent.decide = lambda _sending: NOTHING
     withheld = partner.post(referral(other.client_id))
     asked = [(other, posted["id"]), (partner, "never-posted"), (partner, withheld["id"])]
     answers = [agency.request("GET", f"{EVENTS}/{name}") for agency, name in asked]

@@ -17,7 +17,7 @@ from services.common.errors import Problem
 from services.intake import consent_client
 from services.intake.consent_client import Answer, ConsentClient, Seal, Sending
 from tests.support.clocks import StillClock
-from tests.support.running_intake import LINKED, UNLINKED, Decider
+from tests.support.running_intake import NOTHING, Decider
 
 SENDING = Sending("agency-aaaaaaaaaa", "ppid-of-sample-aspen", "agency-bbbbbbbbbb", "referral", ["summary"])
 
@@ -43,15 +43,15 @@ def assert_unavailable(problem: Problem) -> None:
 
 def test_answers_come_in_the_order_of_the_questions(consent: Decider) -> None:
     permit = consent.permit("summary", "health", statistics="s-x", epoch=7)
-    consent.decide = lambda sending: {"a": UNLINKED, "b": LINKED, "c": permit}[sending["ppid"]]
+    consent.decide = lambda sending: {"a": NOTHING, "b": NOTHING | {"statistics": "s-y"}, "c": permit}[sending["ppid"]]
     sendings = [Sending("agency-aaaaaaaaaa", ppid, None, None, []) for ppid in ("c", "a", "b")]
     with asking(consent.url) as made:
         answers = made.ask(sendings)
     key = consent.key.public_key()
     assert answers == [
-        Answer(True, Seal(consent.grant, key, frozenset({"summary", "health"}), 7), "s-x"),
-        Answer(False, None, None),
-        Answer(True, None, None),
+        Answer(Seal(consent.grant, key, frozenset({"summary", "health"}), 7), "s-x"),
+        Answer(None, None),
+        Answer(None, "s-y"),
     ]
 
 
@@ -103,7 +103,7 @@ def test_a_consent_service_that_takes_too_long_is_a_503(monkeypatch: pytest.Monk
 
 @pytest.mark.parametrize("status", [301, 400, 401, 403, 404, 409, 422, 429, 500, 503])
 def test_any_status_but_success_is_a_503(consent: Decider, status: int) -> None:
-    consent.raw = lambda _sendings: (status, json.dumps([LINKED]).encode())
+    consent.raw = lambda _sendings: (status, json.dumps([NOTHING]).encode())
     assert_unavailable(refused(consent.url))
 
 
@@ -114,16 +114,15 @@ GARBAGE: dict[str, Any] = {
     "null": b"null",
     "a number": b"7",
     "a text": b'"linked"',
-    "an object": b'{"linked": true, "seal": null, "statistics": null}',
+    "an object": b'{"seal": null, "statistics": null}',
     "no answers": [],
-    "too many answers": [LINKED, LINKED],
+    "too many answers": [NOTHING, NOTHING],
     "an answer that is no object": [7],
     "an answer that is null": [None],
     "an answer that is a text": ["linked"],
-    "an answer without `linked`": [{"seal": None, "statistics": None}],
-    "an answer without `seal`": [{"linked": True, "statistics": None}],
-    "an answer without `statistics`": [{"linked": True, "seal": None}],
-    "a seal that is a text": [LINKED | {"seal": "yes"}],
+    "an answer without `seal`": [{"statistics": None}],
+    "an answer without `statistics`": [{"seal": None}],
+    "a seal that is a text": [NOTHING | {"seal": "yes"}],
     "an empty key": "",
     "a short key": base64url(b"short"),
     "a long key": base64url(bytes(33)),
@@ -136,19 +135,12 @@ GARBAGE: dict[str, Any] = {
 def test_an_answer_that_cannot_be_used_is_a_503(consent: Decider, name: str) -> None:
     found = GARBAGE[name]
     if not isinstance(found, bytes | list):
-        found = [LINKED | {"seal": {"grant": "g", "public_key": found, "categories": ["summary"], "epoch": 1}}]
+        found = [NOTHING | {"seal": {"grant": "g", "public_key": found, "categories": ["summary"], "epoch": 1}}]
     content = found if isinstance(found, bytes) else json.dumps(found).encode()
     consent.raw = lambda _sendings: (200, content)
     assert_unavailable(refused(consent.url))
 
 
 def test_too_few_answers_are_a_503_however_many_were_asked_for(consent: Decider) -> None:
-    consent.raw = lambda sendings: (200, json.dumps([LINKED] * (len(sendings) - 1)).encode())
+    consent.raw = lambda sendings: (200, json.dumps([NOTHING] * (len(sendings) - 1)).encode())
     assert_unavailable(refused(consent.url, [SENDING] * 5))
-
-
-@pytest.mark.parametrize("said", ["true", 1, "yes", None, {}])
-def test_only_a_plain_true_means_linked(consent: Decider, said: object) -> None:
-    consent.decide = lambda _sending: LINKED | {"linked": said}
-    with asking(consent.url) as made:
-        assert made.ask([SENDING])[0].linked is False

@@ -15,7 +15,7 @@ from jsonschema_rs import Draft202012Validator, Registry
 import schemas
 from services.client import Partner
 from services.common.messaging.cloudevents import BATCH_CONTENT_TYPE, CONTENT_TYPE
-from tests.support.running_intake import UNLINKED, Decider, RunningIntake, decider, running_intake
+from tests.support.running_intake import NOTHING, Decider, RunningIntake, decider, running_intake
 
 pytestmark = pytest.mark.backend("sqlite")
 EVENTS = "/intake/v1/events"
@@ -56,7 +56,7 @@ def consent() -> Iterator[Decider]:
     """Decide for one known ppid, and permit every category."""
     with decider() as made:
         everything = made.permit(*schemas.code_set("categories"), statistics="s-" + "a" * 26)
-        made.decide = lambda sending: everything if sending["ppid"] == PPID else UNLINKED
+        made.decide = lambda sending: everything if sending["ppid"] == PPID else NOTHING
         yield made
 
 

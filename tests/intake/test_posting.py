@@ -22,8 +22,7 @@ from services.intake.posting import post, raise_if_rejected
 from tests.support.clocks import NOON, StillClock
 from tests.support.hubs import eventually
 from tests.support.running_intake import (
-    LINKED,
-    UNLINKED,
+    NOTHING,
     Decider,
     RunningIntake,
     capacity,
@@ -135,7 +134,7 @@ def test_withheld_event_is_not_kept_and_may_be_posted_again(
 ) -> None:
     sender, recipient = agencies
     document = event(sender, referral(recipient))
-    consent.decide = lambda _sending: LINKED
+    consent.decide = lambda _sending: NOTHING
     refused = one(running, sender, document)
     assert (refused.status, refused.reason) == ("withheld", "no-consent")
     assert set(refused.parts.values()) == {"withheld"}
@@ -159,19 +158,18 @@ def test_a_decision_is_asked_for_anew_each_time(
 ) -> None:
     sender, recipient = agencies
     for permitted, status in ((True, "accepted"), (False, "withheld"), (True, "accepted")):
-        consent.decide = lambda _sending, yes=permitted: consent.permit("summary") if yes else LINKED  # type: ignore[misc]
+        consent.decide = lambda _sending, yes=permitted: consent.permit("summary") if yes else NOTHING  # type: ignore[misc]
         assert one(running, sender, event(sender, referral(recipient))).status == status
     assert len(consent.asked) == 3
 
 
-def test_unlinked_subject_is_refused_without_a_reason(
+def test_subject_nobody_may_speak_for_is_withheld(
     running: RunningIntake, consent: Decider, agencies: tuple[str, str]
 ) -> None:
     sender, recipient = agencies
-    consent.decide = lambda _sending: UNLINKED
+    consent.decide = lambda _sending: NOTHING
     result = one(running, sender, event(sender, referral(recipient)))
-    assert (result.status, result.reason) == ("rejected", "invalid")
-    assert [fault.member for fault in result.faults] == ["/subject"]
+    assert (result.status, result.reason, result.faults) == ("withheld", "no-consent", ())
     assert (running.kept(), running.sent()) == ({}, [])
 
 
@@ -189,12 +187,12 @@ def test_a_need_is_counted_only_for_who_agreed_to_be_counted(
     running: RunningIntake, consent: Decider, agencies: tuple[str, str]
 ) -> None:
     sender, _ = agencies
-    consent.decide = lambda _sending: LINKED
+    consent.decide = lambda _sending: NOTHING
     uncounted = one(running, sender, event(sender, {**NEED, "data": NEED_DATA}))
-    assert (uncounted.status, uncounted.reason) == ("withheld", "not-counted")
+    assert (uncounted.status, uncounted.reason) == ("withheld", "no-consent")
     assert (running.kept(), running.sent()) == ({}, [])
 
-    consent.decide = lambda _sending: LINKED | {"statistics": PSEUDONYM}
+    consent.decide = lambda _sending: NOTHING | {"statistics": PSEUDONYM}
     assert one(running, sender, event(sender, {**NEED, "data": NEED_DATA})).status == "accepted"
     [(kind, _, data)] = running.sent()
     assert kind == "need.counted.v1"
@@ -210,7 +208,7 @@ def test_need_is_counted_in_the_year_of_its_pseudonym(
     running: RunningIntake, consent: Decider, agencies: tuple[str, str], given: str, counted: datetime | None
 ) -> None:
     sender, _ = agencies
-    consent.decide = lambda _sending: LINKED | {"statistics": PSEUDONYM}
+    consent.decide = lambda _sending: NOTHING | {"statistics": PSEUDONYM}
     assert one(running, sender, event(sender, {**NEED, "data": NEED_DATA}, time=given)).status == "accepted"
     with running.context.database.reading() as connection:
         [headers] = [
@@ -273,7 +271,7 @@ def test_repeated_event_is_a_duplicate_with_the_first_result(
     consent.decide = lambda _sending: consent.permit("summary")
     document = event(sender, referral(recipient))
     first = one(running, sender, document)
-    consent.decide = lambda _sending: LINKED  # whatever became of her consent meanwhile
+    consent.decide = lambda _sending: NOTHING  # whatever became of her consent meanwhile
     again = one(running, sender, dict(reversed(document.items())))
     assert (again.status, again.thread, again.parts) == ("duplicate", first.thread, first.parts)
     assert len(consent.asked) == 1
@@ -300,7 +298,7 @@ def test_one_bad_event_in_a_batch_rejects_that_event_only(
     running: RunningIntake, consent: Decider, agencies: tuple[str, str]
 ) -> None:
     sender, recipient = agencies
-    consent.decide = lambda sending: UNLINKED if sending["ppid"] == "nobody" else consent.permit("summary")
+    consent.decide = lambda sending: NOTHING if sending["ppid"] == "nobody" else consent.permit("summary")
     good = [event(sender, capacity()), event(sender, referral(recipient))]
     bad: list[Any] = [
         event(sender, capacity(region="atlantis")),
@@ -339,7 +337,7 @@ def test_a_withheld_event_twice_in_one_batch_is_withheld_twice(
     running: RunningIntake, consent: Decider, agencies: tuple[str, str]
 ) -> None:
     sender, recipient = agencies
-    consent.decide = lambda _sending: LINKED
+    consent.decide = lambda _sending: NOTHING
     document = event(sender, referral(recipient))
     results = post(running.context, sender, [document, document])
     assert [result.status for result in results] == ["withheld", "withheld"]

@@ -25,7 +25,7 @@ def begun(context: Context, grant: str | None = None) -> str:
 
 
 def history(context: Context, referral: str, agency: str = SENDER) -> list[str]:
-    return [step.state for step in handlers.read_referral(context, agency, referral)[1]]
+    return [step.state for step in handlers.read_referral(context, agency, referral).steps]
 
 
 def test_sealed_referral_waits_for_its_recipient_only(context: Context) -> None:
@@ -145,14 +145,14 @@ def test_both_sides_see_the_first_opening(context: Context) -> None:
     )
     for _ in range(2):
         take(context, opened)
-    assert handlers.read_referral(context, SENDER, referral)[0].opened_at == NOON
+    assert handlers.read_referral(context, SENDER, referral).opened_at == NOON
 
 
 def test_refused_opening_is_not_shown_as_opened(context: Context) -> None:
     referral = begun(context)
     data = {"opening": str(uuid4()), "referral": referral, "grant": str(uuid4()), "agency": STRANGER}
     take(context, made("disclosure.made.v1", "consent", {**data, "categories": [], "outcome": "refused"}, referral))
-    assert handlers.read_referral(context, SENDER, referral)[0].opened_at is None
+    assert handlers.read_referral(context, SENDER, referral).opened_at is None
 
 
 def test_inbox_pages_have_no_gap_and_no_repeat(context: Context, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -72,9 +72,9 @@ class Life(RuleBasedStateMachine):
     @invariant()
     def both_agree(self) -> None:
         for referral, history in self.histories.items():
-            row, steps = handlers.read_referral(self.context, SENDER, referral)
-            assert [step.state for step in steps] == history
-            assert row.state == history[-1]
+            view = handlers.read_referral(self.context, SENDER, referral)
+            assert [step.state for step in view.steps] == history
+            assert view.state == view.row.state == history[-1]
 
     @invariant()
     def an_envelope_waits_exactly_while_its_referral_is_open(self) -> None:

@@ -28,8 +28,7 @@ from tests.support.server import answering
 
 Sending = dict[str, Any]
 Decision = dict[str, Any]
-UNLINKED: Decision = {"linked": False, "seal": None, "statistics": None}
-LINKED: Decision = {"linked": True, "seal": None, "statistics": None}
+NOTHING: Decision = {"seal": None, "statistics": None}
 CAPACITY = {
     "program": "sample-house",
     "need": "N02",
@@ -48,7 +47,7 @@ class Decider:
     url: str = ""
     key: X25519PrivateKey = field(default_factory=X25519PrivateKey.generate)
     grant: str = field(default_factory=lambda: str(uuid4()))
-    decide: Callable[[Sending], Decision] = lambda _sending: UNLINKED
+    decide: Callable[[Sending], Decision] = lambda _sending: NOTHING
     raw: Callable[[Sequence[Sending]], tuple[int, bytes]] | None = None
     asked: list[list[Sending]] = field(default_factory=list)
     tokens: list[str] = field(default_factory=list)
@@ -57,7 +56,7 @@ class Decider:
         """Return a decision that permits these categories."""
         public = base64url(self.key.public_key().public_bytes_raw())
         seal = {"grant": self.grant, "public_key": public, "categories": list(categories), "epoch": epoch}
-        return {"linked": True, "seal": seal, "statistics": statistics}
+        return {"seal": seal, "statistics": statistics}
 
     def answer(self, sendings: list[Sending], token: str) -> tuple[int, bytes]:
         """Return the status and body of an answer."""

@@ -53,6 +53,11 @@ def ended(grant: str) -> Event:
     )
 
 
+def shut_out(grant: str, agency: str = SENDER, *, is_out: bool = True) -> Event:
+    """Return the event that an agency is shut out, or let in again, for the referrals under a grant."""
+    return made("sender.shut_out.v1", "consent", {"grant": grant, "agency": agency, "shut_out": is_out}, grant)
+
+
 def take(context: Context, event: Event) -> None:
     """Have one event handled in a transaction, as the worker does."""
     with context.database.transaction() as connection:
@@ -62,6 +67,8 @@ def take(context: Context, event: Event) -> None:
             handlers.withdraw(context, connection, event)
         elif event.type in ANSWERS:
             handlers.answer(context, connection, event)
+        elif event.type == "sender.shut_out.v1":
+            handlers.stand_still(context, connection, event)
         elif event.type == "disclosure.made.v1":
             handlers.note_disclosure(connection, event)
         elif event.type == "capacity.declared.v1":

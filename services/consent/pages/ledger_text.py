@@ -21,6 +21,7 @@ SENTENCES: Mapping[str, str] = {
     "registered": _("%(agency)s made this page for you. No name was kept."),
     "claimed": _("You came in for the first time."),
     "linked": _("%(agency)s used a code that you gave it."),
+    "unlinked": _("You ended that %(agency)s knows you."),
     "request.made": _("%(agency)s asked if %(other)s may see something of yours."),
     "request.answered": _("You answered what %(agency)s asked."),
     "grant.given": _("You said yes: %(agency)s may see %(what)s, for %(days)s days."),

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Form
 from fastapi.responses import Response
 
 from services.common.errors import Problem
-from services.consent.handlers.accounts import preferences
+from services.consent.handlers.accounts import links, preferences
 from services.consent.handlers.grants import grants
 from services.consent.handlers.grants.grants import Rule
 from services.consent.handlers.rights import export
@@ -59,9 +59,19 @@ def lift(page: PinPage, restriction: UUID) -> Response:
     return page.go("/never")
 
 
+@routes.post("/known/{agency}/end")
+def end_link(page: FormPage, agency: str) -> Response:
+    """Unlink an agency."""
+    with unless_done(lambda: agency not in export.overview(page.context, page.subject)["links"]):
+        links.unlink(page.context, page.subject, agency)
+    return page.go("/never")
+
+
 def _show(page: PageContext, *, wrong: bool = False) -> Response:
     seen = export.overview(page.context, page.subject)
-    names = preferences.names(page.context, [row.agency for row in seen["restrictions"] if row.agency])
+    names = preferences.names(
+        page.context, [*seen["links"], *(row.agency for row in seen["restrictions"] if row.agency)]
+    )
     categories = sorted(page.context.policy.categories)
     sectors = sorted(page.context.policy.sectors)
     shown = {"seen": seen, "names": names, "categories": categories, "sectors": sectors}

@@ -104,6 +104,17 @@ def links_of(connection: Connection, subject_id: UUID) -> dict[str, str]:
     return {row.agency: row.ppid for row in connection.execute(query)}
 
 
+def is_linked(connection: Connection, agency: str, subject_id: UUID) -> bool:
+    """Tell whether an agency has a ppid for a survivor."""
+    query = select(link.c.ppid).where(link.c.agency == agency, link.c.subject_id == subject_id)
+    return connection.scalar(query) is not None
+
+
+def remove_link(connection: Connection, agency: str, subject_id: UUID) -> None:
+    """Remove an agency's ppid for a survivor."""
+    connection.execute(delete(link).where(link.c.agency == agency, link.c.subject_id == subject_id))
+
+
 def ppids(connection: Connection, agency: str, subject_ids: Iterable[UUID]) -> dict[UUID, str]:
     """Return one agency's ppids by survivor; those it is not linked to are left out."""
     query = select(link.c.subject_id, link.c.ppid).where(

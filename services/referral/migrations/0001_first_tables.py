@@ -109,6 +109,13 @@ def upgrade() -> None:
     op.create_index(op.f("ix_referral_sender"), "referral", ["sender"], unique=False)
     op.create_index("referral_inbox", "referral", ["recipient", "id"], unique=False)
     op.create_table(
+        "standstill",
+        sa.Column("grant_id", sa.String(length=36), nullable=False),
+        sa.Column("agency", sa.String(length=64), nullable=False),
+        sa.Column("since", Instant(), nullable=False),
+        sa.PrimaryKeyConstraint("grant_id", "agency"),
+    )
+    op.create_table(
         "used_once",
         sa.Column("digest", sa.LargeBinary(length=32), nullable=False),
         sa.Column("expires_at", Instant(), nullable=False),
@@ -144,6 +151,7 @@ def upgrade() -> None:
 def downgrade() -> None:
     """Take it back."""
     op.drop_table("step")
+    op.drop_table("standstill")
     op.drop_table("envelope")
     op.drop_index(op.f("ix_used_once_expires_at"), table_name="used_once")
     op.drop_table("used_once")

@@ -36,30 +36,33 @@ def test_sealing_answer_is_equal_for_conflict_and_pause(house: House) -> None:
     """The agency where somebody works asks to send about her to another agency."""
     agency, other = house.agency(), house.agency()
 
-    def told(act: Callable[[Person], object]) -> list[object]:
+    def told(act: Callable[[Person], object], ppid: str | None = None) -> list[object]:
         person = house.person(agency)
         house.allow(person, other)
         statistics.set_statistics(house.context, person.subject, on=True)
         asked = {"to": other.id, "purpose": "referral", "categories": ["summary"]}
         act(person)
         need: dict[str, object] = {"to": None, "purpose": None, "categories": []}
-        answers = decisions(house, [{"agency": agency.id, "ppid": person.ppid, **asking} for asking in (asked, need)])
-        return [(answer["linked"], answer["seal"], answer["statistics"] is None) for answer in answers]
+        answers = decisions(
+            house, [{"agency": agency.id, "ppid": ppid or person.ppid, **asking} for asking in (asked, need)]
+        )
+        return [(answer["seal"], answer["statistics"]) for answer in answers]
 
     paused = told(lambda person: grants.pause(house.context, person.subject))
     closed = told(lambda person: grants.restrict(house.context, person.subject, Rule(agency=agency.id, reason=WHY)))
-    assert closed == paused == [(True, None, False)] * 2
+    unlinked = told(lambda _person: None, ppid="nobody")
+    assert closed == paused == unlinked == [(None, None)] * 2
 
 
 def test_partial_or_unrelated_restriction_stops_no_referral(house: House) -> None:
-    """Restrictions of the sender for one category or purpose, and of a third agency, do not matter."""
+    """Restrictions of the sender for another category or purpose, and of a third agency, do not matter."""
     agency, other = house.agency(), house.agency("health")
     person = house.person(agency)
     house.allow(person, other)
     asked = {"to": other.id, "purpose": "referral", "categories": ["summary"], "agency": agency.id, "ppid": person.ppid}
     for rule in (
-        Rule(agency=agency.id, category="summary"),
-        Rule(agency=agency.id, purpose="referral"),
+        Rule(agency=agency.id, category="health"),
+        Rule(agency=agency.id, purpose="court_support"),
         Rule(agency=house.agency().id, reason=WHY),
     ):
         grants.restrict(house.context, person.subject, rule)

@@ -20,6 +20,7 @@ from services.consent.handlers.grants import grants
 from services.consent.handlers.grants.grants import Rule, Wish
 from services.consent.handlers.rights import erasure, export
 from services.consent.handlers.rights.statistics import set_statistics
+from services.consent.handlers.speakers import spoken_for
 from services.consent.models import (
     approved_words,
     audit_key,
@@ -43,6 +44,7 @@ from services.consent.models import (
     subject,
     waiting_grant,
 )
+from services.consent.speaking import Act, Speech
 from services.consent.store.pending_grants import add_wait
 from tests.support.clocks import NOON
 from tests.support.consent import Agency, House, Person
@@ -332,8 +334,9 @@ def something_waits(house: House, agency: Agency, person: Person) -> None:
 
 
 def knows(house: House, agency: Agency, ppid: str) -> bool:
-    """Return whether an agency is linked to the survivor of this ppid."""
-    return decide_sendings(house.context, [asked(agency, ppid)])[0].linked
+    """Return whether an agency may speak for the survivor of this ppid."""
+    with house.context.database.reading() as connection:
+        return spoken_for(house.context, connection, agency.id, ppid, Speech(Act.POST_NEED)) is not None
 
 
 def counted_as(house: House, agency: Agency, person: Person) -> str | None:

@@ -8,7 +8,7 @@ from services.consent.api.dependencies import ContextDep, SessionDep, SteppedUpD
 from services.consent.api.survivors.row_models import IsoTime
 from services.consent.api.survivors.sessions import Pin
 from services.consent.handlers.accounts import links
-from services.consent.handlers.rights import erasure
+from services.consent.handlers.rights import erasure, export
 from services.consent.handlers.rights.statistics import set_statistics
 
 routes = APIRouter(prefix="/my/v1", tags=["survivors"])
@@ -31,6 +31,12 @@ class NewLinkCode(BaseModel):
 
     link_code: str
     expires_at: IsoTime
+
+
+class LinkList(BaseModel):
+    """The ids of the agencies that know you."""
+
+    agencies: list[str]
 
 
 @routes.post("/words", status_code=201)
@@ -56,6 +62,18 @@ def link_code(context: ContextDep, session: SteppedUpDep) -> NewLinkCode:
     """Make a code to tell one agency, so that it may refer for you. Good once, for an hour."""
     made = links.make_link_code(context, session.subject)
     return NewLinkCode(link_code=made.code, expires_at=made.expires_at.isoformat())
+
+
+@routes.get("/links")
+def list_links(context: ContextDep, session: SessionDep) -> LinkList:
+    """List the agencies that know you."""
+    return LinkList(agencies=sorted(export.overview(context, session.subject)["links"]))
+
+
+@routes.delete("/links/{agency}", status_code=204)
+def unlink(context: ContextDep, session: SessionDep, agency: str) -> None:
+    """Let an agency know you no longer: what you allowed it ends, and it can do nothing for you any more."""
+    links.unlink(context, session.subject, agency)
 
 
 @routes.put("/statistics", status_code=204)

@@ -12,8 +12,10 @@ from services.consent.consistency_tokens import Known
 from services.consent.context import Context
 from services.consent.handlers.accounts.sessions import new_ppid
 from services.consent.handlers.grants.grants import Wish, code_faults, revoke_all
+from services.consent.handlers.speakers import must_speak_for, spoken_for
 from services.consent.ledger import entries as ledger
 from services.consent.ledger.entries import Entry
+from services.consent.speaking import Act, Speech
 from services.consent.store import permissions, subjects
 
 
@@ -51,8 +53,9 @@ def ask(context: Context, asking: str, ppid: str, wish: Wish) -> UUID:
     if wrong := code_faults(context, wish):
         raise invalid(*wrong)
     with context.database.transaction() as connection:
-        subject = subjects.linked(connection, [(asking, ppid)]).get((asking, ppid))
-        if subject is None or not subjects.hold(connection, [subject]):
+        speech = Speech(Act.ASK_CONSENT, wish.purpose, frozenset(wish.categories))
+        subject = must_speak_for(context, connection, asking, ppid, speech)
+        if not subjects.hold(connection, [subject]):
             raise not_found()
         known = context.roster.find(connection, [wish.agency]).get(wish.agency)
         if known is None or known.standing != "active":
@@ -99,7 +102,11 @@ def revoke_on_her_word(context: Context, told: str, ppid: str, only_to: str | No
     The agency does not learn whether there was anything to end, or with whom.
     """
     with context.database.reading() as connection:
-        subject = subjects.linked(connection, [(told, ppid)]).get((told, ppid))
+        subject = spoken_for(context, connection, told, ppid, Speech(Act.STOP_EVERYTHING))
+        own = spoken_for(context, connection, told, ppid, Speech(Act.STOP_OWN_ACCESS))
+    if subject is None:
+        # Shut out, it may still give up what it has itself, and is answered as if that had been everything.
+        subject, only_to = own, told
     if subject is None:
         raise not_found()
     revoke_all(context, subject, told_to=told, only_to=only_to)

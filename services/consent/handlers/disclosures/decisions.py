@@ -1,15 +1,18 @@
 """Decides before sealing: which parts of an event may be sealed, under which grant, to which key."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
 
 from pydantic import ConfigDict
 from pydantic.dataclasses import dataclass as checked
 
 from services.consent.context import Context
-from services.consent.domain import Decision, Request, best_grant, decide, is_shut_out
+from services.consent.domain import Decision, Request, best_grant, decide
 from services.consent.handlers.rights.statistics import statistics_pseudonym
-from services.consent.store.snapshots import read_snapshots
+from services.consent.speaking import Act, Speech, may_speak
+from services.consent.store.snapshots import Snapshots, read_snapshots
 from services.consent.store.subjects import linked
 
 
@@ -36,11 +39,16 @@ class Seal:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """Whether the agency is linked to her, what may be sealed if anything, and her pseudonym if she is counted."""
+    """What may be sealed, if anything, and her pseudonym if she is counted.
 
-    linked: bool
+    An agency that may not speak for her gets the empty answer, as one that was never linked to her: intake cannot tell why.
+    """
+
     seal: Seal | None = None
     statistics: str | None = None
+
+
+NOTHING = Answer()
 
 
 def decide_sendings(context: Context, sendings: Sequence[Sending]) -> list[Answer]:
@@ -51,29 +59,35 @@ def decide_sendings(context: Context, sendings: Sequence[Sending]) -> list[Answe
     now = context.clock.now()
     with context.database.reading() as connection:
         pairs = linked(connection, sorted({(sending.agency, sending.ppid) for sending in sendings}))
-        recipients = {sending.to for sending in sendings if sending.to}
-        snapshots = read_snapshots(connection, context.roster, set(pairs.values()), recipients)
+        agencies = {name for sending in sendings for name in (sending.agency, sending.to) if name}
+        snapshots = read_snapshots(connection, context.roster, set(pairs.values()), agencies)
+    return [_answer(context, snapshots, pairs, sending, now) for sending in sendings]
 
-    def answer(sending: Sending) -> Answer:
-        subject = pairs.get((sending.agency, sending.ppid))
-        row = snapshots.subjects.get(subject) if subject else None
-        if subject is None or row is None or row.state == "erased":
-            return Answer(linked=False)
-        statistics = statistics_pseudonym(row, now.date())
-        if sending.to is None or sending.purpose is None:
-            return Answer(linked=True, statistics=statistics)
-        snapshot = snapshots.of(subject, sending.to)
-        if is_shut_out(snapshot, sending.agency):
-            # Like a pause: otherwise it would learn that she shut it out, and what she allows to whom.
-            return Answer(linked=True, statistics=statistics)
-        decision = decide(snapshot, Request(sending.to, sending.purpose, sending.categories), now, context.policy)
-        chosen = best_grant(decision, snapshot.grants)
-        if chosen is None:
-            return Answer(linked=True, statistics=statistics)
-        seal = Seal(str(chosen.id), snapshots.public_keys[chosen.id], _under(decision, chosen.id), decision.epoch)
-        return Answer(linked=True, seal=seal, statistics=statistics)
 
-    return [answer(sending) for sending in sendings]
+def _answer(
+    context: Context, snapshots: Snapshots, pairs: Mapping[tuple[str, str], UUID], sending: Sending, now: datetime
+) -> Answer:
+    subject = pairs.get((sending.agency, sending.ppid))
+    row = snapshots.subjects.get(subject) if subject else None
+    if subject is None or row is None:
+        return NOTHING
+    about_a_need = sending.to is None or sending.purpose is None
+    act = Act.POST_NEED if about_a_need else Act.POST_REFERRAL
+    speech = Speech(act, sending.purpose, frozenset() if about_a_need else sending.categories)
+    snapshot = snapshots.of(subject, sending.agency)
+    allowed = may_speak(snapshot, sending.agency, speech, context.policy, linked=True)
+    if allowed is None:
+        return NOTHING
+    statistics = statistics_pseudonym(row, now.date())
+    if sending.to is None or sending.purpose is None:
+        return Answer(statistics=statistics)
+    snapshot = snapshots.of(subject, sending.to)
+    decision = decide(snapshot, Request(sending.to, sending.purpose, allowed), now, context.policy)
+    chosen = best_grant(decision, snapshot.grants)
+    if chosen is None:
+        return Answer(statistics=statistics)
+    seal = Seal(str(chosen.id), snapshots.public_keys[chosen.id], _under(decision, chosen.id), decision.epoch)
+    return Answer(seal, statistics)
 
 
 def _under(decision: Decision, grant: object) -> tuple[str, ...]:

@@ -1,13 +1,14 @@
 """Answers what the asking agency may have now, without opening anything: nothing leaves, nothing is kept."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from services.consent import consistency_tokens
 from services.consent.consistency_tokens import Known, Seen
 from services.consent.context import Context
 from services.consent.domain import Decision, Request, Snapshot, decide
+from services.consent.speaking import Act, Speech, may_speak
 from services.consent.store.snapshots import read_snapshots
 from services.consent.store.subjects import linked
 
@@ -54,6 +55,9 @@ def evaluate(
     def answer(question: Question) -> Evaluation:
         subject = pairs.get((agency, question.ppid))
         snapshot = snapshots.of(subject, agency) if subject else NOBODY
+        speech = Speech(Act.READ_OWN_ACCESS, question.purpose)
+        if may_speak(snapshot, agency, speech, context.policy, linked=subject is not None) is None:
+            snapshot = replace(NOBODY, epoch=snapshot.epoch)
         known = Known(agency, subject, snapshot.epoch) if subject else None
         if known and seen.is_ahead_of(context, known):
             raise consistency_tokens.catching_up()

@@ -5,6 +5,8 @@ from services.consent.context import Context
 from services.consent.handlers.accounts.sessions import check_age
 from services.consent.handlers.grants.changes import changing
 from services.consent.handlers.grants.pending import may_be_told_anything, may_second_look
+from services.consent.handlers.speakers import must_speak_for
+from services.consent.speaking import Act, Speech
 from services.consent.store import subjects
 from services.consent.store.snapshots import read_snapshots
 
@@ -16,9 +18,7 @@ def restate(context: Context, agency: str, ppid: str, band: str) -> None:
     """
     check_age(band)
     with context.database.reading() as connection:
-        subject = subjects.linked(connection, [(agency, ppid)]).get((agency, ppid))
-    if subject is None:
-        raise not_found()
+        subject = must_speak_for(context, connection, agency, ppid, Speech(Act.STATE_AGE))
     with changing(context, subject) as change:
         snapshot = read_snapshots(change.connection, context.roster, [subject], [agency]).of(subject, agency)
         fitting = {one.id for one in may_second_look(context, change.connection, subject)}

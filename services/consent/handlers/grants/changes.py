@@ -17,6 +17,7 @@ from services.consent.domain import Request, decide
 from services.consent.ledger import entries as ledger
 from services.consent.ledger.entries import Entry
 from services.consent.locks import Busy
+from services.consent.speaking import Act, Speech, may_speak
 from services.consent.store import notices, permissions, subjects
 from services.consent.store.snapshots import read_snapshots
 
@@ -74,9 +75,11 @@ class Change:
     def telling_what_flows(self) -> Iterator[list[str]]:
         """Tell the agencies of live grants what the block stops or permits again; yield a list for the notices' ids."""
         made: list[str] = []
-        before = self._flows()
+        before, followed = self._flows(), self._followers()
         yield made
-        after = self._flows()
+        after, follow = self._flows(), self._followers()
+        for agency in sorted(followed ^ follow):
+            self.tell_referral(agency, shut_out=agency in followed)
         for grant in permissions.live_grants(self.connection, self.subject):
             for action, changed in (
                 (STOP_USE, before[grant.id] - after[grant.id]),
@@ -84,6 +87,32 @@ class Change:
             ):
                 if changed:
                     made.append(self.tell(grant, action, changed))
+
+    def tell_referral(self, agency: str, *, shut_out: bool) -> None:
+        """Let referrals under her live grants stand still for an agency from now on, or let it follow them again.
+
+        Under a grant that has ended nothing moves any more, so there is nothing to hold.
+        """
+        clock = self.context.clock
+        for grant in permissions.live_grants(self.connection, self.subject):
+            self.events.append(events.sender_shut_out(clock, grant.id, agency, shut_out=shut_out))
+
+    def _followers(self) -> set[str]:
+        """Return the agencies that may follow referrals about her: those that know her, and those she allows something.
+
+        A pause, and lateness with notices, stop what is shared; they stop no referral that is under way.
+        """
+        agencies = {grant.agency for grant in permissions.live_grants(self.connection, self.subject)}
+        agencies |= subjects.links_of(self.connection, self.subject).keys()
+        snapshots = read_snapshots(self.connection, self.context.roster, [self.subject], agencies)
+
+        def may_follow(agency: str) -> bool:
+            snapshot = snapshots.of(self.subject, agency)
+            recipient = snapshot.recipient and replace(snapshot.recipient, standing="active")
+            calm = replace(snapshot, state="active", recipient=recipient)
+            return may_speak(calm, agency, Speech(Act.FOLLOW_REFERRAL), self.context.policy, linked=True) is not None
+
+        return {agency for agency in agencies if may_follow(agency)}
 
     def _flows(self) -> dict[UUID, frozenset[str]]:
         """Return the categories that each live grant permits, whatever the present standing of its agency."""

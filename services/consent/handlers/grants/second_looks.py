@@ -9,6 +9,7 @@ from services.consent.handlers.grants import grants
 from services.consent.handlers.grants.changes import changing
 from services.consent.handlers.grants.grants import Wish
 from services.consent.handlers.grants.pending import may_be_told
+from services.consent.speaking import Act, Speech, may_speak
 from services.consent.store import pending_grants, subjects
 from services.consent.store.snapshots import Snapshots, read_snapshots
 
@@ -48,4 +49,8 @@ def give_second_look(context: Context, agency: str, name: UUID, *, agree: bool) 
 def _may_see(context: Context, snapshots: Snapshots, row: Any) -> bool:
     """Tell whether her permissions let the agency that looks know of this now."""
     agency = row.second_look_by
-    return may_be_told(context, snapshots.of(row.subject_id, agency), agency, row.purpose, row.categories)
+    snapshot, wanted = snapshots.of(row.subject_id, agency), frozenset(row.categories)
+    speech = Speech(Act.GIVE_SECOND_LOOK, row.purpose, wanted)
+    # Its ppid is looked for where it is told: without one there is nobody whom it could speak for.
+    may_answer = may_speak(snapshot, agency, speech, context.policy, linked=True) == wanted
+    return may_answer and may_be_told(context, snapshot, agency, row.purpose, row.categories)
