@@ -32,7 +32,8 @@ def routes(house: House) -> Iterator[tuple[str, str]]:
         assert isinstance(app, FastAPI)
         for route in iter_route_contexts(app.routes):
             parameters = {parameter.name: SOME_ID for parameter in route.dependant.path_params}
-            yield from ((method, route.path_format.format(**parameters)) for method in sorted(route.methods or ()))
+            path = (route.path_format or "").format(**parameters)
+            yield from ((method, path) for method in sorted(route.methods or ()))
 
 
 @pytest.fixture

@@ -290,9 +290,10 @@ def test_address_that_was_checked_is_the_one_called(called: list[tuple[str, str]
     assert len(answers) == 1
 
 
-def test_setting_for_loopback_opens_no_other_address(called: list[tuple[str, str]]) -> None:
-    for found in (["127.0.0.1", "10.0.0.7"], ["::ffff:127.0.0.1"], ["::127.0.0.1"], ["169.254.169.254"]):
-        client = OutgoingClient(to_loopback=True, resolve=lambda _host, _port, found=found: found)
-        with pytest.raises(Unreachable):
-            client.post("https://agency.example/", "hello", {})
+@pytest.mark.parametrize(
+    "found", [["127.0.0.1", "10.0.0.7"], ["::ffff:127.0.0.1"], ["::127.0.0.1"], ["169.254.169.254"]], ids=str
+)
+def test_setting_for_loopback_opens_no_other_address(called: list[tuple[str, str]], found: list[str]) -> None:
+    with pytest.raises(Unreachable):
+        OutgoingClient(to_loopback=True, resolve=lambda _host, _port: found).post("https://agency.example/", "x", {})
     assert called == []
