@@ -62,7 +62,8 @@ def test_stranger_with_a_forged_token_leaves_no_row(own_house: House, stranger: 
 
 def test_stranger_with_wrong_codes_leaves_no_row(own_house: House, stranger: Agency) -> None:
     """The passphrase is well formed, so that it is really looked up."""
-    before, secrets, visitor = row_counts(own_house), own_house.context.secrets, Visitor(own_house.url)
+    before, secrets = row_counts(own_house), own_house.context.secrets
+    visitor = Visitor(own_house.url)
     for _ in range(TRIES):
         assert own_house.my("POST", "/session", None, {"passphrase": secrets.new_passphrase("en")}).status_code == 401
         assert own_house.my("POST", "/session", None, {"claim_code": new_code(), "pin": "161803"}).status_code == 401
@@ -72,6 +73,7 @@ def test_stranger_with_wrong_codes_leaves_no_row(own_house: House, stranger: Age
         assert visitor.send(visitor.get("/my"), "/my/in", words=secrets.new_passphrase("fr")).status == 401
         for name in ("start", "card", "check"):
             assert visitor.send(visitor.get(f"/my/{name}"), f"/my/{name}", code=new_code()).status < 500
+    visitor.close()
     assert row_counts(own_house) == before
 
 
