@@ -14,7 +14,7 @@ COMPILE := $(BIN)/python -m piptools compile --quiet --generate-hashes --strip-e
 	--no-emit-index-url --no-emit-trusted-host --no-emit-find-links --no-emit-options --no-header
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check soak mutants bench lock openapi problems migration catalogue screenshots clean
+.PHONY: help demo test check soak mutants bench lock openapi problems threats migration catalogue screenshots clean
 
 help:  ## List what can be made
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -62,6 +62,9 @@ openapi: $(VENV)/.dev  ## Write schemas/openapi anew from the routes
 
 problems: $(VENV)/.dev  ## Write docs/problems.md anew from the code
 	$(BIN)/python -m tools.problems
+
+threats: $(VENV)/.dev  ## Write docs/threats.md anew from docs/threats.yaml
+	$(BIN)/python -m tools.threats
 
 migration: $(VENV)/.dev  ## Write a migration step: make migration SERVICE=consent MESSAGE="what changes"
 	$(BIN)/python -m tools.new_migration $(SERVICE) "$(MESSAGE)"

@@ -21,7 +21,8 @@ class Pusher:
         """Return what is wrong with a URL to push to; None if it may be called."""
         if self.client.accepts(url):
             return None
-        return Fault("/url", "Notices cannot be pushed there.", "an https:// URL without a user or fragment")
+        accepted = "an https:// URL with a DNS name in ASCII, without a user or fragment"
+        return Fault("/url", "Notices cannot be pushed there.", accepted)
 
     def send(self, url: str, token: str) -> str | None:
         """Push one SET. Return None if the receiver has it, its error code if it could not read it; raise `Unreachable`."""

@@ -17,7 +17,7 @@ from joserfc import jwt
 from joserfc.jwk import KeySet, OKPKey
 
 from services.common.auth.access_tokens import AUDIENCE
-from services.common.auth.dpop import Expected, check_proof
+from services.common.auth.dpop import Expected, Proof, verify_proof
 from services.common.auth.jose import Untrusted, check_claims, check_texts, check_window, header_of, key_set, verify
 from services.common.auth.replay import ReplayGuard
 from services.common.clock import Clock
@@ -88,10 +88,10 @@ class TokenEndpoint:
             accepted = f"{GRANT}, in a form (application/x-www-form-urlencoded)"
             raise _refusal("unsupported_grant_type", 400, Fault("grant_type", "Missing or not offered here.", accepted))
         try:
-            thumbprint = check_proof(request.dpop, Expected("POST", request.url), self.replay, self.clock.now())
+            proof = verify_proof(request.dpop, Expected("POST", request.url), self.clock.now())
         except Untrusted as reason:
-            raise _refusal("invalid_dpop_proof", 400, reason.fault) from reason
-        server = _Server(self, thumbprint)
+            raise _bad_proof(reason) from reason
+        server = _Server(self, proof)
         status, body, _headers = server.create_token_response(request)
         if status != 200:
             raise _refusal(body["error"], status, server.fault or _default_fault(body["error"]))
@@ -133,9 +133,9 @@ class _Request(OAuth2Request):  # type: ignore[misc]  # Authlib ships no types
 class _Server(AuthorizationServer):  # type: ignore[misc]  # as above
     """Authlib's core for one request. It sends no signals, and its answers stay plain tuples."""
 
-    def __init__(self, endpoint: TokenEndpoint, thumbprint: str) -> None:
+    def __init__(self, endpoint: TokenEndpoint, proof: Proof) -> None:
         super().__init__()
-        self.endpoint, self.thumbprint = endpoint, thumbprint
+        self.endpoint, self.proof = endpoint, proof
         self.fault: Fault | None = None
         self.register_client_auth_method(METHOD, _Assertion(self))
         self.register_grant(_Grant)
@@ -161,7 +161,7 @@ class _Server(AuthorizationServer):  # type: ignore[misc]  # as above
         """Do nothing: no part of the hub uses Authlib's signals."""
 
     def _generate(self, client: Client, **_asked: object) -> dict[str, Any]:
-        return self.endpoint.make_token(client, self.thumbprint)
+        return self.endpoint.make_token(client, self.proof.thumbprint)
 
 
 class _Grant(ClientCredentialsGrant):  # type: ignore[misc]  # as above
@@ -176,6 +176,7 @@ class _Assertion(JWTBearerClientAssertion):  # type: ignore[misc]  # as above
     def __init__(self, server: _Server) -> None:
         super().__init__()
         self._server = server
+        self._jti = ""
 
     def __call__(self, query_client: Any, request: Any) -> Any:
         try:
@@ -206,16 +207,34 @@ class _Assertion(JWTBearerClientAssertion):  # type: ignore[misc]  # as above
         if claims.get("exp", float("inf")) > now.timestamp() + ASSERTION_MAX_SECONDS:
             accepted = f"at most {ASSERTION_MAX_SECONDS} s ahead"
             raise Untrusted(Fault(f"{WHAT} exp", "Missing or too far ahead.", accepted))
-        until = now + timedelta(seconds=ASSERTION_MAX_SECONDS + 60)
-        if not endpoint.replay.first_use(f"assertion:{claims['sub']}:{claims['jti']}", until):
-            raise Untrusted(Fault(f"{WHAT} jti", "This assertion was used before.", "a new one for each request"))
+        self._jti = claims["jti"]
         return claims
 
     def authenticate_client(self, client: Client) -> Client:
         if not client.active:
             raise Untrusted(Fault(f"{WHAT} sub", "Your agency may not act here now.", "please ask the hub's operator"))
         authenticated: Client = super().authenticate_client(client)
+        self._use_up(authenticated)
         return authenticated
+
+    def _use_up(self, client: Client) -> None:
+        """Remember the assertion of an active client, then the proof beside it; raise `Untrusted` or a 400 problem.
+
+        The proof comes second: with a copy of a used assertion, a stranger could send any number of own proofs.
+        """
+        endpoint = self._server.endpoint
+        now = endpoint.clock.now()
+        until = now + timedelta(seconds=ASSERTION_MAX_SECONDS + 60)
+        if not endpoint.replay.first_use(f"assertion:{client.client_id}:{self._jti}", until):
+            raise Untrusted(Fault(f"{WHAT} jti", "This assertion was used before.", "a new one for each request"))
+        try:
+            self._server.proof.use_up(endpoint.replay, now)
+        except Untrusted as reason:
+            raise _bad_proof(reason) from reason
+
+
+def _bad_proof(reason: Untrusted) -> Problem:
+    return _refusal("invalid_dpop_proof", 400, reason.fault)
 
 
 def _refusal(error: str, status: int, fault: Fault) -> Problem:

@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 from cryptography.hazmat.primitives.hashes import SHA256
 from joserfc import jws, jwt
 from joserfc.jwk import ECKey, Key, KeySet, OKPKey, RSAKey
+from sqlalchemy import select
 
 from services.common.auth.access_tokens import AUDIENCE
 from services.common.auth.jose import key_set
@@ -197,6 +198,50 @@ def test_a_stranger_cannot_use_up_an_agencys_assertion_ids(client: Client) -> No
     jti, stranger = str(uuid4()), ECKey.generate_key("P-256")
     client.refused(client.assertion(key=stranger, jti=jti))
     assert client.ask(client.assertion(jti=jti))
+
+
+def used_once(running: RunningIntake) -> int:
+    """Return the number of identifiers that intake remembers."""
+    with running.context.database.reading() as connection:
+        return len(connection.execute(select(models.plumbing.replay)).all())
+
+
+def test_proofs_of_nobody_leave_no_row(running: RunningIntake) -> None:
+    nobody = Client(running.service.app.state.tokens, running.service.clock, "agency-zzzzzzzzzz")  # type: ignore[attr-defined, arg-type]
+    for number in range(400):
+        assertion = None if number % 2 else ""
+        assert nobody.refused(assertion)[0] == "invalid_client"
+    assert used_once(running) == 0
+
+
+def test_forged_assertions_leave_no_row(running: RunningIntake) -> None:
+    """An assertion that names a known agency counts only with that agency's signature."""
+    client, stranger = enrolled(running), identified(ECKey.generate_key("P-256"))
+    for _ in range(5):
+        assert client.refused(client.assertion(key=stranger))[1] == "client_assertion signature"
+        assert client.refused(client.assertion(aud="https://elsewhere.example"))[1] == "client_assertion aud"
+    assert used_once(running) == 0
+
+
+def test_suspended_agency_leaves_no_row(running: RunningIntake) -> None:
+    client = enrolled(running)
+    handlers.set_standing(running.context, client.id, "suspended")
+    for _ in range(5):
+        assert client.refused() == ("invalid_client", "client_assertion sub")
+    assert used_once(running) == 0
+
+
+def test_proofs_beside_a_used_assertion_leave_no_row(running: RunningIntake) -> None:
+    """A stranger who copied a request could otherwise send its assertion with any number of own proofs."""
+    client = enrolled(running)
+    assertion = client.assertion()
+    client.ask(assertion)
+    assert used_once(running) == 2
+    for _ in range(5):
+        other = ECKey.generate_key("P-256")
+        proof = client.proof({"jwk": other.as_dict(private=False)}, other)
+        assert client.refused(assertion, proof) == ("invalid_client", "client_assertion jti")
+    assert used_once(running) == 2
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from joserfc.jwk import KeySet
 from starlette.datastructures import Headers
 
 from services.common import telemetry
-from services.common.auth.dpop import CHALLENGE, Expected, check_proof
+from services.common.auth.dpop import CHALLENGE, Expected, Proof, verify_proof
 from services.common.auth.dpop import WHAT as DPOP
 from services.common.auth.jose import Signed, Untrusted, check_claims, check_texts, check_window, key_set, verify
 from services.common.auth.replay import ReplayGuard
@@ -97,15 +97,17 @@ class AccessGate:
     def __call__(self, request: Request) -> str:
         """Return the id of the calling agency; raises a 401 or 403 problem."""
         try:
-            agency = self._identify(request)
+            agency, proof = self._identify(request)
+            if self.standing(agency) != "active":
+                raise Problem(403, "not-active", "Your agency may not act here now. Please ask the hub's operator.")
+            # Last, so that only requests of active clients leave a row.
+            proof.use_up(self.replay, self.clock.now())
         except Untrusted as reason:
             raise _unauthorized(reason.fault) from reason
-        standing = self.standing(agency)
-        if standing != "active":
-            raise Problem(403, "not-active", "Your agency may not act here now. Please ask the hub's operator.")
         return agency
 
-    def _identify(self, request: Request) -> str:
+    def _identify(self, request: Request) -> tuple[str, Proof]:
+        """Return the agency of a token and the proof of the key to which it is bound. Raises `Untrusted`."""
         scheme, _, token = request.headers.get("authorization", "").partition(" ")
         if scheme.lower() != "dpop" or not token:
             raise Untrusted(Fault("Authorization", "An access token is needed here.", "`DPoP` and an access token"))
@@ -113,13 +115,11 @@ class AccessGate:
         request.state.token_end = datetime.fromtimestamp(claims["exp"], UTC)
         # The path before decoding: decoded, `%2F` would look like a separator.
         url = f"{self.public_url}{request.scope['raw_path'].decode('latin-1')}"
-        now = self.clock.now()
-        expected = Expected(request.method, url, token)
-        thumbprint = check_proof(proof_of(request.headers), expected, self.replay, now)
-        if claims.get("cnf", {}).get("jkt") != thumbprint:
+        proof = verify_proof(proof_of(request.headers), Expected(request.method, url, token), self.clock.now())
+        if claims.get("cnf", {}).get("jkt") != proof.thumbprint:
             asked = "a proof by the key with which you asked for the token"
             raise Untrusted(Fault(f"{WHAT} cnf", "The token is bound to another key than this proof's.", asked))
-        return str(claims["client_id"])
+        return str(claims["client_id"]), proof
 
     def _claims(self, token: str) -> Mapping[str, Any]:
         signed = self.seen.get(token, lambda: verify(token, self.keys.current(), WHAT))

@@ -36,8 +36,25 @@ class Expected:
     token: str | None = None
 
 
-def check_proof(proof: str | None, expected: Expected, replay: ReplayGuard, now: datetime) -> str:
-    """Check a `DPoP` header; return the thumbprint (RFC 7638) of its key. Raises `Untrusted`."""
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """A verified proof: the thumbprint (RFC 7638) of its key, and its own identifier. It is not used up yet."""
+
+    thumbprint: str
+    jti: str
+
+    def use_up(self, replay: ReplayGuard, now: datetime) -> None:
+        """Remember the proof; raise `Untrusted` if it was used before.
+
+        Call this only for a known client: anybody can sign proofs with a key of their own, and each takes a row.
+        """
+        until = now + timedelta(seconds=2 * MAX_AGE_SECONDS)
+        if not replay.first_use(f"dpop:{self.thumbprint}:{self.jti}", until):
+            raise Untrusted(Fault(f"{WHAT} jti", "This proof was used before.", "a new proof with each request"))
+
+
+def verify_proof(proof: str | None, expected: Expected, now: datetime) -> Proof:
+    """Verify a `DPoP` header for a request, without remembering it. Raises `Untrusted`."""
     if not proof:
         raise Untrusted(Fault(WHAT, "A DPoP proof is needed with this request.", "one `DPoP` header (RFC 9449)"))
     header = header_of(proof, WHAT)
@@ -51,11 +68,7 @@ def check_proof(proof: str | None, expected: Expected, replay: ReplayGuard, now:
     if expected.token is not None:
         check_claims(claims, {"ath": base64url(sha256(expected.token.encode()).digest())}, WHAT)
     check_window(claims, now, WHAT, max_age=MAX_AGE_SECONDS)
-    thumbprint = key.thumbprint()
-    # Last, so that a stranger cannot use up an identifier of somebody else with an unsigned copy.
-    if not replay.first_use(f"dpop:{thumbprint}:{claims['jti']}", now + timedelta(seconds=2 * MAX_AGE_SECONDS)):
-        raise Untrusted(Fault(f"{WHAT} jti", "This proof was used before.", "a new proof with each request"))
-    return thumbprint
+    return Proof(key.thumbprint(), claims["jti"])
 
 
 def _place(url: object) -> tuple[str, ...] | None:

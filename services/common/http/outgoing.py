@@ -10,6 +10,7 @@ from urllib.parse import SplitResult, urlsplit
 
 import httpx2
 
+from services.common.http.public_addresses import is_name, is_public
 from services.common.settings import LOOPBACK
 
 SECONDS = 5.0
@@ -44,14 +45,21 @@ class OutgoingClient:
     trust: ssl.SSLContext = field(default_factory=ssl.create_default_context)
 
     def accepts(self, url: str) -> bool:
-        """Tell whether a URL may be called: https, printable ASCII, without user or fragment. `post` checks its address."""
+        """Tell whether a URL may be called: https to a DNS name, printable ASCII, without user or fragment.
+
+        An address in place of the name is refused in every notation, also a public one; `post` checks what a name leads to.
+        """
         try:
             place = urlsplit(url)
-            bare = place.hostname and not (place.username or place.password or place.fragment) and url.isascii()
-            near = self.to_loopback and place.hostname in LOOPBACK
-            return bool(bare and url.isprintable() and place.port != 0 and (place.scheme == "https" or near))
+            bare = (
+                url.isascii() and url.isprintable() and not ("@" in place.netloc or place.fragment or place.port == 0)
+            )
         except ValueError:
             return False
+        if self.to_loopback and place.hostname in LOOPBACK:
+            return bare and place.scheme in {"https", "http"}
+        named = "[" not in place.netloc and is_name(place.hostname or "")
+        return bare and named and place.scheme == "https"
 
     def post(self, url: str, content: str, headers: Mapping[str, str], read_on: Collection[int] = ()) -> Answer:
         """Post `content`; return the answer, with its body for the statuses in `read_on`. Raises `Unreachable`."""
@@ -59,7 +67,8 @@ class OutgoingClient:
             raise Unreachable
         try:
             place = urlsplit(url)
-            pinned = _at(place, self._address(place))
+            # The certificate is still checked against the name.
+            pinned = place._replace(netloc=_netloc(self._address(place), place.port)).geturl()
             return asyncio.run(self._exchange(place, pinned, content, headers, read_on))
         except (httpx2.HTTPError, httpx2.InvalidURL, OSError, ValueError) as error:
             raise Unreachable from error
@@ -67,8 +76,10 @@ class OutgoingClient:
     async def _exchange(
         self, place: SplitResult, pinned: str, content: str, headers: Mapping[str, str], read_on: Collection[int]
     ) -> Answer:
-        sni = {"sni_hostname": place.hostname}
-        sent = {**headers, "host": place.netloc}
+        # Certificates name a host without the dot that ends an absolute name.
+        host = (place.hostname or "").removesuffix(".")
+        sni = {"sni_hostname": host}
+        sent = {**headers, "host": _netloc(host, place.port)}
         # One limit for all of it: the client's own limits are per read, and a peer that sends a byte at a time never meets
         # one. No redirect is followed and no proxy asked: only the address that was checked is called.
         async with (
@@ -80,22 +91,22 @@ class OutgoingClient:
             return Answer(answer.status_code, body)
 
     def _address(self, place: SplitResult) -> str:
-        """Look up an address now and check that it is public, so that no name can lead into the hub's own network."""
-        host = place.hostname or ""
-        found = self.resolve(host, place.port or 443)
-        allowed = [
-            one for one in found if ip_address(one).is_global or (self.to_loopback and ip_address(one).is_loopback)
-        ]
-        if not allowed or len(allowed) < len(found):
+        """Look up the addresses now and return one; raise `Unreachable` unless all are public.
+
+        So no name can lead into the hub's own network, and none can lead to another address at the next look-up.
+        """
+        found = self.resolve(place.hostname or "", place.port or 443)
+        if not found or not all(self._may_call(one) for one in found):
             raise Unreachable
-        return allowed[0]
+        return found[0]
+
+    def _may_call(self, address: str) -> bool:
+        return is_public(address) or (self.to_loopback and ip_address(address).is_loopback)
 
 
-def _at(place: SplitResult, address: str) -> str:
-    """Put the address in place of the name; the certificate is still checked against the name."""
-    host = f"[{address}]" if ":" in address else address
-    port = f":{place.port}" if place.port else ""
-    return place._replace(netloc=f"{host}{port}").geturl()
+def _netloc(host: str, port: int | None) -> str:
+    bracketed = f"[{host}]" if ":" in host else host
+    return f"{bracketed}:{port}" if port else bracketed
 
 
 async def _bounded(answer: httpx2.Response) -> bytes:

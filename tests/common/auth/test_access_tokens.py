@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from fastapi import APIRouter, Request
 from joserfc.jwk import KeySet, OKPKey
+from sqlalchemy import select
 from starlette.testclient import TestClient
 
 from services.common.auth.access_tokens import AccessGate, TokenKeys, VerifiedTokens
@@ -207,6 +208,33 @@ def test_inactive_agency_gets_403_without_details(gated: GatedRoute, standing: s
         "title": "Your agency may not act here now. Please ask the hub's operator.",
         "status": 403,
     }
+
+
+def used_once(database: Database) -> int:
+    """Return the number of identifiers that a service remembers."""
+    with database.reading() as connection:
+        return len(connection.execute(select(plumbing.replay)).all())
+
+
+def test_proofs_without_a_known_client_leave_no_row(database: Database) -> None:
+    metadata.create_all(database.engine)
+    gated, thief = GatedRoute(database), Caller()
+    token = gated.token()
+    for _ in range(5):
+        assert gated.refused(gated.call(CANARY)).startswith("access token")
+        assert gated.refused(gated.call(Issuer().token(gated.caller.key))) == "access token signature"
+        assert gated.refused(gated.call(token, thief.proof("GET", HUB + PATH, token))) == "access token cnf"
+    assert used_once(database) == 0
+    assert gated.call(token).status_code == 200
+    assert used_once(database) == 1
+
+
+def test_proofs_of_an_inactive_agency_leave_no_row(database: Database) -> None:
+    metadata.create_all(database.engine)
+    gated = GatedRoute(database)
+    gated.standings["agency-a"] = "suspended"
+    assert [gated.call(gated.token()).status_code for _ in range(5)] == [403] * 5
+    assert used_once(database) == 0
 
 
 def test_standing_of_an_agency_is_not_told_to_strangers(gated: GatedRoute) -> None:

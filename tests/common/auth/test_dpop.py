@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from joserfc.jwk import ECKey, OctKey, OKPKey, RSAKey
 
-from services.common.auth.dpop import CHALLENGE, MAX_AGE_SECONDS, Expected, check_proof
+from services.common.auth.dpop import CHALLENGE, MAX_AGE_SECONDS, Expected, verify_proof
 from services.common.auth.jose import FUTURE_SECONDS, Untrusted
 from services.common.auth.replay import ReplayGuard
 from services.common.database.engine import Database
@@ -34,7 +34,10 @@ def caller() -> Caller:
 
 
 def check(proof: str | None, replay: ReplayGuard, token: str | None = TOKEN) -> str:
-    return check_proof(proof, Expected(METHOD, URL, token), replay, NOON)
+    """Verify a proof at noon and use it up; return the thumbprint of its key."""
+    verified = verify_proof(proof, Expected(METHOD, URL, token), NOON)
+    verified.use_up(replay, NOON)
+    return verified.thumbprint
 
 
 def refused(proof: str | None, replay: ReplayGuard) -> str:
@@ -203,8 +206,9 @@ def test_used_proof_is_remembered_while_it_could_be_fresh(replay: ReplayGuard, c
     check(proof, replay)
     last = NOON + timedelta(seconds=FUTURE_SECONDS + MAX_AGE_SECONDS)
     replay.forget(last)
+    copy = verify_proof(proof, Expected(METHOD, URL, TOKEN), last)
     with pytest.raises(Untrusted) as caught:
-        check_proof(proof, Expected(METHOD, URL, TOKEN), replay, last)
+        copy.use_up(replay, last)
     assert caught.value.fault.member == "DPoP jti"
 
 

@@ -316,6 +316,15 @@ def test_deleted_push_url_gets_no_more_notices(near: House) -> None:
         "https://agency.example:99999/",
         "https://[agency/",
         "https://agency.example/\n",
+        "https://@agency.example/",
+        "https://93.184.215.14/",
+        "https://2130706433/",
+        "https://0x7f.1/",
+        "https://0177.0.0.1:8443/",
+        "https://127.1./",
+        "https://[::ffff:127.0.0.1]/",
+        "https://[fe80::1%25eth0]/",
+        "https://bücher.example/",
     ],
 )
 def test_invalid_push_url_returns_400(house: House, url: str) -> None:
