@@ -67,7 +67,7 @@ async def refuses(scope: Scope) -> bool:
     """
     if _KEPT in scope:
         return False
-    check = _check_of(scope)
+    check = check_of(scope)
     if check is None:
         return False
     outcome = scope[_KEPT] = await run_in_threadpool(_outcome, Request(scope), check)
@@ -87,7 +87,8 @@ def _outcome(request: Request, check: Check) -> _Outcome:
         return _Outcome(error=error)
 
 
-def _check_of(scope: Scope) -> Check | None:
+def check_of(scope: Scope) -> Check | None:
+    """Return the check of a request's route that is made before its body is read, None if there is none."""
     dependant = getattr(scope.get("route"), "dependant", None)
     if dependant is None:
         return None
