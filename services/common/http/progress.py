@@ -9,11 +9,14 @@ WRITE_SECONDS = 30.0
 LEAST_TAKEN = 4096
 """Bytes of its answers that a client has to take in each `WRITE_SECONDS` while some are waiting for it."""
 
+PAUSE_SECONDS = 1.0
+"""After so long without waiting bytes, measuring starts anew."""
+
 
 class Progress:
     """Measures how many bytes a client takes while the kernel takes no more of them. Calls `cut` if they are too few.
 
-    `waiting` returns the number of bytes that this process still keeps; no bytes are added as long as there are some.
+    `waiting` returns the number of bytes that process and kernel keep for it. None are added while the kernel takes no more.
     """
 
     def __init__(self, waiting: Callable[[], int], cut: Callable[[], None]) -> None:
@@ -21,7 +24,7 @@ class Progress:
         self._timer: asyncio.TimerHandle | None = None
         self._is_blocked = False
         self._left = self._taken = 0
-        self._since = 0.0
+        self._since = self._unblocked = 0.0
 
     @property
     def blocked_since(self) -> float | None:
@@ -31,12 +34,13 @@ class Progress:
     def block(self) -> None:
         """Start to measure, since the kernel takes no more bytes."""
         self._is_blocked, self._left = True, self._waiting()
-        if self._timer is None:
+        if self._timer is None or monotonic() - self._unblocked > PAUSE_SECONDS:
             self._begin()
 
     def unblock(self) -> None:
-        """Note that all bytes were taken. Measuring goes on, since the next answer may wait in the same way."""
-        self._is_blocked, self._taken = False, self._taken + self._left
+        """Note that the kernel takes bytes again. Measuring goes on, since the next answer may wait in the same way."""
+        self._count()
+        self._is_blocked, self._unblocked = False, monotonic()
 
     def end(self) -> None:
         """Stop measuring."""
@@ -44,6 +48,7 @@ class Progress:
             self._timer.cancel()
 
     def _begin(self) -> None:
+        self.end()
         self._taken, self._since = 0, monotonic()
         self._timer = asyncio.get_running_loop().call_later(WRITE_SECONDS, self._check)
 
@@ -51,9 +56,12 @@ class Progress:
         self._timer = None
         if not self._is_blocked:
             return
-        before, self._left = self._left, self._waiting()
-        self._taken += before - self._left
+        self._count()
         if self._taken < LEAST_TAKEN:
             self._cut()
         else:
             self._begin()
+
+    def _count(self) -> None:
+        before, self._left = self._left, self._waiting()
+        self._taken += before - self._left

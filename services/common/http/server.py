@@ -76,7 +76,7 @@ class StraightProtocol(HttpToolsProtocol):
         super().connection_made(transport)
         transport.set_write_buffer_limits(high=0)
         transport.max_size = READ_BYTES
-        self._progress = Progress(transport.get_write_buffer_size, self.cut)
+        self._progress = Progress(lambda: _kept(transport) or 0, self.cut)
         self._place = _ends(transport.get_extra_info("peername"), transport.get_extra_info("sockname"))
         _transports[self._place] = transport
         self._expect()
@@ -133,10 +133,15 @@ class StraightProtocol(HttpToolsProtocol):
             self.send_400_response("The request's head is too large.")
 
     def on_headers_complete(self) -> None:
-        """Pass the request to the application; raises `ValueError` if too many requests wait on this connection."""
+        """Pass the request to the application.
+
+        Raises `ValueError` if too many requests wait on this connection, or if its client has too many connections.
+        """
         self._unheard = 0
         if self.config.proxies:
             self._hold_for(self._holder_by(self.headers))
+            if self.transport in _cut:
+                raise ValueError("too many connections of its client")
         self.scope["extensions"] = {KEY: {"holder": self._holder}}
         super().on_headers_complete()
         if len(self.pipeline) > MOST_AHEAD:

@@ -206,6 +206,27 @@ def test_slow_reader_that_goes_on_gets_everything(monkeypatch: pytest.MonkeyPatc
         assert received > len(LONG)
 
 
+def test_reader_that_waits_again_later_is_not_cut_early(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(progress, "WRITE_SECONDS", 0.4)
+    monkeypatch.setattr(progress, "PAUSE_SECONDS", 0.1)
+    cut, waiting = list[bool](), [100]
+
+    async def play() -> None:
+        reader = progress.Progress(lambda: waiting[0], lambda: cut.append(True))
+        reader.block()
+        waiting[0] = 0
+        reader.unblock()
+        await asyncio.sleep(0.3)
+        waiting[0] = 9000
+        reader.block()
+        await asyncio.sleep(0.2)
+        assert cut == []
+        await asyncio.sleep(0.4)
+        assert cut == [True]
+
+    asyncio.run(play())
+
+
 def test_long_body_behind_an_earlier_request_is_refused() -> None:
     go_on = threading.Event()
 
