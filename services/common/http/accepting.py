@@ -21,8 +21,6 @@ BACKLOG = 1024
 """Connections that the kernel keeps for a listener until they are accepted."""
 OUT_OF_FILES = "socket.accept() out of system resource"
 LOG_SECONDS = 1.0
-SPARE = 8
-"""One of so many connections ends when no descriptor is left."""
 
 
 class Seldom(logging.Filter):
@@ -69,6 +67,4 @@ class Server(uvicorn.Server):
         if monotonic() - self._logged >= LOG_SECONDS:
             self._logged = monotonic()
             telemetry.log.error("no file descriptor is left for a connection")
-        for _ in range(max(len(self._shares) // SPARE, 1)):
-            if last := self._shares.next_to_go():
-                last.cut()
+        self._shares.make_spare()

@@ -4,12 +4,14 @@ from collections.abc import Sequence
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from typing import Protocol
 
+from services.common.clock import monotonic
 from services.common.settings import Network
 
 # Addresses count by household or phone: a whole IPv4 address, the network half of an IPv6 address.
 PREFIX = {4: 32, 6: 64}
 PARTS = 4
 """An address may hold one of so many parts of all connections."""
+SPARE, FEWER_SECONDS = 8, 60.0
 KEY = "fireweed"
 """Name of the scope extension that tells an application which address a request comes from."""
 Holder = str | None
@@ -39,6 +41,7 @@ class Shares:
         # Dictionaries, because they keep the order in which the connections were made.
         self._held: dict[Holder, dict[Connection, None]] = {}
         self._all = 0
+        self._fewer, self._fewer_until = 0, 0.0
 
     def __len__(self) -> int:
         return self._all
@@ -63,9 +66,17 @@ class Shares:
 
         `most` is the greatest number of all connections. A holder of more than its share loses one of its own.
         """
+        if monotonic() < self._fewer_until:
+            most = min(most, self._fewer)
         if holder is not None and len(self._held[holder]) > max(most // PARTS, 1):
             return _longest_stalled([self._held[holder]])
         return self.next_to_go() if self._all > most else None
+
+    def make_spare(self) -> None:
+        """End an eighth of the connections, since no file descriptor is left; keep to the lower number for a minute."""
+        self._fewer, self._fewer_until = max(self._all - self._all // SPARE - 1, 1), monotonic() + FEWER_SECONDS
+        while self._all > self._fewer and (last := self.next_to_go()):
+            last.cut()
 
     def next_to_go(self) -> Connection | None:
         """Return the longest stalled connection of the holder of the most, None if there are no connections."""

@@ -5,9 +5,11 @@ import socket
 import subprocess
 import sys
 import time
+from collections import Counter
 from contextlib import closing
 
 import pytest
+from starlette.responses import PlainTextResponse
 
 from services.common.http import accepting
 from tests.support.server import served
@@ -49,17 +51,20 @@ def test_server_out_of_descriptors_answers_and_logs_little(most: int) -> None:
     """With its own limit it never runs out; with a limit that is too high it ends connections to go on."""
     command = [sys.executable, "-c", SERVER, str(most)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as running:
-        assert running.stdout is not None
-        port, began = int(running.stdout.readline()), time.monotonic()
-        flood = [connect(port, FLOOD) for _ in range(300)]
-        assert [answer(port)[-5:] for _time in range(3)] == [b"hello"] * 3
-        for one in flood:
-            one.close()
-        running.terminate()
-        lines = running.communicate(timeout=TIMEOUT)[1].splitlines()
-        assert len(lines) <= time.monotonic() - began + 1
-        assert set(lines) <= {"no file descriptor is left for a connection"}
-        assert (most == 4096) == bool(lines)
+        try:
+            assert running.stdout is not None
+            port, began = int(running.stdout.readline()), time.monotonic()
+            flood = [connect(port, FLOOD) for _ in range(300)]
+            assert [answer(port)[-5:] for _time in range(3)] == [b"hello"] * 3
+            for one in flood:
+                one.close()
+            running.terminate()
+            lines = running.communicate(timeout=TIMEOUT)[1].splitlines()
+        finally:
+            running.kill()
+    assert len(lines) <= time.monotonic() - began + 1
+    assert set(lines) <= {"no file descriptor is left for a connection"}
+    assert (most == 4096) == bool(lines)
 
 
 REQUESTS = {
@@ -72,14 +77,12 @@ REQUESTS = {
 def test_senseless_requests_fill_no_log(kind: str, caplog: pytest.LogCaptureFixture) -> None:
     accepting._seldom._last.clear()
 
-    async def app(scope: object, receive: object, send: object) -> None:
-        raise AssertionError("no request is understood")
-
-    with served(app) as url, caplog.at_level(logging.WARNING, "uvicorn.error"):
+    with served(PlainTextResponse("hello")) as url, caplog.at_level(logging.WARNING, "uvicorn.error"):
         port, began = int(url.rpartition(":")[2]), time.monotonic()
         for _time in range(50):
             with closing(connect(port, FLOOD)) as connection:
                 connection.sendall(REQUESTS[kind])
                 connection.recv(10)
         warned = [record for record in caplog.records if record.levelno == logging.WARNING]
-        assert 1 <= len(warned) <= time.monotonic() - began + 1
+        kinds = Counter(record.msg for record in warned)
+        assert 1 <= max(kinds.values()) <= time.monotonic() - began + 1
