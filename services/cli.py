@@ -117,7 +117,8 @@ def _answer(service: Service, listener: socket.socket) -> None:
     beside = Worker(service.api_loops)
     beside.start()
     apps = composition.public_apps([service])
-    run(server(ByPrefix(apps | ({"/internal": service.inner_app} if service.inner_app else {}))), listener)
+    router = ByPrefix(apps | ({"/internal": service.inner_app} if service.inner_app else {}))
+    run(server(router, service.settings.proxies), listener)
     beside.stop()
 
 

@@ -5,6 +5,7 @@ import threading
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
+from ipaddress import ip_network
 
 import uvicorn
 
@@ -16,7 +17,7 @@ from services.common.http.server import BackgroundServer, ByPrefix, listen, orig
 from services.common.messaging.broker import Broker
 from services.common.messaging.local_log import LocalLog
 from services.common.service import Service
-from services.common.settings import Settings
+from services.common.settings import LOOPBACK, Settings
 from services.common.worker import Loop, Worker, every
 
 
@@ -52,7 +53,8 @@ def start(settings: Settings) -> Hub:
         composition.migrate(service)
         if service.inner_app:
             inner_apps.add("/internal", service.inner_app)
-    inner = BackgroundServer(inner_apps, listener)
+    # Each caller is this process.
+    inner = BackgroundServer(inner_apps, listener, [ip_network(f"{LOOPBACK[0]}/8", strict=False)])
     inner.start()
     worker = Worker(_loops(services, composition.broker(settings)))
     worker.start()
@@ -64,7 +66,7 @@ def run(settings: Settings, listener: socket.socket, ready: Callable[[str], None
     """Run a hub until it is told to stop; `ready` is called with its address. Return the exit status."""
     telemetry.start(settings, "hub")
     hub = start(settings)
-    router = server(hub.router)
+    router = server(hub.router, settings.proxies)
     # A loop that fails also stops the server: a hub that accepts events but moves none would look healthy.
     threading.Thread(target=_close_on_failure, args=(hub, router), daemon=True).start()
     ready(settings.public_url)

@@ -13,6 +13,7 @@ from starlette.testclient import TestClient
 
 from services import composition
 from services.common.auth.access_tokens import Caller
+from services.common.http.gates import check_of
 from services.common.service import Service
 from services.common.settings import Settings
 from services.consent.api.dependencies import SessionDep, SteppedUpDep
@@ -232,6 +233,13 @@ def test_inventory_lists_exactly_the_routes(services: list[Service]) -> None:
 
 def test_each_route_asks_for_what_the_inventory_says(services: list[Service]) -> None:
     assert {name: gate(route) for name, route, _ in routes(services)} == INVENTORY
+
+
+def test_each_gate_is_asked_before_the_body_is_read(services: list[Service]) -> None:
+    gated = [(name, route) for name, route, _ in routes(services) if gate(route) not in {NOTHING, GUEST_FORM}]
+    unasked = [name for name, route in gated if check_of({"route": route.original_route}) is None]
+    assert len(gated) > 60
+    assert unasked == []
 
 
 @pytest.mark.parametrize("name", GATED)

@@ -1,7 +1,7 @@
 """Servers in this process, each on its own port: an application behind the product's server, or a handler of a test."""
 
 import ssl
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
@@ -9,13 +9,14 @@ from threading import Thread
 from starlette.types import ASGIApp
 
 from services.common.http.server import BackgroundServer, listen, origin
+from services.common.settings import Network
 
 
 @contextmanager
-def served(app: ASGIApp) -> Iterator[str]:
+def served(app: ASGIApp, proxies: Sequence[Network] = ()) -> Iterator[str]:
     """Serve an application; yield its origin."""
     listener = listen(0)
-    server = BackgroundServer(app, listener)
+    server = BackgroundServer(app, listener, proxies)
     server.start()
     try:
         yield origin(listener)

@@ -21,6 +21,7 @@ from services.common.auth.jose import Signed, Untrusted, check_claims, check_tex
 from services.common.auth.replay import ReplayGuard
 from services.common.clock import Clock
 from services.common.errors import Fault, Problem, unavailable
+from services.common.http.gates import before_body, checked_in_thread
 from services.common.settings import Settings
 from services.common.worker import Loop, every
 
@@ -143,9 +144,15 @@ def proof_of(headers: Headers) -> str:
     return ", ".join(headers.getlist("dpop"))
 
 
-def _caller(request: Request) -> str:
+def _gate(request: Request) -> str:
     gate: AccessGate = request.app.state.gate
     return gate(request)
+
+
+@before_body(_gate)
+async def _caller(request: Request) -> str:
+    agency: str = await checked_in_thread(request, _gate)
+    return agency
 
 
 Caller = Annotated[str, Depends(_caller)]

@@ -2,7 +2,7 @@
 
 import re
 from codecs import BOM_UTF8
-from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from math import isfinite
 from typing import Any
 
@@ -21,6 +21,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from services.common import metrics, telemetry
 from services.common.clock import monotonic
 from services.common.errors import Fault, Problem, invalid, not_found, unavailable
+from services.common.http.bodies import BodyBudget, IncomingBody, too_large
 
 MAX_BODY = 256 * 1024
 # Far more levels than any schema in `schemas/` has, far fewer than Python's own limit.
@@ -144,10 +145,11 @@ def _check_plain(value: object, levels: int) -> None:
 
 
 class _RequestWrapper:
-    """Adds span, duration, size limit and headers to every request. Pure ASGI, so nothing is buffered."""
+    """Adds span, duration, limits of size and headers to every request. Pure ASGI, so nothing is buffered."""
 
     def __init__(self, app: ASGIApp, larger: Mapping[str, int], *, public: bool) -> None:
         self._app, self._larger, self._public = app, larger, public
+        self._budget = BodyBudget()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -157,9 +159,10 @@ class _RequestWrapper:
             scope = {**scope, "method": "GET"}  # the server leaves out the body
         most = self._larger.get(scope["path"], MAX_BODY)
         if _announced(scope) > most:
-            await problem_response(_too_large(most))(scope, receive, send)
+            await problem_response(too_large(most))(scope, receive, send)
             return
         began, status = monotonic(), 500
+        body = IncomingBody(scope, receive, most, self._budget)
 
         async def sending(message: Message) -> None:
             nonlocal status
@@ -171,8 +174,9 @@ class _RequestWrapper:
         carried = {name.decode(): value.decode("latin-1") for name, value in scope["headers"] if name == b"traceparent"}
         with telemetry.span(scope["method"], SpanKind.SERVER, carried, http__request__method=scope["method"]) as span:
             try:
-                await self._app(scope, _limited(receive, most), sending)
+                await self._app(scope, body.receive, sending)
             finally:
+                body.release()
                 # The template, never the path: a path can hold an id that identifies somebody.
                 route = getattr(scope.get("route"), "path", "unknown")
                 span.update_name(f"{scope['method']} {route}")
@@ -181,27 +185,9 @@ class _RequestWrapper:
                 metrics.request_seconds.record(monotonic() - began, labels)
 
 
-def _limited(receive: Receive, most: int) -> Callable[[], Awaitable[Message]]:
-    read = 0
-
-    async def limited() -> Message:
-        nonlocal read
-        message = await receive()
-        read += len(message.get("body", b""))
-        if read > most:
-            raise _too_large(most)
-        return message
-
-    return limited
-
-
 def _announced(scope: Scope) -> int:
     lengths = [value for name, value in scope["headers"] if name == b"content-length"]
     return int(lengths[0]) if lengths and lengths[0].isdigit() else 0
-
-
-def _too_large(most: int) -> Problem:
-    return Problem(413, "too-large", "The body is too large.", [Fault("", "Too large.", f"at most {most} bytes")])
 
 
 def _with_defaults(headers: Sequence[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:

@@ -9,10 +9,10 @@ import struct
 import sys
 import termios
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from math import inf
 from typing import Any
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, WeakSet
 
 import uvicorn
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -20,11 +20,16 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from services.common.clock import monotonic
 from services.common.errors import not_found
+from services.common.http.accepting import AT_ONCE, BACKLOG, Server
 from services.common.http.app import problem_response
+from services.common.http.connections import KEY, Holder, Shares, holder_of
+from services.common.http.progress import Progress
+from services.common.settings import Network
 
 Address = tuple[str, int]
 _transports: dict[tuple[Address, Address], asyncio.Transport] = {}
 _kept_at_end: WeakKeyDictionary[asyncio.Transport, int | None] = WeakKeyDictionary()
+_cut: WeakSet[asyncio.Transport] = WeakSet()
 # Seconds between two checks of the kernel's unsent bytes: short at first, for answers that leave at once.
 FIRST_PAUSE, LONGEST_PAUSE = 0.0002, 0.01
 # Seconds that a stopping server waits for unanswered requests, so that a stalled client cannot block the stop. Longer than
@@ -34,46 +39,80 @@ MAX_HEAD = 64 * 1024
 """Greatest size of a request's head, or between two parts of its body, in bytes; the parser itself has no limit."""
 MOST_AHEAD = 16
 """Requests that may wait on one connection for the answer before theirs; the parser itself has no limit."""
+MOST_BODY_AHEAD = 4096
+"""Bytes of the body of such a request, of which its connection's application does not know yet."""
 WAIT_SECONDS = 60.0
 """How long a request may take to arrive: a client that lost its connection never says so, and some are silent on purpose."""
-BACKLOG = 128
+READ_BYTES = 64 * 1024
+"""Greatest number of bytes that are read from a connection at once, which the application may not have asked for yet."""
 _files = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
 MOST_CONNECTIONS = 4096 if _files == resource.RLIM_INFINITY else min(_files // 2, 4096)
-"""Greatest number of connections, so that files and databases can still be opened; each further one ends a silent one."""
+"""Greatest number of connections, so that files and databases can still be opened; each further one ends another."""
+
+
+class _Config(uvicorn.Config):
+    """The configuration of a server, with its connections by holder."""
+
+    proxies: Sequence[Network] = ()
+    shares: Shares
 
 
 class StraightProtocol(HttpToolsProtocol):
     """HTTP without a write buffer: the next `send` waits until the kernel has taken everything
     (https://docs.python.org/3/library/asyncio-protocol.html#asyncio.WriteTransport.set_write_buffer_limits).
 
-    It also limits how much a client can make it store before an application is asked.
+    It also limits how much a client can make it store before an application is asked, how many connections an address
+    holds, and how long a client may leave an answer unread.
     """
 
+    config: _Config
+    _holder: Holder = None
     _unheard = 0
     _end: asyncio.TimerHandle | None = None
     _since = 0.0
-    is_cut = False
 
     def connection_made(self, transport: Any) -> None:
-        """Switch the buffer off and remember the transport; if there are too many connections, end the longest silent one."""
+        """Switch the buffer off and remember the transport; if there are too many connections, end one."""
         super().connection_made(transport)
         transport.set_write_buffer_limits(high=0)
+        transport.max_size = READ_BYTES
+        self._progress = Progress(lambda: _kept(transport) or 0, self.cut)
         self._place = _ends(transport.get_extra_info("peername"), transport.get_extra_info("sockname"))
         _transports[self._place] = transport
         self._expect()
-        if len(self.connections) > MOST_CONNECTIONS:
-            others = [one for one in self.connections if isinstance(one, StraightProtocol) and not one.is_cut]
-            min(others, key=StraightProtocol.silent_since).cut()
+        self._holder = self._holder_by([])
+        self.config.shares.add(self, self._holder)
+        self._make_place()
 
-    def silent_since(self) -> float:
+    def stalled_since(self) -> float:
         """Return the monotonic time since which the client has to send or to read; infinity while it waits for our answer."""
+        if (blocked := self._progress.blocked_since) is not None:
+            return blocked
         ours = self._end is None and not self.cycle.response_complete
         return inf if ours else self._since
 
     def cut(self) -> None:
         """Abort the connection, with the bytes that are still to be sent."""
-        self.is_cut = True
+        _cut.add(self.transport)
+        self.config.shares.remove(self, self._holder)
         self.transport.abort()
+
+    def _make_place(self) -> None:
+        if last := self.config.shares.gives_way(self._holder, MOST_CONNECTIONS):
+            last.cut()
+
+    def _holder_by(self, headers: Sequence[tuple[bytes, bytes]]) -> Holder:
+        forwarded = [value.decode("latin-1") for name, value in headers if name == b"x-forwarded-for"]
+        return holder_of(self._place[0][0], forwarded, self.config.proxies)
+
+    def _hold_for(self, holder: Holder) -> None:
+        """Count the connection as another holder's: a trusted proxy uses it for one client after the other."""
+        if holder == self._holder or self.transport in _cut:
+            return
+        self.config.shares.remove(self, self._holder)
+        self._holder = holder
+        self.config.shares.add(self, holder)
+        self._make_place()
 
     def _expect(self) -> None:
         if self._end is None:
@@ -94,16 +133,30 @@ class StraightProtocol(HttpToolsProtocol):
             self.send_400_response("The request's head is too large.")
 
     def on_headers_complete(self) -> None:
-        """Pass the request to the application; raises `ValueError` if too many requests wait on this connection."""
+        """Pass the request to the application.
+
+        Raises `ValueError` if too many requests wait on this connection, or if its client has too many connections.
+        """
         self._unheard = 0
+        if self.config.proxies:
+            self._hold_for(self._holder_by(self.headers))
+            if self.transport in _cut:
+                raise ValueError("too many connections of its client")
+        self.scope["extensions"] = {KEY: {"holder": self._holder}}
         super().on_headers_complete()
         if len(self.pipeline) > MOST_AHEAD:
             raise ValueError("too many requests ahead of their answers")  # to the parser, which then refuses all of it
 
     def on_body(self, body: bytes) -> None:
-        """Pass a part of the body to the application, which limits its size."""
+        """Pass a part of the body to the application, which limits its size.
+
+        Raises `ValueError` if a body of some size waits behind an earlier request, where no application asks for it.
+        """
         self._unheard = 0
         super().on_body(body)
+        if self.pipeline and len(self.cycle.body) > MOST_BODY_AHEAD:
+            self.cycle.body = bytearray()
+            raise ValueError("too long a body ahead of its answer")
 
     def on_message_begin(self) -> None:
         """Start the time limit of a request, which may follow another one immediately."""
@@ -116,14 +169,30 @@ class StraightProtocol(HttpToolsProtocol):
         super().on_message_complete()
 
     def on_response_complete(self) -> None:
-        """Note the time at which the answer was passed to the kernel."""
+        """Note the time at which the answer was passed to the kernel, and drop what was not read of the request's body."""
         self._since = monotonic()
+        if self.cycle.response_complete:
+            self.cycle.body = bytearray()
+        if self.config.proxies and self._progress.blocked_since is None:
+            self._hold_for(self._holder_by([]))
         super().on_response_complete()
+
+    def pause_writing(self) -> None:
+        """Start the time limit of the client's reading, since the kernel takes no more bytes."""
+        super().pause_writing()
+        self._progress.block()
+
+    def resume_writing(self) -> None:
+        """Note that the client has taken everything."""
+        super().resume_writing()
+        self._progress.unblock()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget the transport; after an orderly end, note how many bytes it had not sent."""
         _transports.pop(self._place, None)
         self._expect_nothing()
+        self._progress.end()
+        self.config.shares.remove(self, self._holder)
         if exc is None:
             _kept_at_end[self.transport] = _kept(self.transport)
         super().connection_lost(exc)
@@ -157,6 +226,8 @@ async def has_left(transport: asyncio.Transport) -> bool:
     while kept := _kept(transport):
         await asyncio.sleep(pause)
         pause = min(2 * pause, LONGEST_PAUSE)
+    if transport in _cut:  # with bytes that nobody counts any more
+        return False
     # A peer that has received everything may already have closed the connection.
     return (_kept_at_end.get(transport) if kept is None else kept) == 0
 
@@ -189,7 +260,7 @@ def listen(port: int, host: str = "127.0.0.1") -> socket.socket:
     except OSError:
         listener.close()
         raise
-    listener.listen(1024)
+    listener.listen(BACKLOG)
     return listener
 
 
@@ -198,9 +269,12 @@ def origin(listener: socket.socket) -> str:
     return f"http://127.0.0.1:{listener.getsockname()[1]}"
 
 
-def server(app: ASGIApp) -> uvicorn.Server:
-    """Return a server that is not yet running. A process has one event loop; start more processes for more cores."""
-    config = uvicorn.Config(
+def server(app: ASGIApp, proxies: Sequence[Network] = ()) -> uvicorn.Server:
+    """Return a server that is not yet running. A process has one event loop; start more processes for more cores.
+
+    Connections of `proxies` belong to the clients that they name.
+    """
+    config = _Config(
         app,
         http=StraightProtocol,
         loop="asyncio",  # uvloop gathers writes until the end of a loop turn, which would defeat `StraightProtocol`
@@ -211,11 +285,12 @@ def server(app: ASGIApp) -> uvicorn.Server:
         server_header=False,
         date_header=False,
         proxy_headers=False,
-        backlog=BACKLOG,  # so many are accepted in one turn, before one of them can end a silent one
+        backlog=AT_ONCE,
         timeout_keep_alive=30,
         timeout_graceful_shutdown=END_SECONDS,
     )
-    return uvicorn.Server(config)
+    config.proxies, config.shares = proxies, Shares()
+    return Server(config, config.shares)
 
 
 def run(running: uvicorn.Server, listener: socket.socket) -> None:
@@ -229,8 +304,8 @@ def run(running: uvicorn.Server, listener: socket.socket) -> None:
 class BackgroundServer:
     """A server in its own thread: for the embedded hub's internal routes, and beside other work."""
 
-    def __init__(self, app: ASGIApp, listener: socket.socket) -> None:
-        self._server, self._listener = server(app), listener
+    def __init__(self, app: ASGIApp, listener: socket.socket, proxies: Sequence[Network] = ()) -> None:
+        self._server, self._listener = server(app, proxies), listener
         self._thread = threading.Thread(target=self._run, name="server", daemon=True)
 
     def start(self) -> None:

@@ -8,6 +8,7 @@ from fastapi import Depends, Request, Response
 from services.common.auth.access_tokens import Caller
 from services.common.errors import Problem
 from services.common.http.dependencies import from_state
+from services.common.http.gates import before_body, checked_in_thread
 from services.common.settings import Settings
 from services.consent import consistency_tokens
 from services.consent.context import Context
@@ -39,10 +40,7 @@ class SurvivorAuth:
 
     def stepped_up(self, request: Request) -> Session:
         """Return the present session; raise 403 unless its PIN was given in the last minutes."""
-        session = self.session(request)
-        if not session.stepped_up:
-            raise sessions.pin_needed()
-        return session
+        return with_pin(self.session(request))
 
     def same_site(self, request: Request) -> None:
         """Raise 403 for a request that another site's page sends in her name.
@@ -108,12 +106,28 @@ Presented = Annotated[consistency_tokens.Seen, Depends(_presented)]
 """The survivors' epochs that the caller has seen, by the tokens that it presents."""
 
 
-def _here(request: Request, auth: SurvivorAuthDep) -> Session:
+def with_pin(session: Session) -> Session:
+    """Return the session; raise 403 unless its PIN was given in the last minutes."""
+    if not session.stepped_up:
+        raise sessions.pin_needed()
+    return session
+
+
+def find_session(request: Request) -> Session:
+    """Return the present session; raise 401 without one, 403 if another site sent the request."""
+    auth: SurvivorAuth = request.app.state.auth
     return auth.session(request)
 
 
-def _widening(request: Request, auth: SurvivorAuthDep) -> Session:
-    return auth.stepped_up(request)
+@before_body(find_session)
+async def _here(request: Request) -> Session:
+    session: Session = await checked_in_thread(request, find_session)
+    return session
+
+
+@before_body(find_session)
+async def _widening(request: Request) -> Session:
+    return with_pin(await checked_in_thread(request, find_session))
 
 
 SessionDep = Annotated[Session, Depends(_here)]

@@ -8,6 +8,7 @@ from services.common.auth.access_tokens import TokenKeys
 from services.common.auth.jose import Untrusted, check_claims, check_window, verify
 from services.common.clock import Clock
 from services.common.errors import Problem
+from services.common.http.gates import before_body, checked_in_thread
 from services.consent.api.dependencies import ContextDep
 from services.consent.handlers.disclosures.decisions import Sending, decide_sendings
 
@@ -43,9 +44,14 @@ class ServiceGate:
             ) from reason
 
 
-def intake_only(request: Request) -> None:
-    """Raise a 401 problem unless the call is intake's."""
+def _gate(request: Request) -> None:
     request.app.state.service_gate(request)
+
+
+@before_body(_gate)
+async def intake_only(request: Request) -> None:
+    """Raise a 401 problem unless the call is intake's."""
+    await checked_in_thread(request, _gate)
 
 
 @routes.post("/decisions", dependencies=[Depends(intake_only)])

@@ -17,7 +17,8 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from services.common.errors import Problem, invalid, unavailable
 from services.common.http.app import is_page
-from services.consent.api.dependencies import ContextDep, SurvivorAuth, SurvivorAuthDep
+from services.common.http.gates import before_body, checked
+from services.consent.api.dependencies import ContextDep, SurvivorAuth, SurvivorAuthDep, find_session
 from services.consent.context import Context
 from services.consent.credentials import new_session_token
 from services.consent.handlers.accounts import preferences, sessions
@@ -118,9 +119,10 @@ def guest_form_page(page: GuestPage, form: Annotated[str, Form()] = "") -> PageC
     return page
 
 
+@before_body(find_session)
 def session_page(context: ContextDep, auth: SurvivorAuthDep, request: Request) -> PageContext:
     """Return the context of a page that needs a session; raise 401 if there is none."""
-    session = auth.session(request)
+    session: Session = checked(request, find_session)
     language = preferences.language_of(context, session.subject)
     return _remembered(PageContext(context, auth, request, request.cookies[auth.cookie], language, session))
 
