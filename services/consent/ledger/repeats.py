@@ -60,7 +60,7 @@ def firsts(connection: Connection, runs: Iterable[str], now: datetime) -> dict[s
     # That it is not NULL follows from the rest; it is said because the index holds no others.
     known = (one_of(run, "runs"), run.is_not(None), ledger_entry.c.at > now - WINDOW)
     query = select(run, func.max(ledger_entry.c.position)).where(*known).group_by(run)
-    return dict(connection.execute(query, {"runs": listed(wanted)}).tuples().all())
+    return {row[0]: row[1] for row in connection.execute(query, {"runs": listed(wanted)})}
 
 
 def count(connection: Connection, repeats: Counter[int], now: datetime) -> dict[int, int]:
@@ -76,7 +76,7 @@ def count(connection: Connection, repeats: Counter[int], now: datetime) -> dict[
     rows = [{"position": position, "times": 1 + number, "last_at": now} for position, number in sorted(repeats.items())]
     connection.execute(counting, rows)
     counted = select(ledger_repeat.c.position, ledger_repeat.c.times).where(one_of(ledger_repeat.c.position, "places"))
-    found = dict(connection.execute(counted, {"places": listed(repeats)}).tuples().all())
+    found = {row[0]: row[1] for row in connection.execute(counted, {"places": listed(repeats)})}
     reached = {position: _power(times) for position, times in found.items()}
     return {place: power for place, power in reached.items() if power > found[place] - repeats[place]}
 
