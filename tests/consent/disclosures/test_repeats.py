@@ -80,7 +80,7 @@ def test_refusals_by_another_agency_are_one_entry(house: House) -> None:
     assert house.open(stranger, envelope).status_code == 404
     assert house.open(agency, envelope).status_code == 404
 
-    assert of_kind(house, person, "opening.refused") == [(5, None), (1, None), (1, None)]
+    assert of_kind(house, person, "opening.refused") == [(6, None), (1, None)]
 
 
 def test_batch_opens_envelope_once_and_answers_twice(house: House) -> None:
