@@ -65,9 +65,12 @@ class RefusalBudget:
         with self._lock:
             left = self._now_left(agency, self._clock.now())
         if left < 1:
-            wait = str(ceil((1 - left) / FORGIVEN_PER_SECOND))
-            title = "Too many of your openings were refused. Please wait a little."
-            raise Problem(429, "too-many-refusals", title, headers={"Retry-After": wait})
+            raise Problem(
+                429,
+                "too-many-refusals",
+                "Too many of your openings were refused. Please wait a little.",
+                headers={"Retry-After": str(ceil((1 - left) / FORGIVEN_PER_SECOND))},
+            )
 
     def spend(self, agency: str, refused: int) -> None:
         """Take refused openings from the agency's budget."""

@@ -1,7 +1,7 @@
 """The ledger's entries: every grant, revocation, opening and refusal, recorded in the transaction of the act.
 
 Recording takes no lock that others wait for: the tree adds an entry a moment after its commit (`handlers/ledger/publish`).
-An act that an agency repeats is counted on its first entry (`repeats`).
+An act that an agency repeats is counted on its first entry (`repeats`); only its own repeats wait for each other there.
 """
 
 from collections import Counter
