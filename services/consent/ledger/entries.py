@@ -20,6 +20,7 @@ from services.consent.ledger import repeats
 from services.consent.ledger.commitments import Halves, Record, instant, opened_record, public_leaf, sealed_record
 from services.consent.models import ledger_entry, ledger_head, ledger_repeat
 from services.consent.store import keys as key_store
+from services.consent.store import ledger_repeats as repeat_store
 
 ERASED = "erased"
 """Kind of the last entry about a survivor: with it, the key that reads the others and their link to her are destroyed."""
@@ -137,7 +138,7 @@ def _repeated(
         if entry.kind == repeats.INTENDED
     }
     wanted = [run for run in runs if run] + [name for names in outcomes.values() for name in names]
-    known = repeats.firsts(connection, wanted, now)
+    known = repeat_store.firsts(connection, wanted, now)
     return {
         place: known[run]
         for place, run in enumerate(runs)
@@ -147,7 +148,7 @@ def _repeated(
 
 def _count(connection: Connection, repeated: Mapping[int, int], entries: Sequence[Entry], now: datetime) -> None:
     """Count repeats on the entries at their positions; append an entry where the count has reached a power of ten."""
-    reached = repeats.count(connection, Counter(repeated.values()), now)
+    reached = repeat_store.count(connection, Counter(repeated.values()), now)
     if not reached:
         return
     last = {position: entries[place] for place, position in repeated.items()}
@@ -219,7 +220,7 @@ def _forget(connection: Connection, subject: UUID, now: datetime) -> None:
     key_store.destroy_audit_key(connection, _keys(connection), subject, now)
     # After locking the tree's head, in the order of `integrate`: otherwise the two could deadlock.
     connection.execute(select(ledger_head.c.id).with_for_update())
-    repeats.forget(connection, subject)
+    repeat_store.forget(connection, subject)
     mine = update(ledger_entry).where(ledger_entry.c.subject_id == subject)
     connection.execute(mine.values(subject_id=None, sealed=None, run=None))
 

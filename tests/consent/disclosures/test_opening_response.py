@@ -254,10 +254,12 @@ def test_opening_beyond_concurrency_limit_returns_503(house: House) -> None:
     agency, person = house.agency(), house.person()
     small = house.envelope(house.allow(house.person(), agency))
     eventually(lambda: openings._places.free == AT_ONCE)
+    askers = [house.agency() for _ in range(AT_ONCE)]
+    # Before any opening: each grant waits for her exclusive lock.
+    envelopes = [house.envelope(house.allow(person, one), PARTS) for one in askers]
     crowd = []
-    for _ in range(AT_ONCE):
-        one = house.agency()
-        crowd.append(ask(house, one, house.envelope(house.allow(person, one), PARTS)))
+    for asked in zip(askers, envelopes, strict=True):
+        crowd.append(ask(house, *asked))
         assert crowd[-1].take()[0].startswith(b"HTTP/1.1 200")
 
     assert house.open(agency, small).status_code == 503
@@ -274,13 +276,11 @@ def test_agency_with_full_windows_leaves_places_free(house: House, greedy: int) 
     others, person = [house.agency() for _ in range(6)], house.person()
     small = [house.envelope(house.allow(house.person(), one)) for one in others]
     eventually(lambda: openings._places.free == AT_ONCE)
-    crowd = []
-    for _ in range(greedy):
-        agency = house.agency()
-        envelope = house.envelope(house.allow(person, agency), PARTS)
-        for _ in range(AT_ONCE):
-            crowd.append(ask(house, agency, envelope))
-            crowd[-1].take()
+    takers = [house.agency() for _ in range(greedy)]
+    envelopes = [house.envelope(house.allow(person, one), PARTS) for one in takers]
+    crowd = [ask(house, *asked) for asked in zip(takers, envelopes, strict=True) for _ in range(AT_ONCE)]
+    for connection in crowd:
+        connection.take()
 
     assert AT_ONCE - openings._places.free <= greedy * AT_ONCE // 3
     for _ in range(5):
