@@ -53,4 +53,4 @@ def forget(connection: Connection, subject: UUID) -> None:
 
 def _power(number: int) -> int:
     """Return the greatest power of ten that is not above a number."""
-    return 10 ** (len(str(number)) - 1)
+    return int(10 ** (len(str(number)) - 1))
