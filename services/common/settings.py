@@ -68,6 +68,11 @@ class Settings(BaseSettings):
         default="",
         description="Addresses or networks of proxies whose `X-Forwarded-For` is believed, between commas.",
     )
+    refused_openings: int = Field(
+        default=1000,
+        ge=1,
+        description="Refused openings that one agency may ask for at once, in each process; one comes back each second.",
+    )
     telemetry: str = Field(
         default="none", pattern="^(none|otlp|file:.+)$", description="`none`, `otlp`, or `file:PATH` for JSON lines."
     )

@@ -6,6 +6,7 @@ from services.common.auth.jose import Signer
 from services.common.clock import Clock
 from services.common.database.engine import Database
 from services.common.messaging.outbox import Outbox
+from services.consent.agency_quotas import RefusalBudget
 from services.consent.credentials import Secrets
 from services.consent.domain import Policy
 from services.consent.key_encryption import KeyEncryptionKeys
@@ -29,6 +30,7 @@ class Context:
     ledger_key: LedgerKey
     policy: Policy
     duty_rules: DutyRules
+    refusals: RefusalBudget
     signer: Signer
     pusher: Pusher
     clock: Clock

@@ -58,6 +58,11 @@ class RequestedEnvelope:
         return self.answer is not None
 
     @property
+    def refused(self) -> bool:
+        """Whether it is answered like one that does not exist."""
+        return self.answer is None and self.problem is None
+
+    @property
     def refusal(self) -> Problem:
         """The problem to answer with: the same 404 for absent and for forbidden, or a 503 to try again."""
         return self.problem or not_found()

@@ -18,6 +18,7 @@ from services.common.service import Service
 from services.common.settings import Settings, key_name
 from services.common.worker import every
 from services.consent import models, pages
+from services.consent.agency_quotas import RefusalBudget
 from services.consent.api import agencies, authzen, compelled, internal, notices, second_looks, survivors
 from services.consent.api import ledger as ledger_routes
 from services.consent.api.dependencies import SurvivorAuth
@@ -89,6 +90,7 @@ def build_context(settings: Settings, clock: Clock, locks: SubjectLocks | None =
         pusher=Pusher(OutgoingClient(settings.push_to_loopback)),
         policy=policy(),
         duty_rules=duty_rules(),
+        refusals=RefusalBudget(clock, settings.refused_openings),
         signer=Signer(
             f"{settings.public_url}/consent", kept(folder / "signing.jwk", new_signing_key, load_signing_key)
         ),

@@ -55,7 +55,13 @@ def own_context(settings: Settings, signer: TokenSigner) -> Iterator[Context]:
 
 def _process(settings: Settings, port: int, options: Sequence[str]) -> ConsentProcess:
     url = f"http://127.0.0.1:{port}"
-    own = Settings(database_url=settings.database_url, data=settings.data, public_url=url, issuer=settings.token_issuer)
+    own = Settings(
+        database_url=settings.database_url,
+        data=settings.data,
+        public_url=url,
+        issuer=settings.token_issuer,
+        refused_openings=settings.refused_openings,
+    )
     command = [sys.executable, "-m", "tests.support.consent_api", "--port", str(port), *options]
     log = settings.data / f"consent-{port}.log"
     return ConsentProcess(HubProcess(f"consent-{port}", command, own, log, f"{url}/consent/health/ready"), port)

@@ -1,10 +1,12 @@
 """The ledger's entries: every grant, revocation, opening and refusal, recorded in the transaction of the act.
 
 Recording takes no lock that others wait for: the tree adds an entry a moment after its commit (`handlers/ledger/publish`).
+An act that an agency repeats is counted on its first entry (`repeats`); only its own repeats wait for each other there.
 """
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -14,9 +16,11 @@ from sqlalchemy import Connection, select, text, update
 from services.common.database.engine import Database
 from services.common.database.inserts import insert_new
 from services.consent.key_encryption import KeyEncryptionKeys
+from services.consent.ledger import repeats
 from services.consent.ledger.commitments import Halves, Record, instant, opened_record, public_leaf, sealed_record
-from services.consent.models import ledger_entry, ledger_head
+from services.consent.models import ledger_entry, ledger_head, ledger_repeat
 from services.consent.store import keys as key_store
+from services.consent.store import ledger_repeats as repeat_store
 
 ERASED = "erased"
 """Kind of the last entry about a survivor: with it, the key that reads the others and their link to her are destroyed."""
@@ -49,6 +53,9 @@ class RecordedEntry:
     agency: str | None
     detail: Mapping[str, Any]
     salt: bytes
+    times: int = 1
+    last_at: datetime | None = None
+    """When the act happened last, if it was repeated."""
 
     @property
     def record(self) -> Record:
@@ -61,20 +68,30 @@ def seal_with(database: Database, keys: KeyEncryptionKeys) -> None:
     database.engine.update_execution_options(**{_KEYS: keys})
 
 
-def append(connection: Connection, entries: Sequence[Entry], now: datetime) -> int:
-    """Record entries in the caller's transaction; return the position of the first, which the others follow."""
+def append(connection: Connection, entries: Sequence[Entry], now: datetime) -> list[int]:
+    """Record entries in the caller's transaction; return their positions, of a repeat that of the entry it is counted on.
+
+    Those that are no repeats get positions that follow each other.
+    """
     secrets = _secrets(connection, entries)
-    rows = []
-    for entry in entries:
-        secret = secrets.get(entry.subject) if entry.subject else None
-        halves = _halves(Record(instant(now), entry.kind, entry.agency, dict(entry.detail)), entry.subject, secret)
-        known = None if secret is None else entry.subject  # Nothing links an entry to an erased survivor.
-        rows.append({"at": now, "kind": entry.kind, "subject_id": known, "leaf": halves.leaf, "sealed": halves.sealed})
-    first = _insert(connection, rows)
+    runs = [repeats.run_of(entry.kind, entry.agency, entry.detail, _secret(secrets, entry)) for entry in entries]
+    old = _repeated(connection, entries, secrets, runs, now)
+    begun: dict[str | None, int] = {}
+    for place, run in enumerate(runs):
+        if place not in old and entries[place].kind != repeats.INTENDED:
+            begun.setdefault(run, place)
+    new = [
+        place for place, run in enumerate(runs) if place not in old and (run is None or begun.get(run, place) == place)
+    ]
+    at = dict(
+        zip(new, _insert(connection, [_row(entries[place], secrets, runs[place], now) for place in new]), strict=True)
+    )
+    positions = [old.get(place) or at.get(place) or at[begun[run]] for place, run in enumerate(runs)]
+    _count(connection, {place: position for place, position in enumerate(positions) if place not in at}, entries, now)
     for entry in entries:
         if entry.kind == ERASED and entry.subject:
             _forget(connection, entry.subject, now)
-    return first
+    return positions
 
 
 def begin(connection: Connection) -> None:
@@ -92,7 +109,9 @@ def about(
     connection: Connection, subject: UUID, before: int | None, limit: int, kinds: Sequence[str] | None = None
 ) -> Sequence[RecordedEntry]:
     """Return a survivor's entries, newest first, from just before a position; with `kinds`, only those."""
-    query = select(ledger_entry).where(ledger_entry.c.subject_id == subject)
+    counted = ledger_entry.outerjoin(ledger_repeat, ledger_repeat.c.position == ledger_entry.c.position)
+    query = select(ledger_entry, ledger_repeat.c.times, ledger_repeat.c.last_at).select_from(counted)
+    query = query.where(ledger_entry.c.subject_id == subject)
     if before is not None:
         query = query.where(ledger_entry.c.position < max(0, min(before, _LAST)))
     if kinds is not None:
@@ -102,17 +121,67 @@ def about(
     return [_read_entry(row, secret) for row in rows]
 
 
-def _insert(connection: Connection, rows: list[dict[str, Any]]) -> int:
-    if len(rows) == 1:
-        return int(connection.execute(_ADD_ONE, rows[0]).scalar_one())
+def _repeated(
+    connection: Connection,
+    entries: Sequence[Entry],
+    secrets: Mapping[UUID, bytes | None],
+    runs: Sequence[str | None],
+    now: datetime,
+) -> dict[int, int]:
+    """Return the positions of the entries on which entries are counted, by their places in the list.
+
+    An intent is counted only if an outcome of the earlier one is recorded: one without an outcome must stay seen as such.
+    """
+    outcomes = {
+        place: repeats.outcomes_of(entry.agency, entry.detail, _secret(secrets, entry))
+        for place, entry in enumerate(entries)
+        if entry.kind == repeats.INTENDED
+    }
+    wanted = [run for run in runs if run] + [name for names in outcomes.values() for name in names]
+    known = repeat_store.firsts(connection, wanted, now)
+    return {
+        place: known[run]
+        for place, run in enumerate(runs)
+        if run in known and (place not in outcomes or not known.keys().isdisjoint(outcomes[place]))
+    }
+
+
+def _count(connection: Connection, repeated: Mapping[int, int], entries: Sequence[Entry], now: datetime) -> None:
+    """Count repeats on the entries at their positions; append an entry where the count has reached a power of ten."""
+    reached = repeat_store.count(connection, Counter(repeated.values()), now)
+    if not reached:
+        return
+    last = {position: entries[place] for place, position in repeated.items()}
+    told = [replace(last[place], detail={**last[place].detail, "times": times}) for place, times in reached.items()]
+    secrets = _secrets(connection, told)
+    _insert(connection, [_row(entry, secrets, None, now) for entry in told])
+
+
+def _row(entry: Entry, secrets: Mapping[UUID, bytes | None], run: str | None, now: datetime) -> dict[str, Any]:
+    secret = _secret(secrets, entry)
+    halves = _halves(Record(instant(now), entry.kind, entry.agency, dict(entry.detail)), entry.subject, secret)
+    known = None if secret is None else entry.subject  # Nothing links an entry to an erased survivor.
+    row = {"at": now, "kind": entry.kind, "subject_id": known, "leaf": halves.leaf, "sealed": halves.sealed}
+    return {**row, "run": run}
+
+
+def _secret(secrets: Mapping[UUID, bytes | None], entry: Entry) -> bytes | None:
+    return secrets.get(entry.subject) if entry.subject else None
+
+
+def _insert(connection: Connection, rows: list[dict[str, Any]]) -> list[int]:
+    """Insert rows; return their positions, which follow each other."""
+    if len(rows) <= 1:
+        return [int(connection.execute(_ADD_ONE, row).scalar_one()) for row in rows]
     if connection.dialect.name == "postgresql":
-        for row, position in zip(rows, _neighbours(connection, len(rows)), strict=True):
+        drawn = _neighbours(connection, len(rows))
+        for row, position in zip(rows, drawn, strict=True):
             row["position"] = position
         connection.execute(_ADD_ALL, rows)
-        return int(rows[0]["position"])
+        return drawn
     # SQLite has one writer, so no other rows come between these.
-    positions: list[int] = list(connection.scalars(_ADD_ALL.returning(ledger_entry.c.position), rows))
-    return min(positions)
+    first = min(connection.scalars(_ADD_ALL.returning(ledger_entry.c.position), rows))
+    return list(range(first, first + len(rows)))
 
 
 def _neighbours(connection: Connection, count: int) -> list[int]:
@@ -124,10 +193,12 @@ def _neighbours(connection: Connection, count: int) -> list[int]:
 
 
 def _read_entry(row: Any, secret: bytes | None) -> RecordedEntry:
+    counted = (row.times or 1, row.last_at)
     if not secret or not row.sealed:
-        return RecordedEntry(row.position, row.leaf_index, row.at, row.kind, None, {}, b"")
+        return RecordedEntry(row.position, row.leaf_index, row.at, row.kind, None, {}, b"", *counted)
     record, salt = opened_record(Halves(row.leaf, row.sealed), secret)
-    return RecordedEntry(row.position, row.leaf_index, row.at, record.kind, record.agency, record.detail, salt)
+    told = (record.kind, record.agency, record.detail)
+    return RecordedEntry(row.position, row.leaf_index, row.at, *told, salt, *counted)
 
 
 def _secrets(connection: Connection, entries: Sequence[Entry]) -> Mapping[UUID, bytes | None]:
@@ -149,8 +220,9 @@ def _forget(connection: Connection, subject: UUID, now: datetime) -> None:
     key_store.destroy_audit_key(connection, _keys(connection), subject, now)
     # After locking the tree's head, in the order of `integrate`: otherwise the two could deadlock.
     connection.execute(select(ledger_head.c.id).with_for_update())
+    repeat_store.forget(connection, subject)
     mine = update(ledger_entry).where(ledger_entry.c.subject_id == subject)
-    connection.execute(mine.values(subject_id=None, sealed=None))
+    connection.execute(mine.values(subject_id=None, sealed=None, run=None))
 
 
 def _keys(connection: Connection) -> KeyEncryptionKeys:

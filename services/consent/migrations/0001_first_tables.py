@@ -62,10 +62,19 @@ def upgrade() -> None:
         sa.Column("subject_id", sa.Uuid(), nullable=True),
         sa.Column("leaf", sa.LargeBinary(), nullable=False),
         sa.Column("sealed", sa.LargeBinary(), nullable=True),
+        sa.Column("run", sa.String(length=43), nullable=True),
         sa.PrimaryKeyConstraint("position"),
         sa.UniqueConstraint("leaf_index"),
     )
     op.create_index(op.f("ix_ledger_entry_subject_id"), "ledger_entry", ["subject_id"], unique=False)
+    op.create_index(
+        "ledger_entry_run",
+        "ledger_entry",
+        ["run"],
+        unique=False,
+        postgresql_where=sa.text("run IS NOT NULL"),
+        sqlite_where=sa.text("run IS NOT NULL"),
+    )
     op.create_index(
         "ledger_entry_waiting",
         "ledger_entry",
@@ -80,6 +89,13 @@ def upgrade() -> None:
         sa.Column("size", BigId, nullable=False),
         sa.Column("edge", sa.LargeBinary(), nullable=False),
         sa.PrimaryKeyConstraint("id"),
+    )
+    op.create_table(
+        "ledger_repeat",
+        sa.Column("position", BigId, autoincrement=False, nullable=False),
+        sa.Column("times", BigId, nullable=False),
+        sa.Column("last_at", Instant(), nullable=False),
+        sa.PrimaryKeyConstraint("position"),
     )
     op.create_table(
         "ledger_tile",
@@ -500,12 +516,19 @@ def downgrade() -> None:
     op.drop_table("parked")
     op.drop_table("outbox")
     op.drop_table("ledger_tile")
+    op.drop_table("ledger_repeat")
     op.drop_table("ledger_head")
     op.drop_index(
         "ledger_entry_waiting",
         table_name="ledger_entry",
         postgresql_where=sa.text("leaf_index IS NULL"),
         sqlite_where=sa.text("leaf_index IS NULL"),
+    )
+    op.drop_index(
+        "ledger_entry_run",
+        table_name="ledger_entry",
+        postgresql_where=sa.text("run IS NOT NULL"),
+        sqlite_where=sa.text("run IS NOT NULL"),
     )
     op.drop_index(op.f("ix_ledger_entry_subject_id"), table_name="ledger_entry")
     op.drop_table("ledger_entry")

@@ -9,6 +9,7 @@ from services.consent.models.ledger import (
     ledger_checkpoint,
     ledger_entry,
     ledger_head,
+    ledger_repeat,
     ledger_tile,
     ledger_witness,
 )
@@ -28,6 +29,7 @@ __all__ = [
     "ledger_checkpoint",
     "ledger_entry",
     "ledger_head",
+    "ledger_repeat",
     "ledger_tile",
     "ledger_witness",
     "letter",

@@ -36,9 +36,23 @@ ledger_entry = Table(
     Column("subject_id", Uuid, index=True),
     Column("leaf", LargeBinary, nullable=False),
     Column("sealed", LargeBinary),
+    # Names the run of repeats that begins with this entry, keyed with her ledger key; NULL for entries that begin none.
+    Column("run", String(43)),
 )
 _waits = ledger_entry.c.leaf_index.is_(None)
 Index("ledger_entry_waiting", ledger_entry.c.position, postgresql_where=_waits, sqlite_where=_waits)
+_begins = ledger_entry.c.run.is_not(None)
+Index("ledger_entry_run", ledger_entry.c.run, postgresql_where=_begins, sqlite_where=_begins)
+
+# How often an entry's act was repeated, and when last. Rows exist only for entries that were repeated, and end with her.
+# Without a foreign key: it would make each count wait for the tree, which updates the entry.
+ledger_repeat = Table(
+    "ledger_repeat",
+    metadata,
+    Column("position", BigId, primary_key=True, autoincrement=False),
+    Column("times", BigId, nullable=False),
+    Column("last_at", Instant, nullable=False),
+)
 
 # The tree's right edge. Only the transaction that holds this row's lock may grow the tree.
 ledger_head = Table(

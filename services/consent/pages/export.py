@@ -1,30 +1,31 @@
 """Pages for a survivor's export: as a file, or as a page with the most important parts in sentences."""
 
-import json
 from datetime import date
 
 from fastapi import APIRouter
-from fastapi.responses import Response
+from fastapi.responses import Response, StreamingResponse
 
-from services.consent.api.survivors.export import export_of
+from services.consent.api.survivors.export import export_of, proven_pages, written
 from services.consent.handlers.accounts import preferences
 from services.consent.handlers.agencies import compelled
 from services.consent.handlers.grants import pending
 from services.consent.handlers.notices import poll
 from services.consent.handlers.rights import export
+from services.consent.pages.labels import templates
 from services.consent.pages.ledger_text import SOMEBODY
-from services.consent.pages.page_context import HOME, PageRoute, PinPage
+from services.consent.pages.page_context import HOME, PageContext, PageRoute, PinPage, policy
 
 routes = APIRouter(prefix=HOME, include_in_schema=False, route_class=PageRoute)
 NAME = "my-page.json"
+PARTS_AT_ONCE = 200
+"""Pieces of the page that are sent together."""
 
 
 @routes.post("/copy")
 def copy(page: PinPage) -> Response:
     """Send everything that is kept about her as a file."""
-    document = json.dumps(export_of(page.context, page.subject).model_dump(mode="json"), ensure_ascii=False, indent=1)
     headers = {"content-disposition": f'attachment; filename="{NAME}"'}
-    return Response(document, media_type="application/json", headers=headers)
+    return StreamingResponse(written(page.context, page.subject), media_type="application/json", headers=headers)
 
 
 @routes.post("/read")
@@ -37,9 +38,10 @@ def read(page: PinPage) -> Response:
     named = {row.agency for row in [*seen["grants"], *told, *waits]} | {row.second_look_by for row in waits}
     names = preferences.names(context, named | {one["agency"] for one in laws if "agency" in one})
     somebody = page.say(SOMEBODY)
-    return page.show(
-        "copy.html",
-        copy=export_of(context, subject).model_dump(mode="json"),
+    return _streamed(
+        page,
+        copy=export_of(context, subject),
+        ledger=(entry for entries in proven_pages(context, subject) for entry in entries),
         seen=seen,
         waits=waits,
         notices=told,
@@ -48,3 +50,12 @@ def read(page: PinPage) -> Response:
         day_of=date.fromisoformat,
         late=poll.is_overdue,
     )
+
+
+def _streamed(page: PageContext, **values: object) -> Response:
+    """Return the page with the copy, sent while her ledger is read: it can be too long to be held in memory."""
+    template = templates(page.language, page.auth.zone).get_template("copy.html")
+    parts = template.stream(page=page, home=HOME, **values)
+    parts.enable_buffering(PARTS_AT_ONCE)
+    headers = {"content-security-policy": policy(page.auth.leave_to)}
+    return StreamingResponse(parts, media_type="text/html", headers=headers)

@@ -64,6 +64,8 @@ SPOKEN: Mapping[str, str] = {
     "nothing.to.end": _("%(teller)s told us that you want everything to stop. There was nothing to stop."),
 }
 """Sentences that name the agency which passed on her spoken revocation: perhaps she never said it."""
+AGAIN = _("That makes %(times)s times in one day.")
+"""Follows the sentence of an entry that was added because its act had been repeated so often."""
 UNREAD: Mapping[str, str] = {
     "grant.given": _("You said yes to an agency."),
     "grant.ended": _("%(agency)s may no longer see what you shared."),
@@ -92,7 +94,9 @@ def sentence(row: Any, names: Mapping[str, str], language: str) -> str | None:
     facts = {name: _coded(row, member, codes, language) for name, (member, codes) in CODED.items()}
     facts |= {"kind": row.kind, "what": _what(row, language), "until": _until(row, language)}
     told = SPOKEN if row.kind in SPOKEN and _teller(row) else SENTENCES
-    return say(told.get(row.kind, OTHER)) % {**facts, **named, "days": row.detail.get("days")}
+    told_once = say(told.get(row.kind, OTHER)) % {**facts, **named, "days": row.detail.get("days")}
+    times = row.detail.get("times")
+    return f"{told_once} {say(AGAIN) % {'times': times}}" if times else told_once
 
 
 def unread(kind: str, language: str) -> str | None:

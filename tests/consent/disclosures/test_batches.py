@@ -14,6 +14,7 @@ from sqlalchemy import event
 from services.common import metrics
 from services.common.envelope import read, write
 from services.common.http import app
+from services.consent.agency_quotas import SharedPlaces
 from services.consent.api.agencies import LARGER
 from services.consent.handlers.disclosures import openings
 from services.consent.handlers.disclosures.openings import begin_openings
@@ -156,7 +157,7 @@ def test_batch_query_count_does_not_grow_with_size(house: House) -> None:
         event.remove(house.context.database.engine, "before_cursor_execute", listen)
         return len(asked)
 
-    assert questions(envelopes) <= questions(envelopes[:2])
+    assert questions(envelopes[2:]) <= questions(envelopes[:2])
 
 
 def test_batch_size_is_limited_and_body_may_be_large(house: House) -> None:
@@ -178,7 +179,7 @@ def test_batch_size_is_limited_and_body_may_be_large(house: House) -> None:
 def test_batch_beyond_concurrency_limit_returns_503(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     agency = house.agency()
     _, envelope = allowed(house, agency)
-    monkeypatch.setattr(openings, "_batch_places", threading.BoundedSemaphore(1))
+    monkeypatch.setattr(openings, "_batch_places", SharedPlaces(1))
     first = begin_openings(house.context, agency.id, [envelope, NEVER])
     try:
         answer = house.call(agency, PATH, {"envelopes": [envelope, NEVER]})
@@ -199,7 +200,7 @@ def test_consecutive_batches_on_one_connection_never_get_503(house: House, monke
         time.sleep(0.3)
         record(*arguments)
 
-    monkeypatch.setattr(openings, "_batch_places", threading.BoundedSemaphore(1))
+    monkeypatch.setattr(openings, "_batch_places", SharedPlaces(1))
     monkeypatch.setattr(openings, "_record_outcomes", record_slowly)
     answers = [house.call(agency, PATH, {"envelopes": [envelope, NEVER]}).status_code for _ in range(3)]
 

@@ -131,11 +131,11 @@ class RecordingLocks:
 
 def test_code_takes_the_explored_steps(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     # An opening of an earlier test may still be ending in a thread of the shared service.
-    eventually(lambda: openings._places._value == openings.AT_ONCE)
+    eventually(lambda: openings._places.free == openings.AT_ONCE)
     taken: list[str] = []
     append, decide, transaction = ledger.append, domain.decide, engine.transaction_on
 
-    def appending(connection: Connection, entries: Sequence[Entry], now: object) -> int:
+    def appending(connection: Connection, entries: Sequence[Entry], now: object) -> list[int]:
         written.append(entries[0].kind)
         return append(connection, entries, now)  # type: ignore[arg-type]  # passed on as it came
 

@@ -42,6 +42,8 @@ PATH = "/consent/v1/openings"
 # Characters: from a page of text to about the limit of one event.
 SIZES = [4_000] * 6 + [30_000] * 3 + [90_000]
 LONGEST_WAIT = 0.012
+# The clients try again as fast as they can, and each round ends in refusals.
+REFUSED = 10_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +124,7 @@ def test_without_locks_bytes_arrive_after_revocation(postgres_server: PostgresSe
 @pytest.mark.backend("sqlite")
 def test_embedded_hub_sends_no_byte_after_revocation(tmp_path: Path) -> None:
     listener = listen(0)
-    settings = Settings(data=tmp_path, public_url=origin(listener))
+    settings = Settings(data=tmp_path, public_url=origin(listener), refused_openings=REFUSED)
     signer = TokenSigner(settings.token_issuer, SystemClock())
     service = consent.build(settings, TokenKeys(keys=signer.public))
     upgrade(consent.NAME, service.database)
@@ -139,7 +141,7 @@ def test_embedded_hub_sends_no_byte_after_revocation(tmp_path: Path) -> None:
 
 def run_race(postgres: PostgresServer, folder: Path, rounds: int, *options: str) -> Race:
     """Run a race between several processes of the consent API and clients spread over them."""
-    settings = Settings(database_url=postgres.empty_database(), data=folder)
+    settings = Settings(database_url=postgres.empty_database(), data=folder, refused_openings=REFUSED)
     signer = TokenSigner(settings.token_issuer, SystemClock())
     with serving(settings, signer, PROCESSES, options) as processes, own_context(settings, signer) as context:
         return race_between(context, signer, [one.port for one in processes], rounds)

@@ -61,7 +61,7 @@ def test_entries_of_one_append_have_consecutive_positions(own_house: House) -> N
         for _ in range(20):
             with context.database.transaction() as connection:
                 entries = [Entry(f"sample.{number}", None, None, {"place": place}) for place in range(1 + number % 5)]
-                firsts.append(ledger.append(connection, entries, now))
+                firsts.append(ledger.append(connection, entries, now)[0])
         return firsts
 
     with ThreadPoolExecutor(6) as pool:

@@ -1,10 +1,12 @@
 """Route and response model for a survivor's export: everything that is kept about her. Her pages offer it as a file."""
 
-from collections.abc import Sequence
+import json
+from collections.abc import Iterator
 from typing import Any
 from uuid import UUID
 
 from fastapi import APIRouter
+from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, Field
 
 from services.consent.api.dependencies import ContextDep, SteppedUpDep
@@ -31,7 +33,7 @@ from services.consent.handlers.grants import pending
 from services.consent.handlers.ledger import publish
 from services.consent.handlers.notices import poll
 from services.consent.handlers.rights import corrections, letters
-from services.consent.handlers.rights.export import ledger_page, overview
+from services.consent.handlers.rights.export import ledger_pages, overview
 
 routes = APIRouter(prefix="/my/v1", tags=["survivors"])
 
@@ -65,16 +67,23 @@ class Export(BaseModel):
     ledger: list[ProvenEntry]
 
 
-@routes.get("/export")
-def export(context: ContextDep, session: SteppedUpDep) -> Export:
+@routes.get("/export", response_model=Export)
+def export(context: ContextDep, session: SteppedUpDep) -> StreamingResponse:
     """Return a copy of everything that the hub keeps about you."""
-    return export_of(context, session.subject)
+    return StreamingResponse(written(context, session.subject), media_type="application/json")
 
 
-def export_of(context: Context, subject: UUID) -> Export:
-    """Return everything that is kept about a survivor; raise 404 if she is not known."""
+def written(context: Context, subject: UUID) -> Iterator[str]:
+    """Return the text of her export by parts, the ledger page by page; raise 404 if she is not known."""
+    # Read before the first part is asked for: once an answer has begun, it can no longer become a problem.
+    head = json.dumps(export_of(context, subject), ensure_ascii=False, indent=1)
+    return _parts(head.removesuffix("\n}"), proven_pages(context, subject))
+
+
+def export_of(context: Context, subject: UUID) -> dict[str, Any]:
+    """Return everything that is kept about a survivor, without her ledger, as JSON; raise 404 if she is not known."""
     seen = overview(context, subject, past=True)
-    return Export(
+    whole = Export(
         **{name: seen[name] for name in ("state", "since", "language", "age_band", "statistics")},
         agencies_that_know_you=sorted(seen["links"]),
         grants=[Grant.of(row) for row in seen["grants"]],
@@ -88,20 +97,27 @@ def export_of(context: Context, subject: UUID) -> Export:
         letters=[Letter.of(row) for row in letters.letters_of(context, subject)],
         corrections=[CorrectionAsked.of(row) for row in corrections.asked_by(context, subject)],
         keys=[Passkey.of(row) for row in passkeys.keys_of(context, subject)],
-        ledger=_proven(context, _whole_ledger(context, subject)),
+        ledger=[],
     )
+    return whole.model_dump(mode="json", exclude={"ledger"})
 
 
-def _whole_ledger(context: Context, subject: UUID) -> Sequence[Any]:
-    rows, before = ledger_page(context, subject, None)
-    entries = list(rows)
-    while before is not None:
-        rows, before = ledger_page(context, subject, before)
-        entries += rows
-    return entries
+def proven_pages(context: Context, subject: UUID) -> Iterator[list[dict[str, Any]]]:
+    """Yield her ledger entries with their proofs by pages, newest first, as JSON.
+
+    An entry without salt gets no proof: nobody can read it any more.
+    """
+    for rows in ledger_pages(context, subject):
+        proofs = publish.proofs(context, [row.leaf_index if row.salt else None for row in rows])
+        entries = [ProvenEntry.recorded(row, proof=proof) for row, proof in zip(rows, proofs, strict=True)]
+        yield [entry.model_dump(mode="json") for entry in entries]
 
 
-def _proven(context: Context, entries: Sequence[Any]) -> list[ProvenEntry]:
-    """Return entries with their proofs. An entry without salt gets none: nobody can read it any more."""
-    proofs = publish.proofs(context, [entry.leaf_index if entry.salt else None for entry in entries])
-    return [ProvenEntry.recorded(entry, proof=proof) for entry, proof in zip(entries, proofs, strict=True)]
+def _parts(head: str, pages: Iterator[list[dict[str, Any]]]) -> Iterator[str]:
+    yield f'{head},\n "ledger": ['
+    between = "\n  "
+    for page in pages:
+        if page:
+            yield between + ",\n  ".join(json.dumps(entry, ensure_ascii=False) for entry in page)
+            between = ",\n  "
+    yield "\n ]\n}\n"

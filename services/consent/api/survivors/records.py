@@ -33,11 +33,14 @@ class LedgerEntry(BaseModel):
     agency: str | None
     detail: dict[str, Any] = Field(description="Codes and ids; which of them depends on the kind.")
     salt: str
+    times: int = Field(1, description="How often it happened within a day: repeats by one agency are one entry.")
+    last_at: IsoTime | None = Field(None, description="When it happened last, if more than once.")
 
     @classmethod
     def recorded(cls, entry: Any, **more: object) -> Self:
         """Return the model of a recorded entry; `more` holds the members of a subclass."""
-        told: dict[str, Any] = {**shown(entry.record, entry.salt), **more}
+        counted = {"times": entry.times, "last_at": entry.last_at}
+        told: dict[str, Any] = {**shown(entry.record, entry.salt), **counted, **more}
         return cls(position=entry.position, leaf_index=entry.leaf_index, **told)
 
 

@@ -2,14 +2,13 @@
 
 The order matters, and each step has a counter-example when it is left out (docs/adr/0004): lock, decide for the very grant
 that the envelope names, commit the ledger's intent, open, send, record the outcome, unlock. A batch goes this way all
-together; one envelope is a batch of one.
+together; one envelope is a batch of one. An envelope that stands in a batch twice is opened once and answered twice.
 """
 
 import json
-from collections.abc import Collection, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Collection, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
-from threading import BoundedSemaphore
 from uuid import UUID
 
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
@@ -19,6 +18,7 @@ from services.common import metrics
 from services.common.database.engine import transaction_on
 from services.common.errors import unavailable
 from services.consent import consistency_tokens, events
+from services.consent.agency_quotas import SharedPlaces
 from services.consent.consistency_tokens import Seen
 from services.consent.context import Context
 from services.consent.domain import Decision, Request, Snapshot, decide
@@ -35,7 +35,7 @@ AT_ONCE = 24
 """Openings at once in one process: fewer than its threads and connections, so that a revocation finds one free."""
 BATCHES_AT_ONCE = 4
 """Batches among these: each may lock many survivors and hold much content in memory."""
-_places, _batch_places = BoundedSemaphore(AT_ONCE), BoundedSemaphore(BATCHES_AT_ONCE)
+_places, _batch_places = SharedPlaces(AT_ONCE), SharedPlaces(BATCHES_AT_ONCE)
 
 
 @dataclass(slots=True)
@@ -46,6 +46,9 @@ class Opening:
     held: ExitStack
     agency: str
     envelopes: Sequence[RequestedEnvelope]
+    """Every envelope once."""
+    asked: Sequence[RequestedEnvelope]
+    """The envelopes as they were asked for, in order and perhaps more than once."""
     connection: Connection | None = None
     whole: bool = True
     """Whether this is a single envelope, whose answer is the whole answer."""
@@ -53,7 +56,7 @@ class Opening:
     @property
     def content(self) -> bytes:
         """The bytes that leave: JSON."""
-        told = [_result(envelope) for envelope in self.envelopes]
+        told = [_result(envelope) for envelope in self.asked]
         return json.dumps(self.envelopes[0].answer if self.whole else {"openings": told}).encode()
 
     @property
@@ -65,7 +68,7 @@ class Opening:
         """Record the outcome, then release the locks; they are released even if recording fails."""
         with self.held:
             _record_outcomes(self, outcome)
-        for envelope in self.envelopes:
+        for envelope in self.asked:
             metrics.openings.add(1, {"outcome": outcome if envelope.opened else "refused"})
 
 
@@ -87,11 +90,13 @@ def begin_openings(
 
 
 def _begin(context: Context, agency: str, texts: Sequence[str], seen: Seen) -> Opening:
+    context.refusals.check(agency)
     with ExitStack() as held:
-        held.enter_context(_place(_places))
+        held.enter_context(_places.hold(agency))
         if len(texts) > 1:
-            held.enter_context(_place(_batch_places))
-        opening = Opening(context, held, agency, [read_envelope(text) for text in texts])
+            held.enter_context(_batch_places.hold(agency))
+        envelopes = {text: read_envelope(text) for text in texts}
+        opening = Opening(context, held, agency, list(envelopes.values()), [envelopes[text] for text in texts])
         _find_subjects(opening)
         _refuse_closed(opening, seen)
         others = [envelope for envelope in opening.envelopes if not envelope.closed]
@@ -103,19 +108,10 @@ def _begin(context: Context, agency: str, texts: Sequence[str], seen: Seen) -> O
                 )
         opening.held = held.pop_all()
     _fill(opening)
+    context.refusals.spend(agency, sum(envelope.refused for envelope in opening.envelopes))
     if not opening.opened:
         opening.finish("refused")
     return opening
-
-
-@contextmanager
-def _place(places: BoundedSemaphore) -> Iterator[None]:
-    if not places.acquire(blocking=False):
-        raise unavailable("Too many boxes are being opened. Please try again in a moment.", 1)
-    try:
-        yield
-    finally:
-        places.release()
 
 
 def _find_subjects(opening: Opening) -> None:
@@ -172,8 +168,8 @@ def _decide_and_record(
             continue
         request = Request(opening.agency, purpose, context.policy.categories & envelope.parts, envelope.grant)
         entries[place] = _entry(opening, envelope, decide(snapshot, request, now, context.policy))
-    first = ledger.append(connection, list(entries.values()), now) if entries else 0
-    for position, place in enumerate(entries, first):
+    positions = ledger.append(connection, list(entries.values()), now) if entries else []
+    for place, position in zip(entries, positions, strict=True):
         if (answer := envelopes[place].answer) is not None:
             answer["ledger"] = position
 
@@ -264,7 +260,7 @@ def _record_outcomes(opening: Opening, outcome: str) -> None:
     entries, made = [], []
     for envelope in intended:
         header, became = envelope.header, outcome if envelope.opened else "refused"
-        facts = {"opening": str(envelope.opening), "referral": header.id}
+        facts = {"opening": str(envelope.opening), "referral": header.id, "grant": header.grant}
         entries.append(Entry(f"opening.{became}", envelope.subject, header.recipient, facts))
         if became != "refused":
             disclosed = events.Disclosure(

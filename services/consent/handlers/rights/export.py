@@ -1,6 +1,6 @@
 """Reads what the hub keeps about her: her permissions at a glance, and her ledger by pages."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -10,13 +10,26 @@ from services.consent.ledger import entries as ledger
 from services.consent.store import permissions, subjects
 
 PAGE = 50
+LARGE_PAGE = 200
+"""Entries that a copy of everything holds in memory at once."""
 
 
-def ledger_page(context: Context, subject: UUID, before: int | None) -> tuple[Sequence[Any], int | None]:
+def ledger_page(
+    context: Context, subject: UUID, before: int | None, size: int = PAGE
+) -> tuple[Sequence[Any], int | None]:
     """Return a page of her ledger, newest first, and the position before which the next page begins; None at the end."""
     with context.database.reading() as connection:
-        rows = ledger.about(connection, subject, before, PAGE)
-    return rows, rows[-1].position if len(rows) == PAGE else None
+        rows = ledger.about(connection, subject, before, size)
+    return rows, rows[-1].position if len(rows) == size else None
+
+
+def ledger_pages(context: Context, subject: UUID) -> Iterator[Sequence[Any]]:
+    """Yield her whole ledger by pages, newest first; each is read when it is asked for, and none once she is erased."""
+    rows, before = ledger_page(context, subject, None, LARGE_PAGE)
+    yield rows
+    while before is not None:
+        rows, before = ledger_page(context, subject, before, LARGE_PAGE)
+        yield rows
 
 
 def overview(context: Context, subject: UUID, *, past: bool = False) -> Mapping[str, Any]:
