@@ -13,14 +13,14 @@ from services.consent.handlers.grants import pending
 from services.consent.handlers.notices import poll
 from services.consent.handlers.rights import export
 from services.consent.pages.ledger_text import SOMEBODY
-from services.consent.pages.page_context import HOME, PageRoute, PinPage
+from services.consent.pages.page_context import HOME, PageRoute, PinNowPage
 
 routes = APIRouter(prefix=HOME, include_in_schema=False, route_class=PageRoute)
 NAME = "my-page.json"
 
 
 @routes.post("/copy")
-def copy(page: PinPage) -> Response:
+def copy(page: PinNowPage) -> Response:
     """Send everything that is kept about her as a file."""
     document = json.dumps(export_of(page.context, page.subject).model_dump(mode="json"), ensure_ascii=False, indent=1)
     headers = {"content-disposition": f'attachment; filename="{NAME}"'}
@@ -28,7 +28,7 @@ def copy(page: PinPage) -> Response:
 
 
 @routes.post("/read")
-def read(page: PinPage) -> Response:
+def read(page: PinNowPage) -> Response:
     """Show everything that is kept about her on a page."""
     context, subject = page.context, page.subject
     seen, told = export.overview(context, subject), poll.told_about(context, subject)

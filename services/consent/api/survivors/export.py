@@ -7,7 +7,7 @@ from uuid import UUID
 from fastapi import APIRouter
 from pydantic import BaseModel, Field
 
-from services.consent.api.dependencies import ContextDep, SteppedUpDep
+from services.consent.api.dependencies import ContextDep
 from services.consent.api.survivors.permissions import ConsentRequest, Grant, Restriction, WaitingGrant
 from services.consent.api.survivors.personal_records import (
     CorrectionAsked,
@@ -17,6 +17,7 @@ from services.consent.api.survivors.personal_records import (
     notes_by_grant,
     safe_contact_of,
 )
+from services.consent.api.survivors.pins import PinNowDep
 from services.consent.api.survivors.records import (
     AgencyNotices,
     CompelledDisclosure,
@@ -65,9 +66,9 @@ class Export(BaseModel):
     ledger: list[ProvenEntry]
 
 
-@routes.get("/export")
-def export(context: ContextDep, session: SteppedUpDep) -> Export:
-    """Return a copy of everything that the hub keeps about you."""
+@routes.post("/export")
+def export(context: ContextDep, session: PinNowDep) -> Export:
+    """Return a copy of everything that the hub keeps about you; the body holds your PIN."""
     return export_of(context, session.subject)
 
 
