@@ -23,7 +23,7 @@ SECRET = "a secret of its own"
 
 @dataclass(frozen=True, slots=True)
 class Act:
-    """A request to a survivor route, and what it needs: nothing, a secret, a session, or a session with PIN (now or lately)."""
+    """A request to a survivor route, and what it needs: nothing, a secret, a session, or a session with PIN."""
 
     method: str
     path: str
