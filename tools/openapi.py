@@ -33,7 +33,7 @@ SCHEMES: Mapping[str, Mapping[str, str]] = {
         "in": "cookie",
         "name": COOKIE,
         "description": "Her session, from `POST /my/v1/session`. What lets others see more also needs"
-        " `POST /my/v1/session/step-up` in the five minutes before.",
+        " `POST /my/v1/session/step-up` in the five minutes before; what cannot be undone has the PIN in its own body.",
     },
 }
 """Security schemes by name; a route without one of these is public."""

@@ -18,16 +18,19 @@ from services.common.service import Service
 from services.common.settings import Settings
 from services.consent.api.dependencies import SessionDep, SteppedUpDep
 from services.consent.api.internal import intake_only
-from services.consent.pages.page_context import form_page, guest_form_page, pin_page, session_page
+from services.consent.api.survivors.pins import pin_in_request, pin_with_new_pin
+from services.consent.pages.page_context import form_page, guest_form_page, pin_now_page, pin_page, session_page
 
 # What a caller must show.
 TOKEN = "an agency's token and proof"
 SESSION = "her session"
 PIN = "her session, and her PIN a moment ago"
+PIN_NOW = "her session, and her PIN in this very request"
 INTAKE = "intake's own signature"
 PAGE = "her session; without it her page redirects to the sign-in page"
 FORM = "her session, and a form that was shown to it"
 PIN_FORM = "her session, a form that was shown to it, and her PIN with it or a moment ago"
+PIN_NOW_FORM = "her session, and a form that was shown to it, with her PIN in this very request"
 GUEST_FORM = "a form that was shown to the same browser"
 NOTHING = "nothing"
 
@@ -35,14 +38,17 @@ GATES: Mapping[object, str] = {
     get_args(Caller)[1].dependency: TOKEN,
     get_args(SessionDep)[1].dependency: SESSION,
     get_args(SteppedUpDep)[1].dependency: PIN,
+    pin_in_request: PIN_NOW,
+    pin_with_new_pin: PIN_NOW,
     intake_only: INTAKE,
     session_page: PAGE,
     form_page: FORM,
     pin_page: PIN_FORM,
+    pin_now_page: PIN_NOW_FORM,
     guest_form_page: GUEST_FORM,
 }
-# Each of these asks for everything that the next one asks for, and more.
-STRICTER = [PIN_FORM, FORM, PAGE]
+# In each row, a gate asks for everything that the next one asks for, and more.
+STRICTER = [[PIN_NOW_FORM, FORM, PAGE], [PIN_FORM, FORM, PAGE], [PIN_NOW, SESSION]]
 
 # Each value is the reason why anybody may call the route.
 PUBLIC = {
@@ -109,8 +115,8 @@ GATED = {
     "GET /referral/v1/referrals/{referral}": TOKEN,
     "POST /my/v1/session/step-up": SESSION,
     "DELETE /my/v1/session": SESSION,
-    "POST /my/v1/words": PIN,
-    "POST /my/v1/pin": PIN,
+    "POST /my/v1/words": PIN_NOW,
+    "POST /my/v1/pin": PIN_NOW,
     "GET /my/v1/grants": SESSION,
     "POST /my/v1/grants": PIN,
     "DELETE /my/v1/grants/{grant}": SESSION,
@@ -125,15 +131,15 @@ GATED = {
     "PUT /my/v1/statistics": SESSION,
     "GET /my/v1/links": SESSION,
     "DELETE /my/v1/links/{agency}": SESSION,
-    "POST /my/v1/link-codes": PIN,
+    "POST /my/v1/link-codes": PIN_NOW,
     "GET /my/v1/ledger": SESSION,
     "GET /my/v1/receipts/{grant}": SESSION,
     "GET /my/v1/agencies": SESSION,
     "GET /my/v1/notices": SESSION,
     "GET /my/v1/waiting": SESSION,
     "GET /my/v1/compelled": SESSION,
-    "GET /my/v1/export": PIN,
-    "DELETE /my/v1": PIN,
+    "POST /my/v1/export": PIN_NOW,
+    "DELETE /my/v1": PIN_NOW,
     "POST /consent/v1/slips": TOKEN,
     "GET /consent/v1/corrections": TOKEN,
     "POST /consent/v1/corrections/{correction}": TOKEN,
@@ -154,18 +160,18 @@ PAGES = {
     "GET /my/stopped/{grant}": PAGE,
     "POST /my/pause": FORM,
     "POST /my/resume": PIN_FORM,
-    "POST /my/link": PIN_FORM,
+    "POST /my/link": PIN_NOW_FORM,
     "GET /my/never": PAGE,
     "POST /my/never": FORM,
     "POST /my/never/{restriction}/lift": PIN_FORM,
     "POST /my/known/{agency}/end": FORM,
     "GET /my/past": PAGE,
     "GET /my/mine": PAGE,
-    "POST /my/copy": PIN_FORM,
-    "POST /my/read": PIN_FORM,
+    "POST /my/copy": PIN_NOW_FORM,
+    "POST /my/read": PIN_NOW_FORM,
     "POST /my/right": FORM,
     "GET /my/delete": PAGE,
-    "POST /my/delete": PIN_FORM,
+    "POST /my/delete": PIN_NOW_FORM,
     "GET /my/counted": PAGE,
     "POST /my/counted/yes": PIN_FORM,
     "POST /my/counted/no": FORM,
@@ -178,11 +184,11 @@ PAGES = {
     "POST /my/paper/letter": PIN_FORM,
     "POST /my/paper/letter/{letter}/end": FORM,
     "GET /my/keys": PAGE,
-    "POST /my/words": PIN_FORM,
-    "POST /my/pin": PIN_FORM,
-    "POST /my/keys/new": PIN_FORM,
-    "POST /my/keys/add": PIN_FORM,
-    "POST /my/keys/remove": FORM,
+    "POST /my/words": PIN_NOW_FORM,
+    "POST /my/pin": PIN_NOW_FORM,
+    "POST /my/keys/new": FORM,
+    "POST /my/keys/add": PIN_NOW_FORM,
+    "POST /my/keys/remove": PIN_NOW_FORM,
 }
 INVENTORY = {**GATED, **PAGES, **TYPED, **dict.fromkeys(PUBLIC, NOTHING)}
 SOME_ID = "00000000-0000-4000-8000-000000000000"
@@ -221,10 +227,11 @@ def dependencies(dependant: Dependant) -> Iterator[Callable[..., Any] | None]:
 
 def gate(route: RouteContext) -> str:
     found = {GATES[call] for call in dependencies(route.dependant) if call in GATES}
-    asked = next((name for name in STRICTER if name in found), None)
-    left = found - set(STRICTER[STRICTER.index(asked) :]) | {asked} if asked else found
-    assert len(left) <= 1, "a route has one gate"
-    return left.pop() if left else NOTHING
+    for row in STRICTER:
+        for place, name in enumerate(row):
+            found -= set(row[place + 1 :]) if name in found else set()
+    assert len(found) <= 1, "a route has one gate"
+    return found.pop() if found else NOTHING
 
 
 def test_inventory_lists_exactly_the_routes(services: list[Service]) -> None:
@@ -281,7 +288,7 @@ def test_form_that_was_never_shown_returns_403(services: list[Service], name: st
 
 
 # How much a survivor must show, in rising order. An agency that passes on her spoken revocation shows its own token.
-ASSURANCE = {NOTHING: 0, SESSION: 1, PAGE: 1, FORM: 1, PIN: 2, PIN_FORM: 2}
+ASSURANCE = {NOTHING: 0, SESSION: 1, PAGE: 1, FORM: 1, PIN: 2, PIN_FORM: 2, PIN_NOW: 3, PIN_NOW_FORM: 3}
 TAKES_AWAY = (
     "DELETE /my/v1/grants/{grant}",
     "POST /my/v1/pause",
@@ -305,6 +312,19 @@ def test_revoking_needs_least_and_granting_needs_most() -> None:
     taking, showing, giving = ({ASSURANCE[INVENTORY[name]] for name in names} for names in (TAKES_AWAY, SHOWS, GIVES))
 
     assert max(taking) <= min(showing) <= max(showing) < min(giving)
+
+
+# What cannot be undone: somebody who finds her phone open, minutes after her PIN, must not do it.
+FINAL = (
+    *(f"POST /my/v1/{act}" for act in ("words", "pin", "link-codes", "export")),
+    "DELETE /my/v1",
+    *(f"POST /my/{act}" for act in ("words", "pin", "link", "copy", "read", "delete", "keys/add", "keys/remove")),
+)
+
+
+def test_what_cannot_be_undone_needs_pin_in_that_request() -> None:
+    assert {INVENTORY[name] for name in FINAL} == {PIN_NOW, PIN_NOW_FORM}
+    assert {name for name, asked in INVENTORY.items() if asked in {PIN_NOW, PIN_NOW_FORM}} == set(FINAL)
 
 
 def test_no_application_has_buffering_middleware(services: list[Service]) -> None:

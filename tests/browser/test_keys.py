@@ -33,8 +33,8 @@ def phone(window: Window) -> tuple[CDPSession, str]:
 
 def add_a_key(window: Window) -> None:
     window.open("/my/keys")
-    window.send_with_pin("/my/keys/new")
-    window.send("/my/keys/add")
+    window.send("/my/keys/new")
+    window.send_with_pin("/my/keys/add")
 
 
 def test_passkey_signs_in_until_it_is_removed(here: Window) -> None:
@@ -49,7 +49,7 @@ def test_passkey_signs_in_until_it_is_removed(here: Window) -> None:
     assert here.page.locator('form[action="/my/pause"]').count() == 1
     here.open("/my/keys")
     assert "Last used" in here.page.inner_text("main")
-    here.send("/my/keys/remove")
+    here.send_with_pin("/my/keys/remove")
     assert "There is no key." in here.page.inner_text("main")
     assert here.house.kinds(here.person)[-2:] == ["passkey.added", "passkey.removed"]
 
@@ -66,7 +66,8 @@ def test_passkey_does_not_replace_the_pin(here: Window) -> None:
     here.send("/my/leave")
     here.open("/my")
     here.send("/my/in/key")
-    here.send("/my/link")
+    here.open("/my/counted")
+    here.send("/my/counted/yes")
     assert here.page.locator("#pin").count() == 1
 
 
@@ -74,7 +75,8 @@ def test_phone_without_user_verification_adds_no_passkey(here: Window) -> None:
     cdp, name = phone(here)
     cdp.send("WebAuthn.setUserVerified", {"authenticatorId": name, "isUserVerified": False})
     here.open("/my/keys")
-    here.send_with_pin("/my/keys/new")
+    here.send("/my/keys/new")
+    here.page.locator('#key [name="pin"]').fill(PIN)
     here.page.locator("#key button").click()
     here.page.locator("#key-trouble").wait_for(state="visible")
     here.open("/my/keys")

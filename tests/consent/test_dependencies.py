@@ -1,6 +1,6 @@
 """Test the session dependencies: what each survivor route requires; taking away needs less than giving."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any
 from uuid import uuid4
@@ -14,15 +14,16 @@ from services.consent.handlers.agencies import linked_acts
 from services.consent.handlers.grants.grants import Rule, Wish, restrict
 from services.consent.pages import ROUTERS as PAGE_ROUTERS
 from services.consent.store import permissions
+from tests.support.consent import PIN as HER_PIN
 from tests.support.consent import Agency, House, Person
 
-NOTHING, SESSION, PIN = "nothing", "session", "pin"
+NOTHING, SESSION, PIN, PIN_NOW = "nothing", "session", "pin", "pin in this request"
 SECRET = "a secret of its own"
 
 
 @dataclass(frozen=True, slots=True)
 class Act:
-    """A request to a survivor route, and what it needs: nothing, a secret, a session or a session with PIN."""
+    """A request to a survivor route, and what it needs: nothing, a secret, a session, or a session with PIN."""
 
     method: str
     path: str
@@ -35,13 +36,14 @@ class Act:
         return self.method, self.path
 
 
+NOW = {"pin": HER_PIN}
 GIVE = {"agency": "{agency}", "purpose": "court_support", "categories": ["summary"]}
 ACTS = [
     Act("POST", "/my/v1/session", SECRET, {"passphrase": "none of hers"}),
     Act("POST", "/my/v1/session/step-up", SESSION, {"pin": "000000"}),
     Act("DELETE", "/my/v1/session", SESSION),
-    Act("POST", "/my/v1/words", PIN),
-    Act("POST", "/my/v1/pin", PIN, {"pin": "161803"}),
+    Act("POST", "/my/v1/words", PIN_NOW, NOW),
+    Act("POST", "/my/v1/pin", PIN_NOW, {**NOW, "new_pin": "161803"}),
     Act("POST", "/my/v1/revoke-card", SECRET, {"revoke_code": "none of hers"}),
     Act("GET", "/my/v1/grants", SESSION),
     Act("POST", "/my/v1/grants", PIN, GIVE),
@@ -54,7 +56,7 @@ ACTS = [
     Act("GET", "/my/v1/requests", SESSION),
     Act("POST", "/my/v1/requests/{request_id}", PIN, {"accept": True}),
     Act("POST", "/my/v1/requests/{request_id}", SESSION, {"accept": False}),
-    Act("POST", "/my/v1/link-codes", PIN),
+    Act("POST", "/my/v1/link-codes", PIN_NOW, NOW),
     Act("PUT", "/my/v1/statistics", PIN, {"on": True}),
     Act("PUT", "/my/v1/statistics", SESSION, {"on": False}),
     Act("GET", "/my/v1/ledger", SESSION),
@@ -63,8 +65,8 @@ ACTS = [
     Act("GET", "/my/v1/notices", SESSION),
     Act("GET", "/my/v1/waiting", SESSION),
     Act("GET", "/my/v1/compelled", SESSION),
-    Act("GET", "/my/v1/export", PIN),
-    Act("DELETE", "/my/v1", PIN),
+    Act("POST", "/my/v1/export", PIN_NOW, NOW),
+    Act("DELETE", "/my/v1", PIN_NOW, NOW),
 ]
 # Acts on an agency's word alone: they only take away. Nothing else that an agency posts about her changes what flows.
 ON_HER_WORD = ["/consent/v1/revocations"]
@@ -75,8 +77,9 @@ PAIRS = [
     (("POST", "/my/v1/restrictions"), ("DELETE", "/my/v1/restrictions/{restriction}")),
 ]
 ALL = [pytest.param(act, id=f"{act.method} {act.path} {act.body or ''}") for act in ACTS]
-WITH_SESSION = [case for case, act in zip(ALL, ACTS, strict=True) if act.needs in {SESSION, PIN}]
+WITH_SESSION = [case for case, act in zip(ALL, ACTS, strict=True) if act.needs in {SESSION, PIN, PIN_NOW}]
 WITH_PIN = [case for case, act in zip(ALL, ACTS, strict=True) if act.needs == PIN]
+WITH_PIN_NOW = [case for case, act in zip(ALL, ACTS, strict=True) if act.needs == PIN_NOW]
 WITHOUT_PIN = [case for case, act in zip(ALL, ACTS, strict=True) if act.needs == SESSION]
 
 
@@ -106,6 +109,7 @@ class Scene:
 def scene(house: House) -> Scene:
     agency = house.agency("ngo")
     person = house.person(agency)
+    house.give_pin(person)
     names = {
         "agency": agency.id,
         "grant": str(house.allow(person, agency)),
@@ -137,7 +141,7 @@ def test_only_listed_paths_are_served_below_my(house: House) -> None:
 @pytest.mark.parametrize(("take", "give"), PAIRS)
 def test_assurance_asymmetry(take: tuple[str, str], give: tuple[str, str]) -> None:
     """Invariant 31: taking away never needs more than reading, and giving always does."""
-    rank = [NOTHING, SECRET, SESSION, PIN]
+    rank = [NOTHING, SECRET, SESSION, PIN, PIN_NOW]
     needed = {act.route: rank.index(act.needs) for act in ACTS}
 
     reading = needed["GET", "/my/v1/grants"]
@@ -202,6 +206,29 @@ def test_widening_act_works_for_five_minutes_after_the_pin(scene: Scene, act: Ac
     assert scene.do(act, late).status_code in {401, 403}
 
 
+@pytest.mark.parametrize("act", WITH_PIN_NOW)
+@pytest.mark.parametrize(
+    ("pin", "status", "code"), [(None, 422, "invalid-request"), ("", 403, "pin-needed"), ("000000", 403, "wrong-pin")]
+)
+def test_final_act_right_after_step_up_still_asks_for_pin(
+    scene: Scene, act: Act, pin: str | None, status: int, code: str
+) -> None:
+    """Somebody has found her phone open within five minutes of her PIN, and does not know it."""
+    before = _picture(scene)
+    body = {**(act.body or {}), "pin": pin}
+    found = replace(act, body={name: value for name, value in body.items() if value is not None})
+    answer = scene.do(found, scene.session(stepped_up=True))
+
+    assert (answer.status_code, answer.json()["type"]) == (status, f"urn:fireweed:problem:{code}")
+    assert [fault["member"] for fault in answer.json()["errors"]] == ["/pin"]
+    assert _picture(scene) == before
+
+
+@pytest.mark.parametrize("act", WITH_PIN_NOW)
+def test_final_act_with_pin_in_its_body_needs_no_step_up(scene: Scene, act: Act) -> None:
+    assert scene.do(act, scene.session()).status_code in {200, 201, 204}
+
+
 @pytest.mark.parametrize("act", WITHOUT_PIN)
 def test_reading_and_taking_away_need_no_pin(scene: Scene, act: Act) -> None:
     answer = scene.do(act, scene.session())
@@ -257,8 +284,7 @@ def test_malformed_grant_id_returns_422(scene: Scene) -> None:
 
 def _picture(scene: Scene) -> tuple[object, ...]:
     """Return everything about her permissions: her epoch and her export."""
-    seen = scene.house.my("GET", "/export", scene.session(stepped_up=True))
-    return scene.house.epoch(scene.person), seen.json()
+    return scene.house.epoch(scene.person), scene.house.copy(scene.person)
 
 
 def _live(scene: Scene) -> set[str]:

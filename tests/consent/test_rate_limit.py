@@ -1,5 +1,7 @@
 """Test the rate limit: each address waits by itself after too many guesses, and time restores its tries."""
 
+from collections.abc import Hashable, Iterable
+from contextlib import ExitStack
 from datetime import timedelta
 from ipaddress import ip_network
 
@@ -9,7 +11,16 @@ from starlette.requests import Request
 from services.common.errors import Problem
 from services.consent import rate_limit
 from services.consent.credentials import Secrets
-from services.consent.rate_limit import AT_ONCE, RateLimiter
+from services.consent.rate_limit import (
+    AT_ONCE,
+    LANES,
+    OF_ONE,
+    OF_ONE_KIND,
+    OF_ONE_PAYER,
+    RESERVE,
+    ConcurrencyLimit,
+    RateLimiter,
+)
 from tests.support.clocks import StillClock
 
 
@@ -139,3 +150,75 @@ def test_proxy_naming_no_caller_has_one_limit(proxied: RateLimiter, forwarded: l
 def test_ipv4_mapped_address_shares_a_limit_with_ipv4(proxied: RateLimiter) -> None:
     assert spent(proxied, "::ffff:10.0.0.7", "192.0.2.1") == AT_ONCE
     assert spent(proxied, "10.0.0.7", "::ffff:192.0.2.1") == 0
+
+
+def test_lane_is_one_of_few_and_differs_by_survivor(guard: RateLimiter) -> None:
+    """It tells callers apart, and is worth nothing to somebody who reads the database and looks for an address."""
+    addresses = [from_address(f"10.0.{number // 256}.{number % 256}") for number in range(2000)]
+    lanes = [guard.lane(address, "her") for address in addresses]
+    assert set(lanes) == set(range(LANES))
+    assert lanes == [guard.lane(address, "her") for address in addresses]
+    assert lanes != [guard.lane(address, "another") for address in addresses]
+    assert guard.lane(from_address("2001:db8::1"), "her") == guard.lane(from_address("2001:db8::2:3"), "her")
+
+
+Caller = tuple[Hashable, Hashable, Hashable]
+
+
+def held(stack: ExitStack, limit: ConcurrencyLimit, kind: str, callers: Iterable[Caller]) -> int:
+    """Let callers (account, address, agency) take places until the stack ends; return how many got one."""
+    got = 0
+    for one, address, agency in callers:
+        try:
+            stack.enter_context(limit.place(kind, one, address, agency))
+        except Problem:
+            continue
+        got += 1
+    return got
+
+
+@pytest.mark.parametrize("kind", ["pin", "claim"])
+@pytest.mark.parametrize(
+    "flood",
+    [
+        [(number % 3, "10.0.0.1", "rogue") for number in range(9)],
+        [(number, "10.0.0.1", None) for number in range(100)],
+        [(number % 3, f"10.0.0.{number}", "rogue") for number in range(9)],
+        [(number, f"10.0.0.{number % 2}", f"rogue-{number % 2}") for number in range(100)],
+    ],
+    ids=["one agency's survivors", "one address", "one agency, many addresses", "two agencies"],
+)
+def test_flood_leaves_places_for_others(kind: str, flood: list[Caller]) -> None:
+    limit = ConcurrencyLimit()
+    with ExitStack() as stack:
+        assert held(stack, limit, kind, flood) <= OF_ONE_KIND + 1
+        assert held(stack, limit, kind, [("her", "192.0.2.1", "her agency")]) == 1
+        assert held(stack, limit, kind, [("another", "192.0.2.2", "another agency")]) == 1
+
+
+def test_flooding_agency_leaves_its_other_survivors_a_place() -> None:
+    """Each of its made-up survivors holds what she can from one address; a survivor elsewhere has the reserve."""
+    limit = ConcurrencyLimit()
+    with ExitStack() as stack:
+        assert held(stack, limit, "pin", [(number % 3, "10.0.0.1", "rogue") for number in range(9)]) == OF_ONE_PAYER
+        hers = ("her", "192.0.2.1", "rogue")
+        assert held(stack, limit, "pin", [hers]) == 1
+
+
+def test_lone_payer_may_hold_most_places_of_each_kind() -> None:
+    limit = ConcurrencyLimit()
+    with ExitStack() as stack:
+        for kind in ("pin", "claim"):
+            assert held(stack, limit, kind, [(number, "10.0.0.1", None) for number in range(9)]) == OF_ONE_PAYER
+        assert held(stack, limit, "new", [("her", "10.0.0.1", None)] * 9) == OF_ONE
+    assert not limit._held
+
+
+def test_all_places_together_leave_threads_free() -> None:
+    """A synchronous route runs on one of 40 threads, and there are four kinds of slow checks."""
+    limit = ConcurrencyLimit()
+    with ExitStack() as stack:
+        crowd = [(number, number, number) for number in range(100)]
+        taken = [held(stack, limit, kind, crowd) for kind in ("passphrase", "claim", "pin", "new")]
+    assert taken == [OF_ONE_KIND + RESERVE] * 4
+    assert sum(taken) <= 32

@@ -72,7 +72,7 @@ def _live_a_day(hub: TestHub) -> list[str]:
 
     _says_nothing(sender.request("POST", "/intake/v1/events", sender.event(_about(person, recipient, parts)), EVENT))
     person.page.call("PUT", "/statistics", {"on": True})
-    renewed = person.page.call("POST", "/words")["passphrase"]
+    renewed = person.page.call("POST", "/words", {"pin": person.pin})["passphrase"]
     grant = person.page.allow(recipient.client_id, "referral", CATEGORIES)
     posted = sender.post(_about(person, recipient, parts))
     envelope = waiting(recipient, posted["thread"])["envelope"]

@@ -82,8 +82,7 @@ def test_nothing_written_opens_her_data_after_erasure(
         signed = _get(hub, "checkpoint")
         backup = _backup(own_postgres)
 
-        erased.page.step_up(erased.pin)
-        erased.page.call("DELETE", "")
+        erased.page.call("DELETE", "", {"pin": erased.pin})
         erased_at = time.monotonic()
         assert open_status(recipient, envelopes[0]) == 404
         eventually(lambda: files.numbers()[0] > wrapping, HORIZON)

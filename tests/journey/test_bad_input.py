@@ -359,7 +359,7 @@ def test_a_source_that_is_not_the_caller_is_refused(world: World) -> None:
 def test_unusable_ppids_get_one_answer(world: World) -> None:
     elsewhere = meet(world.hub, world.clinic)
     erased = meet(world.hub, world.outreach)
-    erased.page.call("DELETE", "")
+    erased.page.call("DELETE", "", {"pin": erased.pin})
     unlinked = ["a" * 26, world.outreach.client_id, MARK, elsewhere.ppid, erased.ppid]
     event = world.referral()
     with world.nothing_stored():
@@ -917,7 +917,7 @@ def test_every_envelope_that_may_not_be_opened_gets_the_same_404(world: World) -
     unopenable.add("revoked", lambda person, grant: person.page.revoke(grant))
     unopenable.add("expired", lambda _person, grant: expire(hub, grant))
     unopenable.add("paused", lambda person, _grant: person.page.call("POST", "/pause"))
-    unopenable.add("erased", lambda person, _grant: person.page.call("DELETE", ""))
+    unopenable.add("erased", lambda person, _grant: person.page.call("DELETE", "", {"pin": person.pin}))
     unopenable.add(
         "restricted", lambda person, _grant: person.page.call("POST", "/restrictions", {"sector": "housing"})
     )

@@ -95,7 +95,7 @@ def test_pause_restriction_and_erasure_close_every_envelope(running_hub: TestHub
     person.page.call("DELETE", f"/restrictions/{restriction}")
     assert open_status(shelter, envelope) == 200
 
-    person.page.call("DELETE", "")
+    person.page.call("DELETE", "", {"pin": person.pin})
     assert closed()
     with pytest.raises(Exception, match="401"):
         person.page.call("GET", "/grants")

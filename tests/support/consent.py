@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import cache
 from hashlib import sha256
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from pathlib import Path
@@ -28,6 +29,7 @@ from services.common.messaging.cloudevents import Event
 from services.common.service import Service
 from services.common.settings import Settings
 from services.consent import main as consent
+from services.consent.api.survivors.export import export_of
 from services.consent.context import Context
 from services.consent.credentials import Secrets
 from services.consent.handlers.accounts import sessions
@@ -39,6 +41,7 @@ from services.consent.store import permissions, subjects
 from services.intake.sealing import seal
 from tests.support.clocks import StillClock
 
+PIN = "271828"
 SUMMARY = {"text": "Sample Aspen would like a quiet place for some nights."}
 
 
@@ -168,6 +171,15 @@ class House:
         headers = {"cookie": f"s={token}"} if token else {}
         return self.http.request(method, f"{self.url}/my/v1{path}", json=body, headers=headers)
 
+    def give_pin(self, person: Person) -> None:
+        """Set her PIN to `PIN`, without the slow claim."""
+        with self.context.database.transaction() as connection:
+            subjects.change_subject(connection, person.subject, pin_hash=pin_hash(self.context.secrets))
+
+    def copy(self, person: Person) -> Any:
+        """Return her export as JSON, without the PIN that its route asks for."""
+        return export_of(self.context, person.subject).model_dump(mode="json")
+
     def ledger(self, person: Person) -> list[Any]:
         """Return her ledger entries, oldest first."""
         return ledger_of(self.context, person.subject)
@@ -187,6 +199,12 @@ class House:
         """Return the rows of a table in the order of its primary key, read by a new connection."""
         with self.context.database.reading() as connection:
             return list(connection.execute(select(table).where(*conditions).order_by(*table.primary_key)))
+
+
+@cache
+def pin_hash(secrets: Secrets) -> str:
+    """Return the hash of `PIN`, computed once because hashing is slow on purpose."""
+    return secrets.pin_hash(PIN)
 
 
 @contextmanager

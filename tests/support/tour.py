@@ -210,7 +210,7 @@ def _papers(window: Window) -> Iterator[str]:
     yield "link"
     window.open("/my/keys")
     yield "keys"
-    window.send_with_pin("/my/keys/new")
+    window.send("/my/keys/new")
     yield "key-new"
     window.open("/my/keys")
     window.send_with_pin("/my/words")

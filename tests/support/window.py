@@ -82,7 +82,10 @@ class Window:
         assert not wanted.evaluate(COVERED), f"{wanted} has the focus and is covered"
 
     def send_with_pin(self, action: str, **filled: str | list[str]) -> None:
-        """Fill in and send a form, and give the PIN if it is asked for."""
+        """Fill in and send a form, and give the PIN on it or, if it is asked for afterwards, on the next page."""
+        if self.page.locator(f'form[action="{action}"] [name="pin"]').count():
+            self.send(action, 0, pin=PIN, **filled)
+            return
         self.send(action, 0, **filled)
         if self.page.locator("#pin").count():
             self.send(action, pin=PIN)

@@ -1,5 +1,8 @@
 """Dependencies of the routes: the survivor's session, her PIN where it is needed, and the tokens that agencies present."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from typing import Annotated
 from zoneinfo import ZoneInfo
 
@@ -60,28 +63,45 @@ class SurvivorAuth:
         if not self._context.secrets.could_be_passphrase(passphrase):
             raise sessions.not_let_in()
         self.rate_limiter.spend(request)
-        with self._slow_checks.place("passphrase", passphrase):
+        typed = self._context.secrets.tag("typed", passphrase)
+        with self._slow_checks.place("passphrase", typed, self.rate_limiter.address(request)):
             return sessions.come_in(self._context, passphrase)
 
-    def claim(self, code: str, pin: str | None, language: str | None = None) -> Claimed:
+    def claim(self, request: Request, code: str, pin: str | None, language: str | None = None) -> Claimed:
         """Exchange a claim code for passphrase, PIN and session. A wrong code costs nothing and takes no place."""
-        with self._slow_checks.place("claim", sessions.check_claim(self._context, code, pin).id):
+        row = sessions.check_claim(self._context, code, pin)
+        with self._slow_checks.place("claim", row.id, self.rate_limiter.address(request), row.advocate):
             return sessions.claim(self._context, code, pin, language)
 
-    def step_up(self, session: Session, pin: str) -> None:
+    def step_up(self, request: Request, session: Session, pin: str) -> None:
         """Step the session up with her PIN."""
-        with self._slow_checks.place("pin", session.subject):
-            pin_attempts.step_up(self._context, session, pin)
+        with self._place("pin", request, session):
+            lane = self.rate_limiter.lane(request, session.subject)
+            pin_attempts.step_up(self._context, session, pin, lane)
 
-    def new_passphrase(self, session: Session) -> str:
+    def confirm(self, request: Request, session: Session, pin: str) -> Session:
+        """Return the session, stepped up with the PIN of this request; raise 403 without one, however recent the last was."""
+        if not pin:
+            raise sessions.pin_needed("Send it with this request.")
+        self.step_up(request, session, pin)
+        return replace(session, stepped_up=True)
+
+    def new_passphrase(self, request: Request, session: Session) -> str:
         """Replace her passphrase and return the new one."""
-        with self._slow_checks.place("new", session.subject):
+        with self._place("new", request, session):
             return credentials.new_passphrase(self._context, session)
 
-    def new_pin(self, session: Session, pin: str) -> None:
+    def new_pin(self, request: Request, session: Session, pin: str) -> None:
         """Replace her PIN."""
-        with self._slow_checks.place("new", session.subject):
+        with self._place("new", request, session):
             credentials.new_pin(self._context, session, pin)
+
+    @contextmanager
+    def _place(self, kind: str, request: Request, session: Session) -> Iterator[None]:
+        """Hold a place for a slow check of one session; its address and the agency that registered her pay for it."""
+        address, agency = self.rate_limiter.address(request), sessions.agency_of(self._context, session)
+        with self._slow_checks.place(kind, session.digest, address, agency):
+            yield
 
     def let_in(self, response: Response, token: str) -> None:
         """Set the session's cookie, for this site only and until the browser closes."""
@@ -133,4 +153,4 @@ async def _widening(request: Request) -> Session:
 SessionDep = Annotated[Session, Depends(_here)]
 """A session: enough for reading, and for everything that takes away."""
 SteppedUpDep = Annotated[Session, Depends(_widening)]
-"""A session with a recent PIN: for everything that lets others see more, or that cannot be undone."""
+"""A session with a recent PIN: for everything that lets others see more. What cannot be undone asks in that request."""

@@ -302,6 +302,17 @@ def upgrade() -> None:
     )
     op.create_index(op.f("ix_passkey_subject_id"), "passkey", ["subject_id"], unique=False)
     op.create_table(
+        "pin_lane_use",
+        sa.Column("subject_id", sa.Uuid(), nullable=False),
+        sa.Column("lane", sa.Integer(), nullable=False),
+        sa.Column("used_at", Instant(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["subject_id"],
+            ["subject.id"],
+        ),
+        sa.PrimaryKeyConstraint("subject_id", "lane"),
+    )
+    op.create_table(
         "pin_turn",
         sa.Column("subject_id", sa.Uuid(), nullable=False),
         sa.Column("tries", sa.Integer(), nullable=False),
@@ -351,6 +362,10 @@ def upgrade() -> None:
         sa.Column("seen_at", Instant(), nullable=False),
         sa.Column("stepped_up_until", Instant(), nullable=True),
         sa.Column("pin_tries", sa.Integer(), nullable=False),
+        sa.Column("known", sa.Boolean(), nullable=False),
+        sa.Column("pin_lane", sa.Integer(), nullable=True),
+        sa.Column("pin_asked_at", Instant(), nullable=True),
+        sa.Column("pin_heard_at", Instant(), nullable=True),
         sa.ForeignKeyConstraint(
             ["subject_id"],
             ["subject.id"],
@@ -489,6 +504,7 @@ def downgrade() -> None:
     op.drop_index(op.f("ix_restriction_subject_id"), table_name="restriction")
     op.drop_table("restriction")
     op.drop_table("pin_turn")
+    op.drop_table("pin_lane_use")
     op.drop_index(op.f("ix_passkey_subject_id"), table_name="passkey")
     op.drop_table("passkey")
     op.drop_index(op.f("ix_link_code_subject_id"), table_name="link_code")

@@ -15,7 +15,7 @@ from services.consent.models.ledger import (
 )
 from services.consent.models.notices import notice, push_place
 from services.consent.models.personal_records import approved_words, correction, letter, safe_contact
-from services.consent.models.subjects import link, link_code, passkey, pin_turn, session, subject
+from services.consent.models.subjects import link, link_code, passkey, pin_lane_use, pin_turn, session, subject
 
 __all__ = [
     "approved_words",
@@ -38,6 +38,7 @@ __all__ = [
     "metadata",
     "notice",
     "passkey",
+    "pin_lane_use",
     "pin_turn",
     "plumbing",
     "push_place",

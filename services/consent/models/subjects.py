@@ -1,6 +1,7 @@
 """Tables of survivors: their rows, links to agencies, sessions, passkeys and PIN attempts."""
 
 from sqlalchemy import (
+    Boolean,
     CheckConstraint,
     Column,
     ForeignKey,
@@ -63,6 +64,12 @@ session = Table(
     Column("seen_at", Instant, nullable=False),
     Column("stepped_up_until", Instant),
     Column("pin_tries", Integer, nullable=False),
+    # Opened with a passkey, or her PIN was right in it: somebody who has only her passphrase has no such session.
+    Column("known", Boolean, nullable=False),
+    # While it waits for a turn to try her PIN: its lane, and when it asked first and last.
+    Column("pin_lane", Integer),
+    Column("pin_asked_at", Instant),
+    Column("pin_heard_at", Instant),
 )
 
 # How often her PIN was tried since it was last right, over all sessions.
@@ -72,6 +79,15 @@ pin_turn = Table(
     Column("subject_id", ForeignKey(subject.c.id), primary_key=True),
     Column("tries", Integer, nullable=False),
     Column("tried_at", Instant, nullable=False),
+)
+
+# When each lane of hers last tried her PIN. A lane is a small number: it tells callers apart and names no address.
+pin_lane_use = Table(
+    "pin_lane_use",
+    metadata,
+    Column("subject_id", ForeignKey(subject.c.id), primary_key=True),
+    Column("lane", Integer, primary_key=True),
+    Column("used_at", Instant, nullable=False),
 )
 
 # A passkey: a public key, and the counter that shows whether it was copied (WebAuthn, section 6.1.1).

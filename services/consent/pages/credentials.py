@@ -13,7 +13,7 @@ from services.consent.pages.page_context import (
     GuestFormPage,
     PageContext,
     PageRoute,
-    PinPage,
+    PinNowPage,
     SessionPage,
 )
 from services.consent.pages.sign_in import show_sign_in
@@ -37,18 +37,18 @@ def _keys(page: PageContext, wrong: str = "") -> Response:
 
 
 @routes.post("/words")
-def make_passphrase(page: PinPage) -> Response:
+def make_passphrase(page: PinNowPage) -> Response:
     """Replace her passphrase. Only this answer shows the new one, so it must not be a redirect."""
-    return page.show("new_words.html", words=page.auth.new_passphrase(page.here))
+    return page.show("new_words.html", words=page.auth.new_passphrase(page.request, page.here))
 
 
 @routes.post("/pin")
-def set_pin(page: PinPage, new: NewPin = "", again: NewPin = "") -> Response:
+def set_pin(page: PinNowPage, new: NewPin = "", again: NewPin = "") -> Response:
     """Replace her PIN. She types it twice and no answer shows it: an answer may be lost on a broken connection."""
     if new != again:
         return _keys(page, "again")
     try:
-        page.auth.new_pin(page.here, new)
+        page.auth.new_pin(page.request, page.here, new)
     except Problem as problem:
         if problem.status != 400:
             raise
@@ -57,21 +57,21 @@ def set_pin(page: PinPage, new: NewPin = "", again: NewPin = "") -> Response:
 
 
 @routes.post("/keys/new")
-def before_adding(page: PinPage) -> Response:
-    """Show the page on which her browser makes a passkey."""
+def before_adding(page: FormPage) -> Response:
+    """Show the page on which her browser makes a passkey, and where she gives her PIN."""
     options = passkeys.options_to_add(page.context, page.auth.origin, page.token, page.subject)
     return page.show("key.html", options=options)
 
 
 @routes.post("/keys/add")
-def add(page: PinPage, credential: Credential = "") -> Response:
+def add(page: PinNowPage, credential: Credential = "") -> Response:
     """Keep the passkey that her browser made."""
     passkeys.add(page.context, page.auth.origin, page.token, page.subject, credential)
     return page.go("/keys")
 
 
 @routes.post("/keys/remove")
-def remove(page: FormPage, key: Name = "") -> Response:
+def remove(page: PinNowPage, key: Name = "") -> Response:
     """Remove one passkey."""
     try:
         name = bytes.fromhex(key)

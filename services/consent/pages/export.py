@@ -13,7 +13,7 @@ from services.consent.handlers.notices import poll
 from services.consent.handlers.rights import export
 from services.consent.pages.labels import templates
 from services.consent.pages.ledger_text import SOMEBODY
-from services.consent.pages.page_context import HOME, PageContext, PageRoute, PinPage, policy
+from services.consent.pages.page_context import HOME, PageContext, PageRoute, PinNowPage, policy
 
 routes = APIRouter(prefix=HOME, include_in_schema=False, route_class=PageRoute)
 NAME = "my-page.json"
@@ -22,14 +22,14 @@ PARTS_AT_ONCE = 200
 
 
 @routes.post("/copy")
-def copy(page: PinPage) -> Response:
+def copy(page: PinNowPage) -> Response:
     """Send everything that is kept about her as a file."""
     headers = {"content-disposition": f'attachment; filename="{NAME}"'}
     return StreamingResponse(written(page.context, page.subject), media_type="application/json", headers=headers)
 
 
 @routes.post("/read")
-def read(page: PinPage) -> Response:
+def read(page: PinNowPage) -> Response:
     """Show everything that is kept about her on a page."""
     context, subject = page.context, page.subject
     seen, told = export.overview(context, subject), poll.told_about(context, subject)

@@ -13,7 +13,15 @@ from services.consent.handlers.accounts import preferences
 from services.consent.handlers.notices import poll
 from services.consent.handlers.rights import contacts, corrections, erasure, export, statistics
 from services.consent.pages.ledger_text import sentence, unread
-from services.consent.pages.page_context import HOME, FormPage, PageContext, PageRoute, PinPage, SessionPage
+from services.consent.pages.page_context import (
+    HOME,
+    FormPage,
+    PageContext,
+    PageRoute,
+    PinNowPage,
+    PinPage,
+    SessionPage,
+)
 
 routes = APIRouter(prefix=HOME, include_in_schema=False, route_class=PageRoute)
 CHANNELS = [code.code for code in schemas.codes("contact_methods")]
@@ -64,7 +72,7 @@ def before_deleting(page: SessionPage) -> Response:
 
 
 @routes.post("/delete")
-def delete(page: PinPage, sure: Short = "") -> Response:
+def delete(page: PinNowPage, sure: Short = "") -> Response:
     """Erase everything. This cannot be undone."""
     if not sure:
         return page.show("delete.html", 400, wrong=True)

@@ -3,7 +3,7 @@
 import hmac
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Any
 from urllib.parse import urlsplit
 from uuid import UUID
@@ -139,14 +139,22 @@ def pin_page(
     if not page.here.stepped_up:
         if not pin:
             raise sessions.pin_needed()
-        page.auth.step_up(page.here, pin)
+        page.auth.step_up(page.request, page.here, pin)
     return page
+
+
+def pin_now_page(
+    page: Annotated[PageContext, Depends(form_page)], pin: Annotated[str, Form(max_length=6)] = ""
+) -> PageContext:
+    """Return the context of a form that needs a session and the PIN in this very form, for what cannot be undone."""
+    return replace(page, session=page.auth.confirm(page.request, page.here, pin))
 
 
 GuestFormPage = Annotated[PageContext, Depends(guest_form_page)]
 SessionPage = Annotated[PageContext, Depends(session_page)]
 FormPage = Annotated[PageContext, Depends(form_page)]
 PinPage = Annotated[PageContext, Depends(pin_page)]
+PinNowPage = Annotated[PageContext, Depends(pin_now_page)]
 
 Answer = Callable[[Request], Coroutine[Any, Any, Response]]
 

@@ -30,6 +30,7 @@ from services.consent.pages.page_context import (
     FormPage,
     PageContext,
     PageRoute,
+    PinNowPage,
     PinPage,
     SessionPage,
     unless_done,
@@ -135,7 +136,7 @@ def resume(page: PinPage) -> Response:
 
 
 @routes.post("/link")
-def link(page: PinPage) -> Response:
+def link(page: PinNowPage) -> Response:
     """Make a link code to tell one agency; only this answer shows it."""
     return page.show("link.html", made=links.make_link_code(page.context, page.subject))
 

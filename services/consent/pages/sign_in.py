@@ -82,7 +82,7 @@ def first_time(page: GuestPage) -> Response:
 def claim(page: GuestFormPage, code: Code = "", pin: Annotated[str, Form(max_length=6)] = "") -> Response:
     """Exchange a claim code for a passphrase and a PIN. Only this answer shows them, so it must not be a redirect."""
     try:
-        claimed = page.auth.claim(code, pin or None, page.language)
+        claimed = page.auth.claim(page.request, code, pin or None, page.language)
     except Problem as problem:
         if problem.status not in {400, 401}:
             raise

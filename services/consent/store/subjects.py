@@ -16,6 +16,7 @@ from services.consent.models import (
     link,
     link_code,
     passkey,
+    pin_lane_use,
     pin_turn,
     safe_contact,
     session,
@@ -134,10 +135,10 @@ def use_link_code(connection: Connection, digest: bytes, now: datetime) -> UUID 
     return connection.scalar(statement.returning(link_code.c.subject_id))
 
 
-def add_session(connection: Connection, digest: bytes, subject_id: UUID, now: datetime) -> None:
-    """Add a session."""
+def add_session(connection: Connection, digest: bytes, subject_id: UUID, now: datetime, *, known: bool = False) -> None:
+    """Add a session; `known` says that it was opened by more than her passphrase."""
     row = {"digest": digest, "subject_id": subject_id, "began_at": now, "seen_at": now, "pin_tries": 0}
-    connection.execute(session.insert(), row)
+    connection.execute(session.insert(), {**row, "known": known})
 
 
 def get_session(connection: Connection, digest: bytes) -> Row[tuple[Any, ...]] | None:
@@ -169,9 +170,9 @@ def end_sessions(connection: Connection, subject_id: UUID, but: bytes = b"") -> 
 
 
 def end_step_ups(connection: Connection, subject_id: UUID, but: bytes) -> None:
-    """End the step-up of a survivor's sessions, except for the one with this digest."""
+    """End the step-up of a survivor's sessions, except for the one with this digest; the others are not known any more."""
     others = update(session).where(session.c.subject_id == subject_id, session.c.digest != but)
-    connection.execute(others.values(stepped_up_until=None))
+    connection.execute(others.values(stepped_up_until=None, known=False))
 
 
 def end_stale_sessions(connection: Connection, seen_before: datetime, begun_before: datetime) -> None:
@@ -181,7 +182,8 @@ def end_stale_sessions(connection: Connection, seen_before: datetime, begun_befo
 
 def forget_subject(connection: Connection, subject_id: UUID) -> None:
     """Remove everything by which a survivor could be found or could sign in; her row stays as a tombstone."""
-    for table in (session, link_code, link, pin_turn, approved_words, safe_contact, letter, correction, passkey):
+    ways = (session, link_code, link, pin_turn, pin_lane_use, passkey)
+    for table in (*ways, approved_words, safe_contact, letter, correction):
         connection.execute(delete(table).where(table.c.subject_id == subject_id))
     emptied = dict.fromkeys(
         (

@@ -63,7 +63,8 @@ def test_new_passphrase_without_pin_is_refused(house: House) -> None:
     before = sessions.claim(house.context, person.claim_code, PIN)
     kept = house.rows(subject, subject.c.id == person.subject)
     for token, status in ((before.session, 403), ("no-such-token", 401), (None, 401)):
-        assert house.my("POST", "/words", token).status_code == status
+        for pin in ("", "000000"):
+            assert house.my("POST", "/words", token, {"pin": pin}).status_code == status
 
     assert house.rows(subject, subject.c.id == person.subject) == kept
     sessions.come_in(house.context, before.passphrase)
@@ -73,7 +74,7 @@ def test_new_passphrase_without_pin_is_refused(house: House) -> None:
 def test_new_passphrase_is_recorded_but_never_stored(house: House, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("DEBUG")
     person, before = claimed(house, "fr")
-    made = house.my("POST", "/words", before.session)
+    made = house.my("POST", "/words", before.session, {"pin": PIN})
     passphrase = made.json()["passphrase"]
 
     assert made.status_code == 201

@@ -46,7 +46,7 @@ def kept(house: House, person: Person) -> str:
 def test_new_pin_steps_up_and_old_one_is_refused_as_wrong(house: House) -> None:
     """The old PIN gets exactly the answer of a wrong one; her passphrase still opens a session."""
     person, before = claimed(house)
-    changed = house.my("POST", "/pin", before.session, {"pin": NEW})
+    changed = house.my("POST", "/pin", before.session, {"pin": PIN, "new_pin": NEW})
 
     assert (changed.status_code, changed.content) == (204, b"")
     assert [fits(house, person, pin) for pin in (NEW, PIN)] == [True, False]
@@ -63,13 +63,14 @@ def test_new_pin_ends_step_up_of_every_other_session(house: House) -> None:
 
     assert sessions.find_session(house.context, here.session).stepped_up
     assert not sessions.find_session(house.context, elsewhere).stepped_up
-    assert house.my("POST", "/words", elsewhere).json()["type"].endswith(":pin-needed")
+    assert house.my("POST", "/resume", elsewhere).json()["type"].endswith(":pin-needed")
+    assert house.my("POST", "/words", elsewhere, {"pin": PIN}).json()["type"].endswith(":wrong-pin")
     assert house.my("GET", "/grants", elsewhere).status_code == 200
     assert sessions.find_session(house.context, other).stepped_up
 
 
-def test_new_pin_without_step_up_is_refused(house: House) -> None:
-    """A session by passphrase alone, one whose step-up expired and no session at all change nothing."""
+def test_new_pin_without_the_old_one_is_refused(house: House) -> None:
+    """A session by passphrase alone, one whose step-up expired and no session at all change nothing without the old PIN."""
     person = house.person()
     before = sessions.claim(house.context, person.claim_code, PIN)
     passphrase_only, expired = (
@@ -79,8 +80,8 @@ def test_new_pin_without_step_up_is_refused(house: House) -> None:
     house.clock.move(sessions.STEP_UP_TIME)
     held = kept(house, person)
     for token, status in ((passphrase_only, 403), (expired, 403), ("no-such-token", 401), (None, 401)):
-        for body in ({"pin": NEW}, {"pin": PIN}, {"pin": "none"}):
-            answer = house.my("POST", "/pin", token, body)
+        for body in ({"pin": ""}, {"pin": NEW}, {"pin": "none"}):
+            answer = house.my("POST", "/pin", token, {**body, "new_pin": NEW})
             assert (answer.status_code, PIN in answer.text) == (status, False)
 
     assert kept(house, person) == held
@@ -88,14 +89,15 @@ def test_new_pin_without_step_up_is_refused(house: House) -> None:
 
 
 def test_malformed_new_pin_returns_400_as_at_the_claim(house: House) -> None:
-    """The answer is the same, byte for byte, as for a malformed PIN at the claim."""
+    """The answer is that for a malformed PIN at the claim, but for the name of the member."""
     person, before = claimed(house)
     held, other = kept(house, person), house.person()
     for pin in ("", "12345", "\uff11" * 6, "12345a", " 12345", "12345\n"):
-        told = house.my("POST", "/pin", before.session, {"pin": pin})
+        told = house.my("POST", "/pin", before.session, {"pin": PIN, "new_pin": pin})
         claiming = house.my("POST", "/session", body={"claim_code": other.claim_code, "pin": pin})
-        assert (told.status_code, told.content) == (claiming.status_code, claiming.content) == (400, told.content)
-        assert [fault["member"] for fault in told.json()["errors"]] == ["/pin"]
+        assert told.status_code == claiming.status_code == 400
+        assert told.text == claiming.text.replace('"/pin"', '"/new_pin"')
+        assert [fault["member"] for fault in told.json()["errors"]] == ["/new_pin"]
 
     assert (kept(house, person), "pin.replaced" in house.kinds(person)) == (held, False)
 
@@ -103,7 +105,7 @@ def test_malformed_new_pin_returns_400_as_at_the_claim(house: House) -> None:
 def test_new_pin_is_recorded_and_neither_pin_is_stored(house: House, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("DEBUG")
     person, before = claimed(house)
-    assert house.my("POST", "/pin", before.session, {"pin": NEW}).status_code == 204
+    assert house.my("POST", "/pin", before.session, {"pin": PIN, "new_pin": NEW}).status_code == 204
 
     assert house.kinds(person) == ["registered", "claimed", "pin.replaced"]
     rows = [*house.rows(subject, subject.c.id == person.subject), *house.rows(session), *house.ledger(person)]

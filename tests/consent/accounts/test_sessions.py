@@ -307,7 +307,8 @@ def test_session_of_an_erased_survivor_is_refused(house: House) -> None:
     late = house.session(person)
     with house.context.database.reading() as connection:
         kept = dict(connection.execute(session.select().where(session.c.subject_id == person.subject)).one()._mapping)
-    assert house.my("DELETE", "", house.session(person, stepped_up=True)).status_code == 204
+    house.give_pin(person)
+    assert house.my("DELETE", "", house.session(person), {"pin": PIN}).status_code == 204
     # As if a login with her passphrase had committed at the moment of the erasure.
     with house.context.database.transaction() as connection:
         connection.execute(session.insert(), kept)
@@ -319,7 +320,8 @@ def test_ppid_differs_per_agency_and_stays_when_relinked(house: House) -> None:
     """Linking again returns the same ppid."""
     first, second = house.agency(), house.agency()
     person = house.person(first)
-    token = house.session(person, stepped_up=True)
+    house.give_pin(person)
+    token = house.session(person)
     names = [_linked(house, agency, token) for agency in (second, second, first)]
 
     assert names[0] == names[1] != person.ppid
@@ -361,7 +363,7 @@ def refused(act: Callable[[], object]) -> Problem:
 
 
 def _linked(house: House, agency: Agency, token: str) -> str:
-    code = house.my("POST", "/link-codes", token).json()["link_code"]
+    code = house.my("POST", "/link-codes", token, {"pin": PIN}).json()["link_code"]
     answer = house.call(agency, "/consent/v1/links", {"link_code": code})
     assert answer.status_code == 200, answer.text
     return str(answer.json()["ppid"])

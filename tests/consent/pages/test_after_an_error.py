@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.support.consent import House
+from tests.support.consent import PIN, House
 from tests.support.visitor import NewVisitor, Seen
 
 
@@ -53,9 +53,11 @@ def test_error_has_focus_and_its_field_refers_to_it(
     house: House, arrive: NewVisitor, page: str, action: str, name: str
 ) -> None:
     person = house.person()
+    house.give_pin(person)
     house.allow(person, house.agency(), "summary")
     visitor = arrive(token=None if page == "/my" else house.session(person, stepped_up=True))
-    seen = visitor.send(visitor.get(page), action)
+    filled = {"pin": PIN} if action in {"/my/delete", "/my/pin"} else {}
+    seen = visitor.send(visitor.get(page), action, **filled)
     assert seen.status in {400, 401}
     assert led_to(seen)["role"] == "alert"
     if name:

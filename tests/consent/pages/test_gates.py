@@ -1,7 +1,6 @@
 """Access to the pages: restricting acts need a session, widening acts the PIN; other sites and browsers are refused."""
 
 from dataclasses import dataclass
-from functools import cache
 from typing import Any
 from uuid import UUID
 
@@ -10,18 +9,15 @@ from fastapi.routing import APIRoute
 
 from services.common.encoding import base64url
 from services.common.errors import Problem
-from services.consent.credentials import Secrets
 from services.consent.handlers.accounts import passkeys
 from services.consent.handlers.agencies import linked_acts
 from services.consent.handlers.grants.grants import Rule, Wish, restrict
 from services.consent.handlers.rights import contacts, letters
 from services.consent.pages import ROUTERS
-from services.consent.store import subjects
-from tests.support.consent import Agency, House, Person
+from tests.support.consent import PIN, Agency, House, Person
 from tests.support.phone import Phone
 from tests.support.visitor import NewVisitor, Seen, Visitor
 
-PIN = "271828"
 WISH = {"channel": "text", "address": "555-0100", "window": "", "wording": ""}
 # Each act by its path, with the fields of its form.
 TAKES_AWAY = {
@@ -36,6 +32,7 @@ TAKES_AWAY = {
     "/my/language": {"to": "fr"},
     "/my/yes/check": {"agency": "{agency}", "purpose": "referral", "category": "housing", "days": "7"},
     "/my/yes/change": {"agency": "{agency}"},
+    "/my/keys/new": {},
 }
 WIDENS = {
     "/my/yes": {"agency": "{agency}", "purpose": "court_support", "category": "housing", "days": "7"},
@@ -50,10 +47,11 @@ WIDENS = {
     "/my/reach/still": {},
     "/my/paper/card": {},
     "/my/paper/letter": {"agency": "{agency}"},
-    "/my/keys/new": {},
     "/my/words": {},
     "/my/pin": {"new": "161803", "again": "161803"},
 }
+# What cannot be undone: the PIN stands on the form itself, every time.
+FINAL = {"/my/link", "/my/copy", "/my/read", "/my/delete", "/my/words", "/my/pin"}
 READS = [
     "/my/still",
     "/my/yes",
@@ -94,22 +92,14 @@ class Scene:
 
     def picture(self) -> Any:
         """Return everything that is kept about the survivor, and her epoch."""
-        token = self.house.session(self.person, stepped_up=True)
-        return self.house.my("GET", "/export", token).json(), self.house.epoch(self.person)
-
-
-@cache
-def pin_hash(secrets: Secrets) -> str:
-    """Return the hash of the PIN, computed once because hashing is slow on purpose."""
-    return secrets.pin_hash(PIN)
+        return self.house.copy(self.person), self.house.epoch(self.person)
 
 
 @pytest.fixture
 def scene(house: House, arrive: NewVisitor) -> Scene:
     agency = house.agency("ngo")
     person = house.person(agency)
-    with house.context.database.transaction() as connection:
-        subjects.change_subject(connection, person.subject, pin_hash=pin_hash(house.context.secrets))
+    house.give_pin(person)
     contacts.save(house.context, person.subject, WISH)
     letters.write_letter(house.context, person.subject, agency.id)
     asked = linked_acts.ask(house.context, agency.id, person.ppid, Wish(agency.id, "referral", ["contact"]))
@@ -165,6 +155,40 @@ def test_form_not_shown_to_this_browser_returns_403(scene: Scene, arrive: NewVis
     for form in ("", "0" * 64, another, "é"):
         answer = scene.do(path, {**TAKES_AWAY, **WIDENS}[path], form=form, pin=PIN)
         assert (answer.status, scene.picture()) == (403, before)
+
+
+@pytest.mark.parametrize("path", [*sorted(FINAL), "/my/keys/add", "/my/keys/remove"])
+def test_final_form_right_after_her_pin_asks_for_it_again(scene: Scene, path: str) -> None:
+    """Somebody has found her phone open within five minutes of her PIN."""
+    before = scene.picture()
+    assert scene.do("/my/counted/yes", {}, pin=PIN).status == 200
+    assert scene.do("/my/counted/no", {}).status == 200
+    before = scene.picture()
+    for given in ({}, {"pin": ""}, {"pin": "000000"}):
+        asked = scene.do(path, WIDENS.get(path, {"key": "ab", "credential": "{}"}), **given)
+        assert (asked.status, "Your PIN, please" in asked.text) == (403, True)
+    assert scene.picture() == before
+
+
+@pytest.mark.parametrize(
+    ("page", "actions"),
+    [
+        ("/my", ["/my/link"]),
+        ("/my/mine", ["/my/read", "/my/copy"]),
+        ("/my/delete", ["/my/delete"]),
+        ("/my/keys", ["/my/keys/remove", "/my/words", "/my/pin"]),
+    ],
+)
+def test_final_form_holds_a_pin_field_even_after_step_up(
+    scene: Scene, arrive: NewVisitor, page: str, actions: list[str]
+) -> None:
+    context, url, her = scene.house.context, scene.house.url, scene.person.subject
+    passkeys.add(context, url, "token", her, Phone(url).make(passkeys.options_to_add(context, url, "token", her)))
+    seen = arrive(token=scene.house.session(scene.person, stepped_up=True)).get(page)
+    for action in actions:
+        assert ("pin", "") in seen.form(action).fields, action
+    marks = [given["id"] for _, given in seen.reader.marks if given.get("name") == "pin"]
+    assert len(set(marks)) == len(marks) == len(actions), "each field has a label of its own"
 
 
 HALF = {"content-type": "multipart/form-data; boundary=b; charset=utf-7"}
@@ -282,11 +306,12 @@ def test_accepting_a_declined_request_returns_404(scene: Scene) -> None:
 
 
 def test_passkey_sent_twice_is_added_once(scene: Scene) -> None:
-    page = scene.do("/my/keys/new", {}, pin=PIN)
+    page = scene.do("/my/keys/new", {})
+    assert ("pin", "") in page.form("/my/keys/add").fields
     [options] = [given["data-options"] for _, given in page.reader.marks if "data-options" in given]
     made = Phone(scene.house.url).make(options)
     for _time in range(2):
-        added = scene.do("/my/keys/add", {}, credential=made)
+        added = scene.do("/my/keys/add", {}, credential=made, pin=PIN)
         assert (added.status, added.response.url.path) == (200, "/my/keys"), added.text
     assert scene.house.kinds(scene.person).count("passkey.added") == 1
 

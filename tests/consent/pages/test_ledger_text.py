@@ -32,7 +32,7 @@ def test_ledger_page_numbers_entries_as_the_export_does(
     token = house.session(person, stepped_up=True)
     seen = arrive(language, token).get("/my/past")
     shown = [int(number) for number in re.findall(line, seen.text)]
-    kept = house.my("GET", "/export", token).json()["ledger"]
+    kept = house.copy(person)["ledger"]
 
     assert shown == sorted((one["position"] for one in kept if one["kind"] not in UNTOLD), reverse=True)
     assert set(range(min(shown), max(shown))) - set(shown), "some are missing"

@@ -42,7 +42,7 @@ def test_replacing_passphrase_twice_at_once_returns_409(
     seen = visitor.send(visitor.get("/my/keys"), "/my/words", pin=PIN)
     assert (seen.status, "Your words were just changed." in seen.text) == (409, True)
     assert "Nothing was changed." not in seen.text
-    again = visitor.send(visitor.get("/my/keys"), "/my/words")
+    again = visitor.send(visitor.get("/my/keys"), "/my/words", pin=PIN)
     [passphrase] = [text for text in again.reader.texts if house.context.secrets.could_be_passphrase(text)]
     sessions.come_in(house.context, passphrase)
 

@@ -14,7 +14,7 @@ from services.consent.handlers.grants.grants import Wish
 from services.consent.handlers.notices import poll
 from services.consent.handlers.notices.poll import Poll
 from services.consent.store import subjects
-from tests.support.consent import Agency, House, change_standing
+from tests.support.consent import PIN, Agency, House, change_standing, pin_hash
 from tests.support.visitor import NewVisitor, Visitor
 
 YES = {"purpose": "referral", "category": "health", "days": "7"}
@@ -40,6 +40,7 @@ def at_her_pages(house: House, arrive: NewVisitor, subject: UUID) -> Visitor:
         subjects.add_session(connection, digest, subject, house.context.clock.now())
         until = house.context.clock.now() + sessions.STEP_UP_TIME
         subjects.change_session(connection, digest, stepped_up_until=until)
+        subjects.change_subject(connection, subject, pin_hash=pin_hash(house.context.secrets))
     visitor: Visitor = arrive(token=f"{token}{subject}")
     return visitor
 
@@ -198,7 +199,7 @@ def test_export_page_explains_each_record_in_sentences(
         compelled.record(house.context, advocate.id, ppid, made)
 
     visitor = at_her_pages(house, arrive, subject)
-    seen = visitor.send(visitor.get("/my/mine"), "/my/read")
+    seen = visitor.send(visitor.get("/my/mine"), "/my/read", pin=PIN)
     text = seen.text.translate(str.maketrans("\u00a0\u202f", "  "))
     assert [told for told in expected[language] if told not in text] == []
     assert f"Sample {advocate.id}" in text

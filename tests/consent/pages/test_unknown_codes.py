@@ -6,7 +6,7 @@ from sqlalchemy import update
 from services.consent.handlers.grants import grants
 from services.consent.handlers.grants.grants import Rule
 from services.consent.models import grant, restriction
-from tests.support.consent import House
+from tests.support.consent import PIN, House
 from tests.support.visitor import NewVisitor
 
 NEWER = "what-a-newer-hub-wrote"
@@ -20,6 +20,7 @@ def test_grants_with_unknown_codes_can_be_read_and_revoked(
     house: House, arrive: NewVisitor, language: str, unknown: str, nothing: str
 ) -> None:
     agency, person = house.agency(), house.person(language=language)
+    house.give_pin(person)
     unnamed, unreadable = house.allow(person, agency), house.allow(person, agency, "health")
     grants.restrict(house.context, person.subject, Rule(sector="police"))
     with house.context.database.transaction() as connection:
@@ -34,7 +35,7 @@ def test_grants_with_unknown_codes_can_be_read_and_revoked(
     for path in ("/my/never", "/my/mine", "/my/past", f"/my/yes/{unnamed}", f"/my/yes/{unreadable}"):
         seen = visitor.get(path)
         assert (path, seen.status, NEWER in seen.text) == (path, 200, False)
-    copy = visitor.send(visitor.get("/my/mine"), "/my/read")
+    copy = visitor.send(visitor.get("/my/mine"), "/my/read", pin=PIN)
     assert (copy.status, unknown in copy.text) == (200, True)
     receipt = house.my("GET", f"/receipts/{unnamed}", house.session(person)).json()["receipts"][0]["receipt"]
     assert receipt["pii_processing"]["pii_information"][1] == {"pii_type": NEWER, "label": NEWER}

@@ -19,7 +19,7 @@ from services.consent.handlers.operations.key_rotation import rotate
 from services.consent.handlers.rights import contacts, corrections, erasure, export, letters
 from services.consent.handlers.rights.contacts import GOOD_FOR, SafeContact
 from services.consent.handlers.rights.letters import LETTER_TIME
-from services.consent.models import approved_words, correction, letter, passkey, pin_turn, safe_contact
+from services.consent.models import approved_words, correction, letter, passkey, pin_lane_use, pin_turn, safe_contact
 from tests.support.consent import Agency, House, Person, change_standing
 
 WISH = {"channel": "text", "address": "canary-555-0100", "window": "canary-noon", "wording": "canary-your-book-is-here"}
@@ -251,7 +251,7 @@ def test_erasure_removes_notes_contacts_letters_corrections(house: House, person
     corrections.ask_to_correct(house.context, person.subject, grant, "housing")
     erasure.erase(house.context, person.subject)
 
-    left: list[Table] = [approved_words, safe_contact, letter, correction, passkey, pin_turn]
+    left: list[Table] = [approved_words, safe_contact, letter, correction, passkey, pin_turn, pin_lane_use]
     assert {table.name: house.rows(table, table.c.subject_id == person.subject) for table in left} == {
         table.name: [] for table in left
     }
@@ -263,7 +263,7 @@ def test_export_contains_notes_contact_letters_corrections(house: House, person:
     contacts.save(house.context, person.subject, WISH)
     letters.write_letter(house.context, person.subject, agency.id)
     corrections.ask_to_correct(house.context, person.subject, grant, "housing")
-    copy = house.my("GET", "/export", house.session(person, stepped_up=True)).json()
+    copy = house.copy(person)
 
     assert copy["words_by_grant"] == {str(grant): NOTE}
     assert copy["safe_contact"] == {**WISH, "still_good": True}

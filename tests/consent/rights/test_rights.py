@@ -36,6 +36,7 @@ from services.consent.models import (
     metadata,
     notice,
     passkey,
+    pin_lane_use,
     pin_turn,
     plumbing,
     restriction,
@@ -168,7 +169,7 @@ def test_export_contains_everything_including_what_ended(house: House) -> None:
         grants.pause(context, her)
         grants.resume(context, her)
 
-    copy = house.my("GET", "/export", house.session(person, stepped_up=True)).json()
+    copy = house.copy(person)
     assert (copy["state"], copy["language"], copy["statistics"]) == ("active", "en", True)
     assert copy["since"] == NOON.isoformat()
     assert copy["agencies_that_know_you"] == [agency.id]
@@ -189,7 +190,7 @@ def test_every_table_about_her_is_classified_for_export() -> None:
     """A new table about a survivor has to be listed here: in her export, or with nothing to copy."""
     copied = {subject, grant, restriction, consent_request, link, ledger_entry, notice, waiting_grant, compelled}
     copied |= {approved_words, safe_contact, letter, correction, passkey}
-    secrets_or_transient = {grant_key, audit_key, session, link_code, pin_turn}
+    secrets_or_transient = {grant_key, audit_key, session, link_code, pin_turn, pin_lane_use}
     about_her = {table for table in metadata.sorted_tables if "subject_id" in table.c or table is subject}
 
     assert about_her == copied | secrets_or_transient

@@ -4,9 +4,9 @@ from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel
 
 from services.common.http.request_models import Body
-from services.consent.api.dependencies import ContextDep, SessionDep, SteppedUpDep, SurvivorAuthDep
+from services.consent.api.dependencies import ContextDep, SessionDep, SurvivorAuthDep
+from services.consent.api.survivors.pins import NewPin, NewPinDep, PinNowDep
 from services.consent.api.survivors.row_models import IsoTime
-from services.consent.api.survivors.sessions import Pin
 from services.consent.handlers.accounts import links
 from services.consent.handlers.rights import erasure, export
 from services.consent.handlers.rights.statistics import set_statistics
@@ -40,26 +40,26 @@ class LinkList(BaseModel):
 
 
 @routes.post("/words", status_code=201)
-def make_passphrase(auth: SurvivorAuthDep, session: SteppedUpDep) -> NewPassphrase:
-    """Make a new passphrase, shown this one time. The old one stops working, and every session but this one ends.
+def make_passphrase(auth: SurvivorAuthDep, request: Request, session: PinNowDep) -> NewPassphrase:
+    """Make a new passphrase, shown this one time; the body holds your PIN. The old passphrase and all other sessions end.
 
     If this answer is lost, make another one in this session.
     """
-    return NewPassphrase(passphrase=auth.new_passphrase(session))
+    return NewPassphrase(passphrase=auth.new_passphrase(request, session))
 
 
 @routes.post("/pin", status_code=204)
-def set_pin(auth: SurvivorAuthDep, session: SteppedUpDep, body: Pin) -> None:
-    """Set a new PIN. The old one stops working, and in every other session it has to be given again.
+def set_pin(auth: SurvivorAuthDep, request: Request, session: NewPinDep, body: NewPin) -> None:
+    """Set a new PIN; the body holds both. The old one stops working, and in every other session it has to be given again.
 
     If this answer is lost, your ledger says whether it was set.
     """
-    auth.new_pin(session, body.pin)
+    auth.new_pin(request, session, body.new_pin)
 
 
 @routes.post("/link-codes", status_code=201)
-def link_code(context: ContextDep, session: SteppedUpDep) -> NewLinkCode:
-    """Make a code to tell one agency, so that it may refer for you. Good once, for an hour."""
+def link_code(context: ContextDep, session: PinNowDep) -> NewLinkCode:
+    """Make a code to tell one agency, so that it may refer for you. Good once, for an hour. The body holds your PIN."""
     made = links.make_link_code(context, session.subject)
     return NewLinkCode(link_code=made.code, expires_at=made.expires_at.isoformat())
 
@@ -85,7 +85,7 @@ def statistics(context: ContextDep, auth: SurvivorAuthDep, request: Request, ses
 
 
 @routes.delete("", status_code=204)
-def erase(context: ContextDep, auth: SurvivorAuthDep, session: SteppedUpDep, response: Response) -> None:
-    """Erase everything. This cannot be undone."""
+def erase(context: ContextDep, auth: SurvivorAuthDep, session: PinNowDep, response: Response) -> None:
+    """Erase everything; the body holds your PIN. This cannot be undone."""
     erasure.erase(context, session.subject)
     auth.show_out(response)

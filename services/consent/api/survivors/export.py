@@ -9,7 +9,7 @@ from fastapi import APIRouter
 from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, Field
 
-from services.consent.api.dependencies import ContextDep, SteppedUpDep
+from services.consent.api.dependencies import ContextDep
 from services.consent.api.survivors.permissions import ConsentRequest, Grant, Restriction, WaitingGrant
 from services.consent.api.survivors.personal_records import (
     CorrectionAsked,
@@ -19,6 +19,7 @@ from services.consent.api.survivors.personal_records import (
     notes_by_grant,
     safe_contact_of,
 )
+from services.consent.api.survivors.pins import PinNowDep
 from services.consent.api.survivors.records import (
     AgencyNotices,
     CompelledDisclosure,
@@ -67,9 +68,9 @@ class Export(BaseModel):
     ledger: list[ProvenEntry]
 
 
-@routes.get("/export", response_model=Export)
-def export(context: ContextDep, session: SteppedUpDep) -> StreamingResponse:
-    """Return a copy of everything that the hub keeps about you."""
+@routes.post("/export", response_model=Export)
+def export(context: ContextDep, session: PinNowDep) -> StreamingResponse:
+    """Return a copy of everything that the hub keeps about you; the body holds your PIN."""
     return StreamingResponse(written(context, session.subject), media_type="application/json")
 
 

@@ -6,6 +6,7 @@ from pydantic import BaseModel, Field
 from services.common.errors import Fault, invalid
 from services.common.http.request_models import Body
 from services.consent.api.dependencies import ContextDep, SessionDep, SurvivorAuthDep
+from services.consent.api.survivors.pins import Pin
 from services.consent.handlers.accounts import sessions
 
 routes = APIRouter(prefix="/my/v1", tags=["survivors"])
@@ -17,12 +18,6 @@ class Way(Body):
     passphrase: str | None = Field(None, max_length=200)
     claim_code: str | None = Field(None, max_length=64)
     pin: str | None = Field(None, max_length=6)
-
-
-class Pin(Body):
-    """Your PIN."""
-
-    pin: str = Field(max_length=6)
 
 
 class SessionOpened(BaseModel):
@@ -44,15 +39,15 @@ def come_in(auth: SurvivorAuthDep, request: Request, response: Response, way: Wa
     if way.passphrase is not None:
         auth.let_in(response, auth.come_in(request, way.passphrase))
         return SessionOpened()
-    claimed = auth.claim(way.claim_code or "", way.pin)
+    claimed = auth.claim(request, way.claim_code or "", way.pin)
     auth.let_in(response, claimed.session)
     return SessionOpened(passphrase=claimed.passphrase, pin=claimed.pin)
 
 
 @routes.post("/session/step-up", status_code=204)
-def step_up(auth: SurvivorAuthDep, session: SessionDep, body: Pin) -> None:
-    """Give the PIN. For five minutes, acts that widen are possible."""
-    auth.step_up(session, body.pin)
+def step_up(auth: SurvivorAuthDep, request: Request, session: SessionDep, body: Pin) -> None:
+    """Give the PIN. For five minutes, acts that widen are possible. What cannot be undone takes the PIN in its own body."""
+    auth.step_up(request, session, body.pin)
 
 
 @routes.delete("/session", status_code=204)

@@ -31,7 +31,7 @@ def new_pin(context: Context, session: Session, pin: str) -> None:
     counted, here and in other sessions: only a step-up with the right PIN clears them. Raises like `new_passphrase`, and a
     400 problem for a malformed PIN.
     """
-    check_pin(pin)
+    check_pin(pin, "/new_pin")
     row = _subject(context, session)
     # The slow hash comes before the transaction, which on SQLite holds up every other writer.
     kept, now = context.secrets.pin_hash(pin), context.clock.now()

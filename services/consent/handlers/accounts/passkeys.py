@@ -95,7 +95,7 @@ def come_in(context: Context, origin: str, token: str, name: str, credential: st
         hold_subject(connection, row.subject_id)
         if not passkeys.use_key(connection, row.id, used.new_sign_count, now):
             raise not_let_in()
-        subjects.add_session(connection, context.secrets.session_digest(opened), row.subject_id, now)
+        subjects.add_session(connection, context.secrets.session_digest(opened), row.subject_id, now, known=True)
     return opened
 
 

@@ -49,11 +49,15 @@ class Claimed:
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """A session: its survivor, and whether its PIN was given in the last minutes."""
+    """A session: its survivor, and whether its PIN was given in the last minutes.
+
+    `known` tells that a passkey opened it or that her PIN was right in it: her passphrase alone does not lead there.
+    """
 
     subject: UUID
     digest: bytes
     stepped_up: bool
+    known: bool = False
 
 
 def check_age(band: str | None) -> None:
@@ -62,10 +66,10 @@ def check_age(band: str | None) -> None:
         raise invalid(Fault("/age_band", "Not one of the codes.", ", ".join(sorted(schemas.code_set("age_bands")))))
 
 
-def check_pin(pin: str) -> None:
-    """Raise a 400 problem unless this has the form of a PIN."""
+def check_pin(pin: str, member: str = "/pin") -> None:
+    """Raise a 400 problem, which names the member, unless this has the form of a PIN."""
     if not is_pin(pin):
-        raise invalid(Fault("/pin", "Not a PIN.", "six digits"))
+        raise invalid(Fault(member, "Not a PIN.", "six digits"))
 
 
 def register(context: Context, agency: str, language: str, age_band: str | None = None) -> Registered:
@@ -155,7 +159,7 @@ def find_session(context: Context, token: str | None) -> Session:
         with context.database.transaction() as connection:
             subjects.change_session(connection, digest, seen_at=now)
     stepped_up = row.stepped_up_until is not None and row.stepped_up_until > now
-    return Session(row.subject_id, digest, stepped_up)
+    return Session(row.subject_id, digest, stepped_up, row.known)
 
 
 def step_up(context: Context, session: Session, pin: str) -> None:
@@ -173,7 +177,7 @@ def step_up(context: Context, session: Session, pin: str) -> None:
             if subjects.confirm_claim(connection, id=session.subject, pin_hash=row.pin_hash) is None:
                 raise not_let_in()
             until = context.clock.now() + STEP_UP_TIME
-            subjects.change_session(connection, session.digest, stepped_up_until=until, pin_tries=0)
+            subjects.change_session(connection, session.digest, stepped_up_until=until, pin_tries=0, known=True)
         elif tries >= PIN_TRIES:
             subjects.end_session(connection, session.digest)
     if not right:
@@ -211,6 +215,13 @@ def hold_subject(connection: Connection, subject: UUID) -> None:
         raise not_let_in()
 
 
+def agency_of(context: Context, session: Session) -> str | None:
+    """Return the agency that registered the session's survivor; None if she was erased meanwhile."""
+    with context.database.reading() as connection:
+        row = subjects.get_subject(connection, session.subject)
+    return row.advocate if row else None
+
+
 def leave(context: Context, session: Session) -> None:
     """End the session."""
     with context.database.transaction() as connection:
@@ -239,9 +250,9 @@ def new_ppid() -> str:
     return random_name(PPID_CHARACTERS)
 
 
-def pin_needed() -> Problem:
-    """Return the 403 problem for an act that lets others see more, in a session without a recent PIN."""
-    return Problem(403, "pin-needed", "This needs your PIN first.", [Fault("/pin", "POST it to session/step-up.")])
+def pin_needed(how: str = "POST it to session/step-up.") -> Problem:
+    """Return the 403 problem for an act that needs her PIN and came without it; `how` says where the PIN belongs."""
+    return Problem(403, "pin-needed", "This needs your PIN first.", [Fault("/pin", how)])
 
 
 def not_let_in() -> Problem:
