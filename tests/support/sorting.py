@@ -46,11 +46,14 @@ def answered(kind: str, referral: str, by: str = RECIPIENT) -> Event:
     return made(f"referral.{kind}.v1", by, {"referral": referral, **NEEDED.get(kind, {})}, referral)
 
 
-def ended(grant: str) -> Event:
+def ended(grant: str, reason: str = "revoked") -> Event:
     """Return the event that a grant has ended."""
-    return made(
-        "grant.ended.v1", "consent", {"grant": grant, "agency": RECIPIENT, "reason": "revoked", "epoch": 5}, grant
-    )
+    return made("grant.ended.v1", "consent", {"grant": grant, "agency": RECIPIENT, "reason": reason, "epoch": 5}, grant)
+
+
+def withdrawn(*pseudonyms: str) -> Event:
+    """Return the event that pseudonyms must be forgotten."""
+    return made("statistics.withdrawn.v1", "consent", {"pseudonyms": list(pseudonyms)}, str(uuid4()))
 
 
 def take(context: Context, event: Event) -> None:
@@ -60,6 +63,8 @@ def take(context: Context, event: Event) -> None:
             handlers.open_referral(context, connection, event)
         elif event.type == "grant.ended.v1":
             handlers.withdraw(context, connection, event)
+        elif event.type == "statistics.withdrawn.v1":
+            handlers.forget_pseudonyms(connection, event)
         elif event.type in ANSWERS:
             handlers.answer(context, connection, event)
         elif event.type == "disclosure.made.v1":

@@ -26,7 +26,10 @@ class Sending:
 
 @dataclass(frozen=True, slots=True)
 class Seal:
-    """The grant to seal under, its public key, and the categories that may be sealed, in alphabetical order."""
+    """The grant to seal under, its public key, and the categories that may be sealed, in alphabetical order.
+
+    `epoch` is the grant's own: the recipient can read it.
+    """
 
     grant: str
     public_key: bytes
@@ -70,7 +73,9 @@ def decide_sendings(context: Context, sendings: Sequence[Sending]) -> list[Answe
         chosen = best_grant(decision, snapshot.grants)
         if chosen is None:
             return Answer(linked=True, statistics=statistics)
-        seal = Seal(str(chosen.id), snapshots.public_keys[chosen.id], _under(decision, chosen.id), decision.epoch)
+        seal = Seal(
+            str(chosen.id), snapshots.public_keys[chosen.id], _under(decision, chosen.id), snapshots.epochs[chosen.id]
+        )
         return Answer(linked=True, seal=seal, statistics=statistics)
 
     return [answer(sending) for sending in sendings]
