@@ -193,7 +193,6 @@ def test_forged_token_returns_400_naming_the_header(house: House) -> None:
         "",
         *changed,
         token[:44] + other[44:],
-        token[:-1] + "é",
         token[:-4] + "!!!!",
         token + "x",
         token[:-1],

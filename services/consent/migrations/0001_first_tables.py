@@ -148,6 +148,14 @@ def upgrade() -> None:
         sa.UniqueConstraint("passphrase_digest"),
         sa.UniqueConstraint("revoke_digest"),
     )
+    op.create_index(
+        "subject_erased",
+        "subject",
+        ["id"],
+        unique=False,
+        postgresql_where=sa.text("state = 'erased'"),
+        sqlite_where=sa.text("state = 'erased'"),
+    )
     op.create_table(
         "used_once",
         sa.Column("digest", sa.LargeBinary(length=32), nullable=False),
@@ -497,6 +505,12 @@ def downgrade() -> None:
     op.drop_table("compelled")
     op.drop_index(op.f("ix_used_once_expires_at"), table_name="used_once")
     op.drop_table("used_once")
+    op.drop_index(
+        "subject_erased",
+        table_name="subject",
+        postgresql_where=sa.text("state = 'erased'"),
+        sqlite_where=sa.text("state = 'erased'"),
+    )
     op.drop_table("subject")
     op.drop_table("push_place")
     op.drop_index(op.f("ix_parked_key"), table_name="parked")

@@ -4,6 +4,7 @@ from sqlalchemy import (
     CheckConstraint,
     Column,
     ForeignKey,
+    Index,
     Integer,
     LargeBinary,
     String,
@@ -37,6 +38,8 @@ subject = Table(
     Column("created_at", Instant),
     CheckConstraint("state IN ('active', 'paused', 'erased')", name="known_state"),
 )
+_erased = subject.c.state == "erased"
+Index("subject_erased", subject.c.id, postgresql_where=_erased, sqlite_where=_erased)
 
 link = Table(
     "link",

@@ -172,7 +172,7 @@ def end_stale_sessions(connection: Connection, seen_before: datetime, begun_befo
 def forget_subject(connection: Connection, subject_id: UUID) -> None:
     """Remove everything by which a survivor could be found or could sign in.
 
-    Her row stays as a tombstone for a moment, so that whoever knew her a moment ago finds that she is erased.
+    Her row stays as a tombstone for a moment, so that a request that has just found her sees that she is erased.
     """
     for table in _HERS:
         connection.execute(delete(table).where(table.c.subject_id == subject_id))

@@ -120,7 +120,7 @@ def test_opening_found_before_erasure_is_tied_to_nobody(house: House, monkeypatc
     assert empty_for(house, person) >= {"ledger_entry", "audit_key"}
 
 
-def test_session_of_the_moment_of_erasing_goes_with_the_tombstone(house: House) -> None:
+def test_session_begun_while_erasing_goes_with_the_tombstone(house: House) -> None:
     person = house.person()
     erasure.erase(house.context, person.subject)
     house.session(person)
