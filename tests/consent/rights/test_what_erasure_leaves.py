@@ -49,7 +49,7 @@ def lives(house: House, agency: Agency) -> Person:
         pin_attempts.step_up(context, house.here(person), "000000")
     house.clock.move(timedelta(hours=1))
     set_statistics(context, person.subject, on=True)
-    grants.give_grant(context, person.subject, Wish(agency.id, "referral", ["summary"], note="Sample note."))
+    grants.give_grant(context, person.subject, Wish(agency.id, "referral", ["contact", "summary"], note="A note."))
     grants.revoke_grant(context, person.subject, house.allow(person, agency, "health"))
     for write in WRITES:
         write(house, agency, person)()
