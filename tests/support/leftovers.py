@@ -16,7 +16,7 @@ Identifiers = Mapping[str, Collection[str]]
 _HEX = re.compile(r"[0-9a-f]{32}|[0-9a-f]{64}")
 NOT_HERS = {"notice_sha256", "leaf"}
 """Columns of values that many share (the hash of the privacy notice), or that are public and stay (leaves of the ledger)."""
-TEXTS = {"ppid", "created_at", "statistics_since"}
+TEXTS = {"link.ppid", "notice.ppid", "subject.created_at", "subject.statistics_since"}
 SAME = {"subject_id": "subject.id", "grant_id": "consent_grant.id"}
 
 
@@ -28,7 +28,7 @@ def identifiers(database: Database, subject: UUID) -> Identifiers:
         if owner is None or str(owner).replace("-", "") != subject.hex:
             continue
         for column, value in row.items():
-            if column not in NOT_HERS and (column in TEXTS or _names(value)):
+            if column not in NOT_HERS and (f"{table}.{column}" in TEXTS or _names(value)):
                 found[SAME.get(column, f"{table}.{column}")] |= forms(value)
     return {label: texts - {"None"} for label, texts in found.items()}
 
