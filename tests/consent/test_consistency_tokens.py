@@ -153,7 +153,7 @@ def test_tokens_of_two_agencies_for_one_survivor_are_unlinkable(house: House) ->
     )
 
 
-def test_tokens_of_one_state_look_like_those_of_two(house: House) -> None:
+def test_tokens_of_one_state_differ_as_those_of_two(house: House) -> None:
     """Neither their length nor any part of them tells whether something has changed in between."""
     agency, person = known(house)
     one, same, later, much_later = (

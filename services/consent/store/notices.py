@@ -82,7 +82,7 @@ def forget_done(connection: Connection, due_before: datetime) -> None:
 
 def _empty(connection: Connection, *about_the_erased: ColumnElement[bool]) -> None:
     """Keep of notices only what an attestation needs: their ids, agencies and times."""
-    emptied = {"grant_id": None, "ppid": None, "purpose": "", "categories": []}
+    emptied: dict[str, object] = {"grant_id": None, "ppid": None, "purpose": "", "categories": []}
     connection.execute(update(notice).where(*about_the_erased).values(**emptied))
 
 
