@@ -21,8 +21,8 @@ SUBJECTS = """INSERT INTO subject (id, state, epoch, language, created_at)
 SELECT gen_random_uuid(), 'active', 1, 'en', now() FROM generate_series(1, %s)"""
 # Everybody who was just made; they have no grant yet.
 GRANTS = """INSERT INTO consent_grant (id, subject_id, agency, purpose, categories, valid_from, valid_until, notice_version,
-  notice_sha256, language, epoch, public_key)
-SELECT gen_random_uuid(), s.id, %s, 'referral', '["summary"]', now(), now() + interval '30 days', '1', '', 'en', 1,
+  notice_sha256, language, epoch, agency_epoch, public_key)
+SELECT gen_random_uuid(), s.id, %s, 'referral', '["summary"]', now(), now() + interval '30 days', '1', '', 'en', 1, 1,
   decode(md5(s.id::text) || md5(s.id::text), 'hex')
 FROM subject s WHERE NOT EXISTS (SELECT FROM consent_grant g WHERE g.subject_id = s.id)"""
 KEYS = """INSERT INTO grant_key (grant_id, subject_id, key_encryption_key, wrapped)

@@ -12,6 +12,7 @@ import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
+from uuid import UUID
 
 from cryptography.exceptions import InvalidKey
 from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
@@ -85,6 +86,10 @@ class Secrets:
     def tag(self, kind: str, text: str) -> bytes:
         """Return a keyed hash of a text that need not be secret; only this hub can compute it."""
         return self._keyed(f"tag/{kind}", text)
+
+    def erased_grant(self, grant: UUID) -> str:
+        """Return the digest under which the hub remembers a grant of an erased survivor."""
+        return base32(self.tag("erased-grant", str(grant)))
 
     def _last(self, first: Sequence[str]) -> int:
         return int.from_bytes(self.tag("words", " ".join(map(_plain, first)))[:2], "big") % 2048

@@ -29,6 +29,8 @@ class RequestedEnvelope:
     subject: UUID | None = None
     closed: bool = False
     """Whether it can never open for the caller: its grant has ended, or names another agency."""
+    epoch: int = 0
+    """How often something that concerns its grant has changed, as far as this database knows."""
     opening: UUID = NEVER
     categories: frozenset[str] = frozenset()
     """Permitted categories, set once the intent is in the ledger."""

@@ -12,7 +12,7 @@ SOURCE = "consent"
 
 
 def grant_ended(clock: Clock, grant: UUID, agency: str, reason: str, epoch: int) -> Event:
-    """Return the event that tells that nothing under this grant may be used any more."""
+    """Return the event that tells that nothing under this grant may be used any more; `epoch` is the grant's own."""
     data = {"grant": str(grant), "agency": agency, "reason": reason, "epoch": epoch}
     return _event(clock, "grant.ended.v1", str(grant), data)
 

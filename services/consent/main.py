@@ -30,6 +30,7 @@ from services.consent.handlers.grants.grants import end_lapsed
 from services.consent.handlers.ledger.publish import publish
 from services.consent.handlers.notices import push
 from services.consent.handlers.operations.key_rotation import rotate_if_due
+from services.consent.handlers.rights.erasure import forget_erased
 from services.consent.key_encryption import KeyFiles
 from services.consent.ledger import entries as ledger
 from services.consent.ledger.signing import LedgerKey
@@ -66,6 +67,7 @@ def build(
             "consent unsealing": every(60.0, lambda: unseal_due(context)),
             "consent sessions": every(60.0, lambda: forget_stale(context)),
             "consent ledger": every(1.0, lambda: publish(context)),
+            "consent erased": every(5.0, lambda: forget_erased(context)),
             "consent keys": every(5.0, lambda: rotate_if_due(context)),
         },
     )

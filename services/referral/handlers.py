@@ -8,6 +8,7 @@ from sqlalchemy import Connection
 
 from services.common.errors import not_found
 from services.common.messaging.cloudevents import Event
+from services.common.messaging.consumer import INBOX_DAYS
 from services.referral import events, store
 from services.referral.context import Context
 from services.referral.domain import (
@@ -30,14 +31,15 @@ def open_referral(context: Context, connection: Connection, event: Event) -> Non
     """Handle `referral.sealed.v1`: a referral begins, and its envelope waits for the recipient."""
     data, now = event.data, context.clock.now()
     gone = store.hold_grant(connection, data["grant"])
+    erased = gone and store.is_erased(connection, data["grant"])
     row = {
         "id": data["referral"],
         "sender": data["from"],
         "recipient": data["to"],
         **{name: data[name] for name in events.ROUTING},
-        "grant_id": data["grant"],
+        "grant_id": data["referral"] if erased else data["grant"],
         "state": State.WITHDRAWN if gone else State.REQUESTED,
-        "statistics": data.get("statistics"),
+        "statistics": None if erased else data.get("statistics"),
         # The time at which intake took it: it counts in the fiscal year of her pseudonym, even if it arrives here
         # later.
         "requested_at": event.time,
@@ -65,10 +67,16 @@ def answer(context: Context, connection: Connection, event: Event) -> None:
 
 
 def withdraw(context: Context, connection: Connection, event: Event) -> None:
-    """Handle `grant.ended.v1`: withdraw every open referral under the grant, and delete its envelope."""
+    """Handle `grant.ended.v1`: withdraw every open referral under the grant, and delete its envelope.
+
+    If she was erased, the referrals also lose what joins them to each other and to her pseudonym.
+    """
     grant = event.data["grant"]
     store.end_grant(connection, grant, context.clock.now())
-    for row in store.under_grant(connection, grant):
+    rows = store.under_grant(connection, grant)
+    if event.data["reason"] == "erased":
+        store.erase_grant(connection, grant)
+    for row in rows:
         if not isinstance(move(State(row.state), State.WITHDRAWN, Party.HUB), Refused):
             _enter(context, connection, row, State.WITHDRAWN, {})
 
@@ -80,6 +88,17 @@ def stand_still(context: Context, connection: Connection, event: Event) -> None:
         store.stand_still(connection, grant, agency, context.clock.now())
     else:
         store.move_again(connection, grant, agency)
+
+
+def forget_pseudonyms(connection: Connection, event: Event) -> None:
+    """Handle `statistics.withdrawn.v1`: the referrals stay, and count for nobody any more."""
+    store.forget_pseudonyms(connection, event.data["pseudonyms"])
+
+
+def forget_erased(context: Context) -> None:
+    """Remove grants of the erased for which no event can still be on its way."""
+    with context.database.transaction() as connection:
+        store.forget_erased(connection, context.clock.now() - INBOX_DAYS)
 
 
 def note_disclosure(connection: Connection, event: Event) -> None:

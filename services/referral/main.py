@@ -11,6 +11,7 @@ from services.common.http.app import create_app
 from services.common.messaging.consumer import Handler
 from services.common.service import Service
 from services.common.settings import Settings
+from services.common.worker import every
 from services.referral import api, handlers, models
 from services.referral.context import Context
 from services.referral.domain import ANSWERS
@@ -42,6 +43,7 @@ def build(settings: Settings, token_keys: TokenKeys, clock: Clock | None = None)
         ),
         prefixes=("/referral",),
         api_loops={"token keys": token_keys.loop()},
+        chores={"referral erased": every(3600.0, lambda: handlers.forget_erased(context))},
     )
 
 
@@ -54,6 +56,7 @@ def _handlers(context: Context) -> dict[str, Handler]:
         "capacity.declared.v1": handlers.keep_service,
         "grant.ended.v1": partial(handlers.withdraw, context),
         "sender.shut_out.v1": partial(handlers.stand_still, context),
+        "statistics.withdrawn.v1": handlers.forget_pseudonyms,
         "disclosure.made.v1": handlers.note_disclosure,
         "agency.changed.v1": models.roster.take,
     }

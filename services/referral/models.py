@@ -1,6 +1,6 @@
 """The tables of the referral service: routing facts and sealed envelopes, nothing that names or describes a person."""
 
-from sqlalchemy import Column, ForeignKey, Index, Integer, MetaData, String, Table, Text
+from sqlalchemy import Boolean, Column, ForeignKey, Index, Integer, MetaData, String, Table, Text
 
 from services.common.database.column_types import Instant
 from services.common.roster import Roster, define_roster
@@ -21,9 +21,10 @@ referral = Table(
     Column("stage", String(16), nullable=False),
     Column("region", String(32), nullable=False),
     Column("urgency", String(8), nullable=False),
+    # Her grant; once she is erased, this referral's own id, which joins it to nothing.
     Column("grant_id", String(36), nullable=False, index=True),
     Column("state", String(16), nullable=False),
-    Column("statistics", String(26)),
+    Column("statistics", String(26), index=True),
     Column("requested_at", Instant, nullable=False),
     Column("answer_by", Instant, nullable=False),
     Column("changed_at", Instant, nullable=False),
@@ -50,12 +51,14 @@ step = Table(
 )
 
 # A grant can end before a referral made under it arrives, since topics have no order among each other. Both handlers
-# lock this row, so that neither misses the other.
+# lock this row, so that neither misses the other. `erased` if it ended because she was erased: then the row goes once no
+# referral under it can still arrive.
 grant_seen = Table(
     "grant_seen",
     metadata,
     Column("id", String(36), primary_key=True),
     Column("ended_at", Instant),
+    Column("erased", Boolean, nullable=False),
 )
 
 # For whom the referrals under a grant stand still, since when. A row may come before the referrals it is about.

@@ -91,7 +91,7 @@ def still_since(connection: Connection, grant: str, agency: str) -> datetime | N
 
 def hold_grant(connection: Connection, grant: str) -> bool:
     """Lock a grant until the transaction ends; return whether it is known to have ended."""
-    insert_new(connection, grant_seen, [{"id": grant, "ended_at": None}])
+    insert_new(connection, grant_seen, [{"id": grant, "ended_at": None, "erased": False}])
     query = select(grant_seen.c.ended_at).where(grant_seen.c.id == grant).with_for_update()
     return connection.execute(query).scalar_one() is not None
 
@@ -100,6 +100,30 @@ def end_grant(connection: Connection, grant: str, at: datetime) -> None:
     """Keep that a grant has ended, also for referrals under it that have yet to arrive."""
     hold_grant(connection, grant)
     connection.execute(update(grant_seen).where(grant_seen.c.id == grant).values(ended_at=at))
+
+
+def erase_grant(connection: Connection, grant: str) -> None:
+    """Keep that a grant ended because she was erased; cut the referrals under it from each other and from her pseudonym."""
+    connection.execute(update(grant_seen).where(grant_seen.c.id == grant).values(erased=True))
+    connection.execute(delete(standstill).where(standstill.c.grant_id == grant))
+    cut = update(referral).where(referral.c.grant_id == grant)
+    connection.execute(cut.values(grant_id=referral.c.id, statistics=None))
+
+
+def is_erased(connection: Connection, grant: str) -> bool:
+    """Return whether a grant is known to have ended because she was erased."""
+    return connection.scalar(select(grant_seen.c.erased).where(grant_seen.c.id == grant)) is True
+
+
+def forget_pseudonyms(connection: Connection, names: Sequence[str]) -> None:
+    """Remove statistics pseudonyms from all referrals."""
+    connection.execute(update(referral).where(referral.c.statistics.in_(names)).values(statistics=None))
+
+
+def forget_erased(connection: Connection, ended_before: datetime) -> None:
+    """Remove what was kept of grants that ended before then because she was erased."""
+    gone = (grant_seen.c.erased, grant_seen.c.ended_at < ended_before)
+    connection.execute(delete(grant_seen).where(*gone))
 
 
 def keep_service(connection: Connection, row: Mapping[str, object]) -> None:

@@ -288,7 +288,7 @@ def sealed(context: Context, grant: UUID, parts: Mapping[str, Mapping[str, Any]]
         "id": str(context.clock.new_id()),
         "recipient": row.agency,
         "grant": str(grant),
-        "epoch": row.epoch,
+        "epoch": row.agency_epoch,
         "type": "referral.requested.v1",
     }
     return seal(Header(**{**written, **header}), X25519PublicKey.from_public_bytes(row.public_key), parts)

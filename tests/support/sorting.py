@@ -46,11 +46,14 @@ def answered(kind: str, referral: str, by: str = RECIPIENT) -> Event:
     return made(f"referral.{kind}.v1", by, {"referral": referral, **NEEDED.get(kind, {})}, referral)
 
 
-def ended(grant: str) -> Event:
+def ended(grant: str, reason: str = "revoked") -> Event:
     """Return the event that a grant has ended."""
-    return made(
-        "grant.ended.v1", "consent", {"grant": grant, "agency": RECIPIENT, "reason": "revoked", "epoch": 5}, grant
-    )
+    return made("grant.ended.v1", "consent", {"grant": grant, "agency": RECIPIENT, "reason": reason, "epoch": 5}, grant)
+
+
+def withdrawn(*pseudonyms: str) -> Event:
+    """Return the event that pseudonyms must be forgotten."""
+    return made("statistics.withdrawn.v1", "consent", {"pseudonyms": list(pseudonyms)}, str(uuid4()))
 
 
 def shut_out(grant: str, agency: str = SENDER, *, is_out: bool = True) -> Event:
@@ -61,22 +64,26 @@ def shut_out(grant: str, agency: str = SENDER, *, is_out: bool = True) -> Event:
 def take(context: Context, event: Event) -> None:
     """Have one event handled in a transaction, as the worker does."""
     with context.database.transaction() as connection:
-        if event.type == "referral.sealed.v1":
-            handlers.open_referral(context, connection, event)
-        elif event.type == "grant.ended.v1":
-            handlers.withdraw(context, connection, event)
-        elif event.type in ANSWERS:
+        if event.type in ANSWERS:
             handlers.answer(context, connection, event)
-        elif event.type == "sender.shut_out.v1":
-            handlers.stand_still(context, connection, event)
-        elif event.type == "disclosure.made.v1":
-            handlers.note_disclosure(connection, event)
-        elif event.type == "capacity.declared.v1":
-            handlers.keep_service(connection, event)
-        elif event.type == "offer.opened.v1":
-            handlers.open_offer(context, connection, event)
+        elif (with_context := _WITH_CONTEXT.get(event.type)) is not None:
+            with_context(context, connection, event)
         else:
-            handlers.claim_offer(context, connection, event)
+            _PLAIN[event.type](connection, event)
+
+
+_WITH_CONTEXT = {
+    "referral.sealed.v1": handlers.open_referral,
+    "grant.ended.v1": handlers.withdraw,
+    "sender.shut_out.v1": handlers.stand_still,
+    "offer.opened.v1": handlers.open_offer,
+    "offer.claimed.v1": handlers.claim_offer,
+}
+_PLAIN = {
+    "statistics.withdrawn.v1": handlers.forget_pseudonyms,
+    "disclosure.made.v1": handlers.note_disclosure,
+    "capacity.declared.v1": handlers.keep_service,
+}
 
 
 def sent(context: Context) -> list[tuple[str, dict[str, Any]]]:

@@ -102,7 +102,8 @@ class Told(BaseModel):
 class Opened(BaseModel):
     """The parts you may see, your ppid for her if you have one, and the position of the entry in her ledger.
 
-    Keep the grant's id beside the parts that you keep: a notice names by it what to stop using.
+    Keep the grant's id beside the parts that you keep: a notice names by it what to stop using. `epoch` is a number of this
+    grant for you alone: it goes up when something that concerns the grant changes, and notices carry it too.
     """
 
     parts: dict[str, dict[str, object]]

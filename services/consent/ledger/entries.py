@@ -202,7 +202,7 @@ def _read_entry(row: Any, secret: bytes | None) -> RecordedEntry:
 
 
 def _secrets(connection: Connection, entries: Sequence[Entry]) -> Mapping[UUID, bytes | None]:
-    subjects = sorted({entry.subject for entry in entries if entry.subject})
+    subjects = sorted({entry.subject for entry in entries if entry.subject} - {key_store.NOBODY})
     known = dict(key_store.audit_secrets(connection, _keys(connection), subjects))
     missing = [subject for subject in subjects if subject not in known]
     if missing:

@@ -31,6 +31,12 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("subject_id"),
     )
     op.create_table(
+        "erased_grant",
+        sa.Column("digest", sa.String(length=52), nullable=False),
+        sa.PrimaryKeyConstraint("digest"),
+        sqlite_with_rowid=False,
+    )
+    op.create_table(
         "inbox",
         sa.Column("source", sa.String(length=128), nullable=False),
         sa.Column("id", sa.String(length=128), nullable=False),
@@ -151,12 +157,20 @@ def upgrade() -> None:
         sa.Column("pin_hash", sa.Text(), nullable=True),
         sa.Column("statistics_key", sa.LargeBinary(length=32), nullable=True),
         sa.Column("statistics_since", Instant(), nullable=True),
-        sa.Column("created_at", Instant(), nullable=False),
+        sa.Column("created_at", Instant(), nullable=True),
         sa.CheckConstraint("state IN ('active', 'paused', 'erased')", name="known_state"),
         sa.PrimaryKeyConstraint("id"),
         sa.UniqueConstraint("claim_digest"),
         sa.UniqueConstraint("passphrase_digest"),
         sa.UniqueConstraint("revoke_digest"),
+    )
+    op.create_index(
+        "subject_erased",
+        "subject",
+        ["id"],
+        unique=False,
+        postgresql_where=sa.text("state = 'erased'"),
+        sqlite_where=sa.text("state = 'erased'"),
     )
     op.create_table(
         "used_once",
@@ -197,6 +211,7 @@ def upgrade() -> None:
         sa.Column("notice_sha256", sa.String(length=64), nullable=False),
         sa.Column("language", sa.String(length=2), nullable=False),
         sa.Column("epoch", sa.Integer(), nullable=False),
+        sa.Column("agency_epoch", sa.Integer(), nullable=False),
         sa.Column("public_key", sa.LargeBinary(length=32), nullable=False),
         sa.Column("ended_at", Instant(), nullable=True),
         sa.Column("ended_epoch", sa.Integer(), nullable=True),
@@ -448,10 +463,10 @@ def upgrade() -> None:
     op.create_table(
         "notice",
         sa.Column("id", sa.Uuid(), nullable=False),
-        sa.Column("subject_id", sa.Uuid(), nullable=False),
+        sa.Column("subject_id", sa.Uuid(), nullable=True),
         sa.Column("agency", sa.String(length=64), nullable=False),
         sa.Column("ppid", sa.String(length=64), nullable=True),
-        sa.Column("grant_id", sa.Uuid(), nullable=False),
+        sa.Column("grant_id", sa.Uuid(), nullable=True),
         sa.Column("epoch", sa.Integer(), nullable=False),
         sa.Column("purpose", sa.String(length=32), nullable=False),
         sa.Column("categories", Codes(), nullable=False),
@@ -466,10 +481,6 @@ def upgrade() -> None:
         sa.Column("attested", sa.String(length=16), nullable=True),
         sa.Column("push_after", Instant(), nullable=False),
         sa.Column("push_tries", sa.Integer(), nullable=False),
-        sa.ForeignKeyConstraint(
-            ["grant_id"],
-            ["consent_grant.id"],
-        ),
         sa.ForeignKeyConstraint(
             ["subject_id"],
             ["subject.id"],
@@ -526,6 +537,12 @@ def downgrade() -> None:
     op.drop_table("compelled")
     op.drop_index(op.f("ix_used_once_expires_at"), table_name="used_once")
     op.drop_table("used_once")
+    op.drop_index(
+        "subject_erased",
+        table_name="subject",
+        postgresql_where=sa.text("state = 'erased'"),
+        sqlite_where=sa.text("state = 'erased'"),
+    )
     op.drop_table("subject")
     op.drop_table("push_place")
     op.drop_index(op.f("ix_parked_key"), table_name="parked")
@@ -552,5 +569,6 @@ def downgrade() -> None:
     op.drop_table("key_encryption_key")
     op.drop_index(op.f("ix_inbox_seen_at"), table_name="inbox")
     op.drop_table("inbox")
+    op.drop_table("erased_grant")
     op.drop_table("audit_key")
     op.drop_table("agency")

@@ -2,7 +2,7 @@
 
 from services.consent.models.base import metadata, plumbing, roster
 from services.consent.models.compelled import compelled
-from services.consent.models.grants import consent_request, grant, grant_key, restriction, waiting_grant
+from services.consent.models.grants import consent_request, erased_grant, grant, grant_key, restriction, waiting_grant
 from services.consent.models.ledger import (
     audit_key,
     key_encryption_key,
@@ -23,6 +23,7 @@ __all__ = [
     "compelled",
     "consent_request",
     "correction",
+    "erased_grant",
     "grant",
     "grant_key",
     "key_encryption_key",

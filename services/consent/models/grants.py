@@ -21,6 +21,8 @@ grant = Table(
     Column("notice_sha256", String(64), nullable=False),
     Column("language", String(2), nullable=False),
     Column("epoch", Integer, nullable=False),
+    # Goes up with each change that concerns this grant: the only number of hers that its agency is told.
+    Column("agency_epoch", Integer, nullable=False),
     Column("public_key", LargeBinary(32), nullable=False),
     Column("ended_at", Instant),
     Column("ended_epoch", Integer),
@@ -38,6 +40,16 @@ grant_key = Table(
     Column("key_encryption_key", Integer, nullable=False),
     Column("wrapped", LargeBinary),
     Column("destroyed_at", Instant),
+)
+
+# Grants of erased survivors, as keyed digests: an old envelope under one is refused as under any grant that has ended. The
+# rows tell neither whose grants they were nor which belong together.
+erased_grant = Table(
+    "erased_grant",
+    metadata,
+    Column("digest", String(52), primary_key=True),
+    # Numbered rows would lie in the order of erasures, and so side by side.
+    sqlite_with_rowid=False,
 )
 
 # A deny. NULL matches everything, in this table only.

@@ -4,19 +4,19 @@ from sqlalchemy import Column, ForeignKey, Index, Integer, String, Table, Unique
 
 from services.common.database.column_types import Codes, Instant
 from services.consent.models.base import metadata
-from services.consent.models.grants import grant
 from services.consent.models.subjects import subject
 
-# A change of hers makes at most one notice per grant, so grant and epoch identify it. `ppid` is kept until the agency has
-# acknowledged: it must still read there whom to forget after she was erased.
+# A change of hers makes at most one notice per grant, so grant and epoch identify it. The epoch is the grant's own
+# `agency_epoch`. `ppid` is kept until the agency has acknowledged: it must still read there whom to forget after she was
+# erased. Then `subject_id` is NULL, and with the acknowledgement the grant goes too.
 notice = Table(
     "notice",
     metadata,
     Column("id", Uuid, primary_key=True),
-    Column("subject_id", ForeignKey(subject.c.id), nullable=False, index=True),
+    Column("subject_id", ForeignKey(subject.c.id), index=True),
     Column("agency", String(64), nullable=False),
     Column("ppid", String(64)),
-    Column("grant_id", ForeignKey(grant.c.id), nullable=False),
+    Column("grant_id", Uuid),
     Column("epoch", Integer, nullable=False),
     Column("purpose", String(32), nullable=False),
     Column("categories", Codes(), nullable=False),

@@ -5,6 +5,7 @@ from sqlalchemy import (
     CheckConstraint,
     Column,
     ForeignKey,
+    Index,
     Integer,
     LargeBinary,
     String,
@@ -17,7 +18,8 @@ from sqlalchemy import (
 from services.common.database.column_types import Instant
 from services.consent.models.base import metadata
 
-# One row per survivor. Its lock and its `epoch` stand for everything about her.
+# One row per survivor. Its lock and its `epoch` stand for everything about her. Once she is erased, it holds no time and
+# goes a moment later.
 subject = Table(
     "subject",
     metadata,
@@ -34,9 +36,11 @@ subject = Table(
     Column("pin_hash", Text),
     Column("statistics_key", LargeBinary(32)),
     Column("statistics_since", Instant),
-    Column("created_at", Instant, nullable=False),
+    Column("created_at", Instant),
     CheckConstraint("state IN ('active', 'paused', 'erased')", name="known_state"),
 )
+_erased = subject.c.state == "erased"
+Index("subject_erased", subject.c.id, postgresql_where=_erased, sqlite_where=_erased)
 
 link = Table(
     "link",

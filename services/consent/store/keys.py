@@ -6,10 +6,10 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, Table, bindparam, exists, func, select, update
+from sqlalchemy import Connection, Table, bindparam, delete, exists, func, select, update
 
 from services.common.database.advisory_locks import lock_until_commit
-from services.common.database.inserts import insert_new
+from services.common.database.inserts import insert_new, upsert
 from services.common.database.list_parameters import listed, one_of
 from services.consent.key_encryption import KeyEncryptionKeys, KeyGone
 from services.consent.locks import limit_wait
@@ -18,6 +18,8 @@ from services.consent.models import audit_key, grant_key, key_encryption_key, sa
 LIVE = (grant_key, audit_key, safe_contact)
 """Tables with wrapped keys; the first column of each names the key's owner."""
 LOST = b""
+NOBODY = UUID(int=0)
+"""Stands for all who were erased: nothing seals to it, and nothing is tied to it."""
 # Built once: this is asked with every ledger entry.
 _NAME = {table.name: table.primary_key.columns.values()[0] for table in LIVE}
 _READ = {
@@ -88,6 +90,15 @@ def destroy_audit_key(connection: Connection, keys: KeyEncryptionKeys, subject: 
     """Destroy a survivor's ledger key. The row stays and tells up to which number keys may have wrapped something of hers."""
     gone = {"wrapped": None, "destroyed_at": now, "key_encryption_key": newest_for(connection, keys)}
     connection.execute(update(audit_key).where(audit_key.c.subject_id == subject).values(**gone))
+
+
+def forget_destroyed(connection: Connection, subjects: Sequence[UUID]) -> None:
+    """Remove the destroyed ledger keys of erased survivors; one row without a name keeps the greatest of their numbers."""
+    theirs = (audit_key.c.subject_id.in_(subjects), audit_key.c.wrapped.is_(None))
+    numbers = connection.scalars(delete(audit_key).where(*theirs).returning(audit_key.c.key_encryption_key)).all()
+    if numbers:
+        row = {"subject_id": NOBODY, "key_encryption_key": max(numbers), "wrapped": None}
+        upsert(connection, audit_key, [row], newer="key_encryption_key")
 
 
 def stale_keys(connection: Connection, table: Table, newest: int, limit: int) -> Sequence[Any]:

@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, Row, delete, func, select, update
+from sqlalchemy import ColumnElement, Connection, Row, delete, func, select, update
 
 from services.common.database.inserts import upsert
 from services.consent.models import notice, push_place
@@ -36,7 +36,10 @@ def acknowledge(connection: Connection, agency: str, ids: Collection[UUID], now:
     waiting = update(notice).where(notice.c.agency == agency, notice.c.id.in_(ids), notice.c.acknowledged_at.is_(None))
     first_told = func.coalesce(notice.c.told_at, now, type_=notice.c.told_at.type)
     done = waiting.values(acknowledged_at=now, told_at=first_told, error=None, ppid=None)
-    return connection.execute(done.returning(notice)).all()
+    rows = connection.execute(done.returning(notice)).all()
+    if about_the_erased := [row.id for row in rows if row.subject_id is None]:
+        _empty(connection, notice.c.id.in_(about_the_erased))
+    return rows
 
 
 def keep_error(connection: Connection, agency: str, notice_id: UUID, error: str) -> None:
@@ -61,6 +64,26 @@ def notices_about(connection: Connection, subject_id: UUID) -> Sequence[AnyRow]:
     """Return every notice about a survivor, newest first."""
     query = select(notice).where(notice.c.subject_id == subject_id)
     return connection.execute(query.order_by(notice.c.id.desc())).all()
+
+
+def forget_subjects(connection: Connection, subject_ids: Collection[UUID]) -> None:
+    """Untie notices from erased survivors. One that is not acknowledged keeps what its agency must still read."""
+    connection.execute(update(notice).where(notice.c.subject_id.in_(subject_ids)).values(subject_id=None))
+    _empty(
+        connection, notice.c.subject_id.is_(None), notice.c.acknowledged_at.is_not(None), notice.c.grant_id.is_not(None)
+    )
+
+
+def forget_done(connection: Connection, due_before: datetime) -> None:
+    """Remove acknowledged notices about the erased that were due before then: nobody waits for an attestation any more."""
+    done = (notice.c.subject_id.is_(None), notice.c.acknowledged_at.is_not(None), notice.c.act_by < due_before)
+    connection.execute(delete(notice).where(*done))
+
+
+def _empty(connection: Connection, *about_the_erased: ColumnElement[bool]) -> None:
+    """Keep of notices only what an attestation needs: their ids, agencies and times."""
+    emptied: dict[str, object] = {"grant_id": None, "ppid": None, "purpose": "", "categories": []}
+    connection.execute(update(notice).where(*about_the_erased).values(**emptied))
 
 
 def set_push_place(connection: Connection, agency: str, url: str) -> None:

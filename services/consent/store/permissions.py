@@ -7,13 +7,23 @@ from uuid import UUID
 
 from sqlalchemy import Connection, Row, delete, select, union, update
 
+from services.common.database.inserts import insert_new
 from services.common.database.list_parameters import listed, one_of
-from services.consent.models import compelled, consent_request, grant, grant_key, restriction, waiting_grant
+from services.consent.models import (
+    compelled,
+    consent_request,
+    erased_grant,
+    grant,
+    grant_key,
+    restriction,
+    waiting_grant,
+)
 
 AnyRow = Row[tuple[Any, ...]]
 # Built once: they are asked for each opening.
 _OWNERS = select(grant.c.id, grant.c.subject_id, grant.c.agency, grant.c.ended_at).where(one_of(grant.c.id, "grants"))
-_TERMS = select(grant.c.id, grant.c.agency, grant.c.purpose).where(one_of(grant.c.id, "grants"))
+_ERASED = select(erased_grant.c.digest).where(one_of(erased_grant.c.digest, "digests"))
+_TERMS = select(grant.c.id, grant.c.agency, grant.c.purpose, grant.c.agency_epoch).where(one_of(grant.c.id, "grants"))
 
 
 def add_grant(connection: Connection, row: Mapping[str, object], key_number: int, wrapped: bytes) -> None:
@@ -39,10 +49,21 @@ def owners(connection: Connection, grant_ids: Iterable[UUID]) -> dict[UUID, tupl
     return {row.id: (row.subject_id, row.agency, row.ended_at is not None) for row in found}
 
 
-def terms_of(connection: Connection, grant_ids: Iterable[UUID]) -> dict[UUID, tuple[str, str]]:
-    """Return agency and purpose by grant, ended ones included."""
+def erased_among(connection: Connection, digests: Iterable[str]) -> set[str]:
+    """Return those digests that are of grants of erased survivors."""
+    return set(connection.scalars(_ERASED, {"digests": listed(digests)}))
+
+
+def terms_of(connection: Connection, grant_ids: Iterable[UUID]) -> dict[UUID, tuple[str, str, int]]:
+    """Return agency, purpose and the epoch that the agency is told, by grant, ended ones included."""
     found = connection.execute(_TERMS, {"grants": listed(grant_ids)})
-    return {name: (agency, purpose) for name, agency, purpose in found}
+    return {name: (agency, purpose, epoch) for name, agency, purpose, epoch in found}
+
+
+def raise_agency_epoch(connection: Connection, grant_id: UUID) -> int:
+    """Count one change that concerns a grant and return the new number, which its agency may be told."""
+    statement = update(grant).where(grant.c.id == grant_id).values(agency_epoch=grant.c.agency_epoch + 1)
+    return int(connection.execute(statement.returning(grant.c.agency_epoch)).scalar_one())
 
 
 def live_grants(connection: Connection, subject_id: UUID) -> Sequence[AnyRow]:
@@ -124,7 +145,12 @@ def answer_request(
     return connection.execute(answered).one_or_none()
 
 
-def forget_permissions(connection: Connection, subject_id: UUID) -> None:
-    """Remove restrictions, requests, pending grants and compelled records. Ended grants stay: they are codes only."""
-    for table in (restriction, consent_request, waiting_grant, compelled):
+def forget_permissions(connection: Connection, subject_id: UUID, digests: Iterable[str]) -> None:
+    """Remove grants with their keys, restrictions, requests, pending grants and compelled records.
+
+    Of the grants only `digests` stay, by which an envelope under one of them is still refused and its refusal recorded.
+    """
+    for table in (grant_key, grant, restriction, consent_request, waiting_grant, compelled):
         connection.execute(delete(table).where(table.c.subject_id == subject_id))
+    # Sorted, so that their order tells nothing of hers.
+    insert_new(connection, erased_grant, [{"digest": digest} for digest in sorted(digests)])

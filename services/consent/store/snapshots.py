@@ -33,6 +33,8 @@ class Snapshots:
     recipients: Mapping[str, Recipient]
     public_keys: Mapping[UUID, bytes]
     """Public keys to seal parts to, by grant."""
+    epochs: Mapping[UUID, int]
+    """The epochs that agencies are told, by grant."""
 
     def of(self, subject_id: UUID, agency: str) -> Snapshot:
         """Return the snapshot of one survivor towards one agency; an unknown survivor counts as erased."""
@@ -52,17 +54,18 @@ def read_snapshots(
     """Read survivors, their grants that have not ended, their restrictions in force, and the agencies."""
     about = {"subjects": listed(subjects), "agencies": listed(agencies)}
     rows = connection.execute(_SUBJECTS, about)
-    grants, keys = defaultdict[UUID, list[Grant]](list), dict[UUID, bytes]()
+    grants, keys, epochs = defaultdict[UUID, list[Grant]](list), dict[UUID, bytes](), dict[UUID, int]()
     for row in connection.execute(_GRANTS, about):
         grants[row.subject_id].append(_grant(row))
         keys[row.id] = bytes(row.public_key)
+        epochs[row.id] = row.agency_epoch
     restrictions: dict[UUID, list[Restriction]] = defaultdict(list)
     for row in connection.execute(_RESTRICTIONS, about):
         rule = Restriction(row.id, row.agency, row.sector, row.category, row.purpose)
         restrictions[row.subject_id].append(rule)
     known = roster.as_recipients(connection, list(agencies)).values()
     recipients = {agency.id: Recipient(agency.id, agency.sector, agency.standing) for agency in known}
-    return Snapshots({row.id: row for row in rows}, grants, restrictions, recipients, keys)
+    return Snapshots({row.id: row for row in rows}, grants, restrictions, recipients, keys, epochs)
 
 
 def _grant(row: Row[tuple[Any, ...]]) -> Grant:

@@ -26,6 +26,7 @@ from services.consent.models import (
 SubjectRow = Row[tuple[Any, ...]]
 # Built once: they are asked for each request.
 _LINKED = rows_like([link.c.agency, link.c.ppid], "pairs")
+_HERS = (session, link_code, link, pin_turn, pin_lane_use, approved_words, safe_contact, letter, correction, passkey)
 _STILL_HERE = (
     select(subject.c.id)
     .where(one_of(subject.c.id, "subjects"), subject.c.state != "erased")
@@ -181,9 +182,11 @@ def end_stale_sessions(connection: Connection, seen_before: datetime, begun_befo
 
 
 def forget_subject(connection: Connection, subject_id: UUID) -> None:
-    """Remove everything by which a survivor could be found or could sign in; her row stays as a tombstone."""
-    ways = (session, link_code, link, pin_turn, pin_lane_use, passkey)
-    for table in (*ways, approved_words, safe_contact, letter, correction):
+    """Remove everything by which a survivor could be found or could sign in.
+
+    Her row stays as a tombstone for a moment, so that a request that has just found her sees that she is erased.
+    """
+    for table in _HERS:
         connection.execute(delete(table).where(table.c.subject_id == subject_id))
     emptied = dict.fromkeys(
         (
@@ -196,6 +199,22 @@ def forget_subject(connection: Connection, subject_id: UUID) -> None:
             "statistics_since",
             "age_band",
             "advocate",
+            "created_at",
         )
     )
-    change_subject(connection, subject_id, state="erased", **emptied)
+    change_subject(connection, subject_id, state="erased", epoch=0, language="en", **emptied)
+
+
+def tombstones(connection: Connection, limit: int) -> Sequence[UUID]:
+    """Return some survivors who were erased and whose rows are still there, in order."""
+    query = select(subject.c.id).where(subject.c.state == "erased").order_by(subject.c.id).limit(limit)
+    return connection.scalars(query).all()
+
+
+def remove_tombstones(connection: Connection, gone: Sequence[UUID]) -> None:
+    """Remove the rows of erased survivors, with what was written at the very moment of erasing."""
+    # Locked first, so that nothing more is written about them meanwhile.
+    connection.execute(select(subject.c.id).where(subject.c.id.in_(gone)).order_by(subject.c.id).with_for_update())
+    for table in _HERS:
+        connection.execute(delete(table).where(table.c.subject_id.in_(gone)))
+    connection.execute(delete(subject).where(subject.c.id.in_(gone)))

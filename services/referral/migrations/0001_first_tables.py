@@ -25,6 +25,7 @@ def upgrade() -> None:
         "grant_seen",
         sa.Column("id", sa.String(length=36), nullable=False),
         sa.Column("ended_at", Instant(), nullable=True),
+        sa.Column("erased", sa.Boolean(), nullable=False),
         sa.PrimaryKeyConstraint("id"),
     )
     op.create_table(
@@ -107,6 +108,7 @@ def upgrade() -> None:
     )
     op.create_index(op.f("ix_referral_grant_id"), "referral", ["grant_id"], unique=False)
     op.create_index(op.f("ix_referral_sender"), "referral", ["sender"], unique=False)
+    op.create_index(op.f("ix_referral_statistics"), "referral", ["statistics"], unique=False)
     op.create_index("referral_inbox", "referral", ["recipient", "id"], unique=False)
     op.create_table(
         "standstill",
@@ -156,6 +158,7 @@ def downgrade() -> None:
     op.drop_index(op.f("ix_used_once_expires_at"), table_name="used_once")
     op.drop_table("used_once")
     op.drop_index("referral_inbox", table_name="referral")
+    op.drop_index(op.f("ix_referral_statistics"), table_name="referral")
     op.drop_index(op.f("ix_referral_sender"), table_name="referral")
     op.drop_index(op.f("ix_referral_grant_id"), table_name="referral")
     op.drop_table("referral")

@@ -16,7 +16,7 @@ from services.consent.handlers.disclosures.openings import begin_opening
 from services.consent.handlers.grants import grants
 from services.consent.handlers.grants.grants import Rule
 from services.consent.handlers.rights import erasure
-from services.consent.models import ledger_entry, ledger_repeat, plumbing, subject
+from services.consent.models import grant, ledger_entry, ledger_repeat, plumbing
 from services.consent.store import keys as key_store
 from tests.support.consent import Agency, House, Person, change_standing, without_ledger
 
@@ -281,11 +281,12 @@ def test_envelope_from_later_epoch_returns_503(own_house: House) -> None:
     name = own_house.allow(person, agency)
     grants.pause(own_house.context, person.subject)
     grants.resume(own_house.context, person.subject)
-    envelope = own_house.envelope(name, epoch=own_house.epoch(person))
+    envelope = own_house.envelope(name)
+    assert read(envelope).header.epoch == 3
     assert own_house.open(agency, envelope).status_code == 200
     before = settled(own_house, person, 2)
     with own_house.context.database.transaction() as connection:
-        connection.execute(subject.update().where(subject.c.id == person.subject).values(epoch=2))
+        connection.execute(grant.update().where(grant.c.id == name).values(agency_epoch=2))
 
     answer = own_house.open(agency, envelope)
     assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")

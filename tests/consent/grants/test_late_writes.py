@@ -21,7 +21,7 @@ from services.consent.handlers.grants.grants import Wish, revoke_grant
 from services.consent.handlers.notices import poll
 from services.consent.handlers.notices.poll import Poll
 from services.consent.handlers.rights import contacts, corrections, erasure, letters
-from services.consent.models import audit_key, grant, grant_key, letter, metadata, notice, subject
+from services.consent.models import audit_key, letter, metadata, notice, subject
 from tests.architecture.tree import calls, functions, modules, parsed
 from tests.support.clocks import NOON
 from tests.support.consent import Agency, House, Person
@@ -30,9 +30,9 @@ from tests.support.phone import Phone
 
 PIN = "271828"
 WAIT_SECONDS = 20.0
-STAY = {grant, grant_key, audit_key, notice}
-"""Tables whose rows may stay: ended grants and notices hold codes, and key rows hold no key; see `stays_unreadable`."""
-TOMBSTONE = {"id", "state", "epoch", "language", "created_at"}
+STAY = {audit_key, notice}
+"""Tables whose rows may stay until her tombstone goes: notices, and rows of destroyed keys."""
+TOMBSTONE = {"id", "state", "epoch", "language"}
 Act = Callable[[], object]
 GONE, NOBODY, WRONG_CODE = 401, 404, 422
 
@@ -246,6 +246,7 @@ ADD_NOTHING = {
     "sessions.leave",
     "contacts.confirm",
     "contacts.forget",
+    "erasure.forget_erased",
     "push._try_again",
     "push.push_due",
     "restore._give_up_lost_keys",
@@ -334,12 +335,8 @@ def left(house: House, person: Person) -> dict[str, Any]:
 
 
 def stays_unreadable(row: Any) -> bool:
-    """Return whether a row has no key and, if it is a grant, has ended; notices always pass.
-
-    A notice names her until its agency has acknowledged it.
-    """
-    values = row._mapping
-    return values.get("wrapped") is None and ("end_reason" not in values or values["end_reason"] is not None)
+    """Return whether a row has no key; notices always pass."""
+    return row._mapping.get("wrapped") is None
 
 
 def meeting(database: Database, first: Act, second: Act) -> tuple[Future[object], Future[object]]:

@@ -29,7 +29,10 @@ class Sending:
 
 @dataclass(frozen=True, slots=True)
 class Seal:
-    """The grant to seal under, its public key, and the categories that may be sealed, in alphabetical order."""
+    """The grant to seal under, its public key, and the categories that may be sealed, in alphabetical order.
+
+    `epoch` is the grant's own: the recipient can read it.
+    """
 
     grant: str
     public_key: bytes
@@ -86,7 +89,8 @@ def _answer(
     chosen = best_grant(decision, snapshot.grants)
     if chosen is None:
         return Answer(statistics=statistics)
-    seal = Seal(str(chosen.id), snapshots.public_keys[chosen.id], _under(decision, chosen.id), decision.epoch)
+    key, epoch = snapshots.public_keys[chosen.id], snapshots.epochs[chosen.id]
+    seal = Seal(str(chosen.id), key, _under(decision, chosen.id), epoch)
     return Answer(seal, statistics)
 
 

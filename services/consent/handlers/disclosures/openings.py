@@ -117,10 +117,15 @@ def _begin(context: Context, agency: str, texts: Sequence[str], seen: Seen) -> O
 def _find_subjects(opening: Opening) -> None:
     with opening.context.database.reading() as connection:
         owners = permissions.owners(connection, [envelope.grant for envelope in opening.envelopes])
+        unknown = {envelope.grant for envelope in opening.envelopes} - owners.keys()
+        digests = {grant: opening.context.secrets.erased_grant(grant) for grant in unknown}
+        erased = permissions.erased_among(connection, digests.values()) if digests else set()
     for envelope in opening.envelopes:
         if envelope.grant in owners:
             envelope.subject, recipient, ended = owners[envelope.grant]
             envelope.closed = ended or recipient != opening.agency
+        elif digests[envelope.grant] in erased:
+            envelope.subject, envelope.closed = key_store.NOBODY, True
 
 
 def _refuse_closed(opening: Opening, seen: Seen) -> None:
@@ -160,8 +165,12 @@ def _decide_and_record(
     terms = permissions.terms_of(connection, [envelope.grant for envelope in envelopes])
     entries = {}
     for place, envelope in enumerate(envelopes):
-        recipient, purpose = terms.get(envelope.grant, ("", ""))
+        recipient, purpose, epoch = terms.get(envelope.grant, ("", "", 0))
         snapshot = snapshots.of(envelope.owner, opening.agency)
+        envelope.epoch = epoch
+        if snapshot.state == "erased":
+            # Perhaps a moment ago: the refusal is recorded, and tied to nobody.
+            envelope.subject = key_store.NOBODY
         if recipient == opening.agency and _is_behind(opening, connection, envelope, snapshot, seen):
             # Only the recipient is told so; for others the envelope is absent.
             envelope.problem = consistency_tokens.catching_up()
@@ -182,7 +191,7 @@ def _is_behind(
     To decide on it could revive a grant that has ended.
     """
     known = consistency_tokens.Known(opening.agency, envelope.owner, snapshot.epoch)
-    was_ahead = snapshot.epoch < envelope.header.epoch and _is_as_sealed(opening, connection, envelope)
+    was_ahead = envelope.epoch < envelope.header.epoch and _is_as_sealed(opening, connection, envelope)
     return was_ahead or seen.is_ahead_of(opening.context, known)
 
 
@@ -210,7 +219,7 @@ def _entry(opening: Opening, envelope: RequestedEnvelope, decision: Decision) ->
     envelope.answer = {
         "grant": header.grant,
         "decision": _told(decision),
-        "epoch": decision.epoch,
+        "epoch": envelope.epoch,
         "consent_epoch": token,
     }
     return Entry("opening.intended", envelope.subject, agency, facts | {"categories": sorted(envelope.categories)})

@@ -52,16 +52,19 @@ class Change:
             self.record("grant.ended", grant.agency, grant=str(grant.id), reason=reason, notice=notice, **detail)
             self.record("key.destroyed", grant.agency, grant=str(grant.id))
             clock = self.context.clock
-            self.events.append(events.grant_ended(clock, grant.id, grant.agency, reason, self.epoch))
+            self.events.append(events.grant_ended(clock, grant.id, grant.agency, reason, self.notices[-1]["epoch"]))
 
     def tell(self, grant: Any, action: str, categories: Collection[str]) -> str:
-        """Make the notice to the agency of a grant and return its id. It does not say why this changed."""
+        """Make the notice to the agency of a grant and return its id. It does not say why this changed.
+
+        It names the grant's own epoch: with hers, an agency could count her acts that do not concern it.
+        """
         name, duty_rules = self.context.clock.new_id(), self.context.duty_rules
         row = {column: getattr(grant, column) for column in ("subject_id", "agency", "purpose")}
         row |= {
             "id": name,
             "grant_id": grant.id,
-            "epoch": self.epoch,
+            "epoch": permissions.raise_agency_epoch(self.connection, grant.id),
             "action": action,
             "categories": sorted(categories),
         }

@@ -238,6 +238,7 @@ def _make(change: Change, wish: Wish, name: UUID) -> UUID:
         "notice_sha256": shown.sha256,
         "language": shown.language,
         "epoch": change.epoch,
+        "agency_epoch": 1,
         "public_key": public,
     }
     permissions.add_grant(change.connection, row, number, context.keys.wrap(number, private))

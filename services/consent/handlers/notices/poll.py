@@ -123,7 +123,7 @@ def is_overdue(row: Any, now: datetime) -> bool:
 
 def _record(connection: Connection, kind: str, rows: Sequence[Any], now: datetime, **detail: Any) -> None:
     """Add an entry for each notice to its survivor's ledger; erased survivors get none."""
-    still_here = subjects.hold(connection, {row.subject_id for row in rows})
+    still_here = subjects.hold(connection, {row.subject_id for row in rows if row.subject_id})
     entries = [
         Entry(kind, row.subject_id, row.agency, {"notice": str(row.id), "grant": str(row.grant_id), **detail})
         for row in rows
