@@ -182,9 +182,10 @@ class Survivor:
         """Close the connections."""
         self.http.close()
 
-    def call(self, method: str, path: str, body: Any = None) -> Any:
-        """Make one call and return the decoded answer; raise `Refused`."""
-        response = self.http.request(method, self.origins.url(f"/my/v1{path}"), json=body)
+    def call(self, method: str, path: str, body: Any = None, pin: str | None = None) -> Any:
+        """Make one call and return the decoded answer; raise `Refused`. The export takes the PIN in a header."""
+        headers = {} if pin is None else {"fireweed-pin": pin}
+        response = self.http.request(method, self.origins.url(f"/my/v1{path}"), json=body, headers=headers)
         if not response.is_success:
             raise Refused(response)
         return response.json() if response.content else None

@@ -18,7 +18,7 @@ from services.common.service import Service
 from services.common.settings import Settings
 from services.consent.api.dependencies import SessionDep, SteppedUpDep
 from services.consent.api.internal import intake_only
-from services.consent.api.survivors.pins import pin_in_request, pin_with_new_pin
+from services.consent.api.survivors.pins import pin_in_header, pin_in_request, pin_with_new_pin
 from services.consent.pages.page_context import form_page, guest_form_page, pin_now_page, pin_page, session_page
 
 # What a caller must show.
@@ -38,6 +38,7 @@ GATES: Mapping[object, str] = {
     get_args(Caller)[1].dependency: TOKEN,
     get_args(SessionDep)[1].dependency: SESSION,
     get_args(SteppedUpDep)[1].dependency: PIN,
+    pin_in_header: PIN_NOW,
     pin_in_request: PIN_NOW,
     pin_with_new_pin: PIN_NOW,
     intake_only: INTAKE,
@@ -138,7 +139,7 @@ GATED = {
     "GET /my/v1/notices": SESSION,
     "GET /my/v1/waiting": SESSION,
     "GET /my/v1/compelled": SESSION,
-    "POST /my/v1/export": PIN_NOW,
+    "GET /my/v1/export": PIN_NOW,
     "DELETE /my/v1": PIN_NOW,
     "POST /consent/v1/slips": TOKEN,
     "GET /consent/v1/corrections": TOKEN,

@@ -157,7 +157,7 @@ def test_her_copy_holds_all_of_it_and_erasing_tells_the_agencies(running_hub: Te
     person = meet(running_hub, outreach)
     person.page.allow(shelter.client_id, "referral", ["summary"])
     notices(running_hub, shelter, list(notices(running_hub, shelter)))
-    copy = person.page.call("POST", "/export", {"pin": person.pin})
+    copy = person.page.call("GET", "/export", pin=person.pin)
     assert {"grants", "restrictions", "requests", "waiting", "notices", "compelled", "ledger"} <= copy.keys()
 
     person.page.call("DELETE", "", {"pin": person.pin})

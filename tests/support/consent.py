@@ -166,9 +166,13 @@ class House:
         """Send a request for an opening."""
         return self.call(agency, "/consent/v1/openings", {"envelope": envelope})
 
-    def my(self, method: str, path: str, token: str | None = None, body: Any = None) -> httpx2.Response:
-        """Send a request of a survivor."""
+    def my(
+        self, method: str, path: str, token: str | None = None, body: Any = None, pin: str | None = None
+    ) -> httpx2.Response:
+        """Send a request of a survivor; a PIN goes into a header."""
         headers = {"cookie": f"s={token}"} if token else {}
+        if pin is not None:
+            headers["fireweed-pin"] = pin
         return self.http.request(method, f"{self.url}/my/v1{path}", json=body, headers=headers)
 
     def give_pin(self, person: Person) -> None:

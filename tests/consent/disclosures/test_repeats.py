@@ -18,7 +18,7 @@ from services.consent.ledger.commitments import committed_leaf
 from services.consent.models import ledger_entry, ledger_repeat
 from tests.consent.disclosures.test_batches import NOTHING, allowed, open_all
 from tests.consent.disclosures.test_openings import flipped, renewed, settled
-from tests.support.consent import House, Person
+from tests.support.consent import PIN, House, Person
 
 Variants = Callable[[str], Iterator[str]]
 MANY = 40
@@ -229,7 +229,8 @@ def test_counting_changes_no_leaf_and_proofs_hold(own_house: House) -> None:
     after = house.rows(ledger_entry)
     assert [(row.leaf, row.sealed) for row in after][: len(before)] == before
     assert len(after) == len(before) + 1
-    copy = house.my("GET", "/export", house.session(person, stepped_up=True)).json()["ledger"]
+    house.give_pin(person)
+    copy = house.my("GET", "/export", house.session(person), pin=PIN).json()["ledger"]
     assert [(row["kind"], row["times"]) for row in copy[:2]] == [("opening.refused", 1), ("opening.refused", 31)]
     assert all(row["proof"] for row in copy)
     for entry in house.ledger(person):

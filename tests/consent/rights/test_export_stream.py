@@ -11,7 +11,7 @@ from services.consent.api.survivors.export import Export, proven_pages, written
 from services.consent.handlers.rights import erasure, export
 from services.consent.ledger import entries as ledger
 from services.consent.ledger.entries import Entry
-from tests.support.consent import House, Person
+from tests.support.consent import PIN, House, Person
 
 FEW, MANY = 1_000, 6_000
 
@@ -52,7 +52,8 @@ def test_memory_of_export_does_not_grow_with_ledger(house: House, reading: str) 
 
 def test_export_has_every_member_and_entry_in_order(house: House) -> None:
     person = with_ledger(house, 2 * export.LARGE_PAGE + 7)
-    answer = house.my("GET", "/export", house.session(person, stepped_up=True))
+    house.give_pin(person)
+    answer = house.my("GET", "/export", house.session(person), pin=PIN)
 
     assert answer.headers["content-type"] == "application/json"
     assert list(answer.json()) == list(Export.model_fields)

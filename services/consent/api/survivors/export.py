@@ -19,7 +19,7 @@ from services.consent.api.survivors.personal_records import (
     notes_by_grant,
     safe_contact_of,
 )
-from services.consent.api.survivors.pins import PinNowDep
+from services.consent.api.survivors.pins import PinHeaderDep
 from services.consent.api.survivors.records import (
     AgencyNotices,
     CompelledDisclosure,
@@ -68,9 +68,9 @@ class Export(BaseModel):
     ledger: list[ProvenEntry]
 
 
-@routes.post("/export", response_model=Export)
-def export(context: ContextDep, session: PinNowDep) -> StreamingResponse:
-    """Return a copy of everything that the hub keeps about you; the body holds your PIN."""
+@routes.get("/export", response_model=Export)
+def export(context: ContextDep, session: PinHeaderDep) -> StreamingResponse:
+    """Return a copy of everything that the hub keeps about you; the header `Fireweed-Pin` holds your PIN."""
     return StreamingResponse(written(context, session.subject), media_type="application/json")
 
 
