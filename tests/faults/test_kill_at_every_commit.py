@@ -29,6 +29,8 @@ PROCESSES = [f"{name}-{role}" for name in composition.NAMES for role in ("api", 
 READ_ONLY = "reporting-api"
 TIMEOUT = 40.0
 MOST_COMMITS = 60
+UNPLACED = "SELECT count(*) FROM ledger_entry WHERE tree_leaf IS NOT NULL AND leaf_index IS NULL"
+PLACES = "SELECT leaf_index FROM ledger_entry WHERE tree_leaf IS NOT NULL ORDER BY 1"
 
 
 @dataclass(slots=True)
@@ -146,7 +148,7 @@ def _settle(world: World) -> None:
     def quiet() -> bool:
         waiting = sum(_number(world, name, "SELECT count(*) FROM outbox") for name in composition.NAMES)
         counted = _number(world, "reporting", "SELECT count(*) FROM journal WHERE started_within = 24")
-        unplaced = _number(world, "consent", "SELECT count(*) FROM ledger_entry WHERE leaf_index IS NULL")
+        unplaced = _number(world, "consent", UNPLACED)
         return waiting == unplaced == 0 and counted == len(world.threads)
 
     world.insist(quiet)
@@ -164,7 +166,7 @@ def _check(world: World) -> None:
     families = _number(world, "reporting", "SELECT count(DISTINCT family) FROM contribution")
     assert _number(world, "reporting", "SELECT sum(persons) FROM cell") == families
 
-    places = [row[0] for row in _rows(world, "consent", "SELECT leaf_index FROM ledger_entry ORDER BY 1")]
+    places = [row[0] for row in _rows(world, "consent", PLACES)]
     assert places == list(range(len(places)))
     kinds = dict(_rows(world, "consent", "SELECT kind, count(*) FROM ledger_entry GROUP BY kind"))
     assert kinds["grant.given"] == kinds["grant.ended"] == kinds["key.destroyed"] == len(world.threads)

@@ -136,9 +136,12 @@ class Proof:
     index: int
     hashes: tuple[bytes, ...]
     note: str
+    extra: bytes | None = None
+    """Data of the application, such as the way from an entry to its leaf."""
 
     def __str__(self) -> str:
-        lines = [_PROOF, f"index {self.index}", *(b64encode(hash_).decode() for hash_ in self.hashes)]
+        extra = [] if self.extra is None else [f"extra {b64encode(self.extra).decode()}"]
+        lines = [_PROOF, *extra, f"index {self.index}", *(b64encode(hash_).decode() for hash_ in self.hashes)]
         return "\n".join([*lines, "", self.note])
 
 
@@ -154,7 +157,7 @@ def proof(text: str) -> Proof:
     path = tuple(map(_bytes, hashes))
     if any(len(hash_) != 32 for hash_ in path):
         raise NotANote("not a proof of inclusion")
-    return Proof(int(number), path, rest)
+    return Proof(int(number), path, rest, _bytes(lines[1].removeprefix("extra ")) if extra else None)
 
 
 def _signature(line: str) -> tuple[str, bytes]:

@@ -1,9 +1,11 @@
 """The ledger's entries: every grant, revocation, opening and refusal, recorded in the transaction of the act.
 
-Recording takes no lock that others wait for: the tree adds an entry a moment after its commit (`handlers/ledger/publish`).
+Recording takes no lock that others wait for: the tree adds an act a moment after its commit (`handlers/ledger/publish`).
+What one act records about a survivor is one public leaf, so that the tree does not tell how many permissions it ended.
 An act that an agency repeats is counted on its first entry (`repeats`); only its own repeats wait for each other there.
 """
 
+import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -11,13 +13,21 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, select, text, update
+from sqlalchemy import Connection, delete, select, text, update
 
 from services.common.database.engine import Database
 from services.common.database.inserts import insert_new
 from services.consent.key_encryption import KeyEncryptionKeys
 from services.consent.ledger import repeats
-from services.consent.ledger.commitments import Halves, Record, instant, opened_record, public_leaf, sealed_record
+from services.consent.ledger.commitments import (
+    Halves,
+    Record,
+    act_leaf,
+    instant,
+    opened_record,
+    public_leaf,
+    sealed_record,
+)
 from services.consent.models import ledger_entry, ledger_head, ledger_repeat
 from services.consent.store import keys as key_store
 from services.consent.store import ledger_repeats as repeat_store
@@ -56,6 +66,8 @@ class RecordedEntry:
     times: int = 1
     last_at: datetime | None = None
     """When the act happened last, if it was repeated."""
+    act: int | None = None
+    """Joins the entries that share one public leaf; None if this one has a leaf of its own."""
 
     @property
     def record(self) -> Record:
@@ -84,7 +96,11 @@ def append(connection: Connection, entries: Sequence[Entry], now: datetime) -> l
         place for place, run in enumerate(runs) if place not in old and (run is None or begun.get(run, place) == place)
     ]
     at = dict(
-        zip(new, _insert(connection, [_row(entries[place], secrets, runs[place], now) for place in new]), strict=True)
+        zip(
+            new,
+            _insert(connection, _acts([_row(entries[place], secrets, runs[place], now) for place in new])),
+            strict=True,
+        )
     )
     positions = [old.get(place) or at.get(place) or at[begun[run]] for place, run in enumerate(runs)]
     _count(connection, {place: position for place, position in enumerate(positions) if place not in at}, entries, now)
@@ -154,7 +170,7 @@ def _count(connection: Connection, repeated: Mapping[int, int], entries: Sequenc
     last = {position: entries[place] for place, position in repeated.items()}
     told = [replace(last[place], detail={**last[place].detail, "times": times}) for place, times in reached.items()]
     secrets = _secrets(connection, told)
-    _insert(connection, [_row(entry, secrets, None, now) for entry in told])
+    _insert(connection, _acts([_row(entry, secrets, None, now) for entry in told]))
 
 
 def _row(entry: Entry, secrets: Mapping[UUID, bytes | None], run: str | None, now: datetime) -> dict[str, Any]:
@@ -162,7 +178,24 @@ def _row(entry: Entry, secrets: Mapping[UUID, bytes | None], run: str | None, no
     halves = _halves(Record(instant(now), entry.kind, entry.agency, dict(entry.detail)), entry.subject, secret)
     known = None if secret is None else entry.subject  # Nothing links an entry to an erased survivor.
     row = {"at": now, "kind": entry.kind, "subject_id": known, "leaf": halves.leaf, "sealed": halves.sealed}
-    return {**row, "run": run}
+    return {**row, "run": run, "about": entry.subject}
+
+
+def _acts(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Give the rows about each survivor one public leaf, which the first of them holds."""
+    about: dict[UUID | None, list[dict[str, Any]]] = {}
+    for row in rows:
+        about.setdefault(row.pop("about"), []).append(row)
+    for subject, theirs in about.items():
+        if subject is None:
+            for row in theirs:
+                row |= {"tree_leaf": row["leaf"], "act": None}
+            continue
+        act = int.from_bytes(os.urandom(7)) if len(theirs) > 1 else None
+        for row in theirs:
+            row |= {"tree_leaf": None, "act": act}
+        theirs[0]["tree_leaf"] = act_leaf([row["leaf"] for row in theirs])
+    return rows
 
 
 def _secret(secrets: Mapping[UUID, bytes | None], entry: Entry) -> bytes | None:
@@ -193,7 +226,7 @@ def _neighbours(connection: Connection, count: int) -> list[int]:
 
 
 def _read_entry(row: Any, secret: bytes | None) -> RecordedEntry:
-    counted = (row.times or 1, row.last_at)
+    counted = (row.times or 1, row.last_at, row.act)
     if not secret or not row.sealed:
         return RecordedEntry(row.position, row.leaf_index, row.at, row.kind, None, {}, b"", *counted)
     record, salt = opened_record(Halves(row.leaf, row.sealed), secret)
@@ -221,8 +254,10 @@ def _forget(connection: Connection, subject: UUID, now: datetime) -> None:
     # After locking the tree's head, in the order of `integrate`: otherwise the two could deadlock.
     connection.execute(select(ledger_head.c.id).with_for_update())
     repeat_store.forget(connection, subject)
-    mine = update(ledger_entry).where(ledger_entry.c.subject_id == subject)
-    connection.execute(mine.values(subject_id=None, sealed=None, run=None))
+    hers = ledger_entry.c.subject_id == subject
+    # Nobody can read them any more; those with a public leaf stay, since the tree needs it.
+    connection.execute(delete(ledger_entry).where(hers, ledger_entry.c.tree_leaf.is_(None)))
+    connection.execute(update(ledger_entry).where(hers).values(subject_id=None, sealed=None, run=None, act=None))
 
 
 def _keys(connection: Connection) -> KeyEncryptionKeys:

@@ -12,7 +12,7 @@ from services.common.auth.jose import Untrusted, verify
 from services.common.transparency_log.merkle import EMPTY_ROOT, folded, leaf_hash, range_hash, root_from_inclusion
 from services.common.transparency_log.signed_notes import Checkpoint, NotANote, Verifier, checkpoint, note, proof
 from services.common.transparency_log.tiles import ENTRIES, WIDTH, Tile, hashes_in, reader, tiles_of, unbundled
-from services.consent.ledger.commitments import leaf_shown
+from services.consent.ledger.commitments import leaf_by_way, leaf_shown
 from services.consent.ledger.signing import RECEIPT_TYPE, jwk_of
 
 Read = Callable[[str], bytes | None]
@@ -62,10 +62,14 @@ def verify_log(read: Read, known: Verifier, earlier: Sequence[str]) -> Findings:
 
 
 def verify_leaf(leaf: bytes, proven: str, known: Verifier) -> Checkpoint:
-    """Verify that a leaf is in the ledger where a proof says; return the checkpoint that covers it, or raise `Broken`."""
+    """Verify that a leaf is in the ledger where a proof says; return the checkpoint that covers it, or raise `Broken`.
+
+    The proof of an entry about a survivor leads by way of her act, whose leaf stands in the tree.
+    """
     try:
         told = proof(proven)
-    except NotANote as error:
+        leaf = leaf if told.extra is None else leaf_by_way(leaf, told.extra)
+    except ValueError as error:
         raise Broken(str(error)) from error
     said = signed_checkpoint(told.note, known)
     if root_from_inclusion(told.index, said.size, leaf_hash(leaf), told.hashes) != said.root:

@@ -67,12 +67,22 @@ def upgrade() -> None:
         sa.Column("kind", sa.String(length=32), nullable=False),
         sa.Column("subject_id", sa.Uuid(), nullable=True),
         sa.Column("leaf", sa.LargeBinary(), nullable=False),
+        sa.Column("tree_leaf", sa.LargeBinary(), nullable=True),
+        sa.Column("act", BigId, nullable=True),
         sa.Column("sealed", sa.LargeBinary(), nullable=True),
         sa.Column("run", sa.String(length=43), nullable=True),
         sa.PrimaryKeyConstraint("position"),
-        sa.UniqueConstraint("leaf_index"),
     )
+    op.create_index(op.f("ix_ledger_entry_leaf_index"), "ledger_entry", ["leaf_index"], unique=False)
     op.create_index(op.f("ix_ledger_entry_subject_id"), "ledger_entry", ["subject_id"], unique=False)
+    op.create_index(
+        "ledger_entry_act",
+        "ledger_entry",
+        ["act"],
+        unique=False,
+        postgresql_where=sa.text("act IS NOT NULL"),
+        sqlite_where=sa.text("act IS NOT NULL"),
+    )
     op.create_index(
         "ledger_entry_run",
         "ledger_entry",
@@ -86,8 +96,8 @@ def upgrade() -> None:
         "ledger_entry",
         ["position"],
         unique=False,
-        postgresql_where=sa.text("leaf_index IS NULL"),
-        sqlite_where=sa.text("leaf_index IS NULL"),
+        postgresql_where=sa.text("leaf_index IS NULL AND tree_leaf IS NOT NULL"),
+        sqlite_where=sa.text("leaf_index IS NULL AND tree_leaf IS NOT NULL"),
     )
     op.create_table(
         "ledger_head",
@@ -554,8 +564,8 @@ def downgrade() -> None:
     op.drop_index(
         "ledger_entry_waiting",
         table_name="ledger_entry",
-        postgresql_where=sa.text("leaf_index IS NULL"),
-        sqlite_where=sa.text("leaf_index IS NULL"),
+        postgresql_where=sa.text("leaf_index IS NULL AND tree_leaf IS NOT NULL"),
+        sqlite_where=sa.text("leaf_index IS NULL AND tree_leaf IS NOT NULL"),
     )
     op.drop_index(
         "ledger_entry_run",
@@ -563,7 +573,14 @@ def downgrade() -> None:
         postgresql_where=sa.text("run IS NOT NULL"),
         sqlite_where=sa.text("run IS NOT NULL"),
     )
+    op.drop_index(
+        "ledger_entry_act",
+        table_name="ledger_entry",
+        postgresql_where=sa.text("act IS NOT NULL"),
+        sqlite_where=sa.text("act IS NOT NULL"),
+    )
     op.drop_index(op.f("ix_ledger_entry_subject_id"), table_name="ledger_entry")
+    op.drop_index(op.f("ix_ledger_entry_leaf_index"), table_name="ledger_entry")
     op.drop_table("ledger_entry")
     op.drop_table("ledger_checkpoint")
     op.drop_table("key_encryption_key")

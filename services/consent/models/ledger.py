@@ -30,17 +30,23 @@ ledger_entry = Table(
     "ledger_entry",
     metadata,
     Column("position", BigId, primary_key=True),
-    Column("leaf_index", BigId, unique=True),
+    Column("leaf_index", BigId, index=True),
     Column("at", Instant, nullable=False),
     Column("kind", String(32), nullable=False),
     Column("subject_id", Uuid, index=True),
     Column("leaf", LargeBinary, nullable=False),
+    # The public leaf, with the first entry of an act only; the others share it.
+    Column("tree_leaf", LargeBinary),
+    # Random, and the same for the entries of one act; NULL if it has only one, and once she is erased.
+    Column("act", BigId),
     Column("sealed", LargeBinary),
     # Names the run of repeats that begins with this entry, keyed with her ledger key; NULL for entries that begin none.
     Column("run", String(43)),
 )
-_waits = ledger_entry.c.leaf_index.is_(None)
+_waits = ledger_entry.c.leaf_index.is_(None) & ledger_entry.c.tree_leaf.is_not(None)
 Index("ledger_entry_waiting", ledger_entry.c.position, postgresql_where=_waits, sqlite_where=_waits)
+_shares = ledger_entry.c.act.is_not(None)
+Index("ledger_entry_act", ledger_entry.c.act, postgresql_where=_shares, sqlite_where=_shares)
 _begins = ledger_entry.c.run.is_not(None)
 Index("ledger_entry_run", ledger_entry.c.run, postgresql_where=_begins, sqlite_where=_begins)
 

@@ -1,27 +1,29 @@
 """Queries on the ledger's tree: its edge, tiles and leaves, and the checkpoints that were signed of it."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, delete, exists, func, select, update
+from sqlalchemy import Connection, Row, bindparam, delete, exists, func, select, update
 
 from services.common.database.inserts import insert_new, upsert
+from services.common.database.list_parameters import listed, one_of
 from services.common.transparency_log.merkle import Edge
 from services.common.transparency_log.tiles import HASH, WIDTH
 from services.consent.models import ledger_checkpoint, ledger_entry, ledger_head, ledger_tile, ledger_witness
 
 AnyRow = Row[tuple[Any, ...]]
+_WAITING = (ledger_entry.c.leaf_index.is_(None), ledger_entry.c.tree_leaf.is_not(None))
 
 
 def waits(connection: Connection) -> bool:
     """Tell whether an entry waits for its place in the tree."""
-    return bool(connection.scalar(select(exists().where(ledger_entry.c.leaf_index.is_(None)))))
+    return bool(connection.scalar(select(exists().where(*_WAITING))))
 
 
 def oldest_waiting(connection: Connection) -> datetime | None:
     """Return the time of the oldest entry that waits for its place; None if none waits."""
-    query = select(ledger_entry.c.at).where(ledger_entry.c.leaf_index.is_(None))
+    query = select(ledger_entry.c.at).where(*_WAITING)
     found: datetime | None = connection.scalar(query.order_by(ledger_entry.c.position).limit(1))
     return found
 
@@ -45,14 +47,39 @@ def keep_edge(connection: Connection, edge: Edge) -> None:
 
 
 def place_waiting(connection: Connection, size: int, limit: int) -> list[bytes]:
-    """Give waiting entries their places after the first `size`, in the order of their positions; return their leaves."""
-    waiting = select(ledger_entry.c.position).where(ledger_entry.c.leaf_index.is_(None))
+    """Give waiting acts their places after the first `size`, in the order of their positions; return their leaves."""
+    waiting = select(ledger_entry.c.position).where(*_WAITING)
     some = waiting.order_by(ledger_entry.c.position).limit(limit).subquery()
     place = func.row_number().over(order_by=some.c.position) + (size - 1)
     placed = select(some.c.position, place.label("place")).subquery()
     placing = update(ledger_entry).where(ledger_entry.c.position == placed.c.position)
-    returning = placing.values(leaf_index=placed.c.place).returning(ledger_entry.c.leaf_index, ledger_entry.c.leaf)
-    return [leaf for _, leaf in sorted(tuple(row) for row in connection.execute(returning))]
+    columns = (ledger_entry.c.leaf_index, ledger_entry.c.tree_leaf, ledger_entry.c.act)
+    found = connection.execute(placing.values(leaf_index=placed.c.place).returning(*columns)).all()
+    shared = [{"shared": row.act, "place": row.leaf_index} for row in found if row.act is not None]
+    if shared:
+        rest = update(ledger_entry).where(ledger_entry.c.act == bindparam("shared"))
+        connection.execute(rest.values(leaf_index=bindparam("place")), shared)
+    return [leaf for _, leaf in sorted((row.leaf_index, row.tree_leaf) for row in found)]
+
+
+def add_padding(connection: Connection, size: int, leaves: Sequence[bytes], now: datetime) -> None:
+    """Add leaves that stand for no act, with their places after the first `size`."""
+    rows = [
+        {"leaf_index": size + place, "at": now, "kind": "padding", "leaf": leaf, "tree_leaf": leaf}
+        for place, leaf in enumerate(leaves)
+    ]
+    if rows:
+        connection.execute(ledger_entry.insert(), rows)
+
+
+def leaves_of_acts(connection: Connection, acts: Collection[int]) -> dict[int, list[tuple[int, bytes]]]:
+    """Return positions and leaves of the entries of each act, in their order."""
+    query = select(ledger_entry.c.act, ledger_entry.c.position, ledger_entry.c.leaf)
+    query = query.where(one_of(ledger_entry.c.act, "acts")).order_by(ledger_entry.c.act, ledger_entry.c.position)
+    found: dict[int, list[tuple[int, bytes]]] = {}
+    for act, position, leaf in connection.execute(query, {"acts": listed(acts)}):
+        found.setdefault(act, []).append((position, leaf))
+    return found
 
 
 def add_hashes(connection: Connection, level: int, first: int, hashes: Sequence[bytes]) -> None:
@@ -79,7 +106,8 @@ def tile_bytes(connection: Connection, level: int, number: int) -> bytes | None:
 def leaves(connection: Connection, first: int, count: int) -> list[bytes]:
     """Return leaves in the tree's order, as many as there are."""
     mine = (ledger_entry.c.leaf_index >= first, ledger_entry.c.leaf_index < first + count)
-    return list(connection.scalars(select(ledger_entry.c.leaf).where(*mine).order_by(ledger_entry.c.leaf_index)))
+    query = select(ledger_entry.c.tree_leaf).where(*mine, ledger_entry.c.tree_leaf.is_not(None))
+    return list(connection.scalars(query.order_by(ledger_entry.c.leaf_index)))
 
 
 def newest_checkpoint(connection: Connection) -> AnyRow | None:

@@ -11,13 +11,23 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from sqlalchemy import delete, update
 
 from services.common.transparency_log.merkle import leaf_hash
-from services.common.transparency_log.signed_notes import COSIGNATURE, Checkpoint, Note, Verifier, cosignature, note
+from services.common.transparency_log.signed_notes import (
+    COSIGNATURE,
+    Checkpoint,
+    Note,
+    Verifier,
+    cosignature,
+    note,
+    verifier,
+)
 from services.consent.handlers.grants import grants
 from services.consent.handlers.ledger import publish
 from services.consent.handlers.ledger.publish import HistoryChanged
 from services.consent.handlers.rights import erasure
 from services.consent.ledger import entries as ledger
+from services.consent.ledger.commitments import leaf_shown, padding_leaf, shown
 from services.consent.ledger.entries import Entry
+from services.consent.ledger.verify import Broken, verify_leaf
 from services.consent.main import build_context
 from services.consent.models import ledger_checkpoint, ledger_entry, ledger_head, ledger_tile
 from tests.support import transparency_log_client as tlog
@@ -33,7 +43,7 @@ def test_independent_client_reads_whole_log(own_house: House) -> None:
         publish.publish(own_house.context)
 
     head, entries = tlog.read_log(lambda name: fetch(own_house, name), vkey(own_house))
-    assert head.size == len(entries) == 769
+    assert head.size == len(entries) == 724 + 24 + 24
     assert head.origin == own_house.url.partition("://")[2] + "/consent/v1/ledger"
 
 
@@ -61,10 +71,10 @@ def test_ten_thousand_concurrent_entries_form_one_tree(own_house: House) -> None
     publish.publish(own_house.context)
 
     head, entries = tlog.read_log(lambda name: tile_or_note(own_house, name), vkey(own_house))
-    assert head.size == 10_000
-    assert len(set(entries)) == 10_000
     rows = own_house.rows(ledger_entry)
-    assert sorted(row.leaf_index for row in rows) == list(range(10_000))
+    assert len([row for row in rows if row.kind == "sample"]) == 10_000
+    assert head.size == len(rows) == len(set(entries))
+    assert sorted(row.leaf_index for row in rows) == list(range(head.size))
     assert {row.leaf_index: row.leaf for row in rows} == dict(enumerate(entries))
 
 
@@ -78,7 +88,7 @@ def test_each_checkpoint_is_prefix_of_the_next(own_house: House) -> None:
     _, entries = tlog.read_log(lambda name: fetch(own_house, name), vkey(own_house))
     leaves = [leaf_hash(entry) for entry in entries]
 
-    assert [head.size for head in heads] == [1, 3, 258, 558, 563]
+    assert [head.size for head in heads] == [4, 8, 264, 564, 572]
     assert [head.root for head in heads] == [tlog.tree_hash(leaves[: head.size]) for head in heads]
 
 
@@ -96,7 +106,8 @@ def test_tree_holds_committed_entries_only(own_house: House) -> None:
             pass
     publish.publish(own_house.context)
 
-    assert own_house.rows(ledger_head)[0].size == 6
+    assert len([row for row in own_house.rows(ledger_entry) if row.kind == "sample"]) == 6
+    assert own_house.rows(ledger_head)[0].size == 8
 
 
 def test_changed_tree_is_not_signed(own_house: House) -> None:
@@ -109,7 +120,7 @@ def test_changed_tree_is_not_signed(own_house: House) -> None:
 
     with pytest.raises(HistoryChanged):
         publish.publish(own_house.context)
-    assert [row.size for row in own_house.rows(ledger_checkpoint)] == [5]
+    assert [row.size for row in own_house.rows(ledger_checkpoint)] == [8]
 
 
 def test_shortened_ledger_is_not_signed(own_house: House) -> None:
@@ -129,7 +140,8 @@ def test_leaf_reveals_nothing_about_survivor(house: House) -> None:
     name = house.allow(person, agency)
     grants.revoke_grant(house.context, person.subject, name)
 
-    leaves = b"".join(row.leaf for row in house.rows(ledger_entry, ledger_entry.c.subject_id == person.subject))
+    rows = house.rows(ledger_entry, ledger_entry.c.subject_id == person.subject)
+    leaves = b"".join(leaf for row in rows for leaf in (row.leaf, row.tree_leaf or b""))
     for secret in (agency.id, str(name), str(person.subject), person.subject.hex, person.ppid, "grant.", "summary"):
         assert secret.encode() not in leaves
     times = [entry.at.isoformat() for entry in house.ledger(person)]
@@ -146,6 +158,56 @@ def test_equal_entries_have_different_leaves(house: House) -> None:
         for value in json.loads(row.leaf).values()
     ]
     assert len(set(parts)) == len(parts) == 4 * 11
+
+
+@pytest.mark.parametrize("number", [0, 1, 5])
+def test_tree_grows_alike_however_many_grants_an_act_ends(own_house: House, number: int) -> None:
+    house, agency = own_house, own_house.agency()
+    person = house.person(agency)
+    for days in range(number):
+        house.allow(person, agency, days=days + 1)
+    publish.publish(house.context)
+    before = house.rows(ledger_head)[0].size
+    known, _ = tlog.read_log(lambda name: fetch(house, name), vkey(house))
+    erasure.erase(house.context, person.subject)
+    publish.publish(house.context)
+
+    head, entries = tlog.read_log(lambda name: fetch(house, name), vkey(house))
+    assert head.size == before + publish.EVEN
+    assert {len(entry) for entry in entries[known.size :]} == {len(padding_leaf())}
+
+
+@pytest.mark.parametrize("number", [1, 2, 3, 4])
+def test_checkpoint_does_not_tell_number_of_acts(own_house: House, number: int) -> None:
+    people = [own_house.person() for _ in range(4)]
+    publish.publish(own_house.context)
+    before = own_house.rows(ledger_head)[0].size
+    for person in people[:number]:
+        grants.pause(own_house.context, person.subject)
+    publish.publish(own_house.context)
+
+    assert own_house.rows(ledger_head)[0].size == before + publish.EVEN
+
+
+def test_each_entry_of_an_act_is_proven_by_its_own_way(own_house: House) -> None:
+    house, agency = own_house, own_house.agency()
+    person = house.person(agency)
+    for days in range(3):
+        house.allow(person, agency, days=days + 1)
+    grants.revoke_all(house.context, person.subject)
+    publish.publish(house.context)
+    told = house.ledger(person)
+    proofs = publish.proofs(house.context, told)
+    known = verifier(vkey(house))
+
+    assert len({entry.leaf_index for entry in told}) < len(told)
+    for entry, proven in zip(told, proofs, strict=True):
+        leaf = leaf_shown(shown(entry.record, entry.salt))
+        verify_leaf(leaf, str(proven), known)
+        for other in told:
+            if other is not entry:
+                with pytest.raises(Broken):
+                    verify_leaf(leaf_shown(shown(other.record, other.salt)), str(proven), known)
 
 
 def test_erasure_keeps_tree_valid_and_entries_unreadable(own_house: House) -> None:
@@ -173,14 +235,14 @@ def test_erasure_keeps_tree_valid_and_entries_unreadable(own_house: House) -> No
 
 @pytest.mark.parametrize(
     "path",
-    ["tile/0/000", "tile/0/000.p/6", "tile/1/000.p/1", "tile/entries/000.p/6", "tile/64/000", "tile/0/0", "tile/x"],
+    ["tile/0/000", "tile/0/000.p/9", "tile/1/000.p/1", "tile/entries/000.p/9", "tile/64/000", "tile/0/0", "tile/x"],
 )
 def test_unavailable_tile_returns_404(own_house: House, path: str) -> None:
     record(own_house, 5)
     publish.publish(own_house.context)
 
     assert own_house.http.get(own_house.url + PREFIX + path).status_code == 404
-    assert len(fetch(own_house, "tile/0/000.p/5")) == 5 * 32
+    assert len(fetch(own_house, "tile/0/000.p/8")) == 8 * 32
 
 
 def test_tiles_are_cached_for_ever_and_checkpoints_briefly(house: House) -> None:
@@ -199,7 +261,7 @@ def test_old_uncosigned_checkpoints_are_deleted(own_house: House) -> None:
     for _ in range(4):
         record(own_house, 1)
         publish.publish(own_house.context)
-        if own_house.rows(ledger_head)[0].size == 2:
+        if own_house.rows(ledger_head)[0].size == 8:
             assert witness.cosigns(own_house, agency, fetch(own_house, "checkpoint").decode()).status_code == 201
             publish.publish(own_house.context)
     own_house.clock.move(timedelta(days=3))
@@ -207,7 +269,7 @@ def test_old_uncosigned_checkpoints_are_deleted(own_house: House) -> None:
     publish.publish(own_house.context)
 
     # Cosigning added an entry with the key of the witness.
-    assert [row.size for row in own_house.rows(ledger_checkpoint)] == [2, 6]
+    assert [row.size for row in own_house.rows(ledger_checkpoint)] == [8, 24]
 
 
 class Witness:
@@ -241,11 +303,11 @@ def test_cosigned_checkpoint_is_served_with_cosignatures(own_house: House) -> No
     publish.publish(house.context)
 
     answer = witness.cosigns(house, agency, old)
-    assert (answer.status_code, answer.json()) == (201, {"size": 3})
+    assert (answer.status_code, answer.json()) == (201, {"size": 4})
     served = fetch(house, "checkpoint/cosigned").decode()
-    assert tlog.open_checkpoint(served, vkey(house)).size == 3
+    assert tlog.open_checkpoint(served, vkey(house)).size == 4
     assert tlog.cosigned_by(served, witness.name, witness.public) == int(house.clock.now().timestamp())
-    assert tlog.open_checkpoint(fetch(house, "checkpoint").decode(), vkey(house)).size == 5
+    assert tlog.open_checkpoint(fetch(house, "checkpoint").decode(), vkey(house)).size == 8
 
     second = Witness("w2.example")
     assert second.cosigns(house, house.agency(), old).status_code == 201
@@ -266,7 +328,7 @@ def test_cosigning_older_checkpoint_returns_409(own_house: House) -> None:
     assert witness.cosigns(house, agency, fetch(house, "checkpoint").decode()).status_code == 201
 
     answer = witness.cosigns(house, agency, old)
-    assert (answer.status_code, answer.json()["size"]) == (409, 5)
+    assert (answer.status_code, answer.json()["size"]) == (409, 8)
 
 
 def test_invalid_cosignature_returns_400(own_house: House) -> None:
@@ -277,9 +339,9 @@ def test_invalid_cosignature_returns_400(own_house: House) -> None:
     ours = house.context.ledger_key
 
     assert witness.cosigns(house, agency, good, ahead=3600).status_code == 400
-    for text in (ours.checkpoint(2, bytes(32)), good.replace("\n3\n", "\n4\n"), "x" + good):
+    for text in (ours.checkpoint(2, bytes(32)), good.replace("\n4\n", "\n5\n"), "x" + good):
         assert witness.cosigns(house, agency, text).status_code == 400
-    made_up = str(Checkpoint(ours.origin, 3, bytes(32)))
+    made_up = str(Checkpoint(ours.origin, 4, bytes(32)))
     stamped = cosignature(made_up, witness.name, witness.key, int(house.clock.now().timestamp()))
     for body in (
         {"key": witness.vkey, "checkpoint": str(Note(made_up, (stamped,)))},
@@ -287,13 +349,13 @@ def test_invalid_cosignature_returns_400(own_house: House) -> None:
         {"key": vkey(house).strip(), "checkpoint": good},
         {"key": "x", "checkpoint": good},
         {"key": Witness("w1.example").vkey, "checkpoint": witness.cosigned(house, good)},
-        {"key": witness.vkey, "checkpoint": witness.cosigned(house, good).replace("\n3\n", "\n4\n")},
+        {"key": witness.vkey, "checkpoint": witness.cosigned(house, good).replace("\n4\n", "\n5\n")},
         {"key": witness.vkey, "checkpoint": "nothing"},
     ):
         answer = house.call(agency, PREFIX + "cosignatures", body)
         wrong = "/key" if body["key"] in {"x", vkey(house).strip()} else "/checkpoint"
         assert (answer.status_code, answer.json()["errors"][0]["member"]) == (400, wrong), body
-    assert house.rows(ledger_checkpoint)[-1].size == 3
+    assert house.rows(ledger_checkpoint)[-1].size == 4
 
 
 def test_second_history_signed_by_own_key_returns_409(own_house: House) -> None:
@@ -301,7 +363,7 @@ def test_second_history_signed_by_own_key_returns_409(own_house: House) -> None:
     record(house, 3)
     publish.publish(house.context)
 
-    answer = witness.cosigns(house, agency, house.context.ledger_key.checkpoint(3, bytes(32)))
+    answer = witness.cosigns(house, agency, house.context.ledger_key.checkpoint(4, bytes(32)))
     assert (answer.status_code, answer.json()["type"]) == (409, "urn:fireweed:problem:two-histories")
 
 

@@ -104,12 +104,9 @@ def export_of(context: Context, subject: UUID) -> dict[str, Any]:
 
 
 def proven_pages(context: Context, subject: UUID) -> Iterator[list[dict[str, Any]]]:
-    """Yield her ledger entries with their proofs by pages, newest first, as JSON.
-
-    An entry without salt gets no proof: nobody can read it any more.
-    """
+    """Yield her ledger entries with their proofs by pages, newest first, as JSON."""
     for rows in ledger_pages(context, subject):
-        proofs = publish.proofs(context, [row.leaf_index if row.salt else None for row in rows])
+        proofs = publish.proofs(context, rows)
         entries = [ProvenEntry.recorded(row, proof=proof) for row, proof in zip(rows, proofs, strict=True)]
         yield [entry.model_dump(mode="json") for entry in entries]
 

@@ -1,6 +1,6 @@
 """Grows the ledger's tree by what was recorded, signs it, and proves what it holds."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from functools import lru_cache
 
@@ -18,9 +18,13 @@ from services.common.transparency_log.merkle import (
 from services.common.transparency_log.signed_notes import Proof
 from services.common.transparency_log.tiles import ENTRIES, HASH, STEP, bundled, reader, tile_at
 from services.consent.context import Context
+from services.consent.ledger.commitments import committed_leaf, padding_leaf, way_to_act
+from services.consent.ledger.entries import RecordedEntry
 from services.consent.store import ledger_tree as store
 
 BATCH = 2000
+EVEN = 4
+"""A checkpoint covers a multiple of so many leaves: the number of acts in a quiet second is not told."""
 CHECKPOINTS_KEPT = timedelta(days=2)
 """Time that a witness may take to cosign a checkpoint."""
 
@@ -40,12 +44,15 @@ def publish(context: Context) -> None:
 
 
 def integrate(context: Context) -> int:
-    """Add waiting entries to the tree, in order and without a gap; return how many, at most a batch."""
+    """Add waiting acts to the tree, in order and without a gap, and padding; return how many acts, at most a batch."""
     with context.database.transaction() as connection:
         edge = store.hold_edge(connection)
         leaves = store.place_waiting(connection, edge.size, BATCH)
         if leaves:
-            grown, completed = grow(edge, map(leaf_hash, leaves))
+            size = edge.size + len(leaves)
+            padding = [padding_leaf() for _ in range(-size % EVEN)]
+            store.add_padding(connection, size, padding, context.clock.now())
+            grown, completed = grow(edge, map(leaf_hash, [*leaves, *padding]))
             for level, hashes in completed.items():
                 store.add_hashes(connection, level, edge.size >> STEP * level, hashes)
             store.keep_edge(connection, grown)
@@ -91,25 +98,38 @@ def tile(context: Context, path: str) -> bytes:
     return found
 
 
-def prover(connection: Connection) -> Callable[[int | None], Proof | None]:
-    """Return a function that proves an entry by its index, against the newest cosigned or else the newest checkpoint."""
+def prove(connection: Connection, entries: Sequence[RecordedEntry]) -> list[Proof | None]:
+    """Return proofs for a survivor's entries, in order, against the newest cosigned or else the newest checkpoint.
+
+    None for one that is not in a signed tree, and for one without salt: nobody can read that any more.
+    """
     rows = [store.newest_cosigned(connection), store.newest_checkpoint(connection)]
+    acts = store.leaves_of_acts(connection, {entry.act for entry in entries if entry.act is not None})
     node = nodes(connection)
 
-    def prove(index: int | None) -> Proof | None:
+    def proof(entry: RecordedEntry) -> Proof | None:
+        index = entry.leaf_index
         row = next((row for row in rows if row and index is not None and index < row.size), None)
-        if row is None or index is None:
+        if row is None or index is None or not entry.salt:
             return None
-        return Proof(index, tuple(inclusion_proof(index, row.size, node)), _with_cosignatures(connection, row))
+        hashes, head = tuple(inclusion_proof(index, row.size, node)), _with_cosignatures(connection, row)
+        return Proof(index, hashes, head, _way(entry, acts))
 
-    return prove
+    return [proof(entry) for entry in entries]
 
 
-def proofs(context: Context, indexes: Sequence[int | None]) -> list[str | None]:
-    """Return proofs for several entries, in order; None for one that is not in a signed tree."""
+def proofs(context: Context, entries: Sequence[RecordedEntry]) -> list[str | None]:
+    """Return proofs for several entries as texts, in order."""
     with context.database.reading() as connection:
-        found = map(prover(connection), indexes)
-        return [str(proof) if proof else None for proof in found]
+        return [str(proof) if proof else None for proof in prove(connection, entries)]
+
+
+def _way(entry: RecordedEntry, acts: Mapping[int, Sequence[tuple[int, bytes]]]) -> bytes:
+    """Return the way from an entry to the public leaf of its act."""
+    if entry.act is None:
+        return way_to_act([committed_leaf(entry.record, entry.salt)], 0)
+    found = acts[entry.act]
+    return way_to_act([leaf for _, leaf in found], [position for position, _ in found].index(entry.position))
 
 
 def nodes(connection: Connection) -> Node:

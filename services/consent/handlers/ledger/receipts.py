@@ -8,7 +8,7 @@ from uuid import UUID
 import schemas
 from services.common.errors import not_found
 from services.consent.context import Context
-from services.consent.handlers.ledger.publish import prover
+from services.consent.handlers.ledger.publish import prove
 from services.consent.ledger import entries as ledger
 from services.consent.ledger.commitments import shown
 from services.consent.ledger.entries import RecordedEntry
@@ -41,8 +41,7 @@ def receipts_of(context: Context, subject: UUID, grant: UUID) -> list[Receipt]:
             raise not_found()
         agency = context.roster.find(connection, [row.agency]).get(row.agency)
         entries = _entries_of(ledger.about(connection, subject, None, _ALL, list(STATES)), grant)
-        prove = prover(connection)
-        proofs = [prove(entry.leaf_index) for entry in entries]
+        proofs = prove(connection, entries)
     name = agency.name if agency else row.agency
     made = [_facts(context, row, name, entry) for entry in entries]
     return [
