@@ -57,6 +57,8 @@ ACTS = [
     Act("POST", "/my/v1/requests/{request_id}", PIN, {"accept": True}),
     Act("POST", "/my/v1/requests/{request_id}", SESSION, {"accept": False}),
     Act("POST", "/my/v1/link-codes", PIN_NOW, NOW),
+    Act("GET", "/my/v1/links", SESSION),
+    Act("DELETE", "/my/v1/links/{agency}", SESSION),
     Act("PUT", "/my/v1/statistics", PIN, {"on": True}),
     Act("PUT", "/my/v1/statistics", SESSION, {"on": False}),
     Act("GET", "/my/v1/ledger", SESSION),

@@ -7,10 +7,10 @@ from uuid import UUID
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.support.decisions import CATEGORIES, POLICY, PURPOSES, STRANGE, restrictions, snapshots
 
 from services.consent.domain import Recipient, Restriction, Snapshot
 from services.consent.speaking import ANYBODY_LINKED, READS, TAKES_AWAY, Act, Speech, may_speak
+from tests.support.decision_strategies import CATEGORIES, POLICY, PURPOSES, STRANGE, restrictions, snapshots
 
 ME = "shelter"
 CALM = Snapshot("active", 7, Recipient(ME, "housing", "active"))

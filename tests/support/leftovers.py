@@ -14,7 +14,7 @@ from services.common.database.engine import Database
 Identifiers = Mapping[str, Collection[str]]
 """Texts to search for, by the table and column that they come from."""
 _HEX = re.compile(r"[0-9a-f]{32}|[0-9a-f]{64}")
-NOT_HERS = {"notice_sha256", "leaf"}
+NOT_HERS = {"notice_sha256", "leaf", "tree_leaf"}
 """Columns of values that many share (the hash of the privacy notice), or that are public and stay (leaves of the ledger)."""
 TEXTS = {"link.ppid", "notice.ppid", "subject.created_at", "subject.statistics_since"}
 SAME = {"subject_id": "subject.id", "grant_id": "consent_grant.id"}

@@ -199,7 +199,8 @@ def _with_defaults(headers: Sequence[tuple[bytes, bytes]]) -> list[tuple[bytes, 
 def _validation(request: Request, error: Any) -> Problem:
     # A route that follows another standard may declare that it answers 400.
     status = 400 if 400 in getattr(request.scope.get("route"), "responses", {}) else 422
-    return invalid(*map(_validation_fault, error.errors()[:MOST_FAULTS]), status=status)
+    # A gate and its route may both read the body, and find the same faults in it.
+    return invalid(*dict.fromkeys(map(_validation_fault, error.errors()[:MOST_FAULTS])), status=status)
 
 
 def _http(_request: Request, error: Any) -> Problem:

@@ -40,7 +40,7 @@ MAX_HEAD = 64 * 1024
 MOST_AHEAD = 16
 """Requests that may wait on one connection for the answer before theirs; the parser itself has no limit."""
 MOST_BODY_AHEAD = 4096
-"""Bytes of the body of such a request, of which its connection's application does not know yet."""
+"""Bytes of the body of such a request after which no more is read until its turn comes."""
 WAIT_SECONDS = 60.0
 """How long a request may take to arrive: a client that lost its connection never says so, and some are silent on purpose."""
 READ_BYTES = 64 * 1024
@@ -150,13 +150,13 @@ class StraightProtocol(HttpToolsProtocol):
     def on_body(self, body: bytes) -> None:
         """Pass a part of the body to the application, which limits its size.
 
-        Raises `ValueError` if a body of some size waits behind an earlier request, where no application asks for it.
+        While it waits behind an earlier request, where no application asks for it, no more is read. To refuse it would be
+        wrong: a client that has its whole answer may send the next request before our last step of that answer is done.
         """
         self._unheard = 0
         super().on_body(body)
         if self.pipeline and len(self.cycle.body) > MOST_BODY_AHEAD:
-            self.cycle.body = bytearray()
-            raise ValueError("too long a body ahead of its answer")
+            self.flow.pause_reading()
 
     def on_message_begin(self) -> None:
         """Start the time limit of a request, which may follow another one immediately."""

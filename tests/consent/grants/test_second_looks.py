@@ -17,7 +17,7 @@ from services.consent.handlers.rights import export
 from services.consent.models import grant, waiting_grant
 from services.consent.policy import duty_rules
 from services.consent.store import subjects
-from tests.support.consent import Agency, House, Person
+from tests.support.consent import PIN, Agency, House, Person
 from tests.support.notice_receiver import catch_up
 
 SECOND_LOOKS = "/consent/v1/second-looks"
@@ -105,7 +105,8 @@ def test_pending_grant_taken_back_never_becomes_a_grant(house: House, how: str) 
     elif how == "one":
         assert house.my("DELETE", f"/grants/{name}", token).status_code == 204
     elif how == "erase":
-        assert house.my("DELETE", "", token).status_code == 204
+        house.give_pin(person)
+        assert house.my("DELETE", "", token, {"pin": PIN}).status_code == 204
     else:
         only = {"agency": clinic.id} if how == "her word about it" else {}
         assert house.call(advocate, "/consent/v1/revocations", {"ppid": person.ppid, **only}).status_code == 204

@@ -175,7 +175,7 @@ def test_shut_out_agency_may_not_restate_her_age(house: House) -> None:
 
 
 @each_rule
-def test_own_access_of_a_shut_out_agency_looks_like_nobodys(
+def test_own_access_of_a_shut_out_agency_equals_nobodys(
     house: House, police: Agency, person: Person, rule: Callable[[Agency], Rule]
 ) -> None:
     house.allow(person, police, "contact")

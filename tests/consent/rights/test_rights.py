@@ -48,7 +48,7 @@ from services.consent.models import (
 from services.consent.speaking import Act, Speech
 from services.consent.store.pending_grants import add_wait
 from tests.support.clocks import NOON
-from tests.support.consent import Agency, House, Person
+from tests.support.consent import PIN, Agency, House, Person
 from tests.support.notice_receiver import catch_up
 
 
@@ -230,7 +230,8 @@ def test_erasure_leaves_no_way_in_and_nothing_that_opens(house: House) -> None:
     grants.restrict(house.context, person.subject, Rule(sector="police"))
     linked_acts.ask(house.context, agency.id, person.ppid, Wish(agency.id, "referral", ["contact"]))
     code = links.make_link_code(house.context, person.subject).code
-    assert house.my("DELETE", "", house.session(person, stepped_up=True)).status_code == 204
+    house.give_pin(person)
+    assert house.my("DELETE", "", house.session(person), {"pin": PIN}).status_code == 204
     erasure.erase(house.context, unclaimed.subject)
 
     for body in (
