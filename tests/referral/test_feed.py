@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from datetime import timedelta
+from functools import partial
 from threading import Barrier, Thread
 from uuid import uuid4
 
@@ -161,7 +162,7 @@ def test_transactions_over_the_same_agencies_do_not_deadlock(context: Context) -
         except Exception as error:  # noqa: BLE001 - shown below
             failed.append(error)
 
-    _all([lambda number=number: work(number) for number in range(6)])
+    _all([partial(work, number) for number in range(6)])
     assert failed == []
     for agency in names:
         assert [number for number, _, _, _ in entries(context, agency)] == list(range(1, 61))

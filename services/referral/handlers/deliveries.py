@@ -6,6 +6,7 @@ from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from functools import partial
+from typing import Any
 
 from cryptography.exceptions import InvalidTag
 from pydantic_core import to_json
@@ -116,7 +117,7 @@ def _note_failure(context: Context, connection: Connection, hook: AnyRow, entry:
     next_try = now + PAUSES[tries - 1] if tries <= len(PAUSES) else None
     alive = answer is not None and 400 <= answer.status < 500 and answer.status not in BUSY | {GONE}
     since = current.failing_since or now
-    values: dict[str, object] = {"failing_since": since, "failures": current.failures + (not alive)}
+    values: dict[str, Any] = {"failing_since": since, "failures": current.failures + (not alive)}
     if not alive:
         rest = now + max(min(FIRST_REST * 2 ** min(current.failures, 16), LONGEST_REST), _asked(answer, now))
         values["not_before"] = rest

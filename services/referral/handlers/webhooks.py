@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any
 
 from cryptography.exceptions import InvalidTag
 from sqlalchemy import Connection
@@ -70,7 +71,7 @@ def set_webhook(context: Context, webhooks: Webhooks, agency: str, wish: Wish) -
         before = store.get_webhook(connection, agency, lock=True)
         stays = before is not None and before.signing == wish.signing and before.disabled_because != LOST
         made = None if stays and not wish.rotate else Secret.new(wish.signing)
-        row = {"agency": agency, "url": wish.url, **fresh, "disabled_at": None, "disabled_because": None}
+        row: dict[str, Any] = {"agency": agency, "url": wish.url, **fresh, "disabled_at": None, "disabled_because": None}
         row["sent"] = before.sent if before else feed.last_number(connection, agency)
         if made:
             row |= {"signing": made.scheme, "secret": webhooks.secrets.seal(agency, made)}

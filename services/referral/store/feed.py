@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Row, select, update
+from sqlalchemy import Connection, Row, bindparam, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from services.common.database.engine import at_the_end
@@ -15,6 +15,12 @@ from services.common.database.list_parameters import listed, one_of
 from services.referral.models import agency_counter, envelope, feed_entry, referral
 
 AnyRow = Row[tuple[Any, ...]]
+_PLACED = (
+    update(referral)
+    .where(referral.c.id == bindparam("of"))
+    .values(sender_place=bindparam("sent"), recipient_place=bindparam("received"))
+)
+_WAITING = update(envelope).where(envelope.c.referral_id == bindparam("of")).values(place=bindparam("received"))
 
 
 class Listed(NamedTuple):
@@ -68,8 +74,8 @@ def number(connection: Connection, items: Sequence[Told | Listed]) -> None:
     if entries:
         names = ("agency", "number", "type", "subject", "state", "at")
         insert_all(connection, feed_entry, [{name: getattr(entry, name) for name in names} for entry in entries])
-    for one in new:
-        _place(connection, one, last_place)
+    if new:
+        _place(connection, new, last_place)
 
 
 def _count(connection: Connection, agency: str, entries: int, listed_: int) -> AnyRow:
@@ -82,14 +88,16 @@ def _count(connection: Connection, agency: str, entries: int, listed_: int) -> A
     return connection.execute(counted.returning(agency_counter.c.feed, agency_counter.c.listed)).one()
 
 
-def _place(connection: Connection, new: Listed, last: dict[str, int]) -> None:
-    places = {}
-    for side, agency in (("sender_place", new.sender), ("recipient_place", new.recipient)):
-        last[agency] += 1
-        places[side] = last[agency]
-    connection.execute(update(referral).where(referral.c.id == new.referral).values(**places))
-    waiting = update(envelope).where(envelope.c.referral_id == new.referral)
-    connection.execute(waiting.values(place=places["recipient_place"]))
+def _place(connection: Connection, new: Sequence[Listed], last: dict[str, int]) -> None:
+    places = []
+    for one in new:
+        place: dict[str, object] = {"of": one.referral}
+        for side, agency in (("sent", one.sender), ("received", one.recipient)):
+            last[agency] += 1
+            place |= {side: last[agency]}
+        places.append(place)
+    connection.execute(_PLACED, places)
+    connection.execute(_WAITING, places)
 
 
 def last_number(connection: Connection, agency: str) -> int:
