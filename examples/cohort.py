@@ -142,7 +142,7 @@ class Cohort:
             page = partner.call("GET", "/referral/v1/inbox" + (f"?cursor={after}" if after else ""))
             for item in page["items"]:
                 if item["referral"] == thread:
-                    self.cursors[place] = thread
+                    self.cursors[place] = after or ""
                     return str(item["envelope"])
             if page["next"] is None:
                 return None

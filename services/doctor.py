@@ -19,6 +19,8 @@ from services.common.service import Service
 from services.common.settings import Settings
 from services.consent import main as consent
 from services.consent.handlers.operations.health_checks import soundness
+from services.referral import main as referral
+from services.referral.handlers.webhooks import switched_off
 
 OUTBOX_SECONDS = 60
 FIRST_KEYS = "if it ever ran, bring {} back before anything starts; if not, start the hub once; it makes its keys"
@@ -66,6 +68,8 @@ def _databases(settings: Settings, names: Sequence[str]) -> Iterator[Finding]:
             yield from _database(name, made)
             if name == consent.NAME and not composition.missing(made):
                 yield from _ledger(settings)
+            if name == referral.NAME and not composition.missing(made):
+                yield _webhooks(made)
         except SQLAlchemyError as error:
             yield Finding(f"the {name} database answers", False, _why(error, "FIREWEED_DATABASE_URL"))
         except Newer as newer:
@@ -113,6 +117,12 @@ def _ledger(settings: Settings) -> Iterator[Finding]:
     back = f"bring the missing files in {settings.keys_folder / consent.NAME} back"
     older = "if it is the database that was brought back, from an older copy: fireweed grants end-all"
     yield Finding("every live key can be opened", found.keys_open, f"{back}; {older}")
+
+
+def _webhooks(service: Service) -> Finding:
+    off = switched_off(service.database)
+    advice = f"ask {', '.join(off)} to put the receiver right, and then to PUT the webhook again"
+    return Finding("no webhook is switched off after failures", not off, advice)
 
 
 def _bus(settings: Settings) -> Iterator[Finding]:

@@ -56,7 +56,7 @@ class Settings(BaseSettings):
         description="Name of the ledger in its checkpoints, for good; unset: `public_url`/consent/v1/ledger.",
     )
     push_to_loopback: bool = Field(
-        default=False, description="Whether notices may be pushed to this machine, without encryption; for tests."
+        default=False, description="Whether notices and webhooks may go to this machine, unencrypted; for tests."
     )
     leave_to: str = Field(
         default="/my/today", description="Where *Leave now* leads: a neutral https:// page, or one of this hub's own."

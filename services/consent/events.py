@@ -23,6 +23,11 @@ def sender_shut_out(clock: Clock, grant: UUID, agency: str, *, shut_out: bool) -
     return _event(clock, "sender.shut_out.v1", str(grant), data)
 
 
+def notice_made(clock: Clock, notice: UUID, agency: str) -> Event:
+    """Return the event that tells that a notice waits for an agency; it names neither the survivor nor the grant."""
+    return _event(clock, "notice.made.v1", str(notice), {"agency": agency, "notice": str(notice)})
+
+
 def statistics_withdrawn(clock: Clock, pseudonyms: Sequence[str]) -> Event:
     """Return the event that tells to remove these pseudonyms from all counts."""
     return _event(clock, "statistics.withdrawn.v1", str(clock.new_id()), {"pseudonyms": list(pseudonyms)})

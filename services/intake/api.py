@@ -5,8 +5,9 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Form, Request, Response
+from fastapi import APIRouter, Depends, Form, Query, Request, Response
 from fastapi.responses import JSONResponse
+from pydantic import BaseModel, ConfigDict, Field
 from starlette.requests import ClientDisconnect
 
 from services.common.auth.access_tokens import Caller, proof_of
@@ -179,6 +180,40 @@ def post_events(
     results = post(context, agency, documents)
     told = [result.as_json() for result in results] if batch else raise_if_rejected(results[0]).as_json()
     return JSONResponse(told, 202)
+
+
+class AgencyQuery(BaseModel):
+    """Which page of the list; an unknown member is refused."""
+
+    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
+
+    cursor: str = Field(
+        "", max_length=64, pattern="^[a-z0-9-]*$", description="The `next` of the page before; none for the first."
+    )
+
+
+class AgencyItem(BaseModel):
+    """An agency that takes part. Its id is the `to` of a referral."""
+
+    id: str
+    name: str
+    sector: str
+    standing: str
+
+
+class Agencies(BaseModel):
+    """A page, by id; `next` is the `cursor` of the following page, null on the last."""
+
+    items: list[AgencyItem]
+    next: str | None
+
+
+@routes.get("/intake/v1/agencies")
+def agencies(context: ContextDep, _agency: Caller, query: Annotated[AgencyQuery, Query()]) -> Agencies:
+    """List who takes part. One that is suspended can neither send nor receive now."""
+    rows = handlers.read_agencies(context, query.cursor)
+    items = [AgencyItem(id=row.id, name=row.name, sector=row.sector, standing=row.standing) for row in rows]
+    return Agencies(items=items, next=rows[-1].id if len(rows) == handlers.PAGE else None)
 
 
 # An id may hold slashes (a URN, a path), and servers decode `%2F` before a route sees it.

@@ -18,6 +18,7 @@ from services.intake.posting import result_of
 from services.intake.similar_names import are_alike
 
 AGENCY_CHARACTERS = 10
+PAGE = 100
 NAME_LENGTH = 120
 
 
@@ -63,6 +64,12 @@ def list_agencies(context: Context) -> Sequence[store.AnyRow]:
     """Return every agency's row, oldest first."""
     with context.database.reading() as connection:
         return store.list_agencies(connection)
+
+
+def read_agencies(context: Context, after: str) -> Sequence[store.AnyRow]:
+    """Return a page of the agencies that take part, suspended ones included, from just after an id."""
+    with context.database.reading() as connection:
+        return store.agencies_after(connection, after, PAGE)
 
 
 def find_result(context: Context, agency: str, event_id: str) -> Result:

@@ -44,6 +44,13 @@ def list_agencies(connection: Connection) -> Sequence[AnyRow]:
     return connection.execute(select(agency).order_by(agency.c.created_at, agency.c.id)).all()
 
 
+def agencies_after(connection: Connection, after: str, limit: int) -> Sequence[AnyRow]:
+    """Return agencies whose id follows another in order, without their keys."""
+    columns = [agency.c[name] for name in ("id", "name", "sector", "standing")]
+    query = select(*columns).where(agency.c.id > after).order_by(agency.c.id).limit(limit)
+    return connection.execute(query).all()
+
+
 def change_standing(connection: Connection, agency_id: str, standing: str) -> AnyRow | None:
     """Set an agency's standing, raise its version and return the changed row; None if the agency is unknown."""
     statement = update(agency).where(agency.c.id == agency_id)

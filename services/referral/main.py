@@ -8,15 +8,23 @@ from services.common.clock import Clock, SystemClock
 from services.common.database.engine import Database
 from services.common.http import health
 from services.common.http.app import create_app
+from services.common.http.outgoing import OutgoingClient
 from services.common.messaging.consumer import Handler
 from services.common.service import Service
 from services.common.settings import Settings
 from services.common.worker import every
 from services.referral import api, handlers, models
+from services.referral.api import feed, lists, webhooks
 from services.referral.context import Context
 from services.referral.domain import ANSWERS
+from services.referral.handlers import deliveries
+from services.referral.handlers import feed as feeds
+from services.referral.handlers.webhooks import Webhooks
+from services.referral.long_poll import Waiting
+from services.referral.webhook_signing import SecretStore
 
 NAME = "referral"
+WEBHOOK_SECONDS = 15.0
 
 
 def build(settings: Settings, token_keys: TokenKeys, clock: Clock | None = None) -> Service:
@@ -25,7 +33,11 @@ def build(settings: Settings, token_keys: TokenKeys, clock: Clock | None = None)
     context = Context(Database(settings.database(NAME), by_key=True), models.plumbing.outbox, clock)
     replay = ReplayGuard(context.database, models.plumbing.replay)
     gate = access_gate(settings, token_keys, replay, clock, partial(models.roster.standing, context.database))
-    routers = [api.routes, health.router("/referral", context.database)]
+    to_agencies = Webhooks(
+        OutgoingClient(settings.push_to_loopback, WEBHOOK_SECONDS),
+        SecretStore(settings.keys_folder / NAME / "webhook.key"),
+    )
+    routers = [feed.routes, lists.routes, webhooks.routes, api.routes, health.router("/referral", context.database)]
     return Service(
         name=NAME,
         settings=settings,
@@ -40,10 +52,15 @@ def build(settings: Settings, token_keys: TokenKeys, clock: Clock | None = None)
             routers,
             context=context,
             gate=gate,
+            webhooks=to_agencies,
+            waiting=Waiting(partial(feeds.last_numbers, context)),
         ),
         prefixes=("/referral",),
         api_loops={"token keys": token_keys.loop()},
-        chores={"referral erased": every(3600.0, lambda: handlers.forget_erased(context))},
+        chores={
+            "referral erased": every(3600.0, lambda: handlers.forget_erased(context)),
+            "referral webhooks": deliveries.loop(context, to_agencies),
+        },
     )
 
 
@@ -58,5 +75,6 @@ def _handlers(context: Context) -> dict[str, Handler]:
         "sender.shut_out.v1": partial(handlers.stand_still, context),
         "statistics.withdrawn.v1": handlers.forget_pseudonyms,
         "disclosure.made.v1": handlers.note_disclosure,
+        "notice.made.v1": partial(feeds.note_notice, context),
         "agency.changed.v1": models.roster.take,
     }

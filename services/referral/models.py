@@ -1,8 +1,8 @@
 """The tables of the referral service: routing facts and sealed envelopes, nothing that names or describes a person."""
 
-from sqlalchemy import Boolean, Column, ForeignKey, Index, Integer, MetaData, String, Table, Text
+from sqlalchemy import Boolean, Column, ForeignKey, Index, Integer, LargeBinary, MetaData, String, Table, Text
 
-from services.common.database.column_types import Instant
+from services.common.database.column_types import BigId, Instant
 from services.common.roster import Roster, define_roster
 from services.common.service_tables import define_plumbing
 
@@ -14,7 +14,7 @@ referral = Table(
     "referral",
     metadata,
     Column("id", String(36), primary_key=True),
-    Column("sender", String(64), nullable=False, index=True),
+    Column("sender", String(64), nullable=False),
     Column("recipient", String(64), nullable=False),
     Column("purpose", String(32), nullable=False),
     Column("need", String(8), nullable=False),
@@ -29,7 +29,13 @@ referral = Table(
     Column("answer_by", Instant, nullable=False),
     Column("changed_at", Instant, nullable=False),
     Column("opened_at", Instant),
-    Index("referral_inbox", "recipient", "id"),
+    # Its place in the list of each side, in the order of commit; NULL until the transaction that adds it is about to commit.
+    Column("sender_place", BigId),
+    Column("recipient_place", BigId),
+    Index("referral_sent", "sender", "sender_place"),
+    Index("referral_sent_state", "sender", "state", "sender_place"),
+    Index("referral_received", "recipient", "recipient_place"),
+    Index("referral_received_state", "recipient", "state", "recipient_place"),
 )
 
 # Apart from the referral, so that a withdrawn one can lose its envelope and keep its history.
@@ -38,6 +44,10 @@ envelope = Table(
     metadata,
     Column("referral_id", ForeignKey(referral.c.id), primary_key=True),
     Column("sealed", Text, nullable=False),
+    # Those of the referral, so that a page of an inbox costs the same however many referrals have ended.
+    Column("recipient", String(64), nullable=False),
+    Column("place", BigId),
+    Index("envelope_inbox", "recipient", "place"),
 )
 
 step = Table(
@@ -66,7 +76,7 @@ standstill = Table(
     "standstill",
     metadata,
     Column("grant_id", String(36), primary_key=True),
-    Column("agency", String(64), primary_key=True),
+    Column("agency", String(64), primary_key=True, index=True),
     Column("since", Instant, nullable=False),
 )
 
@@ -95,4 +105,58 @@ offer = Table(
     Column("answer_by", Instant, nullable=False),
     Column("claimed_by", String(64)),
     Column("claimed_at", Instant),
+)
+
+# How far an agency's feed and its lists are numbered. The row is locked until the commit, so that a number becomes visible
+# only after every smaller one.
+agency_counter = Table(
+    "agency_counter",
+    metadata,
+    Column("agency", String(64), primary_key=True),
+    Column("feed", BigId, nullable=False),
+    Column("listed", BigId, nullable=False),
+)
+
+# What changed for an agency: ids and states, never content.
+feed_entry = Table(
+    "feed_entry",
+    metadata,
+    Column("agency", String(64), primary_key=True),
+    Column("number", BigId, primary_key=True, autoincrement=False),
+    Column("type", String(64), nullable=False),
+    Column("subject", String(128), nullable=False),
+    Column("state", String(32)),
+    Column("at", Instant, nullable=False),
+)
+
+# Where an agency is told that its feed has grown. `sent` is the last number that was tried once; those that failed are in
+# `webhook_failure`. The secrets are encrypted by a key outside of the database.
+webhook = Table(
+    "webhook",
+    metadata,
+    Column("agency", String(64), primary_key=True),
+    Column("url", String(512), nullable=False),
+    Column("signing", String(8), nullable=False),
+    Column("secret", LargeBinary, nullable=False),
+    Column("previous_signing", String(8)),
+    Column("previous_secret", LargeBinary),
+    Column("previous_until", Instant),
+    Column("sent", BigId, nullable=False),
+    Column("not_before", Instant),
+    Column("failing_since", Instant),
+    Column("failures", Integer, nullable=False),
+    Column("disabled_at", Instant),
+    Column("disabled_because", String(16)),
+)
+
+webhook_failure = Table(
+    "webhook_failure",
+    metadata,
+    Column("agency", String(64), primary_key=True),
+    Column("number", BigId, primary_key=True, autoincrement=False),
+    Column("tries", Integer, nullable=False),
+    Column("answer", String(16), nullable=False),
+    Column("failed_at", Instant, nullable=False),
+    # NULL once it is not tried again by itself.
+    Column("next_try", Instant),
 )

@@ -32,10 +32,18 @@ QUESTIONS: dict[str, Act | str] = {
     "POST /consent/v1/second-looks/{name}": Act.GIVE_SECOND_LOOK,
     "POST /consent/v1/slips": NOBODY,
     "POST /consent/v1/subjects": NOBODY,
+    "GET /intake/v1/agencies": NOBODY,
     "GET /intake/v1/events/{event_id}": OWN,
     "POST /intake/v1/events": Act.POST_REFERRAL,
     "GET /referral/v1/inbox": Act.FOLLOW_REFERRAL,
+    "GET /referral/v1/feed": Act.FOLLOW_REFERRAL,
     "GET /referral/v1/offers": NOBODY,
+    "GET /referral/v1/referrals": Act.FOLLOW_REFERRAL,
+    "PUT /referral/v1/webhook": NOBODY,
+    "GET /referral/v1/webhook": OWN,
+    "DELETE /referral/v1/webhook": NOBODY,
+    "POST /referral/v1/webhook/test": NOBODY,
+    "POST /referral/v1/webhook/replay": OWN,
     "GET /referral/v1/referrals/{referral}": Act.FOLLOW_REFERRAL,
 }
 

@@ -17,6 +17,7 @@ PROCESSES = [
 KEEPERS = {
     "intake": {"intake-api", "intake-worker"},
     "consent": {"consent-api", "consent-worker"},
+    "referral": {"referral-api", "referral-worker"},
     "reporting": {"reporting-worker"},
 }
 

@@ -84,9 +84,9 @@ def test_act_of_a_shut_out_side_is_refused_and_changes_nothing(
 
 def test_shut_out_recipient_has_nothing_in_its_inbox(context: Context, grant: str, referral: str) -> None:
     take(context, shut_out(grant, RECIPIENT))
-    assert handlers.read_inbox(context, RECIPIENT, None) == []
+    assert handlers.read_inbox(context, RECIPIENT) == []
     take(context, shut_out(grant, RECIPIENT, is_out=False))
-    assert [row.id for row in handlers.read_inbox(context, RECIPIENT, None)] == [referral]
+    assert [row.id for row in handlers.read_inbox(context, RECIPIENT)] == [referral]
 
 
 def test_agency_that_is_let_in_again_sees_everything(

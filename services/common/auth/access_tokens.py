@@ -100,7 +100,7 @@ class AccessGate:
         try:
             agency, proof = self._identify(request)
             if self.standing(agency) != "active":
-                raise Problem(403, "not-active", "Your agency may not act here now. Please ask the hub's operator.")
+                raise not_active()
             # Last, so that only requests of active clients leave a row.
             proof.use_up(self.replay, self.clock.now())
         except Untrusted as reason:
@@ -166,6 +166,11 @@ async def _token_end(request: Request, _agency: Caller) -> datetime:
 
 TokenEnd = Annotated[datetime, Depends(_token_end)]
 """The time at which the caller's token expires."""
+
+
+def not_active() -> Problem:
+    """Return the 403 problem for an agency that is suspended or unknown here."""
+    return Problem(403, "not-active", "Your agency may not act here now. Please ask the hub's operator.")
 
 
 def _unauthorized(fault: Fault) -> Problem:

@@ -2,10 +2,11 @@
 
 import sqlite3
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import psycopg
 from sqlalchemy import (
@@ -34,6 +35,8 @@ NOTICING = {
     "tcp_user_timeout": 10_000,
 }
 BY_KEY = "-c enable_seqscan=off -c jit=off"
+LastAct = Callable[[Connection, Sequence[Any]], None]
+_last_acts: WeakKeyDictionary[Connection, dict[LastAct, list[Any]]] = WeakKeyDictionary()
 
 
 class Database:
@@ -121,8 +124,23 @@ def transaction_on(connection: Connection) -> Iterator[None]:
     """Run the block in a transaction on a connection of the caller (which may hold a session-level lock)."""
     if connection.get_execution_options().keys() & READ.keys():
         raise RuntimeError("this connection is for reading")
-    with connection.execution_options(**WRITE).begin():
-        yield
+    acts = _last_acts[connection] = {}
+    try:
+        with connection.execution_options(**WRITE).begin():
+            yield
+            for act, items in acts.items():
+                act(connection, items)
+    finally:
+        _last_acts.pop(connection, None)
+
+
+def at_the_end(connection: Connection, act: LastAct, item: object) -> None:
+    """Let `act` be done once, as the last thing before the present transaction commits, with every item given for it.
+
+    For what takes locks that many transactions want: it is held only while the commit is written, and a transaction that
+    waits for it holds no other lock of this kind. Raises `LookupError` outside of a transaction.
+    """
+    _last_acts[connection].setdefault(act, []).append(item)
 
 
 def _engine(url: str, pool_size: int, options: str) -> Engine:

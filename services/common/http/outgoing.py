@@ -14,6 +14,7 @@ from services.common.http.public_addresses import is_name, is_public
 from services.common.settings import LOOPBACK
 
 SECONDS = 5.0
+MOST_OF_DATE = 40
 MOST_READ = 4096
 """Bytes of an answer's body; a longer one counts as unreachable."""
 
@@ -29,10 +30,11 @@ def addresses(host: str, port: int) -> Sequence[str]:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """The answer to a call: its status, and its body if the caller asked for the body of that status."""
+    """The answer to a call: its status, its body if the caller asked for the body of that status, its `Retry-After`."""
 
     status: int
     content: bytes = b""
+    retry_after: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +63,17 @@ class OutgoingClient:
         named = "[" not in place.netloc and is_name(place.hostname or "")
         return bare and named and place.scheme == "https"
 
+    def leads_outside(self, url: str) -> bool:
+        """Tell whether a URL that may be called leads to public addresses now; False also for a name without any.
+
+        The answer is the same for both, so that nobody can find out names of the hub's own network by it.
+        """
+        place = urlsplit(url)
+        try:
+            return bool(self._address(place))
+        except (Unreachable, OSError, ValueError):
+            return False
+
     def post(self, url: str, content: str, headers: Mapping[str, str], read_on: Collection[int] = ()) -> Answer:
         """Post `content`; return the answer, with its body for the statuses in `read_on`. Raises `Unreachable`."""
         if not self.accepts(url):
@@ -88,7 +101,7 @@ class OutgoingClient:
             client.stream("POST", pinned, content=content, headers=sent, extensions=sni) as answer,
         ):
             body = await _bounded(answer) if answer.status_code in read_on else b""
-            return Answer(answer.status_code, body)
+            return Answer(answer.status_code, body, answer.headers.get("retry-after", "")[:MOST_OF_DATE])
 
     def _address(self, place: SplitResult) -> str:
         """Look up the addresses now and return one; raise `Unreachable` unless all are public.

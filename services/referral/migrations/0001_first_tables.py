@@ -104,12 +104,15 @@ def upgrade() -> None:
         sa.Column("answer_by", Instant(), nullable=False),
         sa.Column("changed_at", Instant(), nullable=False),
         sa.Column("opened_at", Instant(), nullable=True),
+        sa.Column("sender_place", BigId, nullable=True),
+        sa.Column("recipient_place", BigId, nullable=True),
         sa.PrimaryKeyConstraint("id"),
     )
     op.create_index(op.f("ix_referral_grant_id"), "referral", ["grant_id"], unique=False)
-    op.create_index(op.f("ix_referral_sender"), "referral", ["sender"], unique=False)
     op.create_index(op.f("ix_referral_statistics"), "referral", ["statistics"], unique=False)
-    op.create_index("referral_inbox", "referral", ["recipient", "id"], unique=False)
+    for side, agency in (("sent", "sender"), ("received", "recipient")):
+        op.create_index(f"referral_{side}", "referral", [agency, f"{agency}_place"], unique=False)
+        op.create_index(f"referral_{side}_state", "referral", [agency, "state", f"{agency}_place"], unique=False)
     op.create_table(
         "standstill",
         sa.Column("grant_id", sa.String(length=36), nullable=False),
@@ -117,6 +120,7 @@ def upgrade() -> None:
         sa.Column("since", Instant(), nullable=False),
         sa.PrimaryKeyConstraint("grant_id", "agency"),
     )
+    op.create_index(op.f("ix_standstill_agency"), "standstill", ["agency"], unique=False)
     op.create_table(
         "used_once",
         sa.Column("digest", sa.LargeBinary(length=32), nullable=False),
@@ -128,12 +132,15 @@ def upgrade() -> None:
         "envelope",
         sa.Column("referral_id", sa.String(length=36), nullable=False),
         sa.Column("sealed", sa.Text(), nullable=False),
+        sa.Column("recipient", sa.String(length=64), nullable=False),
+        sa.Column("place", BigId, nullable=True),
         sa.ForeignKeyConstraint(
             ["referral_id"],
             ["referral.id"],
         ),
         sa.PrimaryKeyConstraint("referral_id"),
     )
+    op.create_index("envelope_inbox", "envelope", ["recipient", "place"], unique=False)
     op.create_table(
         "step",
         sa.Column("referral_id", sa.String(length=36), nullable=False),
@@ -147,19 +154,72 @@ def upgrade() -> None:
         ),
         sa.PrimaryKeyConstraint("referral_id", "number"),
     )
+    _tell_agencies()
     make_queue(op.get_bind())
+
+
+def _tell_agencies() -> None:
+    op.create_table(
+        "agency_counter",
+        sa.Column("agency", sa.String(length=64), nullable=False),
+        sa.Column("feed", BigId, nullable=False),
+        sa.Column("listed", BigId, nullable=False),
+        sa.PrimaryKeyConstraint("agency"),
+    )
+    op.create_table(
+        "feed_entry",
+        sa.Column("agency", sa.String(length=64), nullable=False),
+        sa.Column("number", BigId, autoincrement=False, nullable=False),
+        sa.Column("type", sa.String(length=64), nullable=False),
+        sa.Column("subject", sa.String(length=128), nullable=False),
+        sa.Column("state", sa.String(length=32), nullable=True),
+        sa.Column("at", Instant(), nullable=False),
+        sa.PrimaryKeyConstraint("agency", "number"),
+    )
+    op.create_table(
+        "webhook",
+        sa.Column("agency", sa.String(length=64), nullable=False),
+        sa.Column("url", sa.String(length=512), nullable=False),
+        sa.Column("signing", sa.String(length=8), nullable=False),
+        sa.Column("secret", sa.LargeBinary(), nullable=False),
+        sa.Column("previous_signing", sa.String(length=8), nullable=True),
+        sa.Column("previous_secret", sa.LargeBinary(), nullable=True),
+        sa.Column("previous_until", Instant(), nullable=True),
+        sa.Column("sent", BigId, nullable=False),
+        sa.Column("not_before", Instant(), nullable=True),
+        sa.Column("failing_since", Instant(), nullable=True),
+        sa.Column("failures", sa.Integer(), nullable=False),
+        sa.Column("disabled_at", Instant(), nullable=True),
+        sa.Column("disabled_because", sa.String(length=16), nullable=True),
+        sa.PrimaryKeyConstraint("agency"),
+    )
+    op.create_table(
+        "webhook_failure",
+        sa.Column("agency", sa.String(length=64), nullable=False),
+        sa.Column("number", BigId, autoincrement=False, nullable=False),
+        sa.Column("tries", sa.Integer(), nullable=False),
+        sa.Column("answer", sa.String(length=16), nullable=False),
+        sa.Column("failed_at", Instant(), nullable=False),
+        sa.Column("next_try", Instant(), nullable=True),
+        sa.PrimaryKeyConstraint("agency", "number"),
+    )
 
 
 def downgrade() -> None:
     """Take it back."""
+    for name in ("webhook_failure", "webhook", "feed_entry", "agency_counter"):
+        op.drop_table(name)
     op.drop_table("step")
+    op.drop_index(op.f("ix_standstill_agency"), table_name="standstill")
     op.drop_table("standstill")
+    op.drop_index("envelope_inbox", table_name="envelope")
     op.drop_table("envelope")
     op.drop_index(op.f("ix_used_once_expires_at"), table_name="used_once")
     op.drop_table("used_once")
-    op.drop_index("referral_inbox", table_name="referral")
+    for side in ("sent", "received"):
+        op.drop_index(f"referral_{side}_state", table_name="referral")
+        op.drop_index(f"referral_{side}", table_name="referral")
     op.drop_index(op.f("ix_referral_statistics"), table_name="referral")
-    op.drop_index(op.f("ix_referral_sender"), table_name="referral")
     op.drop_index(op.f("ix_referral_grant_id"), table_name="referral")
     op.drop_table("referral")
     op.drop_index(op.f("ix_parked_key"), table_name="parked")

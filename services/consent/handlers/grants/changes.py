@@ -70,6 +70,7 @@ class Change:
         }
         row |= {"ppid": subjects.links_of(self.connection, self.subject).get(grant.agency), "made_at": self.now}
         row |= {"acknowledge_by": self.now + duty_rules.acknowledge_time, "push_after": self.now, "push_tries": 0}
+        self.events.append(events.notice_made(self.context.clock, name, grant.agency))
         at_once = action in {STOP_USE, USE_AGAIN}
         self.notices.append({**row, "act_by": self.now if at_once else self.now + duty_rules.act_time})
         return str(name)

@@ -3,21 +3,18 @@
 from datetime import datetime
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter, Query
 from pydantic import BaseModel
 
 from services.common.auth.access_tokens import Caller
-from services.common.http.dependencies import from_state
 from services.referral import handlers
+from services.referral.api.queries import ContextDep, PageQuery, next_of
 from services.referral.context import Context
 from services.referral.domain import State, is_overdue
 from services.referral.events import ROUTING
 from services.referral.store import AnyRow
 
 routes = APIRouter(prefix="/referral/v1", tags=["agencies"])
-
-
-ContextDep = Annotated[Context, Depends(from_state("context"))]
 
 
 class InboxItem(BaseModel):
@@ -93,10 +90,10 @@ class Offers(BaseModel):
 
 
 @routes.get("/inbox")
-def inbox(context: ContextDep, agency: Caller, cursor: str | None = None) -> Inbox:
+def inbox(context: ContextDep, agency: Caller, query: Annotated[PageQuery, Query()]) -> Inbox:
     """List what waits for you, with sealed envelopes. Withdrawn, declined and cancelled referrals are no longer here."""
-    rows = handlers.read_inbox(context, agency, cursor)
-    return Inbox(items=[_item(context, row) for row in rows], next=_next(rows))
+    rows = handlers.read_inbox(context, agency, query.place())
+    return Inbox(items=[_item(context, row) for row in rows], next=next_of(rows, handlers.PAGE))
 
 
 @routes.get("/offers")

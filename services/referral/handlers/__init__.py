@@ -23,6 +23,8 @@ from services.referral.domain import (
     party_of,
     wait_band,
 )
+from services.referral.handlers import feed
+from services.referral.store.feed import Listed, add_to_lists
 
 PAGE = 100
 
@@ -47,6 +49,8 @@ def open_referral(context: Context, connection: Connection, event: Event) -> Non
         "changed_at": now,
     }
     kept = store.add_referral(connection, row, None if gone else data["envelope"])
+    add_to_lists(connection, Listed(kept.id, kept.sender, kept.recipient))
+    _tell_sides(context, connection, kept)
     context.outbox.add(connection, [events.updated(context.clock, kept, None)], now)
 
 
@@ -61,7 +65,7 @@ def answer(context: Context, connection: Connection, event: Event) -> None:
         outcome = Refused("not_possible_now")
     if isinstance(outcome, Refused) or row is None:
         reason = outcome.reason if isinstance(outcome, Refused) else "unknown_referral"
-        context.outbox.add(connection, [events.refused(context.clock, event, reason)], context.clock.now())
+        _refuse(context, connection, event, reason)
         return
     _enter(context, connection, row, outcome, event.data)
 
@@ -86,8 +90,11 @@ def stand_still(context: Context, connection: Connection, event: Event) -> None:
     grant, agency = event.data["grant"], event.data["agency"]
     if event.data["shut_out"]:
         store.stand_still(connection, grant, agency, context.clock.now())
-    else:
+    elif (since := store.still_since(connection, grant, agency)) is not None:
         store.move_again(connection, grant, agency)
+        for row in store.under_grant(connection, grant):
+            if row.changed_at > since and party_of(agency, row.sender, row.recipient):
+                feed.tell(context, connection, [agency], feed.UPDATED, row.id, row.state)
 
 
 def forget_pseudonyms(connection: Connection, event: Event) -> None:
@@ -125,11 +132,11 @@ def claim_offer(context: Context, connection: Connection, event: Event) -> None:
     """Handle `offer.claimed.v1`: the first agency that was asked and accepts gets it."""
     now = context.clock.now()
     if not store.claim_offer(connection, event.data["offer"], event.source, now):
-        context.outbox.add(connection, [events.refused(context.clock, event, "offer_closed")], now)
+        _refuse(context, connection, event, "offer_closed")
 
 
-def read_inbox(context: Context, agency: str, after: str | None) -> Sequence[store.AnyRow]:
-    """Return a page of what waits for an agency."""
+def read_inbox(context: Context, agency: str, after: int = 0) -> Sequence[store.AnyRow]:
+    """Return a page of what waits for an agency, from just after a place in its list."""
     with context.database.reading() as connection:
         return store.inbox(connection, agency, after, PAGE)
 
@@ -184,3 +191,16 @@ def _enter(context: Context, connection: Connection, row: store.AnyRow, state: S
         "waited": wait_band(now - row.requested_at) if state is State.STARTED else None,
     }
     context.outbox.add(connection, [events.updated(context.clock, changed, row.state, **why)], now)
+    _tell_sides(context, connection, changed)
+
+
+def _tell_sides(context: Context, connection: Connection, row: store.AnyRow) -> None:
+    """Tell both sides of a referral its state, except one for which it stands still."""
+    still = store.still_for(connection, row.grant_id)
+    feed.tell(context, connection, {row.sender, row.recipient} - still, feed.UPDATED, row.id, row.state)
+
+
+def _refuse(context: Context, connection: Connection, event: Event, reason: str) -> None:
+    """Send an answer back to the agency that gave it, and tell it so in its feed."""
+    context.outbox.add(connection, [events.refused(context.clock, event, reason)], context.clock.now())
+    feed.tell(context, connection, [event.source], feed.REFUSED, event.id, "rejected")

@@ -16,7 +16,8 @@ def add_referral(connection: Connection, row: Mapping[str, object], sealed: str 
     """Add a referral, with its envelope unless it is withdrawn already; return its row."""
     kept = connection.execute(referral.insert().returning(referral), dict(row)).one()
     if sealed is not None:
-        connection.execute(envelope.insert(), {"referral_id": row["id"], "sealed": sealed})
+        kept_for = {"referral_id": row["id"], "recipient": row["recipient"]}
+        connection.execute(envelope.insert(), {**kept_for, "sealed": sealed})
     add_step(connection, str(row["id"]), str(row["state"]), None, row["changed_at"])
     return kept
 
@@ -57,13 +58,12 @@ def remove_envelope(connection: Connection, referral_id: str) -> None:
     connection.execute(delete(envelope).where(envelope.c.referral_id == referral_id))
 
 
-def inbox(connection: Connection, recipient: str, after: str | None, limit: int) -> Sequence[AnyRow]:
-    """Return an agency's referrals that have an envelope, oldest first, from just after an id (ids are in order of time)."""
+def inbox(connection: Connection, recipient: str, after: int, limit: int) -> Sequence[AnyRow]:
+    """Return an agency's referrals that have an envelope, in the order of commit, from just after a place."""
     held = exists().where(standstill.c.grant_id == referral.c.grant_id, standstill.c.agency == recipient)
-    query = select(referral, envelope.c.sealed).join(envelope).where(referral.c.recipient == recipient, ~held)
-    if after is not None:
-        query = query.where(referral.c.id > after)
-    return connection.execute(query.order_by(referral.c.id).limit(limit)).all()
+    query = select(referral, envelope.c.sealed, envelope.c.place).join(envelope)
+    mine = query.where(envelope.c.recipient == recipient, envelope.c.place > after, ~held)
+    return connection.execute(mine.order_by(envelope.c.place).limit(limit)).all()
 
 
 def under_grant(connection: Connection, grant: str) -> Sequence[AnyRow]:
@@ -87,6 +87,11 @@ def still_since(connection: Connection, grant: str, agency: str) -> datetime | N
     """Return since when the referrals under a grant stand still for an agency, None if they do not."""
     query = select(standstill.c.since).where(standstill.c.grant_id == grant, standstill.c.agency == agency)
     return connection.scalar(query)
+
+
+def still_for(connection: Connection, grant: str) -> set[str]:
+    """Return the agencies for which the referrals under a grant stand still."""
+    return set(connection.scalars(select(standstill.c.agency).where(standstill.c.grant_id == grant)))
 
 
 def hold_grant(connection: Connection, grant: str) -> bool:
