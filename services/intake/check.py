@@ -36,12 +36,12 @@ _DECODER = json.JSONDecoder(parse_constant=_finite, parse_float=_finite)
 class Wrong:
     """One fault of a file, and the number of the line on which it is."""
 
-    line: int
+    row: int
     fault: Fault
 
     def as_json(self) -> dict[str, object]:
         """Return the fault as a member of the answer."""
-        return {"line": self.line, **self.fault.as_json()}
+        return {"line": self.row, **self.fault.as_json()}
 
 
 @click.command()
@@ -53,7 +53,8 @@ def check(file: IO[bytes], source: str | None, as_json: bool) -> None:
 
     Nothing is sent anywhere. The exit status is 0 if every event could be posted, 1 if one could not.
     """
-    events, wrong = check_text(file.read(), source, SystemClock().now())
+    clock = SystemClock()
+    events, wrong = check_text(file.read(), source, clock.now())
     told = {"events": events, "faults": [one.as_json() for one in wrong]}
     answer(told, as_json, lambda: [*map(_as_text, wrong), f"{events} events, {len(wrong)} faults."])
     sys.exit(1 if wrong or not events else 0)
@@ -76,8 +77,8 @@ def check_text(content: bytes, source: str | None, now: datetime) -> tuple[int, 
     if not found:
         return 0, [Wrong(1, Fault("", "There is no event here.", "one event, an array, or one event a line"))]
     checked = _Checked(source, now)
-    for document, lines in found:
-        checked.take(document, lines)
+    for document, rows in found:
+        checked.take(document, rows)
     return len(found), checked.wrong
 
 
@@ -89,8 +90,8 @@ class _Checked:
         self.wrong: list[Wrong] = []
         self._seen: dict[str, object] = {}
 
-    def take(self, document: Any, lines: dict[str, int]) -> None:
-        """Check one more event; `lines` holds the line of each of its members by JSON Pointer."""
+    def take(self, document: Any, rows: dict[str, int]) -> None:
+        """Check one more event; `rows` holds the line of each of its members by JSON Pointer."""
         event = from_structured(document, self.now)
         if isinstance(event, list):
             faults = event
@@ -99,21 +100,21 @@ class _Checked:
             faults = faults_of(event, self.source, self.now)
             if self._seen.setdefault(event.id, document) != document:
                 faults = [*faults, Fault("/id", "Another event of this file has this id.", "a new id for each event")]
-        twice = [Fault(pointer, "Given twice.", "each member once") for pointer in lines if pointer.endswith(_TWICE)]
+        twice = [Fault(pointer, "Given twice.", "each member once") for pointer in rows if pointer.endswith(_TWICE)]
         for fault in [*faults, *twice]:
             shown = Fault(fault.member.removesuffix(_TWICE), fault.detail, fault.accepted)
-            self.wrong.append(Wrong(_line_of(fault.member, lines), shown))
+            self.wrong.append(Wrong(_row_of(fault.member, rows), shown))
 
 
 # Ends the pointer to a member that is given a second time: no pointer of a posted member can end so.
 _TWICE = "~2"
 
 
-def _line_of(pointer: str, lines: dict[str, int]) -> int:
+def _row_of(pointer: str, rows: dict[str, int]) -> int:
     """Return the line of a member, or of the nearest object around it if it is missing."""
-    while pointer and pointer not in lines:
+    while pointer and pointer not in rows:
         pointer = pointer.rpartition("/")[0]
-    return lines[pointer]
+    return rows[pointer]
 
 
 def _documents(text: str) -> Iterator[tuple[Any, dict[str, int]]]:
@@ -123,15 +124,15 @@ def _documents(text: str) -> Iterator[tuple[Any, dict[str, int]]]:
     if text[at : at + 1] == "[":
         _DECODER.decode(text)
         for start in _Scanner(text).items(at):
-            yield _DECODER.raw_decode(text, start)[0], _lines(text, start, ends)
+            yield _DECODER.raw_decode(text, start)[0], _rows(text, start, ends)
         return
     while at < len(text):
         document, end = _DECODER.raw_decode(text, at)
-        yield document, _lines(text, at, ends)
+        yield document, _rows(text, at, ends)
         at = _skip(text, end)
 
 
-def _lines(text: str, start: int, ends: Sequence[int]) -> dict[str, int]:
+def _rows(text: str, start: int, ends: Sequence[int]) -> dict[str, int]:
     scanner = _Scanner(text)
     scanner.walk(start, "", 0)
     return {pointer: bisect_left(ends, at) + 1 for pointer, at in scanner.places.items()}
@@ -186,4 +187,4 @@ def _skip(text: str, at: int) -> int:
 
 def _as_text(wrong: Wrong) -> str:
     accepted = f" Accepted: {wrong.fault.accepted}." if wrong.fault.accepted else ""
-    return f"line {wrong.line}: {wrong.fault.member or 'the event'}: {wrong.fault.detail}{accepted}"
+    return f"line {wrong.row}: {wrong.fault.member or 'the event'}: {wrong.fault.detail}{accepted}"

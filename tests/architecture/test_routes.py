@@ -215,7 +215,7 @@ LIMITS = {
     },
     # Each has a limit of its own, so that no other act can use it up and it cannot be done without end.
     "her-word": {"POST /consent/v1/revocations"},
-    "compelled": {"POST /consent/v1/compelled-disclosures"},
+    "records": {"POST /consent/v1/compelled-disclosures"},
 }
 IN_CODE = {"POST /intake/v1/events": "counts each event of a batch"}
 # What tells agencies to stop is never held up.

@@ -23,10 +23,10 @@ def run(tmp_path: Path, content: str | bytes, *more: str) -> Result:
     return done
 
 
-def lines(content: str | bytes, source: str | None = None) -> list[tuple[int, str]]:
+def faults(content: str | bytes, source: str | None = None) -> list[tuple[int, str]]:
     """Return line and member of each fault of a file."""
     raw = content if isinstance(content, bytes) else content.encode()
-    return [(one.line, one.fault.member) for one in check_text(raw, source, NOON)[1]]
+    return [(one.row, one.fault.member) for one in check_text(raw, source, NOON)[1]]
 
 
 def good() -> dict[str, Any]:
@@ -50,25 +50,25 @@ def test_file_of_valid_events_exits_with_0(tmp_path: Path, content: str) -> None
     assert done.stdout.endswith(" events, 0 faults.\n")
 
 
-def test_fault_is_told_with_the_line_of_its_member() -> None:
+def test_fault_is_told_with_the_place_of_its_member() -> None:
     wrong = good()
     wrong["data"] = {**wrong["data"], "need": "sleep"}
     text = json.dumps([good(), wrong], indent=1)
-    [line] = [number for number, row in enumerate(text.splitlines(), 1) if '"sleep"' in row]
-    assert lines(text) == [(line, "/data/need")]
-    assert lines(f"{json.dumps(good())}\n{json.dumps(wrong)}\n") == [(2, "/data/need")]
+    [row] = [number for number, shown in enumerate(text.splitlines(), 1) if '"sleep"' in shown]
+    assert faults(text) == [(row, "/data/need")]
+    assert faults(f"{json.dumps(good())}\n{json.dumps(wrong)}\n") == [(2, "/data/need")]
 
 
-def test_missing_member_is_told_with_the_line_around_it() -> None:
+def test_missing_member_is_told_with_the_place_around_it() -> None:
     wrong = good()
     del wrong["data"]["need"]
     text = json.dumps(wrong, indent=1)
-    [line] = [number for number, row in enumerate(text.splitlines(), 1) if '"data"' in row]
-    assert lines(text) == [(line, "/data/need")]
+    [row] = [number for number, shown in enumerate(text.splitlines(), 1) if '"data"' in shown]
+    assert faults(text) == [(row, "/data/need")]
 
 
 @pytest.mark.parametrize(
-    ("content", "line"),
+    ("content", "row"),
     [
         (b"", 1),
         (b" \n\n", 1),
@@ -84,10 +84,10 @@ def test_missing_member_is_told_with_the_line_around_it() -> None:
     ],
     ids=range(11),
 )
-def test_file_that_is_no_events_exits_with_1_and_a_line(tmp_path: Path, content: bytes, line: int) -> None:
+def test_file_without_events_exits_with_1_and_a_place(tmp_path: Path, content: bytes, row: int) -> None:
     done = run(tmp_path, content, "--json")
     assert done.exit_code == 1
-    assert json.loads(done.stdout)["faults"][0]["line"] == line
+    assert json.loads(done.stdout)["faults"][0]["line"] == row
     assert json.loads(done.stdout)["events"] == 0
 
 
@@ -101,20 +101,20 @@ def test_no_value_of_the_file_is_repeated(tmp_path: Path) -> None:
 
 def test_same_id_for_two_events_is_a_fault_and_repeats_are_none() -> None:
     first = good()
-    assert lines(json.dumps([first, first])) == []
+    assert faults(json.dumps([first, first])) == []
     second = {**good(), "id": first["id"], "data": {**first["data"], "available": 1}}
-    assert lines(f"{json.dumps(first)}\n{json.dumps(second)}") == [(2, "/id")]
+    assert faults(f"{json.dumps(first)}\n{json.dumps(second)}") == [(2, "/id")]
 
 
 def test_member_given_twice_is_a_fault() -> None:
     text = json.dumps(good()).replace('"need":', '"need": "N01",\n"need":')
-    assert (2, "/data/need") in lines(text)
+    assert (2, "/data/need") in faults(text)
 
 
 def test_sources_must_be_one_and_the_one_that_was_named() -> None:
     text = f"{json.dumps(good())}\n{json.dumps(event(OTHER, capacity()))}"
-    assert lines(text) == [(2, "/source")]
-    assert lines(text, OTHER) == [(1, "/source")]
+    assert faults(text) == [(2, "/source")]
+    assert faults(text, OTHER) == [(1, "/source")]
 
 
 def test_many_events_are_checked_in_linear_time() -> None:

@@ -150,7 +150,7 @@ def test_suspended_sender_is_stopped_at_once(running: RunningIntake, partner: Pa
 
 
 @pytest.mark.parametrize("change", [str.upper, lambda name: f"{name} ", lambda name: name.replace("a", "\u0430")])
-def test_look_alike_sender_is_rejected_at_once(running: RunningIntake, partner: Partner, change: Any) -> None:
+def test_sender_that_resembles_another_is_rejected(running: RunningIntake, partner: Partner, change: Any) -> None:
     """A name that differs only to a machine is another's: as source, and as client id."""
     name = change(partner.client_id)
     document = {**partner.event(capacity()), "source": name}

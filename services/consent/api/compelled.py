@@ -54,7 +54,7 @@ class Recorded(BaseModel):
     record: str
 
 
-@routes.post("/compelled-disclosures", status_code=201, dependencies=[limited("compelled")])
+@routes.post("/compelled-disclosures", status_code=201, dependencies=[limited("records")])
 def record(context: ContextDep, agency: Caller, body: Compelled) -> Recorded:
     """Record what you shared under your own legal duty. She sees it at once, or that something is sealed and until when."""
     approvers = [compelled.Approver(one.initials, one.role) for one in body.approvers]

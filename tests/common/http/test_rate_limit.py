@@ -53,10 +53,10 @@ def test_one_act_uses_up_no_other_and_no_other_agency(clock: StillClock) -> None
 
 def test_refused_act_costs_nothing(clock: StillClock) -> None:
     limits = RateLimits(clock)
-    limits.spend("agency-a", "compelled", 100)
+    limits.spend("agency-a", "records", 100)
     with pytest.raises(Problem):
-        limits.spend("agency-a", "compelled", 21)
-    assert limits.spend("agency-a", "compelled", 20)["RateLimit"].startswith('"compelled";r=0;')
+        limits.spend("agency-a", "records", 21)
+    assert limits.spend("agency-a", "records", 20)["RateLimit"].startswith('"records";r=0;')
 
 
 def test_batch_above_the_whole_quota_is_possible_once(clock: StillClock) -> None:
