@@ -21,6 +21,7 @@ from services.composition import NAMES
 
 LATER = {
     "agency": "services.intake.commands",
+    "check": "services.intake.check",
     "demo": "services.demo",
     "doctor": "services.doctor",
     "grants": "services.consent.commands",

@@ -69,7 +69,10 @@ _COMPUTED = (
         )
     ),
     Found("id-reused", "409", "This event cannot be taken.", "intake"),
-    Found("invalid", "422", "This event cannot be taken.", "intake"),
+    *(
+        Found(code, "422", "This event cannot be taken.", "intake")
+        for code in ("invalid", "not-for-police", "recipient-suspended", "unknown-recipient")
+    ),
     Found("not-found", "404", "Not found.", "common"),
 )
 

@@ -73,6 +73,9 @@ class Settings(BaseSettings):
         ge=1,
         description="Refused openings that one agency may ask for at once, in each process; one comes back each second.",
     )
+    limit_factor: float = Field(
+        default=1.0, gt=0, description="Multiplies every limit on what one agency may do, in each process."
+    )
     telemetry: str = Field(
         default="none", pattern="^(none|otlp|file:.+)$", description="`none`, `otlp`, or `file:PATH` for JSON lines."
     )

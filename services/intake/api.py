@@ -3,7 +3,7 @@
 from asyncio import timeout
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, Form, Query, Request, Response
 from fastapi.responses import JSONResponse
@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.requests import ClientDisconnect
 
 from services.common.auth.access_tokens import Caller, proof_of
+from services.common.auth.limited_acts import limited, spend
 from services.common.errors import Fault, Problem, invalid, unavailable
 from services.common.http.app import MAX_BODY, json_body
 from services.common.http.dependencies import from_state
@@ -18,7 +19,7 @@ from services.common.media_types import read_media_type
 from services.common.messaging.cloudevents import BATCH_CONTENT_TYPE, CONTENT_TYPE, MAX_BATCH, MAX_BATCH_BODY
 from services.intake import handlers
 from services.intake.context import Context
-from services.intake.posting import post, raise_if_rejected
+from services.intake.posting import check, post, raise_if_rejected
 from services.intake.token_endpoint import ASSERTION_MAX_SECONDS, ASSERTION_TYPE, GRANT, TokenEndpoint, TokenRequest
 
 # So many batches that are larger than a single event may be are held in memory at once; others wait, but not for long.
@@ -86,9 +87,10 @@ _RESULT = {
     "required": ["id", "status", "parts"],
     "properties": {
         "id": {"type": ["string", "null"], "description": "The event's id, if it had one that can be repeated."},
-        "status": {"enum": ["accepted", "withheld", "duplicate", "rejected"]},
+        "status": {"enum": ["accepted", "withheld", "duplicate", "rejected", "valid"]},
         "parts": {"type": "object", "additionalProperties": {"enum": ["sealed", "withheld"]}},
         "reason": {"type": "string", "description": "Why it was withheld or rejected."},
+        "dry_run": {"const": True, "description": "Nothing was stored, sealed or sent."},
         "thread": {"type": "string", "description": "The referral or offer that it begins or carries on."},
         "errors": {"type": "array", "items": {"$ref": "#/components/schemas/Fault"}},
     },
@@ -103,12 +105,20 @@ _BODIES = {
         },
     },
     "responses": {
+        "200": {
+            "description": "The same after a dry run, in which nothing is stored, sealed or sent.",
+            "content": {"application/json": {"schema": {"oneOf": [_RESULT, {"type": "array", "items": _RESULT}]}}},
+        },
         "202": {
             "description": "One result for one event, an array of them for a batch.",
             "content": {"application/json": {"schema": {"oneOf": [_RESULT, {"type": "array", "items": _RESULT}]}}},
-        }
+        },
     },
 }
+_DRY_RUN = (
+    "`true`: only check the events. Each valid one is answered with `valid`; nothing is stored, sealed or sent, and she is"
+    " not asked for: whether she allows it, a dry run does not tell."
+)
 _FORM = ("grant_type", "client_assertion_type", "client_assertion")
 _PROOF = {
     "name": "DPoP",
@@ -170,16 +180,22 @@ def token(
 
 @routes.post("/intake/v1/events", status_code=202, openapi_extra=_BODIES)
 def post_events(
-    context: ContextDep, request: Request, agency: Caller, raw: Annotated[bytes, Depends(_body)]
+    context: ContextDep,
+    request: Request,
+    agency: Caller,
+    raw: Annotated[bytes, Depends(_body)],
+    dry_run: Annotated[Literal["true", "false"], Query(alias="dry-run", description=_DRY_RUN)] = "false",
 ) -> Response:
     """Post one event of at most 256 kB, or a batch of up to 500 of at most 12 MB: each may hold every part at full length.
 
     The answer holds the result of each event, in order.
     """
     batch, documents = _documents(request.headers.get("content-type", ""), raw)
-    results = post(context, agency, documents)
+    spend(request, agency, "events", len(documents))
+    trying = dry_run == "true"
+    results = check(context, agency, documents) if trying else post(context, agency, documents)
     told = [result.as_json() for result in results] if batch else raise_if_rejected(results[0]).as_json()
-    return JSONResponse(told, 202)
+    return JSONResponse(told, 200 if trying else 202)
 
 
 class AgencyQuery(BaseModel):
@@ -218,7 +234,10 @@ def agencies(context: ContextDep, _agency: Caller, query: Annotated[AgencyQuery,
 
 # An id may hold slashes (a URN, a path), and servers decode `%2F` before a route sees it.
 @routes.get(
-    "/intake/v1/events/{event_id:path}", openapi_extra=_FOUND, operation_id="look_up_intake_v1_events__event_id__get"
+    "/intake/v1/events/{event_id:path}",
+    openapi_extra=_FOUND,
+    operation_id="look_up_intake_v1_events__event_id__get",
+    dependencies=[limited("reads")],
 )
 def find_result(context: ContextDep, agency: Caller, event_id: str) -> dict[str, Any]:
     """Return the result of an event that you posted, also if it was refused later, with the reason; 404 if unknown."""

@@ -12,6 +12,7 @@ from services.common.messaging.cloudevents import MAX_FUTURE, Event
 
 # The member of the data that names the thread (referral or offer) to which an event belongs.
 THREAD_MEMBERS = ("referral", "offer")
+POLICE = "police"
 STARTS_A_THREAD = frozenset({"referral.requested.v1", "offer.opened.v1"})
 
 
@@ -25,6 +26,7 @@ class Result:
     reason: str | None = None
     thread: str | None = None
     faults: tuple[Fault, ...] = ()
+    dry_run: bool = False
 
     def as_json(self) -> dict[str, object]:
         """Return the result as a member of the answer, without empty members."""
@@ -33,6 +35,8 @@ class Result:
             told["reason"] = self.reason
         if self.thread:
             told["thread"] = self.thread
+        if self.dry_run:
+            told["dry_run"] = True
         if self.faults:
             told["errors"] = [fault.as_json() for fault in self.faults]
         return told
@@ -67,6 +71,30 @@ def _contradictions(event: Event, now: datetime) -> list[Fault]:
     if event.type == "training.attested.v1" and event.data["units_trained"] > event.data["units_total"]:
         faults.append(Fault("/data/units_trained", "More are trained than there are.", "at most the total"))
     return faults
+
+
+def is_of_offers(event_type: str) -> bool:
+    """Return whether an event opens, answers or closes an offer."""
+    return event_type.startswith("offer.")
+
+
+def refused_by_roster(event: Event, known: Mapping[str, Any]) -> Result | None:
+    """Return the result of an event that the agencies of the hub forbid; None if they do not.
+
+    `known` holds the row of the sender and of each known recipient, by id.
+    """
+    sender, to = known.get(event.source), event.data.get("to")
+    if is_of_offers(event.type) and (sender is None or sender.sector == POLICE):
+        fault = Fault("/type", "The police take no part in offers.", "a referral to an agency that you name")
+        return Result(event.id, "rejected", reason="not_for_police", faults=(fault,))
+    recipient = known.get(to) if to else sender
+    if recipient is None:
+        fault = Fault("/data/to", "No agency has this id.", "the id of an active agency")
+        return Result(event.id, "rejected", reason="unknown_recipient", faults=(fault,))
+    if recipient.standing != "active":
+        fault = Fault("/data/to", "That agency may not act here now.", "the id of an active agency")
+        return Result(event.id, "rejected", reason="recipient_suspended", faults=(fault,))
+    return None
 
 
 def thread_of(event: Event) -> str | None:

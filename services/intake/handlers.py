@@ -1,17 +1,16 @@
 """Adds and suspends agencies, and finds results of events; one transaction each. Posting is in `posting`."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-from joserfc.errors import JoseError
 from sqlalchemy import Connection
 
 import schemas
-from services.common.auth.jose import Untrusted, key_set, public_key
 from services.common.encoding import random_name
 from services.common.errors import Fault, Problem, invalid, not_found
 from services.common.messaging.cloudevents import Event
 from services.intake import events, store
+from services.intake.agency_keys import refuse_keys_of_others, unknown_agency, usable_keys
 from services.intake.context import Context
 from services.intake.domain import Result
 from services.intake.posting import result_of
@@ -31,18 +30,20 @@ def add_agency(context: Context, name: str, sector: str, jwks: object, *, force:
         raise invalid(Fault("name", "Empty, too long, or not all printable.", f"1 to {NAME_LENGTH} characters"))
     if sector not in schemas.code_set("sectors"):
         raise invalid(Fault("sector", "Not one of the codes.", ", ".join(sorted(schemas.code_set("sectors")))))
-    row = {
+    row: dict[str, Any] = {
         "id": f"agency-{random_name(AGENCY_CHARACTERS)}",
         "name": name,
         "sector": sector,
         "standing": "active",
         "version": 1,
-        "jwks": _usable_keys(jwks),
+        "jwks": usable_keys(jwks),
         "created_at": context.clock.now(),
     }
     with context.database.transaction() as connection:
         store.hold_agencies(connection)
-        _refuse_known(store.list_agencies(connection), row, force=force)
+        others = store.list_agencies(connection)
+        refuse_keys_of_others(others, row["jwks"])
+        _refuse_alike(others, name, force=force)
         store.add_agency(connection, row)
         kept = store.get_agency(connection, str(row["id"]))
         assert kept is not None  # noqa: S101 - inserted in the line above
@@ -55,7 +56,7 @@ def set_standing(context: Context, agency: str, standing: str) -> store.AnyRow:
     with context.database.transaction() as connection:
         row = store.change_standing(connection, agency, standing)
         if row is None:
-            raise Problem(404, "unknown-agency", "No agency has this client id. `fireweed agency list` shows them all.")
+            raise unknown_agency()
         _announce(context, connection, row)
     return row
 
@@ -91,37 +92,9 @@ def _announce(context: Context, connection: Connection, row: store.AnyRow) -> No
     context.outbox.add(connection, [changed], context.clock.now())
 
 
-def _refuse_known(agencies: Sequence[store.AnyRow], row: Mapping[str, Any], *, force: bool) -> None:
-    """Raise a 409 problem if another agency has one of the row's keys, or a name that looks like its name."""
-    mine = _thumbprints(row["jwks"])
-    if holder := next((other for other in agencies if _thumbprints(other.jwks) & mine), None):
-        fault = Fault("jwks", f"{holder.id} has one of these keys.", "keys that no other agency has")
-        raise Problem(409, "agency-key-known", "Another agency already has this key.", [fault])
-    alike = next((other for other in agencies if are_alike(other.name, row["name"])), None)
+def _refuse_alike(agencies: Sequence[store.AnyRow], name: str, *, force: bool) -> None:
+    """Raise a 409 problem if another agency has a name that looks like this one."""
+    alike = next((other for other in agencies if are_alike(other.name, name)), None)
     if alike is not None and not force:
         fault = Fault("name", f"Looks like the name of {alike.id}.", "a name that cannot be mistaken, or --force")
         raise Problem(409, "agency-name-alike", "Another agency has a name that looks like this one.", [fault])
-
-
-def _thumbprints(jwks: Mapping[str, Any]) -> set[str]:
-    """Return the RFC 7638 thumbprint of each key in a key set."""
-    return {key.thumbprint() for key in key_set(jwks["keys"]).keys}
-
-
-def _usable_keys(jwks: object) -> dict[str, Any]:
-    keys = jwks.get("keys") if isinstance(jwks, dict) else None
-    if not isinstance(keys, list) or not keys:
-        raise invalid(Fault("jwks", "Not a key set.", 'a JWK set: {"keys": [...]}'))
-    try:
-        kids = {kid for key in keys if isinstance(kid := key.get("kid"), str)}
-        if len(keys) > 1 and len(kids) < len(keys):
-            raise invalid(Fault("jwks kid", "Missing or given twice.", "a different kid for each key"))
-        for key in keys:
-            public_key(key, "jwks")
-            if key.get("use", "sig") != "sig":
-                raise invalid(Fault("jwks use", "Not a key for signatures.", "`sig`, or no `use` at all"))
-        return dict(key_set(keys).as_dict())
-    except Untrusted as reason:
-        raise invalid(reason.fault) from reason
-    except (JoseError, ValueError, AttributeError) as error:
-        raise invalid(Fault("jwks", "Not a key set.", 'a JWK set: {"keys": [...]}')) from error

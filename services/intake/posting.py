@@ -16,7 +16,15 @@ from services.common.messaging.cloudevents import Event, from_structured
 from services.intake import events, store
 from services.intake.consent_client import Answer, Seal, Sending
 from services.intake.context import Context
-from services.intake.domain import STARTS_A_THREAD, Result, faults_of, parts_told, thread_of
+from services.intake.domain import (
+    STARTS_A_THREAD,
+    Result,
+    faults_of,
+    is_of_offers,
+    parts_told,
+    refused_by_roster,
+    thread_of,
+)
 from services.intake.sealing import seal
 
 FEW = 10
@@ -29,6 +37,14 @@ def post(context: Context, agency: str, documents: Sequence[object]) -> list[Res
     for status, count in Counter(result.status for result in results).items():
         metrics.accepted.add(count, {"outcome": status})
     return results
+
+
+def check(context: Context, agency: str, documents: Sequence[object]) -> list[Result]:
+    """Check events as `post` would and return one result for each, in order; store, seal and send nothing.
+
+    Consent is not asked: to try sending out must not tell an agency what she allows, since nobody would see that it asked.
+    """
+    return _Posting(context, agency, documents).dry_run()
 
 
 @dataclass(slots=True)
@@ -65,7 +81,7 @@ class _Posting:
             self._check(item)
         checked = [item for item in self.items if item.event]
         self._find_posted(checked)
-        new = self._without_repeats([item for item in checked if item.result is None])
+        new = self._new(checked)
         asking = [item for item in new if item.read.subject]
         answers = self.context.consent.ask([_sending(item.read) for item in asking])
         decided = {id(item): answer for item, answer in zip(asking, answers, strict=True)}
@@ -75,6 +91,31 @@ class _Posting:
                 self._prepare(item, decided.get(id(item)))
         self._keep(checked)
         return [self._result(item) for item in self.items]
+
+    def dry_run(self) -> list[Result]:
+        """Return the result that every event would have before consent is asked, in order."""
+        for item in self.items:
+            self._check(item)
+        checked = [item for item in self.items if item.event]
+        self._find_posted(checked)
+        for item in self._new(checked):
+            item.result = Result(item.read.id, "valid")
+        return [replace(self._result(item), dry_run=True) for item in self.items]
+
+    def _new(self, checked: Sequence[_Item]) -> list[_Item]:
+        """Return the items that are neither posted before, nor repeated, nor refused by what intake knows of agencies.
+
+        Intake's own table is the authority on agencies, so this holds at once, also while the bus is down.
+        """
+        new = self._without_repeats([item for item in checked if item.result is None])
+        named = {to for item in new if (to := item.read.data.get("to"))}
+        if not named and not any(is_of_offers(item.read.type) for item in new):
+            return new
+        with self.context.database.reading() as connection:
+            known = store.get_agencies(connection, {*named, self.agency})
+        for item in new:
+            item.result = refused_by_roster(item.read, known)
+        return [item for item in new if item.result is None]
 
     def _result(self, item: _Item) -> Result:
         result = _again(self._result(item.repeats)) if item.repeats else item.result
@@ -186,7 +227,7 @@ def raise_if_rejected(result: Result) -> Result:
     if result.status != "rejected":
         return result
     status = 409 if result.reason == "id-reused" else 422
-    raise Problem(status, result.reason or "rejected", "This event cannot be taken.", result.faults)
+    raise Problem(status, (result.reason or "rejected").replace("_", "-"), "This event cannot be taken.", result.faults)
 
 
 def _sending(event: Event) -> Sending:

@@ -15,6 +15,7 @@ AnyRow = Row[tuple[Any, ...]]
 # Built once, because each request runs them.
 _AGENCY = select(agency).where(agency.c.id == bindparam("agency"))
 _STANDING = select(agency.c.standing).where(agency.c.id == bindparam("agency"))
+_AGENCIES = select(agency.c.id, agency.c.sector, agency.c.standing).where(one_of(agency.c.id, "ids"))
 _POSTED = select(posted).where(posted.c.source == bindparam("source"), one_of(posted.c.id, "ids"))
 
 
@@ -37,6 +38,16 @@ def get_standing(connection: Connection, agency_id: str) -> str | None:
     """Return an agency's standing; None if it is unknown. Every request asks this, so the keys are not read."""
     standing: str | None = connection.scalar(_STANDING, {"agency": agency_id})
     return standing
+
+
+def get_agencies(connection: Connection, ids: Collection[str]) -> dict[str, AnyRow]:
+    """Return sector and standing of the known agencies among these ids, by id."""
+    return {row.id: row for row in connection.execute(_AGENCIES, {"ids": listed(ids)})}
+
+
+def change_keys(connection: Connection, agency_id: str, jwks: Mapping[str, object]) -> None:
+    """Set an agency's keys. Its version stays: no other service knows the keys."""
+    connection.execute(update(agency).where(agency.c.id == agency_id).values(jwks=jwks))
 
 
 def list_agencies(connection: Connection) -> Sequence[AnyRow]:

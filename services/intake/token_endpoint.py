@@ -5,6 +5,7 @@ the one audience (a single string), 300 s tokens that are bound to the caller's 
 """
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -18,7 +19,16 @@ from joserfc.jwk import KeySet, OKPKey
 
 from services.common.auth.access_tokens import AUDIENCE
 from services.common.auth.dpop import Expected, Proof, verify_proof
-from services.common.auth.jose import Untrusted, check_claims, check_texts, check_window, header_of, key_set, verify
+from services.common.auth.jose import (
+    Signed,
+    Untrusted,
+    check_claims,
+    check_texts,
+    check_window,
+    header_of,
+    key_set,
+    verify,
+)
 from services.common.auth.replay import ReplayGuard
 from services.common.clock import Clock
 from services.common.errors import Fault, Problem
@@ -200,7 +210,7 @@ class _Assertion(JWTBearerClientAssertion):  # type: ignore[misc]  # as above
     def process_assertion_claims(self, assertion: str, key: KeySet) -> Mapping[str, Any]:
         endpoint = self._server.endpoint
         now = endpoint.clock.now()
-        claims = verify(assertion, key, WHAT).claims
+        claims = _verified(assertion, key).claims
         check_texts(claims, ["iss", "sub", "jti"], WHAT)
         check_claims(claims, {"aud": endpoint.issuer, "iss": claims["sub"]}, WHAT)
         check_window(claims, now, WHAT)
@@ -231,6 +241,20 @@ class _Assertion(JWTBearerClientAssertion):  # type: ignore[misc]  # as above
             self._server.proof.use_up(endpoint.replay, now)
         except Untrusted as reason:
             raise _bad_proof(reason) from reason
+
+
+def _verified(assertion: str, keys: KeySet) -> Signed:
+    """Return the content of an assertion; raise `Untrusted`. Without a `kid` any of the client's few keys may have signed it.
+
+    A client that names no key must not be locked out while it has two of them.
+    """
+    if "kid" in header_of(assertion, WHAT):
+        return verify(assertion, keys, WHAT)
+    *others, last = keys.keys
+    for key in others:
+        with suppress(Untrusted):
+            return verify(assertion, key, WHAT)
+    return verify(assertion, last, WHAT)
 
 
 def _bad_proof(reason: Untrusted) -> Problem:

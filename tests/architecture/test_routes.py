@@ -13,7 +13,9 @@ from starlette.testclient import TestClient
 
 from services import composition
 from services.common.auth.access_tokens import Caller
+from services.common.auth.limited_acts import act_of
 from services.common.http.gates import check_of
+from services.common.http.rate_limit import POLICIES
 from services.common.service import Service
 from services.common.settings import Settings
 from services.consent.api.dependencies import SessionDep, SteppedUpDep
@@ -200,6 +202,38 @@ PAGES = {
     "POST /my/keys/remove": PIN_NOW_FORM,
 }
 INVENTORY = {**GATED, **PAGES, **TYPED, **dict.fromkeys(PUBLIC, NOTHING)}
+# By act, the routes that count against a limit of the calling agency; the two that count in their own code are in IN_CODE.
+LIMITS = {
+    "reads": {
+        "GET /intake/v1/events/{event_id}",
+        "GET /consent/v1/second-looks",
+        "GET /consent/v1/corrections",
+        "GET /referral/v1/inbox",
+        "GET /referral/v1/offers",
+        "GET /referral/v1/referrals/{referral}",
+    },
+    "people": {"POST /consent/v1/subjects", "POST /consent/v1/age-bands", "POST /consent/v1/slips"},
+    "links": {"POST /consent/v1/links"},
+    "requests": {"POST /consent/v1/consent-requests"},
+    "openings": {"POST /consent/v1/openings"},
+    "decisions": {"POST /consent/access/v1/evaluation", "POST /consent/access/v1/evaluations"},
+    "answers": {
+        "POST /consent/v1/second-looks/{name}",
+        "POST /consent/v1/corrections/{correction}",
+        "POST /consent/v1/ledger/cosignatures",
+    },
+    # Each has a limit of its own, so that no other act can use it up and it cannot be done without end.
+    "her-word": {"POST /consent/v1/revocations"},
+    "records": {"POST /consent/v1/compelled-disclosures"},
+}
+IN_CODE = {"POST /intake/v1/events": "counts each event of a batch"}
+# What tells agencies to stop is never held up.
+UNLIMITED = {
+    "POST /consent/v1/notices/poll": "notices",
+    "PUT /consent/v1/notices/push": "notices",
+    "DELETE /consent/v1/notices/push": "notices",
+    "POST /consent/v1/notices/{jti}/attestation": "notices",
+}
 SOME_ID = "00000000-0000-4000-8000-000000000000"
 
 
@@ -256,6 +290,37 @@ def test_each_gate_is_asked_before_the_body_is_read(services: list[Service]) -> 
     unasked = [name for name, route in gated if check_of({"route": route.original_route}) is None]
     assert len(gated) > 60
     assert unasked == []
+
+
+def test_each_agency_route_has_its_limit(services: list[Service]) -> None:
+    """Hers have none of these: revoking and pausing are never limited."""
+    found: dict[str, set[str]] = {}
+    for name, route, _ in routes(services):
+        for act in filter(None, map(act_of, dependencies(route.dependant))):
+            found.setdefault(act, set()).add(name)
+    assert found == LIMITS
+    limited = set().union(*LIMITS.values(), IN_CODE)
+    assert limited | UNLIMITED.keys() == {name for name, asked in GATED.items() if asked == TOKEN}
+    assert not limited & UNLIMITED.keys()
+    assert set(POLICIES) == {*LIMITS, "events"}
+
+
+def test_each_agency_route_checks_its_query(services: list[Service]) -> None:
+    """The check is a part of the gate, so a route cannot have the one without the other."""
+    agencies = [(name, route, app) for name, route, app in routes(services) if gate(route) == TOKEN]
+    assert len(agencies) > 20
+    for name, route, app in agencies:
+        kept, app.state.gate = app.state.gate, lambda _request: "agency-a"
+        method, path = name.split(" ")
+        url = path.format(**{parameter.name: SOME_ID for parameter in route.dependant.path_params})
+        try:
+            with TestClient(app, base_url="http://127.0.0.1:8080") as client:
+                for query in ("x=1", "Cursor=1", "cursor=1&dry_run=true"):
+                    answer = client.request(method, f"{url}?{query}")
+                    assert (name, answer.status_code) == (name, 400)
+                    assert answer.json()["errors"][0]["member"] == "query"
+        finally:
+            app.state.gate = kept
 
 
 @pytest.mark.parametrize("name", GATED)

@@ -159,3 +159,23 @@ def decisions(house: House, sendings: list[dict[str, Any]]) -> list[dict[str, An
     assert answer.status_code == 200, answer.text
     told: list[dict[str, Any]] = answer.json()
     return told
+
+
+def test_police_register_nobody_and_are_told_what_to_do(house: House) -> None:
+    """They may still be linked, by a code that she gives them herself."""
+    police = house.agency("police")
+    answer = house.call(police, "/consent/v1/subjects", {"language": "en"})
+    assert (answer.status_code, answer.json()["type"]) == (403, "urn:fireweed:problem:not-for-police")
+    assert "link code" in answer.json()["title"]
+    code = make_link_code(house.context, house.person(house.agency()).subject).code
+    assert house.call(police, "/consent/v1/links", {"link_code": code}).status_code == 200
+
+
+def test_her_word_is_limited_and_notices_never_are(house: House) -> None:
+    agency = house.agency()
+    person = house.person(agency)
+    answer = house.call(agency, "/consent/v1/revocations", {"ppid": person.ppid})
+    assert answer.headers["ratelimit-policy"] == '"her-word";q=240;w=3600'
+    assert answer.headers["ratelimit"].startswith('"her-word";r=')
+    polled = house.call(agency, "/consent/v1/notices/poll", {"maxEvents": 1, "returnImmediately": True})
+    assert (polled.status_code, "ratelimit" in polled.headers) == (200, False)

@@ -246,9 +246,12 @@ def talking_to(partner: Partner) -> Iterator[socket.socket]:
         yield line
 
 
-def test_events_without_subject_are_taken_without_consent(shared_partner: Partner) -> None:
+def test_events_without_subject_are_taken_without_consent(
+    shared_intake: RunningIntake, shared_partner: Partner
+) -> None:
     assert shared_partner.post(capacity())["status"] == "accepted"
-    answer = shared_partner.request("POST", EVENTS, shared_partner.event(referral("agency-bbbbbbbbbb")), CONTENT_TYPE)
+    to = shared_intake.agency("Sample Shelter", "housing")
+    answer = shared_partner.request("POST", EVENTS, shared_partner.event(referral(to)), CONTENT_TYPE)
     assert answer.status_code == 503
 
 

@@ -22,6 +22,8 @@ from services.common.auth.replay import ReplayGuard
 from services.common.clock import Clock
 from services.common.errors import Fault, Problem, unavailable
 from services.common.http.gates import before_body, checked_in_thread
+from services.common.http.query import check_query
+from services.common.http.rate_limit import RateLimits
 from services.common.settings import Settings
 from services.common.worker import Loop, every
 
@@ -93,6 +95,7 @@ class AccessGate:
     replay: ReplayGuard
     clock: Clock
     standing: Callable[[str], str | None]
+    limits: RateLimits
     seen: VerifiedTokens = field(default_factory=VerifiedTokens)
 
     def __call__(self, request: Request) -> str:
@@ -136,7 +139,8 @@ def access_gate(
     settings: Settings, keys: TokenKeys, replay: ReplayGuard, clock: Clock, standing: Callable[[str], str | None]
 ) -> AccessGate:
     """Return the access check of one service; `standing` returns an agency's present standing, None if unknown."""
-    return AccessGate(keys, settings.token_issuer, settings.public_url, replay, clock, standing)
+    limits = RateLimits(clock, settings.limit_factor)
+    return AccessGate(keys, settings.token_issuer, settings.public_url, replay, clock, standing, limits)
 
 
 def proof_of(headers: Headers) -> str:
@@ -152,6 +156,7 @@ def _gate(request: Request) -> str:
 @before_body(_gate)
 async def _caller(request: Request) -> str:
     agency: str = await checked_in_thread(request, _gate)
+    check_query(request)
     return agency
 
 

@@ -36,6 +36,8 @@ SILENT: TelemetryConfig = {
     "operation_spans": False,
     "auto_configure": False,
 }
+# In the scope of a request: headers that its answer gets, whatever it is.
+ADDED_HEADERS = "fireweed.headers"
 _NOT_JSON = Fault("", "The body is not JSON.", f"a JSON document in UTF-8, at most {MAX_DEPTH} levels deep")
 Find = Callable[[Request, Any], Problem]
 Show = Callable[[Request, Problem], Response | None]
@@ -162,13 +164,14 @@ class _RequestWrapper:
             await problem_response(too_large(most))(scope, receive, send)
             return
         began, status = monotonic(), 500
+        scope[ADDED_HEADERS] = added = dict[str, str]()
         body = IncomingBody(scope, receive, most, self._budget)
 
         async def sending(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                message = {**message, "headers": _with_defaults(message.get("headers", []))}
+                message = {**message, "headers": _with_defaults(message.get("headers", []), added)}
             await send(message)
 
         carried = {name.decode(): value.decode("latin-1") for name, value in scope["headers"] if name == b"traceparent"}
@@ -190,9 +193,10 @@ def _announced(scope: Scope) -> int:
     return int(lengths[0]) if lengths and lengths[0].isdigit() else 0
 
 
-def _with_defaults(headers: Sequence[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+def _with_defaults(headers: Sequence[tuple[bytes, bytes]], added: Mapping[str, str]) -> list[tuple[bytes, bytes]]:
     given = {name.lower() for name, _ in headers}
-    missing = [(name.encode(), value.encode()) for name, value in HEADERS.items() if name.encode() not in given]
+    defaults = {**HEADERS, **{name.lower(): value for name, value in added.items()}}
+    missing = [(name.encode(), value.encode()) for name, value in defaults.items() if name.encode() not in given]
     return [*headers, *missing]
 
 

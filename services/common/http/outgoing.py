@@ -30,11 +30,22 @@ def addresses(host: str, port: int) -> Sequence[str]:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """The answer to a call: its status, its body if the caller asked for the body of that status, its `Retry-After`."""
+    """The answer to a call: status, media type and `Retry-After`, and its body if the caller asked for it."""
 
     status: int
     content: bytes = b""
     retry_after: str = ""
+    media_type: str = field(default="", compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class _Sent:
+    """A request: body, headers, the statuses whose body is read, and how many bytes of it at most."""
+
+    content: str
+    headers: Mapping[str, str]
+    read_on: Collection[int]
+    most: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,32 +87,42 @@ class OutgoingClient:
 
     def post(self, url: str, content: str, headers: Mapping[str, str], read_on: Collection[int] = ()) -> Answer:
         """Post `content`; return the answer, with its body for the statuses in `read_on`. Raises `Unreachable`."""
+        return self._call("POST", url, _Sent(content, headers, read_on, MOST_READ))
+
+    def get(self, url: str, headers: Mapping[str, str], most: int) -> Answer:
+        """Fetch a document of at most `most` bytes; return the answer, with its body if the status is 200.
+
+        Raises `Unreachable`. A redirect is returned as the answer that it is.
+        """
+        # A compressed body could be a thousand times longer than its bytes on the wire.
+        return self._call("GET", url, _Sent("", {**headers, "accept-encoding": "identity"}, {200}, most))
+
+    def _call(self, method: str, url: str, sent: "_Sent") -> Answer:
         if not self.accepts(url):
             raise Unreachable
         try:
             place = urlsplit(url)
             # The certificate is still checked against the name.
             pinned = place._replace(netloc=_netloc(self._address(place), place.port)).geturl()
-            return asyncio.run(self._exchange(place, pinned, content, headers, read_on))
+            return asyncio.run(self._exchange(method, place, pinned, sent))
         except (httpx2.HTTPError, httpx2.InvalidURL, OSError, ValueError) as error:
             raise Unreachable from error
 
-    async def _exchange(
-        self, place: SplitResult, pinned: str, content: str, headers: Mapping[str, str], read_on: Collection[int]
-    ) -> Answer:
+    async def _exchange(self, method: str, place: SplitResult, pinned: str, sent: "_Sent") -> Answer:
         # Certificates name a host without the dot that ends an absolute name.
         host = (place.hostname or "").removesuffix(".")
         sni = {"sni_hostname": host}
-        sent = {**headers, "host": _netloc(host, place.port)}
+        headers = {**sent.headers, "host": _netloc(host, place.port)}
         # One limit for all of it: the client's own limits are per read, and a peer that sends a byte at a time never meets
         # one. No redirect is followed and no proxy asked: only the address that was checked is called.
         async with (
             asyncio.timeout(self.seconds),
             httpx2.AsyncClient(timeout=None, trust_env=False, follow_redirects=False, verify=self.trust) as client,
-            client.stream("POST", pinned, content=content, headers=sent, extensions=sni) as answer,
+            client.stream(method, pinned, content=sent.content, headers=headers, extensions=sni) as answer,
         ):
-            body = await _bounded(answer) if answer.status_code in read_on else b""
-            return Answer(answer.status_code, body, answer.headers.get("retry-after", "")[:MOST_OF_DATE])
+            body = await _bounded(answer, sent.most) if answer.status_code in sent.read_on else b""
+            told = (answer.headers.get("retry-after", "")[:MOST_OF_DATE], answer.headers.get("content-type", ""))
+            return Answer(answer.status_code, body, *told)
 
     def _address(self, place: SplitResult) -> str:
         """Look up the addresses now and return one; raise `Unreachable` unless all are public.
@@ -122,10 +143,10 @@ def _netloc(host: str, port: int | None) -> str:
     return f"{bracketed}:{port}" if port else bracketed
 
 
-async def _bounded(answer: httpx2.Response) -> bytes:
+async def _bounded(answer: httpx2.Response, most: int) -> bytes:
     body = b""
     async for some in answer.aiter_raw():
         body += some
-        if len(body) > MOST_READ:
+        if len(body) > most:
             raise Unreachable
     return body

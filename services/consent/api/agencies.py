@@ -6,6 +6,7 @@ from fastapi import APIRouter, Response
 from pydantic import BaseModel, Field
 
 from services.common.auth.access_tokens import Caller
+from services.common.auth.limited_acts import limited
 from services.common.envelope import MAX_LENGTH
 from services.common.errors import Fault, invalid
 from services.common.http.request_models import Body
@@ -135,7 +136,7 @@ class AllOpened(BaseModel):
     openings: list[OneOpened | NotOpened]
 
 
-@routes.post("/subjects", status_code=201)
+@routes.post("/subjects", status_code=201, dependencies=[limited("people")])
 def register(context: ContextDep, agency: Caller, body: NewSubject | None = None) -> Registered:
     """Register a survivor who is with you and has no account: get two codes for her and your ppid."""
     asked = body or NewSubject()  # type: ignore[call-arg]
@@ -143,33 +144,33 @@ def register(context: ContextDep, agency: Caller, body: NewSubject | None = None
     return Registered(ppid=made.ppid, claim_code=made.claim_code, revoke_code=made.revoke_code)
 
 
-@routes.post("/age-bands", status_code=204)
+@routes.post("/age-bands", status_code=204, dependencies=[limited("people")])
 def restate_age(context: ContextDep, agency: Caller, body: AgeStated) -> None:
     """State which age group she is in now, if you may give her second looks. She can read that you did."""
     age_bands.restate(context, agency, body.ppid, body.age_band)
 
 
-@routes.post("/links")
+@routes.post("/links", dependencies=[limited("links")])
 def link(context: ContextDep, agency: Caller, body: LinkCode) -> Linked:
     """Link your agency to a survivor by a code that she told you."""
     ppid = linked_acts.link(context, agency, body.link_code)
     return Linked(ppid=ppid, consent_epoch=linked_acts.epoch_token(context, agency, ppid))
 
 
-@routes.post("/consent-requests", status_code=201)
+@routes.post("/consent-requests", status_code=201, dependencies=[limited("requests")])
 def ask(context: ContextDep, agency: Caller, body: Ask) -> Asked:
     """Ask for her consent; asking permits nothing."""
     wish = Wish(body.agency, body.purpose, body.categories)
     return Asked(request=str(linked_acts.ask(context, agency, body.ppid, wish)))
 
 
-@routes.post("/revocations", status_code=204)
+@routes.post("/revocations", status_code=204, dependencies=[limited("her-word")])
 def revoke(context: ContextDep, agency: Caller, body: OralRevocation) -> None:
     """Pass on her spoken no. It is in force when this returns; the answer does not tell what there was to end."""
     linked_acts.revoke_on_her_word(context, agency, body.ppid, body.agency)
 
 
-@routes.post("/openings", response_model=Opened | AllOpened)
+@routes.post("/openings", response_model=Opened | AllOpened, dependencies=[limited("openings")])
 def open_envelopes(context: ContextDep, agency: Caller, seen: Presented, body: Envelopes) -> Response:
     """Open one envelope, or up to 200 at once. An envelope that may not be opened gets one uniform 404, for any reason."""
     if (body.envelope is None) == (body.envelopes is None):

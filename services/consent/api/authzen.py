@@ -10,6 +10,7 @@ from fastapi import APIRouter, Depends, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from services.common.auth.access_tokens import Caller, TokenEnd
+from services.common.auth.limited_acts import limited
 from services.common.errors import Fault, invalid
 from services.consent.api.dependencies import ContextDep, Presented
 from services.consent.consistency_tokens import Seen
@@ -165,14 +166,14 @@ def discover(request: Request) -> dict[str, str]:
     }
 
 
-@routes.post(f"{PATH}/evaluation", responses=BAD_REQUEST)
+@routes.post(f"{PATH}/evaluation", responses=BAD_REQUEST, dependencies=[limited("decisions")])
 def evaluation(caller: Asking, body: EvaluationBody) -> Decided:
     """Decide whether your agency may have this about her now. Do not keep the answer: ask again, or open."""
     [answer] = caller.ask([body])
     return answer
 
 
-@routes.post(f"{PATH}/evaluations", responses=BAD_REQUEST)
+@routes.post(f"{PATH}/evaluations", responses=BAD_REQUEST, dependencies=[limited("decisions")])
 def evaluations(caller: Asking, body: EvaluationsBody) -> AllDecided | Decided:
     """Decide up to 100 questions, all at one instant."""
     if not body.evaluations:

@@ -8,6 +8,7 @@ from pydantic import BaseModel, BeforeValidator, Field
 from pydantic_core import PydanticCustomError
 
 from services.common.auth.access_tokens import Caller
+from services.common.auth.limited_acts import limited
 from services.common.http.request_models import Body
 from services.common.instants import read_date
 from services.consent.api.dependencies import ContextDep
@@ -53,7 +54,7 @@ class Recorded(BaseModel):
     record: str
 
 
-@routes.post("/compelled-disclosures", status_code=201)
+@routes.post("/compelled-disclosures", status_code=201, dependencies=[limited("records")])
 def record(context: ContextDep, agency: Caller, body: Compelled) -> Recorded:
     """Record what you shared under your own legal duty. She sees it at once, or that something is sealed and until when."""
     approvers = [compelled.Approver(one.initials, one.role) for one in body.approvers]

@@ -4,6 +4,7 @@ from fastapi import APIRouter, Response
 from pydantic import BaseModel, Field
 
 from services.common.auth.access_tokens import Caller
+from services.common.auth.limited_acts import limited
 from services.common.http.request_models import Body
 from services.consent.api.dependencies import ContextDep
 from services.consent.handlers.ledger import publish, witnesses
@@ -51,7 +52,7 @@ def tile(context: ContextDep, path: str) -> Response:
     return Response(publish.tile(context, path), headers=STAYS, media_type="application/octet-stream")
 
 
-@routes.post("/cosignatures", status_code=201)
+@routes.post("/cosignatures", status_code=201, dependencies=[limited("answers")])
 def cosign(context: ContextDep, agency: Caller, body: Cosignature) -> Cosigned:
     """Cosign a checkpoint, after you have verified that it is consistent with what you saw before."""
     return Cosigned(size=witnesses.cosign(context, agency, body.key, body.checkpoint))

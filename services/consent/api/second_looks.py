@@ -6,6 +6,7 @@ from uuid import UUID
 from fastapi import APIRouter
 
 from services.common.auth.access_tokens import Caller
+from services.common.auth.limited_acts import limited
 from services.common.http.request_models import Body
 from services.consent.api.dependencies import ContextDep
 from services.consent.handlers.grants import second_looks
@@ -19,7 +20,7 @@ class SecondLook(Body):
     agree: bool
 
 
-@routes.get("")
+@routes.get("", dependencies=[limited("reads")])
 def waiting(context: ContextDep, agency: Caller) -> dict[str, Any]:
     """List the grants that wait for your second look, oldest first."""
     return {
@@ -36,7 +37,7 @@ def waiting(context: ContextDep, agency: Caller) -> dict[str, Any]:
     }
 
 
-@routes.post("/{name}", status_code=204)
+@routes.post("/{name}", status_code=204, dependencies=[limited("answers")])
 def give_second_look(context: ContextDep, agency: Caller, name: UUID, body: SecondLook) -> None:
     """Answer yes, after you have looked at it with her, or no. Only a yes makes her grant."""
     second_looks.give_second_look(context, agency, name, agree=body.agree)

@@ -9,6 +9,7 @@ from fastapi.responses import HTMLResponse, Response
 from pydantic import BaseModel, Field
 
 from services.common.auth.access_tokens import Caller
+from services.common.auth.limited_acts import limited
 from services.common.errors import not_found
 from services.common.http.request_models import Body
 from services.consent.api.dependencies import ContextDep, SurvivorAuthDep
@@ -56,7 +57,7 @@ def for_workers(page: GuestPage, agency: str) -> Response:
     return page.show("workers.html", name=name)
 
 
-@routes.post("/v1/slips", response_class=HTMLResponse)
+@routes.post("/v1/slips", response_class=HTMLResponse, dependencies=[limited("people")])
 def print_slip(auth: SurvivorAuthDep, _agency: Caller, slip: Slip) -> HTMLResponse:
     """Return a slip to print and fold without reading it. Nothing of it is kept."""
     address = f"{auth.origin}/my/start"
@@ -66,7 +67,7 @@ def print_slip(auth: SurvivorAuthDep, _agency: Caller, slip: Slip) -> HTMLRespon
     return HTMLResponse(template.render(slip=slip, address=address, square=square.svg_inline(scale=4, border=2)))
 
 
-@routes.get("/v1/corrections")
+@routes.get("/v1/corrections", dependencies=[limited("reads")])
 def list_corrections(context: ContextDep, agency: Caller) -> Corrections:
     """List the corrections that survivors asked you for and that you have not made yet."""
     rows = corrections.waiting_for(context, agency, CORRECTIONS_AT_ONCE)
@@ -79,7 +80,7 @@ def list_corrections(context: ContextDep, agency: Caller) -> Corrections:
     return Corrections(corrections=told)
 
 
-@routes.post("/v1/corrections/{correction}", status_code=204)
+@routes.post("/v1/corrections/{correction}", status_code=204, dependencies=[limited("answers")])
 def corrected(context: ContextDep, agency: Caller, correction: UUID) -> None:
     """Say that a correction is made. She can read that you did."""
     corrections.corrected(context, agency, correction)

@@ -7,6 +7,7 @@ from fastapi import APIRouter, Query
 from pydantic import BaseModel
 
 from services.common.auth.access_tokens import Caller
+from services.common.auth.limited_acts import limited
 from services.referral import handlers
 from services.referral.api.queries import ContextDep, PageQuery, next_of
 from services.referral.context import Context
@@ -89,21 +90,21 @@ class Offers(BaseModel):
     next: str | None
 
 
-@routes.get("/inbox")
+@routes.get("/inbox", dependencies=[limited("reads")])
 def inbox(context: ContextDep, agency: Caller, query: Annotated[PageQuery, Query()]) -> Inbox:
     """List what waits for you, with sealed envelopes. Withdrawn, declined and cancelled referrals are no longer here."""
     rows = handlers.read_inbox(context, agency, query.place())
     return Inbox(items=[_item(context, row) for row in rows], next=next_of(rows, handlers.PAGE))
 
 
-@routes.get("/offers")
+@routes.get("/offers", dependencies=[limited("reads")])
 def offers(context: ContextDep, agency: Caller, cursor: str | None = None) -> Offers:
     """Open questions for agencies that offer this need in this region, and the ones you have asked."""
     rows = handlers.read_offers(context, agency, cursor)
     return Offers(items=[_offer(row, agency) for row in rows], next=_next(rows))
 
 
-@routes.get("/referrals/{referral}")
+@routes.get("/referrals/{referral}", dependencies=[limited("reads")])
 def referral(context: ContextDep, agency: Caller, referral: str) -> Referral:
     """A referral you sent or received, with its history."""
     view = handlers.read_referral(context, agency, referral)

@@ -19,6 +19,7 @@ from services.common.auth.replay import ReplayGuard
 from services.common.database.engine import Database
 from services.common.errors import Problem
 from services.common.http.app import create_app
+from services.common.http.rate_limit import RateLimits
 from services.common.http.server import BackgroundServer, listen, origin
 from tests.support.clocks import StillClock
 from tests.support.partner_tokens import ISSUER, NOW, Caller, Issuer
@@ -32,7 +33,7 @@ routes = APIRouter()
 
 @routes.api_route("/intake/v1/events", methods=["GET", "POST"])
 @routes.get("/intake/v1/events/{event_id:path}")
-def who(caller: TheCaller, event_id: str = "") -> dict[str, str]:
+def who(caller: TheCaller, event_id: str = "", cursor: str = "") -> dict[str, str]:
     return {"caller": caller, "event": event_id}
 
 
@@ -49,6 +50,7 @@ class GatedRoute:
             replay=ReplayGuard(database, plumbing.replay),
             clock=self.clock,
             standing=self.standings.get,
+            limits=RateLimits(self.clock),
         )
         self.http = TestClient(create_app("test", "", [routes], gate=self.gate), base_url=HUB)
 

@@ -27,6 +27,7 @@ STEP_UP_TIME = timedelta(minutes=5)
 SEEN_STEP = timedelta(seconds=30)
 PIN_TRIES = 5
 PPID_CHARACTERS = 26
+POLICE = "police"
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +74,10 @@ def check_pin(pin: str, member: str = "/pin") -> None:
 
 
 def register(context: Context, agency: str, language: str, age_band: str | None = None) -> Registered:
-    """Register a survivor, linked to the agency that she is with; return the codes. Raises 400 for an unknown age group."""
+    """Register a survivor, linked to the agency that she is with; return the codes.
+
+    Raises 400 for an unknown age group, 403 for the police: nobody's account may begin with them.
+    """
     check_age(age_band)
     claim, revoke = new_code(), new_code()
     subject, now = context.clock.new_id(), context.clock.now()
@@ -90,10 +94,21 @@ def register(context: Context, agency: str, language: str, age_band: str | None 
         "created_at": now,
     }
     with context.database.transaction() as connection:
+        _refuse_police(context, connection, agency)
         subjects.add_subject(connection, row)
         ppid = subjects.add_link(connection, agency, new_ppid(), subject)
         ledger.append(connection, [Entry("registered", subject, agency)], now)
     return Registered(ppid, claim, revoke)
+
+
+def _refuse_police(context: Context, connection: Connection, agency: str) -> None:
+    known = context.roster.find(connection, [agency]).get(agency)
+    if known is not None and known.sector == POLICE:
+        raise Problem(
+            403,
+            "not-for-police",
+            "The police register nobody. Another agency that she is with can; she may then give you a link code herself.",
+        )
 
 
 def check_claim(context: Context, code: str, pin: str | None) -> subjects.SubjectRow:
