@@ -16,6 +16,7 @@ from services.consent.models import (
     grant,
     grant_key,
     restriction,
+    sent_envelope,
     waiting_grant,
 )
 
@@ -23,7 +24,9 @@ AnyRow = Row[tuple[Any, ...]]
 # Built once: they are asked for each opening.
 _OWNERS = select(grant.c.id, grant.c.subject_id, grant.c.agency, grant.c.ended_at).where(one_of(grant.c.id, "grants"))
 _ERASED = select(erased_grant.c.digest).where(one_of(erased_grant.c.digest, "digests"))
-_TERMS = select(grant.c.id, grant.c.agency, grant.c.purpose, grant.c.agency_epoch).where(one_of(grant.c.id, "grants"))
+_TERMS = select(grant.c.id, grant.c.agency, grant.c.purpose, grant.c.agency_epoch, grant.c.only_this).where(
+    one_of(grant.c.id, "grants")
+)
 
 
 def add_grant(connection: Connection, row: Mapping[str, object], key_number: int, wrapped: bytes) -> None:
@@ -54,10 +57,10 @@ def erased_among(connection: Connection, digests: Iterable[str]) -> set[str]:
     return set(connection.scalars(_ERASED, {"digests": listed(digests)}))
 
 
-def terms_of(connection: Connection, grant_ids: Iterable[UUID]) -> dict[UUID, tuple[str, str, int]]:
-    """Return agency, purpose and the epoch that the agency is told, by grant, ended ones included."""
+def terms_of(connection: Connection, grant_ids: Iterable[UUID]) -> dict[UUID, tuple[str, str, int, bool]]:
+    """Return by grant, ended ones included: agency, purpose, the epoch that the agency is told, whether it binds to texts."""
     found = connection.execute(_TERMS, {"grants": listed(grant_ids)})
-    return {name: (agency, purpose, epoch) for name, agency, purpose, epoch in found}
+    return {name: (agency, purpose, epoch, only_this) for name, agency, purpose, epoch, only_this in found}
 
 
 def raise_agency_epoch(connection: Connection, grant_id: UUID) -> int:
@@ -87,11 +90,12 @@ def lapsed_grants(connection: Connection, now: datetime, limit: int) -> Sequence
 
 
 def end_grants(connection: Connection, ids: Sequence[UUID], reason: str, epoch: int, now: datetime) -> None:
-    """End grants for good and destroy their keys."""
+    """End grants for good, destroy their keys, and drop the envelopes that only these keys open."""
     ending = update(grant).where(grant.c.id.in_(ids), grant.c.ended_at.is_(None))
     connection.execute(ending.values(ended_at=now, ended_epoch=epoch, end_reason=reason))
     destroying = update(grant_key).where(grant_key.c.grant_id.in_(ids))
     connection.execute(destroying.values(wrapped=None, destroyed_at=now))
+    connection.execute(delete(sent_envelope).where(sent_envelope.c.grant_id.in_(ids)))
 
 
 def add_restriction(connection: Connection, row: Mapping[str, object]) -> None:
