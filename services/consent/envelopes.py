@@ -98,7 +98,7 @@ def open_envelope(envelope: RequestedEnvelope, private: X25519PrivateKey | None)
 
 
 def as_delivered(parts: Mapping[str, Any], note: str | None) -> Mapping[str, Any]:
-    """Return opened parts as they leave: her note in place of any summary; an empty part, which waited for her note, does not."""
+    """Return opened parts as they leave: her note in place of any summary, and no part that is empty."""
     filled = {**parts, "summary": {"text": note}} if note is not None and "summary" in parts else parts
     return {category: part for category, part in filled.items() if part}
 

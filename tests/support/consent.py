@@ -1,5 +1,6 @@
 """Runs the consent service alone, with its API on a real socket, and adds synthetic survivors and agencies."""
 
+import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -29,7 +30,7 @@ from services.common.messaging.cloudevents import Event
 from services.common.service import Service
 from services.common.settings import Settings
 from services.consent import main as consent
-from services.consent.api.survivors.export import export_of
+from services.consent.api.survivors.export import written
 from services.consent.context import Context
 from services.consent.credentials import Secrets
 from services.consent.handlers.accounts import sessions
@@ -178,7 +179,7 @@ class House:
 
     def copy(self, person: Person) -> Any:
         """Return her export as JSON, without the PIN that its route asks for."""
-        return export_of(self.context, person.subject).model_dump(mode="json")
+        return json.loads("".join(written(self.context, person.subject)))
 
     def ledger(self, person: Person) -> list[Any]:
         """Return her ledger entries, oldest first."""

@@ -156,6 +156,6 @@ def _told(page: PageContext, entries: Sequence[Any]) -> list[tuple[Any, str]]:
         sentence(row, names, page.language) if row.salt else unread(row.kind, page.language) for row in entries
     ]
     # An intent says no more than its outcome, which stands above it.
-    done = {row.detail.get("opening") for row in entries if row.kind in OUTCOMES}
+    done = {row.detail.get("opening") for row in entries if row.kind in OUTCOMES} - {None}
     again = [row.kind == INTENDED and row.detail.get("opening") in done for row in entries]
     return [(row, told) for row, told, said in zip(entries, sentences, again, strict=True) if told and not said]

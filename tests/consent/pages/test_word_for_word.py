@@ -70,7 +70,7 @@ def test_who_looked_says_it_once_with_a_way_to_the_text(house: House, arrive: Ne
     assert house.open(to, envelope).status_code == 200
     visitor = arrive(token=house.session(person))
     past = visitor.get("/my/past")
-    assert past.text.count(f"Sample {to.id} read: Health.") == 1
+    assert past.text.count(f"Sample {to.id} read: Your health.") == 1
     assert "was about to read" not in past.text
     assert f"/my/sent/{grant}" in past.reader.links
     seen = visitor.get(f"/my/sent/{grant}")

@@ -105,12 +105,12 @@ def _answer(context: Context, known: _Known, sending: Sending, now: datetime) ->
     speech = Speech(act, sending.purpose, frozenset() if about_a_need else sending.categories)
     snapshot = known.snapshots.of(subject, sending.agency)
     allowed = may_speak(snapshot, sending.agency, speech, context.policy, linked=True)
-    if allowed is None:
-        return NOTHING
-    statistics = statistics_pseudonym(row, now.date())
     if sending.to is None or sending.purpose is None:
-        return Answer(statistics=statistics)
-    request = Request(sending.to, sending.purpose, allowed)
+        return NOTHING if allowed is None else Answer(statistics=statistics_pseudonym(row, now.date()))
+    if allowed is None and not _may_speak_at_all(context, snapshot, sending):
+        return NOTHING
+    statistics = None if allowed is None else statistics_pseudonym(row, now.date())
+    request = Request(sending.to, sending.purpose, allowed or frozenset())
     snapshot = known.snapshots.of(subject, sending.to)
     seal = _seal(context, known, replace(snapshot, grants=_as_posted(known, snapshot, sending)), request, now)
     if seal is not None:
@@ -118,6 +118,12 @@ def _answer(context: Context, known: _Known, sending: Sending, now: datetime) ->
     withheld = sending.categories - frozenset(seal.categories if seal else ())
     bound = bool(withheld) and _allows_certain_texts(context, known, snapshot, request, now)
     return Answer(seal, statistics, tuple(sorted(withheld)) if bound else ())
+
+
+def _may_speak_at_all(context: Context, snapshot: Snapshot, sending: Sending) -> bool:
+    """Tell whether the agency may post anything about her for this purpose, though not these categories."""
+    speech = Speech(Act.POST_REFERRAL, sending.purpose, context.policy.categories)
+    return may_speak(snapshot, sending.agency, speech, context.policy, linked=True) is not None
 
 
 def _as_posted(known: _Known, snapshot: Snapshot, sending: Sending) -> list[Grant]:
