@@ -201,7 +201,7 @@ def _sending(event: Event) -> Sending:
 
 def result_of(row: store.AnyRow, status: str) -> Result:
     """Return the result that a stored row describes."""
-    return Result(row.id, status, row.parts, row.reason, row.thread, reasons=row.reasons)
+    return Result(row.id, status, row.parts, row.reason, row.thread, reasons=row.reasons or {})
 
 
 def _again(first: Result) -> Result:

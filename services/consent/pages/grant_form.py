@@ -101,12 +101,12 @@ def shared(choices: Choices, wish: GrantForm) -> list[str]:
     """
     bound, note = only_this(choices, wish), her_note(wish)
 
-    def has_words(category: str) -> bool:
+    def can_be_sent(category: str) -> bool:
         if category in choices.drafts:
             return True
         return note is not None if category == HERS else not bound
 
-    return [category for category in wish.category if has_words(category)]
+    return [category for category in wish.category if can_be_sent(category)]
 
 
 def read_texts(choices: Choices, wish: GrantForm) -> dict[str, Mapping[str, Any]]:

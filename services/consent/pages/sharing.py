@@ -40,7 +40,7 @@ from services.consent.pages.page_context import (
     SessionPage,
     unless_done,
 )
-from services.consent.pages.texts import all_lines
+from services.consent.pages.texts import labelled_parts
 from services.consent.policy import privacy_notice
 
 routes = APIRouter(prefix=HOME, include_in_schema=False, route_class=PageRoute)
@@ -70,7 +70,7 @@ def read_back(page: FormPage, wish: FilledForm) -> Response:
     [stopped] = grants.kept_back(page.context, page.subject, [Wish(wish.agency, wish.purpose, going)])
     shown: dict[str, Any] = {"wish": wish, "agency": agency, "looks": reviewer, "until": end, "words": her_note(wish)}
     shown |= {"going": going, "empty": sorted(set(wish.category) - set(going)), "only": only_this(choices, wish)}
-    shown["texts"] = all_lines(read_texts(choices, wish), page.language)
+    shown["texts"] = labelled_parts(read_texts(choices, wish), page.language)
     return page.show("read_back.html", **shown, stopped=stopped)
 
 
@@ -122,7 +122,7 @@ def what_was_sent(page: SessionPage, grant: UUID, before: UUID | None = None) ->
     """Show what was sent about her under a grant, word for word, while it lives."""
     found = sent.read(page.context, page.subject, grant, before)
     names = preferences.names(page.context, {found.grant.agency, *(one.sender for one in found.sent)})
-    told = [(one, None if one.parts is None else all_lines(one.parts, page.language)) for one in found.sent]
+    told = [(one, None if one.parts is None else labelled_parts(one.parts, page.language)) for one in found.sent]
     return page.show("sent.html", grant=found.grant, told=told, names=names, following=found.following)
 
 
@@ -180,7 +180,7 @@ def _choose(page: PageContext, wish: GrantForm, wrong: list[str]) -> Response:
         "lookers": _reviewers(page, choices, wish),
         "why": page.context.duty_rules.second_look_why[page.language],
     }
-    shown |= {"texts": all_lines(choices.drafts, page.language), "only": only_this(choices, wish)}
+    shown |= {"texts": labelled_parts(choices.drafts, page.language), "only": only_this(choices, wish)}
     asked_by = _name(page, choices.asked_by) if choices.asked_by else None
     return page.show("yes.html", 400 if wrong else 200, **shown, asked_by=asked_by)
 

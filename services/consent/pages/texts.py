@@ -13,7 +13,7 @@ Lines = list[tuple[str, str]]
 """Label and text of each member."""
 
 
-def lines_of(category: str, part: Mapping[str, Any], language: str) -> Lines:
+def members_of(category: str, part: Mapping[str, Any], language: str) -> Lines:
     """Return the members of a part, each with its label in a language, in the order of its schema."""
     properties: Mapping[str, Any] = schemas.part_schema(category)["properties"]
     return [
@@ -21,9 +21,9 @@ def lines_of(category: str, part: Mapping[str, Any], language: str) -> Lines:
     ]
 
 
-def all_lines(parts: Mapping[str, Mapping[str, Any]], language: str) -> dict[str, Lines]:
+def labelled_parts(parts: Mapping[str, Mapping[str, Any]], language: str) -> dict[str, Lines]:
     """Return the lines of each part, by category in alphabetical order."""
-    return {category: lines_of(category, part, language) for category, part in sorted(parts.items())}
+    return {category: members_of(category, part, language) for category, part in sorted(parts.items())}
 
 
 def _text(rule: Mapping[str, Any], value: Any, language: str) -> str:

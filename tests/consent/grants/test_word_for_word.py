@@ -112,7 +112,7 @@ def test_category_without_draft_is_not_granted_by_only_this(house: House, trio: 
     assert (answer.seal, answer.not_as_approved) == (None, ("legal",))
 
 
-def test_her_own_words_stand_in_place_of_the_draft(house: House, trio: Trio) -> None:
+def test_her_own_note_stands_in_place_of_the_draft(house: House, trio: Trio) -> None:
     """The worker's draft, which she replaced, is not even sealed."""
     sender, to, person = trio
     theirs, hers = {"text": "Words of a worker."}, "My own words."
