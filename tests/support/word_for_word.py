@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PublicKey
+
 from services.common.envelope import Header
 from services.common.messaging.cloudevents import Event
 from services.common.part_texts import digest
@@ -51,7 +53,7 @@ def post(house: House, sender: Agency, person: Person, to: Agency, parts: Parts)
     if answer.seal is None:
         return None, answer
     told = answer.seal
-    key = consent_client.X25519PublicKey.from_public_bytes(told.public_key)
+    key = X25519PublicKey.from_public_bytes(told.public_key)
     permitted = consent_client.Seal(
         told.grant, key, frozenset(told.categories), told.epoch, told.texts, frozenset(told.hers)
     )

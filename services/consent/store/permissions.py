@@ -10,6 +10,7 @@ from sqlalchemy import Connection, Row, delete, select, union, update
 from services.common.database.inserts import insert_new
 from services.common.database.list_parameters import listed, one_of
 from services.consent.models import (
+    approved_text,
     compelled,
     consent_request,
     erased_grant,
@@ -90,12 +91,13 @@ def lapsed_grants(connection: Connection, now: datetime, limit: int) -> Sequence
 
 
 def end_grants(connection: Connection, ids: Sequence[UUID], reason: str, epoch: int, now: datetime) -> None:
-    """End grants for good, destroy their keys, and drop the envelopes that only these keys open."""
+    """End grants for good, destroy their keys, and drop the envelopes and digests that are of use with these keys only."""
     ending = update(grant).where(grant.c.id.in_(ids), grant.c.ended_at.is_(None))
     connection.execute(ending.values(ended_at=now, ended_epoch=epoch, end_reason=reason))
     destroying = update(grant_key).where(grant_key.c.grant_id.in_(ids))
     connection.execute(destroying.values(wrapped=None, destroyed_at=now))
-    connection.execute(delete(sent_envelope).where(sent_envelope.c.grant_id.in_(ids)))
+    for table in (sent_envelope, approved_text):
+        connection.execute(delete(table).where(table.c.grant_id.in_(ids)))
 
 
 def add_restriction(connection: Connection, row: Mapping[str, object]) -> None:

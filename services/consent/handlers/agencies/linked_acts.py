@@ -81,7 +81,7 @@ def ask(context: Context, asking: str, ppid: str, wish: Wish) -> UUID:
         if (same := _asked_before(connection, context, row)) is not None:
             return same
         permissions.add_request(connection, row)
-        told = {"request": str(name), "for": wish.agency}
+        told: dict[str, Any] = {"request": str(name), "for": wish.agency}
         if parts:
             drafts.keep(context, connection, name, subject, parts)
             told["drafts"] = sorted(parts)

@@ -58,7 +58,7 @@ def keep(context: Context, connection: Connection, event: Event) -> None:
     owner = permissions.owners(connection, [grant]).get(grant)
     if owner is None or owner[2] or owner[1] != event.data["to"]:
         return
-    row = {"id": context.clock.new_id(), "grant_id": grant, "subject_id": owner[0]}
+    row: dict[str, Any] = {"id": context.clock.new_id(), "grant_id": grant, "subject_id": owner[0]}
     row |= {"sender": event.data["from"], "sent_at": event.time, "envelope": event.data["envelope"]}
     texts.add_sent(connection, row)
 
