@@ -50,6 +50,11 @@ def event_schema(event_type: str) -> dict[str, object]:
     return _folder("events")[event_type]
 
 
+def part_schema(category: str) -> dict[str, Any]:
+    """Return the schema of one category's part; raise `KeyError` if the category does not exist."""
+    return _folder("parts")[category]
+
+
 @cache
 def documents() -> Mapping[str, dict[str, object]]:
     """Return every schema by its `$id`, for a validator that follows `$ref`."""

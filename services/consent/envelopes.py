@@ -31,6 +31,8 @@ class RequestedEnvelope:
     """Whether it can never open for the caller: its grant has ended, or names another agency."""
     epoch: int = 0
     """How often something that concerns its grant has changed, as far as this database knows."""
+    only_this: bool = True
+    """Whether its grant allows only the texts that she has read."""
     opening: UUID = NEVER
     categories: frozenset[str] = frozenset()
     """Permitted categories, set once the intent is in the ledger."""
@@ -93,6 +95,12 @@ def open_envelope(envelope: RequestedEnvelope, private: X25519PrivateKey | None)
         return {category: _part(envelope.sealed, content_key, category) for category in sorted(envelope.categories)}
     except (InvalidTag, ValueError) as error:
         raise Unopenable from error
+
+
+def as_delivered(parts: Mapping[str, Any], note: str | None) -> Mapping[str, Any]:
+    """Return opened parts as they leave: her note in place of any summary, and no part that is empty."""
+    filled = {**parts, "summary": {"text": note}} if note is not None and "summary" in parts else parts
+    return {category: part for category, part in filled.items() if part}
 
 
 def _part(sealed: Envelope, content_key: bytes, category: str) -> Any:

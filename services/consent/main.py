@@ -26,6 +26,8 @@ from services.consent.context import Context
 from services.consent.credentials import Secrets
 from services.consent.handlers.accounts.sessions import forget_stale
 from services.consent.handlers.agencies.compelled import unseal_due
+from services.consent.handlers.disclosures import sent
+from services.consent.handlers.grants import drafts
 from services.consent.handlers.grants.grants import end_lapsed
 from services.consent.handlers.ledger.publish import publish
 from services.consent.handlers.notices import push
@@ -56,7 +58,7 @@ def build(
         database=context.database,
         metadata=models.metadata,
         plumbing=models.plumbing,
-        handlers={"agency.changed.v1": context.roster.take},
+        handlers={"agency.changed.v1": context.roster.take, "referral.sealed.v1": partial(sent.keep, context)},
         app=_app(context, settings, token_keys),
         prefixes=PREFIXES,
         inner_app=_inner_app(context, token_keys),
@@ -64,6 +66,7 @@ def build(
         chores={
             "consent ends": every(5.0, lambda: end_lapsed(context)),
             "consent notices": push.loop(context),
+            "consent drafts": every(60.0, lambda: drafts.forget_done(context)),
             "consent unsealing": every(60.0, lambda: unseal_due(context)),
             "consent sessions": every(60.0, lambda: forget_stale(context)),
             "consent ledger": every(1.0, lambda: publish(context)),

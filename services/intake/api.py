@@ -19,6 +19,7 @@ from services.common.media_types import read_media_type
 from services.common.messaging.cloudevents import BATCH_CONTENT_TYPE, CONTENT_TYPE, MAX_BATCH, MAX_BATCH_BODY
 from services.intake import handlers
 from services.intake.context import Context
+from services.intake.domain import NOT_AS_APPROVED
 from services.intake.posting import check, post, raise_if_rejected
 from services.intake.token_endpoint import ASSERTION_MAX_SECONDS, ASSERTION_TYPE, GRANT, TokenEndpoint, TokenRequest
 
@@ -91,6 +92,11 @@ _RESULT = {
         "parts": {"type": "object", "additionalProperties": {"enum": ["sealed", "withheld"]}},
         "reason": {"type": "string", "description": "Why it was withheld or rejected."},
         "dry_run": {"const": True, "description": "Nothing was stored, sealed or sent."},
+        "reasons": {
+            "type": "object",
+            "additionalProperties": {"const": NOT_AS_APPROVED},
+            "description": "By category, why a part was withheld: she allows certain texts only, and it is not one of them.",
+        },
         "thread": {"type": "string", "description": "The referral or offer that it begins or carries on."},
         "errors": {"type": "array", "items": {"$ref": "#/components/schemas/Fault"}},
     },

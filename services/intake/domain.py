@@ -13,6 +13,8 @@ from services.common.messaging.cloudevents import MAX_FUTURE, Event
 # The member of the data that names the thread (referral or offer) to which an event belongs.
 THREAD_MEMBERS = ("referral", "offer")
 POLICE = "police"
+NOT_AS_APPROVED = "not_as_approved"
+"""The reason for a part that is not, word for word, one that she has said yes to."""
 STARTS_A_THREAD = frozenset({"referral.requested.v1", "offer.opened.v1"})
 
 
@@ -27,12 +29,16 @@ class Result:
     thread: str | None = None
     faults: tuple[Fault, ...] = ()
     dry_run: bool = False
+    reasons: Mapping[str, str] = field(default_factory=dict)
+    """Why single parts were withheld, where the sender may know."""
 
     def as_json(self) -> dict[str, object]:
         """Return the result as a member of the answer, without empty members."""
         told: dict[str, object] = {"id": self.id, "status": self.status, "parts": dict(self.parts)}
         if self.reason:
             told["reason"] = self.reason
+        if self.reasons:
+            told["reasons"] = dict(self.reasons)
         if self.thread:
             told["thread"] = self.thread
         if self.dry_run:

@@ -12,7 +12,9 @@ from services.intake.consent_client import Seal
 SOURCE = "intake"
 
 
-def sealed_referral(event: Event, referral: str, seal: Seal, envelope: str, statistics: str | None) -> Event:
+def sealed_referral(
+    event: Event, referral: str, seal: Seal, categories: list[str], envelope: str, statistics: str | None
+) -> Event:
     """Return a posted `referral.requested.v1` with its parts sealed and without the person's ppid."""
     routing = {name: event.data[name] for name in ("to", "purpose", "need", "stage", "region", "urgency")}
     data: dict[str, object] = {
@@ -21,7 +23,7 @@ def sealed_referral(event: Event, referral: str, seal: Seal, envelope: str, stat
         **routing,
         "grant": seal.grant,
         "epoch": seal.epoch,
-        "categories": sorted(seal.categories & event.data["parts"].keys()),
+        "categories": categories,
         "envelope": envelope,
     }
     if statistics:

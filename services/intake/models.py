@@ -31,6 +31,7 @@ posted = Table(
     Column("status", String(16), nullable=False),
     Column("reason", String(64)),
     Column("parts", Json, nullable=False),
+    Column("reasons", Json),  # by category, why a part was withheld; NULL where no reason is told
     Column("thread", String(64)),  # the referral or offer it belongs to
     Column("digest", LargeBinary(32), nullable=False),  # keyed, so that nobody can guess the posted content from it
     Column("received_at", Instant, nullable=False),

@@ -13,10 +13,12 @@ from services.common.envelope import Header
 from services.common.errors import Fault, Problem
 from services.common.messaging import contracts
 from services.common.messaging.cloudevents import Event, from_structured
+from services.common.part_texts import digest
 from services.intake import events, store
-from services.intake.consent_client import Answer, Seal, Sending
+from services.intake.consent_client import Answer, Sending
 from services.intake.context import Context
 from services.intake.domain import (
+    NOT_AS_APPROVED,
     STARTS_A_THREAD,
     Result,
     faults_of,
@@ -25,7 +27,7 @@ from services.intake.domain import (
     refused_by_roster,
     thread_of,
 )
-from services.intake.sealing import seal
+from services.intake.sealing import parts_to_seal, seal
 
 FEW = 10
 
@@ -157,46 +159,48 @@ class _Posting:
         event = item.read
         if answer is None:
             thread = str(self.context.clock.new_id()) if event.type in STARTS_A_THREAD else thread_of(event)
-            self._accept(item, events.passed_on(event, thread or self.agency), thread=thread)
+            passed_on = events.passed_on(event, thread or self.agency)
+            self._accept(item, passed_on, Result(event.id, "accepted", thread=thread))
         elif event.type == "need.recorded.v1":
             self._prepare_need(item, answer.statistics)
         else:
-            self._prepare_referral(item, answer.seal, answer.statistics)
+            self._prepare_referral(item, answer)
 
     def _prepare_need(self, item: _Item, statistics: str | None) -> None:
         if statistics is None:
             item.result = Result(item.read.id, "withheld", reason="no-consent")
             return
         key = str(self.context.clock.new_id())
-        self._accept(item, events.counted_need(item.read, key, statistics, self.now))
+        self._accept(item, events.counted_need(item.read, key, statistics, self.now), Result(item.read.id, "accepted"))
 
-    def _prepare_referral(self, item: _Item, permitted: Seal | None, statistics: str | None) -> None:
-        event, parts = item.read, item.read.data["parts"]
-        sealed = permitted.categories & parts.keys() if permitted else frozenset[str]()
-        told = parts_told(parts, frozenset(sealed))
-        if permitted is None or not sealed:
-            item.result = Result(event.id, "withheld", told, "no-consent")
+    def _prepare_referral(self, item: _Item, answer: Answer) -> None:
+        event, permitted = item.read, answer.seal
+        sealing = parts_to_seal(event.data["parts"], permitted) if permitted else {}
+        told = parts_told(event.data["parts"], frozenset(sealing))
+        reasons = dict.fromkeys(sorted(answer.not_as_approved - sealing.keys()), NOT_AS_APPROVED)
+        if permitted is None or not sealing:
+            reason = NOT_AS_APPROVED if reasons else "no-consent"
+            item.result = Result(event.id, "withheld", told, reason, reasons=reasons)
             return
         referral = str(self.context.clock.new_id())
         header = Header(referral, event.data["to"], permitted.grant, permitted.epoch, event.type)
-        envelope = seal(header, permitted.public_key, {category: parts[category] for category in sealed})
+        envelope = seal(header, permitted.public_key, sealing)
         # Now, whatever the sender's clock says: her pseudonym is that of the present fiscal year.
-        outgoing = events.sealed_referral(replace(event, time=self.now), referral, permitted, envelope, statistics)
-        self._accept(item, outgoing, told, referral)
+        now = replace(event, time=self.now)
+        outgoing = events.sealed_referral(now, referral, permitted, sorted(sealing), envelope, answer.statistics)
+        self._accept(item, outgoing, Result(event.id, "accepted", told, thread=referral, reasons=reasons))
 
-    def _accept(
-        self, item: _Item, outgoing: Event, parts: dict[str, str] | None = None, thread: str | None = None
-    ) -> None:
+    def _accept(self, item: _Item, outgoing: Event, result: Result) -> None:
         event = item.read
-        item.result = Result(event.id, "accepted", parts or {}, thread=thread)
-        item.outgoing = outgoing
+        item.result, item.outgoing = result, outgoing
         item.row = {
             "source": event.source,
             "id": event.id,
             "type": event.type,
-            "status": "accepted",
-            "parts": parts or {},
-            "thread": thread,
+            "status": result.status,
+            "parts": dict(result.parts),
+            "reasons": dict(result.reasons),
+            "thread": result.thread,
             "digest": self._digest(item),
             "received_at": self.now,
         }
@@ -232,13 +236,14 @@ def raise_if_rejected(result: Result) -> Result:
 
 def _sending(event: Event) -> Sending:
     assert event.subject is not None  # noqa: S101 - only events with a subject are asked about
-    categories = sorted(event.data.get("parts", {}))
-    return Sending(event.source, event.subject, event.data.get("to"), event.data.get("purpose"), categories)
+    parts = event.data.get("parts", {})
+    texts = {category: digest(category, part) for category, part in sorted(parts.items())}
+    return Sending(event.source, event.subject, event.data.get("to"), event.data.get("purpose"), list(texts), texts)
 
 
 def result_of(row: store.AnyRow, status: str) -> Result:
     """Return the result that a stored row describes."""
-    return Result(row.id, status, row.parts, row.reason, row.thread)
+    return Result(row.id, status, row.parts, row.reason, row.thread, reasons=row.reasons or {})
 
 
 def _again(first: Result) -> Result:

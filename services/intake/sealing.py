@@ -6,7 +6,6 @@ from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PublicKey
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from pydantic_core import to_json
 
 from services.common.envelope import (
     CONTENT_KEY_BYTES,
@@ -19,6 +18,19 @@ from services.common.envelope import (
     part_key,
     write,
 )
+from services.common.part_texts import digest, exact
+from services.intake.consent_client import Seal
+
+
+def parts_to_seal(parts: Mapping[str, Mapping[str, Any]], permitted: Seal) -> dict[str, Mapping[str, Any]]:
+    """Return the parts that consent allows, exactly those whose digest it named; an empty one where she wrote herself."""
+    chosen: dict[str, Mapping[str, Any]] = {}
+    for category in sorted(permitted.categories & parts.keys()):
+        if category in permitted.hers:
+            chosen[category] = {}
+        elif permitted.texts.get(category) == digest(category, parts[category]):
+            chosen[category] = parts[category]
+    return chosen
 
 
 def seal(header: Header, public_key: X25519PublicKey, parts: Mapping[str, Mapping[str, Any]]) -> str:
@@ -30,5 +42,5 @@ def seal(header: Header, public_key: X25519PublicKey, parts: Mapping[str, Mappin
 
 
 def _seal_part(content_key: bytes, header: Header, category: str, part: Mapping[str, Any]) -> bytes:
-    content = pad(to_json(part))
+    content = pad(exact(part))
     return AESGCM(part_key(content_key, category)).encrypt(NONCE, content, part_context(header, category))

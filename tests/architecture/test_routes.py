@@ -130,6 +130,7 @@ GATED = {
     "POST /my/v1/pin": PIN_NOW,
     "GET /my/v1/grants": SESSION,
     "POST /my/v1/grants": PIN,
+    "GET /my/v1/grants/{grant}/sent": SESSION,
     "DELETE /my/v1/grants/{grant}": SESSION,
     "POST /my/v1/pause": SESSION,
     "POST /my/v1/resume": PIN,
@@ -166,6 +167,7 @@ PAGES = {
     "POST /my/yes/check": FORM,
     "POST /my/yes": PIN_FORM,
     "GET /my/yes/{grant}": PAGE,
+    "GET /my/sent/{grant}": PAGE,
     "POST /my/requests/{request_id}/no": FORM,
     "POST /my/stop/{grant}": FORM,
     "GET /my/stopped/{grant}": PAGE,
@@ -372,7 +374,13 @@ TAKES_AWAY = (
     "POST /my/stop/{grant}",
     "POST /my/pause",
 )
-SHOWS = ("GET /my/v1/grants", "GET /my/v1/restrictions", "GET /my/v1/requests", "GET /my/v1/ledger")
+SHOWS = (
+    "GET /my/v1/grants",
+    "GET /my/v1/grants/{grant}/sent",
+    "GET /my/v1/restrictions",
+    "GET /my/v1/requests",
+    "GET /my/v1/ledger",
+)
 GIVES = (
     "POST /my/v1/grants",
     "POST /my/v1/resume",

@@ -109,6 +109,10 @@ def _lives(hub: TestHub, sender: Partner, recipient: Partner) -> Person:
     sender.post({"type": "need.recorded.v1", "subject": person.ppid, "data": need})
     asked = {"ppid": ppid, "agency": recipient.client_id, "purpose": "referral", "categories": ["health"]}
     recipient.call("POST", "/consent/v1/consent-requests", asked)
+    for needs in ("A nurse this week.", "A doctor this week."):
+        drafts = {"health": {"needs": needs}}
+        request = recipient.call("POST", "/consent/v1/consent-requests", {**asked, "drafts": drafts})["request"]
+    page.call("POST", f"/requests/{request}", {"accept": True})
     page.call("POST", "/restrictions", {"sector": "police"})
     page.call("POST", "/pause")
     page.call("POST", "/resume")
@@ -134,6 +138,8 @@ def _identifiers(hub: TestHub, subject: UUID) -> Identifiers:
 
 def _check_that_searching_works(hub: TestHub, hers: Identifiers) -> None:
     """The search finds each kind of identifier while she is here, in every service that knows it."""
+    expected = {"request_draft.wrapped", "approved_text.digest", "sent_envelope.id", "consent_request.drafts_digest"}
+    assert expected <= hers.keys()
     expected = {"subject.id", "subject.revoke_digest", "link.ppid", "session.digest", GRANT, "audit_key.wrapped"}
     assert expected | {"link_code.digest", "notice.id", "restriction.id", "consent_request.id"} <= hers.keys()
     found = _found(hub, hers)

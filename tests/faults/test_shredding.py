@@ -15,6 +15,8 @@ from deploy.testing.kafka import KafkaServer
 from deploy.testing.postgresql import SUPERUSER, PostgresServer
 from services.cli import main
 from services.client import Partner
+from services.consent.handlers.disclosures import sent
+from services.consent.handlers.grants import drafts
 from services.consent.handlers.operations.key_rotation import rotate, rotate_if_due
 from services.consent.handlers.rights import erasure
 from services.consent.key_encryption import KeyFiles, KeyGone
@@ -22,6 +24,7 @@ from tests.support.canary import contents, files_with
 from tests.support.consent import house
 from tests.support.hubs import TestHub, distributed_hub, environment, eventually
 from tests.support.people import Person, meet, open_status, referral, waiting
+from tests.support.word_for_word import allow, ask, send
 
 CANARY = "Canary-Wm4tR8pLx2"
 HORIZON = 60
@@ -46,6 +49,11 @@ def test_no_file_of_the_database_holds_a_usable_key_of_hers(own_postgres: Postgr
             made.envelope(made.allow(person, agency), {"summary": {"text": CANARY}}) for person in (erased, kept)
         ]
         assert CANARY in made.open(agency, envelopes[0]).text
+        request = ask(made, agency, erased, agency, {"summary": {"text": CANARY}})
+        assert drafts.show(made.context, [request])[request]["summary"]["text"] == CANARY
+        grant = allow(made, erased, ask(made, agency, erased, agency, {"health": {"needs": CANARY}}))
+        send(made, grant, agency, {"health": {"needs": CANARY}})
+        assert CANARY in str(sent.read(made.context, erased.subject, grant).sent)
         files = KeyFiles(tmp_path / "keys" / "consent" / "key-encryption")
         before_rotation, old_keys = _keys_of_all(own_postgres, files), [_key_bytes(files)]
         rotate(made.context)
@@ -59,7 +67,7 @@ def test_no_file_of_the_database_holds_a_usable_key_of_hers(own_postgres: Postgr
 
         assert made.open(agency, envelopes[0]).status_code == 404
         assert CANARY in made.open(agency, envelopes[1]).text
-    _check(hers, old_keys, files, [own_postgres.data, backup, tmp_path])
+    _check(hers, old_keys, files, [own_postgres.data, backup, tmp_path], keys=4)
 
 
 @pytest.mark.slow
@@ -72,6 +80,7 @@ def test_nothing_written_opens_her_data_after_erasure(
         sender, recipient = hub.join("Sample Outreach", "ngo"), hub.join("Sample Clinic", "health")
         erased, kept = meet(hub, sender), meet(hub, sender)
         envelopes = [_opened(person, sender, recipient) for person in (erased, kept)]
+        _read_word_for_word(erased, sender, recipient)
         files = KeyFiles(hub.settings.keys_folder / "consent" / "key-encryption")
         before_rotation = _keys_of_all(own_postgres, files)
         old_keys = [_key_bytes(files)]
@@ -94,14 +103,14 @@ def test_nothing_written_opens_her_data_after_erasure(
         eventually(lambda: _get(hub, "checkpoint") != signed)
         _the_ledger_still_verifies(hub, tmp_path, signed)
         hers = _of(before_rotation, lived, gone_from=_keys_of_all(own_postgres, files))
-    _check(hers, old_keys, files, [own_postgres.data, backup, kafka_server.data, tmp_path])
+    _check(hers, old_keys, files, [own_postgres.data, backup, kafka_server.data, tmp_path], keys=3)
 
 
-def _check(hers: Keys, old_keys: list[bytes], files: KeyFiles, folders: list[Path]) -> None:
-    """Check that her wrapped keys exist but cannot be opened, and that no plain key and no canary is found."""
+def _check(hers: Keys, old_keys: list[bytes], files: KeyFiles, folders: list[Path], keys: int) -> None:
+    """Check that her wrapped `keys` exist but cannot be opened, and that no plain key and no canary is found."""
     data, backup = folders[:2]
     assert list(files_with([CANARY], folders)) == []
-    assert len(hers.wrapped) == 4, "two keys, each as two key-encryption keys wrapped it"
+    assert len(hers.wrapped) == 2 * keys, "each key, as two key-encryption keys wrapped it"
     left = {path for path in folders[-1].rglob("key-encryption/*") if path.is_file()}
     assert [path.name for path in left] == [f"{files.newest()}.key"]
     for number, wrapped in hers.wrapped:
@@ -131,11 +140,20 @@ def _opened(person: Person, sender: Partner, recipient: Partner) -> str:
     return envelope
 
 
+def _read_word_for_word(person: Person, sender: Partner, recipient: Partner) -> None:
+    """Let her read a draft, and what was sent."""
+    asked = {"ppid": person.ppid, "agency": recipient.client_id, "purpose": "referral", "categories": ["summary"]}
+    sender.call("POST", "/consent/v1/consent-requests", {**asked, "drafts": {"summary": CANARY}})
+    assert CANARY in str(person.page.call("GET", "/requests"))
+    [grant] = person.page.call("GET", "/grants")["grants"]
+    eventually(lambda: CANARY in str(person.page.call("GET", f"/grants/{grant['id']}/sent")))
+
+
 def _keys_of_all(postgres: PostgresServer, files: KeyFiles) -> dict[Any, tuple[int, bytes, bytes]]:
     """Return every live key by its owner: number of the wrapping key, wrapped bytes, plain bytes."""
     found = {}
     with psycopg.connect(postgres.url("fireweed_consent")) as connection:
-        for table, name in (("grant_key", "grant_id"), ("audit_key", "subject_id")):
+        for table, name in (("grant_key", "grant_id"), ("audit_key", "subject_id"), ("request_draft", "request_id")):
             query = f"SELECT {name}, key_encryption_key, wrapped FROM {table} WHERE wrapped IS NOT NULL"  # noqa: S608
             for whose, number, wrapped in connection.execute(query.encode()):
                 found[table, whose] = (number, bytes(wrapped), files.unwrap(number, bytes(wrapped)))

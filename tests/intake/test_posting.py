@@ -16,8 +16,10 @@ from deploy.testing.postgresql import PostgresServer
 from services.common.envelope import read
 from services.common.errors import Problem
 from services.common.messaging import contracts
+from services.common.part_texts import digest
 from services.intake import models
 from services.intake.domain import Result
+from services.intake.handlers import find_result
 from services.intake.posting import post, raise_if_rejected
 from tests.support.clocks import NOON, StillClock
 from tests.support.hubs import eventually
@@ -115,6 +117,7 @@ def test_consent_is_asked_for_exactly_what_would_be_sealed(
         "to": recipient,
         "purpose": "referral",
         "categories": ["housing", "summary"],
+        "texts": {category: digest(category, part) for category, part in referral(recipient)["data"]["parts"].items()},
     }
 
 
@@ -531,3 +534,33 @@ def test_rejected_single_event_fails_the_whole_request() -> None:
         assert caught.value.status == code
     for status in ("accepted", "withheld", "duplicate"):
         assert raise_if_rejected(Result("e1", status)).status == status
+
+
+def test_part_that_differs_is_withheld_with_the_reason(
+    running: RunningIntake, consent: Decider, agencies: tuple[str, str]
+) -> None:
+    """Also when the result is asked for again, and when nothing at all is left to seal."""
+    sender, recipient = agencies
+    consent.decide = lambda _sending: consent.permit("summary") | {"not_as_approved": ["housing"]}
+    posted = event(sender, referral(recipient))
+    first, again = (post(running.context, sender, [posted])[0] for _ in range(2))
+    assert first.as_json()["reasons"] == again.as_json()["reasons"] == {"housing": "not_as_approved"}
+    assert first.parts == {"housing": "withheld", "summary": "sealed"}
+    assert find_result(running.context, sender, posted["id"]).reasons == first.reasons
+    consent.decide = lambda _sending: NOTHING | {"not_as_approved": ["housing", "summary"]}
+    [none] = post(running.context, sender, [event(sender, referral(recipient))])
+    assert (none.status, none.reason) == ("withheld", "not_as_approved")
+
+
+def test_text_that_consent_did_not_name_is_not_sealed(
+    running: RunningIntake, consent: Decider, agencies: tuple[str, str]
+) -> None:
+    """Only the text with the digest of the answer is sealed; where she wrote herself, an empty part is."""
+    sender, recipient = agencies
+    allowed = consent.permit("summary", "housing")
+    allowed["seal"] |= {"texts": {"housing": digest("housing", {"needs": "Other."})}, "hers": ["summary"]}
+    consent.decide = lambda _sending: allowed
+    [result] = post(running.context, sender, [event(sender, referral(recipient))])
+    assert result.parts == {"housing": "withheld", "summary": "sealed"}
+    [(_, _, data)] = running.sent()
+    assert (data["categories"], consent.open(data["envelope"])) == (["summary"], {"summary": {}})

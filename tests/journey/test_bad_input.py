@@ -763,7 +763,15 @@ def test_event_posted_concurrently_is_accepted_once(world: World, kind: str) -> 
 
 NO_KEY = {
     "statistics": None,
-    "seal": {"grant": str(uuid4()), "public_key": "AA", "categories": ["summary"], "epoch": 1},
+    "seal": {
+        "grant": str(uuid4()),
+        "public_key": "AA",
+        "categories": ["summary"],
+        "epoch": 1,
+        "texts": {},
+        "hers": [],
+    },
+    "not_as_approved": [],
 }
 BROKEN: dict[str, tuple[int, bytes]] = {
     "answers garbage": (200, b"<html>Sample</html>"),

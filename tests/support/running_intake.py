@@ -28,7 +28,7 @@ from tests.support.server import answering
 
 Sending = dict[str, Any]
 Decision = dict[str, Any]
-NOTHING: Decision = {"seal": None, "statistics": None}
+NOTHING: Decision = {"seal": None, "statistics": None, "not_as_approved": []}
 CAPACITY = {
     "program": "sample-house",
     "need": "N02",
@@ -55,8 +55,8 @@ class Decider:
     def permit(self, *categories: str, statistics: str | None = None, epoch: int = 3) -> Decision:
         """Return a decision that permits these categories."""
         public = base64url(self.key.public_key().public_bytes_raw())
-        seal = {"grant": self.grant, "public_key": public, "categories": list(categories), "epoch": epoch}
-        return {"seal": seal, "statistics": statistics}
+        seal = {"grant": self.grant, "public_key": public, "categories": list(categories), "epoch": epoch, "hers": []}
+        return {"seal": seal, "statistics": statistics, "not_as_approved": []}
 
     def answer(self, sendings: list[Sending], token: str) -> tuple[int, bytes]:
         """Return the status and body of an answer."""
@@ -64,11 +64,16 @@ class Decider:
         self.tokens.append(token)
         if self.raw:
             return self.raw(sendings)
-        return 200, json.dumps([self.decide(sending) for sending in sendings]).encode()
+        return 200, json.dumps([_with_texts(self.decide(sending), sending) for sending in sendings]).encode()
 
     def open(self, envelope: str) -> dict[str, Any]:
         """Return the content of an envelope, as the consent service would open it."""
         return open_parts(self.key, read(envelope))
+
+
+def _with_texts(decision: Decision, sending: Sending) -> Decision:
+    """Return a decision that allows the texts which were asked about, unless it names others."""
+    return {**decision, "seal": {"texts": sending["texts"], **decision["seal"]}} if decision["seal"] else decision
 
 
 def open_parts(key: X25519PrivateKey, envelope: Envelope) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from services.consent.handlers.notices import poll
 from services.consent.handlers.notices.poll import Poll
 from services.consent.handlers.rights import corrections
 from tests.support.window import PIN, Window
+from tests.support.word_for_word import HEALTH, ask, send
 
 NOTE = "A quiet room would help me."
 
@@ -23,6 +24,7 @@ def tour(window: Window) -> Iterator[str]:
     yield from _first_time(window)
     yield from _yes(window)
     yield from _second_look(window)
+    yield from _word_for_word(window)
     yield from _taking_back(window)
     yield from _mine(window)
     yield from _papers(window)
@@ -103,6 +105,26 @@ def _second_look(window: Window) -> Iterator[str]:
     window.send("/my/yes/check", agency=reviewer, **choices)
     yield "yes-look-nobody"
     age_bands.restate(context, reviewer, window.person.ppid, "age_18_24")
+
+
+def _word_for_word(window: Window) -> Iterator[str]:
+    house, other = window.house, window.other
+    ask(house, window.agency, window.person, other, {"health": HEALTH, "summary": {"text": NOTE}}, "legal")
+    window.open("/my")
+    window.page.locator('a[href^="/my/yes?request="]').first.click()
+    yield "yes-drafts"
+    window.send("/my/yes/check", agency=other.id, purpose="referral", category=["health", "summary", "legal"])
+    yield "read-back-drafts"
+    window.send_with_pin("/my/yes")
+    yield "receipt-drafts"
+    grant = UUID(window.page.url.rsplit("/", 1)[-1])
+    send(house, grant, window.agency, {"health": HEALTH, "summary": {"text": NOTE}})
+    window.open(f"/my/sent/{grant}")
+    yield "sent"
+    window.open(f"/my/yes/{grant}")
+    window.send(f"/my/stop/{grant}")
+    window.open(f"/my/sent/{grant}")
+    yield "sent-empty"
 
 
 def _taking_back(window: Window) -> Iterator[str]:

@@ -25,6 +25,12 @@ def faults(event_type: str, data: Mapping[str, Any]) -> list[Fault]:
     return found or [_fault(error) for error in validator.iter_errors(data)]
 
 
+def part_faults(category: str, part: object) -> list[tuple[str, str, str | None]]:
+    """Return every way in which a part breaks the schema of its category: JSON Pointer, reason, what is accepted."""
+    found = [_fault(error) for error in _part_validator(category).iter_errors(_beginning(part))]
+    return [(fault.member.removeprefix("/data"), fault.detail, fault.accepted) for fault in found]
+
+
 def meaning(document: object) -> bytes:
     """Return the canonical JSON of a document, the same for all that a schema cannot tell apart (as by member order)."""
     return to_string(document).encode()
@@ -54,6 +60,11 @@ def _registry() -> Registry:
 @cache
 def _validator(event_type: str) -> Draft202012Validator:
     return Draft202012Validator(schemas.event_schema(event_type), registry=_registry(), validate_formats=True)
+
+
+@cache
+def _part_validator(category: str) -> Draft202012Validator:
+    return Draft202012Validator(schemas.part_schema(category), registry=_registry(), validate_formats=True)
 
 
 def _beginning(value: Any) -> Any:

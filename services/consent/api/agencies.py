@@ -1,6 +1,6 @@
 """Routes for agencies, under `/consent`."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Response
 from pydantic import BaseModel, Field
@@ -70,6 +70,12 @@ class Ask(Body):
     agency: str = Field(max_length=64)
     purpose: str = Field(max_length=32)
     categories: list[str] = Field(min_length=1, max_length=16)
+    drafts: dict[str, str | dict[str, Any]] = Field(
+        {},
+        max_length=16,
+        description="The parts as you would post them, by category; a plain text is accepted for `summary`. She reads each "
+        "in full, and unless she chooses otherwise her yes allows these texts only, word for word.",
+    )
 
 
 class Asked(BaseModel):
@@ -160,7 +166,7 @@ def link(context: ContextDep, agency: Caller, body: LinkCode) -> Linked:
 @routes.post("/consent-requests", status_code=201, dependencies=[limited("requests")])
 def ask(context: ContextDep, agency: Caller, body: Ask) -> Asked:
     """Ask for her consent; asking permits nothing."""
-    wish = Wish(body.agency, body.purpose, body.categories)
+    wish = Wish(body.agency, body.purpose, body.categories, texts=body.drafts)
     return Asked(request=str(linked_acts.ask(context, agency, body.ppid, wish)))
 
 

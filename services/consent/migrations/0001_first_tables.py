@@ -223,6 +223,7 @@ def upgrade() -> None:
         sa.Column("epoch", sa.Integer(), nullable=False),
         sa.Column("agency_epoch", sa.Integer(), nullable=False),
         sa.Column("public_key", sa.LargeBinary(length=32), nullable=False),
+        sa.Column("only_this", sa.Boolean(), nullable=False),
         sa.Column("ended_at", Instant(), nullable=True),
         sa.Column("ended_epoch", sa.Integer(), nullable=True),
         sa.Column("end_reason", sa.String(length=32), nullable=True),
@@ -248,6 +249,7 @@ def upgrade() -> None:
         sa.Column("open_until", Instant(), nullable=False),
         sa.Column("answered_at", Instant(), nullable=True),
         sa.Column("accepted", sa.Boolean(), nullable=True),
+        sa.Column("drafts_digest", sa.LargeBinary(length=32), nullable=True),
         sa.ForeignKeyConstraint(
             ["subject_id"],
             ["subject.id"],
@@ -406,6 +408,7 @@ def upgrade() -> None:
         sa.Column("purpose", sa.String(length=32), nullable=False),
         sa.Column("categories", Codes(), nullable=False),
         sa.Column("days", sa.Integer(), nullable=False),
+        sa.Column("only_this_of", sa.Uuid(), nullable=True),
         sa.Column("second_look_by", sa.String(length=64), nullable=False),
         sa.Column("asked_at", Instant(), nullable=False),
         sa.Column("open_until", Instant(), nullable=False),
@@ -419,6 +422,23 @@ def upgrade() -> None:
     )
     op.create_index(op.f("ix_waiting_grant_second_look_by"), "waiting_grant", ["second_look_by"], unique=False)
     op.create_index(op.f("ix_waiting_grant_subject_id"), "waiting_grant", ["subject_id"], unique=False)
+    op.create_table(
+        "approved_text",
+        sa.Column("grant_id", sa.Uuid(), nullable=False),
+        sa.Column("category", sa.String(length=32), nullable=False),
+        sa.Column("subject_id", sa.Uuid(), nullable=False),
+        sa.Column("digest", sa.LargeBinary(length=32), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["grant_id"],
+            ["consent_grant.id"],
+        ),
+        sa.ForeignKeyConstraint(
+            ["subject_id"],
+            ["subject.id"],
+        ),
+        sa.PrimaryKeyConstraint("grant_id", "category"),
+    )
+    op.create_index(op.f("ix_approved_text_subject_id"), "approved_text", ["subject_id"], unique=False)
     op.create_table(
         "approved_words",
         sa.Column("grant_id", sa.Uuid(), nullable=False),
@@ -500,12 +520,55 @@ def upgrade() -> None:
     )
     op.create_index("ix_notice_agency_acknowledged_at", "notice", ["agency", "acknowledged_at"], unique=False)
     op.create_index(op.f("ix_notice_subject_id"), "notice", ["subject_id"], unique=False)
+    op.create_table(
+        "request_draft",
+        sa.Column("request_id", sa.Uuid(), nullable=False),
+        sa.Column("subject_id", sa.Uuid(), nullable=False),
+        sa.Column("key_encryption_key", sa.Integer(), nullable=False),
+        sa.Column("wrapped", sa.LargeBinary(), nullable=True),
+        sa.Column("sealed", sa.LargeBinary(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["request_id"],
+            ["consent_request.id"],
+        ),
+        sa.ForeignKeyConstraint(
+            ["subject_id"],
+            ["subject.id"],
+        ),
+        sa.PrimaryKeyConstraint("request_id"),
+    )
+    op.create_index(op.f("ix_request_draft_subject_id"), "request_draft", ["subject_id"], unique=False)
+    op.create_table(
+        "sent_envelope",
+        sa.Column("id", sa.Uuid(), nullable=False),
+        sa.Column("grant_id", sa.Uuid(), nullable=False),
+        sa.Column("subject_id", sa.Uuid(), nullable=False),
+        sa.Column("sender", sa.String(length=64), nullable=False),
+        sa.Column("sent_at", Instant(), nullable=False),
+        sa.Column("envelope", sa.Text(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["grant_id"],
+            ["consent_grant.id"],
+        ),
+        sa.ForeignKeyConstraint(
+            ["subject_id"],
+            ["subject.id"],
+        ),
+        sa.PrimaryKeyConstraint("id"),
+    )
+    op.create_index(op.f("ix_sent_envelope_grant_id"), "sent_envelope", ["grant_id"], unique=False)
+    op.create_index(op.f("ix_sent_envelope_subject_id"), "sent_envelope", ["subject_id"], unique=False)
     make_queue(op.get_bind())
     begin(op.get_bind())
 
 
 def downgrade() -> None:
     """Take it back."""
+    op.drop_index(op.f("ix_sent_envelope_subject_id"), table_name="sent_envelope")
+    op.drop_index(op.f("ix_sent_envelope_grant_id"), table_name="sent_envelope")
+    op.drop_table("sent_envelope")
+    op.drop_index(op.f("ix_request_draft_subject_id"), table_name="request_draft")
+    op.drop_table("request_draft")
     op.drop_index(op.f("ix_notice_subject_id"), table_name="notice")
     op.drop_index("ix_notice_agency_acknowledged_at", table_name="notice")
     op.drop_table("notice")
@@ -516,6 +579,8 @@ def downgrade() -> None:
     op.drop_table("correction")
     op.drop_index(op.f("ix_approved_words_subject_id"), table_name="approved_words")
     op.drop_table("approved_words")
+    op.drop_index(op.f("ix_approved_text_subject_id"), table_name="approved_text")
+    op.drop_table("approved_text")
     op.drop_index(op.f("ix_waiting_grant_subject_id"), table_name="waiting_grant")
     op.drop_index(op.f("ix_waiting_grant_second_look_by"), table_name="waiting_grant")
     op.drop_table("waiting_grant")

@@ -2,7 +2,17 @@
 
 from services.consent.models.base import metadata, plumbing, roster
 from services.consent.models.compelled import compelled
-from services.consent.models.grants import consent_request, erased_grant, grant, grant_key, restriction, waiting_grant
+from services.consent.models.grants import (
+    approved_text,
+    consent_request,
+    erased_grant,
+    grant,
+    grant_key,
+    request_draft,
+    restriction,
+    sent_envelope,
+    waiting_grant,
+)
 from services.consent.models.ledger import (
     audit_key,
     key_encryption_key,
@@ -18,6 +28,7 @@ from services.consent.models.personal_records import approved_words, correction,
 from services.consent.models.subjects import link, link_code, passkey, pin_lane_use, pin_turn, session, subject
 
 __all__ = [
+    "approved_text",
     "approved_words",
     "audit_key",
     "compelled",
@@ -43,9 +54,11 @@ __all__ = [
     "pin_turn",
     "plumbing",
     "push_place",
+    "request_draft",
     "restriction",
     "roster",
     "safe_contact",
+    "sent_envelope",
     "session",
     "subject",
     "waiting_grant",

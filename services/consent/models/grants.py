@@ -1,6 +1,6 @@
 """Tables of what a survivor allows and forbids: grants, restrictions, consent requests, pending grants."""
 
-from sqlalchemy import Boolean, CheckConstraint, Column, ForeignKey, Integer, LargeBinary, String, Table, Uuid
+from sqlalchemy import Boolean, CheckConstraint, Column, ForeignKey, Integer, LargeBinary, String, Table, Text, Uuid
 
 from services.common.database.column_types import Codes, Instant
 from services.consent.models.base import metadata
@@ -24,6 +24,8 @@ grant = Table(
     # Goes up with each change that concerns this grant: the only number of hers that its agency is told.
     Column("agency_epoch", Integer, nullable=False),
     Column("public_key", LargeBinary(32), nullable=False),
+    # Whether only the texts that she read may be sealed under it (`approved_text`), or any text of its categories.
+    Column("only_this", Boolean, nullable=False),
     Column("ended_at", Instant),
     Column("ended_epoch", Integer),
     Column("end_reason", String(32)),
@@ -40,6 +42,30 @@ grant_key = Table(
     Column("key_encryption_key", Integer, nullable=False),
     Column("wrapped", LargeBinary),
     Column("destroyed_at", Instant),
+)
+
+# The digest of each text that she read and allowed under a grant, keyed by the grant's private key: it ends with that key,
+# and afterwards no guess can be tested against it.
+approved_text = Table(
+    "approved_text",
+    metadata,
+    Column("grant_id", ForeignKey(grant.c.id), primary_key=True),
+    Column("category", String(32), primary_key=True),
+    Column("subject_id", ForeignKey(subject.c.id), nullable=False, index=True),
+    Column("digest", LargeBinary(32), nullable=False),
+)
+
+# The envelope of each referral under a live grant, as it went to its recipient. It opens with the grant's key only. The rows
+# have ids of their own: no column of theirs stands in another service's tables but the grant.
+sent_envelope = Table(
+    "sent_envelope",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("grant_id", ForeignKey(grant.c.id), nullable=False, index=True),
+    Column("subject_id", ForeignKey(subject.c.id), nullable=False, index=True),
+    Column("sender", String(64), nullable=False),
+    Column("sent_at", Instant, nullable=False),
+    Column("envelope", Text, nullable=False),
 )
 
 # Grants of erased survivors, as keyed digests: an old envelope under one is refused as under any grant that has ended. The
@@ -80,6 +106,19 @@ consent_request = Table(
     Column("open_until", Instant, nullable=False),
     Column("answered_at", Instant),
     Column("accepted", Boolean),
+    # Of the drafts that came with it, keyed with her ledger key: tells whether another request brings the same ones.
+    Column("drafts_digest", LargeBinary(32)),
+)
+
+# The drafts of a request, sealed under a key of their own. The row goes with her answer, or when the request is over.
+request_draft = Table(
+    "request_draft",
+    metadata,
+    Column("request_id", ForeignKey(consent_request.c.id), primary_key=True),
+    Column("subject_id", ForeignKey(subject.c.id), nullable=False, index=True),
+    Column("key_encryption_key", Integer, nullable=False),
+    Column("wrapped", LargeBinary),
+    Column("sealed", LargeBinary, nullable=False),
 )
 
 # Not a grant, and read by no decision: it becomes one when the agency that she named has agreed in its second look.
@@ -92,6 +131,8 @@ waiting_grant = Table(
     Column("purpose", String(32), nullable=False),
     Column("categories", Codes(), nullable=False),
     Column("days", Integer, nullable=False),
+    # The request whose drafts it holds her to word for word; NULL where it allows any text of its categories.
+    Column("only_this_of", Uuid),
     Column("second_look_by", String(64), nullable=False, index=True),
     Column("asked_at", Instant, nullable=False),
     Column("open_until", Instant, nullable=False),

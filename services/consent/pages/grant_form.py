@@ -1,7 +1,7 @@
 """The form of a new grant: its fields, its choices and its checks. The form is not stored before she confirms it."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Annotated, Any
 from uuid import UUID
@@ -13,6 +13,10 @@ from services.common.roster import Agency
 from services.consent.context import Context
 from services.consent.handlers.grants import notes
 
+HERS = "summary"
+"""The category that she can write herself."""
+KIND = "kind"
+"""Chosen where any text of a category may be sent."""
 DAYS = (7, 14, 30, 90)
 """How many days a grant may last. The first, the shortest, is preselected."""
 
@@ -27,6 +31,7 @@ class GrantForm(BaseModel):
     category: list[str] = []
     look: str = ""
     words: str = ""
+    only: str = ""
     days: int = DAYS[0]
 
     @field_validator("words")
@@ -47,6 +52,8 @@ class Choices:
     purposes: Sequence[str]
     categories: Sequence[str]
     asked_by: str | None = None
+    drafts: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """The texts that came with a request, by category."""
 
 
 def chosen_agency(choices: Choices, wish: GrantForm) -> Agency | None:
@@ -61,10 +68,12 @@ def faults(context: Context, choices: Choices, wish: GrantForm, reviewers: Seque
     """
     agency = chosen_agency(choices, wish)
     chosen = set(wish.category)
+    fits = bool(chosen) and chosen <= set(choices.categories)
     found = {
         "agency": agency is None,
         "purpose": wish.purpose not in choices.purposes,
-        "category": not chosen or not chosen <= set(choices.categories),
+        "category": not fits,
+        "nothing": fits and not shared(choices, wish),
         "never": agency is not None and any((agency.sector, category) in context.policy.floors for category in chosen),
         "words": len(wish.words) > notes.LONGEST,
         "days": wish.days not in DAYS,
@@ -76,7 +85,34 @@ def faults(context: Context, choices: Choices, wish: GrantForm, reviewers: Seque
 
 def her_note(wish: GrantForm) -> str | None:
     """Return the note that she shares, None if she shares none."""
-    return wish.words.strip() or None if "summary" in wish.category else None
+    return wish.words.strip() or None if HERS in wish.category else None
+
+
+def only_this(choices: Choices, wish: GrantForm) -> bool:
+    """Tell whether she allows only the texts that she read: so it is where some came, unless she chose otherwise."""
+    return bool(choices.drafts) and wish.only != KIND
+
+
+def shared(choices: Choices, wish: GrantForm) -> list[str]:
+    """Return those chosen categories in which anything may be sent.
+
+    Without a note, nobody's words go in its place, unless she has read them here. Where only certain texts may be sent, a
+    category without one stays empty.
+    """
+    bound, note = only_this(choices, wish), her_note(wish)
+
+    def can_be_sent(category: str) -> bool:
+        if category in choices.drafts:
+            return True
+        return note is not None if category == HERS else not bound
+
+    return [category for category in wish.category if can_be_sent(category)]
+
+
+def read_texts(choices: Choices, wish: GrantForm) -> dict[str, Mapping[str, Any]]:
+    """Return the drafts that she allows: those of the chosen categories, without one that she writes herself."""
+    hers = HERS if her_note(wish) is not None else None
+    return {name: part for name, part in choices.drafts.items() if name in wish.category and name != hers}
 
 
 def request_id(wish: GrantForm) -> UUID | None:

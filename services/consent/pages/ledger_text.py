@@ -42,11 +42,12 @@ SENTENCES: Mapping[str, str] = {
     "statistics.on": _("You said yes to being counted."),
     "statistics.off": _("You said no to being counted."),
     "opening.intended": _("%(agency)s was about to read: %(what)s."),
-    "opening.delivered": _("%(agency)s got what it asked to read."),
+    "opening.delivered": _("%(agency)s read: %(what)s."),
     "opening.refused": _("%(agency)s tried to read something. We said no."),
     "opening.indeterminate": _(
         "%(agency)s asked to read something. The line broke, so we do not know if it got there."
     ),
+    "sent.read": _("What was sent to %(agency)s was read here, on your page."),
     "letter.made": _("You made a letter that names %(agency)s."),
     "letter.used": _("Somebody checked your letter that names %(agency)s. It is used up."),
     "letter.ended": _("You ended a letter that names %(agency)s."),
@@ -70,6 +71,7 @@ UNREAD: Mapping[str, str] = {
     "grant.given": _("You said yes to an agency."),
     "grant.ended": _("%(agency)s may no longer see what you shared."),
     "opening.intended": _("%(agency)s was about to read something of yours."),
+    "opening.delivered": _("%(agency)s got what it asked to read."),
 }
 """Sentences for an entry whose key was lost: only its kind is known."""
 AN_AGENCY = _("An agency")

@@ -10,6 +10,7 @@ from fastapi.responses import Response
 
 import schemas
 from services.consent.handlers.accounts import preferences
+from services.consent.handlers.disclosures import sent
 from services.consent.handlers.notices import poll
 from services.consent.handlers.rights import contacts, corrections, erasure, export, statistics
 from services.consent.pages.ledger_text import sentence, unread
@@ -24,6 +25,8 @@ from services.consent.pages.page_context import (
 )
 
 routes = APIRouter(prefix=HOME, include_in_schema=False, route_class=PageRoute)
+INTENDED = "opening.intended"
+OUTCOMES = {f"opening.{code.code}" for code in schemas.codes("opening_outcomes")}
 CHANNELS = [code.code for code in schemas.codes("contact_methods")]
 Short = Annotated[str, Form(max_length=32)]
 Long = Annotated[str, Form(max_length=200)]
@@ -37,6 +40,7 @@ def past(page: SessionPage, before: int | None = None) -> Response:
     names = preferences.names(page.context, [one.agency for one in notices_sent])
     told = _told(page, entries)
     shown: dict[str, Any] = {"told": told, "following": following, "notices": notices_sent, "names": names}
+    shown["readable"] = {str(grant) for grant in sent.readable(page.context, page.subject)}
     return page.show("past.html", **shown, late=poll.is_overdue)
 
 
@@ -151,4 +155,7 @@ def _told(page: PageContext, entries: Sequence[Any]) -> list[tuple[Any, str]]:
     sentences = [
         sentence(row, names, page.language) if row.salt else unread(row.kind, page.language) for row in entries
     ]
-    return [(row, told) for row, told in zip(entries, sentences, strict=True) if told]
+    # An intent says no more than its outcome, which stands above it.
+    done = {row.detail.get("opening") for row in entries if row.kind in OUTCOMES} - {None}
+    again = [row.kind == INTENDED and row.detail.get("opening") in done for row in entries]
+    return [(row, told) for row, told, said in zip(entries, sentences, again, strict=True) if told and not said]

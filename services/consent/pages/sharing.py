@@ -11,18 +11,23 @@ from fastapi.responses import Response
 from services.common.errors import not_found
 from services.common.roster import Agency
 from services.consent.handlers.accounts import links, preferences
-from services.consent.handlers.grants import grants, notes, pending
+from services.consent.handlers.disclosures import sent
+from services.consent.handlers.grants import drafts, grants, notes, pending
 from services.consent.handlers.grants.grants import Answer, Chosen, Wish
 from services.consent.handlers.rights import export
 from services.consent.pages.grant_form import (
     DAYS,
+    KIND,
     Choices,
     FilledForm,
     GrantForm,
     chosen_agency,
     faults,
     her_note,
+    only_this,
+    read_texts,
     request_id,
+    shared,
     until,
 )
 from services.consent.pages.page_context import (
@@ -35,6 +40,7 @@ from services.consent.pages.page_context import (
     SessionPage,
     unless_done,
 )
+from services.consent.pages.texts import labelled_parts
 from services.consent.policy import privacy_notice
 
 routes = APIRouter(prefix=HOME, include_in_schema=False, route_class=PageRoute)
@@ -60,9 +66,11 @@ def read_back(page: FormPage, wish: FilledForm) -> Response:
     if wrong := faults(page.context, choices, wish, reviewers):
         return _choose(page, wish, wrong)
     reviewer = next((known.name for known in reviewers or () if known.id == wish.look), None)
-    end = until(page.context.clock.now(), wish.days)
-    [stopped] = grants.kept_back(page.context, page.subject, [Wish(wish.agency, wish.purpose, wish.category)])
+    end, going = until(page.context.clock.now(), wish.days), shared(choices, wish)
+    [stopped] = grants.kept_back(page.context, page.subject, [Wish(wish.agency, wish.purpose, going)])
     shown: dict[str, Any] = {"wish": wish, "agency": agency, "looks": reviewer, "until": end, "words": her_note(wish)}
+    shown |= {"going": going, "empty": sorted(set(wish.category) - set(going)), "only": only_this(choices, wish)}
+    shown["texts"] = labelled_parts(read_texts(choices, wish), page.language)
     return page.show("read_back.html", **shown, stopped=stopped)
 
 
@@ -72,13 +80,23 @@ def give(page: PinPage, wish: FilledForm) -> Response:
     request, note, reviewer = request_id(wish), her_note(wish), wish.look or None
     made: UUID | None = None
     if request is None:
-        asked = Wish(wish.agency, wish.purpose, wish.category, wish.days, reviewer, note)
-        made = grants.give_grant(page.context, page.subject, asked)
+        going = shared(_choices(page, wish), wish)
+        made = grants.give_grant(
+            page.context, page.subject, Wish(wish.agency, wish.purpose, going, wish.days, reviewer, note)
+        )
     else:
-        answer = Answer(True, wish.days, reviewer, Chosen(wish.category, note))
+        answer = _said_yes(page, request, wish)
         with unless_done(partial(_answered, page, request, accepted=True)):
             made = grants.answer_request(page.context, page.subject, request, answer)
     return page.go(f"/yes/{made}" if made else "")
+
+
+def _said_yes(page: PageContext, request: UUID, wish: GrantForm) -> Answer:
+    """Return her yes to a request as the form says it; what it binds to is what its page has shown."""
+    drafts_now = drafts.show(page.context, [request]).get(request, {})
+    choices = Choices([], [], wish.category, drafts=drafts_now)
+    chosen = Chosen(shared(choices, wish), her_note(wish))
+    return Answer(True, wish.days, wish.look or None, chosen, only_this=None if wish.only != KIND else False)
 
 
 @routes.get("/yes/{grant}")
@@ -87,11 +105,25 @@ def receipt(page: SessionPage, grant: UUID) -> Response:
     row = _grant(page, grant)
     if row is None:
         return _waits(page, grant)
-    shown = privacy_notice(row.language, row.notice_version)
+    shown, sent_here = privacy_notice(row.language, row.notice_version), sent.readable(page.context, page.subject)
     note = notes.show(page.context, page.subject, grant)
     return page.show(
-        "receipt.html", grant=row, name=_name(page, row.agency), notice=shown.text.splitlines(), words=note
+        "receipt.html",
+        grant=row,
+        name=_name(page, row.agency),
+        notice=shown.text.splitlines(),
+        words=note,
+        was_sent=grant in sent_here,
     )
+
+
+@routes.get("/sent/{grant}")
+def what_was_sent(page: SessionPage, grant: UUID, before: UUID | None = None) -> Response:
+    """Show what was sent about her under a grant, word for word, while it lives."""
+    found = sent.read(page.context, page.subject, grant, before)
+    names = preferences.names(page.context, {found.grant.agency, *(one.sender for one in found.sent)})
+    told = [(one, None if one.parts is None else labelled_parts(one.parts, page.language)) for one in found.sent]
+    return page.show("sent.html", grant=found.grant, told=told, names=names, following=found.following)
 
 
 @routes.post("/requests/{request_id}/no")
@@ -148,6 +180,7 @@ def _choose(page: PageContext, wish: GrantForm, wrong: list[str]) -> Response:
         "lookers": _reviewers(page, choices, wish),
         "why": page.context.duty_rules.second_look_why[page.language],
     }
+    shown |= {"texts": labelled_parts(choices.drafts, page.language), "only": only_this(choices, wish)}
     asked_by = _name(page, choices.asked_by) if choices.asked_by else None
     return page.show("yes.html", 400 if wrong else 200, **shown, asked_by=asked_by)
 
@@ -166,7 +199,8 @@ def _choices(page: PageContext, wish: GrantForm) -> Choices:
     if row is None:
         raise not_found()
     agencies = [agency for agency in seen["agencies"] if agency.id == row.agency]
-    return Choices(agencies, [row.purpose], row.categories, row.asked_by)
+    texts = drafts.show(page.context, [row.id]).get(row.id, {})
+    return Choices(agencies, [row.purpose], row.categories, row.asked_by, texts)
 
 
 def _answered(page: PageContext, request: UUID, *, accepted: bool) -> bool:

@@ -1,4 +1,4 @@
-"""Queries on wrapped keys: of grants, safe contacts and the ledger, and what key rotation needs."""
+"""Queries on wrapped keys: of grants, drafts, safe contacts and the ledger, and what key rotation needs."""
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
@@ -13,9 +13,9 @@ from services.common.database.inserts import insert_new, upsert
 from services.common.database.list_parameters import listed, one_of
 from services.consent.key_encryption import KeyEncryptionKeys, KeyGone
 from services.consent.locks import limit_wait
-from services.consent.models import audit_key, grant_key, key_encryption_key, safe_contact
+from services.consent.models import audit_key, grant_key, key_encryption_key, request_draft, safe_contact
 
-LIVE = (grant_key, audit_key, safe_contact)
+LIVE = (grant_key, audit_key, safe_contact, request_draft)
 """Tables with wrapped keys; the first column of each names the key's owner."""
 LOST = b""
 NOBODY = UUID(int=0)
@@ -66,6 +66,13 @@ def contact_secrets(
 ) -> Mapping[UUID, bytes | None]:
     """Return the keys of survivors' safe contacts, `LOST` as above; survivors without a contact are left out."""
     return unwrapped(connection, keys, safe_contact, subjects)
+
+
+def draft_secrets(
+    connection: Connection, keys: KeyEncryptionKeys, requests: Sequence[UUID]
+) -> Mapping[UUID, bytes | None]:
+    """Return the keys of the drafts of requests, `LOST` as above; requests without drafts are left out."""
+    return unwrapped(connection, keys, request_draft, requests)
 
 
 def make_audit_keys(connection: Connection, keys: KeyEncryptionKeys, subjects: Sequence[UUID]) -> None:

@@ -10,12 +10,14 @@ from sqlalchemy import Connection, Row, delete, select, union, update
 from services.common.database.inserts import insert_new
 from services.common.database.list_parameters import listed, one_of
 from services.consent.models import (
+    approved_text,
     compelled,
     consent_request,
     erased_grant,
     grant,
     grant_key,
     restriction,
+    sent_envelope,
     waiting_grant,
 )
 
@@ -23,7 +25,9 @@ AnyRow = Row[tuple[Any, ...]]
 # Built once: they are asked for each opening.
 _OWNERS = select(grant.c.id, grant.c.subject_id, grant.c.agency, grant.c.ended_at).where(one_of(grant.c.id, "grants"))
 _ERASED = select(erased_grant.c.digest).where(one_of(erased_grant.c.digest, "digests"))
-_TERMS = select(grant.c.id, grant.c.agency, grant.c.purpose, grant.c.agency_epoch).where(one_of(grant.c.id, "grants"))
+_TERMS = select(grant.c.id, grant.c.agency, grant.c.purpose, grant.c.agency_epoch, grant.c.only_this).where(
+    one_of(grant.c.id, "grants")
+)
 
 
 def add_grant(connection: Connection, row: Mapping[str, object], key_number: int, wrapped: bytes) -> None:
@@ -54,10 +58,10 @@ def erased_among(connection: Connection, digests: Iterable[str]) -> set[str]:
     return set(connection.scalars(_ERASED, {"digests": listed(digests)}))
 
 
-def terms_of(connection: Connection, grant_ids: Iterable[UUID]) -> dict[UUID, tuple[str, str, int]]:
-    """Return agency, purpose and the epoch that the agency is told, by grant, ended ones included."""
+def terms_of(connection: Connection, grant_ids: Iterable[UUID]) -> dict[UUID, tuple[str, str, int, bool]]:
+    """Return by grant, ended ones included: agency, purpose, the epoch that the agency is told, whether it binds to texts."""
     found = connection.execute(_TERMS, {"grants": listed(grant_ids)})
-    return {name: (agency, purpose, epoch) for name, agency, purpose, epoch in found}
+    return {name: (agency, purpose, epoch, only_this) for name, agency, purpose, epoch, only_this in found}
 
 
 def raise_agency_epoch(connection: Connection, grant_id: UUID) -> int:
@@ -87,11 +91,13 @@ def lapsed_grants(connection: Connection, now: datetime, limit: int) -> Sequence
 
 
 def end_grants(connection: Connection, ids: Sequence[UUID], reason: str, epoch: int, now: datetime) -> None:
-    """End grants for good and destroy their keys."""
+    """End grants for good, destroy their keys, and drop the envelopes and digests that are of use with these keys only."""
     ending = update(grant).where(grant.c.id.in_(ids), grant.c.ended_at.is_(None))
     connection.execute(ending.values(ended_at=now, ended_epoch=epoch, end_reason=reason))
     destroying = update(grant_key).where(grant_key.c.grant_id.in_(ids))
     connection.execute(destroying.values(wrapped=None, destroyed_at=now))
+    for table in (sent_envelope, approved_text):
+        connection.execute(delete(table).where(table.c.grant_id.in_(ids)))
 
 
 def add_restriction(connection: Connection, row: Mapping[str, object]) -> None:

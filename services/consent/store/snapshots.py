@@ -35,6 +35,8 @@ class Snapshots:
     """Public keys to seal parts to, by grant."""
     epochs: Mapping[UUID, int]
     """The epochs that agencies are told, by grant."""
+    bound: frozenset[UUID]
+    """The grants that allow only the texts which she has read."""
 
     def of(self, subject_id: UUID, agency: str) -> Snapshot:
         """Return the snapshot of one survivor towards one agency; an unknown survivor counts as erased."""
@@ -55,17 +57,20 @@ def read_snapshots(
     about = {"subjects": listed(subjects), "agencies": listed(agencies)}
     rows = connection.execute(_SUBJECTS, about)
     grants, keys, epochs = defaultdict[UUID, list[Grant]](list), dict[UUID, bytes](), dict[UUID, int]()
+    bound = set()
     for row in connection.execute(_GRANTS, about):
         grants[row.subject_id].append(_grant(row))
         keys[row.id] = bytes(row.public_key)
         epochs[row.id] = row.agency_epoch
+        if row.only_this is not False:
+            bound.add(row.id)
     restrictions: dict[UUID, list[Restriction]] = defaultdict(list)
     for row in connection.execute(_RESTRICTIONS, about):
         rule = Restriction(row.id, row.agency, row.sector, row.category, row.purpose)
         restrictions[row.subject_id].append(rule)
     known = roster.as_recipients(connection, list(agencies)).values()
     recipients = {agency.id: Recipient(agency.id, agency.sector, agency.standing) for agency in known}
-    return Snapshots({row.id: row for row in rows}, grants, restrictions, recipients, keys, epochs)
+    return Snapshots({row.id: row for row in rows}, grants, restrictions, recipients, keys, epochs, frozenset(bound))
 
 
 def _grant(row: Row[tuple[Any, ...]]) -> Grant:

@@ -10,6 +10,7 @@ from sqlalchemy import Connection, Row, case, delete, or_, select, update
 from services.common.database.inserts import insert_new
 from services.common.database.list_parameters import listed, one_of, rows_like
 from services.consent.models import (
+    approved_text,
     approved_words,
     correction,
     letter,
@@ -18,7 +19,9 @@ from services.consent.models import (
     passkey,
     pin_lane_use,
     pin_turn,
+    request_draft,
     safe_contact,
+    sent_envelope,
     session,
     subject,
 )
@@ -26,7 +29,8 @@ from services.consent.models import (
 SubjectRow = Row[tuple[Any, ...]]
 # Built once: they are asked for each request.
 _LINKED = rows_like([link.c.agency, link.c.ppid], "pairs")
-_HERS = (session, link_code, link, pin_turn, pin_lane_use, approved_words, safe_contact, letter, correction, passkey)
+_WRITTEN = (approved_words, approved_text, request_draft, sent_envelope, safe_contact, letter, correction)
+_HERS = (session, link_code, link, pin_turn, pin_lane_use, passkey, *_WRITTEN)
 _STILL_HERE = (
     select(subject.c.id)
     .where(one_of(subject.c.id, "subjects"), subject.c.state != "erased")

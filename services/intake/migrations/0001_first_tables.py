@@ -65,6 +65,7 @@ def upgrade() -> None:
         sa.Column("status", sa.String(length=16), nullable=False),
         sa.Column("reason", sa.String(length=64), nullable=True),
         sa.Column("parts", Json, nullable=False),
+        sa.Column("reasons", Json, nullable=True),
         sa.Column("thread", sa.String(length=64), nullable=True),
         sa.Column("digest", sa.LargeBinary(length=32), nullable=False),
         sa.Column("received_at", Instant(), nullable=False),

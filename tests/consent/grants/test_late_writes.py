@@ -246,6 +246,7 @@ ADD_NOTHING = {
     "sessions.leave",
     "contacts.confirm",
     "contacts.forget",
+    "drafts.forget_done",
     "erasure.forget_erased",
     "push._try_again",
     "push.push_due",

@@ -56,6 +56,7 @@ READS = [
     "/my/still",
     "/my/yes",
     "/my/yes/{grant}",
+    "/my/sent/{grant}",
     "/my/never",
     "/my/past",
     "/my/mine",

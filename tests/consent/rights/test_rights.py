@@ -22,6 +22,7 @@ from services.consent.handlers.rights import erasure, export
 from services.consent.handlers.rights.statistics import set_statistics
 from services.consent.handlers.speakers import spoken_for
 from services.consent.models import (
+    approved_text,
     approved_words,
     audit_key,
     compelled,
@@ -39,8 +40,10 @@ from services.consent.models import (
     pin_lane_use,
     pin_turn,
     plumbing,
+    request_draft,
     restriction,
     safe_contact,
+    sent_envelope,
     session,
     subject,
     waiting_grant,
@@ -189,8 +192,10 @@ def test_export_contains_everything_including_what_ended(house: House) -> None:
 def test_every_table_about_her_is_classified_for_export() -> None:
     """A new table about a survivor has to be listed here: in her export, or with nothing to copy."""
     copied = {subject, grant, restriction, consent_request, link, ledger_entry, notice, waiting_grant, compelled}
-    copied |= {approved_words, safe_contact, letter, correction, passkey}
-    secrets_or_transient = {grant_key, audit_key, session, link_code, pin_turn, pin_lane_use}
+    copied |= {approved_words, safe_contact, letter, correction, passkey, request_draft}
+    secrets_or_transient = {grant_key, audit_key, session, link_code, pin_turn, pin_lane_use, approved_text}
+    # What was sent goes while its grant lives, and is read page by page: `GET /my/v1/grants/{id}/sent`.
+    secrets_or_transient |= {sent_envelope}
     about_her = {table for table in metadata.sorted_tables if "subject_id" in table.c or table is subject}
 
     assert about_her == copied | secrets_or_transient

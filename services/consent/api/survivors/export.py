@@ -30,7 +30,7 @@ from services.consent.api.survivors.records import (
 from services.consent.api.survivors.row_models import IsoTime
 from services.consent.context import Context
 from services.consent.handlers.accounts import passkeys
-from services.consent.handlers.grants import pending
+from services.consent.handlers.grants import drafts, pending
 from services.consent.handlers.ledger import publish
 from services.consent.handlers.notices import poll
 from services.consent.handlers.rights import corrections, letters
@@ -84,12 +84,13 @@ def written(context: Context, subject: UUID) -> Iterator[str]:
 def export_of(context: Context, subject: UUID) -> dict[str, Any]:
     """Return everything that is kept about a survivor, without her ledger, as JSON; raise 404 if she is not known."""
     seen = overview(context, subject, past=True)
+    texts = drafts.show(context, [row.id for row in seen["requests"]])
     whole = Export(
         **{name: seen[name] for name in ("state", "since", "language", "age_band", "statistics")},
         agencies_that_know_you=sorted(seen["links"]),
         grants=[Grant.of(row) for row in seen["grants"]],
         restrictions=[Restriction.of(row) for row in seen["restrictions"]],
-        requests=[ConsentRequest.of(row) for row in seen["requests"]],
+        requests=[ConsentRequest.of(row, parts=texts.get(row.id, {})) for row in seen["requests"]],
         waiting=[WaitingGrant.of(row, why=why) for row, why in pending.waits_of(context, subject, past=True)],
         notices=[AgencyNotices.about(one) for one in poll.told_about(context, subject)],
         compelled=compelled_disclosures(context, subject),

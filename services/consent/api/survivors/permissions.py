@@ -1,5 +1,6 @@
 """Routes for a survivor's permissions as JSON: grants, restrictions, requests, pause, and the revoke card."""
 
+from typing import Any
 from uuid import UUID
 
 from fastapi import APIRouter, Request
@@ -10,7 +11,8 @@ from services.consent.api.dependencies import ContextDep, SessionDep, SteppedUpD
 from services.consent.api.survivors.row_models import IsoTime, RowModel
 from services.consent.context import Context
 from services.consent.handlers.accounts import sessions
-from services.consent.handlers.grants import grants, pending
+from services.consent.handlers.disclosures import sent
+from services.consent.handlers.grants import drafts, grants, pending
 from services.consent.handlers.rights import export
 
 routes = APIRouter(prefix="/my/v1", tags=["survivors"])
@@ -52,6 +54,11 @@ class RequestAnswer(Body):
     accept: bool
     days: int | None = None
     second_look_by: str | None = Field(None, max_length=64)
+    only_this: bool | None = Field(
+        None,
+        description="Whether just the texts that came with the request may be sent, word for word, or this kind of thing "
+        "until the end. Left out: just these texts, if some came.",
+    )
 
 
 class Grant(RowModel):
@@ -67,6 +74,7 @@ class Grant(RowModel):
     end_reason: str | None
     notice_version: str
     notice_sha256: str
+    only_this: bool = Field(description="Whether only the texts that you read may be sent, word for word.")
 
 
 class GrantList(BaseModel):
@@ -120,6 +128,9 @@ class ConsentRequest(RowModel):
     purpose: str
     categories: list[str]
     accepted: bool | None
+    parts: dict[str, dict[str, Any]] = Field(
+        {}, description="The texts that came with it, by category, as they would be sent; while you can answer."
+    )
 
 
 class ConsentRequestList(BaseModel):
@@ -156,6 +167,22 @@ class WaitingGrantList(BaseModel):
     """The grants that wait for a second look."""
 
     waiting: list[WaitingGrant]
+
+
+class SentReferral(RowModel):
+    """A referral about you as it was sent, word for word; `parts` is null if it can no longer be opened."""
+
+    referral: str | None
+    sender: str
+    sent_at: IsoTime
+    parts: dict[str, dict[str, Any]] | None
+
+
+class SentList(BaseModel):
+    """What was sent about you under a grant, newest first; `next` is the `before` of the following page."""
+
+    sent: list[SentReferral]
+    next: UUID | None
 
 
 class KnownAgency(RowModel):
@@ -199,6 +226,13 @@ def revoke(context: ContextDep, session: SessionDep, grant: UUID) -> None:
     grants.revoke_grant(context, session.subject, grant)
 
 
+@routes.get("/grants/{grant}/sent")
+def list_sent(context: ContextDep, session: SessionDep, grant: UUID, before: UUID | None = None) -> SentList:
+    """Read what was sent about you under a grant, word for word, while it lives. Your ledger says that it was read here."""
+    page = sent.read(context, session.subject, grant, before)
+    return SentList(sent=[SentReferral.of(one) for one in page.sent], next=page.following)
+
+
 @routes.post("/pause", status_code=204)
 def pause(context: ContextDep, session: SessionDep) -> None:
     """Stop everything until you resume."""
@@ -235,7 +269,8 @@ def lift(context: ContextDep, session: SteppedUpDep, restriction: UUID) -> None:
 def list_requests(context: ContextDep, session: SessionDep) -> ConsentRequestList:
     """List the consent requests that you have not answered, oldest first."""
     rows = export.overview(context, session.subject)["requests"]
-    return ConsentRequestList(requests=[ConsentRequest.of(row) for row in rows])
+    texts = drafts.show(context, [row.id for row in rows])
+    return ConsentRequestList(requests=[ConsentRequest.of(row, parts=texts.get(row.id, {})) for row in rows])
 
 
 @routes.post("/requests/{request_id}", response_model_exclude_unset=True)
@@ -250,7 +285,7 @@ def answer(
     """Say yes, or "not now". Only a yes needs the PIN."""
     if body.accept:
         session = auth.stepped_up(request)
-    said = grants.Answer(body.accept, body.days, body.second_look_by)
+    said = grants.Answer(body.accept, body.days, body.second_look_by, only_this=body.only_this)
     made = grants.answer_request(context, session.subject, request_id, said)
     if made is None:
         return RequestAnswered(grant=None)

@@ -11,12 +11,16 @@ from services.consent import consistency_tokens
 from services.consent.consistency_tokens import Known
 from services.consent.context import Context
 from services.consent.handlers.accounts.sessions import new_ppid
+from services.consent.handlers.grants import drafts
 from services.consent.handlers.grants.grants import Wish, code_faults, revoke_all
 from services.consent.handlers.speakers import must_speak_for, spoken_for
 from services.consent.ledger import entries as ledger
 from services.consent.ledger.entries import Entry
 from services.consent.speaking import Act, Speech
 from services.consent.store import permissions, subjects
+
+SAME = ("agency", "purpose", "categories", "drafts_digest")
+"""Columns in which two requests are equal that count as one."""
 
 
 def link(context: Context, agency: str, code: str) -> str:
@@ -47,11 +51,13 @@ def ask(context: Context, asking: str, ppid: str, wish: Wish) -> UUID:
     """Put a request for consent before her and return its id; she answers when it is safe, or not at all.
 
     Asking the same again while a request may be open, also after a "not now", shows her nothing and returns the same id: no
-    agency can press her by asking, nor learn from the answer whether she has said no.
+    agency can press her by asking, nor learn from the answer whether she has said no. `wish.texts` are drafts, which she
+    reads in full; a request with other drafts is another request.
     """
     now, name = context.clock.now(), context.clock.new_id()
     if wrong := code_faults(context, wish):
         raise invalid(*wrong)
+    parts = drafts.checked(wish.texts or {}, wish.categories)
     with context.database.transaction() as connection:
         speech = Speech(Act.ASK_CONSENT, wish.purpose, frozenset(wish.categories))
         subject = must_speak_for(context, connection, asking, ppid, speech)
@@ -70,13 +76,16 @@ def ask(context: Context, asking: str, ppid: str, wish: Wish) -> UUID:
             "categories": sorted(set(wish.categories)),
             "asked_at": now,
             "open_until": now + context.duty_rules.request_time,
+            "drafts_digest": drafts.digest(context, connection, subject, parts),
         }
         if (same := _asked_before(connection, context, row)) is not None:
             return same
         permissions.add_request(connection, row)
-        ledger.append(
-            connection, [Entry("request.made", subject, asking, {"request": str(name), "for": wish.agency})], now
-        )
+        told: dict[str, Any] = {"request": str(name), "for": wish.agency}
+        if parts:
+            drafts.keep(context, connection, name, subject, parts)
+            told["drafts"] = sorted(parts)
+        ledger.append(connection, [Entry("request.made", subject, asking, told)], now)
     return name
 
 
@@ -85,7 +94,7 @@ def _asked_before(connection: Connection, context: Context, row: Mapping[str, An
     since = row["asked_at"] - context.duty_rules.request_time
     recent = permissions.requests_by(connection, row["subject_id"], row["asked_by"], since)
     for asked in recent:
-        same = all(getattr(asked, member) == row[member] for member in ("agency", "purpose", "categories"))
+        same = all(getattr(asked, member) == row[member] for member in SAME)
         # A grant to another agency is not for this one to see; of its own grant it knows.
         if same and not (asked.accepted and asked.agency == asked.asked_by):
             found: UUID = asked.id

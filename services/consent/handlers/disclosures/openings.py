@@ -9,6 +9,7 @@ import json
 from collections.abc import Collection, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from typing import Any
 from uuid import UUID
 
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
@@ -22,8 +23,9 @@ from services.consent.agency_quotas import SharedPlaces
 from services.consent.consistency_tokens import Seen
 from services.consent.context import Context
 from services.consent.domain import Decision, Request, Snapshot, decide
-from services.consent.envelopes import RequestedEnvelope, Unopenable, open_envelope, read_envelope
-from services.consent.handlers.grants import notes
+from services.consent.envelopes import RequestedEnvelope, Unopenable, as_delivered, open_envelope, read_envelope
+from services.consent.handlers.grants import approved_texts, notes
+from services.consent.handlers.grants.approved_texts import Approved
 from services.consent.ledger import entries as ledger
 from services.consent.ledger.entries import Entry
 from services.consent.locks import Busy
@@ -165,7 +167,7 @@ def _decide_and_record(
     terms = permissions.terms_of(connection, [envelope.grant for envelope in envelopes])
     entries = {}
     for place, envelope in enumerate(envelopes):
-        recipient, purpose, epoch = terms.get(envelope.grant, ("", "", 0))
+        recipient, purpose, epoch, envelope.only_this = terms.get(envelope.grant, ("", "", 0, True))
         snapshot = snapshots.of(envelope.owner, opening.agency)
         envelope.epoch = epoch
         if snapshot.state == "erased":
@@ -238,26 +240,30 @@ def _fill(opening: Opening) -> None:
                 opening.connection, opening.context.keys, [envelope.grant for envelope in envelopes]
             )
             hers = notes.approved(opening.connection, secrets)
+            bound = {envelope.grant for envelope in envelopes if envelope.only_this}
+            approved = approved_texts.read(opening.context, opening.connection, bound)
         privates = {grant: X25519PrivateKey.from_private_bytes(secret) for grant, secret in secrets.items()}
         for envelope in envelopes:
-            _fill_one(envelope, privates.get(envelope.grant), ppids.get(envelope.owner), hers.get(envelope.grant))
+            _fill_one(envelope, privates.get(envelope.grant), hers.get(envelope.grant), approved)
+            if envelope.answer is not None:
+                envelope.answer["ppid"] = ppids.get(envelope.owner)
     except BaseException:
         opening.finish("indeterminate")
         raise
 
 
 def _fill_one(
-    envelope: RequestedEnvelope, private: X25519PrivateKey | None, ppid: str | None, hers: str | None
+    envelope: RequestedEnvelope, private: X25519PrivateKey | None, hers: str | None, approved: Approved
 ) -> None:
     try:
         parts = open_envelope(envelope, private)
     except Unopenable:
-        envelope.answer = None
-        return
-    if hers is not None and "summary" in parts:
-        # Her own note for this agency replaces the summary that a sender gave as hers.
-        parts = {**parts, "summary": {"text": hers}}
-    envelope.answer = {"parts": parts, "ppid": ppid, **(envelope.answer or {})}
+        parts = {}
+    if envelope.only_this and not approved_texts.are_approved(approved, envelope.grant, parts):
+        # Intake seals no such text. Whatever did, it does not leave.
+        parts = {}
+    delivered = as_delivered(parts, hers)
+    envelope.answer = {"parts": delivered, "ppid": None, **(envelope.answer or {})} if delivered else None
 
 
 def _record_outcomes(opening: Opening, outcome: str) -> None:
@@ -269,7 +275,8 @@ def _record_outcomes(opening: Opening, outcome: str) -> None:
     entries, made = [], []
     for envelope in intended:
         header, became = envelope.header, outcome if envelope.opened else "refused"
-        facts = {"opening": str(envelope.opening), "referral": header.id, "grant": header.grant}
+        facts: dict[str, Any] = {"opening": str(envelope.opening), "referral": header.id, "grant": header.grant}
+        facts |= {"categories": sorted(envelope.categories)} if became != "refused" else {}
         entries.append(Entry(f"opening.{became}", envelope.subject, header.recipient, facts))
         if became != "refused":
             disclosed = events.Disclosure(

@@ -1,6 +1,6 @@
 """Gives and takes back: grants, restrictions, pause, resume, and revoking by card or on her word."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -13,12 +13,12 @@ from services.common.errors import Fault, Problem, invalid, not_found
 from services.common.roster import Agency
 from services.consent.context import Context
 from services.consent.domain import Request, decide
-from services.consent.handlers.grants import notes, pending
+from services.consent.handlers.grants import approved_texts, drafts, notes, pending
 from services.consent.handlers.grants.changes import Change, changing
 from services.consent.key_encryption import new_grant_key
 from services.consent.policy import privacy_notice
 from services.consent.store import pending_grants as waits
-from services.consent.store import permissions, subjects
+from services.consent.store import permissions, subjects, texts
 from services.consent.store.keys import newest_for
 from services.consent.store.snapshots import read_snapshots
 
@@ -31,7 +31,8 @@ class Wish:
     """A grant that she would give: one agency, one purpose, categories, for a number of days (None: the default).
 
     `second_look_by` names the agency that gives the second look, where one is needed. `note` is hers for this agency: if she
-    writes one, it is the `summary` that the agency reads, whatever was sent.
+    writes one, it is the `summary` that the agency reads, whatever was sent. `texts` are the parts that she has read: then
+    only these may be sent, word for word; None allows any text of the categories. `request` is the one that brought them.
     """
 
     agency: str
@@ -40,6 +41,8 @@ class Wish:
     days: int | None = None
     second_look_by: str | None = None
     note: str | None = None
+    texts: Mapping[str, Any] | None = None
+    request: UUID | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,29 +165,45 @@ class Answer:
     """Her answer to a request: yes or "not now".
 
     With a yes go the number of days, the agency that gives a second look if one is needed, and what she has `chosen` if that
-    is less than all.
+    is less than all. `only_this` binds it to the texts of the request's drafts; None does so where drafts came.
     """
 
     accept: bool
     days: int | None = None
     second_look_by: str | None = None
     chosen: Chosen | None = None
+    only_this: bool | None = None
 
 
 def answer_request(context: Context, subject: UUID, request: UUID, answer: Answer) -> UUID | None:
-    """Answer an agency's request; a yes makes the grant. Return the grant, None after a no; raise 404 if none is open."""
+    """Answer an agency's request; a yes makes the grant. Return the grant, None after a no; raise 404 if none is open.
+
+    The drafts of the request go with the answer.
+    """
     with changing(context, subject) as change:
         row = permissions.answer_request(change.connection, subject, request, accepted=answer.accept, now=change.now)
         if row is None:
             raise not_found()
         change.record("request.answered", row.asked_by, request=str(request), accepted=answer.accept)
-        if not answer.accept:
-            return None
-        chosen = answer.chosen or Chosen(row.categories)
-        if not set(chosen.categories) <= set(row.categories):
-            raise invalid(Fault("/categories", "More than was asked for.", ", ".join(row.categories)))
-        wish = Wish(row.agency, row.purpose, chosen.categories, answer.days, answer.second_look_by, note=chosen.note)
-        return _give(change, wish)
+        made = _give(change, _answered(change, row, answer)) if answer.accept else None
+        texts.forget_drafts(change.connection, change.now, subject)
+        return made
+
+
+def _answered(change: Change, row: Any, answer: Answer) -> Wish:
+    """Return the grant that a yes to a request means; raise 400 for more than was asked for."""
+    chosen = answer.chosen or Chosen(row.categories)
+    if not set(chosen.categories) <= set(row.categories):
+        raise invalid(Fault("/categories", "More than was asked for.", ", ".join(row.categories)))
+    wish = Wish(row.agency, row.purpose, chosen.categories, answer.days, answer.second_look_by, note=chosen.note)
+    # Drafts that came and cannot be opened any more bind her yes all the same: then to nothing.
+    only_this = row.drafts_digest is not None if answer.only_this is None else answer.only_this
+    if not only_this:
+        return wish
+    read = drafts.read(change.context, change.connection, [row.id]).get(row.id, {})
+    hers = {approved_texts.HERS} if wish.note else set()
+    bound = {category: part for category, part in read.items() if category in {*chosen.categories} - hers}
+    return replace(wish, categories=sorted(bound.keys() | hers), texts=bound, request=row.id)
 
 
 def end_lapsed(context: Context, limit: int = 100) -> int:
@@ -215,6 +234,7 @@ def _give(change: Change, wish: Wish) -> UUID:
         )
     days = _days(change.context, wish)
     row = {"agency": wish.agency, "purpose": wish.purpose, "categories": wanted, "days": days}
+    row["only_this_of"] = None if wish.texts is None else wish.request
     return pending.wait(change, row, wish.second_look_by)
 
 
@@ -240,9 +260,11 @@ def _make(change: Change, wish: Wish, name: UUID) -> UUID:
         "epoch": change.epoch,
         "agency_epoch": 1,
         "public_key": public,
+        "only_this": wish.texts is not None,
     }
     permissions.add_grant(change.connection, row, number, context.keys.wrap(number, private))
-    told = {name: row[name] for name in ("purpose", "categories", "notice_version", "notice_sha256")}
+    approved_texts.bind(change.connection, name, change.subject, private, wish.texts or {})
+    told = {name: row[name] for name in ("purpose", "categories", "notice_version", "notice_sha256", "only_this")}
     change.record("grant.given", wish.agency, grant=str(name), days=days, **told)
     return name
 
@@ -254,10 +276,20 @@ def _just_given(change: Change, wish: Wish, categories: list[str], until: dateti
     """
     for grant in permissions.live_grants(change.connection, change.subject):
         told_the_same = (grant.agency, grant.purpose, grant.categories) == (wish.agency, wish.purpose, categories)
-        if told_the_same and until - SAME_GRANT <= grant.valid_until <= until:
+        soon = until - SAME_GRANT <= grant.valid_until <= until
+        if told_the_same and soon and _allows_the_same(change, grant, wish):
             grant_id: UUID = grant.id
             return grant_id
     return None
+
+
+def _allows_the_same(change: Change, grant: Any, wish: Wish) -> bool:
+    """Tell whether a grant is bound to the texts of a wish, or to none as it."""
+    if not grant.only_this or wish.texts is None:
+        return not grant.only_this and wish.texts is None
+    return approved_texts.holds(
+        approved_texts.read(change.context, change.connection, [grant.id]), grant.id, wish.texts
+    )
 
 
 def _days(context: Context, wish: Wish) -> int:

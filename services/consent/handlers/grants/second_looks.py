@@ -1,16 +1,17 @@
 """Second looks: an agency sees what waits for it, and answers yes or no; a yes makes the grant."""
 
+from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
 from services.common.errors import not_found
 from services.consent.context import Context
-from services.consent.handlers.grants import grants
-from services.consent.handlers.grants.changes import changing
+from services.consent.handlers.grants import drafts, grants
+from services.consent.handlers.grants.changes import Change, changing
 from services.consent.handlers.grants.grants import Wish
 from services.consent.handlers.grants.pending import may_be_told
 from services.consent.speaking import Act, Speech, may_speak
-from services.consent.store import pending_grants, subjects
+from services.consent.store import pending_grants, subjects, texts
 from services.consent.store.snapshots import Snapshots, read_snapshots
 
 
@@ -42,8 +43,17 @@ def give_second_look(context: Context, agency: str, name: UUID, *, agree: bool) 
         pending_grants.end_waits(change.connection, change.subject, outcome, change.now, pending_grants.named(name))
         change.record("look.ended", agency, waiting=str(name), outcome=outcome)
         if agree:
-            wish = Wish(seen.agency, seen.purpose, seen.categories, seen.days)
-            grants.give_after_second_look(change, wish, name)
+            grants.give_after_second_look(change, _wished(change, waits), name)
+        texts.forget_drafts(change.connection, change.now, change.subject)
+
+
+def _wished(change: Change, waits: Any) -> Wish:
+    """Return exactly what she wished; where she was bound to the texts of a request, these."""
+    wish = Wish(waits.agency, waits.purpose, waits.categories, waits.days)
+    if waits.only_this_of is None:
+        return wish
+    read = drafts.read(change.context, change.connection, [waits.only_this_of]).get(waits.only_this_of, {})
+    return replace(wish, texts={category: read[category] for category in waits.categories if category in read})
 
 
 def _may_see(context: Context, snapshots: Snapshots, row: Any) -> bool:
