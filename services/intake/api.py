@@ -230,7 +230,7 @@ class Agencies(BaseModel):
     next: str | None
 
 
-@routes.get("/intake/v1/agencies")
+@routes.get("/intake/v1/agencies", dependencies=[limited("reads")])
 def agencies(context: ContextDep, _agency: Caller, query: Annotated[AgencyQuery, Query()]) -> Agencies:
     """List who takes part. One that is suspended can neither send nor receive now."""
     rows = handlers.read_agencies(context, query.cursor)

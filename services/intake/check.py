@@ -6,7 +6,7 @@ from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from json.decoder import py_scanstring
+from json.decoder import py_scanstring  # type: ignore[attr-defined]
 from math import isfinite
 from typing import IO, Any
 

@@ -42,7 +42,8 @@ def get_standing(connection: Connection, agency_id: str) -> str | None:
 
 def get_agencies(connection: Connection, ids: Collection[str]) -> dict[str, AnyRow]:
     """Return sector and standing of the known agencies among these ids, by id."""
-    return {row.id: row for row in connection.execute(_AGENCIES, {"ids": listed(ids)})}
+    rows: Sequence[AnyRow] = connection.execute(_AGENCIES, {"ids": listed(ids)}).all()
+    return {row.id: row for row in rows}
 
 
 def change_keys(connection: Connection, agency_id: str, jwks: Mapping[str, object]) -> None:

@@ -213,6 +213,16 @@ LIMITS = {
         "GET /referral/v1/inbox",
         "GET /referral/v1/offers",
         "GET /referral/v1/referrals/{referral}",
+        "GET /referral/v1/referrals",
+        "GET /referral/v1/feed",
+        "GET /referral/v1/webhook",
+        "GET /intake/v1/agencies",
+    },
+    "webhooks": {
+        "PUT /referral/v1/webhook",
+        "DELETE /referral/v1/webhook",
+        "POST /referral/v1/webhook/test",
+        "POST /referral/v1/webhook/replay",
     },
     "people": {"POST /consent/v1/subjects", "POST /consent/v1/age-bands", "POST /consent/v1/slips"},
     "links": {"POST /consent/v1/links"},
@@ -398,7 +408,8 @@ def test_revoking_needs_least_and_granting_needs_most() -> None:
 
 # What cannot be undone: somebody who finds her phone open, minutes after her PIN, must not do it.
 FINAL = (
-    *(f"POST /my/v1/{act}" for act in ("words", "pin", "link-codes", "export")),
+    *(f"POST /my/v1/{act}" for act in ("words", "pin", "link-codes")),
+    "GET /my/v1/export",
     "DELETE /my/v1",
     *(f"POST /my/{act}" for act in ("words", "pin", "link", "copy", "read", "delete", "keys/add", "keys/remove")),
 )

@@ -80,7 +80,7 @@ def test_readers_see_every_number_once_while_writers_are_killed(
     while killed < KILLS and time.monotonic() < deadline:
         for place, log in enumerate(logs):
             # At another point of its work each time.
-            if lines(log, writers[place].pid) >= 2 + killed % 7:
+            if written(log, writers[place].pid) >= 2 + killed % 7:
                 writers[place].kill()
                 writers[place].wait()
                 writers[place] = start(database_url, log)
@@ -97,7 +97,7 @@ def test_readers_see_every_number_once_while_writers_are_killed(
     print(f"\n{killed} writers killed, {len(seen[0])} entries for each of {READERS} readers")
 
 
-def lines(log: Path, process: int) -> int:
+def written(log: Path, process: int) -> int:
     """Return how often a process has said that it committed."""
     return sum(line.startswith(f"{process}-") for line in log.read_text().splitlines())
 

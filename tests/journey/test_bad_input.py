@@ -761,7 +761,7 @@ def test_event_posted_concurrently_is_accepted_once(world: World, kind: str) -> 
 
 # --- The consent service is down --------------------------------------------------------------------------------------
 
-NO_KEY = {
+NO_KEY: dict[str, Any] = {
     "statistics": None,
     "seal": {
         "grant": str(uuid4()),

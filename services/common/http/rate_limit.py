@@ -32,6 +32,7 @@ POLICIES: Mapping[str, Policy] = {
     "requests": Policy(600, 3600),
     "links": Policy(600, 3600),
     "answers": Policy(2_000, 3600),
+    "webhooks": Policy(600, 3600),
     "records": Policy(120, 3600),
     "her-word": Policy(240, 3600),
 }

@@ -29,7 +29,9 @@ def waiting(connection: Connection, subject_id: UUID, since: datetime) -> Sequen
     lane = and_(pin_lane_use.c.subject_id == session.c.subject_id, pin_lane_use.c.lane == session.c.pin_lane)
     columns = (session.c.digest, session.c.pin_tries, session.c.pin_asked_at, pin_lane_use.c.used_at)
     query = select(*columns).select_from(session.outerjoin(pin_lane_use, lane))
-    return connection.execute(query.where(session.c.subject_id == subject_id, session.c.pin_heard_at > since)).all()
+    found = query.where(session.c.subject_id == subject_id, session.c.pin_heard_at > since)
+    rows: Sequence[Row[tuple[Any, ...]]] = connection.execute(found).all()
+    return rows
 
 
 def take_turn(connection: Connection, subject_id: UUID, digest: bytes, lane: int, now: datetime) -> None:

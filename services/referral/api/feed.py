@@ -8,6 +8,7 @@ from pydantic import BaseModel, Field
 from starlette.concurrency import run_in_threadpool
 
 from services.common.auth.access_tokens import Caller
+from services.common.auth.limited_acts import limited
 from services.common.http.dependencies import from_state
 from services.referral.api.queries import MOST_NUMBER, ContextDep, StrictQuery
 from services.referral.handlers import feed
@@ -43,7 +44,7 @@ class Feed(BaseModel):
     next: int
 
 
-@routes.get("/feed")
+@routes.get("/feed", dependencies=[limited("reads")])
 async def read(
     context: ContextDep, waiting: WaitingDep, agency: Caller, request: Request, query: Annotated[FeedQuery, Query()]
 ) -> Feed:

@@ -7,6 +7,7 @@ from fastapi import APIRouter, Query
 from pydantic import BaseModel, Field
 
 from services.common.auth.access_tokens import Caller
+from services.common.auth.limited_acts import limited
 from services.referral.api.queries import ContextDep, PageQuery, next_of
 from services.referral.domain import State, is_overdue
 from services.referral.events import ROUTING
@@ -46,7 +47,7 @@ class Referrals(BaseModel):
     next: str | None
 
 
-@routes.get("/referrals")
+@routes.get("/referrals", dependencies=[limited("reads")])
 def referrals(context: ContextDep, agency: Caller, query: Annotated[ListQuery, Query()]) -> Referrals:
     """List the referrals that you sent or received. A referral that is stored late comes later in the list, never before."""
     now = context.clock.now()

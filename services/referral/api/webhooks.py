@@ -7,6 +7,7 @@ from fastapi import APIRouter, Depends
 from pydantic import BaseModel, Field
 
 from services.common.auth.access_tokens import Caller
+from services.common.auth.limited_acts import limited
 from services.common.http.dependencies import from_state
 from services.common.http.request_models import Body
 from services.referral.api.queries import MOST_NUMBER, ContextDep
@@ -66,31 +67,31 @@ class Numbered(BaseModel):
     number: int
 
 
-@routes.put("")
+@routes.put("", dependencies=[limited("webhooks")])
 def put(context: ContextDep, webhooks: WebhooksDep, agency: Caller, body: WebhookBody) -> Webhook:
     """Have the hub call you when your feed grows, with type, id and number. This also switches a webhook on again."""
     return _told(handlers.set_webhook(context, webhooks, agency, Wish(body.url, body.signing, body.rotate)))
 
 
-@routes.get("")
+@routes.get("", dependencies=[limited("reads")])
 def get(context: ContextDep, webhooks: WebhooksDep, agency: Caller) -> Webhook:
     """Return your webhook, and what did not arrive."""
     return _told(handlers.read_webhook(context, webhooks, agency))
 
 
-@routes.delete("", status_code=204)
+@routes.delete("", status_code=204, dependencies=[limited("webhooks")])
 def delete(context: ContextDep, agency: Caller) -> None:
     """Have no webhook any more."""
     handlers.remove_webhook(context, agency)
 
 
-@routes.post("/test", status_code=202)
+@routes.post("/test", status_code=202, dependencies=[limited("webhooks")])
 def test(context: ContextDep, agency: Caller) -> Numbered:
     """Send a `webhook.test.v1` through your feed; whether it arrived is in `GET /referral/v1/webhook`."""
     return Numbered(number=handlers.send_test(context, agency))
 
 
-@routes.post("/replay", status_code=202)
+@routes.post("/replay", status_code=202, dependencies=[limited("webhooks")])
 def replay(context: ContextDep, agency: Caller, body: Replay) -> Numbered:
     """Send everything after a number again, with the same `webhook-id` as before."""
     return Numbered(number=handlers.replay(context, agency, body.after))
