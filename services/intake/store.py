@@ -40,9 +40,9 @@ def get_standing(connection: Connection, agency_id: str) -> str | None:
     return standing
 
 
-def get_agencies(connection: Connection, ids: Collection[str]) -> dict[str, AnyRow]:
+def get_agencies(connection: Connection, ids: Collection[str]) -> dict[str, Any]:
     """Return sector and standing of the known agencies among these ids, by id."""
-    rows: Sequence[AnyRow] = connection.execute(_AGENCIES, {"ids": listed(ids)}).all()
+    rows: Sequence[Any] = connection.execute(_AGENCIES, {"ids": listed(ids)}).all()
     return {row.id: row for row in rows}
 
 

@@ -24,13 +24,13 @@ def wait(connection: Connection, digest: bytes, lane: int, now: datetime, since:
     connection.execute(asking.values(pin_lane=lane, pin_asked_at=first, pin_heard_at=now))
 
 
-def waiting(connection: Connection, subject_id: UUID, since: datetime) -> Sequence[Row[tuple[Any, ...]]]:
+def waiting(connection: Connection, subject_id: UUID, since: datetime) -> Sequence[Any]:
     """Return the sessions of hers that have waited for a turn since then, with the last use of their lanes (None: never)."""
     lane = and_(pin_lane_use.c.subject_id == session.c.subject_id, pin_lane_use.c.lane == session.c.pin_lane)
     columns = (session.c.digest, session.c.pin_tries, session.c.pin_asked_at, pin_lane_use.c.used_at)
     query = select(*columns).select_from(session.outerjoin(pin_lane_use, lane))
     found = query.where(session.c.subject_id == subject_id, session.c.pin_heard_at > since)
-    rows: Sequence[Row[tuple[Any, ...]]] = connection.execute(found).all()
+    rows: Sequence[Any] = connection.execute(found).all()
     return rows
 
 
