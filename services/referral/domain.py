@@ -1,9 +1,6 @@
-"""The life of a referral: which state follows which, and who may bring it about; pure.
+"""The life of a referral: which state follows which, who may bring it about, and which promise runs; pure.
 
-requested --> accepted | declined | waitlisted | cancelled | withdrawn
-waitlisted --> accepted | declined | cancelled | withdrawn
-accepted --> started | declined | cancelled | withdrawn
-started --> completed | withdrawn
+`MOVES` is the one table; the table and the diagram in docs/referrals.md are made of it.
 """
 
 from collections.abc import Mapping
@@ -19,9 +16,11 @@ class State(StrEnum):
 
     REQUESTED = "requested"
     WAITLISTED = "waitlisted"
+    ON_HOLD = "on_hold"
     ACCEPTED = "accepted"
     STARTED = "started"
     COMPLETED = "completed"
+    FAILED = "failed"
     DECLINED = "declined"
     CANCELLED = "cancelled"
     WITHDRAWN = "withdrawn"
@@ -35,20 +34,73 @@ class Party(StrEnum):
     HUB = "hub"
 
 
-FINAL = frozenset({State.COMPLETED, State.DECLINED, State.CANCELLED, State.WITHDRAWN})
-_R, _S = Party.RECIPIENT, Party.SENDER
-_MOVES: Mapping[State, Mapping[State, Party]] = {
-    State.REQUESTED: {State.ACCEPTED: _R, State.DECLINED: _R, State.WAITLISTED: _R, State.CANCELLED: _S},
-    State.WAITLISTED: {State.ACCEPTED: _R, State.DECLINED: _R, State.CANCELLED: _S},
-    State.ACCEPTED: {State.STARTED: _R, State.DECLINED: _R, State.CANCELLED: _S},
-    State.STARTED: {State.COMPLETED: _R},
+FINAL = frozenset({State.COMPLETED, State.FAILED, State.DECLINED, State.CANCELLED, State.WITHDRAWN})
+TAKEN_ON = frozenset({State.ACCEPTED, State.STARTED})
+"""States in which a referral goes on without content when its grant ends by its date."""
+_R, _S, _H = Party.RECIPIENT, Party.SENDER, Party.HUB
+MOVES: Mapping[State, Mapping[State, Party]] = {
+    State.REQUESTED: {
+        State.ACCEPTED: _R,
+        State.WAITLISTED: _R,
+        State.ON_HOLD: _R,
+        State.DECLINED: _R,
+        State.CANCELLED: _S,
+        State.WITHDRAWN: _H,
+    },
+    State.WAITLISTED: {
+        State.WAITLISTED: _R,
+        State.ACCEPTED: _R,
+        State.ON_HOLD: _R,
+        State.DECLINED: _R,
+        State.CANCELLED: _S,
+        State.WITHDRAWN: _H,
+    },
+    State.ACCEPTED: {
+        State.STARTED: _R,
+        State.ON_HOLD: _R,
+        State.FAILED: _R,
+        State.DECLINED: _R,
+        State.CANCELLED: _S,
+        State.WITHDRAWN: _H,
+    },
+    State.STARTED: {
+        State.COMPLETED: _R,
+        State.ACCEPTED: _R,
+        State.ON_HOLD: _R,
+        State.FAILED: _R,
+        State.WITHDRAWN: _H,
+    },
+    State.ON_HOLD: {
+        State.REQUESTED: _R,
+        State.WAITLISTED: _R,
+        State.ACCEPTED: _R,
+        State.STARTED: _R,
+        State.FAILED: _R,
+        State.DECLINED: _R,
+        State.CANCELLED: _S,
+        State.WITHDRAWN: _H,
+    },
 }
+"""By state, which states may follow, and which side brings each about. A hold ends in the state before it, or for good."""
+RESUMED = "referral.resumed.v1"
 # The possible first answers of the agency that was asked.
-ANSWERED = frozenset(to for to, party in _MOVES[State.REQUESTED].items() if party is _R)
-ANSWERS: Mapping[str, State] = {
-    f"referral.{state}.v1": state for state in State if state not in {State.REQUESTED, State.WITHDRAWN}
+ANSWERED = frozenset(to for to, party in MOVES[State.REQUESTED].items() if party is _R)
+ANSWERS: Mapping[str, State | None] = {
+    **{
+        f"referral.{state}.v1": state
+        for state in State
+        if state not in {State.REQUESTED, State.WITHDRAWN, State.ON_HOLD}
+    },
+    "referral.held.v1": State.ON_HOLD,
+    RESUMED: None,
 }
-"""Which state each posted type asks for."""
+"""Which state each posted type asks for; None for the one before the hold."""
+UNDO = timedelta(days=1)
+"""Time within which a start by mistake can be taken back."""
+RESTATE = timedelta(days=14)
+"""Time within which word about a waiting list is promised."""
+REMINDERS = (1, 2, 4)
+"""Both sides are told when a promised time has passed so many times."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,16 +110,86 @@ class Refused:
     reason: str
 
 
+@dataclass(frozen=True, slots=True)
+class Repeated:
+    """An answer that says what holds already; nothing happens."""
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What decides about an answer: the state, since when it holds, and the state before a hold."""
+
+    state: State
+    since: datetime
+    before_hold: State | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Clock:
+    """A promise that runs: about what (a code of `referral_clocks`), from when, and for how long."""
+
+    about: str
+    since: datetime
+    promise: timedelta
+
+    def due(self, times: int) -> datetime:
+        """Return when the promised time has passed so many times."""
+        return self.since + times * self.promise
+
+    def late(self, now: datetime) -> int:
+        """Return the greatest of `REMINDERS` that has come by now, 0 if none has."""
+        return max((times for times in REMINDERS if now >= self.due(times)), default=0)
+
+    def next_due(self, told: int) -> datetime | None:
+        """Return when the next reminder after `told` is due, None after the last."""
+        return next((self.due(times) for times in REMINDERS if times > told), None)
+
+
 def move(state: State, to: State, party: Party | None) -> State | Refused:
     """Return the state after an answer, or why it is refused. For a stranger the referral does not exist."""
     if party is None:
         return Refused("unknown_referral")
-    if to is State.WITHDRAWN:
-        return to if party is Party.HUB and state not in FINAL else Refused("not_possible_now")
-    allowed = _MOVES.get(state, {}).get(to)
-    if allowed is None:
+    allowed = MOVES.get(state, {}).get(to)
+    if allowed is None or (allowed is not party and Party.HUB in {party, allowed}):
         return Refused("not_possible_now")
     return to if allowed is party else Refused("not_yours")
+
+
+def answered(now_is: Standing, to: State | None, party: Party | None, at: datetime) -> State | Refused | Repeated:
+    """Return the state after an agency's answer at a time, why it is refused, or that it repeats what holds already.
+
+    `to` is None for the end of a hold. A waiting list may be restated with another wait, a start taken back for a day.
+    """
+    if party is None:
+        return Refused("unknown_referral")
+    state = now_is.state
+    if to is None:
+        if state is not State.ON_HOLD:
+            return Refused("not_possible_now") if party is Party.RECIPIENT else Refused("not_yours")
+        to = now_is.before_hold or State.REQUESTED
+    elif state is State.ON_HOLD and to is State.STARTED and now_is.before_hold not in TAKEN_ON:
+        # A yes or a waiting list ends a hold as an answer does; help begins only after a yes.
+        return Refused("not_possible_now")
+    if to is state and party is _author(state):
+        # The list itself is restated; the same wait again is also word about it.
+        return to if state is State.WAITLISTED else Repeated()
+    if (state, to) == (State.STARTED, State.ACCEPTED) and party is Party.RECIPIENT and at - now_is.since > UNDO:
+        return Refused("not_possible_now")
+    return move(state, to, party)
+
+
+def clock_of(state: State, since: datetime, requested_at: datetime, urgency: str, need: str) -> Clock | None:
+    """Return the promise that runs in a state which began at `since`; None where none does.
+
+    Hours are real hours, also across a change of clocks: all times are in UTC.
+    """
+    if state is State.REQUESTED:
+        return Clock("answer", requested_at, _promise("urgencies", urgency, "x-hours"))
+    if state is State.ACCEPTED:
+        return Clock("start", since, _promise("needs", need, "x-answer-hours"))
+    if state is State.WAITLISTED:
+        return Clock("restate", since, RESTATE)
+    return None
 
 
 def party_of(agency: str, sender: str, recipient: str) -> Party | None:
@@ -77,8 +199,7 @@ def party_of(agency: str, sender: str, recipient: str) -> Party | None:
 
 def answer_by(asked: datetime, urgency: str) -> datetime:
     """Return until when an answer is promised."""
-    hours = next(code.extra["x-hours"] for code in schemas.codes("urgencies") if code.code == urgency)
-    return asked + timedelta(hours=int(str(hours)))
+    return asked + _promise("urgencies", urgency, "x-hours")
 
 
 def is_overdue(state: State, promised: datetime, now: datetime) -> bool:
@@ -90,3 +211,12 @@ def wait_band(waited: timedelta) -> str:
     """Return a wait as one of the bands of `schemas/codes/waits.json`."""
     bands = ((1, "under_24h"), (3, "days_1_3"), (7, "days_4_7"), (30, "days_8_30"), (90, "days_31_90"))
     return next((band for days, band in bands if waited < timedelta(days=days)), "over_90_days")
+
+
+def _promise(codes: str, value: str, hours: str) -> timedelta:
+    return timedelta(hours=int(str(next(code.extra[hours] for code in schemas.codes(codes) if code.code == value))))
+
+
+def _author(state: State) -> Party:
+    """Return the side whose answer leads to a state."""
+    return Party.SENDER if state is State.CANCELLED else Party.HUB if state is State.WITHDRAWN else Party.RECIPIENT

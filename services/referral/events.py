@@ -12,7 +12,7 @@ ROUTING = ("purpose", "need", "stage", "region", "urgency")
 
 
 def updated(clock: Clock, row: Any, previous: str | None, **why: str | None) -> Event:
-    """Return the event of a referral's new state; `why` may hold reason, cancellation, wait, outcome, answered and waited."""
+    """Return the event of a referral's new state; `why` may hold the reasons of the state, and times as bands."""
     data: dict[str, object] = {
         "referral": row.id,
         "from": row.sender,
@@ -25,6 +25,12 @@ def updated(clock: Clock, row: Any, previous: str | None, **why: str | None) -> 
     optional = {"previous": previous, "statistics": row.statistics, **why}
     data |= {name: value for name, value in optional.items() if value is not None}
     return _event(clock, "referral.updated.v1", row.id, data)
+
+
+def overdue(clock: Clock, row: Any, about: str, times: int) -> Event:
+    """Return the event that a promise of a referral is late, for the `times`-th time."""
+    data = {"referral": row.id, "from": row.sender, "to": row.recipient, "clock": about, "times": times}
+    return _event(clock, "referral.overdue.v1", row.id, data)
 
 
 def refused(clock: Clock, event: Event, reason: str) -> Event:

@@ -17,7 +17,7 @@ from services.referral import api, handlers, models
 from services.referral.api import feed, lists, webhooks
 from services.referral.context import Context
 from services.referral.domain import ANSWERS
-from services.referral.handlers import deliveries
+from services.referral.handlers import clocks, deliveries
 from services.referral.handlers import feed as feeds
 from services.referral.handlers.webhooks import Webhooks
 from services.referral.long_poll import Waiting
@@ -59,6 +59,7 @@ def build(settings: Settings, token_keys: TokenKeys, clock: Clock | None = None)
         api_loops={"token keys": token_keys.loop()},
         chores={
             "referral erased": every(3600.0, lambda: handlers.forget_erased(context)),
+            "referral clocks": every(60.0, lambda: clocks.tell_overdue(context)),
             "referral webhooks": deliveries.loop(context, to_agencies),
         },
     )

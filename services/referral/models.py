@@ -29,9 +29,17 @@ referral = Table(
     Column("answer_by", Instant, nullable=False),
     Column("changed_at", Instant, nullable=False),
     Column("opened_at", Instant),
+    # The state that a hold came from, the wait last stated, and how it ended; both sides see them.
+    Column("before_hold", String(16)),
+    Column("wait", String(16)),
+    Column("outcome", String(16)),
+    # How often the running promise was told to be late, and when it is told next; NULL if no promise runs.
+    Column("told_late", Integer, nullable=False, server_default="0"),
+    Column("due_at", Instant),
     # Its place in the list of each side, in the order of commit; NULL until the transaction that adds it is about to commit.
     Column("sender_place", BigId),
     Column("recipient_place", BigId),
+    Index("referral_due", "due_at"),
     Index("referral_sent", "sender", "sender_place"),
     Index("referral_sent_state", "sender", "state", "sender_place"),
     Index("referral_received", "recipient", "recipient_place"),

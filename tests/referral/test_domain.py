@@ -11,10 +11,16 @@ import schemas
 from services.referral.domain import (
     ANSWERS,
     FINAL,
+    TAKEN_ON,
+    Clock,
     Party,
     Refused,
+    Repeated,
+    Standing,
     State,
     answer_by,
+    answered,
+    clock_of,
     is_overdue,
     move,
     party_of,
@@ -24,6 +30,22 @@ from services.referral.domain import (
 STATES, PARTIES = st.sampled_from(State), st.sampled_from([*Party, None])
 NOON = datetime(2026, 6, 1, 12, tzinfo=UTC)
 POSSIBLE = {
+    ("requested", "on_hold", "recipient"),
+    ("waitlisted", "waitlisted", "recipient"),
+    ("waitlisted", "on_hold", "recipient"),
+    ("accepted", "on_hold", "recipient"),
+    ("accepted", "failed", "recipient"),
+    ("started", "accepted", "recipient"),
+    ("started", "on_hold", "recipient"),
+    ("started", "failed", "recipient"),
+    ("on_hold", "requested", "recipient"),
+    ("on_hold", "waitlisted", "recipient"),
+    ("on_hold", "accepted", "recipient"),
+    ("on_hold", "started", "recipient"),
+    ("on_hold", "failed", "recipient"),
+    ("on_hold", "declined", "recipient"),
+    ("on_hold", "cancelled", "sender"),
+    ("on_hold", "withdrawn", "hub"),
     ("requested", "accepted", "recipient"),
     ("requested", "declined", "recipient"),
     ("requested", "waitlisted", "recipient"),
@@ -76,7 +98,7 @@ def test_only_the_hub_withdraws_and_any_open_referral(state: State) -> None:
 
 def test_states_are_the_codes_and_each_answer_asks_for_one() -> None:
     assert {str(state) for state in State} == set(schemas.code_set("referral_states"))
-    assert set(ANSWERS.values()) == set(State) - {State.REQUESTED, State.WITHDRAWN}
+    assert set(ANSWERS.values()) == {*State, None} - {State.REQUESTED, State.WITHDRAWN}
     assert set(ANSWERS) < set(schemas.event_types())
 
 
@@ -113,3 +135,75 @@ def test_every_wait_falls_into_one_band_of_the_code_list(waited: timedelta) -> N
 def test_band_ends_where_the_next_begins(days: int, before: str, at: str) -> None:
     assert wait_band(timedelta(days=days) - timedelta(seconds=1)) == before
     assert wait_band(timedelta(days=days)) == at
+
+
+def at(hours: float) -> datetime:
+    return NOON + timedelta(hours=hours)
+
+
+@pytest.mark.parametrize("state", sorted(set(State) - {State.REQUESTED, State.WAITLISTED}))
+def test_repeated_answer_is_no_error(state: State) -> None:
+    by = Party.SENDER if state is State.CANCELLED else Party.HUB if state is State.WITHDRAWN else Party.RECIPIENT
+    assert answered(Standing(state, NOON), state, by, at(1)) == Repeated()
+
+
+def test_waiting_list_can_be_restated() -> None:
+    assert answered(Standing(State.WAITLISTED, NOON), State.WAITLISTED, Party.RECIPIENT, at(1)) is State.WAITLISTED
+
+
+@pytest.mark.parametrize(("hours", "taken"), [(0, True), (24, True), (24.01, False)])
+def test_start_can_be_taken_back_for_a_day(hours: float, taken: bool) -> None:
+    outcome = answered(Standing(State.STARTED, NOON), State.ACCEPTED, Party.RECIPIENT, at(hours))
+    assert outcome == (State.ACCEPTED if taken else Refused("not_possible_now"))
+
+
+@pytest.mark.parametrize("before", [State.REQUESTED, State.WAITLISTED, State.ACCEPTED, State.STARTED])
+def test_hold_ends_in_the_state_before_it(before: State) -> None:
+    held = Standing(State.ON_HOLD, NOON, before)
+    assert answered(held, None, Party.RECIPIENT, at(1)) is before
+    assert answered(held, None, Party.SENDER, at(1)) == Refused("not_yours")
+    assert answered(held, None, None, at(1)) == Refused("unknown_referral")
+    skipped = answered(held, State.STARTED, Party.RECIPIENT, at(1))
+    assert skipped == (State.STARTED if before in TAKEN_ON else Refused("not_possible_now"))
+
+
+@pytest.mark.parametrize("state", sorted(set(State) - {State.ON_HOLD}))
+def test_only_a_hold_can_be_resumed(state: State) -> None:
+    assert answered(Standing(state, NOON), None, Party.RECIPIENT, at(1)) == Refused("not_possible_now")
+
+
+@given(st.sampled_from(sorted(FINAL)), st.sampled_from([None, *State]), PARTIES)
+def test_no_answer_leads_out_of_a_final_state(state: State, to: State | None, party: Party | None) -> None:
+    assert isinstance(answered(Standing(state, NOON), to, party, NOON), Refused | Repeated)
+
+
+@pytest.mark.parametrize(
+    ("state", "about", "hours"),
+    [
+        (State.REQUESTED, "answer", 3),
+        (State.ACCEPTED, "start", 72),
+        (State.WAITLISTED, "restate", 14 * 24),
+        (State.STARTED, None, 0),
+        (State.ON_HOLD, None, 0),
+        (State.DECLINED, None, 0),
+    ],
+)
+def test_each_open_state_has_its_promise(state: State, about: str | None, hours: int) -> None:
+    clock = clock_of(state, NOON, NOON - timedelta(hours=2), "3h", "N02")
+    assert (clock.about if clock else None) == about
+    if clock:
+        assert clock.about in schemas.code_set("referral_clocks")
+        begun = NOON - timedelta(hours=2) if state is State.REQUESTED else NOON
+        assert (clock.since, clock.promise) == (begun, timedelta(hours=hours))
+
+
+def test_promise_is_told_at_one_two_and_four_times() -> None:
+    clock = Clock("answer", NOON, timedelta(hours=3))
+    assert [clock.late(at(hours)) for hours in (2.9, 3, 5.9, 6, 11.9, 12, 100)] == [0, 1, 1, 2, 2, 4, 4]
+    assert [clock.next_due(told) for told in (0, 1, 2, 4)] == [at(3), at(6), at(12), None]
+
+
+def test_each_state_has_the_status_of_a_fhir_task() -> None:
+    known = {"draft", "requested", "received", "accepted", "rejected", "ready", "cancelled", "in-progress", "on-hold"}
+    known |= {"failed", "completed", "entered-in-error"}
+    assert {code.extra["x-fhir-task"] for code in schemas.codes("referral_states")} <= known

@@ -100,11 +100,11 @@ def test_every_region_has_a_wider_region() -> None:
     assert extra("regions", "x-macro")["other"] == "canada"
 
 
-def test_only_survivor_withdrew_is_a_survivor_side_decline() -> None:
+def test_only_her_own_choices_are_survivor_side_declines() -> None:
     """Every other reason to decline is on the side of the service."""
     sides = extra("declines", "x-side")
-    assert len(sides) == 15
-    assert [code for code, side in sides.items() if side == "survivor"] == ["survivor_withdrew"]
+    assert len(sides) == 20
+    assert [code for code, side in sides.items() if side == "survivor"] == ["survivor_withdrew", "not_now"]
     assert set(sides.values()) == {"service", "survivor"}
 
 

@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from services.common.auth.access_tokens import Caller
 from services.common.auth.limited_acts import limited
@@ -66,6 +66,8 @@ class Referral(BaseModel):
     answer_by: datetime
     opened_at: datetime | None
     overdue: bool
+    wait: str | None = Field(description="The wait last stated, a code of `waits`.")
+    outcome: str | None = Field(description="How it ended, a code of `outcomes`.")
     history: list[Step]
 
 
@@ -110,7 +112,14 @@ def referral(context: ContextDep, agency: Caller, referral: str) -> Referral:
     view = handlers.read_referral(context, agency, referral)
     history = [Step(state=step.state, reason=step.reason, at=step.at) for step in view.steps]
     told = _common(context, view.row, view.state)
-    return Referral(**told, recipient=view.row.recipient, opened_at=view.opened_at, history=history)
+    return Referral(
+        **told,
+        recipient=view.row.recipient,
+        opened_at=view.opened_at,
+        wait=view.wait,
+        outcome=view.outcome,
+        history=history,
+    )
 
 
 def _item(context: Context, row: AnyRow) -> InboxItem:

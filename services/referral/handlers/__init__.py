@@ -15,10 +15,15 @@ from services.referral.domain import (
     ANSWERED,
     ANSWERS,
     FINAL,
+    TAKEN_ON,
     Party,
     Refused,
+    Repeated,
+    Standing,
     State,
     answer_by,
+    answered,
+    clock_of,
     move,
     party_of,
     wait_band,
@@ -45,7 +50,10 @@ def open_referral(context: Context, connection: Connection, event: Event) -> Non
         # The time at which intake took it: it counts in the fiscal year of her pseudonym, even if it arrives here
         # later.
         "requested_at": event.time,
-        "answer_by": answer_by(now, data["urgency"]),
+        # Also from that time: a delay on the bus is no excuse.
+        "answer_by": answer_by(event.time, data["urgency"]),
+        "due_at": None if gone else answer_by(event.time, data["urgency"]),
+        "told_late": 0,
         "changed_at": now,
     }
     kept = store.add_referral(connection, row, None if gone else data["envelope"])
@@ -58,8 +66,7 @@ def answer(context: Context, connection: Connection, event: Event) -> None:
     """Handle `referral.accepted.v1` and the other answers; an answer that is not possible goes back to its sender."""
     row = store.get_referral(connection, event.data["referral"], lock=True)
     party = party_of(event.source, row.sender, row.recipient) if row else None
-    asked = ANSWERS[event.type]
-    outcome = move(State(row.state), asked, party) if row else Refused("unknown_referral")
+    outcome = answered(_standing(row), ANSWERS[event.type], party, event.time) if row else Refused("unknown_referral")
     if row and party and store.still_since(connection, row.grant_id, event.source):
         # Shut out, an agency acts on nothing of hers any more; the answer is one that a late act would get.
         outcome = Refused("not_possible_now")
@@ -67,13 +74,16 @@ def answer(context: Context, connection: Connection, event: Event) -> None:
         reason = outcome.reason if isinstance(outcome, Refused) else "unknown_referral"
         _refuse(context, connection, event, reason)
         return
+    if isinstance(outcome, Repeated):
+        return
     _enter(context, connection, row, outcome, event.data)
 
 
 def withdraw(context: Context, connection: Connection, event: Event) -> None:
     """Handle `grant.ended.v1`: withdraw every open referral under the grant, and delete its envelope.
 
-    If she was erased, the referrals also lose what joins them to each other and to her pseudonym.
+    If its date came, what was accepted or started goes on without content (DESIGN, section 6). If she was erased, the
+    referrals also lose what joins them to each other and to her pseudonym.
     """
     grant = event.data["grant"]
     store.end_grant(connection, grant, context.clock.now())
@@ -81,6 +91,9 @@ def withdraw(context: Context, connection: Connection, event: Event) -> None:
     if event.data["reason"] == "erased":
         store.erase_grant(connection, grant)
     for row in rows:
+        if event.data["reason"] == "expired" and _taken_on(row):
+            store.remove_envelope(connection, row.id)
+            continue
         if not isinstance(move(State(row.state), State.WITHDRAWN, Party.HUB), Refused):
             _enter(context, connection, row, State.WITHDRAWN, {})
 
@@ -155,6 +168,8 @@ class View:
     state: str
     opened_at: datetime | None
     steps: Sequence[store.AnyRow]
+    wait: str | None = None
+    outcome: str | None = None
 
 
 def read_referral(context: Context, agency: str, referral: str) -> View:
@@ -166,7 +181,7 @@ def read_referral(context: Context, agency: str, referral: str) -> View:
         steps = store.steps_of(connection, referral)
         since = store.still_since(connection, row.grant_id, agency)
     if since is None:
-        return View(row, row.state, row.opened_at, steps)
+        return View(row, row.state, row.opened_at, steps, row.wait, row.outcome)
     # Its first step is always seen: it may have come after she shut the agency out.
     seen = [step for step in steps if step.at <= since] or steps[:1]
     opened = row.opened_at if row.opened_at and row.opened_at <= since else None
@@ -180,11 +195,23 @@ def _enter(context: Context, connection: Connection, row: store.AnyRow, state: S
     reason = told.get("reason")
     if state in FINAL:
         store.remove_envelope(connection, row.id)
-    changed = store.change_referral(connection, row.id, state=state, changed_at=now)
+    clock = clock_of(state, now, row.requested_at, row.urgency, row.need)
+    values = {
+        "state": state,
+        "changed_at": now,
+        "told_late": 0,
+        "due_at": clock.due(1) if clock else None,
+        "before_hold": row.state if state is State.ON_HOLD else None,
+        "wait": told.get("wait", row.wait),
+        "outcome": told.get("outcome", row.outcome),
+    }
+    changed = store.change_referral(connection, row.id, **values)
     store.add_step(connection, row.id, state, reason, now)
     why = {
         "reason": reason if state is State.DECLINED else None,
         "cancellation": reason if state is State.CANCELLED else None,
+        "hold": reason if state is State.ON_HOLD else None,
+        "failure": reason if state is State.FAILED else None,
         "wait": told.get("wait"),
         "outcome": told.get("outcome"),
         "answered": wait_band(now - row.requested_at) if row.state == State.REQUESTED and state in ANSWERED else None,
@@ -192,6 +219,16 @@ def _enter(context: Context, connection: Connection, row: store.AnyRow, state: S
     }
     context.outbox.add(connection, [events.updated(context.clock, changed, row.state, **why)], now)
     _tell_sides(context, connection, changed)
+
+
+def _standing(row: store.AnyRow) -> Standing:
+    before = State(row.before_hold) if row.before_hold else None
+    return Standing(State(row.state), row.changed_at, before)
+
+
+def _taken_on(row: store.AnyRow) -> bool:
+    """Return whether a referral was accepted or started, also if it rests since."""
+    return (row.before_hold if row.state == State.ON_HOLD else row.state) in TAKEN_ON
 
 
 def _tell_sides(context: Context, connection: Connection, row: store.AnyRow) -> None:

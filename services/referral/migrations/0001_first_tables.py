@@ -104,10 +104,16 @@ def upgrade() -> None:
         sa.Column("answer_by", Instant(), nullable=False),
         sa.Column("changed_at", Instant(), nullable=False),
         sa.Column("opened_at", Instant(), nullable=True),
+        sa.Column("before_hold", sa.String(length=16), nullable=True),
+        sa.Column("wait", sa.String(length=16), nullable=True),
+        sa.Column("outcome", sa.String(length=16), nullable=True),
+        sa.Column("told_late", sa.Integer(), server_default="0", nullable=False),
+        sa.Column("due_at", Instant(), nullable=True),
         sa.Column("sender_place", BigId, nullable=True),
         sa.Column("recipient_place", BigId, nullable=True),
         sa.PrimaryKeyConstraint("id"),
     )
+    op.create_index("referral_due", "referral", ["due_at"], unique=False)
     op.create_index(op.f("ix_referral_grant_id"), "referral", ["grant_id"], unique=False)
     op.create_index(op.f("ix_referral_statistics"), "referral", ["statistics"], unique=False)
     for side, agency in (("sent", "sender"), ("received", "recipient")):
@@ -220,6 +226,7 @@ def downgrade() -> None:
         op.drop_index(f"referral_{side}_state", table_name="referral")
         op.drop_index(f"referral_{side}", table_name="referral")
     op.drop_index(op.f("ix_referral_statistics"), table_name="referral")
+    op.drop_index("referral_due", table_name="referral")
     op.drop_index(op.f("ix_referral_grant_id"), table_name="referral")
     op.drop_table("referral")
     op.drop_index(op.f("ix_parked_key"), table_name="parked")

@@ -66,6 +66,12 @@ def inbox(connection: Connection, recipient: str, after: int, limit: int) -> Seq
     return connection.execute(mine.order_by(envelope.c.place).limit(limit)).all()
 
 
+def due(connection: Connection, now: datetime, limit: int) -> Sequence[AnyRow]:
+    """Return referrals of which a late promise has to be told by now, locked; those that another process holds are left."""
+    query = select(referral).where(referral.c.due_at <= now).order_by(referral.c.due_at).limit(limit)
+    return connection.execute(query.with_for_update(skip_locked=True)).all()
+
+
 def under_grant(connection: Connection, grant: str) -> Sequence[AnyRow]:
     """Return every referral under a grant, locked against change."""
     query = select(referral).where(referral.c.grant_id == grant).order_by(referral.c.id)
