@@ -76,7 +76,7 @@ def test_erasure_leaves_no_identifier_in_any_store(running: TestHub, caplog: pyt
     _settle(running)
     newest = _newest_record(running)
     person.page.step_up(person.pin)
-    person.page.call("DELETE", "")
+    person.page.call("DELETE", "", {"pin": person.pin})
     eventually(lambda: not _withdrawn_is_missing(running, hers))
     eventually(lambda: _counts(running, "subject") == 1)
     _acknowledge(sender)

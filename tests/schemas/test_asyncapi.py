@@ -18,7 +18,7 @@ KEPT = {"referrals.v1": 72, "consents.v1": 7 * 24, "services.v1": 30 * 24, "disc
 READS = {
     "intake": {"referrals.v1"},
     "referral": {"referrals.v1", "consents.v1", "services.v1", "disclosures.v1", "agencies.v1"},
-    "consent": {"agencies.v1"},
+    "consent": {"referrals.v1", "agencies.v1"},
     "reporting": {"referrals.v1", "consents.v1", "services.v1", "agencies.v1"},
 }
 
@@ -73,6 +73,11 @@ def test_service_sends_exactly_what_schemas_say(service: str) -> None:
 @pytest.mark.parametrize(("service", "topics"), sorted(READS.items()))
 def test_service_reads_only_the_topics_it_needs(service: str, topics: set[str]) -> None:
     assert {target(operation["channel"])["address"] for operation in operations(service, "receive")} == topics
+
+
+def test_consent_reads_sealed_referrals_only() -> None:
+    [read] = [names(operation) for operation in operations("consent", "receive") if "messages" in operation]
+    assert read == {"referral.sealed.v1"}
 
 
 def test_intake_reads_refusals_only() -> None:

@@ -28,6 +28,7 @@ from tests.consent.grants.test_late_writes import (
     write_letter,
 )
 from tests.consent.rights.test_rights import something_waits
+from tests.support import word_for_word
 from tests.support.consent import Agency, House, Person
 from tests.support.leftovers import identifiers, search
 from tests.support.notice_receiver import catch_up
@@ -58,6 +59,11 @@ def lives(house: House, agency: Agency) -> Person:
         write(house, agency, person)()
     grants.restrict(context, person.subject, Rule(category="legal"))
     something_waits(house, agency, person)
+    read, waits = (
+        word_for_word.ask(house, agency, person, agency, {"housing": {"needs": needs}}) for needs in ("One.", "Two.")
+    )
+    word_for_word.send(house, word_for_word.allow(house, person, read), agency, {"housing": {"needs": "One."}})
+    assert waits != read
     return person
 
 
