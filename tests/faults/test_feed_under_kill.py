@@ -71,7 +71,9 @@ def test_readers_see_every_number_once_while_writers_are_killed(
     logs = [tmp_path / f"writer-{number}.log" for number in range(WRITERS)]
     writers = [start(database_url, log) for log in logs]
     done, seen = Event(), [list[tuple[int, str]]() for _ in AGENCIES]
-    readers = [Thread(target=read, args=(context, *each)) for each in zip(AGENCIES, [done] * READERS, seen, strict=True)]
+    readers = [
+        Thread(target=read, args=(context, *each)) for each in zip(AGENCIES, [done] * READERS, seen, strict=True)
+    ]
     for reader in readers:
         reader.start()
     deadline, killed = time.monotonic() + SECONDS, 0

@@ -71,7 +71,13 @@ def set_webhook(context: Context, webhooks: Webhooks, agency: str, wish: Wish) -
         before = store.get_webhook(connection, agency, lock=True)
         stays = before is not None and before.signing == wish.signing and before.disabled_because != LOST
         made = None if stays and not wish.rotate else Secret.new(wish.signing)
-        row: dict[str, Any] = {"agency": agency, "url": wish.url, **fresh, "disabled_at": None, "disabled_because": None}
+        row: dict[str, Any] = {
+            "agency": agency,
+            "url": wish.url,
+            **fresh,
+            "disabled_at": None,
+            "disabled_because": None,
+        }
         row["sent"] = before.sent if before else feed.last_number(connection, agency)
         if made:
             row |= {"signing": made.scheme, "secret": webhooks.secrets.seal(agency, made)}
