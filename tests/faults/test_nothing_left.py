@@ -40,6 +40,12 @@ STAYS = {
         "id",
         GRANT,
     ): "a referral under it may still arrive; joined with nothing, gone after 45 days",
+    (
+        "referral",
+        "feed_entry",
+        "subject",
+        "notice.id",
+    ): "its agency learns by it which notice waits; joined with nothing, emptied after 90 days",
     ("reporting", "withdrawn", "statistics", PSEUDONYM): "an event with it may still arrive; joined with nothing",
 }
 """Where an identifier may stand after erasure: service, table, column and what it is, with the reason."""
@@ -97,7 +103,7 @@ def _lives(hub: TestHub, sender: Partner, recipient: Partner) -> Person:
     person = meet(hub, sender)
     page = person.page
     page.call("PUT", "/statistics", {"on": True})
-    code = page.call("POST", "/link-codes")["link_code"]
+    code = page.call("POST", "/link-codes", {"pin": person.pin})["link_code"]
     ppid = recipient.call("POST", "/consent/v1/links", {"link_code": code})["ppid"]
     page.revoke(page.allow(recipient.client_id, "care_coordination", ["summary"]))
     page.allow(recipient.client_id, "referral", ["summary", "housing"])
@@ -118,7 +124,7 @@ def _lives(hub: TestHub, sender: Partner, recipient: Partner) -> Person:
     page.call("POST", "/resume")
     _acknowledge(recipient)
     page.revoke(page.allow(sender.client_id, "referral", ["summary"]))
-    page.call("POST", "/link-codes")
+    page.call("POST", "/link-codes", {"pin": person.pin})
     return person
 
 

@@ -99,6 +99,19 @@ def test_notice_is_told_by_its_id_to_its_agency(context: Context) -> None:
     assert entries(context, RECIPIENT) == [(1, feed.NOTICE, name, None)]
 
 
+def test_old_entry_of_a_notice_loses_its_id_only(context: Context, clock: StillClock) -> None:
+    take(context, sealed())
+    with context.database.transaction() as connection:
+        feed.note_notice(context, connection, made(feed.NOTICE, "consent", {"agency": SENDER, "notice": "old"}, "old"))
+    before = entries(context, SENDER)
+    clock.move(feed.NOTICE_TIME)
+    feed.forget_notices(context)
+    assert entries(context, SENDER) == before
+    clock.move(timedelta(seconds=1))
+    feed.forget_notices(context)
+    assert entries(context, SENDER) == [before[0], (2, feed.NOTICE, "", None)]
+
+
 def test_entries_of_one_transaction_are_numbered_in_order(context: Context) -> None:
     with context.database.transaction() as connection:
         told = [

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 
 from sqlalchemy import Connection
 
@@ -14,6 +15,8 @@ from services.referral.store import feed as store
 from services.referral.store.feed import AnyRow, Told
 
 PAGE = 100
+NOTICE_TIME = timedelta(days=90)
+"""How long an entry names its notice."""
 UPDATED = "referral.updated.v1"
 REFUSED = "event.refused.v1"
 NOTICE = "notice.made.v1"
@@ -43,6 +46,12 @@ def tell(
 def note_notice(context: Context, connection: Connection, event: Event) -> None:
     """Handle `notice.made.v1`: tell an agency that a notice waits for it at consent."""
     tell(context, connection, [event.data["agency"]], NOTICE, event.data["notice"])
+
+
+def forget_notices(context: Context) -> None:
+    """Remove the ids of notices from old entries: what consent has forgotten of an erased survivor must not last here."""
+    with context.database.transaction() as connection:
+        store.empty_subjects(connection, NOTICE, context.clock.now() - NOTICE_TIME)
 
 
 @dataclass(frozen=True, slots=True)

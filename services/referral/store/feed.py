@@ -122,3 +122,9 @@ def entries_numbered(connection: Connection, agency: str, numbers: Sequence[int]
     """Return those of an agency's entries that have these numbers, by number."""
     mine = (feed_entry.c.agency == agency, feed_entry.c.number.in_(numbers))
     return {row.number: row for row in connection.execute(select(feed_entry).where(*mine))}
+
+
+def empty_subjects(connection: Connection, kind: str, before: datetime) -> None:
+    """Remove the ids from entries of one type that were made before then; their numbers stay, so that no gap opens."""
+    old = (feed_entry.c.type == kind, feed_entry.c.at < before, feed_entry.c.subject != "")
+    connection.execute(update(feed_entry).where(*old).values(subject=""))
