@@ -59,11 +59,8 @@ def build(settings: Settings, token_keys: TokenKeys, clock: Clock | None = None)
         api_loops={"token keys": token_keys.loop()},
         chores={
             "referral erased": every(3600.0, lambda: handlers.forget_erased(context)),
-<<<<<<< HEAD
             "referral clocks": every(60.0, lambda: clocks.tell_overdue(context)),
-=======
             "referral notices": every(86_400.0, lambda: feeds.forget_notices(context)),
->>>>>>> x-e2
             "referral webhooks": deliveries.loop(context, to_agencies),
         },
     )

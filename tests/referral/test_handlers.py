@@ -88,13 +88,14 @@ def test_impossible_answer_returns_to_its_sender(context: Context, event_type: s
     referral = begun(context)
     kind = event_type.split(".")[1]
     possible = {"accepted": RECIPIENT, "declined": RECIPIENT, "waitlisted": RECIPIENT, "cancelled": SENDER}
+    possible |= {"held": RECIPIENT}
     event = answered(kind, referral, by)
     take(context, event)
     told, data = sent(context)[-1]
     if possible.get(kind) == by:
-        assert (told, data["state"]) == ("referral.updated.v1", kind)
+        assert (told, data["state"]) == ("referral.updated.v1", {"held": "on_hold"}.get(kind, kind))
         return
-    reason = "unknown_referral" if by == STRANGER else "not_yours" if kind in possible else "not_possible_now"
+    reason = "unknown_referral" if by == STRANGER else "not_yours" if kind in possible or (kind, by) == ("resumed", SENDER) else "not_possible_now"
     assert (told, data) == ("event.refused.v1", {"agency": by, "event": event.id, "reason": reason})
     assert history(context, referral) == ["requested"]
 

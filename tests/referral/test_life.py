@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from uuid import uuid4
 
 import pytest
@@ -13,22 +14,25 @@ from services.common.database.engine import Database
 from services.common.database.migrations import upgrade
 from services.referral import handlers, models
 from services.referral.context import Context
+from services.referral.handlers import clocks
 from tests.support.clocks import StillClock
 from tests.support.sorting import RECIPIENT, SENDER, STRANGER, answered, ended, sealed, take
 
-KINDS = ("accepted", "declined", "waitlisted", "started", "completed", "cancelled")
+KINDS = ("accepted", "declined", "waitlisted", "started", "completed", "cancelled", "held", "resumed", "failed")
 # Written out again on purpose, apart from the code: who may bring a referral from which state to which.
 NEXT = {
     RECIPIENT: {
-        "requested": {"accepted", "declined", "waitlisted"},
-        "waitlisted": {"accepted", "declined"},
-        "accepted": {"started", "declined"},
-        "started": {"completed"},
+        "requested": {"accepted", "declined", "waitlisted", "held"},
+        "waitlisted": {"accepted", "declined", "waitlisted", "held"},
+        "accepted": {"started", "declined", "held", "failed"},
+        "started": {"completed", "accepted", "held", "failed"},
+        "on_hold": {"accepted", "declined", "waitlisted", "resumed", "failed"},
     },
-    SENDER: {state: {"cancelled"} for state in ("requested", "waitlisted", "accepted")},
+    SENDER: {state: {"cancelled"} for state in ("requested", "waitlisted", "accepted", "on_hold")},
     STRANGER: {},
 }
-OVER = {"completed", "declined", "cancelled", "withdrawn"}
+WORKING = {"accepted", "started"}
+OVER = {"completed", "declined", "cancelled", "withdrawn", "failed"}
 
 
 class Life(RuleBasedStateMachine):
@@ -42,6 +46,7 @@ class Life(RuleBasedStateMachine):
         self.histories: dict[str, list[str]] = {}
         self.grant_of: dict[str, str] = {}
         self.ended: set[str] = set()
+        self.closed: set[str] = set()
 
     @rule(target=grants)
     def grant(self) -> str:
@@ -58,15 +63,31 @@ class Life(RuleBasedStateMachine):
     @rule(referral=referrals, kind=st.sampled_from(KINDS), by=st.sampled_from((SENDER, RECIPIENT, STRANGER)))
     def answer(self, referral: str, kind: str, by: str) -> None:
         take(self.context, answered(kind, referral, by))
-        if kind in NEXT[by].get(self.histories[referral][-1], set()):
-            self.histories[referral].append(kind)
+        history = self.histories[referral]
+        if kind in NEXT[by].get(history[-1], set()):
+            history.append({"held": "on_hold", "resumed": history[-2] if len(history) > 1 else ""}.get(kind, kind))
+        elif kind == "started" and by == RECIPIENT and history[-1] == "on_hold" and history[-2] in WORKING:
+            history.append("started")
 
-    @rule(grant=grants)
-    def end(self, grant: str) -> None:
-        take(self.context, ended(grant))
+    @rule(hours=st.integers(1, 40))
+    def wait(self, hours: int) -> None:
+        """Promises become late, and that changes no state."""
+        assert isinstance(self.context.clock, StillClock)
+        self.context.clock.move(timedelta(hours=hours))
+        clocks.tell_overdue(self.context)
+
+    @rule(grant=grants, reason=st.sampled_from(("revoked", "expired", "erased", "restored")))
+    def end(self, grant: str, reason: str) -> None:
+        if grant in self.ended:
+            return
+        take(self.context, ended(grant, reason))
         self.ended.add(grant)
         for referral, history in self.histories.items():
-            if self.grant_of[referral] == grant and history[-1] not in OVER:
+            if self.grant_of[referral] != grant or history[-1] in OVER:
+                continue
+            if reason == "expired" and (history[-2] if history[-1] == "on_hold" else history[-1]) in WORKING:
+                self.closed.add(referral)
+            else:
                 history.append("withdrawn")
 
     @invariant()
@@ -80,7 +101,7 @@ class Life(RuleBasedStateMachine):
     def an_envelope_waits_exactly_while_its_referral_is_open(self) -> None:
         with self.context.database.reading() as connection:
             kept = set(connection.execute(models.envelope.select()).scalars())
-        mine = {name for name, history in self.histories.items() if history[-1] not in OVER}
+        mine = {name for name, history in self.histories.items() if history[-1] not in OVER} - self.closed
         assert kept & self.histories.keys() == mine
 
 

@@ -18,6 +18,8 @@ NEEDED: dict[str, dict[str, str]] = {
     "waitlisted": {"wait": "days_8_30"},
     "completed": {"outcome": "needs_met"},
     "cancelled": {"reason": "no_longer_needed"},
+    "held": {"reason": "staff_shortage"},
+    "failed": {"reason": "place_lost"},
 }
 
 
