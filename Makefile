@@ -14,7 +14,7 @@ COMPILE := $(BIN)/python -m piptools compile --quiet --generate-hashes --strip-e
 	--no-emit-index-url --no-emit-trusted-host --no-emit-find-links --no-emit-options --no-header
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check soak mutants bench lock openapi problems threats migration catalogue screenshots clean
+.PHONY: help demo test check soak mutants bench lock openapi problems threats referrals migration catalogue screenshots clean
 
 help:  ## List what can be made
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -65,6 +65,9 @@ problems: $(VENV)/.dev  ## Write docs/problems.md anew from the code
 
 threats: $(VENV)/.dev  ## Write docs/threats.md anew from docs/threats.yaml
 	$(BIN)/python -m tools.threats
+
+referrals: $(VENV)/.dev  ## Write docs/referrals.md anew from the table of moves
+	$(BIN)/python -m tools.referral_life
 
 migration: $(VENV)/.dev  ## Write a migration step: make migration SERVICE=consent MESSAGE="what changes"
 	$(BIN)/python -m tools.new_migration $(SERVICE) "$(MESSAGE)"

@@ -62,7 +62,7 @@ def test_late_referral_counts_in_the_year_it_was_taken_in(context: Context, cloc
     [(_, data)] = sent(context)
     assert (data["requested_on"], data["changed_on"]) == ("2027-03-31", "2027-04-01")
     [item] = handlers.read_inbox(context, RECIPIENT)
-    assert (item.requested_at, item.answer_by) == (last, first + timedelta(hours=24))
+    assert (item.requested_at, item.answer_by) == (last, last + timedelta(hours=24))
 
 
 def test_wait_is_told_as_a_band_when_help_starts(context: Context, clock: StillClock) -> None:
@@ -95,7 +95,13 @@ def test_impossible_answer_returns_to_its_sender(context: Context, event_type: s
     if possible.get(kind) == by:
         assert (told, data["state"]) == ("referral.updated.v1", {"held": "on_hold"}.get(kind, kind))
         return
-    reason = "unknown_referral" if by == STRANGER else "not_yours" if kind in possible or (kind, by) == ("resumed", SENDER) else "not_possible_now"
+    reason = (
+        "unknown_referral"
+        if by == STRANGER
+        else "not_yours"
+        if kind in possible or (kind, by) == ("resumed", SENDER)
+        else "not_possible_now"
+    )
     assert (told, data) == ("event.refused.v1", {"agency": by, "event": event.id, "reason": reason})
     assert history(context, referral) == ["requested"]
 
