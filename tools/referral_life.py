@@ -18,11 +18,11 @@ HEAD = """# The life of a referral
 RULES = f"""
 - A hold (`referral.held.v1`) ends with `referral.resumed.v1` in the state before it, or with another answer. Help begins only
   after a yes.
-- A waiting list may be restated, with another wait or the same. A start by mistake is taken back with `referral.accepted.v1`, within a
-  day.
+- A waiting list may be restated, with another wait or the same. A start by mistake is taken back with
+  `referral.accepted.v1`, within a day.
 - An answer that says what holds already changes nothing and is no error.
-- When her permission ends by its date, envelopes close; what was accepted or started goes on without content. When she takes it
-  back, or deletes everything, the referral is withdrawn.
+- When her permission ends by its date, envelopes close; what was accepted or started goes on without content. When she
+  takes it back, or deletes everything, the referral is withdrawn.
 
 ## Promises
 
@@ -33,7 +33,8 @@ RULES = f"""
 | `restate` | `waitlisted` | the last word about the list | {RESTATE.days} days |
 
 Hours are real hours, also across a change of clocks. When the promised time has passed once, and again when it has passed
-{" and ".join(str(times) for times in REMINDERS[1:])} times, both sides find `referral.overdue.v1` in their feed. Nothing closes by itself.
+{" and ".join(str(times) for times in REMINDERS[1:])} times, both sides find
+`referral.overdue.v1` in their feed. Nothing closes by itself.
 """
 
 
