@@ -13,7 +13,7 @@ from tests.support.consent import Agency, House, Person
 
 @pytest.fixture
 def agency(house: House) -> Agency:
-    return house.agency("police")
+    return house.agency("ngo")
 
 
 @pytest.fixture
