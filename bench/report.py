@@ -1,5 +1,6 @@
 """Figures as a table: each with its name, its rate, the limit it is measured against in the same run, and the promise."""
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from statistics import median
 
@@ -40,7 +41,12 @@ def table(figures: list[Figure]) -> str:
         limit = f"{_number(figure.limit)} {figure.unit} {figure.against}"
         measured = f"{_number(figure.value)} {figure.unit}"
         rows.append((figure.name, measured, limit, f"{figure.ratio:.2f}", _promise(figure)))
-    widths = [max(len(row[column]) for row in rows) for column in range(5)]
+    return columns(rows)
+
+
+def columns(rows: Sequence[Sequence[str]]) -> str:
+    """Return rows of equal length as a table with a rule below the first."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     texts = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
     return "\n".join([texts[0], "-" * len(texts[0]), *texts[1:]])
 
