@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from statistics import median
+from typing import Protocol
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +33,19 @@ class Figure:
     def as_json(self) -> dict[str, object]:
         """Return the figure for machines."""
         return {**asdict(self), "ratio": self.ratio, "kept": self.kept}
+
+
+class Measured(Protocol):
+    """A row of any table."""
+
+    @property
+    def kept(self) -> bool | None:
+        """Return whether the promise is kept; None where none was made."""
+        ...
+
+    def as_json(self) -> dict[str, object]:
+        """Return the row for machines."""
+        ...
 
 
 def table(figures: list[Figure]) -> str:

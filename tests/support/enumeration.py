@@ -235,9 +235,7 @@ def _compelled(one: _Tuple) -> Ask:
     approvers = [{"initials": "AS", "role": "director"}, {"initials": "BT", "role": "privacy_officer"}]
     made = {"basis": one.of("legal_bases"), "authority": one.of("authorities"), "categories": [one.category]}
     day = f"2026-01-{one.count % 28 + 1:02}"
-    return one.consent(
-        "v1/compelled-disclosures", ppid=one.names.ppid, **made, disclosed_on=day, approvers=approvers
-    )
+    return one.consent("v1/compelled-disclosures", ppid=one.names.ppid, **made, disclosed_on=day, approvers=approvers)
 
 
 ROUTES: Mapping[str, Route] = {
@@ -292,9 +290,7 @@ ROUTES: Mapping[str, Route] = {
     # Last, since it ends what it may end.
     "pass on her spoken no": Route(
         "POST /consent/v1/revocations",
-        lambda one: one.consent(
-            "v1/revocations", ppid=one.names.ppid, **({"agency": one.to} if one.count % 3 else {})
-        ),
+        lambda one: one.consent("v1/revocations", ppid=one.names.ppid, **({"agency": one.to} if one.count % 3 else {})),
         (LINKED, ("unlinked", "erased", "stranger")),
     ),
 }
