@@ -252,7 +252,7 @@ def test_events_without_subject_are_taken_without_consent(
     assert shared_partner.post(capacity())["status"] == "accepted"
     to = shared_intake.agency("Sample Shelter", "housing")
     answer = shared_partner.request("POST", EVENTS, shared_partner.event(referral(to)), CONTENT_TYPE)
-    assert answer.status_code == 503
+    assert answer.status_code == 503, answer.text
 
 
 def test_an_id_is_echoed_only_if_it_could_be_one(shared_partner: Partner) -> None:
