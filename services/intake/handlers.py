@@ -1,4 +1,4 @@
-"""Adds and suspends agencies, and finds results of events; one transaction each. Posting is in `posting`."""
+"""Adds and suspends agencies, finds results of events and deletes old ones; one transaction each. Posting is in `posting`."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -9,6 +9,7 @@ import schemas
 from services.common.encoding import random_name
 from services.common.errors import Fault, Problem, invalid, not_found
 from services.common.messaging.cloudevents import Event
+from services.common.retention import KEPT
 from services.intake import events, store
 from services.intake.agency_keys import refuse_keys_of_others, unknown_agency, usable_keys
 from services.intake.context import Context
@@ -85,6 +86,12 @@ def find_result(context: Context, agency: str, event_id: str) -> Result:
 def note_refusal(connection: Connection, event: Event) -> None:
     """Handle `event.refused.v1`: record for the sender that an accepted event was refused by a later service."""
     store.reject_posted(connection, event.data["agency"], event.data["event"], event.data["reason"])
+
+
+def delete_old(context: Context) -> int:
+    """Delete the results of events that were posted `KEPT` ago; return how many. Posted again, such an event is new."""
+    with context.database.transaction() as connection:
+        return store.delete_posted(connection, context.clock.now() - KEPT)
 
 
 def _announce(context: Context, connection: Connection, row: store.AnyRow) -> None:

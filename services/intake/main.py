@@ -16,10 +16,11 @@ from services.common.messaging.cloudevents import MAX_BATCH_BODY
 from services.common.secret_files import kept, secret
 from services.common.service import Service
 from services.common.settings import Settings
+from services.common.worker import every
 from services.intake import api, models, store
 from services.intake.consent_client import ConsentClient
 from services.intake.context import Context
-from services.intake.handlers import note_refusal
+from services.intake.handlers import delete_old, note_refusal
 from services.intake.token_endpoint import Client, TokenEndpoint
 
 NAME = "intake"
@@ -54,6 +55,7 @@ def build(settings: Settings, consent_url: str, clock: Clock | None = None) -> S
             large_batches=Semaphore(api.LARGE_BATCHES),
         ),
         prefixes=("/intake", "/.well-known"),
+        chores={"intake retention": every(86_400.0, lambda: delete_old(context))},
         on_close=(context.consent.close,),
     )
 

@@ -1,10 +1,11 @@
 """Holds every query of intake; nothing else asks its tables."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from datetime import datetime
 from operator import itemgetter
 from typing import Any
 
-from sqlalchemy import Connection, Row, bindparam, select, update
+from sqlalchemy import Connection, Row, bindparam, delete, select, update
 
 from services.common.database.advisory_locks import lock_until_commit
 from services.common.database.inserts import insert_all
@@ -85,3 +86,8 @@ def reject_posted(connection: Connection, source: str, event_id: str, reason: st
     """Record that a later service refused an event that had been accepted."""
     mine = (posted.c.source == source, posted.c.id == event_id)
     connection.execute(update(posted).where(*mine).values(status="rejected", reason=reason))
+
+
+def delete_posted(connection: Connection, before: datetime) -> int:
+    """Delete the results of events that were posted before then; return how many there were."""
+    return connection.execute(delete(posted).where(posted.c.received_at < before)).rowcount

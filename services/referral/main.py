@@ -17,7 +17,7 @@ from services.referral import api, handlers, models
 from services.referral.api import feed, lists, webhooks
 from services.referral.context import Context
 from services.referral.domain import ANSWERS
-from services.referral.handlers import clocks, deliveries
+from services.referral.handlers import clocks, deliveries, retention
 from services.referral.handlers import feed as feeds
 from services.referral.handlers.webhooks import Webhooks
 from services.referral.long_poll import Waiting
@@ -60,6 +60,7 @@ def build(settings: Settings, token_keys: TokenKeys, clock: Clock | None = None)
         chores={
             "referral erased": every(3600.0, lambda: handlers.forget_erased(context)),
             "referral clocks": every(60.0, lambda: clocks.tell_overdue(context)),
+            "referral retention": every(86_400.0, lambda: retention.delete_old(context)),
             "referral notices": every(86_400.0, lambda: feeds.forget_notices(context)),
             "referral webhooks": deliveries.loop(context, to_agencies),
         },
