@@ -57,7 +57,8 @@ class Flood:
     """The processes of one flood, with what they have tried and how they were answered."""
 
     def __init__(self, act: "Act", target: Target) -> None:
-        self._over, self._tries, self._answered = Event(), Value("q", 0), Queue[dict[str, int]]()
+        self._over, self._tries = Event(), Value("q", 0)
+        self._answered: Any = Queue()
         self._processes = [
             Process(target=_run, args=(act, target, number, self._tries, self._over, self._answered), daemon=True)
             for number in range(PROCESSES)

@@ -164,10 +164,12 @@ class _Scene:
                 pool.submit(self._open_others, flood.tries, others, over),
                 pool.submit(self._go_on, kind, hers, revoked, over),
             ]
-            while time.perf_counter() - start < seconds and not any(one.done() for one in running):
-                time.sleep(min(1.0, seconds / 10))
-                memory.append(_memory(self._pid))
-            over.set()
+            try:
+                while time.perf_counter() - start < seconds and not any(one.done() for one in running):
+                    time.sleep(min(1.0, seconds / 10))
+                    memory.append(_memory(self._pid))
+            finally:
+                over.set()
             spent, tries = time.perf_counter() - start, flood.tries()
             for one in running:
                 one.result()

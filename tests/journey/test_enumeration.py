@@ -1,7 +1,6 @@
 """An agency for which a survivor is closed cannot tell why, nor whether she exists: each route gives it one answer.
 
 It asks about survivors who shut it out by name or by its sector, who paused, unlinked it or were erased, and about nobody.
-`python -m bench enumeration` measures the times of these answers.
 """
 
 from collections.abc import Iterator

@@ -101,9 +101,9 @@ def made_up(known: Names) -> Names:
     return Names(random_name(len(known.ppid)), text, str(uuid4()), str(uuid4()), str(uuid4()))
 
 
-def nonsense(known: Names) -> str:
+def nonsense(known: Names, letter: str = "A") -> str:
     """Return a text as long as an envelope that no program can read."""
-    return "fw1." + "A" * (len(known.envelope) - 4)
+    return "fw1." + letter * (len(known.envelope) - 4)
 
 
 def asks(agencies: Agencies, route: str, names: Names, number: int) -> Iterator[Ask]:
@@ -277,7 +277,7 @@ ROUTES: Mapping[str, Route] = {
     ),
     "open a batch": Route(
         "POST /consent/v1/openings",
-        lambda one: one.consent("v1/openings", envelopes=[one.names.envelope, nonsense(one.names)]),
+        lambda one: one.consent("v1/openings", envelopes=[one.names.envelope, nonsense(one.names, "B")]),
     ),
     "give a second look": Route(
         "POST /consent/v1/second-looks/{name}",
