@@ -6,7 +6,7 @@ referral asks this one question of her whole snapshot; the inventory of routes n
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from enum import StrEnum
+from enum import StrEnum, auto
 
 from services.consent.domain import Policy, Restriction, Snapshot, is_readable
 
@@ -14,15 +14,15 @@ from services.consent.domain import Policy, Restriction, Snapshot, is_readable
 class Act(StrEnum):
     """What an agency would do or read."""
 
-    POST_NEED = "post_need"
-    POST_REFERRAL = "post_referral"
-    ASK_CONSENT = "ask_consent"
-    STATE_AGE = "state_age"
-    GIVE_SECOND_LOOK = "give_second_look"
-    READ_OWN_ACCESS = "read_own_access"
-    FOLLOW_REFERRAL = "follow_referral"
-    STOP_EVERYTHING = "stop_everything"
-    STOP_OWN_ACCESS = "stop_own_access"
+    POST_NEED = auto()
+    POST_REFERRAL = auto()
+    ASK_CONSENT = auto()
+    STATE_AGE = auto()
+    GIVE_SECOND_LOOK = auto()
+    READ_OWN_ACCESS = auto()
+    FOLLOW_REFERRAL = auto()
+    STOP_EVERYTHING = auto()
+    STOP_OWN_ACCESS = auto()
 
 
 TAKES_AWAY = frozenset({Act.STOP_EVERYTHING, Act.STOP_OWN_ACCESS})
