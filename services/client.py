@@ -17,6 +17,7 @@ from joserfc import jwt
 from joserfc.jwk import ECKey, Key, KeySet, import_key
 
 from services.common.encoding import base64url
+from services.common.http.certificates import of_the_library
 from services.common.messaging.cloudevents import BATCH_CONTENT_TYPE, CONTENT_TYPE, MAX_BATCH_BODY
 
 ALGORITHM = "ES256"
@@ -71,7 +72,9 @@ class Partner:
     def connect(cls, hub: str | Origins, client_id: str, private_jwk: Mapping[str, Any], timeout: float = 30.0) -> Self:
         """Return a partner of the hub at that origin or those origins."""
         origins = Origins(hub) if isinstance(hub, str) else hub
-        return cls(origins, client_id, import_key(dict(private_jwk)), httpx2.Client(timeout=timeout))
+        return cls(
+            origins, client_id, import_key(dict(private_jwk)), httpx2.Client(timeout=timeout, verify=of_the_library())
+        )
 
     def post(self, event: Mapping[str, Any]) -> dict[str, Any]:
         """Post one event and return its result; `specversion`, `id` and `source` are filled in. Raise `Refused`."""
@@ -155,7 +158,7 @@ class Survivor:
     """A survivor who uses the JSON API of her own page."""
 
     origins: Origins
-    http: httpx2.Client = field(default_factory=lambda: httpx2.Client(timeout=30.0))
+    http: httpx2.Client = field(default_factory=lambda: httpx2.Client(timeout=30.0, verify=of_the_library()))
 
     def claim(self, code: str) -> dict[str, str]:
         """Begin a session with a claim code and return her passphrase and PIN, which are shown once."""

@@ -16,6 +16,7 @@ from services.common import telemetry
 from services.common.clock import Clock
 from services.common.encoding import from_base64url
 from services.common.errors import unavailable
+from services.common.http.certificates import of_the_library
 
 TIMEOUT_SECONDS = 5.0
 TOKEN_SECONDS = 60
@@ -67,7 +68,7 @@ class ConsentClient:
     """A client of the consent service. It caches nothing: each post is decided anew."""
 
     def __init__(self, url: str, key: OKPKey, clock: Clock) -> None:
-        self._client = httpx2.Client(base_url=url, timeout=TIMEOUT_SECONDS)
+        self._client = httpx2.Client(base_url=url, timeout=TIMEOUT_SECONDS, verify=of_the_library())
         self._key, self._clock = key, clock
 
     def ask(self, sendings: Sequence[Sending]) -> list[Answer]:

@@ -25,6 +25,7 @@ from services.common.clock import Clock
 from services.common.database.migrations import upgrade
 from services.common.encoding import base64url, random_name
 from services.common.envelope import Header
+from services.common.http.certificates import of_the_library
 from services.common.http.server import BackgroundServer, ByPrefix, listen, origin
 from services.common.messaging.cloudevents import Event
 from services.common.service import Service
@@ -115,7 +116,9 @@ class Person:
 
 def forgetful_client() -> httpx2.Client:
     """Return a client that keeps no cookies, so that each request carries its own session or none."""
-    return httpx2.Client(timeout=20.0, cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])))
+    return httpx2.Client(
+        timeout=20.0, verify=of_the_library(), cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[]))
+    )
 
 
 @dataclass(slots=True)

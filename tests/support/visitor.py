@@ -6,6 +6,8 @@ from html.parser import HTMLParser
 
 import httpx2
 
+from services.common.http.certificates import of_the_library
+
 VOID = {"input", "meta", "link", "br", "img"}
 
 
@@ -90,7 +92,9 @@ class Visitor:
 
     base: str
     language: str = "en"
-    http: httpx2.Client = field(default_factory=lambda: httpx2.Client(timeout=30.0, follow_redirects=True))
+    http: httpx2.Client = field(
+        default_factory=lambda: httpx2.Client(timeout=30.0, verify=of_the_library(), follow_redirects=True)
+    )
 
     def get(self, path: str) -> Seen:
         """Open a page."""

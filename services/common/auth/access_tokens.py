@@ -21,6 +21,7 @@ from services.common.auth.jose import Signed, Untrusted, check_claims, check_tex
 from services.common.auth.replay import ReplayGuard
 from services.common.clock import Clock
 from services.common.errors import Fault, Problem, unavailable
+from services.common.http.certificates import of_the_library
 from services.common.http.gates import before_body, checked_in_thread
 from services.common.http.query import check_query
 from services.common.http.rate_limit import RateLimits
@@ -54,7 +55,7 @@ class TokenKeys:
         if self._url is None:
             return
         try:
-            answer = httpx2.get(self._url, timeout=2.0).raise_for_status()
+            answer = httpx2.get(self._url, timeout=2.0, verify=of_the_library()).raise_for_status()
             self._keys = key_set(answer.json()["keys"])
         except (httpx2.HTTPError, ValueError, KeyError, TypeError, JoseError) as error:
             telemetry.log.warning("token keys cannot be read (%s)", type(error).__name__)

@@ -10,6 +10,7 @@ from urllib.parse import SplitResult, urlsplit
 
 import httpx2
 
+from services.common.http.certificates import of_the_system
 from services.common.http.public_addresses import is_name, is_public
 from services.common.settings import LOOPBACK
 
@@ -55,7 +56,7 @@ class OutgoingClient:
     to_loopback: bool = False
     seconds: float = SECONDS
     resolve: Callable[[str, int], Sequence[str]] = addresses
-    trust: ssl.SSLContext = field(default_factory=ssl.create_default_context)
+    trust: ssl.SSLContext = field(default_factory=of_the_system)
 
     def accepts(self, url: str) -> bool:
         """Tell whether a URL may be called: https to a DNS name, printable ASCII, without user or fragment.
