@@ -23,15 +23,19 @@ SERVICES = ("intake", "consent", "referral", "reporting")
 class PostgresServer:
     """One server with the roles and databases of deploy/postgres/roles.sql, and any number of empty databases."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, durable: bool = True) -> None:
         self.folder = folder
+        self.durable = durable
         self.port = free_port()
         self._numbers = count(1)
 
     @classmethod
-    def create(cls, folder: Path) -> Self:
-        """Create a cluster in a folder, start it, and set it up with the files of `deploy`."""
-        made = cls(folder)
+    def create(cls, folder: Path, *, durable: bool = True) -> Self:
+        """Create a cluster in a folder, start it, and set it up with the files of `deploy`.
+
+        One that is not `durable` keeps what it committed when its processes die, but not when the machine does.
+        """
+        made = cls(folder, durable=durable)
         folder.mkdir(parents=True, exist_ok=True)
         _give_away(folder)
         made._run("initdb", "-A", "trust", "-U", SUPERUSER, "--no-sync", "-D", str(made.data))
@@ -60,6 +64,7 @@ class PostgresServer:
     def start(self) -> None:
         """Start and wait until connections are accepted."""
         options = f"-p {self.port} -k {self.folder} -c listen_addresses=127.0.0.1"
+        options += "" if self.durable else " -c fsync=off -c full_page_writes=off"
         self._run("pg_ctl", "-D", str(self.data), "-l", str(self.folder / "server.log"), "-o", options, "-w", "start")
 
     def kill(self) -> None:
@@ -112,12 +117,12 @@ class PostgresServer:
 
 
 @contextmanager
-def temporary_postgres() -> Iterator[PostgresServer]:
-    """Run a server in a temporary folder during the block."""
+def temporary_postgres(*, durable: bool = True) -> Iterator[PostgresServer]:
+    """Run a server in a temporary folder during the block; `durable` as in `PostgresServer.create`."""
     # PostgreSQL's user must be able to enter the parent folders, which it cannot for the folders of a test runner.
     with TemporaryDirectory(prefix="fireweed-postgres-") as folder:
         Path(folder).chmod(0o755)
-        server = PostgresServer.create(Path(folder) / "server")
+        server = PostgresServer.create(Path(folder) / "server", durable=durable)
         try:
             yield server
         finally:

@@ -82,8 +82,8 @@ def server_for(files: Sequence[str]) -> Iterator[None]:
     if not {name.partition("::")[0] for name in WITH_SERVER} & set(files):
         yield
         return
-    with postgresql.temporary_postgres() as server:
-        setattr(postgresql, "temporary_postgres", lambda: nullcontext(server))  # noqa: B010
+    with postgresql.temporary_postgres(durable=False) as server:
+        setattr(postgresql, "temporary_postgres", lambda **_: nullcontext(server))  # noqa: B010
         _servers.append(server)
         yield
 
