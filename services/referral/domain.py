@@ -219,11 +219,6 @@ def answer_by(asked: datetime, urgency: str) -> datetime:
     return asked + _promise("urgencies", urgency, "x-hours")
 
 
-def is_overdue(state: State, promised: datetime, now: datetime) -> bool:
-    """Return whether a promised answer is late. A late answer is shown to both sides; nothing closes by itself."""
-    return state is State.REQUESTED and now > promised
-
-
 def wait_band(waited: timedelta) -> str:
     """Return a wait as one of the bands of `schemas/codes/waits.json`."""
     bands = ((1, "under_24h"), (3, "days_1_3"), (7, "days_4_7"), (30, "days_8_30"), (90, "days_31_90"))

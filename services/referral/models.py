@@ -69,6 +69,8 @@ step = Table(
     Column("number", Integer, primary_key=True),
     Column("state", String(16), nullable=False),
     Column("reason", String(32)),
+    # The wait stated with it: a side for which the referral stands still goes on seeing the one of then.
+    Column("wait", String(16)),
     Column("at", Instant, nullable=False),
 )
 

@@ -20,7 +20,6 @@ from services.referral.domain import (
     answer_by,
     answered,
     clock_of,
-    is_overdue,
     move,
     party_of,
     wait_band,
@@ -109,11 +108,6 @@ def test_agency_on_neither_side_has_no_party() -> None:
 def test_urgency_is_a_promise_to_answer(urgency: str, hours: int) -> None:
     assert answer_by(NOON, urgency) == NOON + timedelta(hours=hours)
     assert {urgency} <= set(schemas.code_set("urgencies"))
-
-
-@given(STATES, st.timedeltas(min_value=-timedelta(days=20), max_value=timedelta(days=20)))
-def test_only_a_late_unanswered_request_is_overdue(state: State, late: timedelta) -> None:
-    assert is_overdue(state, NOON, NOON + late) == (state is State.REQUESTED and late > timedelta())
 
 
 @given(st.timedeltas(min_value=timedelta(), max_value=timedelta(days=4000)))

@@ -6,8 +6,10 @@ from uuid import uuid4
 
 import pytest
 
-from services.referral import handlers
+from services.referral import api, handlers
+from services.referral.api import lists
 from services.referral.context import Context
+from services.referral.store import feed
 from tests.support.clocks import NOON, StillClock
 from tests.support.sorting import RECIPIENT, SENDER, STRANGER, answered, ended, made, sealed, sent, shut_out, take
 
@@ -128,3 +130,73 @@ def test_only_the_named_agency_and_grant_stand_still(
     take(context, answered("accepted", other.key))
     assert history(context, referral, SENDER)[-1] == "started"
     assert history(context, other.key, SENDER)[-1] == "accepted"
+
+
+def test_shut_out_sender_still_sees_the_wait_it_saw(context: Context, clock: StillClock, grant: str) -> None:
+    """Otherwise the very next look would tell it that she has shut it out."""
+    event = sealed(grant=grant)
+    take(context, event)
+    take(context, answered("waitlisted", event.key))
+    before = handlers.read_referral(context, SENDER, event.key)
+    take(context, shut_out(grant))
+    clock.move(timedelta(hours=1))
+    take(context, made("referral.waitlisted.v1", RECIPIENT, {"referral": event.key, "wait": "over_90_days"}, event.key))
+    after = handlers.read_referral(context, SENDER, event.key)
+    assert (before.wait, after.wait) == ("days_8_30", "days_8_30")
+
+
+def test_shut_out_sender_still_sees_the_outcome_it_saw(context: Context, grant: str, referral: str) -> None:
+    for kind in ("started", "completed"):
+        take(context, answered(kind, referral))
+    before = handlers.read_referral(context, SENDER, referral)
+    take(context, shut_out(grant))
+    after = handlers.read_referral(context, SENDER, referral)
+    assert (before.outcome, after.outcome) == ("needs_met", "needs_met")
+
+
+@pytest.mark.parametrize("move", ["started", "held"])
+def test_shut_out_sender_sees_no_promise_kept(
+    context: Context, clock: StillClock, grant: str, referral: str, move: str
+) -> None:
+    """Whether a promise is late follows from what the agency sees, and not from what has happened since."""
+    clock.move(timedelta(days=60))
+    take(context, shut_out(grant))
+    before = late(context, referral, SENDER)
+    clock.move(timedelta(hours=1))
+    take(context, answered(move, referral))
+    assert (before, late(context, referral, SENDER)) == ((True, True), (True, True))
+
+
+def test_shut_out_sender_sees_no_list_restated(context: Context, clock: StillClock, grant: str) -> None:
+    event = sealed(grant=grant)
+    take(context, event)
+    take(context, answered("waitlisted", event.key))
+    clock.move(timedelta(days=60))
+    take(context, shut_out(grant))
+    take(context, answered("waitlisted", event.key))
+    assert late(context, event.key, SENDER) == (True, True)
+
+
+def late(context: Context, referral: str, agency: str) -> tuple[bool, bool]:
+    """Return whether a referral is overdue to its sender, by itself and in its list."""
+    one = api.referral(context, agency, referral).overdue
+    listed = lists.referrals(context, agency, lists.ListQuery(role="sender")).items
+    return one, next(item.overdue for item in listed if item.referral == referral)
+
+
+@pytest.mark.parametrize("before", [True, False])
+def test_shut_out_sender_sees_nothing_of_an_erasure(
+    context: Context, clock: StillClock, grant: str, referral: str, *, before: bool
+) -> None:
+    """Neither its course since then nor that she is gone, also if the grant had ended before."""
+    take(context, shut_out(grant))
+    clock.move(timedelta(hours=1))
+    take(context, answered("started", referral))
+    if before:
+        take(context, ended(grant))
+    with context.database.reading() as connection:
+        told = feed.last_number(connection, SENDER)
+    take(context, ended(grant, "erased"))
+    assert history(context, referral, SENDER) == ["requested", "accepted"]
+    with context.database.reading() as connection:
+        assert feed.last_number(connection, SENDER) == told

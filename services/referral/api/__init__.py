@@ -111,7 +111,7 @@ def referral(context: ContextDep, agency: Caller, referral: str) -> Referral:
     """A referral you sent or received, with its history."""
     view = handlers.read_referral(context, agency, referral)
     history = [Step(state=step.state, reason=step.reason, at=step.at) for step in view.steps]
-    told = _common(context, view.row, view.state)
+    told = _common(context, view.row, view.state, view.promise_since)
     return Referral(
         **told,
         recipient=view.row.recipient,
@@ -123,12 +123,12 @@ def referral(context: ContextDep, agency: Caller, referral: str) -> Referral:
 
 
 def _item(context: Context, row: AnyRow) -> InboxItem:
-    return InboxItem(**_common(context, row, row.state), envelope=row.sealed)
+    return InboxItem(**_common(context, row, row.state, row.promise_since), envelope=row.sealed)
 
 
-def _common(context: Context, row: AnyRow, state: str) -> dict[str, Any]:
+def _common(context: Context, row: AnyRow, state: str, since: datetime | None) -> dict[str, Any]:
     named = {name: getattr(row, name) for name in (*ROUTING, "sender", "requested_at", "answer_by")}
-    overdue = clocks.is_late(row, state, context.clock.now())
+    overdue = clocks.is_late(row, state, since, context.clock.now())
     return {"referral": row.id, **named, "state": state, "overdue": overdue}
 
 

@@ -57,7 +57,7 @@ def referrals(context: ContextDep, agency: Caller, query: Annotated[ListQuery, Q
             referral=row.id,
             **{name: getattr(row, name) for name in (*ROUTING, "sender", "recipient", "requested_at", "answer_by")},
             state=row.seen_state,
-            overdue=clocks.is_late(row, row.seen_state, now),
+            overdue=clocks.is_late(row, row.seen_state, row.seen_since, now),
         )
         for row in rows
     ]

@@ -168,8 +168,9 @@ class View:
     state: str
     opened_at: datetime | None
     steps: Sequence[store.AnyRow]
-    wait: str | None = None
-    outcome: str | None = None
+    wait: str | None
+    outcome: str | None
+    promise_since: datetime | None
 
 
 def read_referral(context: Context, agency: str, referral: str) -> View:
@@ -181,11 +182,15 @@ def read_referral(context: Context, agency: str, referral: str) -> View:
         steps = store.steps_of(connection, referral)
         since = store.still_since(connection, row.grant_id, agency)
     if since is None:
-        return View(row, row.state, row.opened_at, steps, row.wait, row.outcome)
+        return View(row, row.state, row.opened_at, steps, row.wait, row.outcome, row.promise_since)
     # Its first step is always seen: it may have come after she shut the agency out.
     seen = [step for step in steps if step.at <= since] or steps[:1]
     opened = row.opened_at if row.opened_at and row.opened_at <= since else None
-    return View(row, seen[-1].state, opened, seen)
+    wait = next((step.wait for step in reversed(seen) if step.wait), None)
+    outcome = row.outcome if len(seen) == len(steps) else None
+    begun = [step.at for step in seen if step.state == State.ACCEPTED]
+    promised = begun[0] if seen[-1].state == State.ACCEPTED else seen[-1].at
+    return View(row, seen[-1].state, opened, seen, wait, outcome, promised)
 
 
 def _enter(context: Context, connection: Connection, row: store.AnyRow, state: State, data: object) -> None:
@@ -204,7 +209,7 @@ def _enter(context: Context, connection: Connection, row: store.AnyRow, state: S
         "outcome": told.get("outcome", row.outcome),
     }
     changed = store.change_referral(connection, row.id, **values)
-    store.add_step(connection, row.id, state, reason, now)
+    store.add_step(connection, row.id, state, reason, now, told.get("wait"))
     why = {
         "reason": reason if state is State.DECLINED else None,
         "cancellation": reason if state is State.CANCELLED else None,

@@ -6,7 +6,7 @@ from sqlalchemy import Connection
 
 from services.referral import events, store
 from services.referral.context import Context
-from services.referral.domain import Clock, State, clock_of, is_overdue
+from services.referral.domain import Clock, State, clock_of
 from services.referral.handlers import feed
 
 AT_ONCE = 200
@@ -42,11 +42,9 @@ def tell_overdue(context: Context) -> int:
             return told
 
 
-def is_late(row: store.AnyRow, seen: str, now: datetime) -> bool:
-    """Return whether the running promise is late, for a side that sees the referral in the state `seen`."""
-    if seen != row.state:
-        return is_overdue(State(seen), row.answer_by, now)
-    clock = _running(row)
+def is_late(row: store.AnyRow, seen: str, since: datetime | None, now: datetime) -> bool:
+    """Return whether a promise is late that runs since then, for a side that sees the referral in the state `seen`."""
+    clock = clock_of(State(seen), since or row.changed_at, row.requested_at, row.urgency, row.need)
     return clock is not None and now > clock.due(1)
 
 

@@ -156,6 +156,7 @@ def upgrade() -> None:
         sa.Column("number", sa.Integer(), nullable=False),
         sa.Column("state", sa.String(length=16), nullable=False),
         sa.Column("reason", sa.String(length=32), nullable=True),
+        sa.Column("wait", sa.String(length=16), nullable=True),
         sa.Column("at", Instant(), nullable=False),
         sa.ForeignKeyConstraint(
             ["referral_id"],

@@ -40,10 +40,12 @@ def note_opened(connection: Connection, referral_id: str, at: datetime) -> None:
     connection.execute(statement.values(opened_at=at))
 
 
-def add_step(connection: Connection, referral_id: str, state: str, reason: str | None, at: object) -> None:
+def add_step(
+    connection: Connection, referral_id: str, state: str, reason: str | None, at: object, wait: str | None = None
+) -> None:
     """Add to a referral's history."""
     number = select(func.count()).where(step.c.referral_id == referral_id).scalar_subquery()
-    row = {"referral_id": referral_id, "state": state, "reason": reason, "at": at}
+    row = {"referral_id": referral_id, "state": state, "reason": reason, "wait": wait, "at": at}
     connection.execute(step.insert().values(**row, number=number))
 
 
@@ -116,9 +118,20 @@ def end_grant(connection: Connection, grant: str, at: datetime) -> None:
 def erase_grant(connection: Connection, grant: str) -> None:
     """Keep that a grant ended because she was erased; cut the referrals under it from each other and from her pseudonym."""
     connection.execute(update(grant_seen).where(grant_seen.c.id == grant).values(erased=True))
-    connection.execute(delete(standstill).where(standstill.c.grant_id == grant))
+    _keep_still(connection, grant)
     cut = update(referral).where(referral.c.grant_id == grant)
     connection.execute(cut.values(grant_id=referral.c.id, statistics=None))
+
+
+def _keep_still(connection: Connection, grant: str) -> None:
+    """Let each referral under a grant stand still by itself, as of the last that its side sees: no common time is left."""
+    query = delete(standstill).where(standstill.c.grant_id == grant).returning(standstill.c.agency, standstill.c.since)
+    still = {row.agency: row.since for row in connection.execute(query)}
+    for row in under_grant(connection, grant) if still else ():
+        times = [each.at for each in steps_of(connection, row.id)]
+        for agency in still.keys() & {row.sender, row.recipient}:
+            seen = [at for at in (*times, row.opened_at) if at and at <= still[agency]] or times[:1]
+            stand_still(connection, row.id, agency, max(seen))
 
 
 def is_erased(connection: Connection, grant: str) -> bool:
