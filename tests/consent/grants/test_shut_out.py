@@ -240,3 +240,20 @@ def test_second_restriction_on_the_same_agency_sends_nothing(house: House, polic
     assert [out for _, _, out in told(house, person)] == [True]
     grants.lift_restriction(house.context, person.subject, second)
     assert [out for _, _, out in told(house, person)] == [True, False]
+
+
+@pytest.mark.parametrize(
+    "rule", [lambda one: Rule(agency=one.id, purpose="referral"), lambda _: Rule(sector="police", purpose="referral")]
+)
+def test_agency_shut_out_for_a_purpose_follows_none_of_it(
+    house: House, police: Agency, person: Person, rule: Callable[[Agency], Rule]
+) -> None:
+    """Her other grants go on; a purpose that she forbids to everybody stops no referral that is under way."""
+    made = house.allow(person, house.agency())
+    grants.give_grant(house.context, person.subject, Wish(house.agency().id, "court_support", ["summary"]))
+    name = grants.restrict(house.context, person.subject, rule(police))
+    assert told(house, person) == [(str(made), police.id, True)]
+    grants.lift_restriction(house.context, person.subject, name)
+    assert told(house, person)[1:] == [(str(made), police.id, False)]
+    grants.restrict(house.context, person.subject, Rule(purpose="referral"))
+    assert len(told(house, person)) == 2

@@ -13,7 +13,7 @@ from services.common.errors import Problem, not_found, unavailable
 from services.common.messaging.cloudevents import Event
 from services.consent import events
 from services.consent.context import Context
-from services.consent.domain import Request, decide
+from services.consent.domain import Request, decide, is_readable
 from services.consent.ledger import entries as ledger
 from services.consent.ledger.entries import Entry
 from services.consent.locks import Busy
@@ -82,8 +82,8 @@ class Change:
         before, followed = self._flows(), self._followers()
         yield made
         after, follow = self._flows(), self._followers()
-        for agency in sorted(followed ^ follow):
-            self.tell_referral(agency, shut_out=agency in followed)
+        for agency, purpose in sorted(followed ^ follow):
+            self.tell_referral(agency, purpose, shut_out=(agency, purpose) in followed)
         for grant in permissions.live_grants(self.connection, self.subject):
             for action, changed in (
                 (STOP_USE, before[grant.id] - after[grant.id]),
@@ -92,8 +92,8 @@ class Change:
                 if changed:
                     made.append(self.tell(grant, action, changed))
 
-    def tell_referral(self, agency: str, *, shut_out: bool) -> None:
-        """Let referrals under her grants stand still for an agency from now on, or let it follow them again.
+    def tell_referral(self, agency: str, purpose: str | None = None, *, shut_out: bool) -> None:
+        """Let referrals under her grants, all or for one purpose, stand still for an agency, or let it follow them again.
 
         Under a grant that ended by its date, what was accepted goes on; under one that she took back, nothing moves any more.
         """
@@ -101,24 +101,32 @@ class Change:
         for grant in permissions.grants_of(self.connection, self.subject):
             if grant.ended_at is not None and grant.end_reason != "expired":
                 continue
+            if purpose not in {None, grant.purpose}:
+                continue
             self.events.append(events.sender_shut_out(clock, grant.id, agency, shut_out=shut_out))
 
-    def _followers(self) -> set[str]:
-        """Return the agencies that may follow referrals about her: those that know her, and those she allows something.
+    def _followers(self) -> set[tuple[str, str]]:
+        """Return which agencies may follow referrals about her, for which purposes of her grants.
 
-        A pause, and lateness with notices, stop what is shared; they stop no referral that is under way.
+        They are those that know her, and those she allows something. A pause, and lateness with notices, stop what is shared;
+        they stop no referral that is under way. A restriction stops one if it names an agency or a sector.
         """
-        agencies = {grant.agency for grant in permissions.live_grants(self.connection, self.subject)}
+        every = permissions.grants_of(self.connection, self.subject)
+        agencies = {grant.agency for grant in every if grant.ended_at is None}
         agencies |= subjects.links_of(self.connection, self.subject).keys()
         snapshots = read_snapshots(self.connection, self.context.roster, [self.subject], agencies)
 
-        def may_follow(agency: str) -> bool:
-            snapshot = snapshots.of(self.subject, agency)
+        def may_follow(agency: str, purpose: str) -> bool:
+            snapshot, policy = snapshots.of(self.subject, agency), self.context.policy
+            named = [
+                rule for rule in snapshot.restrictions if rule.agency or rule.sector or not is_readable(rule, policy)
+            ]
             recipient = snapshot.recipient and replace(snapshot.recipient, standing="active")
-            calm = replace(snapshot, state="active", recipient=recipient)
-            return may_speak(calm, agency, Speech(Act.FOLLOW_REFERRAL), self.context.policy, linked=True) is not None
+            calm = replace(snapshot, state="active", recipient=recipient, restrictions=named)
+            return may_speak(calm, agency, Speech(Act.FOLLOW_REFERRAL, purpose), policy, linked=True) is not None
 
-        return {agency for agency in agencies if may_follow(agency)}
+        every_purpose = {grant.purpose for grant in every}
+        return {(agency, purpose) for agency in agencies for purpose in every_purpose if may_follow(agency, purpose)}
 
     def _flows(self) -> dict[UUID, frozenset[str]]:
         """Return the categories that each live grant permits, whatever the present standing of its agency."""
