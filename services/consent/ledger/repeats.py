@@ -17,6 +17,8 @@ MEMBERS: Mapping[str, Sequence[str]] = {
     "opening.indeterminate": ("grant", "referral"),
     "opening.refused": ("grant", "foreign", "rules"),
     "nothing.to.end": (),
+    "notice.attested": ("notice", "done"),
+    "age.stated": ("age_band",),
     "sent.read": ("grant",),
 }
 """Kinds that can repeat, and the members of the detail that are equal in one run, besides the agency.

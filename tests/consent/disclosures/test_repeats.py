@@ -3,15 +3,16 @@
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import timedelta
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 
 from services.common.envelope import read, write
 from services.consent.handlers.agencies import linked_acts
 from services.consent.handlers.disclosures.openings import begin_opening, begin_openings
-from services.consent.handlers.grants import grants
+from services.consent.handlers.grants import age_bands, grants
 from services.consent.handlers.ledger import publish
+from services.consent.handlers.notices import poll
 from services.consent.handlers.rights import erasure
 from services.consent.ledger import entries as ledger
 from services.consent.ledger.commitments import committed_leaf
@@ -19,6 +20,7 @@ from services.consent.models import ledger_entry, ledger_repeat
 from tests.consent.disclosures.test_batches import NOTHING, allowed, open_all
 from tests.consent.disclosures.test_openings import flipped, renewed, settled
 from tests.support.consent import PIN, House, Person
+from tests.support.notice_receiver import catch_up
 
 Variants = Callable[[str], Iterator[str]]
 MANY = 40
@@ -213,6 +215,27 @@ def test_repeated_spoken_stop_is_one_entry(house: House) -> None:
         grants.revoke_all(house.context, person.subject)
 
     assert of_kind(house, person, "nothing.to.end") == [(25, None), (1, 10), (3, None)]
+
+
+def test_attestations_in_turns_are_few_entries(house: House) -> None:
+    """Each differs from the one before, so each is new; an agency that she revoked could fill her ledger by them."""
+    agency = house.agency()
+    person = house.person(agency)
+    grants.revoke_grant(house.context, person.subject, house.allow(person, agency))
+    [claims] = catch_up(house, agency)
+    for number in range(MANY):
+        poll.attest(house.context, agency.id, UUID(claims["jti"]), ("deleted", "returned")[number % 2])
+
+    assert of_kind(house, person, "notice.attested") == [(20, None), (20, None), (1, 10), (1, 10)]
+
+
+def test_ages_stated_in_turns_are_few_entries(house: House) -> None:
+    clinic = house.agency("health")
+    person = house.person(clinic)
+    for number in range(MANY):
+        age_bands.restate(house.context, clinic.id, person.ppid, ("under_16", "age_16_17")[number % 2])
+
+    assert of_kind(house, person, "age.stated") == [(20, None), (20, None), (1, 10), (1, 10)]
 
 
 def test_counting_changes_no_leaf_and_proofs_hold(own_house: House) -> None:
