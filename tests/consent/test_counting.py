@@ -52,7 +52,7 @@ def told(house: House, agency: Agency, person: Person, grant: UUID) -> dict[str,
     assert asked.seal is not None
     tokens = [opened.pop("consent_epoch"), answer["context"].pop("consent_epoch")]
     assert len({len(token) for token in tokens}) == 1
-    opened.pop("ledger")
+    UUID(opened.pop("opening"))
     return {"opened": opened, "answer": answer, "sealed": asked.seal.epoch, "notices": catch_up(house, agency)}
 
 
@@ -116,3 +116,19 @@ def test_event_of_an_end_tells_the_number_of_its_grant(house: House) -> None:
     table = plumbing.outbox.table
     [row] = house.rows(table, table.c.aggregateid == str(name))
     assert json.loads(row.payload)["epoch"] == 2
+
+
+def test_openings_count_no_acts_of_others(house: House) -> None:
+    """No number in an answer goes up with what everybody does at the hub."""
+    agency, other = house.agency(), house.agency("health")
+    person, somebody = house.person(agency), house.person()
+    name = house.allow(person, agency)
+
+    def numbers() -> dict[str, Any]:
+        opened = house.open(agency, house.envelope(name)).json()
+        return {member: value for member, value in opened.items() if isinstance(value, int)}
+
+    before = numbers()
+    for _ in range(3):
+        allow_and_revoke(house, somebody, other)
+    assert numbers() == before

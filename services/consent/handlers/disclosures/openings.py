@@ -179,10 +179,8 @@ def _decide_and_record(
             continue
         request = Request(opening.agency, purpose, context.policy.categories & envelope.parts, envelope.grant)
         entries[place] = _entry(opening, envelope, decide(snapshot, request, now, context.policy))
-    positions = ledger.append(connection, list(entries.values()), now) if entries else []
-    for place, position in zip(entries, positions, strict=True):
-        if (answer := envelopes[place].answer) is not None:
-            answer["ledger"] = position
+    if entries:
+        ledger.append(connection, list(entries.values()), now)
 
 
 def _is_behind(
@@ -223,6 +221,8 @@ def _entry(opening: Opening, envelope: RequestedEnvelope, decision: Decision) ->
         "decision": _told(decision),
         "epoch": envelope.epoch,
         "consent_epoch": token,
+        # Not the position in the ledger: from two of them, an agency could count the acts of everybody between.
+        "opening": str(envelope.opening),
     }
     return Entry("opening.intended", envelope.subject, agency, facts | {"categories": sorted(envelope.categories)})
 
