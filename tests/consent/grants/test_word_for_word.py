@@ -171,6 +171,44 @@ def test_drafts_that_cannot_be_read_are_refused(house: House, trio: Trio) -> Non
     assert request["parts"] == {"summary": {"text": "Plain.\nText."}}
 
 
+UNSEEN = (
+    "\u200b",
+    "\u00ad",
+    "\u2060",
+    "\ufeff",
+    "\u200e",
+    "\u061c",
+    "\u180e",
+    "\u034f",
+    "\u115f",
+    "\u3164",
+    "\u2800",
+    "\ufe01",
+    "\ufff1",
+)
+UNSEEN += ("\U000e0001", "\U000e0101", "\U000e01ef", "\U0001d173", "\u200c", "\u200d", "\ufe0f", "\u06cc\u200c\u200c")
+
+
+@pytest.mark.parametrize("letter", UNSEEN)
+def test_draft_with_a_second_text_in_unseen_letters_is_refused(letter: str) -> None:
+    """She reads "Help." and the other agency reads what is written between its letters."""
+    with pytest.raises(Problem, match="400"):
+        drafts.checked({"health": {"needs": f"Help{letter}."}}, ["health"])
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "\u0645\u06cc\u200c\u062e\u0648\u0627\u0647\u0645",
+        "\u0915\u094d\u200d\u0937",
+        "Merci \u2764\ufe0f\u200d\U0001f525",
+        "Cafe\u0301",
+    ],
+)
+def test_draft_in_any_script_is_taken(text: str) -> None:
+    assert drafts.checked({"health": {"needs": text}}, ["health"]) == {"health": {"needs": text}}
+
+
 def test_request_with_other_drafts_is_another_request(house: House, trio: Trio) -> None:
     sender, to, person = trio
     first = ask(house, sender, person, to, {"health": HEALTH})

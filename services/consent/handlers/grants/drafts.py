@@ -4,6 +4,7 @@ import hmac
 import json
 import os
 from collections.abc import Collection, Mapping
+from itertools import pairwise
 from typing import Any
 from unicodedata import category as kind_of
 from uuid import UUID
@@ -25,10 +26,19 @@ Drafts = Mapping[str, Mapping[str, Any]]
 PLAIN = "summary"
 """The one category whose part is a single text, which may be given as such."""
 # Line ends and tabs are shown as they are. Other control characters are not shown, and those that turn the direction of
-# writing, or spell in invisible letters, let a page show something else than what is sent.
+# writing, or spell in invisible letters, let a page show something else than what is sent. So does every character that
+# Unicode calls ignorable by default: a second message can be written in them.
 _SHOWN = frozenset("\n\t")
-_UNREADABLE_KINDS = frozenset({"Cc", "Cs", "Co"})
-_TURNING = frozenset(map(chr, (*range(0x202A, 0x202F), *range(0x2066, 0x206A), *range(0xE0000, 0xE0080))))
+_UNREADABLE_KINDS = frozenset({"Cc", "Cf", "Cs", "Co"})
+_UNSEEN = frozenset(
+    map(
+        chr,
+        (0x34F, 0x115F, 0x1160, 0x17B4, 0x17B5, *range(0x180B, 0x1810), 0x2065, 0x2800, 0x3164, 0xFFA0)
+        + (*range(0xFE00, 0xFE0F), *range(0xFFF0, 0xFFF9), *range(0xE0000, 0xE1000)),
+    )
+)
+# Persian and Indic scripts, and emoji, are written with these; after any other letter they would be unseen too.
+_JOINERS, _EMOJI = frozenset("\u200c\u200d\ufe0f"), ("\ufe0f", "\u200d")
 
 
 def checked(given: Mapping[str, Any], categories: Collection[str]) -> dict[str, dict[str, Any]]:
@@ -87,10 +97,16 @@ def forget_done(context: Context) -> int:
 
 def _can_be_read(part: Mapping[str, Any]) -> bool:
     """Tell whether every character of a part is shown, and nothing in it changes how the rest is shown."""
-    letters = {letter for text in _strings(part) for letter in text}
-    return all(letter in _SHOWN or kind_of(letter) not in _UNREADABLE_KINDS for letter in letters) and not (
-        letters & _TURNING
-    )
+    pairs = {pair for text in _strings(part) for pair in pairwise(f"\n{text}")}
+    return all(_joins(*pair) if pair[1] in _JOINERS else _is_shown(pair[1]) for pair in pairs)
+
+
+def _is_shown(letter: str) -> bool:
+    return letter in _SHOWN or (kind_of(letter) not in _UNREADABLE_KINDS and letter not in _UNSEEN)
+
+
+def _joins(before: str, joiner: str) -> bool:
+    return not before.isascii() and (before not in _JOINERS or (before, joiner) == _EMOJI)
 
 
 def _strings(value: Any) -> list[str]:
