@@ -193,7 +193,7 @@ PAGES = {
     "POST /my/reach/still": PIN_FORM,
     "POST /my/reach/none": FORM,
     "GET /my/paper": PAGE,
-    "POST /my/paper/card": PIN_FORM,
+    "POST /my/paper/card": PIN_NOW_FORM,
     "POST /my/paper/letter": PIN_FORM,
     "POST /my/paper/letter/{letter}/end": FORM,
     "GET /my/keys": PAGE,
@@ -412,6 +412,7 @@ FINAL = (
     "GET /my/v1/export",
     "DELETE /my/v1",
     *(f"POST /my/{act}" for act in ("words", "pin", "link", "copy", "read", "delete", "keys/add", "keys/remove")),
+    "POST /my/paper/card",
 )
 
 

@@ -14,6 +14,7 @@ from services.consent.pages.page_context import (
     FormPage,
     PageContext,
     PageRoute,
+    PinNowPage,
     PinPage,
     SessionPage,
     unless_done,
@@ -29,8 +30,8 @@ def paper(page: SessionPage) -> Response:
 
 
 @routes.post("/paper/card")
-def new_card(page: PinPage) -> Response:
-    """Make a new revoke card; only this answer shows its code."""
+def new_card(page: PinNowPage) -> Response:
+    """Make a new revoke card; only this answer shows its code, and the card that she carries works no more."""
     return page.show("print_card.html", code=letters.new_card(page.context, page.subject))
 
 

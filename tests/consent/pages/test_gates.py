@@ -52,7 +52,7 @@ WIDENS = {
     "/my/pin": {"new": "161803", "again": "161803"},
 }
 # What cannot be undone: the PIN stands on the form itself, every time.
-FINAL = {"/my/link", "/my/copy", "/my/read", "/my/delete", "/my/words", "/my/pin"}
+FINAL = {"/my/link", "/my/copy", "/my/read", "/my/delete", "/my/words", "/my/pin", "/my/paper/card"}
 READS = [
     "/my/still",
     "/my/yes",
@@ -178,6 +178,7 @@ def test_final_form_right_after_her_pin_asks_for_it_again(scene: Scene, path: st
         ("/my", ["/my/link"]),
         ("/my/mine", ["/my/read", "/my/copy"]),
         ("/my/delete", ["/my/delete"]),
+        ("/my/paper", ["/my/paper/card"]),
         ("/my/keys", ["/my/keys/remove", "/my/words", "/my/pin"]),
     ],
 )
