@@ -54,6 +54,6 @@ def _then(column: Any, *only: Any, first: bool = False) -> Any:
 
 
 def _promise_then() -> Any:
-    """Return since when the promise ran of the state in which a referral stood still; that to start runs from the first yes."""
+    """Return since when the promise ran that a referral had when it stood still; that to start runs from the first yes."""
     begun = _then(step.c.at, step.c.state == State.ACCEPTED, first=True)
     return case((_then(step.c.state) == State.ACCEPTED, begun), else_=_then(step.c.at))

@@ -28,7 +28,7 @@ def test_setting_new_pin_asks_for_the_old_one(
     assert done.response.headers["cache-control"] == "no-store"
     assert NEW not in done.response.text
     assert entry in visitor.get("/my/past").text, "if the answer is lost, she finds out here"
-    assert visitor.send(visitor.get("/my/counted"), "/my/counted/yes").status == 200, "this session goes on with its PIN"
+    assert visitor.send(visitor.get("/my/counted"), "/my/counted/yes").status == 200, "it goes on with its PIN"
 
 
 def test_new_pin_in_place_of_the_old_one_returns_403(house: House, arrive: NewVisitor) -> None:
