@@ -3,11 +3,14 @@
 import json
 from base64 import b64decode
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
 from hashlib import sha256
 from hmac import digest
+from itertools import count
 from pathlib import Path
+from threading import Event
 from uuid import uuid4
 
 import pytest
@@ -16,7 +19,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from services.common.errors import Problem
 from services.common.http.outgoing import OutgoingClient
 from services.referral.context import Context
-from services.referral.handlers import feed
+from services.referral.handlers import deliveries, feed
 from services.referral.handlers.deliveries import DISABLED_AFTER, PAUSES, send_due
 from services.referral.handlers.webhooks import (
     View,
@@ -461,3 +464,39 @@ def test_lost_key_of_secrets_switches_off_and_put_repairs(
     assert (view.told, view.row.disabled_because) == (None, "secret")
     assert put(context, other, there.url, "ed25519").told is not None
     assert send_due(context, other) == 1
+
+
+def test_agency_has_one_name_looked_up_at_once(context: Context, webhooks: Webhooks) -> None:
+    """Each look-up holds a thread, as long as the agency's own name server likes."""
+    began, answered = Event(), Event()
+
+    def resolve(host: str, _port: int) -> list[str]:
+        if host == "slow.example":
+            began.set()
+            answered.wait(20)
+        return ["93.184.215.14"]
+
+    named = replace(webhooks, client=OutgoingClient(seconds=20, resolve=resolve))
+    with ThreadPoolExecutor(1) as pool:
+        first = pool.submit(put, context, named, "https://slow.example/")
+        try:
+            assert began.wait(20)
+            with pytest.raises(Problem, match="503"):
+                put(context, named, "https://agency.example/")
+            set_webhook(context, named, SENDER, Wish("https://agency.example/", "hmac"))
+        finally:
+            answered.set()
+        assert first.result(20).row.url == "https://slow.example/"
+    assert put(context, named, "https://agency.example/").row.url == "https://agency.example/"
+
+
+def test_receiver_gets_a_second_of_each_round(
+    context: Context, webhooks: Webhooks, there: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Just below the limit for one, a hundred webhooks to it would delay all others by a minute and a half."""
+    put(context, webhooks, there.url)
+    tell(context, "one", "two", "three")
+    times = count()
+    monkeypatch.setattr(deliveries, "monotonic", lambda: 0.6 * next(times))
+    assert [send_due(context, webhooks) for _ in range(2)] == [2, 1]
+    assert numbers(there) == [1, 2, 3]

@@ -4,8 +4,10 @@ import asyncio
 import socket
 import ssl
 from collections.abc import Callable, Collection, Mapping, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from ipaddress import ip_address
+from threading import Thread
 from urllib.parse import SplitResult, urlsplit
 
 import httpx2
@@ -130,10 +132,26 @@ class OutgoingClient:
 
         So no name can lead into the hub's own network, and none can lead to another address at the next look-up.
         """
-        found = self.resolve(place.hostname or "", place.port or 443)
+        found = self._look_up(place.hostname or "", place.port or 443)
         if not found or not all(self._may_call(one) for one in found):
             raise Unreachable
         return found[0]
+
+    def _look_up(self, host: str, port: int) -> Sequence[str]:
+        """Look up a name; raise `TimeoutError` without an answer in time. The system's own look-up has no limit to set.
+
+        Whoever serves the name decides how long that takes, and would keep the caller's thread for so long.
+        """
+        found = Future[Sequence[str]]()
+
+        def look_up() -> None:
+            try:
+                found.set_result(self.resolve(host, port))
+            except Exception as error:  # noqa: BLE001 - raised in the thread that waits
+                found.set_exception(error)
+
+        Thread(target=look_up, daemon=True).start()
+        return found.result(self.seconds)
 
     def _may_call(self, address: str) -> bool:
         return is_public(address) or (self.to_loopback and ip_address(address).is_loopback)

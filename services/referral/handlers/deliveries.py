@@ -35,7 +35,7 @@ DISABLED_AFTER = timedelta(days=5)
 FIRST_REST, LONGEST_REST = timedelta(seconds=5), timedelta(minutes=5)
 LONGEST_RETRY_AFTER = timedelta(days=1)
 AT_ONCE, BATCH = 8, 100
-# A receiver that takes longer for one webhook gets one per round.
+# A receiver that has taken longer for its webhooks gets no more in this round: the next one waits for all of them.
 SLOW_SECONDS = 1.0
 ROUND_SECONDS, STANDBY_SECONDS = 0.5, 1.0
 GONE = 410
@@ -64,8 +64,8 @@ def _send_to(context: Context, webhooks: Webhooks, hook: AnyRow) -> int:
         with context.database.transaction() as connection:
             _switch_off(context, connection, hook.agency, LOST)
         return 0
+    began = monotonic()
     for entry in entries:
-        began = monotonic()
         answer = _send(context, webhooks, hook, entry, secrets)
         with context.database.transaction() as connection:
             if answer is not None and answer.status in SUCCESS:

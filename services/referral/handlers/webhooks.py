@@ -1,16 +1,17 @@
 """Webhooks of agencies: set, rotated, tested, replayed, and shown with what did not arrive."""
 
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
+from threading import Lock
 from typing import Any
 
 from cryptography.exceptions import InvalidTag
 from sqlalchemy import Connection
 
 from services.common.database.engine import Database
-from services.common.errors import Fault, invalid, not_found
+from services.common.errors import Fault, invalid, not_found, unavailable
 from services.common.http.outgoing import OutgoingClient
 from services.referral.context import Context
 from services.referral.handlers.feed import TEST, check_number, tell
@@ -22,6 +23,7 @@ from services.referral.webhook_signing import Secret, SecretStore
 ROTATION = timedelta(days=1)
 """How long the secret before still signs beside a new one."""
 LISTED = 100
+_looking_up, _guard = set[str](), Lock()
 LOST = "secret"
 """Why a webhook is switched off whose secret cannot be decrypted any more."""
 ACCEPTED = "an https:// URL with a DNS name in ASCII that leads to public addresses, without a user or fragment"
@@ -64,8 +66,9 @@ def set_webhook(context: Context, webhooks: Webhooks, agency: str, wish: Wish) -
     a day.
     """
     # The name is looked up before anything is locked: that can take seconds.
-    if not webhooks.client.accepts(wish.url) or not webhooks.client.leads_outside(wish.url):
-        raise invalid(Fault("/url", "Webhooks cannot be sent there.", ACCEPTED))
+    with _only_look_up(agency):
+        if not webhooks.client.accepts(wish.url) or not webhooks.client.leads_outside(wish.url):
+            raise invalid(Fault("/url", "Webhooks cannot be sent there.", ACCEPTED))
     fresh, now = {"not_before": None, "failing_since": None, "failures": 0}, context.clock.now()
     with context.database.transaction() as connection:
         before = store.get_webhook(connection, agency, lock=True)
@@ -138,6 +141,20 @@ def switched_off(database: Database) -> Sequence[str]:
     """Return the agencies whose webhook the hub has switched off."""
     with database.reading() as connection:
         return store.disabled(connection)
+
+
+@contextmanager
+def _only_look_up(agency: str) -> Iterator[None]:
+    """Raise a 503 problem while another request of the agency looks up a name: each holds a thread for seconds."""
+    with _guard:
+        if agency in _looking_up:
+            raise unavailable("Your last webhook is still being looked at. Please try again in a moment.", 1)
+        _looking_up.add(agency)
+    try:
+        yield
+    finally:
+        with _guard:
+            _looking_up.discard(agency)
 
 
 def _enabled(connection: Connection, agency: str) -> AnyRow:

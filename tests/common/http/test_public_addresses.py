@@ -3,6 +3,8 @@
 import csv
 from ipaddress import IPv4Address, IPv6Address, ip_network
 from pathlib import Path
+from threading import Event
+from time import monotonic
 
 import pytest
 
@@ -297,3 +299,21 @@ def test_setting_for_loopback_opens_no_other_address(called: list[tuple[str, str
     with pytest.raises(Unreachable):
         OutgoingClient(to_loopback=True, resolve=lambda _host, _port: found).post("https://agency.example/", "x", {})
     assert called == []
+
+
+def test_look_up_that_is_not_answered_ends_at_the_deadline() -> None:
+    """An agency may serve its own name, and answer after a minute: the thread that waits is the hub's."""
+    answered, began = Event(), monotonic()
+
+    def resolve(_host: str, _port: int) -> list[str]:
+        answered.wait(60)
+        return ["1.1.1.1"]
+
+    client = OutgoingClient(seconds=0.2, resolve=resolve)
+    try:
+        assert not client.leads_outside("https://agency.example/")
+        with pytest.raises(Unreachable):
+            client.post("https://agency.example/", "hello", {})
+        assert monotonic() - began < 30
+    finally:
+        answered.set()

@@ -203,6 +203,18 @@ def test_slow_agency_gets_one_notice_a_round(near: House) -> None:
         assert push(near.context) == 1, "the next one in the next round"
 
 
+def test_agency_gets_a_second_of_each_round(near: House) -> None:
+    """Just below the limit for one notice, many notices for it would delay those for others."""
+    agency = near.agency()
+    push(near.context)
+    with endpoint() as receiver:
+        receiver.seconds = 0.7
+        set_push_url(near, agency, receiver.url)
+        for _ in range(3):
+            revoke_new_grant(near, agency)
+        assert [push(near.context) for _ in range(2)] == [2, 1]
+
+
 def test_unreadable_notice_does_not_delay_the_next_one(near: House) -> None:
     agency = near.agency()
     with endpoint() as receiver:

@@ -1,6 +1,7 @@
 """Pushes notices to the agencies that asked for it, with growing pauses between tries, until they acknowledge."""
 
 import threading
+from collections import defaultdict
 from datetime import timedelta
 from typing import Any
 
@@ -15,7 +16,7 @@ from services.consent.security_event_tokens import as_set
 from services.consent.store import notices
 
 PUSH_SECONDS, STANDBY_SECONDS = 0.5, 1.0
-# An agency that takes longer for one notice gets one per round.
+# An agency that has taken longer for its notices gets no more in this round.
 SLOW_SECONDS = 1.0
 FIRST_PAUSE, LONGEST_PAUSE = timedelta(seconds=5), timedelta(hours=1)
 
@@ -38,7 +39,7 @@ def push_due(context: Context, limit: int = 100) -> int:
     """Push waiting notices and return how many arrived; an unreachable or slow agency delays no other."""
     with context.database.reading() as connection:
         due = notices.to_push(connection, context.clock.now(), limit)
-    arrived, done_with = 0, set[str]()
+    arrived, done_with, taken = 0, set[str](), defaultdict[str, float](float)
     for row in due:
         if row.agency in done_with:
             continue
@@ -47,7 +48,8 @@ def push_due(context: Context, limit: int = 100) -> int:
             error = context.pusher.send(row.url, as_set(context.signer, row))
         except Unreachable:
             away = True
-        if away or monotonic() - began > SLOW_SECONDS:
+        taken[row.agency] += monotonic() - began
+        if away or taken[row.agency] > SLOW_SECONDS:
             done_with.add(row.agency)
         if away or error is not None:
             _try_again(context, row, error, away=away)
