@@ -92,9 +92,18 @@ def is_living(test: str) -> bool:
     path = ROOT / file
     if not (file.startswith("tests/") and name.startswith("test_") and path.is_file()):
         return False
-    found = [node for node in ast.parse(path.read_text("utf-8")).body if isinstance(node, ast.FunctionDef)]
-    marks = [ast.unparse(mark) for node in found if node.name == name for mark in node.decorator_list]
-    return any(node.name == name for node in found) and not any("skip" in mark or "xfail" in mark for mark in marks)
+    body = ast.parse(path.read_text("utf-8")).body
+    found = [node for node in body if isinstance(node, ast.FunctionDef) and node.name == name]
+    marks = [mark for node in found for mark in (*node.decorator_list, *_calls_of_skip(node))]
+    # Marks of the whole file, and a file that stops by itself where something is not installed.
+    marks += [node.value for node in body if isinstance(node, ast.Assign | ast.Expr)]
+    told = [ast.unparse(mark) for mark in marks if not isinstance(mark, ast.Constant)]
+    return bool(found) and not any("skip" in mark or "xfail" in mark for mark in told)
+
+
+def _calls_of_skip(test: ast.FunctionDef) -> list[ast.expr]:
+    calls = [node.func for node in ast.walk(test) if isinstance(node, ast.Call)]
+    return [call for call in calls if ast.unparse(call) in {"pytest.skip", "pytest.xfail", "pytest.importorskip"}]
 
 
 def page(scenarios: Mapping[str, str], rows: Sequence[Row]) -> str:

@@ -81,6 +81,12 @@ def test_unsound_row_is_told(changed: dict[str, object]) -> None:
         ("@pytest.mark.skipif(True, reason='')\ndef test_a() -> None: ...", False),
         ("@pytest.mark.xfail\ndef test_a() -> None: ...", False),
         ("def helper() -> None:\n    def test_a() -> None: ...", False),
+        ("pytestmark = pytest.mark.skip\ndef test_a() -> None: ...", False),
+        ("pytestmark = [pytest.mark.slow, pytest.mark.xfail]\ndef test_a() -> None: ...", False),
+        ("pytest.importorskip('solver')\ndef test_a() -> None: ...", False),
+        ("def test_a() -> None:\n    pytest.skip('later')", False),
+        ("pytestmark = pytest.mark.slow\ndef test_a() -> None: ...", True),
+        ("def test_b() -> None:\n    pytest.skip('later')\ndef test_a() -> None: ...", True),
     ],
 )
 def test_skipped_or_absent_test_is_not_living(
