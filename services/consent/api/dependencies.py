@@ -63,14 +63,16 @@ class SurvivorAuth:
         if not self._context.secrets.could_be_passphrase(passphrase):
             raise sessions.not_let_in()
         self.rate_limiter.spend(request)
-        typed = self._context.secrets.tag("typed", passphrase)
-        with self._slow_checks.place("passphrase", typed, self.rate_limiter.address(request)):
+        typed, address = self._context.secrets.tag("typed", passphrase), self.rate_limiter.address(request)
+        # Counted by words and address: somebody else who has her words must not hold both of her places.
+        with self._slow_checks.place("passphrase", (typed, address), address):
             return sessions.come_in(self._context, passphrase)
 
     def claim(self, request: Request, code: str, pin: str | None, language: str | None = None) -> Claimed:
         """Exchange a claim code for passphrase, PIN and session. A wrong code costs nothing and takes no place."""
         row = sessions.check_claim(self._context, code, pin)
-        with self._slow_checks.place("claim", row.id, self.rate_limiter.address(request), row.advocate):
+        address = self.rate_limiter.address(request)
+        with self._slow_checks.place("claim", (row.id, address), address, row.advocate):
             return sessions.claim(self._context, code, pin, language)
 
     def step_up(self, request: Request, session: Session, pin: str) -> None:

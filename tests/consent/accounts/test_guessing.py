@@ -17,6 +17,7 @@ from mnemonic import Mnemonic
 from services.consent.credentials import Secrets
 from services.consent.handlers.accounts import sessions
 from services.consent.rate_limit import OF_ONE, OF_ONE_PAYER, ConcurrencyLimit
+from services.consent.store import subjects
 from tests.support.consent import House, open_session
 from tests.support.hubs import eventually
 
@@ -241,6 +242,47 @@ def test_made_up_survivors_leave_pin_and_claim_to_others(
         go_on.set()
         assert told.result() == [204, 201]
         assert Counter(answer.result() for answer in answers)[503] >= 9 - OF_ONE_PAYER
+
+
+@pytest.mark.backend("sqlite")
+@pytest.mark.parametrize("own_house", ["sqlite"], indirect=True)
+@pytest.mark.parametrize("known", ["passphrase", "claim_code"])
+def test_stranger_who_signs_in_without_pause_leaves_her_a_place(
+    own_house: House, monkeypatch: pytest.MonkeyPatch, known: str
+) -> None:
+    """Whoever has her words or her slip kept both places of that account busy, and she was answered 503."""
+    person, go_on, waiting = own_house.person(), threading.Event(), []
+    own_house.give_pin(person)
+    words = own_house.context.secrets.new_passphrase("en")
+    with own_house.context.database.transaction() as connection:
+        digest = own_house.context.secrets.passphrase_digest(words)
+        if known == "passphrase":
+            subjects.change_subject(connection, person.subject, passphrase_digest=digest)
+    real = Secrets.passphrase_digest
+
+    def held(self: Secrets, typed: str) -> bytes:
+        waiting.append(typed)
+        go_on.wait(MOST_SECONDS)
+        return real(self, typed)
+
+    def enter(address: str, times: int) -> list[int]:
+        async def ask() -> list[int]:
+            crowd = Crowd(own_house)
+            async with crowd.client(address) as client:
+                body = {known: words if known == "passphrase" else person.claim_code}
+                return list(await asyncio.gather(*(crowd.post(client, "session", body) for _ in range(times))))
+
+        return asyncio.run(ask())
+
+    monkeypatch.setattr(Secrets, "passphrase_digest", held)
+    with ThreadPoolExecutor(2) as pool:
+        stranger = pool.submit(enter, "192.0.2.1", OF_ONE)
+        eventually(lambda: len(waiting) == OF_ONE or stranger.done())
+        her = pool.submit(enter, "192.0.2.2", 1)
+        eventually(lambda: len(waiting) == OF_ONE + 1 or her.done())
+        go_on.set()
+        assert her.result() == [201]
+        assert len(stranger.result()) == OF_ONE
 
 
 def test_concurrency_limit_frees_its_place_after_an_error() -> None:
