@@ -173,6 +173,7 @@ def test_shut_out_sender_sees_no_list_restated(context: Context, clock: StillClo
     take(context, answered("waitlisted", event.key))
     clock.move(timedelta(days=60))
     take(context, shut_out(grant))
+    clock.move(timedelta(hours=1))
     take(context, answered("waitlisted", event.key))
     assert late(context, event.key, SENDER) == (True, True)
 
