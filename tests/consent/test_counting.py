@@ -52,7 +52,7 @@ def told(house: House, agency: Agency, person: Person, grant: UUID) -> dict[str,
     assert asked.seal is not None
     tokens = [opened.pop("consent_epoch"), answer["context"].pop("consent_epoch")]
     assert len({len(token) for token in tokens}) == 1
-    UUID(opened.pop("opening"))
+    UUID(opened.pop("ledger"))
     return {"opened": opened, "answer": answer, "sealed": asked.seal.epoch, "notices": catch_up(house, agency)}
 
 

@@ -107,7 +107,7 @@ class Told(BaseModel):
 
 
 class Opened(BaseModel):
-    """The parts you may see, your ppid for her if you have one, and the opening's id, by which her ledger names it.
+    """The parts you may see, your ppid for her if you have one, and as `ledger` the opening's id in her ledger.
 
     Keep the grant's id beside the parts that you keep: a notice names by it what to stop using. `epoch` is a number of this
     grant for you alone: it goes up when something that concerns the grant changes, and notices carry it too.
@@ -119,7 +119,7 @@ class Opened(BaseModel):
     decision: Told
     epoch: int
     consent_epoch: str
-    opening: str
+    ledger: str
 
 
 class OneOpened(Opened):

@@ -83,7 +83,7 @@ def test_batch_records_each_result_in_its_survivors_ledger(house: House) -> None
     entries = settled(house, one, 4)
     kinds = ["opening.intended", "opening.intended", "opening.delivered", "opening.refused"]
     assert [entry.kind for entry in entries] == kinds
-    assert told[0]["opening"] == entries[0].detail["opening"]
+    assert told[0]["ledger"] == entries[0].detail["opening"]
     assert entries[0].detail["opening"] == entries[2].detail["opening"] != entries[3].detail["opening"]
     [refused] = settled(house, two, 1)
     assert (refused.kind, refused.agency, refused.detail["foreign"]) == ("opening.refused", agency.id, True)

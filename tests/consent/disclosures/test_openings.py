@@ -42,7 +42,7 @@ def test_opening_returns_permitted_parts_and_records_it_twice(house: House) -> N
     assert (told["grant"], told["epoch"], told["ppid"]) == (str(name), 1, None)
     intended, delivered = settled(house, person, 2)
     assert (intended.kind, delivered.kind) == ("opening.intended", "opening.delivered")
-    assert told["opening"] == intended.detail["opening"] == delivered.detail["opening"]
+    assert told["ledger"] == intended.detail["opening"] == delivered.detail["opening"]
     assert intended.agency == delivered.agency == agency.id
     assert [intended.detail[fact] for fact in ("grant", "epoch", "policy")] == [str(name), 1, "1"]
     assert intended.detail["categories"] == ["housing", "summary"]

@@ -222,7 +222,7 @@ def _entry(opening: Opening, envelope: RequestedEnvelope, decision: Decision) ->
         "epoch": envelope.epoch,
         "consent_epoch": token,
         # Not the position in the ledger: from two of them, an agency could count the acts of everybody between.
-        "opening": str(envelope.opening),
+        "ledger": str(envelope.opening),
     }
     return Entry("opening.intended", envelope.subject, agency, facts | {"categories": sorted(envelope.categories)})
 

@@ -30,12 +30,9 @@ PLAIN = "summary"
 # Unicode calls ignorable by default: a second message can be written in them.
 _SHOWN = frozenset("\n\t")
 _UNREADABLE_KINDS = frozenset({"Cc", "Cf", "Cs", "Co"})
-_UNSEEN = frozenset(
-    map(
-        chr,
-        (0x34F, 0x115F, 0x1160, 0x17B4, 0x17B5, *range(0x180B, 0x1810), 0x2065, 0x2800, 0x3164, 0xFFA0)
-        + (*range(0xFE00, 0xFE0F), *range(0xFFF0, 0xFFF9), *range(0xE0000, 0xE1000)),
-    )
+_UNSEEN_BLOCKS = (range(0x180B, 0x1810), range(0xFE00, 0xFE0F), range(0xFFF0, 0xFFF9), range(0xE0000, 0xE1000))
+_UNSEEN = frozenset(chr(code) for block in _UNSEEN_BLOCKS for code in block) | frozenset(
+    "\u034f\u115f\u1160\u17b4\u17b5\u2065\u2800\u3164\uffa0"
 )
 # Persian and Indic scripts, and emoji, are written with these; after any other letter they would be unseen too.
 _JOINERS, _EMOJI = frozenset("\u200c\u200d\ufe0f"), ("\ufe0f", "\u200d")
