@@ -171,22 +171,11 @@ def test_drafts_that_cannot_be_read_are_refused(house: House, trio: Trio) -> Non
     assert request["parts"] == {"summary": {"text": "Plain.\nText."}}
 
 
-UNSEEN = (
-    "\u200b",
-    "\u00ad",
-    "\u2060",
-    "\ufeff",
-    "\u200e",
-    "\u061c",
-    "\u180e",
-    "\u034f",
-    "\u115f",
-    "\u3164",
-    "\u2800",
-    "\ufe01",
-    "\ufff1",
-)
-UNSEEN += ("\U000e0001", "\U000e0101", "\U000e01ef", "\U0001d173", "\u200c", "\u200d", "\ufe0f", "\u06cc\u200c\u200c")
+UNSEEN = [
+    *"\u200b\u00ad\u2060\ufeff\u200e\u061c\u180e\u034f\u115f\u3164\u2800\ufe01\ufff1",
+    *"\U000e0001\U000e0101\U000e01ef\U0001d173\u200c\u200d\ufe0f",
+    "\u06cc\u200c\u200c",
+]
 
 
 @pytest.mark.parametrize("letter", UNSEEN)
