@@ -181,7 +181,7 @@ def test_shut_out_sender_sees_no_list_restated(context: Context, clock: StillClo
 def late(context: Context, referral: str, agency: str) -> tuple[bool, bool]:
     """Return whether a referral is overdue to its sender, by itself and in its list."""
     one = api.referral(context, agency, referral).overdue
-    listed = lists.referrals(context, agency, lists.ListQuery(role="sender", state=None, cursor=0)).items
+    listed = lists.referrals(context, agency, lists.ListQuery(role="sender", state=None, cursor=None)).items
     return one, next(item.overdue for item in listed if item.referral == referral)
 
 
