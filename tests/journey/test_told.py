@@ -198,6 +198,6 @@ def test_webhook_that_may_not_be_is_refused(world: World, body: dict[str, Any], 
 def test_agency_suspended_while_it_waits_is_told_nothing(world: World) -> None:
     late = world.hub.join("Sample Library", "ngo")
     with ThreadPoolExecutor(1) as beside:
-        told = beside.submit(late.request, "GET", f"{FEED}?wait=6")
+        told = beside.submit(late.request, "GET", f"{FEED}?wait=20")
         world.hub.command("agency", "suspend", late.client_id)
-        assert told.result(30).status_code == 403
+        assert told.result(60).status_code == 403
