@@ -38,6 +38,7 @@ LOOP_SLEEPS = {"services/consent/api/opening_response.py", "services/common/http
 CALLS_OUT = {
     "services/intake/consent_client.py",
     "services/common/auth/access_tokens.py",
+    "services/common/http/certificates.py",
     "services/common/http/outgoing.py",
     *OUTSIDE,
 }

@@ -132,25 +132,25 @@ class OutgoingClient:
 
         So no name can lead into the hub's own network, and none can lead to another address at the next look-up.
         """
-        found = self._look_up(place.hostname or "", place.port or 443)
+        found = self._addresses_of(place.hostname or "", place.port or 443)
         if not found or not all(self._may_call(one) for one in found):
             raise Unreachable
         return found[0]
 
-    def _look_up(self, host: str, port: int) -> Sequence[str]:
+    def _addresses_of(self, host: str, port: int) -> Sequence[str]:
         """Look up a name; raise `TimeoutError` without an answer in time. The system's own look-up has no limit to set.
 
         Whoever serves the name decides how long that takes, and would keep the caller's thread for so long.
         """
         found = Future[Sequence[str]]()
 
-        def look_up() -> None:
+        def resolve() -> None:
             try:
                 found.set_result(self.resolve(host, port))
             except Exception as error:  # noqa: BLE001 - raised in the thread that waits
                 found.set_exception(error)
 
-        Thread(target=look_up, daemon=True).start()
+        Thread(target=resolve, daemon=True).start()
         return found.result(self.seconds)
 
     def _may_call(self, address: str) -> bool:

@@ -66,7 +66,7 @@ def set_webhook(context: Context, webhooks: Webhooks, agency: str, wish: Wish) -
     a day.
     """
     # The name is looked up before anything is locked: that can take seconds.
-    with _only_look_up(agency):
+    with _only_resolution(agency):
         if not webhooks.client.accepts(wish.url) or not webhooks.client.leads_outside(wish.url):
             raise invalid(Fault("/url", "Webhooks cannot be sent there.", ACCEPTED))
     fresh, now = {"not_before": None, "failing_since": None, "failures": 0}, context.clock.now()
@@ -144,7 +144,7 @@ def switched_off(database: Database) -> Sequence[str]:
 
 
 @contextmanager
-def _only_look_up(agency: str) -> Iterator[None]:
+def _only_resolution(agency: str) -> Iterator[None]:
     """Raise a 503 problem while another request of the agency looks up a name: each holds a thread for seconds."""
     with _guard:
         if agency in _looking_up:

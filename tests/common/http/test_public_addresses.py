@@ -301,7 +301,7 @@ def test_setting_for_loopback_opens_no_other_address(called: list[tuple[str, str
     assert called == []
 
 
-def test_look_up_that_is_not_answered_ends_at_the_deadline() -> None:
+def test_name_that_is_not_resolved_fails_at_the_deadline() -> None:
     """An agency may serve its own name, and answer after a minute: the thread that waits is the hub's."""
     answered, began = Event(), monotonic()
 
