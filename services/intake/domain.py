@@ -110,6 +110,8 @@ def refused_by_roster(event: Event, known: Mapping[str, Any]) -> Result | None:
 
 def thread_of(event: Event) -> str | None:
     """Return the referral or offer to which an event belongs; None if it begins one or belongs to none."""
+    if event.type in STARTS_A_THREAD:
+        return None
     return next((str(event.data[name]) for name in THREAD_MEMBERS if name in event.data), None)
 
 

@@ -65,7 +65,7 @@ def claimers(context: Context, agency: str, name: str) -> list[str]:
 def hidden(context: Context, agency: str, name: str) -> dict[str, Any]:
     with pytest.raises(Problem) as caught:
         offers.read_offer(context, agency, name)
-    return {"status": caught.value.status, "type": caught.value.type}
+    return {"status": caught.value.status, "code": caught.value.code}
 
 
 def test_offer_reaches_only_those_who_serve_one_of_its_regions(context: Context) -> None:
