@@ -26,13 +26,10 @@ def add_offer(connection: Connection, row: Mapping[str, object], regions: Sequen
     connection.execute(offer.insert(), dict(row))
     connection.execute(offer_region.insert(), [{"offer_id": row["id"], "region": region} for region in regions])
     agency = roster.table
-    serving = select(offer.c.id, agency.c.id).join(offer_region, offer_region.c.offer_id == offer.c.id)
-    serving = serving.join(
-        offered_service,
-        and_(offered_service.c.need == offer.c.need, offered_service.c.region == offer_region.c.region),
-    ).join(agency, agency.c.id == offered_service.c.agency)
+    served = and_(offered_service.c.need == offer.c.need, offered_service.c.region == offer_region.c.region)
+    joined = offer.join(offer_region).join(offered_service, served).join(agency, agency.c.id == offered_service.c.agency)
     asked = (agency.c.standing == "active", agency.c.sector != POLICE, agency.c.id != offer.c.opened_by)
-    serving = serving.where(offer.c.id == row["id"], *asked).distinct()
+    serving = select(offer.c.id, agency.c.id).select_from(joined).where(offer.c.id == row["id"], *asked).distinct()
     connection.execute(insert(offer_asked).from_select(["offer_id", "agency"], serving))
 
 
@@ -60,7 +57,7 @@ def is_asked(connection: Connection, offer_id: str, agency: str) -> bool:
 
 def is_police(connection: Connection, agency: str) -> bool:
     """Return whether an agency is known to be of the police."""
-    return connection.scalar(select(_is_police(agency))) is True
+    return bool(connection.scalar(select(_is_police(agency))))
 
 
 def has_free(connection: Connection, row: AnyRow, agency: str, program: str | None) -> bool:
