@@ -220,7 +220,7 @@ class Answering:
 
 
 def offer_refusal(answer: Answering, ends: datetime, closed: datetime | None) -> Refused | None:
-    """Return why an answer to an offer is refused, None if it is taken. For those who did not get it there is no offer."""
+    """Return why an answer to an offer is refused, None if it is taken; to those who did not get it, it is unknown."""
     if answer.is_opener:
         return Refused("not_yours")
     if not answer.is_asked:
