@@ -26,9 +26,11 @@ def context(world: World) -> Iterator[Context]:
 
 def allowed(made: Context, world: World, count: int) -> list[tuple[Person, str]]:
     """Return people who allow the recipient three categories, each with a sealed envelope."""
-    people = []
-    for _ in range(count):
-        person = register(made, world.recipient.client_id)
-        grant = grants.give_grant(made, person.subject, Wish(world.recipient.client_id, "referral", sorted(PARTS)))
-        people.append((person, sealed(made, grant, PARTS)))
-    return people
+    agency = world.recipient.client_id
+    people = [register(made, agency) for _ in range(count)]
+    return [(person, envelope_of(made, person, agency)) for person in people]
+
+
+def envelope_of(made: Context, person: Person, agency: str) -> str:
+    """Let her allow an agency three categories; return an envelope for it."""
+    return sealed(made, grants.give_grant(made, person.subject, Wish(agency, "referral", sorted(PARTS))), PARTS)

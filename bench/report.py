@@ -1,7 +1,9 @@
 """Figures as a table: each with its name, its rate, the limit it is measured against in the same run, and the promise."""
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from statistics import median
+from typing import Protocol
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +35,19 @@ class Figure:
         return {**asdict(self), "ratio": self.ratio, "kept": self.kept}
 
 
+class Measured(Protocol):
+    """A row of any table."""
+
+    @property
+    def kept(self) -> bool | None:
+        """Return whether the promise is kept; None where none was made."""
+        ...
+
+    def as_json(self) -> dict[str, object]:
+        """Return the row for machines."""
+        ...
+
+
 def table(figures: list[Figure]) -> str:
     """Return all figures as a table for people."""
     rows = [("figure", "measured", "limit in the same run", "ratio", "promised")]
@@ -40,7 +55,12 @@ def table(figures: list[Figure]) -> str:
         limit = f"{_number(figure.limit)} {figure.unit} {figure.against}"
         measured = f"{_number(figure.value)} {figure.unit}"
         rows.append((figure.name, measured, limit, f"{figure.ratio:.2f}", _promise(figure)))
-    widths = [max(len(row[column]) for row in rows) for column in range(5)]
+    return columns(rows)
+
+
+def columns(rows: Sequence[Sequence[str]]) -> str:
+    """Return rows of equal length as a table with a rule below the first."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     texts = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
     return "\n".join([texts[0], "-" * len(texts[0]), *texts[1:]])
 

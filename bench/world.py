@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from deploy.testing.kafka import KafkaServer
 from deploy.testing.postgresql import PostgresServer
@@ -27,15 +28,15 @@ class World:
 
 
 @contextmanager
-def world() -> Iterator[World]:
-    """Start everything; stop it at the end."""
+def world(**settings: Any) -> Iterator[World]:
+    """Start everything, with some settings of the hub; stop it at the end."""
     with tempfile.TemporaryDirectory(prefix="fireweed-bench-") as name:
         folder = Path(name)
         folder.chmod(0o755)
         postgres = PostgresServer.create(folder / "postgres")
         kafka = KafkaServer.create(folder / "kafka")
         try:
-            with distributed_hub(folder, postgres, kafka) as hub:
+            with distributed_hub(folder, postgres, kafka, **settings) as hub:
                 sender, recipient = hub.join("Sample Outreach", "ngo"), hub.join("Sample Shelter", "housing")
                 person = meet(hub, sender)
                 grant = person.page.allow(recipient.client_id, "referral", ["summary", "housing", "health"])

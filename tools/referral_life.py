@@ -16,11 +16,11 @@ HEAD = """# The life of a referral
 
 """
 RULES = f"""
-- A hold (`referral.held.v1`) ends with `referral.resumed.v1` in the state before it, or with another answer. Help begins only
-  after a yes.
+- A hold (`referral.held.v1`) ends with `referral.resumed.v1` in the state before it, or with an answer that was possible
+  then.
 - A waiting list may be restated, with another wait or the same. A start by mistake is taken back with
   `referral.accepted.v1`, within a day.
-- An answer that says what holds already changes nothing and is no error.
+- An answer that says what holds already changes nothing and is no error. With another reason or outcome it is refused.
 - When her permission ends by its date, envelopes close; what was accepted or started goes on without content. When she
   takes it back, or deletes everything, the referral is withdrawn.
 
@@ -29,8 +29,9 @@ RULES = f"""
 | clock | runs in | from | promised within |
 |---|---|---|---|
 | `answer` | `requested` | the time at which intake took it | its urgency |
-| `start` | `accepted` | the yes | `x-answer-hours` of the need |
+| `start` | `accepted` | the first yes | `x-answer-hours` of the need |
 | `restate` | `waitlisted` | the last word about the list | {RESTATE.days} days |
+| `hold` | `on_hold` | the beginning of the hold | {RESTATE.days} days |
 
 Hours are real hours, also across a change of clocks. When the promised time has passed once, and again when it has passed
 {" and ".join(str(times) for times in REMINDERS[1:])} times, both sides find

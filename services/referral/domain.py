@@ -84,7 +84,7 @@ MOVES: Mapping[State, Mapping[State, Party]] = {
 """By state, which states may follow, and which side brings each about. A hold ends in the state before it, or for good."""
 RESUMED = "referral.resumed.v1"
 # The possible first answers of the agency that was asked.
-ANSWERED = frozenset(to for to, party in MOVES[State.REQUESTED].items() if party is _R)
+ANSWERED = frozenset({State.ACCEPTED, State.DECLINED, State.WAITLISTED})
 ANSWERS: Mapping[str, State | None] = {
     **{
         f"referral.{state}.v1": state
@@ -98,7 +98,7 @@ ANSWERS: Mapping[str, State | None] = {
 UNDO = timedelta(days=1)
 """Time within which a start by mistake can be taken back."""
 RESTATE = timedelta(days=14)
-"""Time within which word about a waiting list is promised."""
+"""Time within which word about a waiting list or a hold is promised."""
 REMINDERS = (1, 2, 4)
 """Both sides are told when a promised time has passed so many times."""
 
@@ -117,10 +117,10 @@ class Repeated:
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """What decides about an answer: the state, since when it holds, and the state before a hold."""
+    """What decides about an answer: the state, when help began if it did, and the state before a hold."""
 
     state: State
-    since: datetime
+    started_at: datetime | None = None
     before_hold: State | None = None
 
 
@@ -155,31 +155,46 @@ def move(state: State, to: State, party: Party | None) -> State | Refused:
     return to if allowed is party else Refused("not_yours")
 
 
-def answered(now_is: Standing, to: State | None, party: Party | None, at: datetime) -> State | Refused | Repeated:
-    """Return the state after an agency's answer at a time, why it is refused, or that it repeats what holds already.
+def answered(
+    now_is: Standing, to: State | None, party: Party | None, now: datetime, *, same: bool = True
+) -> State | Refused | Repeated:
+    """Return the state after an agency's answer, why it is refused, or that it repeats what holds already.
 
     `to` is None for the end of a hold. A waiting list may be restated with another wait, a start taken back for a day.
+    `same` tells whether reason and outcome are those that are kept: an answer that says something else is no repetition.
     """
     if party is None:
         return Refused("unknown_referral")
     state = now_is.state
     if to is None:
-        if state is not State.ON_HOLD:
-            return Refused("not_possible_now") if party is Party.RECIPIENT else Refused("not_yours")
-        to = now_is.before_hold or State.REQUESTED
-    elif state is State.ON_HOLD and to is State.STARTED and now_is.before_hold not in TAKEN_ON:
-        # A yes or a waiting list ends a hold as an answer does; help begins only after a yes.
-        return Refused("not_possible_now")
-    if to is state and party is _author(state):
-        # The list itself is restated; the same wait again is also word about it.
+        return _resumed(now_is, party)
+    if to is state and party is _author(state) and same:
+        # Of a list, the same wait again is also word about it.
         return to if state is State.WAITLISTED else Repeated()
-    if (state, to) == (State.STARTED, State.ACCEPTED) and party is Party.RECIPIENT and at - now_is.since > UNDO:
-        return Refused("not_possible_now")
+    if to is State.ACCEPTED and now_is.started_at is not None and party is Party.RECIPIENT:
+        # A start by mistake, also if it rests since.
+        return to if now - now_is.started_at <= UNDO and state is State.STARTED else Refused("not_possible_now")
+    if state is State.ON_HOLD:
+        return _out_of_hold(now_is.before_hold or State.REQUESTED, to, party)
     return move(state, to, party)
 
 
+def _resumed(now_is: Standing, party: Party) -> State | Refused:
+    """Return the state after the end of a hold, or why there is none to end."""
+    if now_is.state is State.ON_HOLD:
+        return move(now_is.state, now_is.before_hold or State.REQUESTED, party)
+    return Refused("not_possible_now") if party is Party.RECIPIENT else Refused("not_yours")
+
+
+def _out_of_hold(before: State, to: State, party: Party) -> State | Refused:
+    """Return the state after an answer during a hold: what the state before it allows, or that state itself."""
+    if to is State.ON_HOLD:
+        return Refused("not_possible_now")
+    return to if to is before and party is Party.RECIPIENT else move(before, to, party)
+
+
 def clock_of(state: State, since: datetime, requested_at: datetime, urgency: str, need: str) -> Clock | None:
-    """Return the promise that runs in a state which began at `since`; None where none does.
+    """Return the promise that runs in a state, which began to run at `since`; None where none does.
 
     Hours are real hours, also across a change of clocks: all times are in UTC.
     """
@@ -189,6 +204,8 @@ def clock_of(state: State, since: datetime, requested_at: datetime, urgency: str
         return Clock("start", since, _promise("needs", need, "x-answer-hours"))
     if state is State.WAITLISTED:
         return Clock("restate", since, RESTATE)
+    if state is State.ON_HOLD:
+        return Clock("hold", since, RESTATE)
     return None
 
 

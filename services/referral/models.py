@@ -33,9 +33,13 @@ referral = Table(
     Column("before_hold", String(16)),
     Column("wait", String(16)),
     Column("outcome", String(16)),
-    # How often the running promise was told to be late, and when it is told next; NULL if no promise runs.
-    Column("told_late", Integer, nullable=False, server_default="0"),
+    # Since when the running promise runs, and when it is told next to be late; NULL if none runs.
+    Column("promise_since", Instant),
     Column("due_at", Instant),
+    # How often each promise was told to be late: the answer and the start once and for all, other word since it is due.
+    Column("told_answer", Integer, nullable=False, server_default="0"),
+    Column("told_start", Integer, nullable=False, server_default="0"),
+    Column("told_word", Integer, nullable=False, server_default="0"),
     # Its place in the list of each side, in the order of commit; NULL until the transaction that adds it is about to commit.
     Column("sender_place", BigId),
     Column("recipient_place", BigId),

@@ -13,7 +13,6 @@ from services.common.errors import not_found
 from services.common.http.i18n import LANGUAGES
 from services.reporting.pages.catalogue import Holdings, Releases, find
 from services.reporting.pages.data_source import Live, Release
-from services.reporting.pages.pdf import document
 from services.reporting.pages.published_table import Table
 from services.reporting.pages.responses import HoldingsDep, frozen
 from services.reporting.pages.spreadsheet import workbook
@@ -26,9 +25,18 @@ MEDIA = {
     "xlsx": "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
     "pdf": "application/pdf",
 }
+
+
+def _paper(release: Release, table: Table, *, language: str) -> bytes:
+    # On first use: the library takes longer to load than all the rest of the service, and few processes make a PDF.
+    from services.reporting.pages.pdf import document  # noqa: PLC0415
+
+    return document(release, table, language=language)
+
+
 MADE: Mapping[str, Callable[[Release, Table], bytes]] = {
     "xlsx": workbook,
-    **{f"{language}.pdf": partial(document, language=language) for language in LANGUAGES},
+    **{f"{language}.pdf": partial(_paper, language=language) for language in LANGUAGES},
 }
 
 

@@ -47,6 +47,7 @@ ACTS = [
     Act("POST", "/my/v1/revoke-card", SECRET, {"revoke_code": "none of hers"}),
     Act("GET", "/my/v1/grants", SESSION),
     Act("POST", "/my/v1/grants", PIN, GIVE),
+    Act("GET", "/my/v1/grants/{grant}/sent", SESSION),
     Act("DELETE", "/my/v1/grants/{grant}", SESSION),
     Act("POST", "/my/v1/pause", SESSION),
     Act("POST", "/my/v1/resume", PIN),

@@ -13,11 +13,11 @@ from services.consent.handlers.grants.grants import Rule, Wish, restrict, revoke
 from services.consent.handlers.rights import contacts, corrections, letters
 from tests.schemas.contract import FOLDER
 from tests.support.clocks import NOON
-from tests.support.consent import House
+from tests.support.consent import PIN, House
 
 DOCUMENT: Mapping[str, Any] = json.loads((FOLDER / "openapi" / "consent.json").read_text("utf-8"))
 COMPONENTS: Mapping[str, Any] = DOCUMENT["components"]["schemas"]
-OPEN = {"detail", "words_by_grant"}
+OPEN = {"detail", "words_by_grant", "parts"}
 """Members that hold other members in each answer; their schema lists none."""
 CONTACT = {"channel": "text", "address": "555-0100", "window": "noon", "wording": "Your book is here."}
 
@@ -73,10 +73,12 @@ def test_answers_to_survivor_fit_the_document(house: House) -> None:
     for sealed in ({}, {"sealed_until": (NOON.date() + timedelta(days=9)).isoformat()}):
         assert house.call(agency, "/consent/v1/compelled-disclosures", compelled(person.ppid) | sealed).is_success
 
+    house.give_pin(person)
     token = house.session(person, stepped_up=True)
     for method, path, schema in (case.values for case in ANSWERS):
         if method == "get":
-            answer = house.my("GET", str(path).removeprefix("/my/v1").format(grant=ended), token)
+            name = grant if str(path).endswith("/sent") else ended
+            answer = house.my("GET", str(path).removeprefix("/my/v1").format(grant=name), token, pin=PIN)
             assert answer.status_code == 200
             jsonschema_rs.validate({**closed(schema), "components": closed(DOCUMENT["components"])}, answer.json())
 

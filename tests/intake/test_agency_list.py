@@ -46,7 +46,7 @@ def test_pages_have_no_gap_and_no_repeat(running: RunningIntake, monkeypatch: py
 @pytest.mark.parametrize("query", ["?sector=ngo", "?cursor=%00", "?cursor=" + "a" * 65, "?cursor=A'"])
 def test_query_that_is_not_known_is_refused(running: RunningIntake, query: str) -> None:
     answer = running.join().request("GET", AGENCIES + query)
-    assert answer.status_code == 422
+    assert answer.status_code == (400 if "sector" in query else 422)
     assert answer.json()["errors"][0]["member"].startswith("query")
     assert "ngo" not in answer.text
 

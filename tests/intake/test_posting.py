@@ -336,7 +336,8 @@ def test_one_bad_event_in_a_batch_rejects_that_event_only(
     ]
     results = post(running.context, sender, [bad[0], good[0], bad[1], bad[2], good[1], bad[3]])
     statuses = [result.status for result in results]
-    assert statuses == ["rejected", "accepted", "rejected", "rejected", "accepted", "rejected"]
+    # Who is not linked to her is answered as if she had not consented.
+    assert statuses == ["rejected", "accepted", "rejected", "withheld", "accepted", "rejected"]
     assert sorted(running.kept()) == sorted(document["id"] for document in good)
     assert [kind for kind, _, _ in running.sent()] == ["capacity.declared.v1", "referral.sealed.v1"]
 

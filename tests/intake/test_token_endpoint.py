@@ -159,7 +159,8 @@ def test_assertion_names_its_key_among_several(shared_intake: RunningIntake) -> 
         assert client.ask(client.assertion({"kid": key.kid}, key))
     assert client.refused(client.assertion({"kid": second.kid})) == ("invalid_client", "client_assertion signature")
     assert client.refused(client.assertion({"kid": "unknown"})) == ("invalid_client", "client_assertion signature")
-    assert client.refused(client.assertion()) == ("invalid_client", "client_assertion signature")
+    # Without a name each key is tried, so that a client with one key is not locked out while a second one is added.
+    assert client.ask(client.assertion())
 
 
 def test_an_assertion_is_good_once(running: RunningIntake) -> None:

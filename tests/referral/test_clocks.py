@@ -9,7 +9,7 @@ from services.referral.context import Context
 from services.referral.domain import State
 from services.referral.handlers import clocks, feed
 from tests.support.clocks import NOON, StillClock
-from tests.support.sorting import RECIPIENT, SENDER, answered, made, sealed, sent, shut_out, take
+from tests.support.sorting import RECIPIENT, SENDER, answered, ended, made, sealed, sent, shut_out, take
 
 
 def told(context: Context) -> list[tuple[str, int]]:
@@ -75,7 +75,7 @@ def test_restated_list_begins_a_new_promise(context: Context, clock: StillClock)
     assert run_at(context, clock, NOON + timedelta(days=27)) == 1
 
 
-@pytest.mark.parametrize("kind", ["held", "declined", "cancelled"])
+@pytest.mark.parametrize("kind", ["declined", "cancelled"])
 def test_nothing_is_late_while_no_promise_runs(context: Context, clock: StillClock, kind: str) -> None:
     event = sealed()
     take(context, event)
@@ -126,3 +126,64 @@ def test_expiry_closes_envelopes_and_leaves_help_going(
         assert handlers.read_referral(context, SENDER, event.key).state == {"accepted": "started"}.get(
             state, "completed"
         )
+
+
+def test_hold_is_told_when_no_word_comes(context: Context, clock: StillClock) -> None:
+    event = sealed()
+    take(context, event)
+    take(context, answered("held", event.key))
+    assert run_at(context, clock, NOON + timedelta(days=14)) == 1
+    assert told(context) == [("hold", 1)]
+
+
+def test_start_taken_back_does_not_renew_its_promise(context: Context, clock: StillClock) -> None:
+    event = sealed()
+    take(context, event)
+    take(context, answered("accepted", event.key))
+    for _ in range(3):
+        clock.move(timedelta(hours=23))
+        take(context, answered("started", event.key))
+        take(context, answered("accepted", event.key))
+    assert run_at(context, clock, NOON + timedelta(hours=72)) == 1
+    assert told(context) == [("start", 1)]
+
+
+def test_hold_repeats_no_reminder(context: Context, clock: StillClock) -> None:
+    event = sealed()
+    take(context, event)
+    assert run_at(context, clock, NOON + timedelta(hours=24)) == 1
+    take(context, answered("held", event.key))
+    take(context, answered("resumed", event.key))
+    assert run_at(context, clock, NOON + timedelta(hours=25)) == 0
+    assert told(context) == [("answer", 1)]
+
+
+def test_old_time_in_an_answer_takes_no_start_back(context: Context, clock: StillClock) -> None:
+    event = sealed()
+    take(context, event)
+    for kind in ("accepted", "started"):
+        take(context, answered(kind, event.key))
+    clock.move(timedelta(days=3))
+    take(context, answered("accepted", event.key))
+    assert handlers.read_referral(context, SENDER, event.key).state == "started"
+    assert sent(context)[-1][1]["reason"] == "not_possible_now"
+
+
+def test_hold_counts_as_no_answer(context: Context, clock: StillClock) -> None:
+    event = sealed()
+    take(context, event)
+    take(context, answered("held", event.key))
+    assert "answered" not in sent(context)[-1][1]
+    clock.move(timedelta(days=2))
+    take(context, answered("accepted", event.key))
+    assert sent(context)[-1][1]["answered"] == "days_1_3"
+
+
+def test_expiry_of_what_goes_on_is_told_to_both_sides(context: Context) -> None:
+    event = sealed()
+    take(context, event)
+    take(context, answered("accepted", event.key))
+    before = {agency: len(feed.read_feed(context, agency, 0).entries) for agency in (SENDER, RECIPIENT)}
+    take(context, ended(event.data["grant"], "expired"))
+    for agency, number in before.items():
+        assert len(feed.read_feed(context, agency, 0).entries) == number + 1

@@ -11,7 +11,6 @@ import schemas
 from services.referral.domain import (
     ANSWERS,
     FINAL,
-    TAKEN_ON,
     Clock,
     Party,
     Refused,
@@ -144,11 +143,11 @@ def at(hours: float) -> datetime:
 @pytest.mark.parametrize("state", sorted(set(State) - {State.REQUESTED, State.WAITLISTED}))
 def test_repeated_answer_is_no_error(state: State) -> None:
     by = Party.SENDER if state is State.CANCELLED else Party.HUB if state is State.WITHDRAWN else Party.RECIPIENT
-    assert answered(Standing(state, NOON), state, by, at(1)) == Repeated()
+    assert answered(Standing(state), state, by, at(1)) == Repeated()
 
 
 def test_waiting_list_can_be_restated() -> None:
-    assert answered(Standing(State.WAITLISTED, NOON), State.WAITLISTED, Party.RECIPIENT, at(1)) is State.WAITLISTED
+    assert answered(Standing(State.WAITLISTED), State.WAITLISTED, Party.RECIPIENT, at(1)) is State.WAITLISTED
 
 
 @pytest.mark.parametrize(("hours", "taken"), [(0, True), (24, True), (24.01, False)])
@@ -159,22 +158,40 @@ def test_start_can_be_taken_back_for_a_day(hours: float, taken: bool) -> None:
 
 @pytest.mark.parametrize("before", [State.REQUESTED, State.WAITLISTED, State.ACCEPTED, State.STARTED])
 def test_hold_ends_in_the_state_before_it(before: State) -> None:
-    held = Standing(State.ON_HOLD, NOON, before)
+    begun = NOON if before is State.STARTED else None
+    held = Standing(State.ON_HOLD, begun, before)
     assert answered(held, None, Party.RECIPIENT, at(1)) is before
     assert answered(held, None, Party.SENDER, at(1)) == Refused("not_yours")
     assert answered(held, None, None, at(1)) == Refused("unknown_referral")
-    skipped = answered(held, State.STARTED, Party.RECIPIENT, at(1))
-    assert skipped == (State.STARTED if before in TAKEN_ON else Refused("not_possible_now"))
+
+
+@pytest.mark.parametrize("before", [State.REQUESTED, State.WAITLISTED, State.ACCEPTED, State.STARTED])
+@pytest.mark.parametrize("party", [Party.SENDER, Party.RECIPIENT])
+def test_hold_opens_no_move_that_was_not_possible_before(before: State, party: Party) -> None:
+    begun = NOON if before is State.STARTED else None
+    for to in set(State) - {State.ON_HOLD}:
+        outcome = answered(Standing(State.ON_HOLD, begun, before), to, party, at(1), same=False)
+        unheld = answered(Standing(before, begun), to, party, at(1), same=False)
+        if (before, to) == (State.STARTED, State.ACCEPTED):
+            assert outcome == Refused("not_possible_now") if party is Party.RECIPIENT else isinstance(outcome, Refused)
+        elif to is not before:
+            assert outcome == unheld
+
+
+@pytest.mark.parametrize("state", [State.COMPLETED, State.DECLINED, State.FAILED, State.CANCELLED, State.ON_HOLD])
+def test_answer_with_another_reason_is_no_repetition(state: State) -> None:
+    by = Party.SENDER if state is State.CANCELLED else Party.RECIPIENT
+    assert answered(Standing(state, None, State.ACCEPTED), state, by, NOON, same=False) == Refused("not_possible_now")
 
 
 @pytest.mark.parametrize("state", sorted(set(State) - {State.ON_HOLD}))
 def test_only_a_hold_can_be_resumed(state: State) -> None:
-    assert answered(Standing(state, NOON), None, Party.RECIPIENT, at(1)) == Refused("not_possible_now")
+    assert answered(Standing(state), None, Party.RECIPIENT, at(1)) == Refused("not_possible_now")
 
 
 @given(st.sampled_from(sorted(FINAL)), st.sampled_from([None, *State]), PARTIES)
 def test_no_answer_leads_out_of_a_final_state(state: State, to: State | None, party: Party | None) -> None:
-    assert isinstance(answered(Standing(state, NOON), to, party, NOON), Refused | Repeated)
+    assert isinstance(answered(Standing(state), to, party, NOON), Refused | Repeated)
 
 
 @pytest.mark.parametrize(
@@ -184,7 +201,7 @@ def test_no_answer_leads_out_of_a_final_state(state: State, to: State | None, pa
         (State.ACCEPTED, "start", 72),
         (State.WAITLISTED, "restate", 14 * 24),
         (State.STARTED, None, 0),
-        (State.ON_HOLD, None, 0),
+        (State.ON_HOLD, "hold", 14 * 24),
         (State.DECLINED, None, 0),
     ],
 )

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import timedelta
+from datetime import datetime, timedelta
 from uuid import uuid4
 
 import pytest
@@ -26,9 +26,8 @@ NEXT = {
         "waitlisted": {"accepted", "declined", "waitlisted", "held"},
         "accepted": {"started", "declined", "held", "failed"},
         "started": {"completed", "accepted", "held", "failed"},
-        "on_hold": {"accepted", "declined", "waitlisted", "resumed", "failed"},
     },
-    SENDER: {state: {"cancelled"} for state in ("requested", "waitlisted", "accepted", "on_hold")},
+    SENDER: {state: {"cancelled"} for state in ("requested", "waitlisted", "accepted")},
     STRANGER: {},
 }
 WORKING = {"accepted", "started"}
@@ -47,6 +46,7 @@ class Life(RuleBasedStateMachine):
         self.grant_of: dict[str, str] = {}
         self.ended: set[str] = set()
         self.closed: set[str] = set()
+        self.started: dict[str, datetime] = {}
 
     @rule(target=grants)
     def grant(self) -> str:
@@ -64,10 +64,21 @@ class Life(RuleBasedStateMachine):
     def answer(self, referral: str, kind: str, by: str) -> None:
         take(self.context, answered(kind, referral, by))
         history = self.histories[referral]
-        if kind in NEXT[by].get(history[-1], set()):
-            history.append({"held": "on_hold", "resumed": history[-2] if len(history) > 1 else ""}.get(kind, kind))
-        elif kind == "started" and by == RECIPIENT and history[-1] == "on_hold" and history[-2] in WORKING:
-            history.append("started")
+        before = history[-2] if history[-1] == "on_hold" else history[-1]
+        if history[-1] == "on_hold" and by == RECIPIENT and kind in {"resumed", before}:
+            history.append(before)
+        elif (before, kind) == ("started", "accepted"):
+            if by == RECIPIENT and history[-1] == "started" and self.is_fresh(referral):
+                history.append("accepted")
+        elif kind in NEXT[by].get(before, set()) and (history[-1], kind) != ("on_hold", "held"):
+            history.append({"held": "on_hold"}.get(kind, kind))
+        if history[-1] == "accepted":
+            self.started.pop(referral, None)
+        if history[-1] == "started":
+            self.started.setdefault(referral, self.context.clock.now())
+
+    def is_fresh(self, referral: str) -> bool:
+        return self.context.clock.now() - self.started[referral] <= timedelta(days=1)
 
     @rule(hours=st.integers(1, 40))
     def wait(self, hours: int) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 from fastapi import Request
 from fastapi.dependencies.models import Dependant
+from pydantic import BaseModel
 
 from services.common.errors import Fault, invalid
 
@@ -32,6 +33,11 @@ def query_members(dependant: Dependant) -> frozenset[str]:
 
 
 def _members(dependant: Dependant) -> Iterator[str]:
-    yield from (field.alias for field in dependant.query_params)
+    for field in dependant.query_params:
+        model = field.field_info.annotation
+        if isinstance(model, type) and issubclass(model, BaseModel):
+            yield from (inner.alias or name for name, inner in model.model_fields.items())
+        else:
+            yield field.alias
     for inner in dependant.dependencies:
         yield from _members(inner)

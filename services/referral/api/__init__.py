@@ -11,8 +11,8 @@ from services.common.auth.limited_acts import limited
 from services.referral import handlers
 from services.referral.api.queries import ContextDep, PageQuery, next_of
 from services.referral.context import Context
-from services.referral.domain import State, is_overdue
 from services.referral.events import ROUTING
+from services.referral.handlers import clocks
 from services.referral.store import AnyRow
 
 routes = APIRouter(prefix="/referral/v1", tags=["agencies"])
@@ -100,5 +100,5 @@ def _item(context: Context, row: AnyRow) -> InboxItem:
 
 def _common(context: Context, row: AnyRow, state: str) -> dict[str, Any]:
     named = {name: getattr(row, name) for name in (*ROUTING, "sender", "requested_at", "answer_by")}
-    overdue = is_overdue(State(state), row.answer_by, context.clock.now())
+    overdue = clocks.is_late(row, state, context.clock.now())
     return {"referral": row.id, **named, "state": state, "overdue": overdue}

@@ -9,9 +9,9 @@ from pydantic import BaseModel, Field
 from services.common.auth.access_tokens import Caller
 from services.common.auth.limited_acts import limited
 from services.referral.api.queries import ContextDep, PageQuery, next_of
-from services.referral.domain import State, is_overdue
+from services.referral.domain import State
 from services.referral.events import ROUTING
-from services.referral.handlers import lists
+from services.referral.handlers import clocks, lists
 
 routes = APIRouter(prefix="/referral/v1", tags=["agencies"])
 
@@ -57,7 +57,7 @@ def referrals(context: ContextDep, agency: Caller, query: Annotated[ListQuery, Q
             referral=row.id,
             **{name: getattr(row, name) for name in (*ROUTING, "sender", "recipient", "requested_at", "answer_by")},
             state=row.seen_state,
-            overdue=is_overdue(State(row.seen_state), row.answer_by, now),
+            overdue=clocks.is_late(row, row.seen_state, now),
         )
         for row in rows
     ]

@@ -24,12 +24,11 @@ from services.referral.domain import (
     State,
     answer_by,
     answered,
-    clock_of,
     move,
     party_of,
     wait_band,
 )
-from services.referral.handlers import feed, offers
+from services.referral.handlers import clocks, feed, offers
 from services.referral.store.feed import Listed, add_to_lists
 
 PAGE = 100
@@ -53,8 +52,8 @@ def open_referral(context: Context, connection: Connection, event: Event) -> Non
         "requested_at": event.time,
         # Also from that time: a delay on the bus is no excuse.
         "answer_by": answer_by(event.time, data["urgency"]),
+        "promise_since": event.time,
         "due_at": None if gone else answer_by(event.time, data["urgency"]),
-        "told_late": 0,
         "changed_at": now,
     }
     kept = store.add_referral(connection, row, None if gone else data["envelope"])
@@ -69,7 +68,7 @@ def answer(context: Context, connection: Connection, event: Event) -> None:
     """Handle `referral.accepted.v1` and the other answers; an answer that is not possible goes back to its sender."""
     row = store.get_referral(connection, event.data["referral"], lock=True)
     party = party_of(event.source, row.sender, row.recipient) if row else None
-    outcome = answered(_standing(row), ANSWERS[event.type], party, event.time) if row else Refused("unknown_referral")
+    outcome = _answered(context, connection, row, party, event) if row else Refused("unknown_referral")
     if row and party and store.still_since(connection, row.grant_id, event.source):
         # Shut out, an agency acts on nothing of hers any more; the answer is one that a late act would get.
         outcome = Refused("not_possible_now")
@@ -96,6 +95,7 @@ def withdraw(context: Context, connection: Connection, event: Event) -> None:
     for row in rows:
         if event.data["reason"] == "expired" and _taken_on(row):
             store.remove_envelope(connection, row.id)
+            _tell_sides(context, connection, row)
             continue
         if not isinstance(move(State(row.state), State.WITHDRAWN, Party.HUB), Refused):
             _enter(context, connection, row, State.WITHDRAWN, {})
@@ -179,12 +179,10 @@ def _enter(context: Context, connection: Connection, row: store.AnyRow, state: S
     reason = told.get("reason")
     if state in FINAL:
         store.remove_envelope(connection, row.id)
-    clock = clock_of(state, now, row.requested_at, row.urgency, row.need)
     values = {
         "state": state,
         "changed_at": now,
-        "told_late": 0,
-        "due_at": clock.due(1) if clock else None,
+        **clocks.begin(connection, row, state, now),
         "before_hold": row.state if state is State.ON_HOLD else None,
         "wait": told.get("wait", row.wait),
         "outcome": told.get("outcome", row.outcome),
@@ -198,16 +196,33 @@ def _enter(context: Context, connection: Connection, row: store.AnyRow, state: S
         "failure": reason if state is State.FAILED else None,
         "wait": told.get("wait"),
         "outcome": told.get("outcome"),
-        "answered": wait_band(now - row.requested_at) if row.state == State.REQUESTED and state in ANSWERED else None,
+        "answered": wait_band(now - row.requested_at) if _unanswered(row) and state in ANSWERED else None,
         "waited": wait_band(now - row.requested_at) if state is State.STARTED else None,
     }
     context.outbox.add(connection, [events.updated(context.clock, changed, row.state, **why)], now)
     _tell_sides(context, connection, changed)
 
 
-def _standing(row: store.AnyRow) -> Standing:
-    before = State(row.before_hold) if row.before_hold else None
-    return Standing(State(row.state), row.changed_at, before)
+def _answered(
+    context: Context, connection: Connection, row: store.AnyRow, party: Party | None, event: Event
+) -> State | Refused | Repeated:
+    """Return what an answer does. The hub's clock counts: an agency writes the time of its event itself."""
+    steps = store.steps_of(connection, row.id)
+    state, before = State(row.state), State(row.before_hold) if row.before_hold else None
+    begun: datetime | None = None
+    for step in steps:
+        if step.state == State.STARTED:
+            begun = begun or step.at  # not anew after a hold
+        elif step.state == State.ACCEPTED:
+            begun = None
+    said, kept = event.data.get("reason", event.data.get("outcome")), steps[-1].reason or row.outcome
+    standing = Standing(state, begun, before)
+    return answered(standing, ANSWERS[event.type], party, context.clock.now(), same=said is None or said == kept)
+
+
+def _unanswered(row: store.AnyRow) -> bool:
+    """Return whether a request has had no answer so far, also if it rests."""
+    return State.REQUESTED in {row.state, row.before_hold if row.state == State.ON_HOLD else None}
 
 
 def _taken_on(row: store.AnyRow) -> bool:

@@ -248,7 +248,7 @@ def called(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
     """Return the list of calls that are made instead of sending: the pinned URL, and the host as it was named."""
     made: list[tuple[str, str]] = []
 
-    async def exchange(_client: object, place: object, pinned: str, *_: object) -> Answer:
+    async def exchange(_client: object, _method: str, place: object, pinned: str, *_: object) -> Answer:
         made.append((pinned, place.netloc))  # type: ignore[attr-defined]
         return Answer(202)
 

@@ -134,6 +134,7 @@ def test_session_in_which_the_pin_was_right_has_a_lane(house: House, person: Per
     hoard = [house.here(person) for _ in range(FREE_TRIES + 10)]
     for one in hoard:
         attempt(house, one, "000000", HERS)
+    assert attempt(house, sessions.find_session(house.context, hers), PIN, HERS) == "slow-down"
     house.clock.move(STEP)
     assert attempt(house, hoard[-1], "000000", HERS) == "slow-down"
     assert attempt(house, sessions.find_session(house.context, hers), PIN, HERS) == "right"
@@ -161,7 +162,8 @@ def test_guesses_stay_bounded_over_all_sessions(
     for _ in range(minutes * 6):
         house.clock.move(10 * SECOND)
         guess()
-    assert FREE_TRIES + 1 <= len(checked) <= FREE_TRIES + minutes
+    # Whoever begins anew each time waits behind the sessions left behind, and gets fewer.
+    assert FREE_TRIES <= len(checked) <= FREE_TRIES + minutes
 
 
 def test_stranger_who_waits_without_guessing_holds_no_turn(house: House, person: Person) -> None:

@@ -1,19 +1,21 @@
 """Unlinking: an agency's ppid dies, what she allowed it ends, and a new code gives it another ppid."""
 
 import json
+from uuid import uuid4
 
 import pytest
 
 from services.common.errors import Problem
 from services.consent.handlers.accounts import links
 from services.consent.handlers.agencies import linked_acts
+from services.consent.handlers.grants import age_bands
 from services.consent.models import grant, link
 from tests.support.consent import Agency, House, Person
 
 
 @pytest.fixture
 def agency(house: House) -> Agency:
-    return house.agency("police")
+    return house.agency("health")
 
 
 @pytest.fixture
@@ -64,3 +66,21 @@ def test_json_lists_and_unlinks(house: House, agency: Agency, person: Person) ->
     assert house.my("DELETE", f"/links/{agency.id}", token).status_code == 204
     assert house.my("DELETE", f"/links/{agency.id}", token).status_code == 404
     assert house.my("GET", "/links", token).json() == {"agencies": []}
+
+
+@pytest.mark.parametrize("agree", [True, False])
+def test_unlinked_agency_gives_no_second_look(house: House, agree: bool) -> None:
+    """It kept the id of what it was asked about while it knew her."""
+    advocate, clinic = house.agency("ngo"), house.agency("health")
+    person = house.person(advocate)
+    age_bands.restate(house.context, advocate.id, person.ppid, "under_16")
+    name = house.allow(person, clinic)
+    path = "/consent/v1/second-looks"
+    assert [look["id"] for look in house.call(advocate, path, None, "GET").json()["waiting"]] == [str(name)]
+    links.unlink(house.context, person.subject, advocate.id)
+
+    asked = [house.call(advocate, f"{path}/{one}", {"agree": agree}) for one in (name, uuid4())]
+    assert {(answer.status_code, answer.content) for answer in asked} == {(404, asked[0].content)}
+    assert house.call(advocate, path, None, "GET").json() == {"waiting": []}
+    assert house.rows(grant, grant.c.subject_id == person.subject) == []
+    assert "look.ended" not in house.kinds(person)

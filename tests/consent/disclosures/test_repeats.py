@@ -221,12 +221,12 @@ def test_counting_changes_no_leaf_and_proofs_hold(own_house: House) -> None:
     grants.revoke_all(house.context, person.subject)
     house.open(agency, envelope)
     publish.publish(house.context)
-    before = [(row.leaf, row.sealed) for row in house.rows(ledger_entry)]
+    before = [(row.leaf, row.sealed) for row in house.rows(ledger_entry) if row.kind != "padding"]
     for _ in range(30):
         begin_openings(house.context, agency.id, [envelope])
     publish.publish(house.context)
 
-    after = house.rows(ledger_entry)
+    after = [row for row in house.rows(ledger_entry) if row.kind != "padding"]
     assert [(row.leaf, row.sealed) for row in after][: len(before)] == before
     assert len(after) == len(before) + 1
     house.give_pin(person)

@@ -10,6 +10,7 @@ from uuid import UUID, uuid4
 import pytest
 
 from services.common.errors import Problem
+from services.consent.handlers.accounts import links
 from services.consent.handlers.agencies import linked_acts
 from services.consent.handlers.grants import grants
 from services.consent.handlers.grants.grants import Answer, Rule, Wish
@@ -291,8 +292,9 @@ def test_answered_request_returns_404_when_answered_again(house: House) -> None:
 def test_refused_answer_leaves_the_request_open(house: House) -> None:
     """Refused: another survivor's answer (404), and a yes to what policy forbids (400)."""
     agency = house.agency("police")
-    person, other = house.person(agency), house.person()
-    request = linked_acts.ask(house.context, agency.id, person.ppid, Wish(agency.id, "referral", ["immigration"]))
+    person, other = house.person(), house.person()
+    ppid = linked_acts.link(house.context, agency.id, links.make_link_code(house.context, person.subject).code)
+    request = linked_acts.ask(house.context, agency.id, ppid, Wish(agency.id, "referral", ["immigration"]))
 
     for who, status in ((other, "404"), (person, "400")):
         with pytest.raises(Problem, match=status):

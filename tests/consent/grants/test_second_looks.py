@@ -171,10 +171,11 @@ def test_second_look_by_an_unfit_agency_returns_400(house: House, who: str) -> N
 
 
 def test_second_look_may_be_by_another_linked_agency(house: House) -> None:
-    advocate, mine, clinic = house.agency("police"), house.agency("indigenous"), house.agency("health")
-    person = young(house, advocate)
-    assert give(house, person, clinic).status_code == 400, "police give no second look"
-    linked_acts.link(house.context, mine.id, links.make_link_code(house.context, person.subject).code)
+    police, mine, clinic = house.agency("police"), house.agency("indigenous"), house.agency("health")
+    person = young(house, house.agency("ngo"))
+    for one in (police, mine):
+        linked_acts.link(house.context, one.id, links.make_link_code(house.context, person.subject).code)
+    assert give(house, person, clinic, second_look_by=police.id).status_code == 400, "police give no second look"
 
     assert give(house, person, clinic, second_look_by=mine.id).json()["waits_for"] == mine.id
 

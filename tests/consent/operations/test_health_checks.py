@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Table, update
 
+from services.consent.handlers.agencies import linked_acts
+from services.consent.handlers.grants.grants import Wish
 from services.consent.handlers.ledger import publish
 from services.consent.handlers.operations import key_rotation
 from services.consent.handlers.operations.health_checks import LATE, ROTATION_LATE, Soundness, soundness
@@ -54,6 +56,8 @@ def test_unopenable_live_key_is_reported_at_once(own_house: House, table: Table)
     person = own_house.person(agency)
     own_house.allow(person, agency)
     contacts.save(own_house.context, person.subject, {"channel": "text", "address": "", "window": "", "wording": ""})
+    wish = Wish(agency.id, "referral", ["summary"], texts={"summary": {"text": "A quiet place, please."}})
+    linked_acts.ask(own_house.context, agency.id, person.ppid, wish)
     publish.publish(own_house.context)
     assert soundness(own_house.context) == WELL
 

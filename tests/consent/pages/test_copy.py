@@ -5,15 +5,16 @@ import json
 from services.consent.api.survivors.export import export_of
 from services.consent.handlers.rights import export
 from tests.consent.rights.test_export_stream import with_ledger
-from tests.support.consent import House
+from tests.support.consent import PIN, House
 from tests.support.visitor import NewVisitor
 
 
 def test_copy_and_page_show_whole_ledger(house: House, arrive: NewVisitor) -> None:
     person = with_ledger(house, export.LARGE_PAGE + 30)
-    visitor = arrive("en", house.session(person, stepped_up=True))
-    copy = visitor.send(visitor.get("/my/mine"), "/my/copy")
-    page = visitor.send(visitor.get("/my/mine"), "/my/read")
+    house.give_pin(person)
+    visitor = arrive("en", house.session(person))
+    copy = visitor.send(visitor.get("/my/mine"), "/my/copy", pin=PIN)
+    page = visitor.send(visitor.get("/my/mine"), "/my/read", pin=PIN)
 
     told = json.loads(copy.response.text)
     assert copy.response.headers["content-disposition"] == 'attachment; filename="my-page.json"'

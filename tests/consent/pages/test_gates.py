@@ -32,6 +32,7 @@ TAKES_AWAY = {
     "/my/language": {"to": "fr"},
     "/my/yes/check": {"agency": "{agency}", "purpose": "referral", "category": "housing", "days": "7"},
     "/my/yes/change": {"agency": "{agency}"},
+    "/my/known/{agency}/end": {},
     "/my/keys/new": {},
 }
 WIDENS = {
@@ -166,7 +167,7 @@ def test_final_form_right_after_her_pin_asks_for_it_again(scene: Scene, path: st
     assert scene.do("/my/counted/no", {}).status == 200
     before = scene.picture()
     for given in ({}, {"pin": ""}, {"pin": "000000"}):
-        asked = scene.do(path, WIDENS.get(path, {"key": "ab", "credential": "{}"}), **given)
+        asked = scene.do(path, WIDENS.get(path, {"key": "ab", "credential": "{{}}"}), **given)
         assert (asked.status, "Your PIN, please" in asked.text) == (403, True)
     assert scene.picture() == before
 

@@ -93,12 +93,14 @@ class Change:
                     made.append(self.tell(grant, action, changed))
 
     def tell_referral(self, agency: str, *, shut_out: bool) -> None:
-        """Let referrals under her live grants stand still for an agency from now on, or let it follow them again.
+        """Let referrals under her grants stand still for an agency from now on, or let it follow them again.
 
-        Under a grant that has ended nothing moves any more, so there is nothing to hold.
+        Under a grant that ended by its date, what was accepted goes on; under one that she took back, nothing moves any more.
         """
         clock = self.context.clock
-        for grant in permissions.live_grants(self.connection, self.subject):
+        for grant in permissions.grants_of(self.connection, self.subject):
+            if grant.ended_at is not None and grant.end_reason != "expired":
+                continue
             self.events.append(events.sender_shut_out(clock, grant.id, agency, shut_out=shut_out))
 
     def _followers(self) -> set[str]:

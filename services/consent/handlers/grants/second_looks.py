@@ -1,5 +1,6 @@
 """Second looks: an agency sees what waits for it, and answers yes or no; a yes makes the grant."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 from uuid import UUID
@@ -22,9 +23,7 @@ def second_looks_for(context: Context, agency: str) -> list[tuple[Any, str]]:
         owners = {row.subject_id for row in rows}
         names = subjects.ppids(connection, agency, owners)
         snapshots = read_snapshots(connection, context.roster, owners, [agency])
-    return [
-        (row, names[row.subject_id]) for row in rows if row.subject_id in names and _may_see(context, snapshots, row)
-    ]
+    return [(row, names[row.subject_id]) for row in rows if _may_see(context, snapshots, row, names)]
 
 
 def give_second_look(context: Context, agency: str, name: UUID, *, agree: bool) -> None:
@@ -37,7 +36,9 @@ def give_second_look(context: Context, agency: str, name: UUID, *, agree: bool) 
         # Read again under her lock: she may have taken it back, or another may have answered, since.
         waits = pending_grants.get_wait(change.connection, name, agency, change.now)
         snapshots = read_snapshots(change.connection, context.roster, [change.subject], [agency])
-        if waits is None or not _may_see(context, snapshots, waits):
+        # She may have unlinked the agency since it was asked.
+        names = subjects.ppids(change.connection, agency, [change.subject])
+        if waits is None or not _may_see(context, snapshots, waits, names):
             raise not_found()
         outcome = "agreed" if agree else "declined"
         pending_grants.end_waits(change.connection, change.subject, outcome, change.now, pending_grants.named(name))
@@ -56,11 +57,10 @@ def _wished(change: Change, waits: Any) -> Wish:
     return replace(wish, texts={category: read[category] for category in waits.categories if category in read})
 
 
-def _may_see(context: Context, snapshots: Snapshots, row: Any) -> bool:
-    """Tell whether her permissions let the agency that looks know of this now."""
+def _may_see(context: Context, snapshots: Snapshots, row: Any, names: Mapping[UUID, str]) -> bool:
+    """Tell whether her permissions let the agency that looks know of this now; `names` are its ppids."""
     agency = row.second_look_by
     snapshot, wanted = snapshots.of(row.subject_id, agency), frozenset(row.categories)
     speech = Speech(Act.GIVE_SECOND_LOOK, row.purpose, wanted)
-    # Its ppid is looked for where it is told: without one there is nobody whom it could speak for.
-    may_answer = may_speak(snapshot, agency, speech, context.policy, linked=True) == wanted
+    may_answer = may_speak(snapshot, agency, speech, context.policy, linked=row.subject_id in names) == wanted
     return may_answer and may_be_told(context, snapshot, agency, row.purpose, row.categories)
