@@ -109,9 +109,10 @@ def _second_look(window: Window) -> Iterator[str]:
 
 def _word_for_word(window: Window) -> Iterator[str]:
     house, other = window.house, window.other
-    ask(house, window.agency, window.person, other, {"health": HEALTH, "summary": {"text": NOTE}}, "legal")
+    parts = {"health": HEALTH, "summary": {"text": NOTE}}
+    request = ask(house, window.agency, window.person, other, parts, "legal")
     window.open("/my")
-    window.page.locator('a[href^="/my/yes?request="]').first.click()
+    window.page.locator(f'a[href="/my/yes?request={request}"]').click()
     yield "yes-drafts"
     window.send("/my/yes/check", agency=other.id, purpose="referral", category=["health", "summary", "legal"])
     yield "read-back-drafts"
