@@ -62,6 +62,7 @@ def build(settings: Settings, token_keys: TokenKeys, clock: Clock | None = None)
         chores={
             "referral erased": every(3600.0, lambda: handlers.forget_erased(context)),
             "referral clocks": every(60.0, lambda: clocks.tell_overdue(context)),
+            "referral offers": every(86_400.0, lambda: offering.forget_ended(context)),
             "referral notices": every(86_400.0, lambda: feeds.forget_notices(context)),
             "referral webhooks": deliveries.loop(context, to_agencies),
         },

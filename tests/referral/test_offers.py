@@ -6,11 +6,13 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+from sqlalchemy import Table, select
 
 from services.common.errors import Problem
 from services.referral.context import Context
 from services.referral.handlers import offers
 from services.referral.handlers.feed import read_feed
+from services.referral.models import offer_asked, offer_claim, offer_decline, offer_region
 from tests.support.clocks import NOON, StillClock
 from tests.support.sorting import ENVELOPE, RECIPIENT, SENDER, STRANGER, ended, made, sealed, sent, take
 
@@ -60,6 +62,11 @@ def told(context: Context, agency: str) -> list[tuple[str, str | None]]:
 
 def claimers(context: Context, agency: str, name: str) -> list[str]:
     return [claim.agency for claim in offers.read_offer(context, agency, name).claims]
+
+
+def rows_of(context: Context, table: Table) -> set[str]:
+    with context.database.reading() as connection:
+        return set(connection.scalars(select(table.c.offer_id)))
 
 
 def hidden(context: Context, agency: str, name: str) -> dict[str, Any]:
@@ -258,6 +265,41 @@ def test_referral_that_names_the_offer_closes_it_without_a_name(context: Context
     assert (last.type, last.subject, last.state) == ("offer.closed.v1", name, "closed")
     assert RECIPIENT not in str(offers.read_offer(context, OTHER, name))
     assert ENVELOPE not in str(offers.read_offer(context, OTHER, name))
+
+
+@pytest.mark.parametrize(("days", "kept"), [(730, True), (731, False)])
+def test_ended_offer_is_kept_for_two_years(context: Context, clock: StillClock, days: int, kept: bool) -> None:
+    serves(context, RECIPIENT)
+    serves(context, OTHER)
+    old, closed = offer(context), offer(context)
+    for name in (old, closed):
+        say(context, "claimed", RECIPIENT, name)
+        say(context, "declined", OTHER, name, reason="pets")
+    say(context, "closed", SENDER, closed)
+    clock.move(timedelta(days=days))
+    still_open = offer(context, urgency="14d")
+    assert offers.forget_ended(context) == (0 if kept else 2)
+    rows = {table: rows_of(context, table) for table in (offer_claim, offer_decline, offer_region, offer_asked)}
+    assert [bool({old, closed} & found) for found in rows.values()] == [kept] * 4
+    assert still_open in rows[offer_asked]
+    assert set(listed(context, SENDER)) == ({old, closed, still_open} if kept else {still_open})
+
+
+def test_offers_are_forgotten_in_batches(context: Context, clock: StillClock, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(offers, "PAGE", 2)
+    names = [offer(context) for _ in range(5)]
+    clock.move(timedelta(days=800))
+    assert offers.forget_ended(context) == len(names)
+    assert listed(context, SENDER) == []
+
+
+def test_pages_of_offers_have_no_gap_and_no_repeat(context: Context, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(offers, "PAGE", 2)
+    names, seen, after = sorted(offer(context) for _ in range(5)), list[str](), ""
+    while page := [view.row.id for view in offers.read_offers(context, SENDER, after)]:
+        assert len(page) <= 2
+        seen, after = seen + page, page[-1]
+    assert seen == names
 
 
 def test_referral_of_somebody_elses_offer_leaves_it_open(context: Context) -> None:

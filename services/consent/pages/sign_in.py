@@ -51,10 +51,10 @@ def _home(page: PageContext) -> Response:
     seen = export.overview(page.context, page.subject)
     live = [row for row in seen["grants"] if still_given(row, page.context.clock.now())]
     waits = [row for row, _why in pending.waits_of(page.context, page.subject)]
-    asked = {name for row in seen["requests"] for name in (row.agency, row.asked_by)}
+    asked = {name for row in seen["requests"] for name in (*row.choices, row.asked_by)}
     looked = {name for row in waits for name in (row.agency, row.second_look_by)}
     names = preferences.names(page.context, asked | looked | {row.agency for row in live})
-    stopped = grants.kept_back(page.context, page.subject, live)
+    stopped = export.kept_back(page.context, page.subject, live)
     return page.show("home.html", seen=seen, grants=list(zip(live, stopped, strict=True)), waits=waits, names=names)
 
 

@@ -12,6 +12,7 @@ from services.common.messaging.cloudevents import Event
 from services.referral.context import Context
 from services.referral.domain import Answering, answer_by, offer_refusal
 from services.referral.handlers import feed
+from services.referral.policy import retention
 from services.referral.store import offers as store
 from services.referral.store.offers import AnyRow
 
@@ -96,6 +97,17 @@ def close_for(context: Context, connection: Connection, offer: str, opener: str,
         claimed = [claim.agency for claim in store.claims_of(connection, [offer])]
         feed.tell(context, connection, claimed, CLOSED, offer, "closed")
     return True
+
+
+def forget_ended(context: Context) -> int:
+    """Remove offers once their time of retention is over; return how many."""
+    forgotten = 0
+    while True:
+        with context.database.transaction() as connection:
+            found = store.forget_offers(connection, context.clock.now() - retention().offers, PAGE)
+        forgotten += found
+        if found < PAGE:
+            return forgotten
 
 
 @dataclass(frozen=True, slots=True)

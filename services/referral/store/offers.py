@@ -27,7 +27,9 @@ def add_offer(connection: Connection, row: Mapping[str, object], regions: Sequen
     connection.execute(offer_region.insert(), [{"offer_id": row["id"], "region": region} for region in regions])
     agency = roster.table
     served = and_(offered_service.c.need == offer.c.need, offered_service.c.region == offer_region.c.region)
-    joined = offer.join(offer_region).join(offered_service, served).join(agency, agency.c.id == offered_service.c.agency)
+    joined = (
+        offer.join(offer_region).join(offered_service, served).join(agency, agency.c.id == offered_service.c.agency)
+    )
     asked = (agency.c.standing == "active", agency.c.sector != POLICE, agency.c.id != offer.c.opened_by)
     serving = select(offer.c.id, agency.c.id).select_from(joined).where(offer.c.id == row["id"], *asked).distinct()
     connection.execute(insert(offer_asked).from_select(["offer_id", "agency"], serving))
@@ -117,6 +119,17 @@ def offers_for(connection: Connection, agency: str, now: datetime, after: str, l
     seen = or_(offer.c.opened_by == agency, claimed, and_(got, is_open))
     query = select(offer).where(offer.c.id > after, seen, ~_is_police(agency))
     return connection.execute(query.order_by(offer.c.id).limit(limit)).all()
+
+
+def forget_offers(connection: Connection, ended_before: datetime, limit: int) -> int:
+    """Remove offers that ended before then, with what was answered to them; return how many."""
+    end = func.coalesce(offer.c.closed_at, offer.c.answer_by, type_=offer.c.answer_by.type)
+    query = select(offer.c.id).where(end < ended_before).order_by(offer.c.id).limit(limit)
+    ids = connection.scalars(query.with_for_update(skip_locked=True)).all()
+    for table in (offer_region, offer_asked, offer_claim, offer_decline):
+        connection.execute(delete(table).where(table.c.offer_id.in_(ids)))
+    connection.execute(delete(offer).where(offer.c.id.in_(ids)))
+    return len(ids)
 
 
 def _regions(offer_id: str) -> Any:

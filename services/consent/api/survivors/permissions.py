@@ -53,6 +53,7 @@ class RequestAnswer(Body):
 
     accept: bool
     days: int | None = None
+    agency: str | None = Field(None, max_length=64, description="With a yes: which agency, if the request names several.")
     second_look_by: str | None = Field(None, max_length=64)
     only_this: bool | None = Field(
         None,
@@ -117,14 +118,15 @@ class RestrictionAdded(BaseModel):
 
 
 class ConsentRequest(RowModel):
-    """A consent request: `asked_by` asked that `agency` may see the categories."""
+    """A consent request: `asked_by` asked that `agency`, or one of `choices` if that is null, may see the categories."""
 
     id: UUID
     asked_at: IsoTime
     open_until: IsoTime
     answered_at: IsoTime | None
     asked_by: str
-    agency: str
+    agency: str | None
+    choices: list[str]
     purpose: str
     categories: list[str]
     accepted: bool | None
@@ -285,7 +287,7 @@ def answer(
     """Say yes, or "not now". Only a yes needs the PIN."""
     if body.accept:
         session = auth.stepped_up(request)
-    said = grants.Answer(body.accept, body.days, body.second_look_by, only_this=body.only_this)
+    said = grants.Answer(body.accept, body.days, body.second_look_by, only_this=body.only_this, agency=body.agency)
     made = grants.answer_request(context, session.subject, request_id, said)
     if made is None:
         return RequestAnswered(grant=None)
