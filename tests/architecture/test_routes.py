@@ -132,6 +132,8 @@ GATED = {
     "GET /my/v1/grants": SESSION,
     "POST /my/v1/grants": PIN,
     "GET /my/v1/grants/{grant}/sent": SESSION,
+    "GET /my/v1/grants/{grant}/again": SESSION,
+    "POST /my/v1/grants/{grant}/again": PIN,
     "DELETE /my/v1/grants/{grant}": SESSION,
     "POST /my/v1/pause": SESSION,
     "POST /my/v1/resume": PIN,
@@ -169,6 +171,8 @@ PAGES = {
     "POST /my/yes": PIN_FORM,
     "GET /my/yes/{grant}": PAGE,
     "GET /my/sent/{grant}": PAGE,
+    "GET /my/again/{grant}": PAGE,
+    "POST /my/again/{grant}": PIN_FORM,
     "POST /my/requests/{request_id}/no": FORM,
     "POST /my/stop/{grant}": FORM,
     "GET /my/stopped/{grant}": PAGE,
@@ -389,12 +393,14 @@ TAKES_AWAY = (
 SHOWS = (
     "GET /my/v1/grants",
     "GET /my/v1/grants/{grant}/sent",
+    "GET /my/v1/grants/{grant}/again",
     "GET /my/v1/restrictions",
     "GET /my/v1/requests",
     "GET /my/v1/ledger",
 )
 GIVES = (
     "POST /my/v1/grants",
+    "POST /my/v1/grants/{grant}/again",
     "POST /my/v1/resume",
     "DELETE /my/v1/restrictions/{restriction}",
     "POST /my/v1/link-codes",

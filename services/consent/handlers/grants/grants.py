@@ -229,6 +229,8 @@ def _give(change: Change, wish: Wish) -> UUID:
         raise invalid(
             Fault("/words", "Your own words can be given once somebody has looked at this with you.", "none yet")
         )
+    if wish.texts is not None and wish.request is None:
+        raise invalid(Fault("", "What needs a second look is asked for anew, with its texts.", "a new request"))
     days = _days(change.context, wish)
     row = {"agency": wish.agency, "purpose": wish.purpose, "categories": wanted, "days": days}
     row["only_this_of"] = None if wish.texts is None else wish.request
