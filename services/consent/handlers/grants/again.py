@@ -14,8 +14,6 @@ from services.consent.handlers.grants.grants import Wish
 from services.consent.store import permissions, texts
 
 EXPIRED = "expired"
-
-
 TOLD_BEFORE = (timedelta(days=7), timedelta(days=2))
 """So long before its end she is told of it, if the grant is longer than that."""
 
