@@ -39,7 +39,10 @@ def test_yes_that_ends_soon_leads_to_the_same_yes(house: House, arrive: NewVisit
 
 @pytest.mark.parametrize(
     ("language", "told"),
-    [("en", "This yes cannot be shown to you whole any more."), ("fr", "Ce oui ne peut plus vous être montré en entier.")],
+    [
+        ("en", "This yes cannot be shown to you whole any more."),
+        ("fr", "Ce oui ne peut plus vous être montré en entier."),
+    ],
 )
 def test_yes_that_cannot_be_shown_whole_says_so(house: House, arrive: NewVisitor, language: str, told: str) -> None:
     sender, to = house.agency("ngo"), house.agency("health")

@@ -54,7 +54,9 @@ class RequestAnswer(Body):
 
     accept: bool
     days: int | None = None
-    agency: str | None = Field(None, max_length=64, description="With a yes: which agency, if the request names several.")
+    agency: str | None = Field(
+        None, max_length=64, description="With a yes: which agency, if the request names several."
+    )
     second_look_by: str | None = Field(None, max_length=64)
     only_this: bool | None = Field(
         None,
