@@ -96,8 +96,8 @@ def _said_yes(page: PageContext, request: UUID, wish: GrantForm) -> Answer:
     drafts_now = drafts.show(page.context, [request]).get(request, {})
     choices = Choices([], [], wish.category, drafts=drafts_now)
     chosen = Chosen(shared(choices, wish), her_note(wish))
-    only_this = None if wish.only != KIND else False
-    return Answer(True, wish.days, wish.look or None, chosen, only_this=only_this, agency=wish.agency)
+    bound = None if wish.only != KIND else False
+    return Answer(True, wish.days, wish.look or None, chosen, only_this=bound, agency=wish.agency)
 
 
 @routes.get("/yes/{grant}")
