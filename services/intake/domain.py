@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from services.common.errors import Fault
@@ -13,6 +13,7 @@ from services.common.messaging.cloudevents import MAX_FUTURE, Event
 # The member of the data that names the thread (referral or offer) to which an event belongs.
 THREAD_MEMBERS = ("referral", "offer")
 POLICE = "police"
+LONGEST_CLAIM = timedelta(days=30)
 NOT_AS_APPROVED = "not_as_approved"
 """The reason for a part that is not, word for word, one that she has said yes to."""
 STARTS_A_THREAD = frozenset({"referral.requested.v1", "offer.opened.v1"})
@@ -74,6 +75,10 @@ def _contradictions(event: Event, now: datetime) -> list[Fault]:
             faults.append(Fault("/data/as_of", "Not a time that has been.", "when this was true, with an offset"))
         if event.data["available"] > event.data["total"]:
             faults.append(Fault("/data/available", "More is free than there is.", "at most the total"))
+    if event.type == "offer.claimed.v1" and "until" in event.data:
+        until = read_instant(event.data["until"])
+        if until is None or not now < until <= now + LONGEST_CLAIM:
+            faults.append(Fault("/data/until", "Not a time to come.", "at most 30 days from now, with an offset"))
     if event.type == "training.attested.v1" and event.data["units_trained"] > event.data["units_total"]:
         faults.append(Fault("/data/units_trained", "More are trained than there are.", "at most the total"))
     return faults
@@ -105,6 +110,8 @@ def refused_by_roster(event: Event, known: Mapping[str, Any]) -> Result | None:
 
 def thread_of(event: Event) -> str | None:
     """Return the referral or offer to which an event belongs; None if it begins one or belongs to none."""
+    if event.type in STARTS_A_THREAD:
+        return None
     return next((str(event.data[name]) for name in THREAD_MEMBERS if name in event.data), None)
 
 

@@ -26,6 +26,8 @@ def sealed_referral(
         "categories": categories,
         "envelope": envelope,
     }
+    if "offer" in event.data:
+        data["offer"] = event.data["offer"]
     if statistics:
         data["statistics"] = statistics
     return Event(event.id, event.source, "referral.sealed.v1", event.time, data, referral, None, event.traceparent)

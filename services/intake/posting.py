@@ -159,7 +159,9 @@ class _Posting:
         event = item.read
         if answer is None:
             thread = str(self.context.clock.new_id()) if event.type in STARTS_A_THREAD else thread_of(event)
-            passed_on = events.passed_on(event, thread or self.agency)
+            # Offers go by the hub's own time: a date of the sender's would let it answer after the end.
+            timely = replace(event, time=self.now) if is_of_offers(event.type) else event
+            passed_on = events.passed_on(timely, thread or self.agency)
             self._accept(item, passed_on, Result(event.id, "accepted", thread=thread))
         elif event.type == "need.recorded.v1":
             self._prepare_need(item, answer.statistics)

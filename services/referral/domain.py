@@ -219,6 +219,31 @@ def answer_by(asked: datetime, urgency: str) -> datetime:
     return asked + _promise("urgencies", urgency, "x-hours")
 
 
+@dataclass(frozen=True, slots=True)
+class Answering:
+    """What decides about an answer to an offer: who answers, when, and what they were asked and have answered."""
+
+    is_opener: bool
+    is_asked: bool
+    at: datetime
+    has_claimed: bool = False
+    can_give: bool = True
+    """Whether something is free, or a wait was stated."""
+
+
+def offer_refusal(answer: Answering, ends: datetime, closed: datetime | None) -> Refused | None:
+    """Return why an answer to an offer is refused, None if it is taken; to those who did not get it, it is unknown."""
+    if answer.is_opener:
+        return Refused("not_yours")
+    if not answer.is_asked:
+        return Refused("unknown_offer")
+    if closed is not None or answer.at >= ends:
+        return Refused("offer_closed")
+    if answer.has_claimed:
+        return Refused("not_possible_now")
+    return None if answer.can_give else Refused("nothing_free")
+
+
 def wait_band(waited: timedelta) -> str:
     """Return a wait as one of the bands of `schemas/codes/waits.json`."""
     bands = ((1, "under_24h"), (3, "days_1_3"), (7, "days_4_7"), (30, "days_8_30"), (90, "days_31_90"))

@@ -14,11 +14,12 @@ from services.common.service import Service
 from services.common.settings import Settings
 from services.common.worker import every
 from services.referral import api, handlers, models
-from services.referral.api import feed, lists, webhooks
+from services.referral.api import feed, lists, offers, webhooks
 from services.referral.context import Context
 from services.referral.domain import ANSWERS
 from services.referral.handlers import clocks, deliveries, retention
 from services.referral.handlers import feed as feeds
+from services.referral.handlers import offers as offering
 from services.referral.handlers.webhooks import Webhooks
 from services.referral.long_poll import Waiting
 from services.referral.webhook_signing import SecretStore
@@ -37,7 +38,8 @@ def build(settings: Settings, token_keys: TokenKeys, clock: Clock | None = None)
         OutgoingClient(settings.push_to_loopback, WEBHOOK_SECONDS),
         SecretStore(settings.keys_folder / NAME / "webhook.key"),
     )
-    routers = [feed.routes, lists.routes, webhooks.routes, api.routes, health.router("/referral", context.database)]
+    routers = [feed.routes, lists.routes, offers.routes, webhooks.routes, api.routes]
+    routers.append(health.router("/referral", context.database))
     return Service(
         name=NAME,
         settings=settings,
@@ -61,6 +63,7 @@ def build(settings: Settings, token_keys: TokenKeys, clock: Clock | None = None)
             "referral erased": every(3600.0, lambda: handlers.forget_erased(context)),
             "referral clocks": every(60.0, lambda: clocks.tell_overdue(context)),
             "referral retention": every(86_400.0, lambda: retention.delete_old(context)),
+            "referral offers": every(86_400.0, lambda: offering.forget_ended(context)),
             "referral notices": every(86_400.0, lambda: feeds.forget_notices(context)),
             "referral webhooks": deliveries.loop(context, to_agencies),
         },
@@ -71,8 +74,10 @@ def _handlers(context: Context) -> dict[str, Handler]:
     return {
         "referral.sealed.v1": partial(handlers.open_referral, context),
         **dict.fromkeys(ANSWERS, partial(handlers.answer, context)),
-        "offer.opened.v1": partial(handlers.open_offer, context),
-        "offer.claimed.v1": partial(handlers.claim_offer, context),
+        "offer.opened.v1": partial(offering.open_offer, context),
+        "offer.claimed.v1": partial(offering.claim_offer, context),
+        "offer.declined.v1": partial(offering.decline_offer, context),
+        "offer.closed.v1": partial(offering.close_offer, context),
         "capacity.declared.v1": handlers.keep_service,
         "grant.ended.v1": partial(handlers.withdraw, context),
         "sender.shut_out.v1": partial(handlers.stand_still, context),

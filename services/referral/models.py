@@ -102,6 +102,7 @@ offered_service = Table(
     Column("program", String(64), primary_key=True),
     Column("need", String(8), primary_key=True),
     Column("region", String(32), primary_key=True),
+    Column("unit", String(16), primary_key=True),
     Column("available", Integer, nullable=False),
     Column("as_of", Instant, nullable=False),
 )
@@ -117,8 +118,43 @@ offer = Table(
     Column("urgency", String(8), nullable=False),
     Column("opened_at", Instant, nullable=False),
     Column("answer_by", Instant, nullable=False),
-    Column("claimed_by", String(64)),
-    Column("claimed_at", Instant),
+    # When its opener closed it; NULL while it may be answered, and if only its time has passed.
+    Column("closed_at", Instant),
+)
+
+offer_region = Table(
+    "offer_region",
+    metadata,
+    Column("offer_id", ForeignKey(offer.c.id), primary_key=True),
+    Column("region", String(32), primary_key=True),
+)
+
+# Who got an offer, fixed when it opened: to anybody else it does not exist, whatever they declare later.
+offer_asked = Table(
+    "offer_asked",
+    metadata,
+    Column("offer_id", ForeignKey(offer.c.id), primary_key=True),
+    Column("agency", String(64), primary_key=True, index=True),
+)
+
+offer_claim = Table(
+    "offer_claim",
+    metadata,
+    Column("offer_id", ForeignKey(offer.c.id), primary_key=True),
+    Column("agency", String(64), primary_key=True, index=True),
+    Column("program", String(64)),
+    Column("wait", String(16)),
+    Column("claimed_at", Instant, nullable=False),
+    Column("ends_at", Instant, nullable=False),
+)
+
+offer_decline = Table(
+    "offer_decline",
+    metadata,
+    Column("offer_id", ForeignKey(offer.c.id), primary_key=True),
+    Column("agency", String(64), primary_key=True),
+    Column("reason", String(32), nullable=False),
+    Column("declined_at", Instant, nullable=False),
 )
 
 # How far an agency's feed and its lists are numbered. The row is locked until the commit, so that a number becomes visible

@@ -38,6 +38,7 @@ QUESTIONS: dict[str, Act | str] = {
     "GET /referral/v1/inbox": Act.FOLLOW_REFERRAL,
     "GET /referral/v1/feed": Act.FOLLOW_REFERRAL,
     "GET /referral/v1/offers": NOBODY,
+    "GET /referral/v1/offers/{offer}": NOBODY,
     "GET /referral/v1/referrals": Act.FOLLOW_REFERRAL,
     "PUT /referral/v1/webhook": NOBODY,
     "GET /referral/v1/webhook": OWN,

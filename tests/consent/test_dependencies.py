@@ -48,6 +48,8 @@ ACTS = [
     Act("GET", "/my/v1/grants", SESSION),
     Act("POST", "/my/v1/grants", PIN, GIVE),
     Act("GET", "/my/v1/grants/{grant}/sent", SESSION),
+    Act("GET", "/my/v1/grants/{grant}/again", SESSION),
+    Act("POST", "/my/v1/grants/{grant}/again", PIN),
     Act("DELETE", "/my/v1/grants/{grant}", SESSION),
     Act("POST", "/my/v1/pause", SESSION),
     Act("POST", "/my/v1/resume", PIN),

@@ -1,6 +1,7 @@
 """Rules for posted events: every fault names its member, and none repeats a posted value."""
 
 import json
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -118,6 +119,22 @@ def test_thread_is_the_referral_or_offer_that_is_named(event_type: str) -> None:
 def test_event_that_begins_a_thread_has_none() -> None:
     assert {"referral.requested.v1", "offer.opened.v1"} == STARTS_A_THREAD
     assert [thread_of(make(event_type)) for event_type in sorted(STARTS_A_THREAD)] == [None, None]
+
+
+@pytest.mark.parametrize(
+    ("until", "is_taken"),
+    [
+        (NOON, False),
+        (NOON - timedelta(days=400), False),
+        (NOON + timedelta(seconds=1), True),
+        (NOON + timedelta(days=30), True),
+        (NOON + timedelta(days=30, seconds=1), False),
+    ],
+)
+def test_claim_of_a_place_ends_within_thirty_days(until: datetime, is_taken: bool) -> None:
+    data = {**valid_data("offer.claimed.v1"), "until": until.isoformat()}
+    found = [fault.member for fault in faults_of(make("offer.claimed.v1", data), ME, NOON)]
+    assert found == ([] if is_taken else ["/data/until"])
 
 
 def test_parts_told_lists_sealed_and_withheld_categories() -> None:

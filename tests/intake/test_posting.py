@@ -267,6 +267,31 @@ def test_an_offer_begins_a_thread_of_its_own(running: RunningIntake, agencies: t
     assert [key for _, key, _ in running.sent()] == [first.thread, second.thread]
 
 
+def test_referral_of_an_offer_names_it_and_has_its_own_thread(
+    running: RunningIntake, consent: Decider, agencies: tuple[str, str]
+) -> None:
+    sender, recipient = agencies
+    consent.decide = lambda _sending: consent.permit("summary")
+    offer = "0192f0c1-5b7e-7a30-8c11-2f64d1a0b9e3"
+    document = event(sender, referral(recipient))
+    document["data"]["offer"] = offer
+    result = one(running, sender, document)
+    [(event_type, key, data)] = running.sent()
+    assert (event_type, key, data["offer"]) == ("referral.sealed.v1", result.thread, offer)
+    assert result.thread != offer
+
+
+def test_claim_of_a_past_date_counts_from_when_it_came(running: RunningIntake, agencies: tuple[str, str]) -> None:
+    _, claimer = agencies
+    data = {"offer": "0192f0c1-5b7e-7a30-8c11-2f64d1a0b9e3"}
+    document = event(claimer, {"type": "offer.claimed.v1", "data": data})
+    one(running, claimer, {**document, "time": "2020-01-01T00:00:00Z"})
+    with running.context.database.reading() as connection:
+        rows = running.context.outbox.oldest(connection, 0, 10)
+    [row] = [row for row in rows if row.type == "offer.claimed.v1"]
+    assert datetime.fromisoformat(json.loads(row.headers)["ce_time"]) == running.context.clock.now()
+
+
 def test_repeated_event_is_a_duplicate_with_the_first_result(
     running: RunningIntake, consent: Decider, agencies: tuple[str, str]
 ) -> None:

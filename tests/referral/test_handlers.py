@@ -171,38 +171,3 @@ def test_inbox_pages_have_no_gap_and_no_repeat(context: Context, monkeypatch: py
         seen += [row.id for row in page]
         place = page[-1].place
     assert seen == ids
-
-
-def offer(context: Context) -> str:
-    name, asked = str(uuid4()), {"need": "N02", "stage": "crisis", "region": "toronto", "urgency": "1h"}
-    take(context, made("offer.opened.v1", SENDER, asked, name))
-    return name
-
-
-def offers(context: Context, agency: str) -> list[tuple[str, str | None]]:
-    return [(row.id, row.claimed_by) for row in handlers.read_offers(context, agency, None)]
-
-
-def serves(context: Context, agency: str, region: str = "toronto") -> None:
-    data = {"program": "p1", "need": "N02", "region": region, "unit": "bed", "total": 3, "available": 1}
-    take(context, made("capacity.declared.v1", agency, {**data, "as_of": NOON.isoformat()}, agency))
-
-
-def test_offer_reaches_only_agencies_that_serve_its_need(context: Context) -> None:
-    serves(context, RECIPIENT)
-    serves(context, STRANGER, "halifax")
-    name = offer(context)
-    assert offers(context, RECIPIENT) == offers(context, SENDER) == [(name, None)]
-    assert offers(context, STRANGER) == []
-
-
-def test_first_claim_gets_the_offer_and_the_next_is_told(context: Context) -> None:
-    serves(context, RECIPIENT)
-    serves(context, "agency-sampleelse")
-    name = offer(context)
-    for agency in (STRANGER, RECIPIENT, "agency-sampleelse"):
-        take(context, made("offer.claimed.v1", agency, {"offer": name}, name))
-    refused = [data["agency"] for event_type, data in sent(context) if event_type == "event.refused.v1"]
-    assert refused == [STRANGER, "agency-sampleelse"]
-    assert offers(context, SENDER) == [(name, RECIPIENT)]
-    assert offers(context, RECIPIENT) == offers(context, "agency-sampleelse") == []

@@ -9,6 +9,8 @@ from services.common.messaging.cloudevents import Event
 from services.referral import handlers
 from services.referral.context import Context
 from services.referral.domain import ANSWERS
+from services.referral.handlers import offers
+from services.referral.models import roster
 from tests.support.clocks import NOON
 
 SENDER, RECIPIENT, STRANGER = "agency-samplesend", "agency-samplehome", "agency-sampleclin"
@@ -78,13 +80,16 @@ _WITH_CONTEXT = {
     "referral.sealed.v1": handlers.open_referral,
     "grant.ended.v1": handlers.withdraw,
     "sender.shut_out.v1": handlers.stand_still,
-    "offer.opened.v1": handlers.open_offer,
-    "offer.claimed.v1": handlers.claim_offer,
+    "offer.opened.v1": offers.open_offer,
+    "offer.claimed.v1": offers.claim_offer,
+    "offer.declined.v1": offers.decline_offer,
+    "offer.closed.v1": offers.close_offer,
 }
 _PLAIN = {
     "statistics.withdrawn.v1": handlers.forget_pseudonyms,
     "disclosure.made.v1": handlers.note_disclosure,
     "capacity.declared.v1": handlers.keep_service,
+    "agency.changed.v1": roster.take,
 }
 
 

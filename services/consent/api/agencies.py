@@ -20,6 +20,7 @@ from services.consent.handlers.grants.grants import Wish
 
 routes = APIRouter(prefix="/consent/v1", tags=["agencies"])
 BATCH = 200
+CHOICES = 10
 LARGER = {"/consent/v1/openings": 4 * 1024 * 1024}
 """Limits of body size, in bytes, for paths that need more than the default."""
 
@@ -64,10 +65,17 @@ class Linked(BaseModel):
 
 
 class Ask(Body):
-    """A request for her consent; `agency` is the one that would see the data, you or another."""
+    """A request for her consent; `agency` is the one that would see the data, you or another; or one of `agencies`."""
 
     ppid: str = Field(max_length=64)
-    agency: str = Field(max_length=64)
+    agency: str | None = Field(None, max_length=64)
+    agencies: list[Annotated[str, Field(max_length=64)]] | None = Field(
+        None,
+        min_length=2,
+        max_length=CHOICES,
+        description="In the place of `agency`: those that could take it, such as the claimers of your offer. She chooses one "
+        "of them, or none. It counts as one request.",
+    )
     purpose: str = Field(max_length=32)
     categories: list[str] = Field(min_length=1, max_length=16)
     drafts: dict[str, str | dict[str, Any]] = Field(
@@ -166,8 +174,10 @@ def link(context: ContextDep, agency: Caller, body: LinkCode) -> Linked:
 @routes.post("/consent-requests", status_code=201, dependencies=[limited("requests")])
 def ask(context: ContextDep, agency: Caller, body: Ask) -> Asked:
     """Ask for her consent; asking permits nothing."""
-    wish = Wish(body.agency, body.purpose, body.categories, texts=body.drafts)
-    return Asked(request=str(linked_acts.ask(context, agency, body.ppid, wish)))
+    if (body.agency is None) == (body.agencies is None):
+        raise invalid(Fault("", "Either one agency or several.", "`agency` or `agencies`"), status=422)
+    wish = Wish(body.agency or "", body.purpose, body.categories, texts=body.drafts)
+    return Asked(request=str(linked_acts.ask(context, agency, body.ppid, wish, body.agencies or ())))
 
 
 @routes.post("/revocations", status_code=204, dependencies=[limited("her-word")])

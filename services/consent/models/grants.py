@@ -99,7 +99,10 @@ consent_request = Table(
     Column("id", Uuid, primary_key=True),
     Column("subject_id", ForeignKey(subject.c.id), nullable=False, index=True),
     Column("asked_by", String(64), nullable=False),
-    Column("agency", String(64), nullable=False),
+    # The agencies among which she may choose one; often there is only one.
+    Column("choices", Codes(), nullable=False),
+    # The one that it is about: NULL where several may be chosen and she has not said yes.
+    Column("agency", String(64)),
     Column("purpose", String(32), nullable=False),
     Column("categories", Codes(), nullable=False),
     Column("asked_at", Instant, nullable=False),

@@ -1,6 +1,7 @@
 """The survivor's pages at `/my`. Each page calls the handlers that the JSON routes call."""
 
 from services.consent.pages import (
+    again,
     credentials,
     export,
     my_data,
@@ -18,6 +19,7 @@ __all__ = ["ROUTERS", "show_trouble"]
 ROUTERS = (
     sign_in.routes,
     sharing.routes,
+    again.routes,
     restrictions.routes,
     my_data.routes,
     export.routes,

@@ -37,6 +37,7 @@ def templates(language: str, zone: ZoneInfo) -> Environment:
     environment.filters["day"] = lambda instant: long_date(_day(instant, zone), locale)
     environment.filters["moment"] = lambda instant: _moment(instant, zone, locale)
     environment.filters["listed"] = lambda items: format_list(list(items), locale=locale)
+    environment.filters["either"] = lambda items: format_list(list(items), "or", locale=locale)
     return environment
 
 

@@ -95,6 +95,8 @@ def sentence(row: Any, names: Mapping[str, str], language: str) -> str | None:
     named = {name: names.get(key or "", say(SOMEBODY)) for name, key in _agencies(row).items()}
     facts = {name: _coded(row, member, codes, language) for name, (member, codes) in CODED.items()}
     facts |= {"kind": row.kind, "what": _what(row, language), "until": _until(row, language)}
+    if among := row.detail.get("one_of"):
+        named["other"] = format_list([names.get(key, say(SOMEBODY)) for key in among], "or", locale=language)
     told = SPOKEN if row.kind in SPOKEN and _teller(row) else SENTENCES
     told_once = say(told.get(row.kind, OTHER)) % {**facts, **named, "days": row.detail.get("days")}
     times = row.detail.get("times")
@@ -114,6 +116,11 @@ def unread(kind: str, language: str) -> str | None:
 
 def _agencies(row: Any) -> Mapping[str, str | None]:
     return {"agency": row.agency, "other": row.detail.get("for"), "teller": _teller(row)}
+
+
+def agencies_in(detail: Mapping[str, Any]) -> set[str | None]:
+    """Return the ids of the agencies that the detail of an entry names."""
+    return {detail.get("for"), detail.get("told_to"), *detail.get("one_of", ())}
 
 
 def _teller(row: Any) -> str | None:

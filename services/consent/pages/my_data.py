@@ -13,7 +13,7 @@ from services.consent.handlers.accounts import preferences
 from services.consent.handlers.disclosures import sent
 from services.consent.handlers.notices import poll
 from services.consent.handlers.rights import contacts, corrections, erasure, export, statistics
-from services.consent.pages.ledger_text import sentence, unread
+from services.consent.pages.ledger_text import agencies_in, sentence, unread
 from services.consent.pages.page_context import (
     HOME,
     FormPage,
@@ -147,9 +147,7 @@ def _reach(page: PageContext, wish: Mapping[str, str], *, wrong: bool = False) -
 
 def _told(page: PageContext, entries: Sequence[Any]) -> list[tuple[Any, str]]:
     """Return each entry with its sentence; entries that need no sentence are left out."""
-    named = {row.agency for row in entries} | {
-        row.detail.get(member) for row in entries for member in ("for", "told_to")
-    }
+    named = {row.agency for row in entries}.union(*(agencies_in(row.detail) for row in entries))
     names = preferences.names(page.context, [name for name in named if name])
     # Nobody can open an entry without its salt any more.
     sentences = [

@@ -67,7 +67,7 @@ def read_back(page: FormPage, wish: FilledForm) -> Response:
         return _choose(page, wish, wrong)
     reviewer = next((known.name for known in reviewers or () if known.id == wish.look), None)
     end, going = until(page.context.clock.now(), wish.days), shared(choices, wish)
-    [stopped] = grants.kept_back(page.context, page.subject, [Wish(wish.agency, wish.purpose, going)])
+    [stopped] = export.kept_back(page.context, page.subject, [Wish(wish.agency, wish.purpose, going)])
     shown: dict[str, Any] = {"wish": wish, "agency": agency, "looks": reviewer, "until": end, "words": her_note(wish)}
     shown |= {"going": going, "empty": sorted(set(wish.category) - set(going)), "only": only_this(choices, wish)}
     shown["texts"] = labelled_parts(read_texts(choices, wish), page.language)
@@ -96,7 +96,8 @@ def _said_yes(page: PageContext, request: UUID, wish: GrantForm) -> Answer:
     drafts_now = drafts.show(page.context, [request]).get(request, {})
     choices = Choices([], [], wish.category, drafts=drafts_now)
     chosen = Chosen(shared(choices, wish), her_note(wish))
-    return Answer(True, wish.days, wish.look or None, chosen, only_this=None if wish.only != KIND else False)
+    bound = None if wish.only != KIND else False
+    return Answer(True, wish.days, wish.look or None, chosen, only_this=bound, agency=wish.agency)
 
 
 @routes.get("/yes/{grant}")
@@ -198,7 +199,7 @@ def _choices(page: PageContext, wish: GrantForm) -> Choices:
     row = next((row for row in seen["requests"] if str(row.id) == wish.request), None)
     if row is None:
         raise not_found()
-    agencies = [agency for agency in seen["agencies"] if agency.id == row.agency]
+    agencies = [agency for agency in seen["agencies"] if agency.id in row.choices]
     texts = drafts.show(page.context, [row.id]).get(row.id, {})
     return Choices(agencies, [row.purpose], row.categories, row.asked_by, texts)
 

@@ -12,6 +12,7 @@ from services.common.errors import Problem
 from services.consent.api.dependencies import ContextDep, SurvivorAuthDep
 from services.consent.handlers.accounts import passkeys, preferences, sessions
 from services.consent.handlers.grants import grants, pending
+from services.consent.handlers.grants.again import ends_soon
 from services.consent.handlers.rights import export, letters
 from services.consent.pages.grant_form import still_given
 from services.consent.pages.labels import locale_of
@@ -51,11 +52,13 @@ def _home(page: PageContext) -> Response:
     seen = export.overview(page.context, page.subject)
     live = [row for row in seen["grants"] if still_given(row, page.context.clock.now())]
     waits = [row for row, _why in pending.waits_of(page.context, page.subject)]
-    asked = {name for row in seen["requests"] for name in (row.agency, row.asked_by)}
+    asked = {name for row in seen["requests"] for name in (*row.choices, row.asked_by)}
     looked = {name for row in waits for name in (row.agency, row.second_look_by)}
     names = preferences.names(page.context, asked | looked | {row.agency for row in live})
-    stopped = grants.kept_back(page.context, page.subject, live)
-    return page.show("home.html", seen=seen, grants=list(zip(live, stopped, strict=True)), waits=waits, names=names)
+    stopped = export.kept_back(page.context, page.subject, live)
+    soon = {row.id for row in live if ends_soon(row, page.context.clock.now())}
+    listed = list(zip(live, stopped, strict=True))
+    return page.show("home.html", seen=seen, grants=listed, waits=waits, names=names, soon=soon)
 
 
 @routes.post("/in")

@@ -151,6 +151,11 @@ def answer_request(
     return connection.execute(answered).one_or_none()
 
 
+def choose(connection: Connection, request_id: UUID, agency: str) -> None:
+    """Keep which agency she chose among those of a request."""
+    connection.execute(update(consent_request).where(consent_request.c.id == request_id).values(agency=agency))
+
+
 def forget_permissions(connection: Connection, subject_id: UUID, digests: Iterable[str]) -> None:
     """Remove grants with their keys, restrictions, requests, pending grants and compelled records.
 

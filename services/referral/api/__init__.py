@@ -71,39 +71,11 @@ class Referral(BaseModel):
     history: list[Step]
 
 
-class Offer(BaseModel):
-    """A question without a person in it: who can take this need, here, now?"""
-
-    offer: str
-    need: str
-    stage: str
-    region: str
-    urgency: str
-    opened_at: datetime
-    answer_by: datetime
-    mine: bool
-    claimed_by: str | None
-
-
-class Offers(BaseModel):
-    """A page, oldest first."""
-
-    items: list[Offer]
-    next: str | None
-
-
 @routes.get("/inbox", dependencies=[limited("reads")])
 def inbox(context: ContextDep, agency: Caller, query: Annotated[PageQuery, Query()]) -> Inbox:
     """List what waits for you, with sealed envelopes. Withdrawn, declined and cancelled referrals are no longer here."""
     rows = handlers.read_inbox(context, agency, query.place())
     return Inbox(items=[_item(context, row) for row in rows], next=next_of(rows, handlers.PAGE))
-
-
-@routes.get("/offers", dependencies=[limited("reads")])
-def offers(context: ContextDep, agency: Caller, cursor: str | None = None) -> Offers:
-    """Open questions for agencies that offer this need in this region, and the ones you have asked."""
-    rows = handlers.read_offers(context, agency, cursor)
-    return Offers(items=[_offer(row, agency) for row in rows], next=_next(rows))
 
 
 @routes.get("/referrals/{referral}", dependencies=[limited("reads")])
@@ -130,15 +102,3 @@ def _common(context: Context, row: AnyRow, state: str, since: datetime | None) -
     named = {name: getattr(row, name) for name in (*ROUTING, "sender", "requested_at", "answer_by")}
     overdue = clocks.is_late(row, state, since, context.clock.now())
     return {"referral": row.id, **named, "state": state, "overdue": overdue}
-
-
-def _offer(row: AnyRow, agency: str) -> Offer:
-    names = ("need", "stage", "region", "urgency", "opened_at", "answer_by")
-    mine = row.opened_by == agency
-    # Only the agency that asked learns who took it; the others see that it is gone.
-    claimed = row.claimed_by if mine else None
-    return Offer(offer=row.id, **{name: getattr(row, name) for name in names}, mine=mine, claimed_by=claimed)
-
-
-def _next(rows: Any) -> str | None:
-    return rows[-1].id if len(rows) == handlers.PAGE else None

@@ -7,6 +7,7 @@ from datetime import datetime
 from sqlalchemy import Connection
 
 from services.common.errors import not_found
+from services.common.instants import read_instant
 from services.common.messaging.cloudevents import Event
 from services.common.messaging.consumer import INBOX_DAYS
 from services.referral import events, store
@@ -27,7 +28,7 @@ from services.referral.domain import (
     party_of,
     wait_band,
 )
-from services.referral.handlers import clocks, feed
+from services.referral.handlers import clocks, feed, offers
 from services.referral.store.feed import Listed, add_to_lists
 
 PAGE = 100
@@ -59,6 +60,8 @@ def open_referral(context: Context, connection: Connection, event: Event) -> Non
     add_to_lists(connection, Listed(kept.id, kept.sender, kept.recipient))
     _tell_sides(context, connection, kept)
     context.outbox.add(connection, [events.updated(context.clock, kept, None)], now)
+    if not gone and "offer" in data:
+        offers.close_for(context, connection, data["offer"], data["from"], event.time)
 
 
 def answer(context: Context, connection: Connection, event: Event) -> None:
@@ -71,7 +74,7 @@ def answer(context: Context, connection: Connection, event: Event) -> None:
         outcome = Refused("not_possible_now")
     if isinstance(outcome, Refused) or row is None:
         reason = outcome.reason if isinstance(outcome, Refused) else "unknown_referral"
-        _refuse(context, connection, event, reason)
+        feed.refuse(context, connection, event, reason)
         return
     if isinstance(outcome, Repeated):
         return
@@ -129,35 +132,16 @@ def note_disclosure(connection: Connection, event: Event) -> None:
 
 def keep_service(connection: Connection, event: Event) -> None:
     """Handle `capacity.declared.v1`: keep who offers which service where."""
-    named = {name: event.data[name] for name in ("program", "need", "region", "available")}
-    store.keep_service(connection, {"agency": event.source, **named, "as_of": event.time})
-
-
-def open_offer(context: Context, connection: Connection, event: Event) -> None:
-    """Handle `offer.opened.v1`: keep a question without a person in it."""
-    now = context.clock.now()
-    asked = {name: event.data[name] for name in ("need", "stage", "region", "urgency")}
-    times = {"opened_at": now, "answer_by": answer_by(now, event.data["urgency"])}
-    store.add_offer(connection, {"id": event.key, "opened_by": event.source, **asked, **times})
-
-
-def claim_offer(context: Context, connection: Connection, event: Event) -> None:
-    """Handle `offer.claimed.v1`: the first agency that was asked and accepts gets it."""
-    now = context.clock.now()
-    if not store.claim_offer(connection, event.data["offer"], event.source, now):
-        _refuse(context, connection, event, "offer_closed")
+    named = {name: event.data[name] for name in ("program", "need", "region", "unit", "available")}
+    # When it was true, not when it was posted: statements may be posted in another order.
+    as_of = read_instant(event.data["as_of"]) or event.time
+    store.keep_service(connection, {"agency": event.source, **named, "as_of": as_of})
 
 
 def read_inbox(context: Context, agency: str, after: int = 0) -> Sequence[store.AnyRow]:
     """Return a page of what waits for an agency, from just after a place in its list."""
     with context.database.reading() as connection:
         return store.inbox(connection, agency, after, PAGE)
-
-
-def read_offers(context: Context, agency: str, after: str | None) -> Sequence[store.AnyRow]:
-    """Return a page of the offers an agency is asked or has opened."""
-    with context.database.reading() as connection:
-        return store.offers_for(connection, agency, after, PAGE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -255,9 +239,3 @@ def _tell_sides(context: Context, connection: Connection, row: store.AnyRow) -> 
     """Tell both sides of a referral its state, except one for which it stands still."""
     still = store.still_for(connection, row.grant_id)
     feed.tell(context, connection, {row.sender, row.recipient} - still, feed.UPDATED, row.id, row.state)
-
-
-def _refuse(context: Context, connection: Connection, event: Event, reason: str) -> None:
-    """Send an answer back to the agency that gave it, and tell it so in its feed."""
-    context.outbox.add(connection, [events.refused(context.clock, event, reason)], context.clock.now())
-    feed.tell(context, connection, [event.source], feed.REFUSED, event.id, "rejected")

@@ -9,6 +9,7 @@ from sqlalchemy import Connection
 from services.common.auth.access_tokens import not_active
 from services.common.errors import Fault, invalid
 from services.common.messaging.cloudevents import Event
+from services.referral import events
 from services.referral.context import Context
 from services.referral.models import roster
 from services.referral.store import feed as store
@@ -41,6 +42,12 @@ def tell(
     entries = [Told(agency, kind, subject, state, at) for agency in sorted(set(agencies))]
     store.add_entries(connection, entries)
     return entries
+
+
+def refuse(context: Context, connection: Connection, event: Event, reason: str) -> None:
+    """Send an answer back to the agency that gave it, and tell it so in its feed."""
+    context.outbox.add(connection, [events.refused(context.clock, event, reason)], context.clock.now())
+    tell(context, connection, [event.source], REFUSED, event.id, "rejected")
 
 
 def note_notice(context: Context, connection: Connection, event: Event) -> None:

@@ -46,8 +46,7 @@ def upgrade() -> None:
         sa.Column("urgency", sa.String(length=8), nullable=False),
         sa.Column("opened_at", Instant(), nullable=False),
         sa.Column("answer_by", Instant(), nullable=False),
-        sa.Column("claimed_by", sa.String(length=64), nullable=True),
-        sa.Column("claimed_at", Instant(), nullable=True),
+        sa.Column("closed_at", Instant(), nullable=True),
         sa.PrimaryKeyConstraint("id"),
     )
     op.create_index(op.f("ix_offer_opened_by"), "offer", ["opened_by"], unique=False)
@@ -57,9 +56,10 @@ def upgrade() -> None:
         sa.Column("program", sa.String(length=64), nullable=False),
         sa.Column("need", sa.String(length=8), nullable=False),
         sa.Column("region", sa.String(length=32), nullable=False),
+        sa.Column("unit", sa.String(length=16), nullable=False),
         sa.Column("available", sa.Integer(), nullable=False),
         sa.Column("as_of", Instant(), nullable=False),
-        sa.PrimaryKeyConstraint("agency", "program", "need", "region"),
+        sa.PrimaryKeyConstraint("agency", "program", "need", "region", "unit"),
     )
     op.create_table(
         "outbox",
@@ -164,8 +164,48 @@ def upgrade() -> None:
         ),
         sa.PrimaryKeyConstraint("referral_id", "number"),
     )
+    _answer_offers()
     _tell_agencies()
     make_queue(op.get_bind())
+
+
+def _answer_offers() -> None:
+    op.create_table(
+        "offer_region",
+        sa.Column("offer_id", sa.String(length=36), nullable=False),
+        sa.Column("region", sa.String(length=32), nullable=False),
+        sa.ForeignKeyConstraint(["offer_id"], ["offer.id"]),
+        sa.PrimaryKeyConstraint("offer_id", "region"),
+    )
+    op.create_table(
+        "offer_asked",
+        sa.Column("offer_id", sa.String(length=36), nullable=False),
+        sa.Column("agency", sa.String(length=64), nullable=False),
+        sa.ForeignKeyConstraint(["offer_id"], ["offer.id"]),
+        sa.PrimaryKeyConstraint("offer_id", "agency"),
+    )
+    op.create_index(op.f("ix_offer_asked_agency"), "offer_asked", ["agency"], unique=False)
+    op.create_table(
+        "offer_claim",
+        sa.Column("offer_id", sa.String(length=36), nullable=False),
+        sa.Column("agency", sa.String(length=64), nullable=False),
+        sa.Column("program", sa.String(length=64), nullable=True),
+        sa.Column("wait", sa.String(length=16), nullable=True),
+        sa.Column("claimed_at", Instant(), nullable=False),
+        sa.Column("ends_at", Instant(), nullable=False),
+        sa.ForeignKeyConstraint(["offer_id"], ["offer.id"]),
+        sa.PrimaryKeyConstraint("offer_id", "agency"),
+    )
+    op.create_index(op.f("ix_offer_claim_agency"), "offer_claim", ["agency"], unique=False)
+    op.create_table(
+        "offer_decline",
+        sa.Column("offer_id", sa.String(length=36), nullable=False),
+        sa.Column("agency", sa.String(length=64), nullable=False),
+        sa.Column("reason", sa.String(length=32), nullable=False),
+        sa.Column("declined_at", Instant(), nullable=False),
+        sa.ForeignKeyConstraint(["offer_id"], ["offer.id"]),
+        sa.PrimaryKeyConstraint("offer_id", "agency"),
+    )
 
 
 def _tell_agencies() -> None:
@@ -219,6 +259,11 @@ def downgrade() -> None:
     """Take it back."""
     for name in ("webhook_failure", "webhook", "feed_entry", "agency_counter"):
         op.drop_table(name)
+    op.drop_table("offer_decline")
+    for name in ("offer_claim", "offer_asked"):
+        op.drop_index(op.f(f"ix_{name}_agency"), table_name=name)
+        op.drop_table(name)
+    op.drop_table("offer_region")
     op.drop_table("step")
     op.drop_index(op.f("ix_standstill_agency"), table_name="standstill")
     op.drop_table("standstill")

@@ -4,10 +4,10 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, delete, exists, func, or_, select, update
+from sqlalchemy import Connection, Row, delete, exists, func, select, update
 
 from services.common.database.inserts import insert_new, upsert
-from services.referral.models import envelope, grant_seen, offer, offered_service, referral, standstill, step
+from services.referral.models import envelope, grant_seen, offered_service, referral, standstill, step
 
 AnyRow = Row[tuple[Any, ...]]
 
@@ -153,32 +153,3 @@ def forget_erased(connection: Connection, ended_before: datetime) -> None:
 def keep_service(connection: Connection, row: Mapping[str, object]) -> None:
     """Keep what an agency says it offers; an older statement never replaces a newer one."""
     upsert(connection, offered_service, [row], newer="as_of")
-
-
-def add_offer(connection: Connection, row: Mapping[str, object]) -> None:
-    """Add an offer."""
-    connection.execute(offer.insert(), dict(row))
-
-
-def claim_offer(connection: Connection, offer_id: str, agency: str, at: datetime) -> bool:
-    """Claim an offer for an agency that was asked; return whether it was still open to it."""
-    asked = exists().where(
-        offered_service.c.agency == agency,
-        offered_service.c.need == offer.c.need,
-        offered_service.c.region == offer.c.region,
-    )
-    statement = update(offer).where(offer.c.id == offer_id, offer.c.claimed_by.is_(None), asked)
-    return connection.execute(statement.values(claimed_by=agency, claimed_at=at)).rowcount == 1
-
-
-def offers_for(connection: Connection, agency: str, after: str | None, limit: int) -> Sequence[AnyRow]:
-    """Return open offers that an agency is asked, and those it opened itself, oldest first."""
-    asked = exists().where(
-        offered_service.c.agency == agency,
-        offered_service.c.need == offer.c.need,
-        offered_service.c.region == offer.c.region,
-    )
-    query = select(offer).where(or_(offer.c.opened_by == agency, offer.c.claimed_by.is_(None) & asked))
-    if after is not None:
-        query = query.where(offer.c.id > after)
-    return connection.execute(query.order_by(offer.c.id).limit(limit)).all()

@@ -37,6 +37,7 @@ TAKES_AWAY = {
 }
 WIDENS = {
     "/my/yes": {"agency": "{agency}", "purpose": "court_support", "category": "housing", "days": "7"},
+    "/my/again/{grant}": {},
     "/my/resume": {},
     "/my/link": {},
     "/my/never/{restriction}/lift": {},
@@ -58,6 +59,7 @@ READS = [
     "/my/yes",
     "/my/yes/{grant}",
     "/my/sent/{grant}",
+    "/my/again/{grant}",
     "/my/never",
     "/my/past",
     "/my/mine",

@@ -52,6 +52,8 @@ def test_sentence_names_agency_and_categories() -> None:
     names = {"a-1": "Example Outreach", "b-2": "Example Shelter"}
     asked = sentence(entry("request.made", **{"for": "b-2"}), names, "en")
     assert asked == "Example Outreach asked if Example Shelter may see something of yours."
+    several = sentence(entry("request.made", one_of=["b-2", "c-3"]), names, "en")
+    assert several == "Example Outreach asked if Example Shelter or An agency that has left may see something of yours."
     given = sentence(entry("grant.given", categories=["summary", "housing"], days=7), names, "fr")
     assert given == "Vous avez dit oui\u00a0: Example Outreach peut voir Votre note et Logement, pendant 7 jours."
     assert "An agency that has left" in str(sentence(entry("opening.refused"), {}, "en"))

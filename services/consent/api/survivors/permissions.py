@@ -1,5 +1,6 @@
 """Routes for a survivor's permissions as JSON: grants, restrictions, requests, pause, and the revoke card."""
 
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
@@ -12,7 +13,7 @@ from services.consent.api.survivors.row_models import IsoTime, RowModel
 from services.consent.context import Context
 from services.consent.handlers.accounts import sessions
 from services.consent.handlers.disclosures import sent
-from services.consent.handlers.grants import drafts, grants, pending
+from services.consent.handlers.grants import again, drafts, grants, pending
 from services.consent.handlers.rights import export
 
 routes = APIRouter(prefix="/my/v1", tags=["survivors"])
@@ -53,6 +54,9 @@ class RequestAnswer(Body):
 
     accept: bool
     days: int | None = None
+    agency: str | None = Field(
+        None, max_length=64, description="With a yes: which agency, if the request names several."
+    )
     second_look_by: str | None = Field(None, max_length=64)
     only_this: bool | None = Field(
         None,
@@ -91,6 +95,27 @@ class GrantGiven(BaseModel):
     why: str | None = None
 
 
+class SameGrant(RowModel):
+    """All that the same yes would allow again, from now until `valid_until`."""
+
+    agency: str
+    purpose: str
+    categories: list[str]
+    only_this: bool
+    days: int
+    valid_until: IsoTime
+    note: str | None = Field(description="Your own words, which this agency reads.")
+    texts: dict[str, dict[str, Any]] | None = Field(
+        description="The texts that it allows, word for word; null if it allows any text of its categories."
+    )
+
+
+class SecondLook(Body):
+    """Where somebody must look at it with you first."""
+
+    second_look_by: str | None = Field(None, max_length=64)
+
+
 class Restriction(RowModel):
     """A restriction; a member that is null matches everything."""
 
@@ -117,14 +142,15 @@ class RestrictionAdded(BaseModel):
 
 
 class ConsentRequest(RowModel):
-    """A consent request: `asked_by` asked that `agency` may see the categories."""
+    """A consent request: `asked_by` asked that `agency`, or one of `choices` if that is null, may see the categories."""
 
     id: UUID
     asked_at: IsoTime
     open_until: IsoTime
     answered_at: IsoTime | None
     asked_by: str
-    agency: str
+    agency: str | None
+    choices: list[str]
     purpose: str
     categories: list[str]
     accepted: bool | None
@@ -233,6 +259,21 @@ def list_sent(context: ContextDep, session: SessionDep, grant: UUID, before: UUI
     return SentList(sent=[SentReferral.of(one) for one in page.sent], next=page.following)
 
 
+@routes.get("/grants/{grant}/again")
+def look_again(context: ContextDep, session: SessionDep, grant: UUID) -> SameGrant:
+    """Read all that the same yes would allow again. Nothing is given; a yes that cannot be shown whole gets 409."""
+    seen, now = again.look(context, session.subject, grant), context.clock.now()
+    told = {name: getattr(seen, name) for name in ("days", "note", "texts")}
+    return SameGrant.of(seen.grant, **told, valid_until=now + timedelta(days=seen.days))
+
+
+@routes.post("/grants/{grant}/again", status_code=201, response_model_exclude_unset=True)
+def give_again(context: ContextDep, session: SteppedUpDep, grant: UUID, body: SecondLook | None = None) -> GrantGiven:
+    """Say the same yes again: a new grant, for as many days from now. The earlier one ends on its day, or when you end it."""
+    made = again.give(context, session.subject, grant, body.second_look_by if body else None)
+    return GrantGiven(id=made, **_second_look(context, session.subject, made))
+
+
 @routes.post("/pause", status_code=204)
 def pause(context: ContextDep, session: SessionDep) -> None:
     """Stop everything until you resume."""
@@ -285,7 +326,7 @@ def answer(
     """Say yes, or "not now". Only a yes needs the PIN."""
     if body.accept:
         session = auth.stepped_up(request)
-    said = grants.Answer(body.accept, body.days, body.second_look_by, only_this=body.only_this)
+    said = grants.Answer(body.accept, body.days, body.second_look_by, only_this=body.only_this, agency=body.agency)
     made = grants.answer_request(context, session.subject, request_id, said)
     if made is None:
         return RequestAnswered(grant=None)

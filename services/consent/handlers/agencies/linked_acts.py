@@ -1,6 +1,6 @@
 """Acts of an agency about a survivor it is linked to: link itself, ask for consent, pass on her spoken no."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -19,7 +19,7 @@ from services.consent.ledger.entries import Entry
 from services.consent.speaking import Act, Speech
 from services.consent.store import permissions, subjects
 
-SAME = ("agency", "purpose", "categories", "drafts_digest")
+SAME = ("choices", "purpose", "categories", "drafts_digest")
 """Columns in which two requests are equal that count as one."""
 
 
@@ -47,8 +47,10 @@ def epoch_token(context: Context, agency: str, ppid: str) -> str:
     return consistency_tokens.issue(context, Known(agency, row.id, row.epoch))
 
 
-def ask(context: Context, asking: str, ppid: str, wish: Wish) -> UUID:
+def ask(context: Context, asking: str, ppid: str, wish: Wish, choices: Sequence[str] = ()) -> UUID:
     """Put a request for consent before her and return its id; she answers when it is safe, or not at all.
+
+    With `choices` it is about one of these agencies, which she chooses, in the place of `wish.agency`.
 
     Asking the same again while a request may be open, also after a "not now", shows her nothing and returns the same id: no
     agency can press her by asking, nor learn from the answer whether she has said no. `wish.texts` are drafts, which she
@@ -63,15 +65,18 @@ def ask(context: Context, asking: str, ppid: str, wish: Wish) -> UUID:
         subject = must_speak_for(context, connection, asking, ppid, speech)
         if not subjects.hold(connection, [subject]):
             raise not_found()
-        known = context.roster.find(connection, [wish.agency]).get(wish.agency)
-        if known is None or known.standing != "active":
+        among = sorted(set(choices)) or [wish.agency]
+        known = context.roster.find(connection, among)
+        if any(name not in known or known[name].standing != "active" for name in among):
             # Also because she will read it: an agency must not be able to write text to her in its place.
-            raise invalid(Fault("/agency", "No such agency is active here.", "the id of an active agency"))
+            member = "/agencies" if choices else "/agency"
+            raise invalid(Fault(member, "No such agency is active here.", "the id of an active agency"))
         row = {
             "id": name,
             "subject_id": subject,
             "asked_by": asking,
-            "agency": wish.agency,
+            "choices": among,
+            "agency": among[0] if len(among) == 1 else None,
             "purpose": wish.purpose,
             "categories": sorted(set(wish.categories)),
             "asked_at": now,
@@ -81,7 +86,8 @@ def ask(context: Context, asking: str, ppid: str, wish: Wish) -> UUID:
         if (same := _asked_before(connection, context, row)) is not None:
             return same
         permissions.add_request(connection, row)
-        told: dict[str, Any] = {"request": str(name), "for": wish.agency}
+        told: dict[str, Any] = {"request": str(name)}
+        told |= {"for": among[0]} if len(among) == 1 else {"one_of": among}
         if parts:
             drafts.keep(context, connection, name, subject, parts)
             told["drafts"] = sorted(parts)

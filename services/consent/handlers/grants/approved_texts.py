@@ -59,6 +59,12 @@ def read(context: Context, connection: Connection, bound: Collection[UUID], note
     return Approved(keys, digests, texts.with_note(connection, asked) if asked else frozenset())
 
 
+def among(approved: Approved, grant: UUID, parts: Mapping[str, Any]) -> dict[str, Any]:
+    """Return those parts that she approved under a grant, word for word; not one that stands for her own note."""
+    fitting = approved.fitting(grant, {name: _digest(name, part) for name, part in parts.items()})
+    return {name: parts[name] for name in fitting & approved.digests.get(grant, {}).keys() & parts.keys()}
+
+
 def holds(approved: Approved, grant: UUID, parts: Mapping[str, Any]) -> bool:
     """Tell whether a grant allows exactly these texts, and no other."""
     same = approved.fitting(grant, {name: _digest(name, part) for name, part in parts.items()})

@@ -12,7 +12,6 @@ from services.common import metrics
 from services.common.errors import Fault, Problem, invalid, not_found
 from services.common.roster import Agency
 from services.consent.context import Context
-from services.consent.domain import Request, decide
 from services.consent.handlers.grants import approved_texts, drafts, notes, pending
 from services.consent.handlers.grants.changes import Change, changing
 from services.consent.key_encryption import new_grant_key
@@ -20,7 +19,6 @@ from services.consent.policy import privacy_notice
 from services.consent.store import pending_grants as waits
 from services.consent.store import permissions, subjects, texts
 from services.consent.store.keys import newest_for
-from services.consent.store.snapshots import read_snapshots
 
 SAME_GRANT = timedelta(minutes=10)
 CONFLICT = "someone_works_there"
@@ -129,20 +127,6 @@ def lift_restriction(context: Context, subject: UUID, restriction: UUID) -> None
         change.record("restriction.lifted", restriction=str(restriction), notices=told)
 
 
-def kept_back(context: Context, subject: UUID, allowed: Sequence[Any]) -> list[list[str]]:
-    """Return the categories that her restrictions deny, for each grant or wish in order; pause and standing do not count."""
-    with context.database.reading() as connection:
-        snapshots = read_snapshots(connection, context.roster, [subject], {one.agency for one in allowed})
-    now, found = context.clock.now(), []
-    for one in allowed:
-        snapshot = snapshots.of(subject, one.agency)
-        recipient = snapshot.recipient and replace(snapshot.recipient, standing="active")
-        request = Request(one.agency, one.purpose, frozenset(one.categories))
-        decision = decide(replace(snapshot, state="active", recipient=recipient), request, now, context.policy)
-        found.append([category for category, verdict in decision.verdicts.items() if verdict.rule == "restriction"])
-    return found
-
-
 def pause(context: Context, subject: UUID) -> None:
     """Pause everything until she resumes; grants and keys stay."""
     with changing(context, subject) as change:
@@ -165,7 +149,8 @@ class Answer:
     """Her answer to a request: yes or "not now".
 
     With a yes go the number of days, the agency that gives a second look if one is needed, and what she has `chosen` if that
-    is less than all. `only_this` binds it to the texts of the request's drafts; None does so where drafts came.
+    is less than all. `only_this` binds it to the texts of the request's drafts; None does so where drafts came. `agency` is
+    the one that she chose where the request is about one of several.
     """
 
     accept: bool
@@ -173,6 +158,7 @@ class Answer:
     second_look_by: str | None = None
     chosen: Chosen | None = None
     only_this: bool | None = None
+    agency: str | None = None
 
 
 def answer_request(context: Context, subject: UUID, request: UUID, answer: Answer) -> UUID | None:
@@ -195,7 +181,8 @@ def _answered(change: Change, row: Any, answer: Answer) -> Wish:
     chosen = answer.chosen or Chosen(row.categories)
     if not set(chosen.categories) <= set(row.categories):
         raise invalid(Fault("/categories", "More than was asked for.", ", ".join(row.categories)))
-    wish = Wish(row.agency, row.purpose, chosen.categories, answer.days, answer.second_look_by, note=chosen.note)
+    agency = _chosen_agency(change, row, answer)
+    wish = Wish(agency, row.purpose, chosen.categories, answer.days, answer.second_look_by, note=chosen.note)
     # Drafts that came and cannot be opened any more bind her yes all the same: then to nothing.
     only_this = row.drafts_digest is not None if answer.only_this is None else answer.only_this
     if not only_this:
@@ -204,6 +191,16 @@ def _answered(change: Change, row: Any, answer: Answer) -> Wish:
     hers = {approved_texts.HERS} if wish.note else set()
     bound = {category: part for category, part in read.items() if category in {*chosen.categories} - hers}
     return replace(wish, categories=sorted(bound.keys() | hers), texts=bound, request=row.id)
+
+
+def _chosen_agency(change: Change, row: Any, answer: Answer) -> str:
+    """Return the agency that a yes is for; raise 400 unless it is one that the request names. Nothing chooses for her."""
+    chosen: str | None = answer.agency or row.agency
+    if chosen is None or chosen not in row.choices:
+        raise invalid(Fault("/agency", "Not one of those that the request names.", ", ".join(row.choices)))
+    if row.agency is None:
+        permissions.choose(change.connection, row.id, chosen)
+    return chosen
 
 
 def end_lapsed(context: Context, limit: int = 100) -> int:
@@ -232,6 +229,8 @@ def _give(change: Change, wish: Wish) -> UUID:
         raise invalid(
             Fault("/words", "Your own words can be given once somebody has looked at this with you.", "none yet")
         )
+    if wish.texts is not None and wish.request is None:
+        raise invalid(Fault("", "What needs a second look is asked for anew, with its texts.", "a new request"))
     days = _days(change.context, wish)
     row = {"agency": wish.agency, "purpose": wish.purpose, "categories": wanted, "days": days}
     row["only_this_of"] = None if wish.texts is None else wish.request

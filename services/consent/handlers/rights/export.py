@@ -1,13 +1,16 @@
 """Reads what the hub keeps about her: her permissions at a glance, and her ledger by pages."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
 from services.common.errors import not_found
 from services.consent.context import Context
+from services.consent.domain import Request, decide
 from services.consent.ledger import entries as ledger
 from services.consent.store import permissions, subjects
+from services.consent.store.snapshots import read_snapshots
 
 PAGE = 50
 LARGE_PAGE = 200
@@ -54,3 +57,17 @@ def overview(context: Context, subject: UUID, *, past: bool = False) -> Mapping[
             "links": subjects.links_of(connection, subject),
             "agencies": context.roster.active(connection),
         }
+
+
+def kept_back(context: Context, subject: UUID, allowed: Sequence[Any]) -> list[list[str]]:
+    """Return the categories that her restrictions deny, for each grant or wish in order; pause and standing do not count."""
+    with context.database.reading() as connection:
+        snapshots = read_snapshots(connection, context.roster, [subject], {one.agency for one in allowed})
+    now, found = context.clock.now(), []
+    for one in allowed:
+        snapshot = snapshots.of(subject, one.agency)
+        recipient = snapshot.recipient and replace(snapshot.recipient, standing="active")
+        request = Request(one.agency, one.purpose, frozenset(one.categories))
+        decision = decide(replace(snapshot, state="active", recipient=recipient), request, now, context.policy)
+        found.append([category for category, verdict in decision.verdicts.items() if verdict.rule == "restriction"])
+    return found
