@@ -13,16 +13,16 @@ from tests.support.visitor import NewVisitor
 YES = {"purpose": "referral", "category": "contact", "days": "7"}
 
 
-def asked(house: House) -> tuple[Person, list[Agency], Any]:
+def asked(house: House, language: str = "en") -> tuple[Person, list[Agency], Any]:
     asking = house.agency("ngo")
-    person, among = house.person(asking), [house.agency() for _ in range(3)]
+    person, among = house.person(asking, language), [house.agency() for _ in range(3)]
     wish = Wish("", "referral", ["contact"])
     return person, among, linked_acts.ask(house.context, asking.id, person.ppid, wish, [one.id for one in among])
 
 
-@pytest.mark.parametrize(("language", "word"), [("en", ", or "), ("fr", " ou ")])
+@pytest.mark.parametrize(("language", "word"), [("en", " or "), ("fr", " ou ")])
 def test_request_for_several_is_shown_once(house: House, arrive: NewVisitor, language: str, word: str) -> None:
-    person, among, request = asked(house)
+    person, among, request = asked(house, language)
     home = arrive(language, token=house.session(person)).get("/my")
     assert home.reader.links.count(f"/my/yes?request={request}") == 1
     first, second, third = (f"Sample {name}" for name in sorted(one.id for one in among))
