@@ -3,7 +3,7 @@
 import time
 from datetime import UTC, datetime
 from typing import Protocol
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from uuid_utils.compat import uuid7
 
@@ -19,6 +19,10 @@ class Clock(Protocol):
         """Return a new UUIDv7 (RFC 9562): unique, and roughly in order of creation."""
         ...
 
+    def new_random_id(self) -> UUID:
+        """Return a new UUIDv4, which does not tell when it was made."""
+        ...
+
 
 class SystemClock:
     """The machine's clock."""
@@ -30,6 +34,10 @@ class SystemClock:
     def new_id(self) -> UUID:
         """Return a new UUIDv7."""
         return uuid7()
+
+    def new_random_id(self) -> UUID:
+        """Return a new UUIDv4."""
+        return uuid4()
 
 
 def monotonic() -> float:

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from services.common.encoding import canonical
+from services.consent.handlers.agencies import compelled as compelling
 from services.consent.handlers.agencies.compelled import unseal_due
 from services.consent.models import compelled, grant
 from tests.support.clocks import NOON
@@ -191,3 +192,23 @@ def test_compelled_record_opens_and_permits_nothing(house: House, basis: str) ->
     assert [row.ended_at is None for row in house.rows(grant, grant.c.subject_id == person.subject)] == [False]
     assert record(house, agency, other, basis=basis).status_code == 201
     assert house.rows(grant, grant.c.subject_id == other.subject) == []
+
+
+def test_sixth_record_about_one_survivor_in_a_day_is_refused(house: House) -> None:
+    """So no agency can flood her ledger with entries that nobody may refuse."""
+    agency = house.agency()
+    person = house.person(agency)
+    made = [record(house, agency, person, disclosed_on=days(-back)) for back in range(6)]
+    assert [answer.status_code for answer in made] == [201, 201, 201, 201, 201, 429]
+    assert made[-1].json()["type"].endswith("too-many-records")
+    assert made[-1].headers["retry-after"] == "86400"
+
+    assert record(house, agency, person).json() == made[0].json()
+    assert record(house, agency, house.person(agency)).status_code == 201
+    house.clock.move(timedelta(days=1, seconds=1))
+    tomorrow = body(person)
+    approvers = [compelling.Approver(**one) for one in tomorrow.pop("approvers")]
+    del tomorrow["ppid"]
+    made_then = compelling.Record(**tomorrow | {"disclosed_on": TODAY - timedelta(days=5), "approvers": approvers})
+    compelling.record(house.context, agency.id, person.ppid, made_then)
+    assert len(seen(house, person)) == 6

@@ -22,6 +22,10 @@ class StillClock:
         """Return a new UUIDv7."""
         return SystemClock().new_id()
 
+    def new_random_id(self) -> UUID:
+        """Return a new UUIDv4."""
+        return SystemClock().new_random_id()
+
     def move(self, by: timedelta) -> None:
         """Move the clock forward (or back)."""
         self._now += by

@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, Row, select, update
+from sqlalchemy import Connection, Row, func, select, update
 
 from services.consent.models import compelled
 
@@ -21,6 +21,12 @@ def same_record(connection: Connection, agency: str, sha256: str) -> UUID | None
     """Return the id of an equal record of this agency; None if there is none."""
     mine = (compelled.c.agency == agency, compelled.c.sha256 == sha256)
     return connection.scalar(select(compelled.c.id).where(*mine))
+
+
+def count_since(connection: Connection, agency: str, subject_id: UUID, since: datetime) -> int:
+    """Return how many records an agency has made about a survivor since then."""
+    hers = (compelled.c.agency == agency, compelled.c.subject_id == subject_id, compelled.c.recorded_at > since)
+    return connection.scalar(select(func.count()).select_from(compelled).where(*hers)) or 0
 
 
 def records_about(connection: Connection, subject_id: UUID) -> Sequence[AnyRow]:

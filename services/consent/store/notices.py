@@ -11,6 +11,8 @@ from services.common.database.inserts import upsert
 from services.consent.models import notice, push_place
 
 AnyRow = Row[tuple[Any, ...]]
+OLDEST = (notice.c.made_at, notice.c.epoch, notice.c.id)
+TIMES = ("made_at", "act_by", "acknowledge_by", "told_at", "acknowledged_at", "attested_at", "push_after")
 
 
 def add_notices(connection: Connection, rows: Sequence[Mapping[str, object]]) -> None:
@@ -22,7 +24,7 @@ def add_notices(connection: Connection, rows: Sequence[Mapping[str, object]]) ->
 def waiting_for(connection: Connection, agency: str, limit: int) -> Sequence[AnyRow]:
     """Return an agency's notices that it has not acknowledged, oldest first."""
     query = select(notice).where(notice.c.agency == agency, notice.c.acknowledged_at.is_(None))
-    return connection.execute(query.order_by(notice.c.id).limit(limit)).all()
+    return connection.execute(query.order_by(*OLDEST).limit(limit)).all()
 
 
 def told(connection: Connection, ids: Collection[UUID], now: datetime) -> None:
@@ -57,13 +59,17 @@ def get_notice(connection: Connection, agency: str, notice_id: UUID) -> AnyRow |
 def attest(connection: Connection, notice_id: UUID, done: str, now: datetime) -> bool:
     """Record what an agency attests; tell whether that is new."""
     other = (notice.c.id == notice_id, notice.c.attested.is_distinct_from(done))
-    return connection.execute(update(notice).where(*other).values(attested=done, attested_at=now)).rowcount == 1
+    attested = update(notice).where(*other).values(attested=done, attested_at=now).returning(notice.c.subject_id)
+    rows = connection.execute(attested).all()
+    if rows and rows[0].subject_id is None:
+        _empty(connection, notice.c.id == notice_id)
+    return bool(rows)
 
 
 def notices_about(connection: Connection, subject_id: UUID) -> Sequence[AnyRow]:
     """Return every notice about a survivor, newest first."""
     query = select(notice).where(notice.c.subject_id == subject_id)
-    return connection.execute(query.order_by(notice.c.id.desc())).all()
+    return connection.execute(query.order_by(*(column.desc() for column in OLDEST))).all()
 
 
 def forget_subjects(connection: Connection, subject_ids: Collection[UUID]) -> None:
@@ -81,9 +87,18 @@ def forget_done(connection: Connection, due_before: datetime) -> None:
 
 
 def _empty(connection: Connection, *about_the_erased: ColumnElement[bool]) -> None:
-    """Keep of notices only what an attestation needs: their ids, agencies and times."""
+    """Keep of notices only what an attestation needs: their ids, agencies and days.
+
+    Those that one act made have one time: to the microsecond, it would tell which agencies had helped the same person.
+    """
     emptied: dict[str, object] = {"grant_id": None, "ppid": None, "purpose": "", "categories": []}
-    connection.execute(update(notice).where(*about_the_erased).values(**emptied))
+    for row in connection.execute(select(notice).where(*about_the_erased)).all():
+        days = {name: _day(at) for name in TIMES if (at := getattr(row, name)) is not None}
+        connection.execute(update(notice).where(notice.c.id == row.id).values(**emptied, **days))
+
+
+def _day(at: datetime) -> datetime:
+    return at.replace(hour=0, minute=0, second=0, microsecond=0)
 
 
 def set_push_place(connection: Connection, agency: str, url: str) -> None:
@@ -100,8 +115,8 @@ def to_push(connection: Connection, now: datetime, limit: int) -> Sequence[AnyRo
     """Return notices to push now, each with its agency's URL: the oldest of every agency first, then every second one."""
     query = select(notice, push_place.c.url).join(push_place, push_place.c.agency == notice.c.agency)
     due = query.where(notice.c.acknowledged_at.is_(None), notice.c.push_after <= now)
-    turn = func.row_number().over(partition_by=notice.c.agency, order_by=notice.c.id)
-    return connection.execute(due.order_by(turn, notice.c.id).limit(limit)).all()
+    turn = func.row_number().over(partition_by=notice.c.agency, order_by=OLDEST)
+    return connection.execute(due.order_by(turn, *OLDEST).limit(limit)).all()
 
 
 def push_again(connection: Connection, notice_id: UUID, after: datetime) -> None:

@@ -6,7 +6,7 @@ knows this one (see the import contracts and `tests/architecture/test_compelled_
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from hashlib import sha256
 from secrets import token_hex
 from typing import Any
@@ -14,11 +14,14 @@ from uuid import UUID
 
 import schemas
 from services.common.encoding import canonical
-from services.common.errors import Fault, invalid, not_found
+from services.common.errors import Fault, Problem, invalid, not_found
 from services.consent.context import Context
 from services.consent.ledger import entries as ledger
 from services.consent.ledger.entries import Entry
 from services.consent.store import compelled, subjects
+
+A_DAY, MOST = timedelta(days=1), 5
+"""How many records an agency may make about one survivor in a day: each is an entry of her ledger that she cannot refuse."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +47,7 @@ class Record:
 def record(context: Context, agency: str, ppid: str, made: Record) -> UUID:
     """Keep a record and return its id; the same record again returns the first id, since an answer may have been lost.
 
-    Raises 404 for an unknown ppid, 400 for malformed facts.
+    Raises 404 for an unknown ppid, 400 for malformed facts, 429 after `MOST` new records about her in a day.
     """
     now, name = context.clock.now(), context.clock.new_id()
     _check(context, made, now.date())
@@ -58,6 +61,8 @@ def record(context: Context, agency: str, ppid: str, made: Record) -> UUID:
         same = sha256(canonical([ppid, content, until and until.isoformat()])).hexdigest()
         if (before := compelled.same_record(connection, agency, same)) is not None:
             return before
+        if compelled.count_since(connection, agency, subject, now - A_DAY) >= MOST:
+            raise _too_many()
         row = {"id": name, "subject_id": subject, "agency": agency, "content": {**content, "salt": token_hex(16)}}
         compelled.add_record(connection, {**row, "sha256": same, "recorded_at": now, "sealed_until": until})
         ledger.append(connection, [_entry(row, until)], now)
@@ -84,6 +89,15 @@ def unseal_due(context: Context, limit: int = 100) -> int:
         if entries:
             ledger.append(connection, entries, now)
     return len(rows)
+
+
+def _too_many() -> Problem:
+    return Problem(
+        429,
+        "too-many-records",
+        "Too many disclosures about this person were recorded today. Record the next one tomorrow, with its own day.",
+        headers={"Retry-After": str(int(A_DAY.total_seconds()))},
+    )
 
 
 def _entry(row: Mapping[str, Any], until: datetime | None) -> Entry:

@@ -57,9 +57,10 @@ class Change:
     def tell(self, grant: Any, action: str, categories: Collection[str]) -> str:
         """Make the notice to the agency of a grant and return its id. It does not say why this changed.
 
-        It names the grant's own epoch: with hers, an agency could count her acts that do not concern it.
+        It names the grant's own epoch: with hers, an agency could count her acts that do not concern it. Its id holds no
+        time, by which notices to two agencies could be joined after she was erased.
         """
-        name, duty_rules = self.context.clock.new_id(), self.context.duty_rules
+        name, duty_rules = self.context.clock.new_random_id(), self.context.duty_rules
         row = {column: getattr(grant, column) for column in ("subject_id", "agency", "purpose")}
         row |= {
             "id": name,
