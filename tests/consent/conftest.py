@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from services.consent import credentials
 from tests.support.clocks import NOON
 from tests.support.consent import House
 from tests.support.consent import house as open_house
@@ -18,6 +19,13 @@ def _house_on(kind: str, request: pytest.FixtureRequest, folder: Path) -> Iterat
         url = request.getfixturevalue("postgres_server").empty_database()
     with open_house(url, folder) as made:
         yield made
+
+
+@pytest.fixture
+def quick_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have PINs and passphrases checked by the same function at its least cost: for tests of what follows from a check."""
+    for name, least in (("iterations", 1), ("memory_cost", 8)):
+        monkeypatch.setitem(credentials.SLOW, name, least)
 
 
 @pytest.fixture(scope="session", params=["sqlite", "postgresql"])

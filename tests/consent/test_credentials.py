@@ -151,3 +151,8 @@ def test_pins_are_six_digits_with_leading_zeros() -> None:
 @pytest.mark.parametrize("text", ["12345", "1234567", "12345a", "12 456", "١٢٣٤٥٦", "123456\n", "", "-12345"])
 def test_text_other_than_six_digits_is_not_a_pin(text: str) -> None:
     assert not is_pin(text)
+
+
+def test_slow_hashes_cost_what_rfc_9106_recommends() -> None:
+    """Section 4, second recommended option; a PIN's hash names its cost."""
+    assert Secrets(b"p" * 32).pin_hash("123456").startswith("$argon2id$v=19$m=65536,t=3,p=1$")

@@ -154,7 +154,7 @@ def test_file_of_ten_thousand_rows_needs_no_more_memory(hub: TestHub, connector:
 
     assert (large.told, large.status) == (f"Rows: {PROGRAMS * DAYS} accepted.", 0), large.errors
     assert large.megabytes < small.megabytes + EXTRA_MEGABYTES
-    assert eventually(lambda: shown(hub) == counts(SAMPLE, long), seconds=60)
+    assert eventually(lambda: shown(hub) == counts(SAMPLE, long), seconds=240)
 
 
 def _generated() -> Iterator[str]:

@@ -24,7 +24,8 @@ from services.common.http.server import BackgroundServer, listen, origin
 from services.common.settings import Settings
 
 T = TypeVar("T")
-TIMEOUT = 20.0
+# How long anything may take before it counts as lost: far more than it takes, since machines are busy.
+TIMEOUT = 60.0
 # Enough for eight processes that start at once on two busy cores.
 START_TIMEOUT = 90.0
 PREFIXES = {

@@ -16,6 +16,8 @@ from services.consent.models import session, subject
 from tests.consent.accounts.test_sessions import PIN, refused
 from tests.support.consent import House, Person, during, without_ledger
 
+pytestmark = pytest.mark.usefixtures("quick_secrets")
+
 
 def claimed(house: House, language: str = "en") -> tuple[Person, Claimed]:
     """Claim an account and give the PIN; return the survivor and what the claim returned."""

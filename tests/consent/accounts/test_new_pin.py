@@ -18,6 +18,8 @@ from tests.consent.accounts.test_new_passphrase import claimed
 from tests.consent.accounts.test_sessions import PIN, refused
 from tests.support.consent import House, Person, during, without_ledger
 
+pytestmark = pytest.mark.usefixtures("quick_secrets")
+
 NEW = "161803"
 
 

@@ -11,6 +11,8 @@ from services.consent.handlers.accounts.sessions import Session
 from services.consent.handlers.grants import grants
 from tests.support.consent import House, Person
 
+pytestmark = pytest.mark.usefixtures("quick_secrets")
+
 PIN = "271828"
 
 

@@ -15,6 +15,8 @@ from services.consent.models import session, subject
 from services.consent.store import subjects
 from tests.support.consent import Agency, House, Person, during
 
+pytestmark = pytest.mark.usefixtures("quick_secrets")
+
 PIN = "271828"
 
 

@@ -12,6 +12,8 @@ from services.consent.handlers.grants import age_bands
 from services.consent.models import grant, link
 from tests.support.consent import Agency, House, Person
 
+pytestmark = pytest.mark.usefixtures("quick_secrets")
+
 
 @pytest.fixture
 def agency(house: House) -> Agency:

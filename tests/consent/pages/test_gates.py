@@ -18,6 +18,8 @@ from tests.support.consent import PIN, Agency, House, Person
 from tests.support.phone import Phone
 from tests.support.visitor import NewVisitor, Seen, Visitor
 
+pytestmark = pytest.mark.usefixtures("quick_secrets")
+
 WISH = {"channel": "text", "address": "555-0100", "window": "", "wording": ""}
 # Each act by its path, with the fields of its form.
 TAKES_AWAY = {

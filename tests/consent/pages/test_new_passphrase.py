@@ -6,6 +6,8 @@ from services.consent.handlers.accounts import credentials, sessions
 from tests.support.consent import House, during
 from tests.support.visitor import NewVisitor, Visitor
 
+pytestmark = pytest.mark.usefixtures("quick_secrets")
+
 PIN = "271828"
 
 
