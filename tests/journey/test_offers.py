@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -36,8 +37,12 @@ class World:
         told = self.asking.post({"type": "offer.opened.v1", "data": {**ASKED, "regions": ["halifax"]}})
         name = str(told["thread"])
         for agency in (self.asking, self.shelter, self.house):
-            eventually(lambda agency=agency: status(agency, name) == 200)
+            eventually(partial(is_seen, agency, name))
         return name
+
+
+def is_seen(agency: Partner, name: str) -> bool:
+    return status(agency, name) == 200
 
 
 @pytest.fixture(params=[EMBEDDED, DISTRIBUTED], scope="module")
@@ -150,7 +155,7 @@ def test_claim_by_a_stranger_is_refused_as_of_no_offer(served: World) -> None:
     events = [served.clinic.event({"type": "offer.claimed.v1", "data": {"offer": one}}) for one in (name, nowhere)]
     for event in events:
         served.clinic.post(event)
-    reasons = [eventually(lambda event=event: reason(served.clinic, event["id"])) for event in events]
+    reasons = [eventually(partial(reason, served.clinic, event["id"])) for event in events]
     assert reasons == ["unknown_offer", "unknown_offer"]
     assert seen(served.asking, name)["claims"] == []
 
