@@ -195,6 +195,7 @@ def test_forged_token_returns_400_naming_the_header(house: House) -> None:
         token[:44] + other[44:],
         token[:-4] + "!!!!",
         token + "x",
+        f"{token[:44]}!{token[44:]}",
         token[:-1],
         token.upper(),
         f"{token},",

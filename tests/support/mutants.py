@@ -29,7 +29,7 @@ TARGETS: dict[str, Sequence[str]] = {
     "services/consent/domain.py": [f"{CONSENT}/test_domain.py"],
     "services/consent/speaking.py": [f"{CONSENT}/test_speaking.py"],
     "services/consent/consistency_tokens.py": [f"{CONSENT}/test_consistency_tokens.py", f"{CONSENT}/test_authzen.py"],
-    "services/consent/envelopes.py": PROTOCOL,
+    "services/consent/envelopes.py": [f"{CONSENT}/test_envelopes.py", *PROTOCOL],
     "services/consent/handlers/disclosures/openings.py": [*PROTOCOL, f"{CONSENT}/rights/test_letters_and_notes.py"],
     "services/consent/locks.py": [f"{DISCLOSURES}/test_locks.py", *PROTOCOL[:2]],
     "services/consent/api/opening_response.py": [
