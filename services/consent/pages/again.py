@@ -17,9 +17,9 @@ routes = APIRouter(prefix=HOME, include_in_schema=False, route_class=PageRoute)
 
 
 @routes.get("/again/{grant}")
-def look(page: SessionPage, grant: UUID) -> Response:
+def show(page: SessionPage, grant: UUID) -> Response:
     """Show all that the same yes would allow. Nothing is given before she confirms it."""
-    seen = again.look(page.context, page.subject, grant)
+    seen = again.read(page.context, page.subject, grant)
     row = seen.grant
     [stopped] = export.kept_back(page.context, page.subject, [row])
     shown: dict[str, Any] = {"grant": row, "words": seen.note, "stopped": stopped}

@@ -260,9 +260,9 @@ def list_sent(context: ContextDep, session: SessionDep, grant: UUID, before: UUI
 
 
 @routes.get("/grants/{grant}/again")
-def look_again(context: ContextDep, session: SessionDep, grant: UUID) -> SameGrant:
+def read_same_grant(context: ContextDep, session: SessionDep, grant: UUID) -> SameGrant:
     """Read all that the same yes would allow again. Nothing is given; a yes that cannot be shown whole gets 409."""
-    seen, now = again.look(context, session.subject, grant), context.clock.now()
+    seen, now = again.read(context, session.subject, grant), context.clock.now()
     told = {name: getattr(seen, name) for name in ("days", "note", "texts")}
     return SameGrant.of(seen.grant, **told, valid_until=now + timedelta(days=seen.days))
 

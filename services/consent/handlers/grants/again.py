@@ -34,7 +34,7 @@ class Again:
     texts: Mapping[str, Any] | None
 
 
-def look(context: Context, subject: UUID, grant: UUID) -> Again:
+def read(context: Context, subject: UUID, grant: UUID) -> Again:
     """Return all that the same yes would allow; raise 404 if the grant is not hers, 409 if it cannot be shown whole.
 
     Her note and the texts that she approved can be read only while the grant lives. Of these, the hub has those that were
@@ -58,8 +58,8 @@ def look(context: Context, subject: UUID, grant: UUID) -> Again:
 
 
 def give(context: Context, subject: UUID, grant: UUID, second_look_by: str | None = None) -> UUID:
-    """Make a new grant that allows what an earlier one does, for as many days from now; return its id. Raises as `look`."""
-    seen = look(context, subject, grant)
+    """Make a new grant that allows what an earlier one does, for as many days from now; return its id. Raises as `read`."""
+    seen = read(context, subject, grant)
     row = seen.grant
     wish = Wish(row.agency, row.purpose, row.categories, seen.days, second_look_by, seen.note, seen.texts)
     return grants.give_grant(context, subject, wish)
